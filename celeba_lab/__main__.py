@@ -1,0 +1,118 @@
+"""The command line: compose, seed, build the task, run it, return the sweep's score."""
+
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+def launch(cfg: "DictConfig") -> float | None:
+    """Run one composed configuration; a user's mistake ends the process here, before Hydra says its own word."""
+    try:
+        return run(cfg)
+    except Exception as error:
+        _exit_with_sentence(error)
+        raise
+
+
+def run(cfg: "DictConfig") -> float | None:
+    """Seed, build the task, run it; return the metric that ``score`` names."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+    from lightning import seed_everything
+
+    from celeba_lab.config import build, check_types
+    from celeba_lab.console import quiet_libraries
+    from celeba_lab.errors import UserError, did_you_mean
+
+    sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
+    _refuse_distributed_sweep(cfg, sweeping)
+    check_types(cfg)
+    task = build(cfg.task)
+    quiet_libraries()
+    _announce(cfg)
+    seed_everything(cfg.seed, workers=True, verbose=False)
+    metrics: dict[str, float] = task(cfg)
+    if cfg.score in metrics:
+        return metrics[cfg.score]
+    if sweeping and cfg.score is not None:
+        raise UserError(
+            f"score={cfg.score} is no metric of this task, so the sweep cannot rank its runs."
+            f"{did_you_mean(cfg.score, metrics)} It has {', '.join(sorted(metrics))}."
+        )
+    return None
+
+
+def _refuse_distributed_sweep(cfg: "DictConfig", sweeping: bool) -> None:
+    from celeba_lab.errors import UserError
+
+    if sweeping and cfg.trainer is not None and (cfg.trainer.devices != 1 or cfg.trainer.num_nodes != 1):
+        raise UserError(
+            f"-m and trainer.devices={cfg.trainer.devices} contradict: every process of a distributed run would start"
+            " the whole sweep again. Sweep with trainer.devices=1, or start the runs one by one."
+        )
+
+
+def _announce(cfg: "DictConfig") -> None:
+    """Say in the first line which data this is about, then print the configuration and keep it, resolved."""
+    from pathlib import Path
+
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf
+
+    from celeba_lab.console import console, show_configuration
+    from celeba_lab.run import write_atomically
+
+    if os.environ.get("LOCAL_RANK", "0") != "0":  # a second process of the same run
+        return
+    if cfg.data is not None:
+        console.print(f"data: {cfg.data.name} in {cfg.data.root}", style="bold")
+    show_configuration(cfg)
+    text = OmegaConf.to_yaml(cfg, resolve=True)
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    write_atomically(folder / "config.yaml", lambda file: file.write(text.encode()))
+
+
+def main() -> None:
+    """Answer for help, else hand the command line to Hydra and tell a user's mistake from a bug of ours."""
+    arguments = sys.argv[1:]
+    if not arguments or {"-h", "--help"} & set(arguments):
+        from celeba_lab.help import help_text
+
+        print(help_text())
+        return
+
+    import hydra
+
+    from celeba_lab.config import register_schema
+    from celeba_lab.folders import config_directory
+
+    register_schema()
+    # Hydra's parser wants its flags first; a person who adds -m at the end means the same.
+    flags = [argument for argument in arguments if argument in ("-m", "--multirun")]
+    sys.argv[1:] = flags + [argument for argument in arguments if argument not in flags]
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us, and the sentences are ours
+    try:
+        hydra.main(version_base="1.3", config_path=str(config_directory()), config_name="config")(launch)()
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+    except Exception as error:
+        _exit_with_sentence(error)
+        raise
+
+
+def _exit_with_sentence(error: Exception) -> None:
+    """End the process with status 1 and one sentence if the error is a user's mistake; else return."""
+    from celeba_lab.config import explain
+
+    sentence = explain(error)
+    if sentence is not None:
+        print(f"celeba_lab: error: {sentence}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""The parts of a run, built from its configuration: run folder, data, trainer, and a checkpoint's measurement."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from hydra.core.hydra_config import HydraConfig
+from lightning.pytorch.callbacks import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from celeba_lab.callbacks import CollectPredictions
+from celeba_lab.config import build
+from celeba_lab.console import console
+from celeba_lab.data.annotations import SPLITS
+from celeba_lab.data.datamodule import CelebADataModule
+from celeba_lab.models.classifier import AttributeClassifier
+from celeba_lab.report import Predictions
+from celeba_lab.run import RunFolder
+
+
+def open_run(cfg: DictConfig) -> RunFolder:
+    """Open the run folder that Hydra made, with its TensorBoard logger if the configuration has one."""
+    run = RunFolder(Path(HydraConfig.get().runtime.output_dir), build(cfg.logger))
+    if run.writer is not None:
+        resolved = OmegaConf.to_yaml(cfg, resolve=True)
+        run.writer.add_text("configuration", "\n".join(f"    {line}" for line in resolved.splitlines()))
+    return run
+
+
+def build_datamodule(cfg: DictConfig, attributes: Sequence[str], image_size: int) -> CelebADataModule:
+    """Build the data for a model: what it is asked and the size it takes are the model's to say."""
+    return build(cfg.data, attributes=list(attributes), image_size=image_size)
+
+
+def show_dataset(datamodule: CelebADataModule) -> None:
+    """Print how many images of each split are used."""
+    counts = " + ".join(f"{count:,} {split}" for split, count in datamodule.counts.items())
+    limited = f", limited to {datamodule.limit} each" if datamodule.limit else ""
+    skipped = f", {len(datamodule.bad_images)} bad images left out" if len(datamodule.bad_images) else ""
+    console.print(f"images: {counts} at {datamodule.image_size} x {datamodule.image_size} pixels{limited}{skipped}")
+
+
+def write_bad_images(run: RunFolder, datamodule: CelebADataModule) -> None:
+    """Name the images that were left out in ``tables/bad_images.csv``."""
+    if len(datamodule.bad_images):
+        run.table("bad_images", datamodule.bad_images)
+
+
+def build_trainer(cfg: DictConfig, callbacks: Sequence[Callback], logger: Any = False) -> L.Trainer:
+    """Build Lightning's Trainer; switch on what makes matrix products fast on recent GPUs."""
+    torch.set_float32_matmul_precision("high")
+    callbacks = list(callbacks)
+    return build(cfg.trainer, callbacks=callbacks, logger=logger or False)
+
+
+def measure(
+    cfg: DictConfig, model: AttributeClassifier, datamodule: CelebADataModule, split: str
+) -> tuple[dict[str, float], Predictions]:
+    """Pass over a split once, in table order.
+
+    Returns:
+        ``split/metric`` to value, and the predictions, both of the whole split in every process.
+    """
+    collected = CollectPredictions()
+    trainer = build_trainer(cfg, [build(cfg.callbacks.progress_bar), collected] if cfg.callbacks else [collected])
+    datamodule.trainer = trainer
+    [metrics] = trainer.test(model, dataloaders=datamodule.evaluation_dataloader(split), verbose=False)
+    named = {f"{split}/{name.removeprefix('test/')}": float(value) for name, value in metrics.items()}
+    return named, Predictions.of(collected, datamodule, split, model.hparams["threshold"])
+
+
+def summary_of_data(cfg: DictConfig, datamodule: CelebADataModule) -> dict[str, Any]:
+    """Return what ``summary.json`` says of the data."""
+    return {
+        "name": datamodule.name,
+        "root": str(datamodule.root),
+        "images": {split: datamodule.counts[split] for split in SPLITS},
+    }
+
+
+def task_name() -> str:
+    """Return the name of the running task's file in ``conf/task``."""
+    return str(HydraConfig.get().runtime.choices["task"])

@@ -1,0 +1,181 @@
+"""What happens beside training: weight averaging, the history of the epochs, pictures, collected predictions."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback, WeightAveraging
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+from torchvision.utils import make_grid
+
+from celeba_lab.models.classifier import AttributeClassifier
+
+
+class ExponentialMovingAverage(WeightAveraging):
+    """Average the weights over the steps; validation, checkpoints and the result use the average.
+
+    The decay warms up as min(decay, (1 + n) / (10 + n)) after n steps, as TensorFlow's moving average does, so that a
+    short run does not remember its random head.
+
+    Args:
+        decay: weight of the past, 0.99 averages over about the last hundred steps.
+    """
+
+    def __init__(self, decay: float = 0.99) -> None:
+        # Lightning's EMAWeightAveraging would also average integer buffers such as BatchNorm's step count.
+        super().__init__(avg_fn=self._average)
+        self.decay = decay
+        self._swapped = False
+
+    def _average(self, average: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
+        if not current.is_floating_point():
+            return current
+        n = int(count)
+        return average.lerp(current, 1 - min(self.decay, (1 + n) / (10 + n)))
+
+    def _swap_models(self, pl_module: L.LightningModule) -> None:
+        self._swapped = not self._swapped
+        super()._swap_models(pl_module)
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """Undo validation's swap, else the checkpoint of an interrupted validation would confuse the two models."""
+        if self._swapped:
+            self._swap_models(pl_module)
+
+
+class EpochLog(Callback):
+    """Keep the metrics of every epoch and print one line for each; survives a resumed run.
+
+    Attributes:
+        rows: epoch (from 1) to metric name to value, names as in ``trainer.callback_metrics``.
+    """
+
+    def __init__(self) -> None:
+        self.rows: dict[int, dict[str, float]] = {}
+        self._trainer: L.Trainer | None = None
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Remember the trainer: a checkpoint of the current epoch wants this epoch's row."""
+        self._trainer = trainer
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Record the epoch before; its training metrics exist only after our ``on_train_epoch_end``."""
+        self._record(trainer, trainer.current_epoch)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Record the last epoch."""
+        self._record(trainer, trainer.current_epoch)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the rows, the current epoch's included."""
+        rows = dict(self.rows)
+        if self._trainer is not None and self._trainer.training:
+            rows[self._trainer.current_epoch + 1] = _epoch_metrics(self._trainer)
+        return {"rows": rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the rows of the interrupted run."""
+        self.rows = {int(epoch): dict(row) for epoch, row in state_dict["rows"].items()}
+
+    def _record(self, trainer: L.Trainer, epoch: int) -> None:
+        row = _epoch_metrics(trainer)
+        if epoch < 1 or epoch in self.rows or not row:
+            return
+        self.rows[epoch] = row
+        if trainer.is_global_zero:
+            shown = [f"{name} {row[name]:.4f}" for name in _EPOCH_LINE if name in row]
+            print(f"epoch {epoch}/{trainer.max_epochs}  {'  '.join(shown)}", flush=True)
+
+
+_EPOCH_LINE = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
+
+
+def _epoch_metrics(trainer: L.Trainer) -> dict[str, float]:
+    return {
+        name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith(("train/", "val/"))
+    }
+
+
+class TrainingImageGrid(Callback):
+    """Send the first training batch to TensorBoard: as loaded, and below it as the network sees it.
+
+    Args:
+        max_images: at most this many faces.
+    """
+
+    def __init__(self, max_images: int = 32) -> None:
+        self.max_images = max_images
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Mapping[str, Tensor], batch_idx: int
+    ) -> None:
+        """Draw the grid before the first step of the first epoch."""
+        writer = tensorboard_writer(trainer)
+        if writer is None or trainer.global_step > 0 or batch_idx > 0 or not isinstance(pl_module, AttributeClassifier):
+            return
+        images = batch["image"][: self.max_images]
+        with torch.random.fork_rng(), torch.no_grad():  # a picture must not change what is drawn next
+            augmented = pl_module.augment(images.float() / 255)
+        rows = torch.cat([images.float() / 255, augmented]).cpu()
+        writer.add_image("train/faces_loaded_then_augmented", make_grid(rows, nrow=8), global_step=0)
+
+
+class CollectPredictions(Callback):
+    """Keep what validation and test after training say about every image.
+
+    After ``trainer.validate``, ``trainer.test`` or ``trainer.predict``, in every process:
+
+    Attributes:
+        probability: float32 (N, K), ordered by ``index``.
+        label: uint8 (N, K); empty after predict.
+        index: int64 (N,), which image of the data each row is.
+    """
+
+    def __init__(self) -> None:
+        self._parts: list[dict[str, np.ndarray]] = []
+        self.probability = np.empty((0, 0), dtype=np.float32)
+        self.label = np.empty((0, 0), dtype=np.uint8)
+        self.index = np.empty(0, dtype=np.int64)
+
+    def _start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._parts = []
+
+    def _add(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        if trainer.state.fn != "fit":
+            self._parts.append({key: value.cpu().numpy() for key, value in outputs.items()})
+
+    def _finish(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.state.fn == "fit" or not self._parts:
+            return
+        columns = {key: np.concatenate([part[key] for part in self._parts]) for key in self._parts[0]}
+        if trainer.world_size > 1:
+            gathered: list[Any] = [None] * trainer.world_size
+            torch.distributed.all_gather_object(gathered, columns)
+            columns = {key: np.concatenate([part[key] for part in gathered]) for key in columns}
+        _, order = np.unique(columns["index"], return_index=True)
+        self.index, self.probability = columns["index"][order], columns["probability"][order]
+        self.label = columns["label"][order] if "label" in columns else np.empty((0, 0), dtype=np.uint8)
+        self._parts = []
+
+    on_validation_epoch_start = on_test_epoch_start = on_predict_epoch_start = _start
+    on_validation_batch_end = on_test_batch_end = on_predict_batch_end = _add
+    on_validation_epoch_end = on_test_epoch_end = on_predict_epoch_end = _finish
+
+
+def tensorboard_writer(trainer: L.Trainer) -> SummaryWriter | None:
+    """Return TensorBoard's writer in the main process of a run that has one."""
+    if isinstance(trainer.logger, TensorBoardLogger) and trainer.is_global_zero:
+        return trainer.logger.experiment
+    return None

@@ -1,0 +1,94 @@
+"""What a person reads in the terminal."""
+
+import logging
+import shlex
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.tree import Tree
+
+console = Console(soft_wrap=False, highlight=False)
+
+PROGRAM = "python -m celeba_lab"
+
+
+def quiet_libraries() -> None:
+    """Keep advertisements, and advice that does not apply, out of the terminal."""
+    # Under Hydra Lightning's messages would appear twice: through its own handler and through the root logger's.
+    logging.getLogger("lightning").handlers.clear()
+    logging.getLogger("lightning.pytorch").handlers.clear()
+    # Frozen layers are in evaluation mode on purpose.
+    warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")
+    # Lightning 2.6 calls an older name of torch's pytree.
+    warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
+    # The data module decides about workers; on two cores more of them are slower.
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    warnings.filterwarnings("ignore", ".*number of training batches.*smaller than the logging interval.*")
+
+
+def show_configuration(cfg: DictConfig) -> None:
+    """Print the resolved configuration as a tree, a branch for each group."""
+    tree = Tree("configuration", guide_style="dim")
+    for key in map(str, cfg):
+        value = cfg[key]
+        if OmegaConf.is_config(value):
+            text = OmegaConf.to_yaml(value, resolve=True).rstrip()
+            tree.add(f"[bold]{key}[/bold]").add(Syntax(text, "yaml", background_color="default"))
+        else:
+            tree.add(f"[bold]{key}[/bold]: {value}")
+    console.print(tree)
+
+
+def show_metrics(title: str, columns: Mapping[str, Mapping[str, float]]) -> None:
+    """Print metrics side by side.
+
+    Args:
+        title: stands above the table.
+        columns: column name (a split, say) to metric name to value.
+    """
+    table = Table(title=title, title_justify="left")
+    table.add_column("metric")
+    for name in columns:
+        table.add_column(name, justify="right")
+    names = dict.fromkeys(name for column in columns.values() for name in column)
+    for name in names:
+        table.add_row(name, *(_number(column.get(name)) for column in columns.values()))
+    console.print(table)
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return ""
+    return "undefined" if value != value else f"{value:.4f}"
+
+
+def show_ending(folder: Path, commands: Sequence[tuple[str, str]]) -> None:
+    """Print the run folder and what a person would type next, as (purpose, command) pairs."""
+    console.print(f"run folder: [bold]{display_path(folder)}[/bold]")
+    for purpose, command in commands:
+        console.print(f"  [dim]{purpose}:[/dim]", end=" ")
+        console.print(command, soft_wrap=True, markup=False)  # never broken: it will be copied
+
+
+def command_line(overrides: Sequence[str], multirun: bool = False) -> str:
+    """Return the command that runs these overrides, quoted for a shell."""
+    return " ".join([PROGRAM, *(["-m"] if multirun else []), *(shlex.quote(override) for override in overrides)])
+
+
+def override(key: str, value: object) -> str:
+    """Return ``key=value`` as Hydra's grammar wants it: a value of unusual characters in quotes."""
+    text = str(value)
+    plain = all(character.isalnum() or character in "/_.-+:%" for character in text)
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"{key}={text}" if plain and text else f"{key}='{escaped}'"
+
+
+def display_path(path: Path) -> Path:
+    """Return the path as a person in this folder would type it."""
+    path = path.resolve()
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

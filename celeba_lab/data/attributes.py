@@ -1,0 +1,69 @@
+"""The forty attributes of CelebA, by name."""
+
+from collections.abc import Sequence
+
+from celeba_lab.errors import UserError, did_you_mean
+
+ATTRIBUTES: tuple[str, ...] = (
+    "5_o_Clock_Shadow",
+    "Arched_Eyebrows",
+    "Attractive",
+    "Bags_Under_Eyes",
+    "Bald",
+    "Bangs",
+    "Big_Lips",
+    "Big_Nose",
+    "Black_Hair",
+    "Blond_Hair",
+    "Blurry",
+    "Brown_Hair",
+    "Bushy_Eyebrows",
+    "Chubby",
+    "Double_Chin",
+    "Eyeglasses",
+    "Goatee",
+    "Gray_Hair",
+    "Heavy_Makeup",
+    "High_Cheekbones",
+    "Male",
+    "Mouth_Slightly_Open",
+    "Mustache",
+    "Narrow_Eyes",
+    "No_Beard",
+    "Oval_Face",
+    "Pale_Skin",
+    "Pointy_Nose",
+    "Receding_Hairline",
+    "Rosy_Cheeks",
+    "Sideburns",
+    "Smiling",
+    "Straight_Hair",
+    "Wavy_Hair",
+    "Wearing_Earrings",
+    "Wearing_Hat",
+    "Wearing_Lipstick",
+    "Wearing_Necklace",
+    "Wearing_Necktie",
+    "Young",
+)
+"""The attribute names in the official order (Liu et al., "Deep Learning Face Attributes in the Wild", ICCV 2015)."""
+
+
+def check_attributes(names: Sequence[str]) -> list[str]:
+    """Return ``names`` as a list, in the order given.
+
+    Raises:
+        UserError: ``names`` is empty, names no attribute of CelebA (the nearest is suggested) or names one twice.
+    """
+    if isinstance(names, str):
+        raise UserError(f"attributes is the single text '{names}'; write it as a list: attributes=[{names}].")
+    names = list(names)
+    if not names:
+        raise UserError("attributes is an empty list; name at least one, for example attributes=[Smiling].")
+    for position, name in enumerate(names):
+        if name not in ATTRIBUTES:
+            hint = did_you_mean(str(name), ATTRIBUTES) or f" The forty are: {', '.join(ATTRIBUTES)}."
+            raise UserError(f"'{name}' is not an attribute of CelebA.{hint}")
+        if name in names[:position]:
+            raise UserError(f"attributes names '{name}' twice; remove one of the two.")
+    return names

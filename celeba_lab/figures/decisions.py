@@ -1,0 +1,235 @@
+"""Figures of what a threshold makes of the probabilities: confusion matrices and histograms of the scores."""
+
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from numpy.typing import ArrayLike, NDArray
+from sklearn.metrics import confusion_matrix
+
+from celeba_lab.figures.predictions import check_predictions, thresholds_of, why_undefined
+from celeba_lab.figures.style import (
+    BLACK,
+    BLUE,
+    CORRECT,
+    LIGHT_GREY,
+    ORANGE,
+    SMALL_SIZE,
+    STYLE,
+    WRONG,
+    finish_axes,
+    grid_columns,
+    new_figure,
+    panel_width,
+    panels,
+    say,
+    wrap,
+)
+
+_BINS = np.linspace(0, 1, 41)
+
+
+@matplotlib.rc_context(STYLE)
+def confusion_matrices(
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    names: Sequence[str],
+    *,
+    threshold: float | Sequence[float] = 0.5,
+    title: str,
+) -> Figure:
+    """For every attribute, how many images of each true class were given each answer.
+
+    A cell holds the count and its share of the row (of the true class), which is also its shade: blue for correct
+    answers, red for wrong ones. One attribute makes one large matrix, several make a grid in the order given.
+
+    Args:
+        labels: (N, K), 0 or 1.
+        probabilities: (N, K), in [0, 1]; the answer is "yes" at or above the threshold.
+        names: The K attributes.
+        threshold: One for all attributes or one for each.
+        title: Shown above the panels.
+
+    Raises:
+        ValueError: The arrays do not fit together or hold values outside their range.
+    """
+    truth, scores = check_predictions(labels, probabilities, names)
+    thresholds = thresholds_of(threshold, len(names))
+    matrices = [
+        # An empty or one-sided column still gives a 2 x 2 matrix.
+        confusion_matrix(truth[:, k], scores[:, k] >= thresholds[k], labels=[False, True])
+        if len(truth)
+        else np.zeros((2, 2), dtype=int)
+        for k in range(len(names))
+    ]
+    if len(names) == 1:
+        return _one_matrix(matrices[0], names[0], title, _note(len(truth), thresholds))
+    columns = grid_columns(len(names))
+    rows = -(-len(names) // columns)
+    width = panel_width(columns)
+    figure = new_figure(width * columns + 0.6, (0.82 * width + 0.4) * rows + 0.5, title, _note(len(truth), thresholds))
+    for k, ax in enumerate(panels(figure, len(names), columns)):
+        _draw_matrix(ax, matrices[k], SMALL_SIZE)
+        heading = f"{names[k]}\naccuracy {_percent(float(np.trace(matrices[k])), matrices[k].sum())}"
+        if len(set(thresholds)) > 1:
+            heading += f" at {thresholds[k]:.2f}"
+        ax.set_title(wrap(heading, 0.95 * width * 72, SMALL_SIZE), size=SMALL_SIZE, parse_math=False)
+        ax.set(xticks=(0, 1), xticklabels=("no", "yes"), yticks=(0, 1), yticklabels=("no", "yes"))
+    figure.supxlabel("predicted", size=10.5)
+    figure.supylabel("true label", size=10.5)
+    return figure
+
+
+def _note(images: int, thresholds: Sequence[float]) -> str:
+    same = len(set(thresholds)) == 1
+    return f"{images:,} images, threshold {thresholds[0]:.2f}" if same else f"{images:,} images, one threshold each"
+
+
+def _percent(part: float, whole: float) -> str:
+    return f"{100 * part / whole:.1f}%" if whole else "undefined"
+
+
+def _one_matrix(matrix: NDArray[np.int_], name: str, title: str, note: str) -> Figure:
+    accuracy = _percent(float(np.trace(matrix)), matrix.sum())
+    figure = new_figure(5.6, 4.6, title, f"{note}, accuracy {accuracy}")
+    ax = figure.add_subplot()
+    _draw_matrix(ax, matrix, 15)
+    ticks = [f"not {name}", name]
+    ax.set(xticks=(0, 1), xticklabels=ticks, yticks=(0, 1), xlabel="predicted", ylabel="true label")
+    ax.set_yticklabels(ticks, rotation=90, va="center")
+    return figure
+
+
+def _draw_matrix(ax: Axes, matrix: NDArray[np.int_], size: float) -> None:
+    """Draw one matrix; rows are true, columns predicted, both "no" before "yes"."""
+    totals = matrix.sum(axis=1, keepdims=True)
+    shares = matrix / np.maximum(totals, 1)
+    colours = np.empty((2, 2, 3))
+    for row, column in np.ndindex(2, 2):
+        hue = CORRECT if row == column else WRONG
+        colours[row, column] = _tint(hue, shares[row, column]) if totals[row, 0] else to_rgb(LIGHT_GREY)
+        text = f"{matrix[row, column]:,}\n{_percent(int(matrix[row, column]), int(totals[row, 0]))}"
+        ax.text(column, row, text, ha="center", va="center", size=size, color=_ink(colours[row, column]))
+    ax.imshow(colours, aspect="auto", interpolation="nearest")
+    ax.axhline(0.5, color="white", linewidth=2)
+    ax.axvline(0.5, color="white", linewidth=2)
+    ax.spines[:].set_visible(False)
+    finish_axes(ax, tick_size=max(SMALL_SIZE, 0.7 * size), grid=False)
+    ax.tick_params(length=0)
+
+
+def _tint(colour: str, strength: float) -> NDArray[np.floating]:
+    """``colour`` mixed with white; an eighth of it always stays, so that 0 % is still a cell."""
+    weight = 0.12 + 0.88 * strength
+    return 1 - weight * (1 - np.asarray(to_rgb(colour)))
+
+
+def _ink(background: NDArray[np.floating]) -> str:
+    """White wherever its contrast on ``background`` suffices (WCAG 2.2, relative luminance), else black.
+
+    The formula overrates black on saturated blue, so white does not have to win.
+    """
+    linear = np.where(background <= 0.04045, background / 12.92, ((background + 0.055) / 1.055) ** 2.4)
+    luminance = linear @ np.array([0.2126, 0.7152, 0.0722])
+    return "white" if 1.05 / (luminance + 0.05) > 3.3 else "black"
+
+
+@matplotlib.rc_context(STYLE)
+def score_histograms(
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    names: Sequence[str],
+    *,
+    threshold: float | Sequence[float] = 0.5,
+    title: str,
+) -> Figure:
+    """For every attribute, how the predicted probabilities of its two true classes are spread.
+
+    Counts per bin of 0.025 on an axis that is logarithmic from 1 up and still has a 0: the rare confident mistakes
+    stay visible next to thousands of easy images.
+
+    Args:
+        labels: (N, K), 0 or 1.
+        probabilities: (N, K), in [0, 1].
+        names: The K attributes.
+        threshold: One for all attributes or one for each, drawn as a vertical line.
+        title: Shown above the panels.
+
+    Raises:
+        ValueError: The arrays do not fit together or hold values outside their range.
+    """
+    truth, scores = check_predictions(labels, probabilities, names)
+    thresholds = thresholds_of(threshold, len(names))
+    columns = grid_columns(len(names))
+    rows = -(-len(names) // columns)
+    single = len(names) == 1
+    width = panel_width(columns)
+    size = (7.0, 4.3) if single else (width * columns + 0.6, 0.85 * width * rows + 0.8)
+    figure = new_figure(*size, title, f"{len(truth):,} images, counted in bins of 0.025 on a logarithmic scale")
+    text_size = 10.5 if single else SMALL_SIZE
+    for k, ax in enumerate(panels(figure, len(names), columns)):
+        _draw_scores(ax, truth[:, k], scores[:, k], thresholds[k], text_size)
+        if k + columns >= len(names):
+            label = f"predicted probability of {names[0]}" if single else "predicted probability"
+            ax.set_xlabel(label, size=text_size, parse_math=False)
+        if k % columns == 0:
+            ax.set_ylabel("images per bin", size=text_size)
+        if not single:
+            heading = names[k] if len(set(thresholds)) == 1 else f"{names[k]}\nthreshold {thresholds[k]:.2f}"
+            ax.set_title(wrap(heading, 0.9 * width * 72, SMALL_SIZE), size=SMALL_SIZE, parse_math=False)
+    _scale_counts(figure.axes[0], truth, scores, finer=single)
+    # Two columns for one attribute: with its name twice, a single row may be wider than the figure.
+    handles = _score_handles(truth, names, thresholds)
+    figure.legend(handles=handles, loc="outside lower center", ncols=2 if single else 3)
+    return figure
+
+
+def _draw_scores(
+    ax: Axes, truth: NDArray[np.bool_], scores: NDArray[np.floating], threshold: float, size: float
+) -> None:
+    # One class filled, the other outlined: they stay apart where they overlap, and without colour.
+    ax.stairs(np.histogram(scores[~truth], _BINS)[0], _BINS, fill=True, color=ORANGE, alpha=0.55)
+    ax.stairs(np.histogram(scores[truth], _BINS)[0], _BINS, color=BLUE, linewidth=1.6)
+    ax.axvline(threshold, color=BLACK, linestyle="--", linewidth=1.2)
+    reason = why_undefined(truth)
+    if reason:
+        say(ax, reason, size=size, y=0.88)
+    ax.set(xlim=(0, 1), xticks=(0, 0.5, 1), xticklabels=("0", "0.5", "1"))
+    finish_axes(ax, tick_size=size)
+
+
+def _scale_counts(ax: Axes, truth: NDArray[np.bool_], scores: NDArray[np.floating], *, finer: bool) -> None:
+    """Give all panels (they share this one's axes) a logarithmic axis of counts, with a place for 0.
+
+    Ticks stand at 0, 1, 10, 100, ..., and with ``finer`` at 3, 30, 300, ... too.
+    """
+    columns = range(truth.shape[1])
+    highest = max(np.histogram(scores[truth[:, k] == c, k], _BINS)[0].max() for k in columns for c in (False, True))
+    decades = range(int(np.ceil(np.log10(max(highest, 10)))) + 1)
+    ax.set_yscale("symlog", linthresh=1, linscale=0.5)
+    ax.set_ylim(0, max(highest, 10) * 1.5)
+    ax.yaxis.set_major_locator(
+        FixedLocator([0, *(step * 10**d for d in decades for step in ((1, 3) if finer else (1,)))])
+    )
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
+    ax.yaxis.set_minor_locator(NullLocator())
+
+
+def _score_handles(truth: NDArray[np.bool_], names: Sequence[str], thresholds: Sequence[float]) -> list[Patch | Line2D]:
+    absent, present, line = "label absent", "label present", "threshold"
+    if len(names) == 1:
+        positives = int(truth.sum())
+        absent, present = f"not {names[0]} ({len(truth) - positives:,})", f"{names[0]} ({positives:,})"
+    if len(set(thresholds)) == 1:
+        line = f"threshold {thresholds[0]:.2f}"
+    return [
+        Patch(facecolor=ORANGE, alpha=0.55, label=absent),
+        Patch(facecolor="none", edgecolor=BLUE, linewidth=1.6, label=present),
+        Line2D([], [], color=BLACK, linestyle="--", linewidth=1.2, label=line),
+    ]

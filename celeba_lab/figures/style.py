@@ -1,0 +1,158 @@
+"""The look that all figures share: colours, fonts, wrapped text, titles and grids of panels."""
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from functools import lru_cache, partial
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
+
+BLUE = "#0072B2"
+VERMILLION = "#D55E00"
+GREEN = "#009E73"
+PURPLE = "#CC79A7"
+ORANGE = "#E69F00"
+SKY = "#56B4E9"
+BLACK = "#1A1A1A"
+GREY = "#767676"
+LIGHT_GREY = "#E0E0E0"
+
+PALETTE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK, GREY)
+"""Okabe and Ito's colours (https://jfly.uni-koeln.de/color/), told apart in every kind of colour blindness.
+
+Their yellow is left out: it is unreadable on white."""
+
+CORRECT, WRONG = BLUE, VERMILLION
+
+LINE_STYLES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (3, 1.2, 1.2, 1.2, 1.2, 1.2)))
+"""Used along with the colours, so that curves differ on a black-and-white print too."""
+
+SMALL_SIZE = 9.0
+LINE_HEIGHT = 1.3  # of the font size; what separate lines need to stay clear of one another
+
+STYLE: dict[Any, Any] = {
+    "figure.dpi": 150,
+    "figure.facecolor": "white",
+    "savefig.dpi": "figure",
+    "font.family": "DejaVu Sans",
+    "font.size": 10.5,
+    "figure.constrained_layout.w_pad": 0.08,
+    "figure.constrained_layout.h_pad": 0.06,
+    "axes.titlesize": 10.5,
+    "axes.labelsize": 10.5,
+    "axes.edgecolor": GREY,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.fontsize": 10,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+}
+"""Matplotlib settings in force inside every function of this package, and nowhere else."""
+
+
+@lru_cache(maxsize=4096)
+def text_width(text: str, size: float) -> float:
+    """Width in points of one line of text in the figures' font."""
+    font = FontProperties(family=str(STYLE["font.family"]), size=size)
+    return text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]
+
+
+def wrap(text: str, width: float, size: float) -> str:
+    r"""Break lines so that none is wider than ``width`` points at font size ``size``.
+
+    Breaks between words where possible, else after one of ``_ / \ -``, else anywhere. Line breaks in ``text`` stay.
+    """
+    # 3 % is what hinting in the rasteriser adds to the widths measured here.
+    fits = partial(_fits, width=0.97 * width, size=size)
+    lines = []
+    for paragraph in text.split("\n"):
+        line = ""
+        for token in _tokens(paragraph, fits):
+            if line and not fits(line + token):
+                lines.append(line.rstrip())
+                line = ""
+            line += token
+        lines.append(line.rstrip())
+    return "\n".join(lines)
+
+
+def _fits(text: str, *, width: float, size: float) -> bool:
+    return text_width(text.rstrip(), size) <= width
+
+
+def _tokens(line: str, fits: Callable[[str], bool]) -> Iterator[str]:
+    """The pieces of ``line`` between which it may be broken; joined, they give it back."""
+    for word in re.findall(r"\S+\s*|\s+", line):
+        if fits(word):
+            yield word
+            continue
+        for part in re.findall(r"[^_/\\-]*[_/\\-]|[^_/\\-]+", word):
+            if fits(part):
+                yield part
+            else:
+                yield from part
+
+
+def new_figure(width: float, height: float, title: str, note: str = "") -> Figure:
+    """An empty figure with a wrapped title.
+
+    Args:
+        width: Width in inches.
+        height: Height in inches of what stands below the title, which adds its own.
+        title: Shown as it is (``$`` is a dollar sign, not mathematics).
+        note: A second paragraph of the title, for numbers that belong to the whole figure.
+    """
+    text, size, title_height = fit_title(f"{title}\n{note}".strip(), 0.97 * width)
+    figure = Figure(figsize=(width, height + title_height), layout="constrained")
+    figure.suptitle(text, x=0.015, horizontalalignment="left", size=size, parse_math=False)
+    return figure
+
+
+def fit_title(title: str, width: float) -> tuple[str, float, float]:
+    """Wrap a title to ``width`` inches; returns the text, its font size in points and its height in inches."""
+    # Large figures are shown reduced: their titles start larger.
+    size = 12.0 if width < 11 else 15.0
+    text = wrap(title, width * 72, size)
+    return text, size, (text.count("\n") + 1) * size * LINE_HEIGHT / 72
+
+
+def panels(figure: Figure, count: int, columns: int) -> list[Axes]:
+    """``count`` axes in reading order, sharing both axes; only the outer ones keep their tick labels."""
+    rows = math.ceil(count / columns)
+    axes: list[Axes] = []
+    for position in range(count):
+        first = axes[0] if axes else None
+        ax = figure.add_subplot(rows, columns, position + 1, sharex=first, sharey=first)
+        # Not Axes.label_outer: it would leave the panels above a gap in the last row without labels.
+        ax.tick_params(labelbottom=position + columns >= count, labelleft=position % columns == 0)
+        axes.append(ax)
+    return axes
+
+
+def grid_columns(count: int) -> int:
+    """How many columns lay out ``count`` panels about one and a half times as wide as high, with few gaps."""
+    rows = math.ceil(count / math.ceil(math.sqrt(1.5 * count)))
+    return math.ceil(count / rows)
+
+
+def panel_width(columns: int) -> float:
+    """Inches per panel: as wide as a slide allows when there are few, and never too narrow for an attribute's name."""
+    return max(1.85, min(3.0, 9 / columns))
+
+
+def finish_axes(ax: Axes, *, tick_size: float = 10.0, grid: bool = True) -> None:
+    """Set what matplotlib would otherwise look up when it draws, long after our style is out of force."""
+    ax.tick_params(labelsize=tick_size, color=GREY)
+    if grid:
+        ax.grid(True, color=LIGHT_GREY, linewidth=0.8)
+        ax.set_axisbelow(True)
+
+
+def say(ax: Axes, sentence: str, *, size: float = 10.5, y: float = 0.5) -> None:
+    """Write ``sentence`` across axes that have nothing, or not everything, to show; ``y`` from 0 (bottom) to 1."""
+    ground = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
+    ax.text(0.5, y, sentence, transform=ax.transAxes, ha="center", va="center", size=size, style="italic", bbox=ground)

@@ -1,0 +1,105 @@
+"""Figures of a training run, epoch by epoch."""
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from celeba_lab.figures.style import BLACK, BLUE, ORANGE, STYLE, finish_axes, new_figure, say
+
+# Split -> how it is drawn. Line style and marker alone tell them apart.
+_SPLITS = {
+    "train": {"color": ORANGE, "linestyle": (0, (5, 1.5)), "marker": "o", "markerfacecolor": "white", "label": "train"},
+    "val": {"color": BLUE, "linestyle": "-", "marker": "s", "label": "validation"},
+}
+
+
+@matplotlib.rc_context(STYLE)
+def learning_curves(
+    history: pd.DataFrame,
+    *,
+    title: str,
+    best_epoch: int | None = None,
+    majority_accuracy: float | None = None,
+) -> Figure:
+    """Loss and accuracy of training and validation, epoch by epoch.
+
+    Args:
+        history: Columns ``epoch``, ``train/loss``, ``val/loss``, ``train/accuracy``, ``val/accuracy``, accuracies in
+            [0, 1]. Any column may be missing and any value NaN; several rows of one epoch are merged. Without
+            ``epoch`` rows count as epochs 0, 1, 2, ...
+        title: Shown above the panels.
+        best_epoch: The epoch whose checkpoint is reported. By default the one with the highest validation accuracy,
+            or, where there is none, the lowest validation loss; the earliest where several are equal.
+        majority_accuracy: Accuracy in [0, 1] of always answering the majority class, drawn as a dotted line.
+    """
+    table = _by_epoch(history)
+    reason = ""
+    if best_epoch is None:
+        best_epoch, reason = _find_best_epoch(table)
+    figure = new_figure(9.6, 4.3, title, _describe(table, best_epoch, reason))
+    left, right = figure.subplots(1, 2, sharex=True)
+    for ax, metric in ((left, "loss"), (right, "accuracy")):
+        _draw_metric(ax, table, metric, best_epoch)
+    if majority_accuracy is not None:
+        label = f"majority class {majority_accuracy:.3f}"
+        right.axhline(majority_accuracy, color=BLACK, linestyle=":", linewidth=1.5, label=label)
+    if right.get_ylim()[1] > 1:
+        right.set_ylim(top=1.005)  # no tick above the highest possible accuracy, and no marker cut
+    if len(table):
+        margin = max(0.4, 0.02 * len(table))
+        left.set_xlim(table.index.min() - margin, table.index.max() + margin)
+    handles = {handle.get_label(): handle for ax in (left, right) for handle in ax.get_legend_handles_labels()[0]}
+    if handles:
+        figure.legend(handles=list(handles.values()), loc="outside lower center", ncols=len(handles))
+    return figure
+
+
+def _by_epoch(history: pd.DataFrame) -> pd.DataFrame:
+    """One row per epoch, in order. Loggers often write train and validation metrics in rows of their own."""
+    table = history if "epoch" in history else history.assign(epoch=np.arange(len(history)))
+    table = table.dropna(subset=["epoch"])
+    return table.assign(epoch=table["epoch"].astype(int)).groupby("epoch").last()
+
+
+def _find_best_epoch(table: pd.DataFrame) -> tuple[int | None, str]:
+    """The best epoch and by which measure; (None, "") without validation."""
+    if "val/accuracy" in table and table["val/accuracy"].notna().any():
+        return int(table.index[int(np.nanargmax(table["val/accuracy"]))]), " (highest validation accuracy)"
+    if "val/loss" in table and table["val/loss"].notna().any():
+        return int(table.index[int(np.nanargmin(table["val/loss"]))]), " (lowest validation loss)"
+    return None, ""
+
+
+def _describe(table: pd.DataFrame, best_epoch: int | None, reason: str) -> str:
+    if best_epoch is None:
+        return ""
+    found = [(metric, _value(table, f"val/{metric}", best_epoch)) for metric in ("loss", "accuracy")]
+    values = ", ".join(f"validation {metric} {value:.3f}" for metric, value in found if value is not None)
+    return f"Best epoch {best_epoch}{reason}: {values}" if values else f"Best epoch {best_epoch}{reason}"
+
+
+def _value(table: pd.DataFrame, column: str, epoch: int) -> float | None:
+    values = table[column].dropna() if column in table else pd.Series(dtype=float)
+    return float(values[epoch]) if epoch in values.index else None
+
+
+def _draw_metric(ax: Axes, table: pd.DataFrame, metric: str, best_epoch: int | None) -> None:
+    for split, look in _SPLITS.items():
+        values = table.get(f"{split}/{metric}", pd.Series(dtype=float)).dropna()
+        if len(values):
+            # About twenty markers are enough to tell the lines apart; a hundred hide them.
+            ax.plot(values.index, values, markevery=max(1, len(values) // 20), markersize=5, **look)  # type: ignore[arg-type]
+    if not ax.lines:
+        say(ax, f"no {metric} was recorded")
+    elif best_epoch is not None:
+        ax.axvline(best_epoch, color=BLACK, linewidth=1, alpha=0.5, zorder=1)
+        value = _value(table, f"val/{metric}", best_epoch)
+        if value is not None:
+            star = {"marker": "*", "markersize": 15, "color": BLACK, "markeredgecolor": "white"}
+            ax.plot([best_epoch], [value], linestyle="", zorder=5, label=f"best epoch {best_epoch}", **star)  # type: ignore[arg-type]
+    ax.set(xlabel="epoch", ylabel=metric)
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=10, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+    finish_axes(ax)

@@ -1,0 +1,63 @@
+"""Random changes of a batch of images on the accelerator, drawn anew for every image of the batch.
+
+torchvision's transforms draw once for a whole batch, and Kornia would be a second image library: the three changes
+that pay on aligned faces are a few tensor operations.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class RandomAugment(nn.Module):
+    """Mirror, move and light each image at random.
+
+    Args:
+        flip: probability of a mirror image.
+        shift: largest move in each direction, as a fraction of the side.
+        scale: largest change of size, as a fraction: 0.1 draws a factor between 1 / 1.1 and 1.1.
+        rotate: largest rotation in degrees.
+        light: largest change of brightness and of contrast, as a fraction.
+    """
+
+    def __init__(
+        self, flip: float = 0.0, shift: float = 0.0, scale: float = 0.0, rotate: float = 0.0, light: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.flip, self.shift, self.scale, self.rotate, self.light = flip, shift, scale, rotate, light
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return changed images, float (B, 3, H, W) in [0, 1], from images of the same kind."""
+        if self.shift or self.scale or self.rotate:
+            images = self._move(images)
+        elif self.flip:
+            mirror = torch.rand(len(images), 1, 1, 1, device=images.device) < self.flip
+            images = torch.where(mirror, images.flip(-1), images)
+        if self.light:
+            images = self._relight(images)
+        return images
+
+    def _move(self, images: Tensor) -> Tensor:
+        B = len(images)  # noqa: N806 (shape letters are capitals here)
+        zoom = (1 + self.scale) ** _uniform(B, images)
+        angle = _uniform(B, images) * math.radians(self.rotate)
+        mirror = torch.where(torch.rand(B, device=images.device) < self.flip, -1.0, 1.0)
+        x, y = _uniform(B, images) * 2 * self.shift, _uniform(B, images) * 2 * self.shift  # the grid's side is 2
+        cos, sin = zoom * torch.cos(angle), zoom * torch.sin(angle)
+        theta = torch.stack([cos * mirror, -sin, x, sin * mirror, cos, y], dim=1).view(B, 2, 3)
+        grid = F.affine_grid(theta.to(images.dtype), list(images.shape), align_corners=False)
+        return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+
+    def _relight(self, images: Tensor) -> Tensor:
+        shape = (len(images), 1, 1, 1)
+        brightness = 1 + self.light * _uniform(len(images), images).view(shape)
+        contrast = 1 + self.light * _uniform(len(images), images).view(shape)
+        mean = images.mean(dim=(1, 2, 3), keepdim=True)
+        return ((images - mean) * contrast + mean * brightness).clamp(0, 1)
+
+
+def _uniform(n: int, like: Tensor) -> Tensor:
+    """Draw n numbers in [-1, 1) on the device of ``like``."""
+    return torch.rand(n, device=like.device) * 2 - 1

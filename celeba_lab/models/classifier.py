@@ -1,0 +1,235 @@
+"""The classifier of K binary face attributes, from one (Smiling) to all forty."""
+
+from collections.abc import Mapping
+
+import lightning as L
+import torch
+import torch.nn.functional as F
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+
+from celeba_lab.errors import UserError
+from celeba_lab.models.augment import RandomAugment
+from celeba_lab.models.metrics import AttributeMetrics
+from celeba_lab.models.networks import Backbone
+from celeba_lab.models.optimization import build_optimizer, build_schedule
+
+# What torchvision's ImageNet weights expect: mean and standard deviation of R, G, B in [0, 1].
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class AttributeClassifier(L.LightningModule):
+    """A torchvision backbone and one linear layer: raw faces in, one logit per attribute out.
+
+    A checkpoint is self-contained: ``AttributeClassifier.load_from_checkpoint(path)`` takes uint8 faces of any size.
+
+    Args:
+        attributes: the K names, in the order of the logits.
+        backbone: any classifier that ``torchvision.models.get_model`` builds.
+        weights: where the backbone's first weights came from; kept for the record, used by the train task.
+        image_size: side in pixels to which faces are resized before they enter the network.
+        optimizer: a name in ``torch.optim``.
+        lr: learning rate, the peak of the schedule.
+        weight_decay: for weights of two or more axes.
+        schedule: ``constant``, ``one_cycle`` or ``cosine``.
+        warmup: fraction of all steps in which the learning rate rises.
+        freeze: fraction of the backbone's layers, counted from the input, that keep their pretrained weights and
+            statistics; 1.0 trains the head alone.
+        unfreeze_epoch: the epoch (from 0) at which frozen layers are released; None for never.
+        label_smoothing: s moves the labels from 0 and 1 to s / 2 and 1 - s / 2 in training.
+        threshold: probability from which on an attribute is said to be present.
+        flip_average: outside training, average the logits of each face and of its mirror image (twice the cost).
+        augment: arguments of :class:`RandomAugment`.
+        channels_last: memory format of the network; faster on every CPU and GPU that we measured.
+        compile: compile the backbone with ``torch.compile`` (about a minute at the start).
+
+    Example:
+        >>> model = AttributeClassifier(attributes=["Smiling"], image_size=64).eval()
+        >>> model(torch.zeros(2, 3, 109, 89, dtype=torch.uint8)).shape
+        torch.Size([2, 1])
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        attributes: list[str],
+        backbone: str = "mobilenet_v2",
+        weights: str | None = "auto",
+        image_size: int = 128,
+        optimizer: str = "AdamW",
+        lr: float = 1e-3,
+        weight_decay: float = 1e-2,
+        schedule: str = "one_cycle",
+        warmup: float = 0.3,
+        freeze: float = 0.0,
+        unfreeze_epoch: int | None = None,
+        label_smoothing: float = 0.0,
+        threshold: float = 0.5,
+        flip_average: bool = False,
+        augment: dict[str, float] | None = None,
+        channels_last: bool = True,
+        compile: bool = False,
+    ) -> None:
+        super().__init__()
+        for name, value in (("freeze", freeze), ("label_smoothing", label_smoothing), ("threshold", threshold)):
+            if not 0 <= value <= 1:
+                raise UserError(f"model.{name}={value} must lie between 0 and 1.")
+        self.save_hyperparameters()
+        self.attributes = list(attributes)
+        self.backbone = Backbone(backbone, image_size)
+        self.head = nn.Linear(self.backbone.num_features, len(attributes))
+        self.augment = RandomAugment(**(augment or {}))
+        self.train_metrics = AttributeMetrics(len(attributes), threshold, ranking=False)
+        self.val_metrics = AttributeMetrics(len(attributes), threshold)
+        self.test_metrics = AttributeMetrics(len(attributes), threshold)
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+        self._frozen: list[nn.Module] = []
+        self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.backbone.to(memory_format=self._memory_format)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits, float (B, K), of raw faces, uint8 (B, 3, H, W) of any size."""
+        return self.head(self.features(images))
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return the backbone's features, float (B, D), of raw faces, uint8 (B, 3, H, W) of any size."""
+        return self.backbone(self._normalise(self._to_unit_range(images)))
+
+    @torch.no_grad()
+    def probabilities(self, images: Tensor) -> Tensor:
+        """Return probabilities, float32 (B, K) in [0, 1], of raw faces, uint8 (B, 3, H, W) of any size."""
+        return self._evaluation_logits(images).float().sigmoid()
+
+    def load_pretrained(self, state_dict: Mapping[str, Tensor], source: str) -> None:
+        """Start the backbone from these weights; see :meth:`Backbone.load_pretrained`."""
+        self.backbone.load_pretrained(state_dict, source)
+
+    # -- one batch ---------------------------------------------------------------------------------------------------
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        """Learn from one batch."""
+        images = self.augment(self._to_unit_range(batch["image"]))
+        logits = self.head(self.backbone(self._normalise(images))).float()  # (B, K)
+        loss = self._loss(logits, self._smooth(batch["label"].float()))
+        self.train_metrics.update(loss.detach(), logits.detach().sigmoid(), batch["label"])
+        self.log("loss", loss.detach(), prog_bar=True, logger=False)
+        return loss
+
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
+        """Measure one batch."""
+        return self._evaluation_step(self.val_metrics, batch)
+
+    def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
+        """Measure one batch."""
+        return self._evaluation_step(self.test_metrics, batch)
+
+    def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
+        """Return ``probability``, float32 (B, K), and ``index``, int64 (B,), of one batch without labels."""
+        return {"probability": self.probabilities(batch["image"]), "index": batch["index"]}
+
+    def _evaluation_step(self, metrics: AttributeMetrics, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        logits = self._evaluation_logits(batch["image"]).float()  # (B, K)
+        probabilities = logits.sigmoid()
+        metrics.update(self._loss(logits, batch["label"].float()), probabilities, batch["label"])
+        return {"probability": probabilities, "label": batch["label"], "index": batch["index"]}
+
+    def _evaluation_logits(self, images: Tensor) -> Tensor:
+        logits = self(images)
+        if self.hparams["flip_average"]:
+            logits = (logits + self(images.flip(-1))) / 2
+        return logits
+
+    def _to_unit_range(self, images: Tensor) -> Tensor:
+        """Return float (B, 3, S, S) in [0, 1] of raw faces, S the image size of the model."""
+        if images.dtype != torch.uint8:
+            raise TypeError(f"the classifier takes raw uint8 faces (B, 3, H, W) in 0..255, not {images.dtype}")
+        unit = images.to(self.mean.dtype) / 255
+        size = self.hparams["image_size"]
+        if unit.shape[-2:] != (size, size):
+            unit = F.interpolate(unit, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
+        return unit
+
+    def _normalise(self, images: Tensor) -> Tensor:
+        return ((images - self.mean) / self.std).contiguous(memory_format=self._memory_format)
+
+    def _smooth(self, labels: Tensor) -> Tensor:
+        smoothing = self.hparams["label_smoothing"]
+        return labels * (1 - smoothing) + smoothing / 2
+
+    @staticmethod
+    def _loss(logits: Tensor, labels: Tensor) -> Tensor:
+        return F.binary_cross_entropy_with_logits(logits, labels)
+
+    # -- one epoch ---------------------------------------------------------------------------------------------------
+
+    def on_train_epoch_start(self) -> None:
+        """Release the frozen layers when their time has come."""
+        if self.hparams["unfreeze_epoch"] is not None and self.current_epoch >= self.hparams["unfreeze_epoch"]:
+            self._freeze_layers(0.0)
+
+    def on_train_epoch_end(self) -> None:
+        """Log the training split."""
+        self._log_metrics("train", self.train_metrics)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the validation split."""
+        self._log_metrics("val", self.val_metrics)
+
+    def on_test_epoch_end(self) -> None:
+        """Log the test split."""
+        self._log_metrics("test", self.test_metrics)
+
+    def _log_metrics(self, split: str, metrics: AttributeMetrics) -> None:
+        scores = metrics.compute()
+        metrics.reset()
+        if not scores["loss"].isfinite():
+            raise UserError(
+                f"The {split} loss is {scores['loss'].item()} in epoch {self.current_epoch + 1}: training diverged."
+                " Lower model.lr, or set trainer.gradient_clip_val=1."
+            )
+        accuracy = scores.pop("accuracy")
+        self.log_dict({f"{split}/{name}": value.nanmean() for name, value in scores.items()})
+        self.log(f"{split}/accuracy", accuracy.mean(), prog_bar=True)
+        if len(self.attributes) > 1:
+            names = (f"{split}/accuracy/{name}" for name in self.attributes)
+            self.log_dict(dict(zip(names, accuracy, strict=True)))
+
+    # -- learning ----------------------------------------------------------------------------------------------------
+
+    def setup(self, stage: str) -> None:
+        """Freeze before a strategy wraps the module; compile in place, which keeps the names in the state dict."""
+        if stage == "fit":
+            self._freeze_layers(self.hparams["freeze"])
+        if self.hparams["compile"]:
+            self.backbone.compile()
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Build the optimizer over all parameters, frozen or not, and its schedule."""
+        optimizer = build_optimizer(
+            self.hparams["optimizer"], [self.backbone, self.head], self.hparams["lr"], self.hparams["weight_decay"]
+        )
+        schedule = build_schedule(
+            self.hparams["schedule"], optimizer, self.trainer.estimated_stepping_batches, self.hparams["warmup"]
+        )
+        if schedule is None:
+            return optimizer
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def train(self, mode: bool = True) -> "AttributeClassifier":
+        """Switch to training or evaluation; frozen layers keep their statistics in both."""
+        super().train(mode)
+        for layer in self._frozen:
+            layer.eval()
+        return self
+
+    def _freeze_layers(self, fraction: float) -> None:
+        layers = self.backbone.layers()
+        self._frozen = layers[: round(fraction * len(layers))]
+        frozen = {parameter for layer in self._frozen for parameter in layer.parameters(recurse=False)}
+        for parameter in self.backbone.parameters():
+            parameter.requires_grad_(parameter not in frozen)
+        self.train(self.training)

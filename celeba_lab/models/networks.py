@@ -1,0 +1,202 @@
+"""Backbones by torchvision name, with the classification head taken off, and their pretrained weights."""
+
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from celeba_lab.errors import UserError, did_you_mean, enumerate_names
+
+# The class count of ImageNet: what marks a torchvision model's head.
+IMAGENET_CLASSES = 1000
+
+
+class Backbone(nn.Module):
+    """A torchvision classifier without its last layer: images in, one feature vector per image out.
+
+    Args:
+        name: a name that ``torchvision.models.list_models(module=torchvision.models)`` lists.
+        image_size: side of the square input in pixels; vision transformers are built for one size.
+
+    Attributes:
+        network: the torchvision module, its last layer replaced.
+        num_features: D, the length of a feature vector.
+        head_name: the name of the replaced layer in torchvision's state dict, for example ``classifier.1``.
+
+    Raises:
+        UserError: the name is unknown, or the network cannot take images of that size.
+    """
+
+    def __init__(self, name: str, image_size: int) -> None:
+        super().__init__()
+        choices = torchvision.models.list_models(module=torchvision.models)
+        if name not in choices:
+            raise UserError(
+                f"model.backbone={name} is no torchvision classifier.{did_you_mean(name, choices)}"
+                " `torchvision.models.list_models()` lists them."
+            )
+        self.name = name
+        self.image_size = image_size
+        try:
+            self.network = torchvision.models.get_model(name, weights=None, **_build_options(name, image_size))
+            self.head_name, self.num_features = _remove_head(self.network)
+            self._check_output()
+        except (ValueError, RuntimeError, AssertionError) as error:
+            raise UserError(
+                f"model.backbone={name} cannot take images of {image_size}x{image_size} pixels: {error}."
+                " Set model.image_size to what the network was made for (224 as a rule)."
+            ) from error
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the features, float (B, D), of normalised images, float (B, 3, H, W)."""
+        return self.network(images)
+
+    def load_pretrained(self, state_dict: Mapping[str, Tensor], source: str) -> None:
+        """Load torchvision's ImageNet weights, or a checkpoint of ours, into everything but the head.
+
+        Args:
+            state_dict: name to tensor, as torchvision saves it.
+            source: where it came from, for the error.
+
+        Raises:
+            UserError: the weights are another network's.
+        """
+        own = self.network.state_dict()
+        weights = {key: value for key, value in state_dict.items() if key in own}
+        if self.name.startswith("vit_") and "encoder.pos_embedding" in weights:
+            weights = self._interpolate_positions(weights)
+        missing = [key for key in own if key not in weights]
+        misshapen = [key for key, value in weights.items() if value.shape != own[key].shape]
+        if missing or misshapen:
+            raise UserError(
+                f"model.weights: {source} does not fit model.backbone={self.name}: of {len(own)} tensors {len(missing)}"
+                f" are missing and {len(misshapen)} have another shape ({enumerate_names(missing + misshapen, 3)})."
+                " Give the weights of the same architecture, or model.weights=null."
+            )
+        self.network.load_state_dict(weights)
+
+    def layers(self) -> list[nn.Module]:
+        """Return every module that holds parameters or statistics of its own, in the order of construction.
+
+        For torchvision's classifiers that is the order from input to output.
+        """
+        return [
+            module
+            for module in self.network.modules()
+            if any(True for _ in module.parameters(recurse=False)) or any(True for _ in module.buffers(recurse=False))
+        ]
+
+    def _interpolate_positions(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        patch = self.network.patch_size
+        return dict(torchvision.models.vision_transformer.interpolate_embeddings(self.image_size, patch, dict(weights)))
+
+    @torch.no_grad()
+    def _check_output(self) -> None:
+        training = self.network.training
+        output = self.network.eval()(torch.zeros(1, 3, self.image_size, self.image_size))
+        self.network.train(training)
+        if output.shape != (1, self.num_features):
+            raise RuntimeError(f"its features have the shape {tuple(output.shape)}, not (1, {self.num_features})")
+
+
+def _build_options(name: str, image_size: int) -> dict[str, Any]:
+    if name in ("googlenet", "inception_v3"):  # an auxiliary head would make the output a tuple in training
+        return {"aux_logits": False, "init_weights": True}
+    if name.startswith("vit_"):
+        return {"image_size": image_size}
+    if name.startswith("maxvit_"):
+        return {"input_size": (image_size, image_size)}
+    return {}
+
+
+def _remove_head(network: nn.Module) -> tuple[str, int]:
+    """Replace the layer that gives the ImageNet logits; return its name and the number of its inputs."""
+    name, layer = [
+        (name, module)
+        for name, module in network.named_modules()
+        if IMAGENET_CLASSES in (getattr(module, "out_features", None), getattr(module, "out_channels", None))
+    ][-1]
+    if isinstance(layer, nn.Conv2d):  # SqueezeNet: a 1x1 convolution, then a ReLU that no logit may pass
+        network.classifier = nn.Sequential(network.get_submodule("classifier.0"), nn.AdaptiveAvgPool2d(1))
+        return name, layer.in_channels
+    parent, _, child = name.rpartition(".")
+    setattr(network.get_submodule(parent), child, nn.Identity())
+    return name, layer.in_features
+
+
+def fetch_weights(weights: str | None, backbone: str) -> tuple[Mapping[str, Tensor] | None, str]:
+    """Find pretrained weights for a backbone.
+
+    Args:
+        weights: ``auto`` (ImageNet weights where they can be had, else none), a name among torchvision's weights for
+            this backbone such as ``IMAGENET1K_V1`` or ``DEFAULT`` (must be had), the path of a state dict or of a
+            checkpoint of ours (must be there), or None.
+        backbone: the torchvision name.
+
+    Returns:
+        The state dict, or None for a random start, and one phrase that says which it is.
+
+    Raises:
+        UserError: weights asked for by name or path cannot be had.
+    """
+    if weights is None:
+        return None, "random weights (model.weights=null)"
+    if weights == "auto":
+        try:
+            return _download(backbone, "DEFAULT"), "ImageNet weights (torchvision DEFAULT)"
+        except (OSError, RuntimeError) as error:
+            return None, f"RANDOM weights: the ImageNet weights could not be downloaded ({_reason(error)})"
+    if Path(weights).exists() or Path(weights).suffix:
+        return _read(Path(weights)), str(weights)
+    try:
+        return _download(backbone, weights), f"torchvision {weights}"
+    except (OSError, RuntimeError) as error:
+        raise UserError(
+            f"model.weights={weights} could not be downloaded ({_reason(error)}). Connect to the network, give the"
+            " path of a state dict, or take model.weights=null."
+        ) from error
+
+
+def _reason(error: BaseException) -> str:
+    return str(error.reason) if isinstance(error, URLError) else str(error) or type(error).__name__
+
+
+def _download(backbone: str, name: str) -> Mapping[str, Tensor]:
+    choices = torchvision.models.get_model_weights(backbone)
+    name = name.rpartition(".")[2]
+    if name not in (*choices.__members__, "DEFAULT"):
+        raise UserError(
+            f"model.weights={name}: torchvision has no such weights for {backbone}, and there is no such file."
+            f"{did_you_mean(name, choices.__members__)} It has {enumerate_names(choices.__members__)}."
+        )
+    timeout = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(10)  # seconds: a network that drops packets would otherwise keep us for minutes
+    try:
+        return getattr(choices, name).get_state_dict(progress=True, check_hash=True)
+    finally:
+        socket.setdefaulttimeout(timeout)
+
+
+def _read(path: Path) -> Mapping[str, Tensor]:
+    if not path.is_file():
+        raise UserError(f"model.weights={path}: there is no such file. Check the path.")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises a dozen unrelated types for a file that is not its own
+        raise UserError(
+            f"model.weights={path} is not a state dict that torch can read safely ({type(error).__name__})."
+            " Save one with torch.save(model.state_dict(), path)."
+        ) from error
+    if isinstance(content, Mapping) and "state_dict" in content:  # a checkpoint of ours
+        prefix = "backbone.network."
+        content = {
+            key.removeprefix(prefix): value for key, value in content["state_dict"].items() if key.startswith(prefix)
+        }
+    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise UserError(f"model.weights={path} holds no state dict (a mapping from names to tensors).")
+    return content

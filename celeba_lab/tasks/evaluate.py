@@ -1,0 +1,60 @@
+"""Measure a checkpoint on a split of the data."""
+
+from omegaconf import DictConfig
+
+from celeba_lab.assembly import (
+    build_datamodule,
+    measure,
+    open_run,
+    show_dataset,
+    summary_of_data,
+    task_name,
+    write_bad_images,
+)
+from celeba_lab.checkpoints import load_classifier
+from celeba_lab.console import show_ending, show_metrics
+from celeba_lab.data.annotations import SPLITS
+from celeba_lab.errors import UserError, did_you_mean
+from celeba_lab.report import write_report
+from celeba_lab.run import device_name
+
+
+def evaluate(cfg: DictConfig, split: str = "test") -> dict[str, float]:
+    """Write the report of a checkpoint on one split.
+
+    Args:
+        cfg: the configuration; ``checkpoint`` names the model.
+        split: train, val or test.
+
+    Returns:
+        Every metric by its name, ``split/metric``.
+
+    Raises:
+        UserError: there is no such split, or the checkpoint or the data cannot be used.
+    """
+    if split not in SPLITS:
+        raise UserError(f"task.split={split} must be one of {', '.join(SPLITS)}.{did_you_mean(split, SPLITS)}")
+    model = load_classifier(cfg.checkpoint, "evaluate")
+    datamodule = build_datamodule(cfg, model.attributes, model.hparams["image_size"])
+    datamodule.setup_split(split)
+    show_dataset(datamodule)
+    run = open_run(cfg)
+    with run.timed(split):
+        metrics, predictions = measure(cfg, model, datamodule, split)
+    with run.timed("report"):
+        table = write_report(run, predictions, datamodule, f"{datamodule.name} · {cfg.name}")
+        write_bad_images(run, datamodule)
+    run.summary(
+        experiment=cfg.name,
+        task=task_name(),
+        data=summary_of_data(cfg, datamodule),
+        metrics=metrics,
+        majority_accuracy={split: float(table["majority_accuracy"].mean())},
+        checkpoint=str(cfg.checkpoint),
+        device=device_name(),
+    )
+    shown = {name.partition("/")[2]: value for name, value in metrics.items() if name.count("/") == 1}
+    shown["accuracy of the majority class"] = float(table["majority_accuracy"].mean())
+    show_metrics(f"{cfg.checkpoint} on {cfg.data.name}", {split: shown})
+    show_ending(run.path, [])
+    return metrics

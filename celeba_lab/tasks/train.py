@@ -1,0 +1,235 @@
+"""Train a model, then validate and test its best checkpoint."""
+
+import signal
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+import lightning as L
+import pandas as pd
+from hydra.core.hydra_config import HydraConfig
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, Timer
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+from omegaconf import DictConfig, OmegaConf
+
+from celeba_lab import figures
+from celeba_lab.assembly import (
+    build_datamodule,
+    build_trainer,
+    measure,
+    open_run,
+    show_dataset,
+    summary_of_data,
+    task_name,
+    write_bad_images,
+)
+from celeba_lab.callbacks import EpochLog
+from celeba_lab.checkpoints import load_classifier, read_checkpoint
+from celeba_lab.config import build
+from celeba_lab.console import command_line, console, display_path, override, show_ending, show_metrics
+from celeba_lab.data.datamodule import CelebADataModule
+from celeba_lab.errors import UserError
+from celeba_lab.models.classifier import AttributeClassifier
+from celeba_lab.models.networks import fetch_weights
+from celeba_lab.report import write_report
+from celeba_lab.run import RunFolder, device_name
+
+
+def train(cfg: DictConfig) -> dict[str, float]:
+    """Fit, then report train, validation and test of the best checkpoint.
+
+    Returns:
+        Every metric by its name, ``split/metric``. ``train/*`` was measured while training, in the epoch of the
+        reported checkpoint.
+
+    Raises:
+        UserError: data, weights, checkpoint or settings cannot be used.
+    """
+    _refuse_contradictions(cfg)
+    unfinished = _read_unfinished(cfg) if cfg.checkpoint else None
+    datamodule = build_datamodule(cfg, cfg.model.attributes, cfg.model.image_size)
+    datamodule.setup("fit")
+    datamodule.setup("test")
+    show_dataset(datamodule)
+    model, weights = _build_model(cfg, unfinished)
+    console.print(f"weights: {weights}", style="bold yellow" if weights.startswith("RANDOM") else None)
+    run = open_run(cfg)
+    callbacks: dict[str, Callback] = {name: build(node) for name, node in (cfg.callbacks or {}).items() if node}
+    trainer = build_trainer(cfg, list(callbacks.values()), run.logger)
+    with run.timed("fit"):
+        _fit(trainer, model, datamodule, cfg.checkpoint)
+    return _report(cfg, run, trainer, model, datamodule, weights)
+
+
+def _refuse_contradictions(cfg: DictConfig) -> None:
+    distributed = str(cfg.trainer.strategy).startswith("ddp") and "find_unused" not in str(cfg.trainer.strategy)
+    if distributed and cfg.model.unfreeze_epoch is not None:
+        raise UserError(
+            f"model.unfreeze_epoch={cfg.model.unfreeze_epoch} and trainer.strategy={cfg.trainer.strategy} contradict:"
+            " layers released later would not be synchronised. Take trainer.strategy=ddp_find_unused_parameters_true."
+        )
+
+
+def _read_unfinished(cfg: DictConfig) -> dict[str, Any]:
+    """Read the checkpoint of the run to continue; raise UserError if there is nothing to continue."""
+    checkpoint = read_checkpoint(cfg.checkpoint, "continue training")
+    hyperparameters = checkpoint["hyper_parameters"]
+    for key in ("attributes", "backbone", "image_size"):
+        asked = OmegaConf.to_container(cfg.model)[key]  # type: ignore[index,call-overload]
+        if hyperparameters.get(key) != asked:
+            raise UserError(
+                f"checkpoint={cfg.checkpoint} was trained with model.{key}={hyperparameters.get(key)}, not {asked}."
+                " Continue with the same model, or start from its backbone: model.weights=CHECKPOINT."
+            )
+    epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+    if cfg.trainer.max_epochs is not None and 0 <= cfg.trainer.max_epochs <= epochs:
+        raise UserError(
+            f"checkpoint={cfg.checkpoint} has already trained {epochs} epochs, and trainer.max_epochs is"
+            f" {cfg.trainer.max_epochs}. Raise trainer.max_epochs to train on."
+        )
+    return checkpoint
+
+
+def _build_model(cfg: DictConfig, unfinished: dict[str, Any] | None) -> tuple[AttributeClassifier, str]:
+    """Build the model and say where its weights come from."""
+    if unfinished is not None:  # Lightning loads them; what was frozen stays frozen
+        freeze = unfinished["hyper_parameters"]["freeze"]
+        return build(cfg.model, freeze=freeze), f"continued from {cfg.checkpoint}"
+    state_dict, source = fetch_weights(cfg.model.weights, cfg.model.backbone)
+    if state_dict is None:  # random layers must learn, wherever they are
+        return build(cfg.model, freeze=0.0), source
+    model: AttributeClassifier = build(cfg.model)
+    model.load_pretrained(state_dict, source)
+    return model, source
+
+
+def _fit(trainer: L.Trainer, model: AttributeClassifier, datamodule: CelebADataModule, checkpoint: str | None) -> None:
+    """Fit; when stopped by Ctrl-C or SIGTERM, say how to go on and exit as shells expect."""
+    try:
+        trainer.fit(model, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
+    except SIGTERMException:
+        _stop(trainer, signal.SIGTERM)
+    except SystemExit:  # what Lightning makes of KeyboardInterrupt
+        if trainer.interrupted:
+            _stop(trainer, signal.SIGINT)
+        raise
+
+
+def _stop(trainer: L.Trainer, cause: signal.Signals) -> NoReturn:
+    hydra = HydraConfig.get()
+    folder = Path(hydra.runtime.output_dir)
+    last = folder / "checkpoints" / "last.ckpt"
+    if trainer.is_global_zero:
+        console.print(f"\nstopped by {cause.name} in epoch {trainer.current_epoch + 1}", style="bold yellow")
+        if last.exists():
+            kept = [text for text in hydra.overrides.task if not text.startswith("checkpoint=")]
+            again = [override("checkpoint", display_path(last)), override("hydra.run.dir", display_path(folder))]
+            show_ending(folder, [("continue", command_line([*kept, *again]))])
+        else:
+            console.print("no step was finished, so there is nothing to continue")
+    sys.exit(128 + cause)
+
+
+def _report(
+    cfg: DictConfig,
+    run: RunFolder,
+    trainer: L.Trainer,
+    model: AttributeClassifier,
+    datamodule: CelebADataModule,
+    weights: str,
+) -> dict[str, float]:
+    """Measure the best checkpoint, write everything, print the table and what to do next."""
+    best = _best_checkpoint(trainer)
+    if best is not None:
+        model = load_classifier(str(best), "report the best checkpoint")
+    epoch_log = next((callback for callback in trainer.callbacks if isinstance(callback, EpochLog)), EpochLog())  # type: ignore[attr-defined]
+    epoch = _epoch_of(best) or max(epoch_log.rows, default=1)
+    metrics = {name: value for name, value in epoch_log.rows.get(epoch, {}).items() if name.startswith("train/")}
+    predictions = {}
+    for split in ("val", "test"):
+        with run.timed(split):
+            measured, predictions[split] = measure(cfg, model, datamodule, split)
+        metrics |= measured
+    if not trainer.is_global_zero:
+        return metrics
+    title = f"{datamodule.name} · {cfg.name}"
+    with run.timed("report"):
+        tables = {split: write_report(run, found, datamodule, title) for split, found in predictions.items()}
+        _write_history(run, epoch_log, epoch, tables["val"], title)
+        write_bad_images(run, datamodule)
+        run.log_hyperparameters(dict(model.hparams), metrics, trainer.global_step)
+    run.seconds |= _training_seconds(trainer)
+    run.summary(
+        experiment=cfg.name,
+        task=task_name(),
+        data=summary_of_data(cfg, datamodule),
+        metrics=metrics,
+        majority_accuracy={split: float(table["majority_accuracy"].mean()) for split, table in tables.items()},
+        best_epoch=epoch,
+        weights=weights,
+        seed=cfg.seed,
+        checkpoint=None if best is None else str(display_path(best)),
+        device=device_name(),
+    )
+    _show_results(cfg, run, metrics, tables, best)
+    return metrics
+
+
+def _best_checkpoint(trainer: L.Trainer) -> Path | None:
+    """Return the checkpoint with the best monitored metric; None where none was written (``fast_dev_run``)."""
+    paths = [
+        callback.best_model_path
+        for callback in trainer.checkpoint_callbacks
+        if isinstance(callback, ModelCheckpoint) and callback.monitor
+    ]
+    return Path(paths[0]) if paths and paths[0] else None
+
+
+def _epoch_of(checkpoint: Path | None) -> int | None:
+    return None if checkpoint is None else read_checkpoint(str(checkpoint), "find its epoch")["epoch"] + 1
+
+
+def _training_seconds(trainer: L.Trainer) -> dict[str, float]:
+    """Return the seconds of the fit that went into training steps, and those into validation."""
+    timer = next((callback for callback in trainer.callbacks if isinstance(callback, Timer)), None)  # type: ignore[attr-defined]
+    if timer is None:
+        return {}
+    validation = timer.time_elapsed("validate")
+    return {"training": round(timer.time_elapsed("train") - validation, 3), "validation": round(validation, 3)}
+
+
+def _write_history(run: RunFolder, epoch_log: EpochLog, best_epoch: int, val: pd.DataFrame, title: str) -> None:
+    if not epoch_log.rows:
+        return
+    history = pd.DataFrame([{"epoch": epoch, **row} for epoch, row in sorted(epoch_log.rows.items())])
+    run.table("history", history)
+    majority = float(val["majority_accuracy"].mean())
+    run.figure(
+        "learning_curves",
+        figures.learning_curves(history, title=title, best_epoch=best_epoch, majority_accuracy=majority),
+    )
+
+
+def _show_results(
+    cfg: DictConfig, run: RunFolder, metrics: dict[str, float], tables: dict[str, pd.DataFrame], best: Path | None
+) -> None:
+    columns: dict[str, dict[str, float]] = {split: {} for split in ("train", "val", "test")}
+    for name, value in metrics.items():
+        split, _, metric = name.partition("/")
+        if "/" not in metric:  # the forty single accuracies are in tables/attributes_*.csv
+            columns[split][metric] = value
+    for split, table in tables.items():
+        columns[split]["accuracy of the majority class"] = float(table["majority_accuracy"].mean())
+    show_metrics(f"{cfg.name}, {cfg.data.name}: the best checkpoint", columns)
+    seconds = run.seconds.get("training", run.seconds["fit"])
+    console.print(f"training took {seconds:.0f} s, the report {run.seconds['report']:.0f} s")
+    commands = [("watch", f"tensorboard --logdir {display_path(run.path.parent)}")]
+    if best is not None:
+        checkpoint = override("checkpoint", display_path(best))
+        root = override("data.root", cfg.data.root)
+        commands = [
+            ("measure", command_line(["task=evaluate", checkpoint, "task.split=val", root])),
+            ("predict", command_line(["task=predict", checkpoint, "task.images=photos/*.jpg"])),
+            *commands,
+        ]
+    show_ending(run.path, commands)

@@ -1,0 +1,132 @@
+"""A tiny CelebA on disk, in every layout, and the real tables where they are at hand."""
+
+import gzip
+import io
+import os
+import zipfile
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from celeba_lab.data.attributes import ATTRIBUTES
+
+SMILING = ATTRIBUTES.index("Smiling")
+# layout -> (folder of the attribute table, of the partition table, of the images)
+FOLDERS = {
+    "kaggle": ("", "", "img_align_celeba/img_align_celeba"),
+    "official": ("Anno", "Eval", "Img/img_align_celeba"),
+    "official_flat": ("", "", "img_align_celeba"),
+    "torchvision": ("celeba", "celeba", "celeba/img_align_celeba"),
+}
+
+
+def draw_face(index: int, smiling: bool) -> Image.Image:
+    """An 89x109 face of its own colours; a bright curved mouth if it smiles, a dark straight one if not."""
+    rng = np.random.default_rng(index)
+    image = Image.new("RGB", (89, 109), tuple(rng.integers(20, 200, 3).tolist()))
+    draw = ImageDraw.Draw(image)
+    dx, dy = rng.integers(-4, 5, 2).tolist()
+    draw.ellipse((18 + dx, 20 + dy, 72 + dx, 96 + dy), fill=tuple(rng.integers(120, 210, 3).tolist()))
+    for x in (34, 56):
+        draw.ellipse((x - 4 + dx, 46 + dy, x + 4 + dx, 52 + dy), fill=(20, 20, 20))
+    if smiling:
+        draw.chord((30 + dx, 58 + dy, 60 + dx, 86 + dy), 0, 180, fill=(255, 255, 255))
+    else:
+        draw.line((34 + dx, 76 + dy, 56 + dx, 76 + dy), fill=(60, 20, 20), width=3)
+    return image
+
+
+@lru_cache
+def face_jpegs(n: int) -> tuple[bytes, ...]:
+    """The content of ``n`` JPEG files; every second face smiles."""
+    contents = []
+    for index in range(n):
+        stream = io.BytesIO()
+        draw_face(index, smiling=index % 2 == 1).save(stream, "JPEG", quality=90)
+        contents.append(stream.getvalue())
+    return tuple(contents)
+
+
+def tiny_partition(n: int) -> np.ndarray:
+    """(n,) 0, 1 or 2: two thirds train, a sixth each val and test, in table order as in CelebA."""
+    return np.repeat([0, 1, 2], [n - 2 * (n // 6), n // 6, n // 6])
+
+
+def tiny_labels(n: int) -> np.ndarray:
+    """(n, 40) of 0/1, random but for Smiling; each attribute has both classes in each split."""
+    labels = np.random.default_rng(7).integers(0, 2, (n, len(ATTRIBUTES)))
+    for part in range(3):
+        rows = np.flatnonzero(tiny_partition(n) == part)
+        if len(rows) >= 2:
+            labels[rows[0]], labels[rows[1]] = np.arange(40) % 2, 1 - np.arange(40) % 2
+    labels[:, SMILING] = np.arange(n) % 2
+    return labels
+
+
+def write_table(path: Path, text: str, compress: str | None) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if compress == "gz":
+        path.with_name(path.name + ".gz").write_bytes(gzip.compress(text.encode()))
+    elif compress == "zip":
+        with zipfile.ZipFile(path.with_suffix(".zip"), "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(path.name, text)
+    else:
+        path.write_bytes(text.encode())
+
+
+def _write_celeba(
+    root: Path,
+    layout: str = "kaggle",
+    compress: str | None = None,
+    labels: str = "-1/1",
+    n: int = 48,
+    images: bool = True,
+    partition: np.ndarray | None = None,
+) -> Path:
+    ids = [f"{i + 1:06d}.jpg" for i in range(n)]
+    values = tiny_labels(n) if labels == "0/1" else 2 * tiny_labels(n) - 1
+    parts = tiny_partition(n) if partition is None else partition
+    attr_folder, eval_folder, image_folder = (root / folder for folder in FOLDERS[layout])
+    if layout == "kaggle":
+        rows = [f"{name},{','.join(map(str, row))}" for name, row in zip(ids, values, strict=True)]
+        attr = "\n".join([f"image_id,{','.join(ATTRIBUTES)}", *rows]) + "\n"
+        evaluation = "\n".join(["image_id,partition", *(f"{i},{p}" for i, p in zip(ids, parts, strict=True))]) + "\n"
+        suffix = ".csv"
+    else:  # the official files: a count, CRLF, padding spaces, no name for the id, no header in the partition
+        rows = [f"{name} {' '.join(f'{v:2d}' for v in row)}" for name, row in zip(ids, values, strict=True)]
+        attr = "\r\n".join([str(n), " ".join(ATTRIBUTES) + " ", *rows]) + "\r\n"
+        evaluation = "".join(f"{i} {p}\n" for i, p in zip(ids, parts, strict=True))
+        suffix = ".txt"
+    write_table(attr_folder / f"list_attr_celeba{suffix}", attr, compress)
+    write_table(eval_folder / f"list_eval_partition{suffix}", evaluation, compress)
+    if images:
+        image_folder.mkdir(parents=True, exist_ok=True)
+        for name, content in zip(ids, face_jpegs(n), strict=True):
+            (image_folder / name).write_bytes(content)
+    return root
+
+
+@pytest.fixture(scope="session")
+def write_celeba() -> Callable[..., Path]:
+    """``write_celeba(root, layout, compress, labels, n, images, partition)`` writes a tiny CelebA and returns root."""
+    return _write_celeba
+
+
+@pytest.fixture(scope="session")
+def tiny_celeba(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """48 faces in the Kaggle layout: 32 train, 8 val, 8 test. Shared by all tests: write elsewhere."""
+    return _write_celeba(tmp_path_factory.mktemp("tiny_celeba"))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real data, which is not part of the project."""
+    default = Path(__file__).resolve().parents[2] / "shared"
+    folder = Path(os.environ.get("CELEBA_LAB_SHARED", default))
+    if not (folder / "celeba").is_dir():
+        pytest.skip(f"no real CelebA in {folder} (set CELEBA_LAB_SHARED)")
+    return folder

@@ -1,0 +1,32 @@
+import pytest
+
+from celeba_lab.data.attributes import ATTRIBUTES, check_attributes
+from celeba_lab.errors import UserError
+
+
+def test_forty_names_in_alphabetical_order_as_in_the_official_header():
+    assert len(ATTRIBUTES) == len(set(ATTRIBUTES)) == 40
+    assert list(ATTRIBUTES) == sorted(ATTRIBUTES)
+    assert ATTRIBUTES[31] == "Smiling"
+
+
+def test_keeps_the_order_given():
+    assert check_attributes(("Young", "Male")) == ["Young", "Male"]
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["Smilling"], ["'Smilling'", "Did you mean 'Smiling'?"]),
+        (["smiling"], ["Did you mean 'Smiling'?"]),
+        (["zzzz"], ["'zzzz'", "The forty are", "Wavy_Hair"]),
+        (["Male", "Young", "Male"], ["'Male' twice", "remove"]),
+        ([], ["empty", "attributes=[Smiling]"]),
+        ("Smiling", ["attributes=[Smiling]"]),
+    ],
+)
+def test_says_what_is_wrong_with_names(names, words):
+    with pytest.raises(UserError) as error:
+        check_attributes(names)
+    for word in words:
+        assert word in str(error.value)

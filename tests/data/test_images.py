@@ -1,0 +1,296 @@
+import io
+import struct
+import warnings
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageOps
+
+from celeba_lab.data import images
+from celeba_lab.data.images import decode_image, find_image_folder, find_unusable, list_images, load_image, resize_image
+from celeba_lab.errors import UserError
+
+LIMIT = 10**6
+
+
+def encode(image: Image.Image, kind: str, **options) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+@pytest.fixture
+def picture() -> Image.Image:
+    """40x30 pixels of smooth colour, so that JPEG changes them little."""
+    y, x = np.mgrid[0:30, 0:40]
+    return Image.fromarray(np.stack([x * 6, y * 8, 255 - x * 3 - y * 4], axis=2).astype(np.uint8))
+
+
+# ------------------------------------------------------------------------------------------------------------- decoding
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("JPEG", {"quality": 95}),
+        ("JPEG", {"quality": 95, "progressive": True}),
+        ("JPEG", {"quality": 95, "subsampling": 0}),
+        ("PNG", {}),
+        ("WEBP", {"lossless": True}),
+        ("BMP", {}),
+        ("TIFF", {}),
+    ],
+)
+def test_colour_images_come_out_as_they_went_in(picture, kind, options):
+    array = decode_image(encode(picture, kind, **options), "x", LIMIT)
+    assert array.shape == (30, 40, 3)
+    assert array.dtype == np.uint8
+    assert array.flags.writeable
+    difference = np.abs(array.astype(int) - np.asarray(picture))
+    assert difference.max() == 0 if kind != "JPEG" else difference.mean() < 3
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_greyscale_is_repeated(picture, kind):
+    array = decode_image(encode(picture.convert("L"), kind), "x", LIMIT)
+    assert (array == array[:, :, :1]).all()
+    assert np.abs(array[:, :, 0].astype(int) - np.asarray(picture.convert("L"))).mean() < 3
+
+
+def test_cmyk_is_converted(picture):
+    array = decode_image(encode(picture.convert("CMYK"), "JPEG", quality=95), "x", LIMIT)
+    assert np.abs(array.astype(int) - np.asarray(picture)).mean() < 3
+
+
+def test_damaged_cmyk_is_refused(picture):
+    data = encode(picture.convert("CMYK"), "JPEG")
+    with pytest.raises(UserError, match="damaged or cut short"):
+        decode_image(data[:-10], "x", LIMIT)
+
+
+def test_palette_is_resolved(picture):
+    palette = picture.quantize(8)
+    array = decode_image(encode(palette, "PNG"), "x", LIMIT)
+    assert (array == np.asarray(palette.convert("RGB"))).all()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_transparency_is_laid_on_white(kind):
+    rgba = np.zeros((4, 6, 4), np.uint8)
+    rgba[:, 3:] = (200, 0, 0, 255)
+    rgba[0] = (0, 0, 0, 128)
+    array = decode_image(encode(Image.fromarray(rgba), kind, lossless=True), "x", LIMIT)
+    assert (array[1:, :3] == 255).all()
+    assert (array[1:, 3:] == (200, 0, 0)).all()
+    assert np.abs(array[0].astype(int) - 127).max() <= 1
+
+
+def test_transparent_palette_entry_is_white():
+    image = Image.fromarray(np.array([[0, 1]], np.uint8), "L").convert("P")
+    image.putpalette([0, 0, 0, 10, 20, 30])
+    array = decode_image(encode(image, "PNG", transparency=0), "x", LIMIT)
+    assert array.tolist() == [[[255, 255, 255], [10, 20, 30]]]
+
+
+def test_sixteen_bit_greyscale_keeps_its_range():
+    values = np.array([[0, 257, 32768, 65535]], np.uint16)
+    array = decode_image(encode(Image.fromarray(values), "PNG"), "x", LIMIT)
+    assert array[0, :, 0].tolist() == [0, 1, 128, 255]  # Pillow's own convert clips all but the first to 255
+
+
+def test_float_pixels_are_refused_with_a_sentence():
+    with pytest.raises(UserError, match=r"x\.tif.*8 bits"):
+        decode_image(encode(Image.fromarray(np.zeros((2, 2), np.float32)), "TIFF"), "x.tif", LIMIT)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_exif_orientation_is_respected(picture, kind, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encode(picture, kind, exif=exif)
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
+    array = decode_image(data, "x", LIMIT)
+    assert array.shape == expected.shape
+    assert np.abs(array.astype(int) - expected).mean() < 2
+
+
+# ------------------------------------------------------------------------------------------------------------- refusing
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF"])
+@pytest.mark.parametrize("keep", [0, 3, 20, 0.3, 0.6, 0.8])
+def test_a_file_cut_short_is_refused(picture, kind, keep):
+    data = encode(picture, kind)
+    data = data[: keep if isinstance(keep, int) else int(len(data) * keep)]
+    with pytest.raises(UserError, match=r"^face\.jpg (is|has).*replace it") as error:
+        decode_image(data, "face.jpg", LIMIT)
+    assert "\n" not in str(error.value)
+
+
+def test_a_jpeg_damaged_within_is_refused_where_pillow_fills_it_silently(picture):
+    data = bytearray(encode(picture, "JPEG", quality=95))
+    at = data.index(b"\xff\xda") + 40
+    data[at : at + 4] = b"\xff\xd9\xff\xd9"  # an end of image amid the pixels
+    Image.open(io.BytesIO(bytes(data))).verify()
+    with pytest.raises(UserError, match="damaged or cut short"):
+        decode_image(bytes(data), "x", LIMIT)
+
+
+@pytest.mark.parametrize("interlaced", [0, 1])
+def test_a_png_with_too_few_rows_is_refused(interlaced):
+    """Pillow fills the missing rows with black; torchvision's decoder crashes the interpreter."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    def png(rows: bytes) -> bytes:
+        header = struct.pack(">IIBBBBB", 8, 8, 8, 2, 0, 0, interlaced)
+        return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+    # Adam7 splits 8x8 into passes of 1x1, 1x1, 2x1, 2x2, 4x2, 4x4, 8x4 pixels; each row has one byte of filter
+    shapes = [(1, 1), (1, 1), (2, 1), (2, 2), (4, 2), (4, 4), (8, 4)] if interlaced else [(8, 8)]
+    rows = b"".join((b"\0" + b"\xc8" * 3 * width) * height for width, height in shapes)
+    assert (decode_image(png(rows), "x", LIMIT) == 200).all()
+    with pytest.raises(UserError, match="bytes of pixels"):
+        decode_image(png(rows[:-25]), "x", LIMIT)
+
+
+@pytest.mark.parametrize("data", [b"", b"<html></html>", b"\xff\xd8\xff", b"%PDF-1.4", bytes(100)])
+def test_what_is_no_image_is_refused(data):
+    with pytest.raises(UserError, match=r"^notes\.jpg is.*on_bad_image=skip"):
+        decode_image(data, "notes.jpg", LIMIT)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
+def test_the_pixel_limit_is_checked_before_anything_is_decoded(picture, kind, monkeypatch):
+    data = encode(picture, kind)
+    decode_image(data, "x", 1200)
+    monkeypatch.setattr(images, "_decode", lambda *_: pytest.fail("decoded"))
+    with pytest.raises(UserError, match=r"^x has 40x30 pixels, more than data\.max_pixels=1199; shrink it"):
+        decode_image(data, "x", 1199)
+
+
+def test_a_bomb_costs_a_sentence_and_no_warning(picture):
+    """A PNG header that claims 10 gigapixels, far above Pillow's own limit."""
+    data = bytearray(encode(picture, "PNG"))
+    data[16:24] = struct.pack(">II", 100_000, 100_000)
+    data[29:33] = struct.pack(">I", zlib.crc32(bytes(data[12:29])))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(UserError, match="100000x100000 pixels"):
+            decode_image(bytes(data), "x", 50_000_000)
+
+
+def test_random_damage_gives_an_image_or_a_sentence(picture):
+    rng = np.random.default_rng(0)
+    for kind in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"):
+        good = encode(picture, kind)
+        for _ in range(60):
+            data = bytearray(good)
+            for at in rng.integers(0, len(data), 4):
+                data[at] = rng.integers(256)
+            try:
+                array = decode_image(bytes(data), "x", LIMIT)
+            except UserError:
+                continue
+            assert array.ndim == 3
+            assert array.shape[2] == 3
+
+
+def test_load_image_names_the_file(tmp_path):
+    with pytest.raises(UserError, match=r"none\.jpg cannot be read \(No such file"):
+        load_image(tmp_path / "none.jpg", LIMIT)
+    (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8\xff\xe0")
+    with pytest.raises(UserError, match=str(tmp_path / "bad.jpg")):
+        load_image(tmp_path / "bad.jpg", LIMIT)
+
+
+def test_find_unusable_names_positions(tmp_path, picture):
+    paths = [tmp_path / f"{i}.jpg" for i in range(150)]
+    for path in paths:
+        path.write_bytes(encode(picture, "JPEG"))
+    paths[3].write_bytes(b"x")
+    paths[149].unlink()
+    reasons = find_unusable(paths, LIMIT, "Checking")
+    assert list(reasons) == [3, 149]
+    assert "3.jpg is not a JPEG" in reasons[3]
+    assert "No such file" in reasons[149]
+
+
+# ---------------------------------------------------------------------------------------------------- resizing, finding
+
+
+def test_resize_squashes_to_a_square(picture):
+    tensor = resize_image(np.asarray(picture).copy(), 16)
+    assert tensor.shape == (3, 16, 16)
+    assert tensor.dtype == torch.uint8
+    assert tensor.is_contiguous()
+    expected = np.asarray(picture.resize((16, 16), Image.Resampling.BILINEAR)).astype(int)  # antialiased as well
+    assert np.abs(tensor.permute(1, 2, 0).numpy() - expected).max() <= 2
+
+
+@pytest.mark.parametrize("layout", ["kaggle", "official", "official_flat", "torchvision"])
+def test_the_image_folder_of_every_layout(tmp_path, write_celeba, layout):
+    folder = find_image_folder(write_celeba(tmp_path, layout=layout, n=2))
+    assert sorted(path.name for path in folder.iterdir()) == ["000001.jpg", "000002.jpg"]
+
+
+def test_missing_image_folder(tmp_path, write_celeba):
+    root = write_celeba(tmp_path, images=False)
+    with pytest.raises(UserError) as error:
+        find_image_folder(root)
+    for word in ("img_align_celeba", str(root), "holds list_attr_celeba.csv", "data.root"):
+        assert word in str(error.value)
+    (root / "img_align_celeba.zip").write_bytes(b"")
+    with pytest.raises(UserError, match=r"unpack .*/img_align_celeba\.zip"):
+        find_image_folder(root)
+
+
+def test_two_image_folders(tmp_path, write_celeba):
+    write_celeba(tmp_path, n=2)
+    write_celeba(tmp_path, layout="torchvision", n=2)
+    with pytest.raises(UserError, match=r"several image folders.*keep one"):
+        find_image_folder(tmp_path)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    (tmp_path / "deep").mkdir()
+    for name in ("10.jpg", "2.jpg", "1.PNG", "notes.txt", "._2.jpg", "deep/3.jpeg"):
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("", ["1.PNG", "2.jpg", "10.jpg"]),
+        ("*.jpg", ["2.jpg", "10.jpg"]),
+        ("**/*.jp*g", ["2.jpg", "10.jpg", "deep/3.jpeg"]),
+        ("notes.txt", ["notes.txt"]),
+        ("*", ["1.PNG", "2.jpg", "10.jpg"]),
+    ],
+)
+def test_list_images(photos, pattern, names):
+    found = list_images(str(photos / pattern) if pattern else str(photos))
+    assert [str(path.relative_to(photos)) for path in found] == names
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [("none.jpg", "no file, folder or match"), ("*.gif", "no file, folder or match"), ("*.txt", "no images")],
+)
+def test_list_images_finds_none(photos, pattern, words):
+    with pytest.raises(UserError, match=words):
+        list_images(str(photos / pattern))
+    (photos / "empty").mkdir()
+    with pytest.raises(UserError, match=r"no images .* in the folder"):
+        list_images(str(photos / "empty"))
+
+
+def test_real_faces_are_all_usable(shared):
+    folder = find_image_folder(shared / "celeba-8k")
+    assert find_unusable(sorted(folder.iterdir())[:500], LIMIT, "Checking") == {}

@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+
+from celeba_lab.data.attributes import ATTRIBUTES
+from celeba_lab.data.tables import _parse_fast, _parse_rows, _read_layout, read_table, read_table_bytes
+from celeba_lab.errors import UserError
+
+
+@pytest.mark.parametrize("layout", ["kaggle", "official_flat"])
+def test_the_fast_path_never_accepts_what_the_careful_one_refuses(tmp_path, write_celeba, layout):
+    """Random damage: the fast path either leaves the table to the careful one or gives the same."""
+    root = write_celeba(tmp_path, layout=layout, images=False, n=8)
+    path = next(root.glob("list_attr_celeba.*"))
+    good = path.read_bytes()
+    start = good.index(b"000001")
+    rng = np.random.default_rng(3)
+    pieces = [
+        b",",
+        b" ",
+        b"\n",
+        b"\r",
+        b'"',
+        b"-",
+        b"1",
+        b"0",
+        b".",
+        b"x",
+        b"/",
+        b"\t",
+        b"\xff",
+        b"\0",
+        b"e",
+        b"nan",
+        b"\n\n",
+    ]
+    refused = 0
+    for _ in range(400):
+        data = bytearray(good)
+        for _ in range(rng.integers(1, 4)):
+            at = int(rng.integers(start, len(data)))
+            data[at : at + int(rng.integers(0, 3))] = pieces[rng.integers(len(pieces))]
+        layout_ = _read_layout(bytes(data), path, ATTRIBUTES)
+        fast = _parse_fast(layout_, path, ATTRIBUTES, range(-1, 2))
+        try:
+            careful = _parse_rows(layout_, path, ATTRIBUTES, range(-1, 2))
+        except UserError:
+            refused += 1
+            assert fast is None, bytes(data)
+            continue
+        if fast is not None:
+            assert fast.ids.tolist() == careful.ids.tolist()
+            assert fast.values.tolist() == careful.values.tolist()
+    assert refused > 100
+
+
+def test_a_clean_table_takes_the_fast_path(tiny_celeba, monkeypatch):
+    monkeypatch.setattr("celeba_lab.data.tables._parse_rows", lambda *_: pytest.fail("took the careful path"))
+    path = tiny_celeba / "list_attr_celeba.csv"
+    assert len(read_table(path, ATTRIBUTES, range(-1, 2)).ids) == 48
+    assert read_table_bytes(path).startswith(b"image_id")
