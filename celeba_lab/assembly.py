@@ -8,6 +8,7 @@ import lightning as L
 import torch
 from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
 from celeba_lab.callbacks import CollectPredictions
@@ -15,6 +16,7 @@ from celeba_lab.config import build
 from celeba_lab.console import console
 from celeba_lab.data.annotations import SPLITS
 from celeba_lab.data.datamodule import CelebADataModule
+from celeba_lab.errors import UserError
 from celeba_lab.models.classifier import AttributeClassifier
 from celeba_lab.report import Predictions
 from celeba_lab.run import RunFolder
@@ -49,10 +51,24 @@ def write_bad_images(run: RunFolder, datamodule: CelebADataModule) -> None:
 
 
 def build_trainer(cfg: DictConfig, callbacks: Sequence[Callback], logger: Any = False) -> L.Trainer:
-    """Build Lightning's Trainer; switch on what makes matrix products fast on recent GPUs."""
+    """Build Lightning's Trainer; switch on what makes matrix products fast on recent GPUs.
+
+    Raises:
+        UserError: the settings contradict each other or this machine.
+    """
     torch.set_float32_matmul_precision("high")
-    callbacks = list(callbacks)
-    return build(cfg.trainer, callbacks=callbacks, logger=logger or False)
+    try:
+        return build(cfg.trainer, callbacks=list(callbacks), logger=logger or False)
+    except (ValueError, MisconfigurationException) as error:
+        raise UserError(
+            f"trainer: {' '.join(str(error).split())} Other devices: trainer=auto, cpu, gpu, mps."
+        ) from error
+
+
+def progress_bar(cfg: DictConfig) -> list[Callback]:
+    """Return the configured progress bar, if any: the only callback of training that measuring wants."""
+    node = (cfg.callbacks or {}).get("progress_bar")
+    return [build(node)] if node else []
 
 
 def measure(
@@ -64,7 +80,7 @@ def measure(
         ``split/metric`` to value, and the predictions, both of the whole split in every process.
     """
     collected = CollectPredictions()
-    trainer = build_trainer(cfg, [build(cfg.callbacks.progress_bar), collected] if cfg.callbacks else [collected])
+    trainer = build_trainer(cfg, [*progress_bar(cfg), collected])
     datamodule.trainer = trainer
     [metrics] = trainer.test(model, dataloaders=datamodule.evaluation_dataloader(split), verbose=False)
     named = {f"{split}/{name.removeprefix('test/')}": float(value) for name, value in metrics.items()}

@@ -50,6 +50,8 @@ class Config:
 def register_schema() -> None:
     """Give Hydra the typed root that ``conf/config.yaml`` starts from; call it before composing."""
     ConfigStore.instance().store("schema", Config)
+    # ${task_name:${task._target_}}: ${hydra:runtime.choices.task} would not resolve yet when a sweep makes its folder.
+    OmegaConf.register_new_resolver("task_name", lambda target: target.rpartition(".")[2], replace=True)
 
 
 def build(node: DictConfig | None, **arguments: Any) -> Any:
@@ -101,7 +103,7 @@ def check_arguments(node: DictConfig) -> None:
     try:
         target = get_object(node._target_)
     except Exception as error:
-        raise UserError(f"{where}._target_={node._target_} cannot be imported: {error}.") from error
+        raise UserError(f"{where}._target_={node._target_} cannot be imported: {_one_line(error)}.") from error
     function = vars(target).get("__init__", target) if isinstance(target, type) else target
     parameters = inspect.signature(target).parameters
     try:

@@ -24,6 +24,8 @@ def quiet_libraries() -> None:
     logging.getLogger("lightning.pytorch").handlers.clear()
     # Frozen layers are in evaluation mode on purpose.
     warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")
+    # A continued run goes on in its own folder.
+    warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
     # Lightning 2.6 calls an older name of torch's pytree.
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
     # The data module decides about workers; on two cores more of them are slower.

@@ -23,12 +23,9 @@ class UserError(Exception):
 
 def did_you_mean(name: str, choices: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the choice nearest to ``name``, or ``""`` where none is near."""
-    choices = list(choices)
-    matches = difflib.get_close_matches(name, choices, n=1, cutoff=0.6)
-    if not matches:  # a difference of case is no difference to a person
-        folded = {choice.casefold(): choice for choice in choices}
-        matches = [folded[key] for key in difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)]
-    return f" Did you mean '{matches[0]}'?" if matches else ""
+    folded = {choice.casefold(): choice for choice in choices}  # case is no difference to a person
+    matches = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
+    return f" Did you mean '{folded[matches[0]]}'?" if matches else ""
 
 
 def enumerate_names(names: Iterable[str], limit: int = 5) -> str:

@@ -75,11 +75,14 @@ class RunFolder:
         return path
 
     def log_hyperparameters(self, hyperparameters: Mapping[str, Any], metrics: Mapping[str, float], step: int) -> None:
-        """Send hyperparameters with the metrics they led to, for TensorBoard's HParams page."""
+        """Send hyperparameters with the metrics they led to, for TensorBoard's HParams page.
+
+        The metrics are called ``best/...``: under their own names they would look like one more epoch.
+        """
         if self.logger is None:
             return
         shown = {name: "none" if value is None else value for name, value in hyperparameters.items()}
-        defined = {name: value for name, value in metrics.items() if math.isfinite(value)}
+        defined = {f"best/{name}": value for name, value in metrics.items() if math.isfinite(value)}
         self.logger.log_hyperparams(shown, defined, step)
         self.logger.save()
 

@@ -130,3 +130,24 @@ def shared() -> Path:
     if not (folder / "celeba").is_dir():
         pytest.skip(f"no real CelebA in {folder} (set CELEBA_LAB_SHARED)")
     return folder
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """``command("experiment=smile", ...)`` runs the command line in ``tmp_path``; gives exit code, stdout, stderr."""
+    from celeba_lab.__main__ import main
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr("sys.argv", ["celeba_lab", *arguments])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run

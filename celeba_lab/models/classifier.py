@@ -74,7 +74,8 @@ class AttributeClassifier(L.LightningModule):
         compile: bool = False,
     ) -> None:
         super().__init__()
-        for name, value in (("freeze", freeze), ("label_smoothing", label_smoothing), ("threshold", threshold)):
+        fractions = {"freeze": freeze, "label_smoothing": label_smoothing, "threshold": threshold, "warmup": warmup}
+        for name, value in fractions.items():
             if not 0 <= value <= 1:
                 raise UserError(f"model.{name}={value} must lie between 0 and 1.")
         self.save_hyperparameters()
@@ -223,7 +224,7 @@ class AttributeClassifier(L.LightningModule):
         """Switch to training or evaluation; frozen layers keep their statistics in both."""
         super().train(mode)
         for layer in self._frozen:
-            layer.eval()
+            layer.training = False  # not eval(): a transformer's root holds a parameter, and its children may learn
         return self
 
     def _freeze_layers(self, fraction: float) -> None:

@@ -28,13 +28,10 @@ class AttributeMetrics(nn.Module):
     def __init__(self, num_attributes: int, threshold: float = 0.5, ranking: bool = True) -> None:
         super().__init__()
         self.single = num_attributes == 1  # torchmetrics' multilabel metrics refuse one label
-        self.loss = MeanMetric()
+        self.loss = MeanMetric(nan_strategy=torch.nan)  # a NaN stays: by default it would leave the mean
+        self.threshold = threshold
         # Only the counts and the curves come from torchmetrics: it would call an undefined ratio 0.
-        self.counts = (
-            BinaryStatScores(threshold=threshold)
-            if self.single
-            else MultilabelStatScores(num_attributes, threshold=threshold, average=None)
-        )
+        self.counts = BinaryStatScores() if self.single else MultilabelStatScores(num_attributes, average=None)
         self.ranking = MetricCollection(_ranking_metrics(num_attributes)) if ranking else None
 
     def update(self, loss: Tensor, probabilities: Tensor, labels: Tensor) -> None:
@@ -43,7 +40,7 @@ class AttributeMetrics(nn.Module):
         probabilities, labels = probabilities.float(), labels.long()
         if self.single:
             probabilities, labels = probabilities[:, 0], labels[:, 0]
-        self.counts.update(probabilities, labels)
+        self.counts.update((probabilities >= self.threshold).long(), labels)  # torchmetrics' own test is >
         if self.ranking is not None:
             self.ranking.update(probabilities, labels)
 

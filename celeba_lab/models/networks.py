@@ -1,5 +1,6 @@
 """Backbones by torchvision name, with the classification head taken off, and their pretrained weights."""
 
+import re
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,12 +35,7 @@ class Backbone(nn.Module):
 
     def __init__(self, name: str, image_size: int) -> None:
         super().__init__()
-        choices = torchvision.models.list_models(module=torchvision.models)
-        if name not in choices:
-            raise UserError(
-                f"model.backbone={name} is no torchvision classifier.{did_you_mean(name, choices)}"
-                " `torchvision.models.list_models()` lists them."
-            )
+        _check_name(name)
         self.name = name
         self.image_size = image_size
         try:
@@ -48,7 +44,8 @@ class Backbone(nn.Module):
             self._check_output()
         except (ValueError, RuntimeError, AssertionError) as error:
             raise UserError(
-                f"model.backbone={name} cannot take images of {image_size}x{image_size} pixels: {error}."
+                f"model.backbone={name} cannot take images of {image_size}x{image_size} pixels:"
+                f" {' '.join(str(error).split()).rstrip('.!')}."
                 " Set model.image_size to what the network was made for (224 as a rule)."
             ) from error
 
@@ -67,10 +64,12 @@ class Backbone(nn.Module):
             UserError: the weights are another network's.
         """
         own = self.network.state_dict()
-        weights = {key: value for key, value in state_dict.items() if key in own}
+        weights = {_present_name(key): value for key, value in state_dict.items()}
+        weights = {key: value for key, value in weights.items() if key in own}
         if self.name.startswith("vit_") and "encoder.pos_embedding" in weights:
             weights = self._interpolate_positions(weights)
-        missing = [key for key in own if key not in weights]
+        # Files from before PyTorch 0.4.1 do not count batches, and nothing here depends on the count.
+        missing = [key for key in own if key not in weights and not key.endswith(".num_batches_tracked")]
         misshapen = [key for key, value in weights.items() if value.shape != own[key].shape]
         if missing or misshapen:
             raise UserError(
@@ -78,7 +77,8 @@ class Backbone(nn.Module):
                 f" are missing and {len(misshapen)} have another shape ({enumerate_names(missing + misshapen, 3)})."
                 " Give the weights of the same architecture, or model.weights=null."
             )
-        self.network.load_state_dict(weights)
+        own.update(weights)  # not a new dict: this one carries the versions of its modules, which MNASNet checks
+        self.network.load_state_dict(own)
 
     def layers(self) -> list[nn.Module]:
         """Return every module that holds parameters or statistics of its own, in the order of construction.
@@ -104,9 +104,25 @@ class Backbone(nn.Module):
             raise RuntimeError(f"its features have the shape {tuple(output.shape)}, not (1, {self.num_features})")
 
 
+def _check_name(name: str) -> None:
+    choices = torchvision.models.list_models(module=torchvision.models)
+    if name not in choices:
+        raise UserError(
+            f"model.backbone={name} is no torchvision classifier.{did_you_mean(name, choices)}"
+            " `torchvision.models.list_models()` lists them."
+        )
+
+
+def _present_name(key: str) -> str:
+    """Return today's name of a tensor in torchvision's files, some of which are older than the names in its code."""
+    key = re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2", key)
+    return re.sub(r"\.mlp\.linear_([12])\.", lambda match: f".mlp.{3 * (int(match[1]) - 1)}.", key)
+
+
 def _build_options(name: str, image_size: int) -> dict[str, Any]:
-    if name in ("googlenet", "inception_v3"):  # an auxiliary head would make the output a tuple in training
-        return {"aux_logits": False, "init_weights": True}
+    if name in ("googlenet", "inception_v3"):
+        # An auxiliary head would make the output a tuple in training; the pretrained weights expect images in [-1, 1].
+        return {"aux_logits": False, "init_weights": True, "transform_input": True}
     if name.startswith("vit_"):
         return {"image_size": image_size}
     if name.startswith("maxvit_"):
@@ -144,6 +160,7 @@ def fetch_weights(weights: str | None, backbone: str) -> tuple[Mapping[str, Tens
     Raises:
         UserError: weights asked for by name or path cannot be had.
     """
+    _check_name(backbone)
     if weights is None:
         return None, "random weights (model.weights=null)"
     if weights == "auto":
@@ -151,7 +168,8 @@ def fetch_weights(weights: str | None, backbone: str) -> tuple[Mapping[str, Tens
             return _download(backbone, "DEFAULT"), "ImageNet weights (torchvision DEFAULT)"
         except (OSError, RuntimeError) as error:
             return None, f"RANDOM weights: the ImageNet weights could not be downloaded ({_reason(error)})"
-    if Path(weights).exists() or Path(weights).suffix:
+    is_name = weights.partition(".")[0].endswith("_Weights")  # as in MobileNet_V2_Weights.IMAGENET1K_V1
+    if Path(weights).exists() or (Path(weights).suffix and not is_name):
         return _read(Path(weights)), str(weights)
     try:
         return _download(backbone, weights), f"torchvision {weights}"

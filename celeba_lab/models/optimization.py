@@ -16,7 +16,7 @@ def build_optimizer(name: str, modules: Iterable[nn.Module], lr: float, weight_d
     """Build ``torch.optim.<name>``; weight decay leaves biases and normalisation (tensors of one axis) alone.
 
     Raises:
-        UserError: torch has no such optimizer, or lr is not above 0.
+        UserError: torch has no such optimizer, it does not suit this network, or lr is not above 0.
     """
     choices = [key for key, value in vars(torch.optim).items() if isinstance(value, type) and value is not Optimizer]
     if name not in choices:
@@ -28,7 +28,12 @@ def build_optimizer(name: str, modules: Iterable[nn.Module], lr: float, weight_d
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return getattr(torch.optim, name)(groups, lr=lr)
+    try:
+        return getattr(torch.optim, name)(groups, lr=lr)
+    except ValueError as error:  # LBFGS and Muon want other parameters
+        raise UserError(
+            f"model.optimizer={name} cannot train this network: {error}. Take AdamW, Adam or SGD."
+        ) from error
 
 
 def build_schedule(name: str, optimizer: Optimizer, total_steps: float, warmup: float) -> LRScheduler | None:

@@ -7,10 +7,9 @@ from matplotlib.figure import Figure
 from omegaconf import DictConfig
 
 from celeba_lab import figures
-from celeba_lab.assembly import build_datamodule, build_trainer, open_run, task_name, write_bad_images
+from celeba_lab.assembly import build_datamodule, build_trainer, open_run, progress_bar, task_name, write_bad_images
 from celeba_lab.callbacks import CollectPredictions
 from celeba_lab.checkpoints import load_classifier
-from celeba_lab.config import build
 from celeba_lab.console import console, show_ending
 from celeba_lab.data.images import list_images, load_image
 from celeba_lab.models.classifier import AttributeClassifier
@@ -38,7 +37,7 @@ def predict(cfg: DictConfig, images: str, max_shown: int = 48) -> dict[str, floa
     datamodule.predict_dataset(paths)
     run = open_run(cfg)
     collected = CollectPredictions()
-    trainer = build_trainer(cfg, [build(cfg.callbacks.progress_bar), collected] if cfg.callbacks else [collected])
+    trainer = build_trainer(cfg, [*progress_bar(cfg), collected])
     with run.timed("predict"):
         trainer.predict(model, datamodule=datamodule, return_predictions=False)
     used = [paths[index] for index in collected.index]

@@ -1,0 +1,92 @@
+"""The plain training loop that celeba_lab replaces, for comparing time and accuracy on the same machine.
+
+Written the way the 2024 notebook was: Pillow in the main process, float32, NCHW, Adam at 1e-3, one Python loop. It
+shares no code with celeba_lab.
+
+    python tests/benchmarks/notebook_loop.py --data FOLDER --weights mobilenet_v2.pth
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import pandas as pd
+import torch
+import torchvision
+from PIL import Image
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+
+
+class Faces(Dataset):
+    def __init__(self, root: Path, partition: int, attribute: str) -> None:
+        table = pd.read_csv(root / "list_attr_celeba.csv").merge(pd.read_csv(root / "list_eval_partition.csv"))
+        table = table[table["partition"] == partition]
+        self.names = table["image_id"].tolist()
+        self.labels = (table[attribute] == 1).astype("float32").tolist()
+        self.folder = root / "img_align_celeba" / "img_align_celeba"
+        self.transform = transforms.Compose(
+            [
+                transforms.Resize((128, 128)),
+                transforms.ToTensor(),
+                transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+            ]
+        )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, position: int) -> tuple[torch.Tensor, float]:
+        image = Image.open(self.folder / self.names[position]).convert("RGB")
+        return self.transform(image), self.labels[position]
+
+
+def evaluate(model: nn.Module, loader: DataLoader, criterion: nn.Module) -> dict[str, float]:
+    model.eval()
+    loss, correct, count = 0.0, 0, 0
+    with torch.no_grad():
+        for images, labels in loader:
+            logits = model(images).squeeze(1)
+            loss += criterion(logits, labels.float()).item() * len(labels)
+            correct += ((logits > 0) == (labels > 0.5)).sum().item()
+            count += len(labels)
+    return {"loss": loss / count, "accuracy": correct / count}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--weights", type=Path, default=None)
+    parser.add_argument("--attribute", default="Smiling")
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=42)
+    arguments = parser.parse_args()
+    torch.manual_seed(arguments.seed)
+
+    model = torchvision.models.mobilenet_v2()
+    if arguments.weights is not None:
+        model.load_state_dict(torch.load(arguments.weights, weights_only=True))
+    model.classifier[1] = nn.Linear(model.last_channel, 1)
+    criterion, optimizer = nn.BCEWithLogitsLoss(), torch.optim.Adam(model.parameters(), lr=1e-3)
+    splits = [Faces(arguments.data, partition, arguments.attribute) for partition in range(3)]
+    train, val, test = (DataLoader(split, batch_size=32, shuffle=split is splits[0]) for split in splits)
+
+    seconds = 0.0
+    for epoch in range(arguments.epochs):
+        start = time.perf_counter()
+        model.train()
+        for images, labels in train:
+            optimizer.zero_grad()
+            loss = criterion(model(images).squeeze(1), labels.float())
+            loss.backward()
+            optimizer.step()
+        seconds += time.perf_counter() - start
+        print(f"epoch {epoch + 1}: {seconds:.1f} s of training, val {evaluate(model, val, criterion)}", flush=True)
+    result = {"training_seconds": round(seconds, 1), "val": evaluate(model, val, criterion)}
+    print(json.dumps(result | {"test": evaluate(model, test, criterion)}))
+
+
+if __name__ == "__main__":
+    main()

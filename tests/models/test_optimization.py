@@ -1,0 +1,155 @@
+"""Weight decay, the shapes of the schedules, and the sentences of wrong settings."""
+
+import math
+import warnings
+
+import pytest
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LRScheduler
+
+from celeba_lab.errors import UserError
+from celeba_lab.models.optimization import build_optimizer, build_schedule
+
+
+def network() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
+
+
+def learning_rates(schedule: str, total_steps: int, warmup: float = 0.3, lr: float = 0.5) -> list[float]:
+    """The learning rate of each step, and after them that of a step which is not taken any more."""
+    optimizer = build_optimizer("SGD", [network()], lr, 0.0)
+    scheduler = build_schedule(schedule, optimizer, total_steps, warmup)
+    assert isinstance(scheduler, LRScheduler)
+    rates = []
+    for _ in range(total_steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert len({group["lr"] for group in optimizer.param_groups}) == 1
+    return [*rates, optimizer.param_groups[0]["lr"]]
+
+
+# -- optimizer -------------------------------------------------------------------------------------------------------
+
+
+def test_weight_decay_leaves_biases_and_normalisation_alone():
+    model, head = network(), nn.Linear(2, 1)
+    optimizer = build_optimizer("AdamW", [model, head], 1e-2, 0.1)
+    decayed = {id(p) for group in optimizer.param_groups if group["weight_decay"] for p in group["params"]}
+    assert decayed == {id(p) for p in (model[0].weight, model[3].weight, head.weight)}
+    assert {group["weight_decay"] for group in optimizer.param_groups} == {0.0, 0.1}
+    every = [id(p) for group in optimizer.param_groups for p in group["params"]]
+    assert sorted(every) == sorted(id(p) for module in (model, head) for p in module.parameters())
+
+
+def test_a_step_without_gradient_shrinks_only_matrices():
+    model = network()
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    optimizer = build_optimizer("AdamW", [model], 0.1, 0.5)
+    for p in model.parameters():
+        p.grad = torch.zeros_like(p)
+    optimizer.step()
+    for name, p in model.named_parameters():
+        torch.testing.assert_close(p.detach(), before[name] * (1 - 0.1 * 0.5 if p.ndim > 1 else 1))
+
+
+@pytest.mark.parametrize("name", ["Adam", "AdamW", "SGD", "RMSprop", "NAdam", "Adagrad"])
+def test_any_optimizer_of_torch_by_its_name(name):
+    optimizer = build_optimizer(name, [network()], 0.25, 0.0)
+    assert type(optimizer) is getattr(torch.optim, name)
+    assert all(group["lr"] == 0.25 for group in optimizer.param_groups)
+
+
+@pytest.mark.parametrize(("wrong", "meant"), [("Adamw", "AdamW"), ("adam", "Adam"), ("sgd", "SGD")])
+def test_unknown_optimizer_names_the_nearest(wrong, meant):
+    with pytest.raises(UserError, match=rf"model\.optimizer={wrong} .*Did you mean '{meant}'\?"):
+        build_optimizer(wrong, [network()], 1e-3, 0.0)
+
+
+@pytest.mark.parametrize("name", ["Optimizer", "lr_scheduler", "Any"])
+def test_not_everything_in_torch_optim_is_an_optimizer(name):
+    with pytest.raises(UserError, match=r"is not in torch\.optim"):
+        build_optimizer(name, [network()], 1e-3, 0.0)
+
+
+@pytest.mark.parametrize("lr", [0.0, -1e-3])
+def test_learning_rate_must_be_positive(lr):
+    with pytest.raises(UserError, match=r"model\.lr=.* must be above 0"):
+        build_optimizer("AdamW", [network()], lr, 0.0)
+
+
+@pytest.mark.parametrize("name", ["LBFGS", "Muon"])
+def test_an_optimizer_that_does_not_suit_says_so(name):
+    with pytest.raises(UserError, match=rf"model\.optimizer={name} cannot train this network: .*Take AdamW"):
+        build_optimizer(name, [network()], 1e-3, 0.0)
+
+
+# -- schedule --------------------------------------------------------------------------------------------------------
+
+
+def test_one_cycle_rises_to_lr_and_ends_near_zero():
+    rates = learning_rates("one_cycle", 200, warmup=0.3, lr=0.5)
+    peak = max(range(len(rates)), key=rates.__getitem__)
+    assert rates[peak] == pytest.approx(0.5, rel=1e-3)
+    assert peak == pytest.approx(0.3 * 200, abs=1)
+    assert rates[0] == pytest.approx(0.5 / 25)
+    assert rates[: peak + 1] == sorted(rates[: peak + 1])
+    assert rates[peak:] == sorted(rates[peak:], reverse=True)
+    assert 0 < rates[200] < 1e-4 * 0.5, "after exactly total_steps steps"
+    assert rates[199] > rates[200], "and not before"
+
+
+def test_one_cycle_leaves_momentum_alone():
+    optimizer = build_optimizer("AdamW", [network()], 0.1, 0.0)
+    schedule = build_schedule("one_cycle", optimizer, 10, 0.3)
+    for _ in range(5):
+        optimizer.step()
+        schedule.step()
+        assert all(group["betas"] == (0.9, 0.999) for group in optimizer.param_groups)
+
+
+@pytest.mark.parametrize("warmup", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("schedule", ["one_cycle", "cosine"])
+@pytest.mark.parametrize("total_steps", range(1, 21))
+def test_a_run_of_any_length(schedule, total_steps, warmup):
+    rates = learning_rates(schedule, total_steps, warmup, lr=0.5)
+    assert all(0 < rate <= 0.5 for rate in rates[:-1]), "no step is wasted on a learning rate of 0"
+    assert all(math.isfinite(rate) for rate in rates)
+    if total_steps > 2 and warmup < 1:
+        assert rates[-1] < 1e-4 * 0.5
+        assert max(rates) > 0.75 * 0.5
+
+
+def test_cosine_is_a_linear_rise_and_half_a_cosine():
+    rates = learning_rates("cosine", 40, warmup=0.25, lr=0.5)
+    assert rates[:10] == pytest.approx([0.5 * (step + 1) / 11 for step in range(10)])
+    assert rates[10:] == pytest.approx([0.25 * (1 + math.cos(math.pi * step / 30)) for step in range(31)])
+    assert rates[40] == pytest.approx(0, abs=1e-12)
+
+
+def test_constant_is_no_schedule():
+    assert build_schedule("constant", build_optimizer("SGD", [network()], 0.5, 0.0), math.inf, 0.3) is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "meant"), [("one-cycle", "one_cycle"), ("cosin", "cosine"), ("Constant", "constant")]
+)
+def test_unknown_schedule_names_the_nearest(wrong, meant):
+    with pytest.raises(UserError, match=rf"model\.schedule={wrong} .*Did you mean '{meant}'\?.*one_cycle"):
+        build_schedule(wrong, build_optimizer("SGD", [network()], 0.5, 0.0), 10, 0.3)
+
+
+@pytest.mark.parametrize("schedule", ["one_cycle", "cosine"])
+def test_a_schedule_needs_an_end(schedule):
+    with pytest.raises(UserError, match=rf"model\.schedule={schedule} .*trainer\.max_epochs.*model\.schedule=constant"):
+        build_schedule(schedule, build_optimizer("SGD", [network()], 0.5, 0.0), math.inf, 0.3)
+
+
+def test_guard_one_cycle_of_torch_cannot_be_short():
+    optimizer = build_optimizer("SGD", [network()], 0.5, 0.0)
+    with pytest.raises(ZeroDivisionError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the optimizer takes no step here
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.5, total_steps=2, pct_start=0.5)
+        schedule.step()
+        pytest.fail("torch's one cycle takes two steps now: the minimum of `rising` in optimization.py can go")

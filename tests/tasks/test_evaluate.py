@@ -1,0 +1,44 @@
+"""``task=evaluate`` by the real command."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.tasks.conftest import TrainedRun, run_command
+
+QUIET = ["trainer=cpu", "~callbacks.progress_bar"]
+
+
+@pytest.mark.parametrize("split", ["val", "test", "train"])
+def test_it_repeats_what_training_reported(trained: TrainedRun, tiny_celeba: Path, tmp_path: Path, split: str) -> None:
+    arguments = ["task=evaluate", f"checkpoint={trained.checkpoint}", f"task.split={split}"]
+    result = run_command(*QUIET, *arguments, f"data.root={tiny_celeba}", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    [path] = tmp_path.glob("outputs/evaluate/*/summary.json")
+    summary = json.loads(path.read_text())
+    assert summary["task"] == "evaluate"
+    assert all(name.startswith(f"{split}/") for name in summary["metrics"])
+    if split != "train":
+        for name, value in summary["metrics"].items():
+            assert value == pytest.approx(trained.summary["metrics"][name], abs=1e-5), name
+    assert (path.parent / "figures" / f"roc_{split}.png").exists()
+
+
+def test_a_checkpoint_moved_elsewhere_still_works(trained: TrainedRun, tiny_celeba: Path, tmp_path: Path) -> None:
+    """Nothing of the run folder, and no weights file, is needed beside it; another image size in conf/ is not used."""
+    moved = shutil.copy(trained.checkpoint, tmp_path / "my model.ckpt")
+    arguments = ["task=evaluate", f"checkpoint='{moved}'", "model.image_size=224", f"data.root={tiny_celeba}"]
+    result = run_command(*QUIET, *arguments, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "at 32 x 32 pixels" in result.stdout
+
+
+def test_a_split_without_images_is_named(trained: TrainedRun, write_celeba, tmp_path: Path) -> None:
+    root = write_celeba(tmp_path / "celeba", partition=[0] * 40 + [1] * 8)
+    arguments = ["task=evaluate", f"checkpoint={trained.checkpoint}", f"data.root={root}"]
+    result = run_command(*QUIET, *arguments, cwd=tmp_path)
+    assert result.returncode == 1
+    assert "The test split of" in result.stderr
+    assert "is empty" in result.stderr

@@ -1,0 +1,44 @@
+"""``task=predict`` by the real command."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from celeba_lab.models.classifier import AttributeClassifier
+from tests.tasks.conftest import TrainedRun, run_command
+
+QUIET = ["trainer=cpu", "~callbacks.progress_bar", "task=predict"]
+
+
+def test_files_of_any_kind_and_size(trained: TrainedRun, tmp_path: Path) -> None:
+    photos = tmp_path / "my photos"
+    photos.mkdir()
+    random = np.random.default_rng(0)
+    for name, size, mode in (("b.png", (60, 40), "RGBA"), ("a.jpg", (89, 109), "RGB"), ("c.jpg", (32, 32), "L")):
+        shape = (size[1], size[0], len(mode)) if len(mode) > 1 else (size[1], size[0])
+        Image.fromarray(random.integers(0, 256, shape, dtype=np.uint8), mode).save(photos / name)
+    result = run_command(*QUIET, f"checkpoint={trained.checkpoint}", f"task.images='{photos}'", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    [folder] = tmp_path.glob("outputs/predict/*")
+    table = pd.read_csv(folder / "tables" / "predictions.csv")
+    assert [Path(path).name for path in table["image"]] == ["a.jpg", "b.png", "c.jpg"]
+    assert (folder / "figures" / "contact_sheet.png").stat().st_size > 5_000
+    assert json.loads((folder / "summary.json").read_text())["metrics"]["predict/images"] == 3
+
+    model = AttributeClassifier.load_from_checkpoint(trained.checkpoint, map_location="cpu", weights_only=True).eval()
+    pixels = np.asarray(Image.open(photos / "c.jpg").convert("RGB"))  # of the model's size: nothing is resized
+    expected = model.probabilities(torch.tensor(pixels).permute(2, 0, 1)[None])
+    assert table.loc[2, "Smiling"] == pytest.approx(expected.item(), abs=1e-4)
+
+
+def test_a_glob_without_files_is_one_sentence(trained: TrainedRun, tmp_path: Path) -> None:
+    arguments = [f"checkpoint={trained.checkpoint}", f"task.images='{tmp_path}/*.jpg'"]
+    result = run_command(*QUIET, *arguments, cwd=tmp_path)
+    assert result.returncode == 1
+    assert "*.jpg" in result.stderr
+    assert "Traceback" not in result.stderr

@@ -1,0 +1,244 @@
+"""``task=train`` by the real command: what it prints, leaves behind, and does when it is stopped."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from celeba_lab.folders import config_directory
+from celeba_lab.models.classifier import AttributeClassifier
+from tests.tasks.conftest import SMALL, TrainedRun, run_command
+
+FIGURES = ["confusion", "mistakes", "precision_recall", "roc", "scores"]
+
+
+def test_the_first_line_names_the_data(trained: TrainedRun, tiny_celeba: Path) -> None:
+    assert trained.printed.splitlines()[0].startswith("data: celeba in ")
+    assert str(tiny_celeba) in trained.printed.replace("\n", "")
+
+
+def test_the_terminal_tells_everything(trained: TrainedRun) -> None:
+    text = trained.printed
+    assert "backbone: mobilenet_v2" in text
+    assert "images: 32 train + 8 val + 8 test at 32 x 32 pixels" in text
+    assert re.search(r"backbone\s*│ Backbone\s*│\s*2.2 M", text), "no model summary"
+    assert re.search(r"epoch 2/2  train/loss \d\.\d{4}  train/accuracy .* val/accuracy", text)
+    assert re.search(r"accuracy of the majority class\s*│\s*│\s*0\.5000\s*│\s*0\.5000", text)
+    assert "python -m celeba_lab task=evaluate checkpoint=outputs/smile/" in text
+    assert "tensorboard --logdir outputs/smile" in text
+
+
+def test_the_folder_is_complete(trained: TrainedRun) -> None:
+    names = {str(path.relative_to(trained.folder)) for path in trained.folder.rglob("*") if path.is_file()}
+    expected = {
+        ".hydra/config.yaml", ".hydra/overrides.yaml", "config.yaml", "summary.json", "celeba_lab.log",
+        "checkpoints/best.ckpt", "checkpoints/last.ckpt", "tables/history.csv", "figures/learning_curves.png",
+    }  # fmt: skip
+    for split in ("val", "test"):
+        expected |= {f"tables/{table}_{split}.csv" for table in ("attributes", "predictions", "mistakes")}
+        expected |= {f"figures/{figure}_{split}.png" for figure in FIGURES if figure != "mistakes"}
+    assert expected <= names
+    assert any(name.startswith("events.out.") for name in names)
+    assert not [name for name in names if Path(name).name.startswith(".") and not name.startswith(".hydra")]
+
+
+def test_the_summary_holds_the_contract(trained: TrainedRun, tiny_celeba: Path) -> None:
+    summary = trained.summary
+    assert summary["experiment"] == "smile"
+    assert summary["task"] == "train"
+    assert summary["data"] == {"name": "celeba", "root": str(tiny_celeba), "images": {"train": 32, "val": 8, "test": 8}}
+    for name in ("train/loss", "val/loss", "val/accuracy", "test/accuracy", "test/auroc", "val/balanced_accuracy"):
+        assert name in summary["metrics"]
+    assert {"fit", "training", "validation", "val", "test", "report"} <= set(summary["seconds"])
+    assert summary["checkpoint"].endswith("checkpoints/best.ckpt")
+    assert summary["versions"]["torch"] == version("torch")
+    assert summary["device"]
+    assert summary["weights"] == "random weights (model.weights=null)"
+
+
+def test_the_reported_numbers_are_the_best_checkpoints(trained: TrainedRun) -> None:
+    history = pd.read_csv(trained.folder / "tables" / "history.csv").set_index("epoch")
+    best = trained.summary["best_epoch"]
+    assert best == history["val/loss"].idxmin()
+    assert torch.load(trained.checkpoint, weights_only=True)["epoch"] + 1 == best
+    for metric in ("loss", "accuracy"):
+        assert trained.summary["metrics"][f"val/{metric}"] == pytest.approx(
+            history.loc[best, f"val/{metric}"], abs=1e-4
+        )
+        assert trained.summary["metrics"][f"train/{metric}"] == pytest.approx(history.loc[best, f"train/{metric}"])
+
+
+def test_the_prediction_table_gives_the_reported_accuracy(trained: TrainedRun) -> None:
+    table = pd.read_csv(trained.folder / "tables" / "predictions_test.csv")
+    assert table.columns[0] == "image_id"
+    accuracy = ((table["probability/Smiling"] >= 0.5) == table["label/Smiling"]).mean()
+    assert accuracy == pytest.approx(trained.summary["metrics"]["test/accuracy"])
+
+
+def test_tensorboard_has_it_all(trained: TrainedRun) -> None:
+    events = EventAccumulator(str(trained.folder), size_guidance={"images": 0, "tensors": 0, "scalars": 0})
+    events.Reload()
+    tags = events.Tags()
+    assert {"train/loss", "val/loss", "val/accuracy", "lr-AdamW/pg1", "best/test/accuracy"} <= set(tags["scalars"])
+    assert {f"figures/{name}_test" for name in ("confusion", "roc", "precision_recall", "scores")} <= set(
+        tags["images"]
+    )
+    assert {"figures/learning_curves", "train/faces_loaded_then_augmented"} <= set(tags["images"])
+    assert {"configuration/text_summary", "test/Smiling"} <= set(tags["tensors"])
+    assert "_hparams_/session_start_info" in events.summary_metadata
+    assert len(events.Scalars("val/loss")) == 2
+
+
+def test_the_checkpoint_needs_nothing_else(trained: TrainedRun) -> None:
+    content = torch.load(trained.checkpoint, weights_only=True)
+    assert "optimizer_states" in content
+    model = AttributeClassifier.load_from_checkpoint(trained.checkpoint, weights_only=True).eval()
+    assert model.probabilities(torch.zeros(1, 3, 109, 89, dtype=torch.uint8)).shape == (1, 1)
+
+
+def test_the_same_seed_gives_the_same_numbers(trained: TrainedRun, tiny_celeba: Path, tmp_path: Path) -> None:
+    result = run_command(*SMALL, f"data.root={tiny_celeba}", "seed=3", "data.num_workers=2", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    [summary] = tmp_path.glob("outputs/smile/*/summary.json")
+    assert json.loads(summary.read_text())["metrics"] == trained.summary["metrics"]
+
+
+@pytest.mark.parametrize("experiment", sorted(path.stem for path in config_directory().glob("experiment/*.yaml")))
+def test_every_experiment_runs_under_smoke(experiment: str, tiny_celeba: Path, tmp_path: Path) -> None:
+    result = run_command(
+        f"experiment={experiment}", "trainer=smoke", f"data.root={tiny_celeba}", "data.batch_size=4", cwd=tmp_path
+    )
+    assert result.returncode == 0, result.stderr
+    assert list(tmp_path.glob(f"outputs/{experiment}/*/summary.json"))
+
+
+def test_several_attributes_are_the_same_class(tiny_celeba: Path, tmp_path: Path) -> None:
+    result = run_command(*SMALL, f"data.root={tiny_celeba}", "model.attributes=[Smiling,Male,Young]", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    [summary] = tmp_path.glob("outputs/smile/*/summary.json")
+    metrics = json.loads(summary.read_text())["metrics"]
+    single = [metrics[f"test/accuracy/{name}"] for name in ("Smiling", "Male", "Young")]
+    assert metrics["test/accuracy"] == pytest.approx(sum(single) / 3)
+
+
+def test_fast_dev_run_works(tiny_celeba: Path, tmp_path: Path) -> None:
+    result = run_command(*SMALL, f"data.root={tiny_celeba}", "trainer.fast_dev_run=true", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert not list(tmp_path.rglob("*.ckpt"))
+
+
+def test_a_sweep_has_a_folder_for_each_run(tiny_celeba: Path, tmp_path: Path) -> None:
+    arguments = [*SMALL, f"data.root={tiny_celeba}", "trainer.max_epochs=1", "model.lr=1e-3,1e-4"]
+    result = run_command("-m", *arguments, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    runs = sorted(tmp_path.glob("outputs/smile/sweep_*/*/summary.json"))
+    assert [path.parent.name[0] for path in runs] == ["0", "1"]
+    assert ["model.lr-0.001" in runs[0].parent.name, "model.lr-0.0001" in runs[1].parent.name] == [True, True]
+
+
+def test_bad_images_are_left_out_and_named(write_celeba, tmp_path: Path) -> None:
+    root = write_celeba(tmp_path / "celeba")
+    (root / "img_align_celeba" / "img_align_celeba" / "000002.jpg").write_bytes(b"no image")
+    result = run_command(*SMALL, f"data.root={root}", "data.num_workers=2", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "000002.jpg" in result.stderr
+    assert "Traceback" not in result.stderr
+    arguments = [*SMALL, f"data.root={root}", "data.on_bad_image=skip", "data.max_bad_fraction=0.1"]
+    result = run_command(*arguments, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    [table] = tmp_path.glob("outputs/smile/*/tables/bad_images.csv")
+    assert pd.read_csv(table)["image_id"].tolist() == ["000002.jpg"]
+    summary = json.loads((table.parents[1] / "summary.json").read_text())
+    assert summary["data"]["images"] == {"train": 31, "val": 8, "test": 8}
+
+
+@pytest.mark.parametrize("cause", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_says_how_to_continue(cause: signal.Signals, tiny_celeba: Path, tmp_path: Path) -> None:
+    arguments = [*SMALL, f"data.root={tiny_celeba}", "trainer.max_epochs=500"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "celeba_lab", *arguments], cwd=tmp_path, text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        _wait_for(lambda: list(tmp_path.glob("outputs/smile/*/checkpoints/best.ckpt")))
+        process.send_signal(cause)
+        out, err = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 128 + cause, err
+    assert "Traceback" not in err
+    assert f"stopped by {cause.name} in epoch" in out
+    [command] = re.findall(r"continue: (python -m celeba_lab .*)", out)
+    folder = next(tmp_path.glob("outputs/smile/*"))
+    best = (folder / "checkpoints" / "best.ckpt").stat().st_mtime_ns
+    done = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["epoch"]
+    assert (folder / "checkpoints" / "best.ckpt").stat().st_mtime_ns == best
+
+    continued = [part for part in shlex.split(command)[3:] if not part.startswith("trainer.max_epochs")]
+    result = run_command(*continued, f"trainer.max_epochs={done + 3}", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert len(list(tmp_path.glob("outputs/smile/*"))) == 1, "the same folder goes on"
+    history = pd.read_csv(folder / "tables" / "history.csv")
+    assert history["epoch"].tolist() == list(range(1, done + 4))
+    assert history["val/loss"].notna().all()
+
+
+def _wait_for(condition, seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.1)
+
+
+def test_a_finished_run_is_not_continued_in_silence(trained: TrainedRun, tiny_celeba: Path, tmp_path: Path) -> None:
+    last = trained.checkpoint.with_name("last.ckpt")
+    result = run_command(*SMALL, f"data.root={tiny_celeba}", f"checkpoint={last}", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "Raise trainer.max_epochs to train on." in result.stderr
+
+
+def test_another_model_is_not_continued(trained: TrainedRun, tiny_celeba: Path, tmp_path: Path) -> None:
+    other = ["model.backbone=resnet18", "trainer.max_epochs=5", f"checkpoint={trained.checkpoint}"]
+    result = run_command(*SMALL, f"data.root={tiny_celeba}", *other, cwd=tmp_path)
+    assert result.returncode == 1
+    assert "was trained with model.backbone=mobilenet_v2, not resnet18" in result.stderr
+
+
+@pytest.mark.slow
+def test_two_processes_measure_every_image_once(trained: TrainedRun, tiny_celeba: Path, tmp_path: Path) -> None:
+    arguments = [*SMALL, f"data.root={tiny_celeba}", "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
+    arguments += ["trainer.max_epochs=1", "model.freeze=0", "data.limit=7"]
+    result = run_command(*arguments, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    [summary] = tmp_path.glob("outputs/smile/*/summary.json")
+    table = pd.read_csv(summary.parent / "tables" / "predictions_test.csv")
+    assert len(table) == table["image_id"].nunique() == 7
+    accuracy = ((table["probability/Smiling"] >= 0.5) == table["label/Smiling"]).mean()
+    assert json.loads(summary.read_text())["metrics"]["test/accuracy"] == pytest.approx(accuracy)
+
+
+def test_real_faces_teach_more_than_the_majority(shared: Path, tmp_path: Path) -> None:
+    weights = shared / "weights" / "mobilenet_v2_imagenet.pth"
+    if not weights.exists() or not (shared / "celeba-8k").is_dir():
+        pytest.skip(f"no faces or weights in {shared}")
+    arguments = [
+        "experiment=smile", "trainer=cpu", f"data.root={shared / 'celeba-8k'}", f"model.weights={weights}",
+        "trainer.max_epochs=1", "data.limit=800", "model.image_size=96",
+    ]  # fmt: skip
+    result = run_command(*arguments, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    [path] = tmp_path.glob("outputs/smile/*/summary.json")
+    summary = json.loads(path.read_text())
+    # One standard error of 800 images is 1.8 points; this is more than five of them.
+    assert summary["metrics"]["test/accuracy"] > summary["majority_accuracy"]["test"] + 0.10

@@ -1,0 +1,99 @@
+"""The files under conf/ and the objects they build."""
+
+import inspect
+from dataclasses import fields
+
+import lightning
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from celeba_lab.config import Config, build, check_types, register_schema
+from celeba_lab.data.datamodule import CelebADataModule
+from celeba_lab.errors import UserError
+from celeba_lab.folders import config_directory
+from celeba_lab.models.classifier import AttributeClassifier
+
+CONF = config_directory()
+
+
+def composed(*overrides: str) -> DictConfig:
+    register_schema()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("config", list(overrides))
+
+
+def options(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+@pytest.mark.parametrize("trainer", options("trainer"))
+@pytest.mark.parametrize("recipe", options("recipe"))
+def test_every_recipe_goes_with_every_trainer(recipe: str, trainer: str) -> None:
+    cfg = composed("experiment=smile", f"recipe={recipe}", f"trainer={trainer}")
+    assert set(cfg) == {field.name for field in fields(Config)}
+
+
+def test_smoke_beats_the_recipe() -> None:
+    assert composed("experiment=smile", "trainer=smoke").trainer.max_epochs == 1
+
+
+def test_the_notebook_recipe_is_the_notebooks() -> None:
+    cfg = composed("experiment=smile", "recipe=notebook")
+    assert (cfg.model.optimizer, cfg.model.lr, cfg.model.schedule, cfg.model.weight_decay) == (
+        "Adam",
+        1e-3,
+        "constant",
+        0,
+    )
+    assert (cfg.trainer.max_epochs, cfg.trainer.precision, cfg.data.batch_size, cfg.model.image_size) == (
+        3,
+        "32-true",
+        32,
+        128,
+    )
+    assert not any(cfg.model.augment.values())
+    assert (cfg.model.freeze, cfg.model.flip_average, "ema" in cfg.callbacks) == (0, False, False)
+
+
+def test_the_trainer_takes_every_argument_of_lightnings_by_its_name() -> None:
+    known = set(inspect.signature(lightning.Trainer).parameters) - {"logger", "callbacks"}
+    assert set(composed().trainer) - {"_target_"} == known
+
+
+@pytest.mark.parametrize(
+    ("group", "target", "given_by_the_task"),
+    [("data", CelebADataModule, {"attributes", "image_size"}), ("model", AttributeClassifier, set())],
+)
+def test_a_yaml_key_equals_the_constructor_argument(group: str, target: type, given_by_the_task: set[str]) -> None:
+    assert set(composed()[group]) - {"_target_"} == set(inspect.signature(target).parameters) - given_by_the_task
+
+
+def test_every_file_says_what_it_is_in_its_first_comment() -> None:
+    for path in CONF.glob("*/*.yaml"):
+        comments = [line for line in path.read_text().splitlines() if line.startswith("# ") and "@package" not in line]
+        assert comments, path
+
+
+def test_build_shows_the_real_error() -> None:
+    with pytest.raises(ZeroDivisionError):
+        build(OmegaConf.create({"_target_": "fractions.Fraction", "numerator": 1, "denominator": 0}))
+
+
+def test_build_of_nothing_is_nothing() -> None:
+    assert build(None) is None
+
+
+def test_types_are_checked_everywhere() -> None:
+    cfg = composed("experiment=smile")
+    cfg.callbacks.ema.decay = "slow"
+    cfg = OmegaConf.create({"callbacks": {"ema": cfg.callbacks.ema}})
+    with pytest.raises(UserError, match=r"callbacks\.ema\.decay='slow' has the wrong type"):
+        check_types(cfg)
+
+
+def test_the_root_of_the_data_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CELEBA_ROOT", raising=False)
+    assert composed().data.root == "data/celeba"
+    monkeypatch.setenv("CELEBA_ROOT", "/faces")
+    assert composed().data.root == "/faces"

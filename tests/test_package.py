@@ -1,0 +1,50 @@
+"""The wheel: what it holds, and that it works from any folder."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    [path] = folder.glob("*.whl")
+    return path
+
+
+def test_the_wheel_holds_code_and_every_setting(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    for folder, prefix in (("celeba_lab", ""), ("conf", "celeba_lab/")):
+        files = [*(ROOT / folder).rglob("*.py"), *(ROOT / folder).rglob("*.yaml")]
+        assert files
+        assert {prefix + str(path.relative_to(ROOT)) for path in files} <= names
+    assert not [name for name in names if name.startswith(("tests/", "outputs/", "data/"))]
+    [entry_points] = [name for name in names if name.endswith("entry_points.txt")]
+    assert "celeba-lab = celeba_lab.__main__:main" in zipfile.ZipFile(wheel).read(entry_points).decode()
+
+
+def test_the_wheel_works_from_any_folder(wheel: Path, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(site)]
+    subprocess.run([*install, str(wheel)], check=True, capture_output=True, timeout=300)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    environment = os.environ | {"PYTHONPATH": str(site)}
+    for command in ([str(site / "bin" / "celeba-lab")], [sys.executable, "-m", "celeba_lab"]):
+        help_page = subprocess.run(
+            [*command, "--help"], cwd=elsewhere, env=environment, capture_output=True, text=True, check=True, timeout=60
+        )
+        assert "experiment=NAME" in help_page.stdout
+        composed = subprocess.run(
+            [*command, "experiment=smile", "--cfg", "job"],
+            cwd=elsewhere, env=environment, capture_output=True, text=True, check=True, timeout=60,
+        )  # fmt: skip
+        assert "attributes:\n  - Smiling" in composed.stdout
