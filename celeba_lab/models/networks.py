@@ -2,7 +2,7 @@
 
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -21,7 +21,7 @@ class Backbone(nn.Module):
     """A torchvision classifier without its last layer: images in, one feature vector per image out.
 
     Args:
-        name: a name that ``torchvision.models.list_models(module=torchvision.models)`` lists.
+        name: one of :func:`list_backbones`.
         image_size: side of the square input in pixels; vision transformers are built for one size.
 
     Attributes:
@@ -39,9 +39,12 @@ class Backbone(nn.Module):
         self.name = name
         self.image_size = image_size
         try:
-            self.network = torchvision.models.get_model(name, weights=None, **_build_options(name, image_size))
-            self.head_name, self.num_features = _remove_head(self.network)
-            self._check_output()
+            if name in _REGISTERED:
+                self.network, self.head_name = _REGISTERED[name](), ""
+            else:
+                self.network = torchvision.models.get_model(name, weights=None, **_build_options(name, image_size))
+                self.head_name = _remove_head(self.network)
+            self.num_features = self._measure_features()
         except (ValueError, RuntimeError, AssertionError) as error:
             raise UserError(
                 f"model.backbone={name} cannot take images of {image_size}x{image_size} pixels:"
@@ -96,20 +99,39 @@ class Backbone(nn.Module):
         return dict(torchvision.models.vision_transformer.interpolate_embeddings(self.image_size, patch, dict(weights)))
 
     @torch.no_grad()
-    def _check_output(self) -> None:
+    def _measure_features(self) -> int:
         training = self.network.training
         output = self.network.eval()(torch.zeros(1, 3, self.image_size, self.image_size))
         self.network.train(training)
-        if output.shape != (1, self.num_features):
-            raise RuntimeError(f"its features have the shape {tuple(output.shape)}, not (1, {self.num_features})")
+        if output.ndim != 2:
+            raise RuntimeError(f"its features have the shape {tuple(output.shape)}, not (1, D)")
+        return output.shape[1]
+
+
+_REGISTERED: dict[str, Callable[[], nn.Module]] = {}
+
+
+def register_backbone(build: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
+    """Offer a backbone of your own as ``model.backbone=<name of the function>``.
+
+    Args:
+        build: takes nothing and returns a module from images, float (B, 3, H, W), to features, float (B, D).
+    """
+    _REGISTERED[build.__name__] = build
+    return build
+
+
+def list_backbones() -> list[str]:
+    """Return the names of torchvision's image classifiers and of those given to :func:`register_backbone`."""
+    return sorted([*torchvision.models.list_models(module=torchvision.models), *_REGISTERED])
 
 
 def _check_name(name: str) -> None:
-    choices = torchvision.models.list_models(module=torchvision.models)
+    choices = list_backbones()
     if name not in choices:
         raise UserError(
             f"model.backbone={name} is no torchvision classifier.{did_you_mean(name, choices)}"
-            " `torchvision.models.list_models()` lists them."
+            " celeba_lab.models.networks.list_backbones() lists them."
         )
 
 
@@ -130,8 +152,8 @@ def _build_options(name: str, image_size: int) -> dict[str, Any]:
     return {}
 
 
-def _remove_head(network: nn.Module) -> tuple[str, int]:
-    """Replace the layer that gives the ImageNet logits; return its name and the number of its inputs."""
+def _remove_head(network: nn.Module) -> str:
+    """Take the layer that gives the ImageNet logits out of the network; return its name."""
     name, layer = [
         (name, module)
         for name, module in network.named_modules()
@@ -139,10 +161,10 @@ def _remove_head(network: nn.Module) -> tuple[str, int]:
     ][-1]
     if isinstance(layer, nn.Conv2d):  # SqueezeNet: a 1x1 convolution, then a ReLU that no logit may pass
         network.classifier = nn.Sequential(network.get_submodule("classifier.0"), nn.AdaptiveAvgPool2d(1))
-        return name, layer.in_channels
+        return name
     parent, _, child = name.rpartition(".")
     setattr(network.get_submodule(parent), child, nn.Identity())
-    return name, layer.in_features
+    return name
 
 
 def fetch_weights(weights: str | None, backbone: str) -> tuple[Mapping[str, Tensor] | None, str]:
@@ -168,6 +190,8 @@ def fetch_weights(weights: str | None, backbone: str) -> tuple[Mapping[str, Tens
             return _download(backbone, "DEFAULT"), "ImageNet weights (torchvision DEFAULT)"
         except (OSError, RuntimeError) as error:
             return None, f"RANDOM weights: the ImageNet weights could not be downloaded ({_reason(error)})"
+        except UserError:  # a backbone registered by the user
+            return None, f"RANDOM weights: torchvision has none for {backbone}"
     is_name = weights.partition(".")[0].endswith("_Weights")  # as in MobileNet_V2_Weights.IMAGENET1K_V1
     if Path(weights).exists() or (Path(weights).suffix and not is_name):
         return _read(Path(weights)), str(weights)
@@ -185,17 +209,17 @@ def _reason(error: BaseException) -> str:
 
 
 def _download(backbone: str, name: str) -> Mapping[str, Tensor]:
-    choices = torchvision.models.get_model_weights(backbone)
+    choices = {} if backbone in _REGISTERED else torchvision.models.get_model_weights(backbone).__members__
     name = name.rpartition(".")[2]
-    if name not in (*choices.__members__, "DEFAULT"):
+    if name not in choices:
         raise UserError(
             f"model.weights={name}: torchvision has no such weights for {backbone}, and there is no such file."
-            f"{did_you_mean(name, choices.__members__)} It has {enumerate_names(choices.__members__)}."
+            f"{did_you_mean(name, choices)} It has {enumerate_names(choices) or 'none'}."
         )
     timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(10)  # seconds: a network that drops packets would otherwise keep us for minutes
     try:
-        return getattr(choices, name).get_state_dict(progress=True, check_hash=True)
+        return choices[name].get_state_dict(progress=True, check_hash=True)
     finally:
         socket.setdefaulttimeout(timeout)
 

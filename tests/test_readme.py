@@ -1,0 +1,84 @@
+"""The README is true: its commands exist, and what it shows of adding things works as printed."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from celeba_lab.folders import config_directory
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+# Fenced blocks whose first line names a file: what a reader would put there.
+FILES = dict(re.findall(r"```(?:yaml|python)\n# (\S+\.(?:yaml|py))\n(.*?)```", README, flags=re.DOTALL))
+
+
+@pytest.fixture(scope="module")
+def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project with everything in it that the README tells how to add."""
+    copy = tmp_path_factory.mktemp("checkout")
+    for folder in ("celeba_lab", "conf"):
+        shutil.copytree(ROOT / folder, copy / folder)
+    for name, content in FILES.items():
+        (copy / name).write_text(content)
+    with (copy / "celeba_lab/models/__init__.py").open("a") as file:
+        file.write("from celeba_lab.models import tiny\n")
+    return copy
+
+
+def run(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "celeba_lab", *arguments],
+        cwd=checkout,
+        env=os.environ | {"PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_each_addition_takes_less_than_fifteen_lines() -> None:
+    assert {Path(name).name for name in FILES} == {"male_young.yaml", "count.py", "count.yaml", "tiny.py"}
+    assert all(len(content.splitlines()) + 1 < 15 for content in FILES.values())
+
+
+def test_the_new_experiment_and_the_new_task_appear_in_the_help(extended: Path) -> None:
+    page = run(extended, "--help").stdout
+    assert "male_young  Two attributes at once on a ResNet-18" in page
+    assert re.search(r"count +Count the faces that have an attribute", page)
+
+
+def test_the_new_experiment_runs_on_the_new_backbone(extended: Path, tiny_celeba: Path) -> None:
+    arguments = ["experiment=male_young", "model.backbone=tiny", "trainer=smoke", "data.batch_size=4"]
+    result = run(extended, *arguments, "model.image_size=32", f"data.root={tiny_celeba}")
+    assert result.returncode == 0, result.stderr
+    assert "RANDOM weights: torchvision has none for tiny" in result.stdout
+    assert list(extended.glob("outputs/male_young/*/tables/attributes_test.csv"))
+
+
+def test_the_new_task_runs(extended: Path, tiny_celeba: Path) -> None:
+    result = run(extended, "-m", "task=count", "task.attribute=Smiling", "score=count", f"data.root={tiny_celeba}")
+    assert result.returncode == 0, result.stderr
+
+
+def test_every_make_target_of_the_readme_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    assert set(re.findall(r"\bmake ([a-z][a-z-]*)", README)) <= targets | {"builds", "installs"}
+
+
+def test_every_experiment_task_and_recipe_is_in_the_tables() -> None:
+    for group in ("experiment", "task", "recipe"):
+        for path in (config_directory() / group).glob("*.yaml"):
+            assert f"`{group}={path.stem}" in README, f"{path} is not in the README"
+
+
+def test_make_help_has_a_line_for_every_target() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for target in re.findall(r"^([a-z][a-z-]*):", makefile, flags=re.MULTILINE):
+        assert re.search(rf"^  make {target} +\S", listed, flags=re.MULTILINE), f"make {target} has no line"
