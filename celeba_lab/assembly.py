@@ -73,18 +73,19 @@ def progress_bar(cfg: DictConfig) -> list[Callback]:
 
 def measure(
     cfg: DictConfig, model: AttributeClassifier, datamodule: CelebADataModule, split: str
-) -> tuple[dict[str, float], Predictions]:
+) -> tuple[dict[str, float], Predictions, torch.device]:
     """Pass over a split once, in table order.
 
     Returns:
-        ``split/metric`` to value, and the predictions, both of the whole split in every process.
+        ``split/metric`` to value, and the predictions, both of the whole split in every process; and the device.
     """
     collected = CollectPredictions()
     trainer = build_trainer(cfg, [*progress_bar(cfg), collected])
     datamodule.trainer = trainer
     [metrics] = trainer.test(model, dataloaders=datamodule.evaluation_dataloader(split), verbose=False)
     named = {f"{split}/{name.removeprefix('test/')}": float(value) for name, value in metrics.items()}
-    return named, Predictions.of(collected, datamodule, split, model.hparams["threshold"])
+    predictions = Predictions.of(collected, datamodule, split, model.hparams["threshold"])
+    return named, predictions, trainer.strategy.root_device
 
 
 def summary_of_data(cfg: DictConfig, datamodule: CelebADataModule) -> dict[str, Any]:

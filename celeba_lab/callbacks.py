@@ -1,6 +1,7 @@
 """What happens beside training: weight averaging, the history of the epochs, pictures, collected predictions."""
 
 from collections.abc import Mapping
+from time import perf_counter
 from typing import Any
 
 import lightning as L
@@ -57,6 +58,7 @@ class EpochLog(Callback):
     def __init__(self) -> None:
         self.rows: dict[int, dict[str, float]] = {}
         self._trainer: L.Trainer | None = None
+        self._trained = self._validated = 0  # the last epoch (from 1) whose training, whose validation is over
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Remember the trainer: a checkpoint of the current epoch wants this epoch's row."""
@@ -64,40 +66,82 @@ class EpochLog(Callback):
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Record the epoch before; its training metrics exist only after our ``on_train_epoch_end``."""
-        self._record(trainer, trainer.current_epoch)
+        self._record(trainer)
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Note that the validation metrics are this epoch's."""
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            self._validated = trainer.current_epoch + 1
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Note that the training metrics will be this epoch's."""
+        self._trained = trainer.current_epoch + 1
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Record the last epoch."""
-        self._record(trainer, trainer.current_epoch)
+        self._record(trainer)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the rows, the current epoch's included."""
-        rows = dict(self.rows)
-        if self._trainer is not None and self._trainer.training:
-            rows[self._trainer.current_epoch + 1] = _epoch_metrics(self._trainer)
-        return {"rows": rows}
+        """Return the rows, with that of an epoch which is over but not yet recorded."""
+        return {"rows": self.rows | self._unrecorded()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the rows of the interrupted run."""
         self.rows = {int(epoch): dict(row) for epoch, row in state_dict["rows"].items()}
 
-    def _record(self, trainer: L.Trainer, epoch: int) -> None:
-        row = _epoch_metrics(trainer)
-        if epoch < 1 or epoch in self.rows or not row:
-            return
-        self.rows[epoch] = row
-        if trainer.is_global_zero:
-            shown = [f"{name} {row[name]:.4f}" for name in _EPOCH_LINE if name in row]
-            print(f"epoch {epoch}/{trainer.max_epochs}  {'  '.join(shown)}", flush=True)
+    def _unrecorded(self) -> dict[int, dict[str, float]]:
+        if self._trainer is None or self._trained == 0 or self._trained in self.rows:
+            return {}
+        # Lightning keeps every metric until it is logged again, so an epoch without validation shows an older one's.
+        splits = ("train/", "val/") if self._validated == self._trained else ("train/",)
+        metrics = self._trainer.callback_metrics
+        row = {name: float(value) for name, value in metrics.items() if name.startswith(splits)}
+        return {self._trained: row} if row else {}
+
+    def _record(self, trainer: L.Trainer) -> None:
+        for epoch, row in self._unrecorded().items():
+            self.rows[epoch] = row
+            if trainer.is_global_zero:
+                shown = [f"{name} {row[name]:.4f}" for name in _EPOCH_LINE if name in row]
+                print(f"epoch {epoch}/{trainer.max_epochs}  {'  '.join(shown)}", flush=True)
 
 
 _EPOCH_LINE = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
 
 
-def _epoch_metrics(trainer: L.Trainer) -> dict[str, float]:
-    return {
-        name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith(("train/", "val/"))
-    }
+class Stopwatch(Callback):
+    """Wall-clock seconds of a fit, in training and in validation.
+
+    Lightning's Timer would do, but ``trainer.max_time`` adds one of its own, and two of them are refused.
+
+    Attributes:
+        training: seconds in training epochs, without the validation between them.
+        validation: seconds in validation, without the check before the first epoch.
+    """
+
+    def __init__(self) -> None:
+        self.training = 0.0
+        self.validation = 0.0
+        self._fit_start = 0.0
+        self._validation_start = 0.0
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start."""
+        self.training = self.validation = 0.0
+        self._fit_start = perf_counter()
+
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start a lap."""
+        self._validation_start = perf_counter()
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """End a lap."""
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            self.validation += perf_counter() - self._validation_start
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Stop."""
+        self.training = perf_counter() - self._fit_start - self.validation
 
 
 class TrainingImageGrid(Callback):

@@ -1,6 +1,7 @@
 """What a person reads in the terminal."""
 
 import logging
+import os
 import shlex
 import warnings
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,8 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.tree import Tree
 
-console = Console(soft_wrap=False, highlight=False)
+# The further processes of a distributed run have nothing of their own to say.
+console = Console(highlight=False, quiet=os.environ.get("LOCAL_RANK", "0") != "0")
 
 PROGRAM = "python -m celeba_lab"
 
@@ -24,6 +26,8 @@ def quiet_libraries() -> None:
     logging.getLogger("lightning.pytorch").handlers.clear()
     # Frozen layers are in evaluation mode on purpose.
     warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")
+    # torchmetrics has synchronised what is logged.
+    warnings.filterwarnings("ignore", ".*sync_dist=True.*")
     # A continued run goes on in its own folder.
     warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
     # Lightning 2.6 calls an older name of torch's pytree.

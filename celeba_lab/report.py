@@ -58,7 +58,7 @@ class Predictions:
 
 def attribute_table(predictions: Predictions) -> pd.DataFrame:
     """Return one row per attribute: prevalence, the majority class's accuracy, every metric, the gain in accuracy."""
-    metrics = AttributeMetrics(len(predictions.attributes), predictions.threshold)
+    metrics = AttributeMetrics(len(predictions.attributes), predictions.threshold, synchronise=False)
     probabilities, labels = torch.from_numpy(predictions.probabilities), torch.from_numpy(predictions.labels)
     metrics.update(torch.tensor(0.0), probabilities, labels)
     scores = {name: value.numpy() for name, value in metrics.compute().items() if name != "loss"}

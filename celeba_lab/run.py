@@ -16,6 +16,7 @@ from celeba_lab import __version__
 
 if TYPE_CHECKING:
     import pandas as pd
+    import torch
     from lightning.pytorch.loggers import TensorBoardLogger
     from matplotlib.figure import Figure
     from torch.utils.tensorboard import SummaryWriter
@@ -129,13 +130,13 @@ def git_commit() -> str | None:
     return result.stdout.strip() or None
 
 
-def device_name() -> str:
-    """Return the accelerator's name, or the processor's where there is none."""
+def device_name(device: "torch.device") -> str:
+    """Return what a run computed on: the GPU's name, or the processor's with its number of threads."""
     import torch
 
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    if torch.backends.mps.is_available():
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type == "mps":
         return "Apple GPU"
     return f"{_processor_name()}, {torch.get_num_threads()} threads"
 

@@ -1,6 +1,7 @@
 """The classifier of K binary face attributes, from one (Smiling) to all forty."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import lightning as L
 import torch
@@ -185,6 +186,8 @@ class AttributeClassifier(L.LightningModule):
         self._log_metrics("test", self.test_metrics)
 
     def _log_metrics(self, split: str, metrics: AttributeMetrics) -> None:
+        if not metrics.loss.update_called:  # an epoch continued after its last batch: interrupted in validation
+            return
         scores = metrics.compute()
         metrics.reset()
         if not scores["loss"].isfinite():
@@ -198,6 +201,12 @@ class AttributeClassifier(L.LightningModule):
         if len(self.attributes) > 1:
             names = (f"{split}/accuracy/{name}" for name in self.attributes)
             self.log_dict(dict(zip(names, accuracy, strict=True)))
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Start an interrupted validation anew: Lightning would leave out as many batches as it had finished."""
+        loops = checkpoint.get("loops", {}).get("fit_loop", {})
+        finished = loops.get("epoch_loop.val_loop.batch_progress", {}).get("current", {})
+        finished.update(dict.fromkeys(finished.keys() - {"is_last_batch"}, 0))
 
     # -- learning ----------------------------------------------------------------------------------------------------
 

@@ -1,5 +1,7 @@
 """Exact metrics of K binary attributes over a whole split, never a mean of batch means."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric, MetricCollection
@@ -23,16 +25,24 @@ class AttributeMetrics(nn.Module):
         num_attributes: K.
         threshold: probability from which on an attribute is said to be present.
         ranking: also AUROC and average precision, which keep every probability of the split (4 bytes x N x K).
+        synchronise: compute over what all processes have seen; off for what one process already has in full.
     """
 
-    def __init__(self, num_attributes: int, threshold: float = 0.5, ranking: bool = True) -> None:
+    def __init__(
+        self, num_attributes: int, threshold: float = 0.5, ranking: bool = True, synchronise: bool = True
+    ) -> None:
         super().__init__()
+        options: dict[str, Any] = {"sync_on_compute": synchronise}
         self.single = num_attributes == 1  # torchmetrics' multilabel metrics refuse one label
-        self.loss = MeanMetric(nan_strategy=torch.nan)  # a NaN stays: by default it would leave the mean
+        self.loss = MeanMetric(nan_strategy=torch.nan, **options)  # a NaN stays: by default it would leave the mean
         self.threshold = threshold
         # Only the counts and the curves come from torchmetrics: it would call an undefined ratio 0.
-        self.counts = BinaryStatScores() if self.single else MultilabelStatScores(num_attributes, average=None)
-        self.ranking = MetricCollection(_ranking_metrics(num_attributes)) if ranking else None
+        self.counts = (
+            BinaryStatScores(**options)
+            if self.single
+            else MultilabelStatScores(num_attributes, average=None, **options)
+        )
+        self.ranking = MetricCollection(_ranking_metrics(num_attributes, options)) if ranking else None
 
     def update(self, loss: Tensor, probabilities: Tensor, labels: Tensor) -> None:
         """Add a batch: its mean loss (scalar), probabilities float (B, K) in [0, 1], labels (B, K) of 0 and 1."""
@@ -70,10 +80,10 @@ class AttributeMetrics(nn.Module):
             self.ranking.reset()
 
 
-def _ranking_metrics(num_attributes: int) -> dict[str, Metric | MetricCollection]:
+def _ranking_metrics(num_attributes: int, options: dict[str, Any]) -> dict[str, Metric | MetricCollection]:
     if num_attributes == 1:
-        return {"auroc": BinaryAUROC(), "average_precision": BinaryAveragePrecision()}
+        return {"auroc": BinaryAUROC(**options), "average_precision": BinaryAveragePrecision(**options)}
     return {
-        "auroc": MultilabelAUROC(num_attributes, average=None),
-        "average_precision": MultilabelAveragePrecision(num_attributes, average=None),
+        "auroc": MultilabelAUROC(num_attributes, average=None, **options),
+        "average_precision": MultilabelAveragePrecision(num_attributes, average=None, **options),
     }

@@ -40,7 +40,7 @@ def evaluate(cfg: DictConfig, split: str = "test") -> dict[str, float]:
     show_dataset(datamodule)
     run = open_run(cfg)
     with run.timed(split):
-        metrics, predictions = measure(cfg, model, datamodule, split)
+        metrics, predictions, device = measure(cfg, model, datamodule, split)
     with run.timed("report"):
         table = write_report(run, predictions, datamodule, f"{datamodule.name} · {cfg.name}")
         write_bad_images(run, datamodule)
@@ -51,7 +51,7 @@ def evaluate(cfg: DictConfig, split: str = "test") -> dict[str, float]:
         metrics=metrics,
         majority_accuracy={split: float(table["majority_accuracy"].mean())},
         checkpoint=str(cfg.checkpoint),
-        device=device_name(),
+        device=device_name(device),
     )
     shown = {name.partition("/")[2]: value for name, value in metrics.items() if name.count("/") == 1}
     shown["accuracy of the majority class"] = float(table["majority_accuracy"].mean())

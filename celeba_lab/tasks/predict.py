@@ -56,7 +56,7 @@ def predict(cfg: DictConfig, images: str, max_shown: int = 48) -> dict[str, floa
         data={"name": "files", "root": images, "images": {"predict": len(used)}},
         metrics=metrics,
         checkpoint=str(cfg.checkpoint),
-        device=device_name(),
+        device=device_name(trainer.strategy.root_device),
     )
     console.print(f"{len(used)} images: probabilities in {written.name}, faces in {sheet.name}")
     show_ending(run.path, [])

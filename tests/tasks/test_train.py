@@ -138,6 +138,16 @@ def test_fast_dev_run_works(tiny_celeba: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.ckpt"))
 
 
+def test_max_time_ends_training_in_order(tiny_celeba: Path, tmp_path: Path) -> None:
+    arguments = [*SMALL, f"data.root={tiny_celeba}", "trainer.max_epochs=100000", "trainer.max_time='00:00:00:04'"]
+    result = run_command(*arguments, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    [path] = tmp_path.glob("outputs/smile/*/summary.json")
+    summary = json.loads(path.read_text())
+    assert 0 < summary["seconds"]["training"] + summary["seconds"]["validation"] < 8
+    assert "test/accuracy" in summary["metrics"]
+
+
 def test_a_sweep_has_a_folder_for_each_run(tiny_celeba: Path, tmp_path: Path) -> None:
     arguments = [*SMALL, f"data.root={tiny_celeba}", "trainer.max_epochs=1", "model.lr=1e-3,1e-4"]
     result = run_command("-m", *arguments, cwd=tmp_path)
