@@ -3,7 +3,6 @@
 import io
 import json
 import math
-import os
 import stat
 import subprocess
 import time
@@ -33,6 +32,10 @@ def events(folder: Path) -> EventAccumulator:
     return accumulator
 
 
+def names_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
 def small_figure() -> Figure:
     figure = Figure(figsize=(2, 1))
     figure.add_subplot().plot([0, 1], [1, 0])
@@ -47,7 +50,7 @@ def test_writes_and_replaces(tmp_path):
     write_atomically(path, lambda file: file.write(b"one"))
     write_atomically(path, lambda file: file.write(b"two"))
     assert path.read_bytes() == b"two"
-    assert os.listdir(path.parent) == ["file.bin"]
+    assert names_in(path.parent) == ["file.bin"]
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
@@ -62,13 +65,13 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, error):
     with pytest.raises(error):
         write_atomically(path, fail)
     assert path.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["file.bin"]
+    assert names_in(tmp_path) == ["file.bin"]
 
 
 def test_a_failed_first_write_leaves_nothing(tmp_path):
     with pytest.raises(ZeroDivisionError):
         write_atomically(tmp_path / "file.bin", lambda file: 1 / 0)
-    assert os.listdir(tmp_path) == []
+    assert names_in(tmp_path) == []
 
 
 def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path):
@@ -178,7 +181,7 @@ def test_the_summary_is_valid_json(tmp_path):
 def test_a_summary_that_cannot_be_written_leaves_none(tmp_path):
     with pytest.raises(TypeError):
         RunFolder(tmp_path).summary(model=object())
-    assert os.listdir(tmp_path) == []
+    assert names_in(tmp_path) == []
 
 
 def test_seconds_add_up(tmp_path):
@@ -186,11 +189,10 @@ def test_seconds_add_up(tmp_path):
     for _ in range(2):
         with run.timed("val"):
             time.sleep(0.02)
-    with pytest.raises(ValueError, match="failed"), run.timed("test"):
-        time.sleep(0.02)
-        raise ValueError("failed")
+    with pytest.raises(ZeroDivisionError), run.timed("failed"):
+        _ = 1 / 0
     assert 0.04 <= run.seconds["val"] < 2
-    assert 0.02 <= run.seconds["test"] < 2
+    assert "failed" in run.seconds
 
 
 # -- circumstances ---------------------------------------------------------------------------------------------------

@@ -94,6 +94,14 @@ def test_rotate_is_in_degrees():
     torch.testing.assert_close(moved.norm(dim=1), torch.full((300,), 18.0), atol=0.1, rtol=0)
 
 
+def test_a_mirrored_image_is_turned_without_shear():
+    moved = centres(RandomAugment(flip=1.0, rotate=30.0)(blob(18, 0, 300)))
+    assert (moved[:, 0] < 0).all()
+    torch.testing.assert_close(moved.norm(dim=1), torch.full((300,), 18.0), atol=0.1, rtol=0)
+    assert moved[:, 1].max().item() == pytest.approx(9, abs=0.3)
+    assert moved[:, 1].min().item() == pytest.approx(-9, abs=0.3)
+
+
 def test_light_is_a_fraction_of_brightness_and_contrast():
     low, high = 0.4, 0.6
     images = torch.full((500, 3, 8, 8), low)
