@@ -28,15 +28,18 @@ class ExponentialMovingAverage(WeightAveraging):
 
     def __init__(self, decay: float = 0.99) -> None:
         # Lightning's EMAWeightAveraging would also average integer buffers such as BatchNorm's step count.
-        super().__init__(avg_fn=self._average)
+        super().__init__(multi_avg_fn=self._average)
         self.decay = decay
         self._swapped = False
 
-    def _average(self, average: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
-        if not current.is_floating_point():
-            return current
+    @torch.no_grad()
+    def _average(self, averages: list[Tensor], currents: list[Tensor], count: Tensor | int) -> None:
+        """Update all tensors of one type at once: one call instead of three hundred a step."""
+        if not averages[0].is_floating_point():
+            torch._foreach_copy_(averages, currents)
+            return
         n = int(count)
-        return average.lerp(current, 1 - min(self.decay, (1 + n) / (10 + n)))
+        torch._foreach_lerp_(averages, currents, 1 - min(self.decay, (1 + n) / (10 + n)))
 
     def _swap_models(self, pl_module: L.LightningModule) -> None:
         self._swapped = not self._swapped

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
+from inspect import signature
 from typing import Any
 
 import torch
@@ -28,8 +29,12 @@ def build_optimizer(name: str, modules: Iterable[nn.Module], lr: float, weight_d
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
+    build = getattr(torch.optim, name)
+    # On a GPU torch picks its fast implementation by itself; on the processor only where it is asked for.
+    on_cpu = all(parameter.device.type == "cpu" for parameter in parameters)
+    options = {"fused": True} if on_cpu and "fused" in signature(build).parameters else {}
     try:
-        return getattr(torch.optim, name)(groups, lr=lr)
+        return build(groups, lr=lr, **options)
     except ValueError as error:  # LBFGS and Muon want other parameters
         raise UserError(
             f"model.optimizer={name} cannot train this network: {error}. Take AdamW, Adam or SGD."

@@ -13,6 +13,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig, OmegaConf
 
 from celeba_lab import figures
+from celeba_lab.allocator import keep_freed_memory
 from celeba_lab.assembly import (
     build_datamodule,
     build_trainer,
@@ -46,6 +47,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
         UserError: data, weights, checkpoint or settings cannot be used.
     """
     _refuse_contradictions(cfg)
+    keep_freed_memory()
     unfinished = _read_unfinished(cfg) if cfg.checkpoint else None
     datamodule = build_datamodule(cfg, cfg.model.attributes, cfg.model.image_size)
     datamodule.setup("fit")
