@@ -6,53 +6,75 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from omegaconf import DictConfig
 
 
 def launch(cfg: "DictConfig") -> float | None:
-    """Run one composed configuration; a user's mistake ends the process here, before Hydra says its own word."""
-    try:
-        return run(cfg)
+    """Run one composed configuration; return the metric that ``score`` names."""
+    from celeba_lab.errors import UserError
+
+    try:  # here, before Hydra says its own word
+        task = prepare(cfg)
     except Exception as error:
         _exit_with_sentence(error)
         raise
+    try:
+        metrics = task(cfg)
+    except Exception as error:
+        # Inside a task only what was meant for the user is; an OmegaConf error there is a bug of ours.
+        if isinstance(error, UserError) or type(error).__name__ == "MisconfigurationException":
+            _exit_with_sentence(error)
+        raise
+    return _score(cfg, metrics)
 
 
-def run(cfg: "DictConfig") -> float | None:
-    """Seed, build the task, run it; return the metric that ``score`` names."""
+def prepare(cfg: "DictConfig") -> "Callable[[DictConfig], dict[str, float]]":
+    """Check the settings, say what will run, seed every generator, and build the task."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
     from lightning import seed_everything
 
     from celeba_lab.config import build, check_types
     from celeba_lab.console import quiet_libraries
-    from celeba_lab.errors import UserError, did_you_mean
 
-    sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
-    _refuse_distributed_sweep(cfg, sweeping)
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        _refuse_distributed_sweep(cfg)
     check_types(cfg)
-    task = build(cfg.task)
     quiet_libraries()
+    task: Callable[[DictConfig], dict[str, float]] = build(cfg.task)
     _announce(cfg)
     seed_everything(cfg.seed, workers=True, verbose=False)
-    metrics: dict[str, float] = task(cfg)
+    return task
+
+
+def _score(cfg: "DictConfig", metrics: dict[str, float]) -> float | None:
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    from celeba_lab.console import console
+    from celeba_lab.errors import did_you_mean
+
     if cfg.score in metrics:
         return metrics[cfg.score]
-    if sweeping and cfg.score is not None:
-        raise UserError(
-            f"score={cfg.score} is no metric of this task, so the sweep cannot rank its runs."
-            f"{did_you_mean(cfg.score, metrics)} It has {', '.join(sorted(metrics))}."
-        )
+    if HydraConfig.get().mode == RunMode.MULTIRUN and cfg.score is not None:
+        hint = did_you_mean(cfg.score, metrics)
+        console.print(f"score={cfg.score} is no metric of this task: the sweep ranks nothing.{hint}", style="yellow")
     return None
 
 
-def _refuse_distributed_sweep(cfg: "DictConfig", sweeping: bool) -> None:
+def _refuse_distributed_sweep(cfg: "DictConfig") -> None:
     from celeba_lab.errors import UserError
 
-    if sweeping and cfg.trainer is not None and (cfg.trainer.devices != 1 or cfg.trainer.num_nodes != 1):
+    if cfg.trainer is None:
+        return
+    devices = cfg.trainer.devices
+    one = str(devices) == "1" or (not isinstance(devices, str | int) and len(devices) == 1)
+    if not one or cfg.trainer.num_nodes != 1:
         raise UserError(
-            f"-m and trainer.devices={cfg.trainer.devices} contradict: every process of a distributed run would start"
-            " the whole sweep again. Sweep with trainer.devices=1, or start the runs one by one."
+            f"-m and trainer.devices={devices} contradict: every process of a distributed run would start the whole"
+            " sweep again. Sweep with trainer.devices=1, or start the runs one by one."
         )
 
 
@@ -63,10 +85,10 @@ def _announce(cfg: "DictConfig") -> None:
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import OmegaConf
 
-    from celeba_lab.console import console, show_configuration
+    from celeba_lab.console import console, is_main_process, show_configuration
     from celeba_lab.run import write_atomically
 
-    if os.environ.get("LOCAL_RANK", "0") != "0":  # a second process of the same run
+    if not is_main_process():
         return
     if cfg.data is not None:
         console.print(f"data: {cfg.data.name} in {cfg.data.root}", style="bold")

@@ -1,6 +1,9 @@
 """The parts of a run, built from its configuration: run folder, data, trainer, and a checkpoint's measurement."""
 
-from collections.abc import Sequence
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +11,7 @@ import lightning as L
 import torch
 from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 from omegaconf import DictConfig, OmegaConf
 
 from celeba_lab.callbacks import CollectPredictions
@@ -50,19 +53,49 @@ def write_bad_images(run: RunFolder, datamodule: CelebADataModule) -> None:
         run.table("bad_images", datamodule.bad_images)
 
 
-def build_trainer(cfg: DictConfig, callbacks: Sequence[Callback], logger: Any = False) -> L.Trainer:
+def build_trainer(cfg: DictConfig, callbacks: Sequence[Callback], logger: Any = False, **arguments: Any) -> L.Trainer:
     """Build Lightning's Trainer; switch on what makes matrix products fast on recent GPUs.
+
+    Args:
+        cfg: the configuration.
+        callbacks: what happens beside the loop.
+        logger: Lightning's logger; False for none.
+        arguments: of the Trainer, in place of the configured ones.
 
     Raises:
         UserError: the settings contradict each other or this machine.
     """
     torch.set_float32_matmul_precision("high")
     try:
-        return build(cfg.trainer, callbacks=list(callbacks), logger=logger or False)
+        return build(cfg.trainer, callbacks=list(callbacks), logger=logger or False, **arguments)
     except (ValueError, MisconfigurationException) as error:
-        raise UserError(
-            f"trainer: {' '.join(str(error).split())} Other devices: trainer=auto, cpu, gpu, mps."
-        ) from error
+        hint = " Other devices: trainer=auto, cpu, gpu, mps." if "ccelerator" in str(error) else ""
+        raise UserError(f"trainer: {' '.join(str(error).split())}{hint}") from error
+
+
+@contextmanager
+def exit_codes_of_signals(trainer: L.Trainer, advise: Callable[[L.Trainer], None] | None = None) -> Iterator[None]:
+    """End the process as shells and schedulers expect when Ctrl-C or SIGTERM stops the trainer: 130 or 143.
+
+    Lightning would exit with 1 and with 0.
+
+    Args:
+        trainer: the one that runs in the block.
+        advise: called in the main process before the end.
+    """
+    try:
+        yield
+    except SystemExit as stop:
+        if isinstance(stop, SIGTERMException):
+            cause = signal.SIGTERM
+        elif trainer.interrupted:
+            cause = signal.SIGINT
+        else:
+            raise
+        console.print(f"\nstopped by {cause.name}", style="bold yellow")
+        if advise is not None and trainer.is_global_zero:
+            advise(trainer)
+        sys.exit(128 + cause)
 
 
 def progress_bar(cfg: DictConfig) -> list[Callback]:
@@ -73,22 +106,25 @@ def progress_bar(cfg: DictConfig) -> list[Callback]:
 
 def measure(
     cfg: DictConfig, model: AttributeClassifier, datamodule: CelebADataModule, split: str
-) -> tuple[dict[str, float], Predictions, torch.device]:
+) -> tuple[dict[str, float], Predictions, L.Trainer]:
     """Pass over a split once, in table order.
 
     Returns:
-        ``split/metric`` to value, and the predictions, both of the whole split in every process; and the device.
+        ``split/metric`` to value, and the predictions, both of the whole split in every process; and the trainer.
     """
     collected = CollectPredictions()
-    trainer = build_trainer(cfg, [*progress_bar(cfg), collected])
+    # One loop for every split, so each split's own limit must stand in for that of the test.
+    limit = cfg.trainer[f"limit_{split}_batches"]
+    trainer = build_trainer(cfg, [*progress_bar(cfg), collected], limit_test_batches=limit)
     datamodule.trainer = trainer
-    [metrics] = trainer.test(model, dataloaders=datamodule.evaluation_dataloader(split), verbose=False)
+    with exit_codes_of_signals(trainer):
+        [metrics] = trainer.test(model, dataloaders=datamodule.evaluation_dataloader(split), verbose=False)
     named = {f"{split}/{name.removeprefix('test/')}": float(value) for name, value in metrics.items()}
     predictions = Predictions.of(collected, datamodule, split, model.hparams["threshold"])
-    return named, predictions, trainer.strategy.root_device
+    return named, predictions, trainer
 
 
-def summary_of_data(cfg: DictConfig, datamodule: CelebADataModule) -> dict[str, Any]:
+def summary_of_data(datamodule: CelebADataModule) -> dict[str, Any]:
     """Return what ``summary.json`` says of the data."""
     return {
         "name": datamodule.name,

@@ -147,6 +147,9 @@ class Stopwatch(Callback):
         self.training = perf_counter() - self._fit_start - self.validation
 
 
+_GRID_COLUMNS = 8
+
+
 class TrainingImageGrid(Callback):
     """Send the first training batch to TensorBoard: as loaded, and below it as the network sees it.
 
@@ -164,11 +167,15 @@ class TrainingImageGrid(Callback):
         writer = tensorboard_writer(trainer)
         if writer is None or trainer.global_step > 0 or batch_idx > 0 or not isinstance(pl_module, AttributeClassifier):
             return
-        images = batch["image"][: self.max_images]
-        with torch.random.fork_rng(), torch.no_grad():  # a picture must not change what is drawn next
-            augmented = pl_module.augment(images.float() / 255)
-        rows = torch.cat([images.float() / 255, augmented]).cpu()
-        writer.add_image("train/faces_loaded_then_augmented", make_grid(rows, nrow=8), global_step=0)
+        count = min(self.max_images, len(batch["image"]))
+        count -= count % _GRID_COLUMNS if count > _GRID_COLUMNS else 0  # whole rows, so that each stays in its half
+        images = batch["image"][:count].cpu().float() / 255
+        with torch.random.fork_rng(devices=[]), torch.no_grad():  # a picture must not change what is drawn next
+            augmented = pl_module.augment(images)
+        rows = torch.cat([images, augmented])
+        writer.add_image(
+            "train/faces_loaded_then_augmented", make_grid(rows, nrow=min(count, _GRID_COLUMNS)), global_step=0
+        )
 
 
 class CollectPredictions(Callback):

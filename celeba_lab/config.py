@@ -112,13 +112,16 @@ def check_arguments(node: DictConfig) -> None:
         hints = {}
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     for key in map(str, node):
-        if key in ("_target_", "_partial_"):
+        if key.startswith("_"):  # Hydra's own
             continue
         if OmegaConf.is_missing(node, key):
             raise UserError(f"{where}.{key} has no value. Give one: {where}.{key}=...")
         value = OmegaConf.to_object(node[key]) if OmegaConf.is_config(node[key]) else node[key]
         if key not in parameters and not takes_any:
             raise UserError(f"{where}.{key} is no setting of {node._target_}.{did_you_mean(key, parameters)}")
+        if isinstance(value, dict) and "_target_" in value:
+            check_arguments(node[key])
+            continue
         try:
             check_type(value, hints.get(key, Any))
         except TypeCheckError as error:

@@ -13,8 +13,16 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.tree import Tree
 
-# The further processes of a distributed run have nothing of their own to say.
-console = Console(highlight=False, quiet=os.environ.get("LOCAL_RANK", "0") != "0")
+
+def is_main_process() -> bool:
+    """Return whether this is the one process of a distributed run that prints and writes; true outside one."""
+    for variable in ("RANK", "SLURM_PROCID", "LOCAL_RANK"):  # torchrun, SLURM, Lightning's own launcher
+        if variable in os.environ:
+            return os.environ[variable] == "0"
+    return True
+
+
+console = Console(highlight=False, quiet=not is_main_process())
 
 PROGRAM = "python -m celeba_lab"
 
@@ -26,6 +34,8 @@ def quiet_libraries() -> None:
     logging.getLogger("lightning.pytorch").handlers.clear()
     # Frozen layers are in evaluation mode on purpose.
     warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")
+    # The metrics call what is undefined undefined.
+    warnings.filterwarnings("ignore", ".*No (positive|negative) samples in targets.*")
     # torchmetrics has synchronised what is logged.
     warnings.filterwarnings("ignore", ".*sync_dist=True.*")
     # A continued run goes on in its own folder.

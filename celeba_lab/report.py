@@ -76,6 +76,11 @@ def attribute_table(predictions: Predictions) -> pd.DataFrame:
     )
 
 
+def mean_majority_accuracy(table: pd.DataFrame) -> float:
+    """Return the accuracy of always saying the majority class, mean over the attributes of :func:`attribute_table`."""
+    return float(table["majority_accuracy"].mean())
+
+
 def prediction_table(predictions: Predictions) -> pd.DataFrame:
     """Return one row per image: ``image_id``, then label and probability of each attribute."""
     columns: dict[str, Sequence[object] | np.ndarray] = {"image_id": predictions.image_ids}

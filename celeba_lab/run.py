@@ -122,6 +122,8 @@ def library_versions() -> dict[str, str]:
 
 def git_commit() -> str | None:
     """Return the commit of the checkout this code runs from, marked where files differ from it; None outside one."""
+    if not (Path(__file__).resolve().parents[1] / ".git").exists():  # installed, perhaps inside another repository
+        return None
     command = ["git", "-C", str(Path(__file__).resolve().parent), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         result = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)

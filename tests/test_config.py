@@ -97,3 +97,14 @@ def test_the_root_of_the_data_comes_from_the_environment(monkeypatch: pytest.Mon
     assert composed().data.root == "data/celeba"
     monkeypatch.setenv("CELEBA_ROOT", "/faces")
     assert composed().data.root == "/faces"
+
+
+def test_an_object_in_place_of_a_name_is_checked_as_what_it_configures() -> None:
+    good = {"_target_": "lightning.Trainer", "profiler": {"_target_": "lightning.pytorch.profilers.SimpleProfiler"}}
+    check_types(OmegaConf.create({"trainer": good}))
+    bad = {
+        "_target_": "lightning.Trainer",
+        "profiler": {"_target_": "lightning.pytorch.profilers.SimpleProfiler", "x": 1},
+    }
+    with pytest.raises(UserError, match=r"trainer\.profiler\.x is no setting of"):
+        check_types(OmegaConf.create({"trainer": bad}))

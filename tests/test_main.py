@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from omegaconf.errors import ConfigAttributeError
 
 from celeba_lab.folders import config_directory
 
@@ -151,8 +152,16 @@ def test_a_bug_of_ours_keeps_its_cause(command: Command, monkeypatch: pytest.Mon
         command(*TINY, f"data.root={tiny_celeba}")
 
 
-def test_a_metric_that_does_not_exist_cannot_rank_a_sweep(command: Command, tiny_celeba: Path) -> None:
-    code, _, err = command("-m", *TINY, f"data.root={tiny_celeba}", "score=val/acuracy")
-    assert code == 1
-    assert "score=val/acuracy is no metric of this task" in err
-    assert "Did you mean 'val/accuracy'?" in err
+def test_a_sweep_says_when_it_ranks_nothing(command: Command, tiny_celeba: Path) -> None:
+    code, out, _ = command("-m", *TINY, f"data.root={tiny_celeba}", "score=val/acuracy")
+    assert code == 0
+    assert "score=val/acuracy is no metric of this task" in out
+    assert "Did you mean 'val/accuracy'?" in out.replace("\n", " ")
+
+
+def test_a_missing_key_inside_a_task_is_a_bug_of_ours(
+    command: Command, monkeypatch: pytest.MonkeyPatch, tiny_celeba: Path
+) -> None:
+    monkeypatch.setattr("celeba_lab.tasks.train.open_run", lambda cfg: cfg.modle)
+    with pytest.raises(ConfigAttributeError, match="modle"):
+        command(*TINY, f"data.root={tiny_celeba}")

@@ -23,7 +23,7 @@ _STAGES = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
 
 
 class EpochSampler(Sampler[int]):
-    """A shuffled order of ``n`` positions that depends on (seed, epoch) only, so a resumed run continues it."""
+    """A shuffled order of ``n`` positions that depends on (seed, epoch) only: a continued run has the same epochs."""
 
     def __init__(self, n: int, seed: int) -> None:
         self.n = n
@@ -289,7 +289,7 @@ class CelebADataModule(lightning.LightningDataModule):
         """Return the training batches, in an order that depends only on (seed, epoch)."""
         dataset = self.dataset("train")
         sampler = self._train_sampler(len(dataset))
-        return self._loader(dataset, self.batch_size, sampler, drop_last=len(dataset) > self.batch_size)
+        return self._loader(dataset, self.batch_size, sampler, drop_last=len(sampler) > self.batch_size)
 
     def val_dataloader(self) -> DataLoader:
         """Return the validation batches, in table order."""
@@ -333,13 +333,18 @@ class CelebADataModule(lightning.LightningDataModule):
     def _evaluation_loader(self, dataset: FaceDataset | ImageFiles) -> DataLoader:
         sampler = None
         if self.trainer is not None and self.trainer.world_size > 1:
+            if len(dataset) < self.trainer.world_size:
+                raise UserError(
+                    f"{len(dataset)} images cannot be shared among {self.trainer.world_size} processes."
+                    " Take fewer processes (trainer.devices) or more images."
+                )
             # Lightning's own would repeat images to fill the last round, and the metrics would count them twice.
             sampler = UnrepeatedDistributedSampler(
                 dataset, num_replicas=self.trainer.world_size, rank=self.trainer.global_rank, shuffle=False
             )
         return self._loader(dataset, self.eval_batch_size, sampler)
 
-    def _train_sampler(self, n: int) -> Sampler[int]:
+    def _train_sampler(self, n: int) -> EpochSampler | DistributedSampler:
         sampler: EpochSampler | DistributedSampler
         if self.trainer is not None and self.trainer.world_size > 1:
             # Lightning would wrap an EpochSampler in one of these and no longer tell it the epoch.

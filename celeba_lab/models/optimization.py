@@ -69,12 +69,21 @@ def build_schedule(name: str, optimizer: Optimizer, total_steps: float, warmup: 
     return build(optimizer, int(total_steps), warmup)
 
 
+class _OneCycle(OneCycleLR):
+    """torch's one cycle, except that a continued run which is to be longer gets the longer cycle."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the position from the checkpoint and keep the length of this run."""
+        length = {"total_steps": self.total_steps, "_schedule_phases": self._schedule_phases}
+        super().load_state_dict({**state_dict, **length})
+
+
 def _one_cycle(optimizer: Optimizer, total_steps: int, warmup: float) -> LRScheduler:
     peaks = [group["lr"] for group in optimizer.param_groups]
     # torch divides by the length of the warm-up minus one step: a run of two or three steps needs another fraction.
     rising = min(max(warmup, 2 / total_steps), 1.0)
     # Momentum is left alone: AdamW's betas stay what they are called in the configuration.
-    return OneCycleLR(optimizer, peaks, total_steps=total_steps + 1, pct_start=rising, cycle_momentum=False)
+    return _OneCycle(optimizer, peaks, total_steps=total_steps + 1, pct_start=rising, cycle_momentum=False)
 
 
 def _cosine(optimizer: Optimizer, total_steps: int, warmup: float) -> LRScheduler:

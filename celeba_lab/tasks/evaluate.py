@@ -15,7 +15,7 @@ from celeba_lab.checkpoints import load_classifier
 from celeba_lab.console import show_ending, show_metrics
 from celeba_lab.data.annotations import SPLITS
 from celeba_lab.errors import UserError, did_you_mean
-from celeba_lab.report import write_report
+from celeba_lab.report import mean_majority_accuracy, write_report
 from celeba_lab.run import device_name
 
 
@@ -40,21 +40,23 @@ def evaluate(cfg: DictConfig, split: str = "test") -> dict[str, float]:
     show_dataset(datamodule)
     run = open_run(cfg)
     with run.timed(split):
-        metrics, predictions, device = measure(cfg, model, datamodule, split)
+        metrics, predictions, trainer = measure(cfg, model, datamodule, split)
+    if not trainer.is_global_zero:
+        return metrics
     with run.timed("report"):
         table = write_report(run, predictions, datamodule, f"{datamodule.name} · {cfg.name}")
         write_bad_images(run, datamodule)
     run.summary(
         experiment=cfg.name,
         task=task_name(),
-        data=summary_of_data(cfg, datamodule),
+        data=summary_of_data(datamodule),
         metrics=metrics,
-        majority_accuracy={split: float(table["majority_accuracy"].mean())},
+        majority_accuracy={split: mean_majority_accuracy(table)},
         checkpoint=str(cfg.checkpoint),
-        device=device_name(device),
+        device=device_name(trainer.strategy.root_device),
     )
     shown = {name.partition("/")[2]: value for name, value in metrics.items() if name.count("/") == 1}
-    shown["accuracy of the majority class"] = float(table["majority_accuracy"].mean())
+    shown["accuracy of the majority class"] = mean_majority_accuracy(table)
     show_metrics(f"{cfg.checkpoint} on {cfg.data.name}", {split: shown})
     show_ending(run.path, [])
     return metrics

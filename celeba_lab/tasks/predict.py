@@ -2,12 +2,22 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from omegaconf import DictConfig
+from PIL import Image
 
 from celeba_lab import figures
-from celeba_lab.assembly import build_datamodule, build_trainer, open_run, progress_bar, task_name, write_bad_images
+from celeba_lab.assembly import (
+    build_datamodule,
+    build_trainer,
+    exit_codes_of_signals,
+    open_run,
+    progress_bar,
+    task_name,
+    write_bad_images,
+)
 from celeba_lab.callbacks import CollectPredictions
 from celeba_lab.checkpoints import load_classifier
 from celeba_lab.console import console, show_ending
@@ -38,8 +48,10 @@ def predict(cfg: DictConfig, images: str, max_shown: int = 48) -> dict[str, floa
     run = open_run(cfg)
     collected = CollectPredictions()
     trainer = build_trainer(cfg, [*progress_bar(cfg), collected])
-    with run.timed("predict"):
+    with run.timed("predict"), exit_codes_of_signals(trainer):
         trainer.predict(model, datamodule=datamodule, return_predictions=False)
+    if not trainer.is_global_zero:
+        return {}
     used = [paths[index] for index in collected.index]
     table = pd.DataFrame({"image": [str(path) for path in used]})
     for k, name in enumerate(model.attributes):
@@ -63,10 +75,17 @@ def predict(cfg: DictConfig, images: str, max_shown: int = 48) -> dict[str, floa
     return metrics
 
 
+def _thumbnail(image: np.ndarray, side: int = 400) -> np.ndarray:
+    """Shrink an image, uint8 (H, W, 3), to at most ``side`` pixels: a sheet of photographs would fill the memory."""
+    picture = Image.fromarray(image)
+    picture.thumbnail((side, side))
+    return np.asarray(picture)
+
+
 def _contact_sheet(
     model: AttributeClassifier, table: pd.DataFrame, paths: list[Path], max_shown: int, max_pixels: int
 ) -> Figure:
-    faces = [load_image(path, max_pixels) for path in paths[:max_shown]]
+    faces = [_thumbnail(load_image(path, max_pixels)) for path in paths[:max_shown]]
     probabilities = table[model.attributes].to_numpy()
     captions = [
         figures.prediction_caption(path.name, row, model.attributes, threshold=model.hparams["threshold"])

@@ -1,15 +1,13 @@
 """Train a model, then validate and test its best checkpoint."""
 
-import signal
-import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import lightning as L
 import pandas as pd
 from hydra.core.hydra_config import HydraConfig
+from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig, OmegaConf
 
 from celeba_lab import figures
@@ -17,6 +15,7 @@ from celeba_lab.allocator import keep_freed_memory
 from celeba_lab.assembly import (
     build_datamodule,
     build_trainer,
+    exit_codes_of_signals,
     measure,
     open_run,
     show_dataset,
@@ -32,7 +31,7 @@ from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.errors import UserError
 from celeba_lab.models.classifier import AttributeClassifier
 from celeba_lab.models.networks import fetch_weights
-from celeba_lab.report import write_report
+from celeba_lab.report import mean_majority_accuracy, write_report
 from celeba_lab.run import RunFolder, device_name
 
 
@@ -46,8 +45,6 @@ def train(cfg: DictConfig) -> dict[str, float]:
     Raises:
         UserError: data, weights, checkpoint or settings cannot be used.
     """
-    _refuse_contradictions(cfg)
-    keep_freed_memory()
     unfinished = _read_unfinished(cfg) if cfg.checkpoint else None
     datamodule = build_datamodule(cfg, cfg.model.attributes, cfg.model.image_size)
     datamodule.setup("fit")
@@ -58,17 +55,19 @@ def train(cfg: DictConfig) -> dict[str, float]:
     run = open_run(cfg)
     callbacks: dict[str, Callback] = {name: build(node) for name, node in (cfg.callbacks or {}).items() if node}
     trainer = build_trainer(cfg, list(callbacks.values()), run.logger)
+    _refuse_contradictions(cfg, trainer)
+    if isinstance(trainer.accelerator, CPUAccelerator):
+        keep_freed_memory()
     with run.timed("fit"):
         _fit(trainer, model, datamodule, cfg.checkpoint)
     return _report(cfg, run, trainer, model, datamodule, weights)
 
 
-def _refuse_contradictions(cfg: DictConfig) -> None:
-    distributed = str(cfg.trainer.strategy).startswith("ddp") and "find_unused" not in str(cfg.trainer.strategy)
-    if distributed and cfg.model.unfreeze_epoch is not None:
+def _refuse_contradictions(cfg: DictConfig, trainer: L.Trainer) -> None:
+    if trainer.world_size > 1 and cfg.model.unfreeze_epoch is not None:
         raise UserError(
-            f"model.unfreeze_epoch={cfg.model.unfreeze_epoch} and trainer.strategy={cfg.trainer.strategy} contradict:"
-            " layers released later would not be synchronised. Take trainer.strategy=ddp_find_unused_parameters_true."
+            f"model.unfreeze_epoch={cfg.model.unfreeze_epoch} and {trainer.world_size} processes contradict: layers"
+            " released later would not be synchronised between them. Train with trainer.devices=1, or freeze nothing."
         )
 
 
@@ -89,6 +88,12 @@ def _read_unfinished(cfg: DictConfig) -> dict[str, Any]:
             f"checkpoint={cfg.checkpoint} has already trained {epochs} epochs, and trainer.max_epochs is"
             f" {cfg.trainer.max_epochs}. Raise trainer.max_epochs to train on."
         )
+    home = Path(cfg.checkpoint).resolve().parents[1]
+    if home != Path(HydraConfig.get().runtime.output_dir).resolve():
+        raise UserError(
+            f"checkpoint={cfg.checkpoint} is continued in its own run folder, where its best checkpoint so far is kept:"
+            f" add {override('hydra.run.dir', display_path(home))}"
+        )
     return checkpoint
 
 
@@ -106,30 +111,22 @@ def _build_model(cfg: DictConfig, unfinished: dict[str, Any] | None) -> tuple[At
 
 
 def _fit(trainer: L.Trainer, model: AttributeClassifier, datamodule: CelebADataModule, checkpoint: str | None) -> None:
-    """Fit; when stopped by Ctrl-C or SIGTERM, say how to go on and exit as shells expect."""
-    try:
+    """Fit; when stopped by Ctrl-C or SIGTERM, say how to go on."""
+    with exit_codes_of_signals(trainer, _show_how_to_continue):
         trainer.fit(model, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
-    except SIGTERMException:
-        _stop(trainer, signal.SIGTERM)
-    except SystemExit:  # what Lightning makes of KeyboardInterrupt
-        if trainer.interrupted:
-            _stop(trainer, signal.SIGINT)
-        raise
 
 
-def _stop(trainer: L.Trainer, cause: signal.Signals) -> NoReturn:
+def _show_how_to_continue(trainer: L.Trainer) -> None:
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
     last = folder / "checkpoints" / "last.ckpt"
-    if trainer.is_global_zero:
-        console.print(f"\nstopped by {cause.name} in epoch {trainer.current_epoch + 1}", style="bold yellow")
-        if last.exists():
-            kept = [text for text in hydra.overrides.task if not text.startswith("checkpoint=")]
-            again = [override("checkpoint", display_path(last)), override("hydra.run.dir", display_path(folder))]
-            show_ending(folder, [("continue", command_line([*kept, *again]))])
-        else:
-            console.print("no step was finished, so there is nothing to continue")
-    sys.exit(128 + cause)
+    console.print(f"the run was in epoch {trainer.current_epoch + 1}")
+    if not last.exists():
+        console.print("no step was finished, so there is nothing to continue")
+        return
+    kept = [text for text in hydra.overrides.task if not text.startswith("checkpoint=")]
+    again = [override("checkpoint", display_path(last)), override("hydra.run.dir", display_path(folder))]
+    show_ending(folder, [("continue", command_line([*kept, *again]))])
 
 
 def _report(
@@ -159,14 +156,14 @@ def _report(
         tables = {split: write_report(run, found, datamodule, title) for split, found in predictions.items()}
         _write_history(run, epoch_log, epoch, tables["val"], title)
         write_bad_images(run, datamodule)
-        run.log_hyperparameters(dict(model.hparams), metrics, trainer.global_step)
+        run.log_hyperparameters(_hyperparameters(cfg, model), metrics, trainer.global_step)
     run.seconds |= _training_seconds(trainer)
     run.summary(
         experiment=cfg.name,
         task=task_name(),
-        data=summary_of_data(cfg, datamodule),
+        data=summary_of_data(datamodule),
         metrics=metrics,
-        majority_accuracy={split: float(table["majority_accuracy"].mean()) for split, table in tables.items()},
+        majority_accuracy={split: mean_majority_accuracy(table) for split, table in tables.items()},
         best_epoch=epoch,
         weights=weights,
         seed=cfg.seed,
@@ -175,6 +172,13 @@ def _report(
     )
     _show_results(cfg, run, metrics, tables, best)
     return metrics
+
+
+def _hyperparameters(cfg: DictConfig, model: AttributeClassifier) -> dict[str, Any]:
+    """Return what a sweep is likely to vary."""
+    decay = OmegaConf.select(cfg, "callbacks.ema.decay")
+    own = {"seed": cfg.seed, "batch_size": cfg.data.batch_size, "ema_decay": decay}
+    return own | {key: cfg.trainer[key] for key in ("max_epochs", "precision")} | dict(model.hparams)
 
 
 def _best_checkpoint(trainer: L.Trainer) -> Path | None:
@@ -202,7 +206,7 @@ def _write_history(run: RunFolder, epoch_log: EpochLog, best_epoch: int, val: pd
         return
     history = pd.DataFrame([{"epoch": epoch, **row} for epoch, row in sorted(epoch_log.rows.items())])
     run.table("history", history)
-    majority = float(val["majority_accuracy"].mean())
+    majority = mean_majority_accuracy(val)
     run.figure(
         "learning_curves",
         figures.learning_curves(history, title=title, best_epoch=best_epoch, majority_accuracy=majority),
@@ -218,16 +222,17 @@ def _show_results(
         if "/" not in metric:  # the forty single accuracies are in tables/attributes_*.csv
             columns[split][metric] = value
     for split, table in tables.items():
-        columns[split]["accuracy of the majority class"] = float(table["majority_accuracy"].mean())
-    show_metrics(f"{cfg.name}, {cfg.data.name}: the best checkpoint", columns)
+        columns[split]["accuracy of the majority class"] = mean_majority_accuracy(table)
+    which = "the best checkpoint" if best else "the last weights"
+    show_metrics(f"{cfg.name}, {cfg.data.name}: {which}", columns)
     seconds = run.seconds.get("training", run.seconds["fit"])
     console.print(f"training took {seconds:.0f} s, the report {run.seconds['report']:.0f} s")
     commands = [("watch", f"tensorboard --logdir {display_path(run.path.parent)}")]
     if best is not None:
         checkpoint = override("checkpoint", display_path(best))
-        root = override("data.root", cfg.data.root)
+        data = [text for text in HydraConfig.get().overrides.task if text.startswith("data")]
         commands = [
-            ("measure", command_line(["task=evaluate", checkpoint, "task.split=val", root])),
+            ("measure", command_line(["task=evaluate", checkpoint, "task.split=val", *data])),
             ("predict", command_line(["task=predict", checkpoint, "task.images=photos/*.jpg"])),
             *commands,
         ]

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -188,7 +189,7 @@ def test_a_stopped_run_says_how_to_continue(cause: signal.Signals, tiny_celeba: 
         process.kill()
     assert process.returncode == 128 + cause, err
     assert "Traceback" not in err
-    assert f"stopped by {cause.name} in epoch" in out
+    assert f"stopped by {cause.name}" in out
     [command] = re.findall(r"continue: (python -m celeba_lab .*)", out)
     folder = next(tmp_path.glob("outputs/smile/*"))
     best = (folder / "checkpoints" / "best.ckpt").stat().st_mtime_ns
@@ -216,6 +217,19 @@ def test_a_finished_run_is_not_continued_in_silence(trained: TrainedRun, tiny_ce
     result = run_command(*SMALL, f"data.root={tiny_celeba}", f"checkpoint={last}", cwd=tmp_path)
     assert result.returncode == 1
     assert "Raise trainer.max_epochs to train on." in result.stderr
+
+
+def test_a_longer_run_continues_a_finished_one(trained: TrainedRun, tiny_celeba: Path, tmp_path: Path) -> None:
+    """One cycle's length is the new run's: the old one would be over."""
+    home = shutil.copytree(trained.folder, tmp_path / "outputs" / "run")
+    last = home / "checkpoints" / "last.ckpt"
+    arguments = [*SMALL, f"data.root={tiny_celeba}", f"checkpoint={last}", "trainer.max_epochs=4"]
+    elsewhere = run_command(*arguments, cwd=tmp_path)
+    assert elsewhere.returncode == 1
+    assert "add hydra.run.dir=outputs/run" in elsewhere.stderr
+    result = run_command(*arguments, "hydra.run.dir=outputs/run", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert pd.read_csv(home / "tables" / "history.csv")["epoch"].tolist() == [1, 2, 3, 4]
 
 
 def test_another_model_is_not_continued(trained: TrainedRun, tiny_celeba: Path, tmp_path: Path) -> None:
