@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
+_BUG = "This is a bug of celeba_lab, not a mistake of yours: please report it with these lines."
+
+
 def launch(cfg: "DictConfig") -> float | None:
     """Run one composed configuration; return the metric that ``score`` names."""
     from celeba_lab.errors import UserError
@@ -26,6 +29,7 @@ def launch(cfg: "DictConfig") -> float | None:
         # Inside a task only what was meant for the user is; an OmegaConf error there is a bug of ours.
         if isinstance(error, UserError) or type(error).__name__ == "MisconfigurationException":
             _exit_with_sentence(error)
+        error.add_note(_BUG)
         raise
     return _score(cfg, metrics)
 
@@ -122,7 +126,8 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     except Exception as error:
-        _exit_with_sentence(error)
+        if _BUG not in getattr(error, "__notes__", []):
+            _exit_with_sentence(error)
         raise
 
 

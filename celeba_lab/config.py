@@ -3,6 +3,7 @@
 import inspect
 import re
 from dataclasses import dataclass, field
+from textwrap import shorten
 from typing import Any, get_type_hints
 
 from hydra.core.config_store import ConfigStore
@@ -125,9 +126,9 @@ def check_arguments(node: DictConfig) -> None:
         try:
             check_type(value, hints.get(key, Any))
         except TypeCheckError as error:
-            raise UserError(
-                f"{where}.{key}={value!r} has the wrong type: it {str(error).partition(') ')[2]}."
-            ) from error
+            hint = str(getattr(hints[key], "__name__", hints[key])).replace("typing.", "")
+            wanted = shorten(hint, 200)
+            raise UserError(f"{where}.{key}={value!r} has the wrong type: it must be {wanted}.") from error
 
 
 def explain(error: Exception) -> str | None:

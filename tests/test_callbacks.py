@@ -485,7 +485,7 @@ def test_the_grid_shows_the_first_batch_as_loaded(tmp_path):
     grid = np.asarray(Image.open(io.BytesIO(image.encoded_image_string)).convert("RGB")).astype(int)
     first = face_batch(8)["image"][0].permute(1, 2, 0).numpy()
     assert abs(grid[2 : 2 + 36, 2 : 2 + 32] - first).max() <= 1
-    assert grid.shape[1] == 2 + 4 * (32 + 2), "two as loaded, two as augmented"
+    assert grid.shape[:2] == (2 + 2 * (36 + 2), 2 + 2 * (32 + 2)), "two as loaded, and below them two as augmented"
 
 
 def test_no_writer_without_tensorboard(tmp_path):

@@ -156,7 +156,7 @@ def test_a_sweep_says_when_it_ranks_nothing(command: Command, tiny_celeba: Path)
     code, out, _ = command("-m", *TINY, f"data.root={tiny_celeba}", "score=val/acuracy")
     assert code == 0
     assert "score=val/acuracy is no metric of this task" in out
-    assert "Did you mean 'val/accuracy'?" in out.replace("\n", " ")
+    assert "Did you mean 'val/accuracy'?" in " ".join(out.split())
 
 
 def test_a_missing_key_inside_a_task_is_a_bug_of_ours(
