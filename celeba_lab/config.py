@@ -16,7 +16,12 @@ from hydra.errors import (
 )
 from hydra.utils import get_object, instantiate
 from omegaconf import MISSING, DictConfig, OmegaConf
-from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException, ValidationError
+from omegaconf.errors import (
+    InterpolationResolutionError,
+    InterpolationToMissingValueError,
+    OmegaConfBaseException,
+    ValidationError,
+)
 from yaml import YAMLError
 
 from celeba_lab.errors import UserError, did_you_mean
@@ -116,7 +121,7 @@ def check_arguments(node: DictConfig) -> None:
         if key.startswith("_"):  # Hydra's own
             continue
         if OmegaConf.is_missing(node, key):
-            raise UserError(f"{where}.{key} has no value. Give one: {where}.{key}=...")
+            raise UserError(_no_value(f"{where}.{key}"))
         value = OmegaConf.to_object(node[key]) if OmegaConf.is_config(node[key]) else node[key]
         if key not in parameters and not takes_any:
             raise UserError(f"{where}.{key} is no setting of {node._target_}.{did_you_mean(key, parameters)}")
@@ -175,6 +180,8 @@ def _explain_key(error: OmegaConfBaseException) -> str:
     full_key = str(error.full_key)
     if isinstance(error, ValidationError):
         return f"{full_key}: {str(error).splitlines()[0]}."
+    if isinstance(error, InterpolationToMissingValueError):
+        return _no_value(str(error).splitlines()[0].rpartition(" ")[2].rstrip("."))
     if isinstance(error, InterpolationResolutionError):
         return f"{full_key} cannot be resolved: {str(error).splitlines()[0]}."
     parent, _, key = full_key.rpartition(".")
@@ -185,6 +192,10 @@ def _explain_key(error: OmegaConfBaseException) -> str:
         f" {parent or 'The configuration'} has {', '.join(siblings)}." if siblings else ""
     )
     return f"There is no setting '{full_key}'.{hint}"
+
+
+def _no_value(key: str) -> str:
+    return f"{key} has no value. Give one: {key}=..."
 
 
 def _one_line(error: BaseException) -> str:

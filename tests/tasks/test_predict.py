@@ -24,6 +24,7 @@ def test_files_of_any_kind_and_size(trained: TrainedRun, tmp_path: Path) -> None
         Image.fromarray(random.integers(0, 256, shape, dtype=np.uint8), mode).save(photos / name)
     result = run_command(*QUIET, f"checkpoint={trained.checkpoint}", f"task.images='{photos}'", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[0] == f"data: files in {photos}"
     [folder] = tmp_path.glob("outputs/predict/*")
     table = pd.read_csv(folder / "tables" / "predictions.csv")
     assert [Path(path).name for path in table["image"]] == ["a.jpg", "b.png", "c.jpg"]
@@ -34,6 +35,12 @@ def test_files_of_any_kind_and_size(trained: TrainedRun, tmp_path: Path) -> None
     pixels = np.asarray(Image.open(photos / "c.jpg").convert("RGB"))  # of the model's size: nothing is resized
     expected = model.probabilities(torch.tensor(pixels).permute(2, 0, 1)[None])
     assert table.loc[2, "Smiling"] == pytest.approx(expected.item(), abs=1e-4)
+
+
+def test_images_that_were_not_named_are_one_sentence(tmp_path: Path) -> None:
+    result = run_command(*QUIET, "checkpoint=best.ckpt", cwd=tmp_path)
+    assert result.returncode == 1
+    assert result.stderr == "celeba_lab: error: task.images has no value. Give one: task.images=...\n"
 
 
 def test_a_glob_without_files_is_one_sentence(trained: TrainedRun, tmp_path: Path) -> None:
