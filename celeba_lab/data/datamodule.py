@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler, S
 
 from celeba_lab.data.annotations import SPLITS, Annotations
 from celeba_lab.data.attributes import check_attributes
-from celeba_lab.data.images import find_image_folder, find_unusable, load_image, resize_image
+from celeba_lab.data.images import find_image_folder, find_unusable, load_image, resize_images
 from celeba_lab.errors import UserError, did_you_mean, enumerate_names
 
 ON_BAD_IMAGE = ("raise", "skip")
@@ -71,12 +71,15 @@ class FaceDataset(Dataset[dict[str, Any]]):
         return len(self.indices)
 
     def __getitem__(self, position: int) -> dict[str, Any]:
-        image = load_image(self.folder / str(self.image_ids[position]), self.max_pixels)
-        return {
-            "image": resize_image(image, self.image_size),
-            "label": torch.from_numpy(self.labels[position]),
-            "index": int(self.indices[position]),
-        }
+        return self.__getitems__([position])[0]
+
+    def __getitems__(self, positions: Sequence[int]) -> list[dict[str, Any]]:
+        """Return the items of a batch, as the DataLoader asks for them."""
+        arrays = [load_image(self.folder / str(self.image_ids[p]), self.max_pixels) for p in positions]
+        return [
+            {"image": image, "label": torch.from_numpy(self.labels[p]), "index": int(self.indices[p])}
+            for p, image in zip(positions, resize_images(arrays, self.image_size), strict=True)
+        ]
 
 
 class ImageFiles(Dataset[dict[str, Any]]):
@@ -100,7 +103,7 @@ class ImageFiles(Dataset[dict[str, Any]]):
     def __getitem__(self, position: int) -> dict[str, Any]:
         index = int(self.indices[position])
         image = load_image(self.paths[index], self.max_pixels)
-        return {"image": resize_image(image, self.image_size), "index": index}
+        return {"image": resize_images([image], self.image_size)[0], "index": index}
 
 
 class CelebADataModule(lightning.LightningDataModule):
@@ -219,9 +222,9 @@ class CelebADataModule(lightning.LightningDataModule):
             One ``(H, W, 3)`` uint8 array for each, with H = W = ``size`` where it is given.
         """
         images = [load_image(self.image_folder / name, self.max_pixels) for name in self.image_ids(indices)]
-        if size is None:
+        if size is None or not images:
             return images
-        return [resize_image(image, size).permute(1, 2, 0).numpy() for image in images]
+        return list(resize_images(images, size).permute(0, 2, 3, 1).numpy())
 
     # ------------------------------------------------------------------------------------------------------- setting up
 

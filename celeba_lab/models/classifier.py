@@ -168,6 +168,15 @@ class AttributeClassifier(L.LightningModule):
 
     # -- one epoch ---------------------------------------------------------------------------------------------------
 
+    def on_train_start(self) -> None:
+        """Fold frozen layers, now that their weights are loaded and on the device."""
+        if not self.hparams["compile"]:  # the compiler folds by itself
+            self.backbone.fold_frozen()
+
+    def on_train_end(self) -> None:
+        """Be an ordinary network again."""
+        self.backbone.unfold_frozen()
+
     def on_train_epoch_start(self) -> None:
         """Release the frozen layers when their time has come."""
         if self.hparams["unfreeze_epoch"] is not None and self.current_epoch >= self.hparams["unfreeze_epoch"]:
@@ -237,6 +246,7 @@ class AttributeClassifier(L.LightningModule):
         return self
 
     def _freeze_layers(self, fraction: float) -> None:
+        self.backbone.unfold_frozen()
         layers = self.backbone.layers()
         self._frozen = layers[: round(fraction * len(layers))]
         frozen = {parameter for layer in self._frozen for parameter in layer.parameters(recurse=False)}

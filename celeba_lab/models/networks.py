@@ -12,6 +12,7 @@ import torchvision
 from torch import Tensor, nn
 
 from celeba_lab.errors import UserError, did_you_mean, enumerate_names
+from celeba_lab.models.frozen import FrozenStages, split_frozen
 
 # The class count of ImageNet: what marks a torchvision model's head.
 IMAGENET_CLASSES = 1000
@@ -38,6 +39,7 @@ class Backbone(nn.Module):
         _check_name(name)
         self.name = name
         self.image_size = image_size
+        self._split: tuple[FrozenStages, nn.Module] | None = None
         try:
             if name in _REGISTERED:
                 self.network, self.head_name = _REGISTERED[name](), ""
@@ -54,7 +56,18 @@ class Backbone(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the features, float (B, D), of normalised images, float (B, 3, H, W)."""
-        return self.network(images)
+        if self._split is None:
+            return self.network(images)
+        frozen, rest = self._split
+        return rest(frozen(images))
+
+    def fold_frozen(self) -> None:
+        """Run leading frozen stages in a faster form, with the weights they have now, until :meth:`unfold_frozen`."""
+        self._split = split_frozen(self.network)
+
+    def unfold_frozen(self) -> None:
+        """Run every stage as it is again."""
+        self._split = None
 
     def load_pretrained(self, state_dict: Mapping[str, Tensor], source: str) -> None:
         """Load torchvision's ImageNet weights, or a checkpoint of ours, into everything but the head.

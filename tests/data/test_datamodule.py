@@ -7,7 +7,7 @@ import torch
 
 from celeba_lab.data.annotations import Annotations
 from celeba_lab.data.datamodule import CelebADataModule, EpochSampler, ImageFiles
-from celeba_lab.data.images import load_image, resize_image
+from celeba_lab.data.images import load_image, resize_images
 from celeba_lab.errors import UserError
 
 ATTRIBUTES = ["Smiling", "Male", "Bald"]
@@ -59,7 +59,7 @@ def test_the_batch_contract(tiny_celeba):
     assert (batch["label"].numpy() == annotations.labels[rows][:, annotations.columns(ATTRIBUTES)]).all()
     for image, name in zip(batch["image"], annotations.image_ids[rows], strict=True):
         original = load_image(tiny_celeba / "img_align_celeba/img_align_celeba" / str(name), 10**6)
-        assert torch.equal(image, resize_image(original, 32))
+        assert torch.equal(image, resize_images([original], 32)[0])
 
 
 def test_each_split_holds_its_own_images_and_evaluation_keeps_table_order(tiny_celeba):
@@ -316,7 +316,7 @@ def test_predicting_files_needs_no_data_folder(tmp_path, tiny_celeba):
     batches = batches_of(data.predict_dataloader())
     assert [sorted(batch) for batch in batches] == [["image", "index"]]
     assert batches[0]["index"].tolist() == list(range(13))
-    assert torch.equal(batches[0]["image"][4], resize_image(load_image(paths[4], 10**6), 32))
+    assert torch.equal(batches[0]["image"][4], resize_images([load_image(paths[4], 10**6)], 32)[0])
 
 
 def test_bad_files_are_treated_alike(tmp_path, write_celeba):

@@ -9,7 +9,14 @@ import torch
 from PIL import Image, ImageOps
 
 from celeba_lab.data import images
-from celeba_lab.data.images import decode_image, find_image_folder, find_unusable, list_images, load_image, resize_image
+from celeba_lab.data.images import (
+    decode_image,
+    find_image_folder,
+    find_unusable,
+    list_images,
+    load_image,
+    resize_images,
+)
 from celeba_lab.errors import UserError
 
 LIMIT = 10**6
@@ -224,12 +231,23 @@ def test_find_unusable_names_positions(tmp_path, picture):
 
 
 def test_resize_squashes_to_a_square(picture):
-    tensor = resize_image(np.asarray(picture).copy(), 16)
+    [tensor] = resize_images([np.asarray(picture).copy()], 16)
     assert tensor.shape == (3, 16, 16)
     assert tensor.dtype == torch.uint8
     assert tensor.is_contiguous()
     expected = np.asarray(picture.resize((16, 16), Image.Resampling.BILINEAR)).astype(int)  # antialiased as well
     assert np.abs(tensor.permute(1, 2, 0).numpy() - expected).max() <= 2
+
+
+def test_a_batch_is_resized_as_each_image_of_it_is():
+    random = np.random.default_rng(0)
+    same = [random.integers(0, 256, (40, 30, 3), dtype=np.uint8) for _ in range(3)]
+    mixed = [*same, random.integers(0, 256, (20, 50, 3), dtype=np.uint8)]
+    for arrays in (same, mixed):
+        batch = resize_images(arrays, 16)
+        assert batch.shape == (len(arrays), 3, 16, 16)
+        for image, array in zip(batch, arrays, strict=True):
+            assert torch.equal(image, resize_images([array], 16)[0])
 
 
 @pytest.mark.parametrize("layout", ["kaggle", "official", "official_flat", "torchvision"])
