@@ -42,13 +42,17 @@ def prepare(cfg: "DictConfig") -> "Callable[[DictConfig], dict[str, float]]":
 
     from celeba_lab.config import build, check_types
     from celeba_lab.console import quiet_libraries
+    from celeba_lab.sources import choose_data, draw_missing_faces
 
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         _refuse_distributed_sweep(cfg)
+    without_celeba = choose_data(cfg)
     check_types(cfg)
     quiet_libraries()
     task: Callable[[DictConfig], dict[str, float]] = build(cfg.task)
-    _announce(cfg)
+    _announce(cfg, without_celeba)
+    if HydraConfig.get().runtime.choices["task"] != "synthesize":
+        draw_missing_faces(cfg)
     seed_everything(cfg.seed, workers=True, verbose=False)
     return task
 
@@ -82,20 +86,21 @@ def _refuse_distributed_sweep(cfg: "DictConfig") -> None:
         )
 
 
-def _announce(cfg: "DictConfig") -> None:
+def _announce(cfg: "DictConfig", without_celeba: str | None) -> None:
     """Say in the first line which data this is about, then print the configuration and keep it, resolved."""
     from pathlib import Path
 
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import OmegaConf
 
-    from celeba_lab.console import console, is_main_process, show_configuration
+    from celeba_lab.console import is_main_process, show_configuration
     from celeba_lab.run import write_atomically
+    from celeba_lab.sources import announce_data
 
     if not is_main_process():
         return
     if cfg.data is not None:
-        console.print(f"data: {cfg.data.name} in {cfg.data.root}", style="bold")
+        announce_data(cfg, without_celeba)
     show_configuration(cfg)
     text = OmegaConf.to_yaml(cfg, resolve=True)
     folder = Path(HydraConfig.get().runtime.output_dir)

@@ -119,6 +119,11 @@ def find_table(root: Path, stem: str) -> Path:
     return _only(paths)
 
 
+def holds_annotations(root: Path) -> bool:
+    """Return whether CelebA's attributes lie in ``root``, in any layout; they may still be found broken."""
+    return root.is_dir() and bool(_table_paths(root, LABEL_TABLE))
+
+
 def check_root(root: Path) -> None:
     """Check that the data folder exists.
 

@@ -1,0 +1,1 @@
+"""Drawn faces with CelebA's attributes: labels from a model of their joint distribution, portraits from a canvas."""

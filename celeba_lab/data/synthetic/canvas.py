@@ -1,0 +1,207 @@
+"""Painting smooth shapes: OpenCV rasterises, the canvas blends."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+Colour = np.ndarray
+"""R, G, B in 0..255, float32 (3,)."""
+
+# OpenCV takes integer coordinates with this many fractional bits.
+_SHIFT = 4
+# Less opacity than this changes no pixel that anybody sees, and takes as long.
+_INVISIBLE = 0.012
+
+
+class Canvas:
+    """A picture that shapes are painted on, later ones over earlier ones.
+
+    Args:
+        width: pixels.
+        height: pixels.
+
+    Attributes:
+        pixels: R, G, B in 0..255, float32 (H, W, 3).
+    """
+
+    def __init__(self, width: int, height: int) -> None:
+        self.pixels = np.zeros((height, width, 3), dtype=np.float32)
+
+    def fill(
+        self,
+        outline: np.ndarray,
+        colour: Colour,
+        opacity: float = 1.0,
+        softness: float = 0.0,
+        within: np.ndarray | None = None,
+    ) -> None:
+        """Fill a closed shape.
+
+        Args:
+            outline: corners in pixels, (N, 2).
+            colour: what to fill it with.
+            opacity: 0 leaves the canvas as it is, 1 covers it.
+            softness: standard deviation of the edge's blur in pixels.
+            within: where paint takes, 0..1, (H, W); everywhere by default.
+        """
+        self._blend(outline, [outline], None, colour, opacity, softness, within)
+
+    def strokes(
+        self,
+        lines: Sequence[np.ndarray] | np.ndarray,
+        colour: Colour,
+        width: int = 1,
+        opacity: float = 1.0,
+        softness: float = 0.0,
+        within: np.ndarray | None = None,
+    ) -> None:
+        """Draw lines of one colour, each given as points in pixels, (N, 2); ``width`` in whole pixels."""
+        if len(lines):
+            self._blend(np.concatenate(lines), lines, width, colour, opacity, softness, within)
+
+    def mask(self, outline: np.ndarray, softness: float = 0.0) -> np.ndarray:
+        """Return where a shape lies, float32 (H, W) in 0..1; for ``within``."""
+        height, width = self.pixels.shape[:2]
+        full = np.zeros((height, width), dtype=np.uint8)
+        cv2.fillPoly(full, [_fixed(outline)], 255, cv2.LINE_AA, _SHIFT)
+        if softness:
+            full = _soften(full, softness)
+        return full.astype(np.float32) / 255
+
+    def _blend(
+        self,
+        extent: np.ndarray,
+        shapes: Sequence[np.ndarray] | np.ndarray,
+        width: int | None,
+        colour: Colour,
+        opacity: float,
+        softness: float,
+        within: np.ndarray | None,
+    ) -> None:
+        """Rasterise in the smallest box that holds the shapes, then mix the colour in."""
+        margin = 2 + 3 * softness + (width or 0)
+        limit = self.pixels.shape[1::-1]
+        left, top = np.clip(np.floor(extent.min(axis=0) - margin), 0, limit).astype(int)
+        right, bottom = np.clip(np.ceil(extent.max(axis=0) + margin), 0, limit).astype(int)
+        if left >= right or top >= bottom or opacity < _INVISIBLE:
+            return
+        cover = np.zeros((bottom - top, right - left), dtype=np.uint8)
+        fixed = [_fixed(shape - (left, top)) for shape in shapes]
+        if width is None:
+            cover = cv2.fillPoly(cover, fixed, 255, cv2.LINE_AA, _SHIFT)
+        else:
+            cover = cv2.polylines(cover, fixed, False, 255, width, cv2.LINE_AA, _SHIFT)
+        if softness:
+            cover = _soften(cover, softness)
+        alpha = cover.astype(np.float32)
+        alpha *= opacity / 255
+        if within is not None:
+            alpha *= within[top:bottom, left:right]
+        region = self.pixels[top:bottom, left:right]
+        region += (colour - region) * alpha[:, :, None]
+
+
+def _soften(cover: np.ndarray, softness: float) -> np.ndarray:
+    """Blur by a stack blur, whose time does not grow with its width: a triangle of the variance wanted."""
+    radius = max(1, round(6**0.5 * softness - 1))
+    return cv2.stackBlur(cover, (2 * radius + 1, 2 * radius + 1))
+
+
+def _fixed(points: np.ndarray) -> np.ndarray:
+    return np.rint(points * (1 << _SHIFT)).astype(np.int32)
+
+
+# ------------------------------------------------------------------------------------------------------------- outlines
+
+_STEPS = 8  # points on each piece of a curve
+_T = np.arange(_STEPS, dtype=np.float64) / _STEPS
+# Catmull-Rom: a cubic through the two middle points of four. (STEPS, 4) weights of the four.
+_BASIS = (
+    np.stack([_T**0, _T, _T**2, _T**3], axis=1)
+    @ np.array([[0, 2, 0, 0], [-1, 0, 1, 0], [2, -5, 4, -1], [-1, 3, -3, 1]], dtype=np.float64)
+    / 2
+)
+
+
+def curve(points: Sequence[Sequence[float]] | np.ndarray, closed: bool = False) -> np.ndarray:
+    """Return a smooth line through the points, (M, 2) (Catmull and Rom, 1974)."""
+    points = np.asarray(points, dtype=np.float64)
+    ends = (points[-1:], points[:2]) if closed else (points[:1], points[-1:])
+    padded = np.concatenate([ends[0], points, ends[1]])  # (P, 2), P = pieces + 3
+    quadruples = np.stack([padded[k : len(padded) - 3 + k] for k in range(4)], axis=1)  # (pieces, 4, 2)
+    line = (_BASIS @ quadruples).reshape(-1, 2)
+    return line if closed else np.concatenate([line, points[-1:]])
+
+
+def ribbon(points: Sequence[Sequence[float]] | np.ndarray, widths: Sequence[float]) -> np.ndarray:
+    """Return the outline of a smooth line whose width changes along it.
+
+    Args:
+        points: the middle line, (N, 2).
+        widths: at each of its points.
+    """
+    middle = curve(points)
+    direction = np.gradient(middle, axis=0)
+    direction /= np.maximum(np.hypot(direction[:, :1], direction[:, 1:]), 1e-9)
+    normal = direction[:, ::-1] * (-1, 1)
+    half = np.interp(np.linspace(0, 1, len(middle)), np.linspace(0, 1, len(widths)), widths)[:, None] / 2
+    return np.concatenate([middle + normal * half, (middle - normal * half)[::-1]])
+
+
+def ellipse(centre: Sequence[float] | np.ndarray, radii: Sequence[float] | np.ndarray, n: int = 24) -> np.ndarray:
+    """Return an ellipse as ``n`` points."""
+    angle = np.linspace(0, 2 * np.pi, n, endpoint=False)
+    return np.stack([np.cos(angle), np.sin(angle)], axis=1) * radii + centre
+
+
+def mirrored(right: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:
+    """Complete the right half of a symmetric outline, given from top to bottom, by its mirror image."""
+    right = np.asarray(right, dtype=np.float64)
+    left = (right * (-1, 1))[::-1]
+    return np.concatenate([right, left[left[:, 0] != 0]])
+
+
+# ----------------------------------------------------------------------------------------------------------------- pose
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Where the head is and how it is turned.
+
+    A portrait is described in units of its own: the origin lies between the eyes, x goes to the right, y down, and at
+    scale 1 a unit is a pixel.
+
+    Attributes:
+        centre: where the origin falls, in pixels.
+        scale: pixels per unit.
+        yaw: turn to the viewer's right, in radians.
+        pitch: nod downwards, in radians.
+        roll: tilt clockwise, in radians.
+    """
+
+    centre: tuple[float, float]
+    scale: float
+    yaw: float
+    pitch: float
+    roll: float
+
+    def on_face(self, points: np.ndarray) -> np.ndarray:
+        """Return the pixels of points, (..., 2), on the front of the face, which a turn of the head moves."""
+        x, y = points[..., 0], points[..., 1]
+        depth = 26 * np.maximum(0, 1 - (x / 46) ** 2) + 8 * np.maximum(0, 1 - ((y - 28) / 20) ** 2 - (x / 14) ** 2)
+        turned = np.stack(
+            [x * np.cos(self.yaw) + depth * np.sin(self.yaw), y * np.cos(self.pitch) + depth * np.sin(self.pitch)],
+            axis=-1,
+        )
+        return self.on_head(turned)
+
+    def on_head(self, points: np.ndarray) -> np.ndarray:
+        """Return the pixels of points, (..., 2), on the outline of the head."""
+        cos, sin = np.cos(self.roll), np.sin(self.roll)
+        return points @ np.array([[cos, sin], [-sin, cos]]) * self.scale + self.centre
+
+    def on_body(self, points: np.ndarray) -> np.ndarray:
+        """Return the pixels of points, (..., 2), below the head, which does not tilt with it."""
+        return points * self.scale + self.centre

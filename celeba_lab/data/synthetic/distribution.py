@@ -1,0 +1,59 @@
+"""Which attributes go together: a model of CelebA's joint distribution, without any of its rows."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from celeba_lab.data.attributes import ATTRIBUTES
+
+TABLE = Path(__file__).with_name("distribution.csv")
+
+
+@dataclass(frozen=True)
+class AttributeDistribution:
+    """A chain of logistic regressions: each attribute given those before it.
+
+    Attributes:
+        order: the forty names, first the one that depends on no other.
+        intercept: float64 (40,), in that order.
+        weight: float64 (40, 40), strictly lower triangular; row k weighs the attributes before the k-th.
+    """
+
+    order: tuple[str, ...]
+    intercept: np.ndarray
+    weight: np.ndarray
+
+    @classmethod
+    def load(cls, path: Path = TABLE) -> "AttributeDistribution":
+        """Read the table that ``fit_distribution.py`` wrote; the one of CelebA by default."""
+        table = pd.read_csv(path, comment="#", index_col="attribute")
+        order = tuple(table.index)
+        return cls(order, table["intercept"].to_numpy(), table[list(order)].fillna(0.0).to_numpy())
+
+    def save(self, path: Path, header: str) -> None:
+        """Write the table under a header that says what it is."""
+        table = pd.DataFrame(self.weight, index=pd.Index(self.order, name="attribute"), columns=self.order)
+        table = table.where(np.tri(len(self.order), k=-1, dtype=bool))
+        table.insert(0, "intercept", self.intercept)
+        comment = "".join(f"# {line}\n" for line in header.splitlines())
+        path.write_text(comment + table.to_csv(float_format="%.4f", lineterminator="\n"))
+
+    def sample(self, n: int, seed: int) -> np.ndarray:
+        """Draw labels.
+
+        Args:
+            n: how many; a larger number begins with the same rows.
+            seed: a whole number from 0.
+
+        Returns:
+            uint8 (n, 40), 0 or 1, columns in the order of ``ATTRIBUTES``.
+        """
+        chance = np.random.default_rng([seed, 0]).random((n, len(self.order)))
+        drawn = np.zeros((n, len(self.order)))
+        for k in range(len(self.order)):
+            logit = self.intercept[k] + drawn[:, :k] @ self.weight[k, :k]
+            drawn[:, k] = chance[:, k] < 1 / (1 + np.exp(-logit))
+        columns = [self.order.index(name) for name in ATTRIBUTES]
+        return drawn[:, columns].astype(np.uint8)

@@ -1,0 +1,100 @@
+"""Make ``distribution.csv`` from the annotations of CelebA.
+
+    python -m celeba_lab.data.synthetic.fit_distribution path/to/celeba
+
+Nothing of the data itself is kept: 40 intercepts and 780 weights describe 202,599 rows.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
+
+from celeba_lab.data.annotations import Annotations
+from celeba_lab.data.attributes import ATTRIBUTES
+from celeba_lab.data.synthetic.distribution import TABLE, AttributeDistribution
+
+_HEADER = """\
+A model of the joint distribution of CelebA's forty attributes: a chain of logistic regressions, each attribute on those
+above it, fitted to the labels of all {n:,} images. Coefficients only, no row of the data. Made by fit_distribution.py.
+P(attribute = 1) = sigmoid(intercept + sum of the weights of the attributes above it that are present)."""
+
+
+def fit(labels: np.ndarray, inverse_penalty: float = 100.0) -> AttributeDistribution:
+    """Fit the chain to labels, (N, 40) of 0/1 in the order of ``ATTRIBUTES``; the most frequent attribute comes first.
+
+    Args:
+        labels: see above.
+        inverse_penalty: scikit-learn's C. Some pairs never occur together, and their weights would grow without end.
+    """
+    order = np.argsort(-labels.mean(axis=0), kind="stable")
+    chain = labels[:, order].astype(np.float64)
+    k_all = chain.shape[1]
+    intercept, weight = np.zeros(k_all), np.zeros((k_all, k_all))
+    intercept[0] = np.log(chain[:, 0].mean() / (1 - chain[:, 0].mean()))
+    for k in range(1, k_all):
+        model = LogisticRegression(C=inverse_penalty, max_iter=1000).fit(chain[:, :k], chain[:, k])
+        intercept[k], weight[k, :k] = model.intercept_[0], model.coef_[0]
+    model = AttributeDistribution(tuple(ATTRIBUTES[j] for j in order), intercept, weight)
+    return calibrate(model, chain.mean(axis=0))
+
+
+def calibrate(model: AttributeDistribution, prevalence: np.ndarray, n: int = 400_000) -> AttributeDistribution:
+    """Move the intercepts so that draws have the prevalences given, (40,) in the model's order.
+
+    The fit has them right given real attributes before; given drawn ones, which combine a little differently, not.
+    """
+    chance = np.random.default_rng(0).random((n, len(prevalence)))
+    drawn, intercept = np.zeros(chance.shape), model.intercept.copy()
+    for k, wanted in enumerate(prevalence):
+        others = drawn[:, :k] @ model.weight[k, :k]
+        for _ in range(8):  # Newton's method
+            p = expit(intercept[k] + others)
+            intercept[k] += (wanted - p.mean()) / (p * (1 - p)).mean()
+        drawn[:, k] = chance[:, k] < expit(intercept[k] + others)
+    return AttributeDistribution(model.order, intercept, model.weight)
+
+
+def conditional(labels: np.ndarray) -> np.ndarray:
+    """Return P(A | B), float64 (40, 40), A along rows, of labels (N, 40); NaN where B never occurs."""
+    x = labels.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        return (x.T @ x) / x.sum(axis=0)
+
+
+def main() -> None:
+    """Fit, write the table, and say how close its draws come."""
+    parser = argparse.ArgumentParser(description="Fit the model of CelebA's attributes.")
+    parser.add_argument("root", type=Path, help="a folder with CelebA's list_attr_celeba")
+    parser.add_argument("--out", type=Path, default=TABLE)
+    arguments = parser.parse_args()
+    labels = Annotations.load(arguments.root).labels
+    fit(labels).save(arguments.out, _HEADER.format(n=len(labels)))
+    drawn = AttributeDistribution.load(arguments.out).sample(200_000, seed=0)
+    print(compare(labels, drawn))
+
+
+def compare(real: np.ndarray, drawn: np.ndarray, worst: int = 10) -> str:
+    """Return in words how far drawn labels are from real ones in prevalence and in P(A | B), B in at least 2 %."""
+    prevalence = drawn.mean(axis=0) - real.mean(axis=0)
+    gap = conditional(drawn) - conditional(real)
+    frequent = real.mean(axis=0) >= 0.02
+    pairs = [(a, b) for a in range(len(ATTRIBUTES)) for b in np.flatnonzero(frequent) if a != b]
+    gaps = np.array([gap[pair] for pair in pairs])
+    k = int(np.abs(prevalence).argmax())
+    lines = [
+        f"prevalence: largest error {100 * prevalence[k]:+.2f} points ({ATTRIBUTES[k]})",
+        f"P(A|B), {len(pairs)} ordered pairs: mean absolute error {np.abs(gaps).mean():.4f},"
+        f" largest {np.abs(gaps).max():.4f}",
+        *(
+            f"  {gaps[j]:+.4f}  P({ATTRIBUTES[pairs[j][0]]} | {ATTRIBUTES[pairs[j][1]]})"
+            for j in np.argsort(-np.abs(gaps))[:worst]
+        ),
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

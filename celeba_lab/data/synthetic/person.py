@@ -1,0 +1,136 @@
+"""Who is drawn: forty attributes and a seed become colours and proportions."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from zlib import crc32
+
+import numpy as np
+
+from celeba_lab.data.synthetic.canvas import Colour
+
+
+def colour(*rgb: float) -> Colour:
+    """Return R, G, B as the canvas takes them."""
+    return np.array(rgb, dtype=np.float32)
+
+
+def mix(first: Colour, second: Colour, amount: float) -> Colour:
+    """Return the colour ``amount`` of the way from the first to the second."""
+    return first + (second - first) * np.float32(amount)
+
+
+BLACK = colour(14, 12, 12)
+WHITE = colour(246, 246, 244)
+
+# From light to dark, evenly spaced; faces that are not pale lie between the first and the last.
+_SKIN = np.array([(240, 205, 182), (226, 182, 152), (203, 152, 118), (164, 113, 82), (118, 77, 56)], dtype=np.float32)
+_PALE = colour(250, 232, 224)
+
+_HAIR = {
+    "Black_Hair": colour(24, 21, 22),
+    "Brown_Hair": colour(98, 62, 38),
+    "Blond_Hair": colour(222, 188, 122),
+    "Gray_Hair": colour(172, 172, 175),
+}
+# People whose hair nobody called black, brown, blond or grey: red and dyed.
+_OTHER_HAIR = np.array([(150, 58, 26), (120, 40, 40), (176, 96, 44), (110, 60, 96)], dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Person:
+    """A face to draw.
+
+    Every random choice belongs to a part of the picture and is made whatever the attributes are, so that two people
+    with the same seed differ only where their attributes do.
+
+    Attributes:
+        attributes: the names of the attributes that are present.
+        seed: whole numbers from 0 that name this person.
+    """
+
+    attributes: frozenset[str]
+    seed: tuple[int, ...]
+
+    @classmethod
+    def of(cls, attributes: Iterable[str], *seed: int) -> "Person":
+        """Return the person with these attributes."""
+        return cls(frozenset(attributes), seed)
+
+    def has(self, *names: str) -> bool:
+        """Return whether one of these attributes is present."""
+        return not self.attributes.isdisjoint(names)
+
+    def random(self, part: str) -> np.random.Generator:
+        """Return the source of random choices for one part of the picture, the same at every call."""
+        return np.random.Generator(np.random.PCG64([*self.seed, crc32(part.encode())]))
+
+    def amount(self, name: str, present: tuple[float, float], absent: tuple[float, float]) -> float:
+        """Draw how strongly an attribute shows, evenly from one of two ranges."""
+        low, high = present if self.has(name) else absent
+        return low + (high - low) * float(self.random(name).random())
+
+    @cached_property
+    def skin(self) -> Colour:
+        """The colour of the skin in neutral light."""
+        random = self.random("skin")
+        tone, pallor, *shift = random.random(5)
+        if self.has("Pale_Skin"):
+            base = mix(_SKIN[0], _PALE, 0.65 + 0.35 * pallor)
+        else:
+            position = (len(_SKIN) - 1) * (0.06 + 0.94 * tone**1.6)
+            index = min(int(position), len(_SKIN) - 2)
+            base = mix(_SKIN[index], _SKIN[index + 1], position - index)
+        return base + (np.array(shift, dtype=np.float32) - 0.5) * (6, 6, 8)
+
+    @cached_property
+    def hair(self) -> Colour:
+        """The colour of the hair in neutral light."""
+        random = self.random("hair colour")
+        choice, towards, depth = random.random(3)
+        colours = [value for name, value in _HAIR.items() if self.has(name)]
+        if colours:
+            base = np.mean(colours, axis=0)
+        else:
+            position = choice * (len(_OTHER_HAIR) - 1)
+            index = min(int(position), len(_OTHER_HAIR) - 2)
+            base = mix(_OTHER_HAIR[index], _OTHER_HAIR[index + 1], towards if choice > 0.5 else 0.0)
+        return np.clip(base * np.float32(0.86 + 0.28 * depth), 0, 255)
+
+    @cached_property
+    def is_long_haired(self) -> bool:
+        """Whether hair falls beside the face; mostly women's does."""
+        chance = float(self.random("hair length").random())
+        return chance < (0.06 if self.has("Male") else 0.88)
+
+    @cached_property
+    def head(self) -> np.ndarray:
+        """The outline of the head from the top of the skull round to it again, in units of the pose, (N, 2)."""
+        width, height, *_ = self.random("head").random(4)
+        broad = 38.5 + 3 * width + self.amount("Chubby", (3.0, 6.0), (-1.0, 0.8))
+        cheek = broad + self.amount("Chubby", (2.0, 4.5), (-1.5, 0.5)) - 1
+        oval = self.amount("Oval_Face", (0.75, 1.0), (0.0, 0.2))
+        jaw = cheek - 6.5 - 7.0 * oval + (4.0 if self.has("Male") else -1.0)
+        chin = (21.5 if self.has("Male") else 17.0) - 3.5 * oval + self.amount("Chubby", (2.5, 5.0), (-1.0, 1.0))
+        length = 60.5 + 3.5 * height + 9.0 * oval + (2.0 if self.has("Male") else 0.0)
+        right = [
+            (0, -60),
+            (23, -55),
+            (broad - 3, -32),
+            (broad, -6),
+            (cheek - 0.5, 16),
+            (jaw, 0.62 * length),
+            (chin, 0.91 * length),
+            (0, length),
+        ]
+        return np.array([*right, *((-x, y) for x, y in right[-2:0:-1])], dtype=np.float64)
+
+    @property
+    def chin(self) -> float:
+        """How far the chin lies below the eyes, in units of the pose."""
+        return float(self.head[:, 1].max())
+
+    @property
+    def half_width(self) -> float:
+        """Half the width of the head at the height of the eyes, in units of the pose."""
+        return float(self.head[3, 0])

@@ -1,0 +1,128 @@
+"""One portrait: background, person and light, then what a camera does to it."""
+
+from collections.abc import Iterable
+
+import cv2
+import numpy as np
+
+from celeba_lab.data.synthetic.canvas import Canvas, Pose, curve, ellipse
+from celeba_lab.data.synthetic.features import (
+    draw_brows,
+    draw_ears,
+    draw_eyes,
+    draw_head,
+    draw_mouth,
+    draw_neck,
+    draw_nose,
+)
+from celeba_lab.data.synthetic.hair import draw_back_hair, draw_beard, draw_front_hair
+from celeba_lab.data.synthetic.person import Person
+from celeba_lab.data.synthetic.wear import (
+    any_colour,
+    draw_clothes,
+    draw_earrings,
+    draw_glasses,
+    draw_hat,
+    draw_necklace,
+)
+
+# Of CelebA's aligned images, in pixels, and where the middle between the eyes lies in them.
+WIDTH, HEIGHT = 178, 218
+_BETWEEN_EYES = (88.5, 111.0)
+# Every pixel's place relative to the middle, -0.5..0.5, (H, W).
+_Y, _X = np.meshgrid(np.linspace(-0.5, 0.5, HEIGHT), np.linspace(-0.5, 0.5, WIDTH), indexing="ij")
+
+
+def draw_portrait(attributes: Iterable[str], *seed: int) -> np.ndarray:
+    """Draw a person with these attributes.
+
+    Args:
+        attributes: names of those that are present; all others are absent.
+        seed: whole numbers from 0 that name the person.
+
+    Returns:
+        uint8 (218, 178, 3), in which the face lies as in CelebA's aligned images.
+    """
+    person = Person.of(attributes, *seed)
+    pose = _pose(person)
+    canvas = Canvas(WIDTH, HEIGHT)
+    _draw_background(canvas, person)
+    draw_back_hair(canvas, pose, person)
+    draw_neck(canvas, pose, person)
+    draw_clothes(canvas, pose, person)
+    draw_necklace(canvas, pose, person)
+    draw_ears(canvas, pose, person)
+    skin = draw_head(canvas, pose, person)
+    draw_beard(canvas, pose, person, skin)
+    draw_nose(canvas, pose, person)
+    draw_mouth(canvas, pose, person)
+    draw_eyes(canvas, pose, person)
+    draw_brows(canvas, pose, person)
+    draw_front_hair(canvas, pose, person)
+    draw_earrings(canvas, pose, person)
+    draw_glasses(canvas, pose, person)
+    draw_hat(canvas, pose, person)
+    _draw_obstacle(canvas, person)
+    return _photograph(canvas, person)
+
+
+def encode_portrait(portrait: np.ndarray, *seed: int) -> bytes:
+    """Return a portrait, uint8 (H, W, 3), as a JPEG of random quality."""
+    quality = int(Person.of((), *seed).random("quality").integers(72, 96))
+    _, data = cv2.imencode(".jpg", portrait[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return data.tobytes()
+
+
+def _pose(person: Person) -> Pose:
+    x, y, scale, yaw, pitch, roll = np.clip(person.random("pose").normal(size=6), -2.2, 2.2)
+    return Pose(
+        centre=(_BETWEEN_EYES[0] + 1.5 * x, _BETWEEN_EYES[1] + 1.5 * y),
+        scale=1 + 0.035 * scale,
+        yaw=0.16 * yaw,
+        pitch=0.05 * pitch,
+        roll=0.045 * roll,
+    )
+
+
+def _draw_background(canvas: Canvas, person: Person) -> None:
+    random = person.random("background")
+    first, second = any_colour(random), any_colour(random)
+    angle = random.uniform(0, 2 * np.pi)
+    slope = (_X * np.cos(angle) + _Y * np.sin(angle) + 0.7) / 1.4
+    canvas.pixels[:] = first + (second - first) * slope[:, :, None].astype(np.float32)
+    for _ in range(int(random.integers(0, 7))):
+        centre = random.uniform((0, 0), (WIDTH, HEIGHT))
+        radii = random.uniform(6, 45, 2)
+        canvas.fill(ellipse(centre, radii), any_colour(random), random.uniform(0.2, 0.7), random.uniform(1, 8))
+
+
+def _draw_obstacle(canvas: Canvas, person: Person) -> None:
+    """Now and then something is in the way: a hand, a microphone, somebody's shoulder."""
+    random = person.random("obstacle")
+    present = random.random() < 0.06
+    angle, radius = random.uniform(0, 2 * np.pi), random.uniform(18, 34)
+    centre = np.array([88.5, 120.0]) + np.array([np.cos(angle), np.sin(angle)]) * random.uniform(62, 88)
+    bumps = radius * random.uniform(0.75, 1.2, 9)
+    turn = np.linspace(0, 2 * np.pi, 9, endpoint=False)
+    tone = any_colour(random)
+    if present:
+        blob = np.stack([np.cos(turn), np.sin(turn)], axis=1) * bumps[:, None] + centre
+        canvas.fill(curve(blob, True), tone, softness=random.uniform(0.4, 2.5))
+
+
+def _photograph(canvas: Canvas, person: Person) -> np.ndarray:
+    """Light, colour, sharpness and noise."""
+    random = person.random("camera")
+    exposure, contrast, warmth, angle, falloff = random.normal(size=5)
+    blur = person.amount("Blurry", (1.9, 3.0), (0.0, 0.7))
+    slope = _X * np.cos(3 * angle) + _Y * np.sin(3 * angle)
+    gain = (1 + 0.07 * exposure) * (1 + 0.22 * np.tanh(falloff) * slope) * (1 + 0.08 * contrast)
+    cast = np.array([1 + 0.03 * warmth, 1, 1 - 0.03 * warmth], dtype=np.float32)
+    pixels = canvas.pixels * gain[:, :, None].astype(np.float32)
+    pixels *= cast
+    pixels -= np.float32(128 * 0.08 * contrast)
+    if blur > 0.35:
+        pixels = cv2.GaussianBlur(pixels, (0, 0), blur)
+    grain = random.standard_normal((HEIGHT, WIDTH, 1), dtype=np.float32)
+    pixels += grain * np.float32(random.uniform(1.0, 5.0))
+    return np.clip(pixels, 0, 255, out=pixels).astype(np.uint8)

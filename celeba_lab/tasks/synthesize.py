@@ -1,0 +1,57 @@
+"""Draw faces with CelebA's attributes into a folder in CelebA's layout."""
+
+from pathlib import Path
+
+import pandas as pd
+from omegaconf import DictConfig
+
+from celeba_lab import figures
+from celeba_lab.assembly import build_datamodule, open_run, show_dataset, summary_of_data, task_name
+from celeba_lab.console import command_line, override, show_ending
+from celeba_lab.data.attributes import ATTRIBUTES
+from celeba_lab.data.synthetic.dataset import DEFAULT_N, Settings
+from celeba_lab.data.synthetic.gallery import draw_gallery
+from celeba_lab.sources import draw_faces
+
+
+def synthesize(
+    cfg: DictConfig,
+    n: int = DEFAULT_N,
+    proportions: str = "default",
+    workers: int | None = None,
+    overwrite: bool = False,
+) -> dict[str, float]:
+    """Draw ``n`` faces into ``data.root``, and show some of them.
+
+    Args:
+        cfg: the configuration; the faces depend on its ``seed``.
+        n: faces.
+        proportions: ``default`` or ``official``: how they are divided among train, val and test.
+        workers: processes; one for each core by default.
+        overwrite: replace faces that were drawn with other settings.
+
+    Returns:
+        ``images``, and ``images_per_second`` where they were drawn.
+
+    Raises:
+        UserError: the folder holds something else, or cannot be written.
+    """
+    root = Path(cfg.data.root)
+    run = open_run(cfg)
+    with run.timed("draw"):
+        draw_faces(root, Settings(n, cfg.seed, proportions), workers, overwrite)
+    datamodule = build_datamodule(cfg, ATTRIBUTES, image_size=128)
+    show_dataset(datamodule)
+    labels = datamodule.annotations.labels
+    run.table("prevalence", pd.DataFrame({"attribute": ATTRIBUTES, "prevalence": labels.mean(axis=0)}))
+    shown = range(min(32, n))
+    title = f"synthetic: the first of {n:,} faces"
+    run.figure("faces", figures.face_grid(datamodule.raw_images(shown), datamodule.image_ids(shown), title=title))
+    pairs = draw_gallery(cfg.seed)
+    title = "synthetic: each attribute absent (left) and present (right) in the same person"
+    run.figure("attributes", figures.face_grid(list(pairs.values()), list(pairs), title=title))
+    metrics = {"images": float(n), "images_per_second": n / run.seconds["draw"]}
+    run.summary(experiment=cfg.name, task=task_name(), data=summary_of_data(datamodule), metrics=metrics)
+    train = ["experiment=smile", "data=synthetic", override("data.root", root)]
+    show_ending(run.path, [("train", command_line(train))])
+    return metrics

@@ -1,0 +1,176 @@
+"""Folders of drawn faces: the same bytes every time, and whole or not there."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from celeba_lab.data.annotations import Annotations
+from celeba_lab.data.datamodule import CelebADataModule
+from celeba_lab.data.synthetic import dataset
+from celeba_lab.data.synthetic.dataset import Settings, find_settings, synthesize
+from celeba_lab.errors import UserError
+
+SMALL = Settings(n=120, seed=3)  # three chunks of work
+
+
+def make(root: Path, settings: Settings = SMALL, **options) -> Path:
+    """Draw faces into ``root``."""
+    for _ in synthesize(root, settings, **options):
+        pass
+    return root
+
+
+def digest(root: Path) -> dict[str, str]:
+    """Return the name and the hash of every file."""
+    files = (path for path in root.rglob("*") if path.is_file())
+    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make(tmp_path_factory.mktemp("synthetic") / "faces", workers=2)
+
+
+def test_the_same_bytes_whatever_the_number_of_workers(faces: Path, tmp_path: Path) -> None:
+    one = digest(make(tmp_path / "one", workers=1))
+    assert len(one) == 120 + 3
+    assert digest(faces) == one
+    other = digest(make(tmp_path / "other", Settings(n=120, seed=4), workers=1))
+    assert other["list_attr_celeba.csv"] != one["list_attr_celeba.csv"]
+
+
+def test_the_folder_reads_as_celeba(faces: Path) -> None:
+    annotations = Annotations.load(faces)
+    assert np.array_equal(annotations.labels, SMALL.labels())
+    assert [len(annotations.rows(split)) for split in ("train", "val", "test")] == [96, 12, 12]
+    datamodule = CelebADataModule(str(faces), ["Smiling", "Male"], image_size=64, batch_size=8)
+    datamodule.setup()
+    batch = next(iter(datamodule.val_dataloader()))
+    assert batch["image"].shape == (12, 3, 64, 64)
+    assert datamodule.raw_images([0])[0].shape == (218, 178, 3)
+
+
+def test_official_proportions() -> None:
+    partition = Settings(n=202_599, proportions="official").partition()
+    assert np.bincount(partition).tolist() == [162_770, 19_867, 19_962]
+    assert np.bincount(Settings(n=10).partition()).tolist() == [8, 1, 1]
+    assert np.bincount(Settings(n=6000).partition()).tolist() == [4800, 600, 600]
+
+
+def test_faces_that_are_there_are_left_alone(faces: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in faces.rglob("*")}
+    assert list(synthesize(faces, SMALL)) == [120]
+    assert {path: path.stat().st_mtime_ns for path in faces.rglob("*")} == before
+
+
+def test_other_settings_replace_nothing_unless_asked(faces: Path, tmp_path: Path) -> None:
+    root = tmp_path / "faces"
+    shutil.copytree(faces, root)
+    other = Settings(n=10, seed=3)
+    with pytest.raises(UserError, match=r"holds other faces .120 faces, seed 3.*overwrite=true"):
+        make(root, other)
+    assert digest(root) == digest(faces)
+    make(root, other, overwrite=True)
+    assert find_settings(root) == other
+    assert len(digest(root)) == 10 + 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".faces.lock", "faces"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, overwrite: bool) -> None:
+    root = tmp_path / "thesis"
+    root.mkdir()
+    (root / "chapter1.tex").write_text("important")
+    with pytest.raises(UserError, match="is no folder of synthetic faces: it is left alone"):
+        make(root, overwrite=overwrite)
+    assert (root / "chapter1.tex").read_text() == "important"
+
+
+def test_a_stopped_run_leaves_nothing(tmp_path: Path) -> None:
+    drawing = synthesize(tmp_path / "faces", SMALL, workers=1)
+    next(drawing)
+    drawing.close()
+    assert [path.name for path in tmp_path.iterdir()] == [".faces.lock"]
+
+
+def script(root: Path, n: int) -> list[str]:
+    """Return a command that draws faces into ``root``."""
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from celeba_lab.data.synthetic.dataset import Settings, synthesize\n"
+        "if __name__ == '__main__':\n"
+        "    for done in synthesize(Path(sys.argv[1]), Settings(n=int(sys.argv[2]), seed=3), workers=1):\n"
+        "        print(done, flush=True)\n"
+    )
+    path = root.parent / "draw.py"
+    path.write_text(code)
+    return [sys.executable, str(path), str(root), str(n)]
+
+
+def test_a_killed_run_leaves_no_half_and_does_not_disturb_the_next(faces: Path, tmp_path: Path) -> None:
+    root = tmp_path / "faces"
+    run = subprocess.Popen(script(root, 5000), stdout=subprocess.PIPE, start_new_session=True)
+    assert run.stdout is not None
+    run.stdout.readline()  # some faces are drawn
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+    assert not root.exists()
+    assert (tmp_path / ".faces.partial").exists()
+    assert digest(make(root, workers=1)) == digest(faces)
+    assert not (tmp_path / ".faces.partial").exists()
+
+
+def test_two_runs_at_once_make_one_folder(faces: Path, tmp_path: Path) -> None:
+    root = tmp_path / "faces"
+    command = script(root, 120)
+    runs = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for _ in range(2)]
+    errors = [run.communicate(timeout=120)[1] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], errors
+    assert digest(root) == digest(faces)
+
+
+def test_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(dataset.shutil, "disk_usage", lambda path: full)
+    with pytest.raises(UserError, match=r"The disk of .* is full: 120 synthetic faces take about 1 MB"):
+        make(tmp_path / "faces")
+    assert not (tmp_path / "faces").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError, match=r"cannot be written to .*file/faces .*choose a data.root"):
+        make(tmp_path / "file" / "faces")
+
+
+def test_a_damaged_record_is_one_sentence(faces: Path, tmp_path: Path) -> None:
+    (tmp_path / "synthetic.json").write_text('{"n": 120, "seeed": 3}')
+    with pytest.raises(UserError, match="is damaged; delete the folder"):
+        find_settings(tmp_path)
+    assert json.loads((faces / "synthetic.json").read_text())["version"] == dataset.VERSION
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [({"n": 9}, "at least 10 faces"), ({"seed": -1}, "seed=-1"), ({"proportions": "half"}, "default or official")],
+)
+def test_settings_that_make_no_sense(options: dict, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        Settings(**options)
+
+
+@pytest.mark.slow
+def test_a_hundred_and_fifty_faces_a_second(tmp_path: Path) -> None:
+    start = time.perf_counter()
+    make(tmp_path / "faces", Settings(n=1500))
+    assert 1500 / (time.perf_counter() - start) > 100  # 150 on a quiet machine
