@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-DATA ?= $(or $(CELEBA_ROOT),data/celeba)
+DATA ?= $(CELEBA_ROOT)
 ARGS ?=
 
 .PHONY: help
@@ -25,12 +25,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 .PHONY: demo
-demo: $(INSTALLED)  ## train the smile classifier on your CelebA (DATA=folder) and show the results
-	@if [ -d '$(DATA)' ]; then \
-		$(BIN)/python -m celeba_lab experiment=smile data=celeba "data.root='$(DATA)'" $(ARGS); \
-	else \
-		echo "There is no CelebA in $(DATA). Get it (README, 'Get CelebA'), then: make demo DATA=folder" >&2; exit 1; \
-	fi
+demo: $(INSTALLED)  ## train the smile classifier on the built-in faces, or on your CelebA: make demo DATA=folder
+	$(BIN)/python -m celeba_lab experiment=smile \
+		$(if $(DATA),data=celeba "data.root='$(DATA)'",data=synthetic model.weights=null) $(ARGS)
 
 .PHONY: test
 test: lint typecheck  ## everything CI runs: ruff, mypy and the tests that take seconds

@@ -42,7 +42,7 @@ def prepare(cfg: "DictConfig") -> "Callable[[DictConfig], dict[str, float]]":
 
     from celeba_lab.config import build, check_types
     from celeba_lab.console import quiet_libraries
-    from celeba_lab.sources import choose_data, draw_missing_faces
+    from celeba_lab.sources import choose_data
 
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         _refuse_distributed_sweep(cfg)
@@ -51,8 +51,6 @@ def prepare(cfg: "DictConfig") -> "Callable[[DictConfig], dict[str, float]]":
     quiet_libraries()
     task: Callable[[DictConfig], dict[str, float]] = build(cfg.task)
     _announce(cfg, without_celeba)
-    if HydraConfig.get().runtime.choices["task"] != "synthesize":
-        draw_missing_faces(cfg)
     seed_everything(cfg.seed, workers=True, verbose=False)
     return task
 

@@ -84,8 +84,10 @@ def _number(value: float | None) -> str:
 
 
 def show_ending(folder: Path, commands: Sequence[tuple[str, str]]) -> None:
-    """Print the run folder and what a person would type next, as (purpose, command) pairs."""
+    """Print the run folder, its figures, and what a person would type next, as (purpose, command) pairs."""
     console.print(f"run folder: [bold]{display_path(folder)}[/bold]")
+    for figure in sorted((folder / "figures").glob("*.png")):
+        console.print(f"  [dim]figure:[/dim] {display_path(figure)}", soft_wrap=True)
     for purpose, command in commands:
         console.print(f"  [dim]{purpose}:[/dim]", end=" ")
         console.print(command, soft_wrap=True, markup=False)  # never broken: it will be copied

@@ -1,14 +1,12 @@
-"""Which faces a run is about: CelebA or drawn ones, which are made where they are missing."""
+"""Which faces a run is about: CelebA or drawn ones."""
 
 from pathlib import Path
 
 from omegaconf import DictConfig, open_dict
 from rich.panel import Panel
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from celeba_lab.console import console
 from celeba_lab.data.annotations import holds_annotations
-from celeba_lab.data.synthetic.dataset import Settings, find_settings, synthesize
 
 
 def choose_data(cfg: DictConfig) -> str | None:
@@ -20,11 +18,12 @@ def choose_data(cfg: DictConfig) -> str | None:
     if cfg.data is None or cfg.data.name != "auto":
         return None
     with open_dict(cfg.data):
-        synthetic_root, root = cfg.data.pop("synthetic_root"), str(cfg.data.root)
+        otherwise = cfg.data.pop("otherwise")
+    root = str(cfg.data.root)
     if holds_annotations(Path(root).expanduser()):
         cfg.data.name = "celeba"
         return None
-    cfg.data.name, cfg.data.root = "synthetic", synthetic_root
+    cfg.data.update(otherwise)
     return root
 
 
@@ -46,25 +45,3 @@ def announce_data(cfg: DictConfig, without_celeba: str | None) -> None:
             "For CelebA: data=celeba data.root=FOLDER",
         ]
     console.print(Panel("\n".join(lines), title="not CelebA", style="bold yellow", expand=False))
-
-
-def draw_missing_faces(cfg: DictConfig) -> None:
-    """Draw the synthetic faces into ``data.root`` unless it has some, of whatever settings.
-
-    Raises:
-        UserError: the folder holds something else, or cannot be written.
-    """
-    if cfg.data is None or cfg.data.name != "synthetic":
-        return
-    root = Path(cfg.data.root)
-    if find_settings(root) is None:
-        draw_faces(root, Settings())
-
-
-def draw_faces(root: Path, settings: Settings, workers: int | None = None, overwrite: bool = False) -> None:
-    """Draw faces with a progress bar; see :func:`celeba_lab.data.synthetic.dataset.synthesize`."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=console.quiet) as progress:
-        bar = progress.add_task(f"drawing faces into {root}", total=settings.n)
-        for done in synthesize(root, settings, workers, overwrite):
-            progress.update(bar, completed=done)

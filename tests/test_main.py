@@ -95,7 +95,10 @@ def test_help_answers_within_one_and_a_half_hydra_imports() -> None:
         (["model._target_=celeba_lab.models.Nothing"], "model._target_=celeba_lab.models.Nothing cannot be imported"),
         (["task=evaluate"], "To evaluate, name a checkpoint: checkpoint=outputs/"),
         (["task=evaluate", "task.split=tests", "checkpoint=x"], "task.split=tests must be one of train, val, test."),
-        (["experiment=smile", "data.root=nowhere"], "There is no folder nowhere with CelebA's list_attr_celeba"),
+        (
+            ["experiment=smile", "data=celeba", "data.root=nowhere"],
+            "There is no folder nowhere with CelebA's list_attr_celeba",
+        ),
         (["experiment=smile", "checkpoint=no.ckpt"], "checkpoint=no.ckpt: there is no such file."),
     ],
 )

@@ -9,9 +9,9 @@ from celeba_lab import figures
 from celeba_lab.assembly import build_datamodule, open_run, show_dataset, summary_of_data, task_name
 from celeba_lab.console import command_line, override, show_ending
 from celeba_lab.data.attributes import ATTRIBUTES
+from celeba_lab.data.synthetic.datamodule import draw_faces
 from celeba_lab.data.synthetic.dataset import DEFAULT_N, Settings
 from celeba_lab.data.synthetic.gallery import draw_gallery
-from celeba_lab.sources import draw_faces
 
 
 def synthesize(

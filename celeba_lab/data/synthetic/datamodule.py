@@ -1,0 +1,39 @@
+"""The synthetic faces as batches; drawn when they are first asked for."""
+
+from pathlib import Path
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from celeba_lab.console import console
+from celeba_lab.data.annotations import Annotations
+from celeba_lab.data.datamodule import CelebADataModule
+from celeba_lab.data.synthetic.dataset import Settings, find_settings, synthesize
+
+
+class SyntheticDataModule(CelebADataModule):
+    """Drawn faces, in every respect like :class:`CelebADataModule`; ``root`` is filled if it holds none."""
+
+    @property
+    def annotations(self) -> Annotations:
+        """The annotations of ``root``."""
+        self._draw_missing()
+        return super().annotations
+
+    @property
+    def image_folder(self) -> Path:
+        """The folder with the images."""
+        self._draw_missing()
+        return super().image_folder
+
+    def _draw_missing(self) -> None:
+        if find_settings(self.root) is None:  # faces of whatever settings will do
+            draw_faces(self.root, Settings())
+
+
+def draw_faces(root: Path, settings: Settings, workers: int | None = None, overwrite: bool = False) -> None:
+    """Draw faces with a progress bar; see :func:`celeba_lab.data.synthetic.dataset.synthesize`."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=console.quiet) as progress:
+        bar = progress.add_task(f"drawing faces into {root}", total=settings.n)
+        for done in synthesize(root, settings, workers, overwrite):
+            progress.update(bar, completed=done)

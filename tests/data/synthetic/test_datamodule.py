@@ -1,0 +1,25 @@
+"""Synthetic faces are drawn when they are first asked for, and only then."""
+
+from pathlib import Path
+
+import pytest
+
+from celeba_lab.data.synthetic import datamodule
+from celeba_lab.data.synthetic.datamodule import SyntheticDataModule, draw_faces
+from celeba_lab.data.synthetic.dataset import Settings, find_settings
+
+
+def test_missing_faces_are_drawn_on_first_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datamodule, "Settings", lambda: Settings(n=12))
+    data = SyntheticDataModule(str(tmp_path / "faces"), ["Smiling"], image_size=32, name="synthetic")
+    assert not (tmp_path / "faces").exists()
+    assert len(data.annotations) == 12
+    assert data.raw_images([11])[0].shape == (218, 178, 3)
+    assert find_settings(tmp_path / "faces") == Settings(n=12)
+
+
+def test_faces_of_any_settings_are_used_as_they_are(tmp_path: Path) -> None:
+    draw_faces(tmp_path / "faces", Settings(n=10, seed=7), workers=1)
+    data = SyntheticDataModule(str(tmp_path / "faces"), ["Smiling"], image_size=32)
+    assert len(data.annotations) == 10
+    assert find_settings(tmp_path / "faces") == Settings(n=10, seed=7)

@@ -1,0 +1,63 @@
+"""``data=auto``: CelebA where it is, else synthetic faces that nobody can take for CelebA."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from celeba_lab.data.synthetic.datamodule import draw_faces
+from celeba_lab.data.synthetic.dataset import Settings
+from tests.tasks.conftest import run_command
+
+SMOKE = ["experiment=smile", "trainer=smoke", "model.weights=null", "model.image_size=32", "~callbacks.progress_bar"]
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("auto") / "faces"
+    draw_faces(root, Settings(n=80))
+    return root
+
+
+def test_without_celeba_everything_says_synthetic(faces: Path, tmp_path: Path) -> None:
+    result = run_command(*SMOKE, f"data.otherwise.root={faces}", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[0] == f"data: synthetic in {faces}"
+    assert "There is no CelebA in data/celeba" in result.stdout
+    assert "SYNTHETIC faces, drawn by celeba_lab: the results say nothing about CelebA." in result.stdout
+    [folder] = (tmp_path / "outputs" / "smile").iterdir()
+    assert json.loads((folder / "summary.json").read_text())["data"]["name"] == "synthetic"
+    events = EventAccumulator(str(folder), size_guidance={"tensors": 0}).Reload()
+    [text] = events.Tensors("configuration/text_summary")
+    assert b"name: synthetic" in text.tensor_proto.string_val[0]
+    for figure in (folder / "figures").glob("*.png"):
+        assert str(figure.relative_to(tmp_path)) in result.stdout
+
+
+def test_with_celeba_nothing_is_synthetic(tiny_celeba: Path, tmp_path: Path) -> None:
+    result = run_command(*SMOKE, "data.batch_size=8", f"data.root={tiny_celeba}", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[0] == f"data: celeba in {tiny_celeba}"
+    assert "synthetic" not in result.stdout.lower()
+
+
+def test_celeba_by_name_is_never_replaced(tmp_path: Path) -> None:
+    result = run_command(*SMOKE, "data=celeba", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "There is no folder data/celeba" in result.stderr
+
+
+def test_synthesize_by_the_real_command(tmp_path: Path) -> None:
+    arguments = ["task=synthesize", "data.root=faces", "task.n=20", "seed=3"]
+    result = run_command(*arguments, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    [folder] = (tmp_path / "outputs" / "synthesize").iterdir()
+    assert {path.name for path in (folder / "figures").iterdir()} == {"faces.png", "attributes.png"}
+    assert (folder / "tables" / "prevalence.csv").is_file()
+    assert json.loads((folder / "summary.json").read_text())["data"]["images"] == {"train": 16, "val": 2, "test": 2}
+    other = run_command(*arguments, "seed=4", cwd=tmp_path)
+    assert other.returncode == 1
+    assert "holds other faces" in other.stderr
+    assert "Traceback" not in other.stderr
