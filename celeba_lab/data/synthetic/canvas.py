@@ -1,7 +1,9 @@
 """Painting smooth shapes: OpenCV rasterises, the canvas blends."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -82,9 +84,10 @@ class Canvas:
     ) -> None:
         """Rasterise in the smallest box that holds the shapes, then mix the colour in."""
         margin = 2 + 3 * softness + (width or 0)
-        limit = self.pixels.shape[1::-1]
-        left, top = np.clip(np.floor(extent.min(axis=0) - margin), 0, limit).astype(int)
-        right, bottom = np.clip(np.ceil(extent.max(axis=0) + margin), 0, limit).astype(int)
+        rows, columns = self.pixels.shape[:2]
+        (x_low, y_low), (x_high, y_high) = extent.min(axis=0).tolist(), extent.max(axis=0).tolist()
+        left, right = max(0, math.floor(x_low - margin)), min(columns, math.ceil(x_high + margin))
+        top, bottom = max(0, math.floor(y_low - margin)), min(rows, math.ceil(y_high + margin))
         if left >= right or top >= bottom or opacity < _INVISIBLE:
             return
         cover = np.zeros((bottom - top, right - left), dtype=np.uint8)
@@ -143,11 +146,12 @@ def ribbon(points: Sequence[Sequence[float]] | np.ndarray, widths: Sequence[floa
         widths: at each of its points.
     """
     middle = curve(points)
-    direction = np.gradient(middle, axis=0)
-    direction /= np.maximum(np.hypot(direction[:, :1], direction[:, 1:]), 1e-9)
-    normal = direction[:, ::-1] * (-1, 1)
-    half = np.interp(np.linspace(0, 1, len(middle)), np.linspace(0, 1, len(widths)), widths)[:, None] / 2
-    return np.concatenate([middle + normal * half, (middle - normal * half)[::-1]])
+    along = np.empty_like(middle)  # at each point from the one before it to the one after
+    along[1:-1], along[0], along[-1] = middle[2:] - middle[:-2], middle[1] - middle[0], middle[-1] - middle[-2]
+    length = np.hypot(along[:, 0], along[:, 1])
+    half = np.interp(np.linspace(0, 1, len(middle)), np.linspace(0, 1, len(widths)), widths) / 2
+    offset = along[:, ::-1] * (-1, 1) * (half / np.maximum(length, 1e-9))[:, None]
+    return np.concatenate([middle + offset, (middle - offset)[::-1]])
 
 
 def ellipse(centre: Sequence[float] | np.ndarray, radii: Sequence[float] | np.ndarray, n: int = 24) -> np.ndarray:
@@ -191,16 +195,19 @@ class Pose:
         """Return the pixels of points, (..., 2), on the front of the face, which a turn of the head moves."""
         x, y = points[..., 0], points[..., 1]
         depth = 26 * np.maximum(0, 1 - (x / 46) ** 2) + 8 * np.maximum(0, 1 - ((y - 28) / 20) ** 2 - (x / 14) ** 2)
-        turned = np.stack(
-            [x * np.cos(self.yaw) + depth * np.sin(self.yaw), y * np.cos(self.pitch) + depth * np.sin(self.pitch)],
-            axis=-1,
-        )
+        turned = np.empty(points.shape)
+        turned[..., 0] = x * math.cos(self.yaw) + depth * math.sin(self.yaw)
+        turned[..., 1] = y * math.cos(self.pitch) + depth * math.sin(self.pitch)
         return self.on_head(turned)
 
     def on_head(self, points: np.ndarray) -> np.ndarray:
         """Return the pixels of points, (..., 2), on the outline of the head."""
-        cos, sin = np.cos(self.roll), np.sin(self.roll)
-        return points @ np.array([[cos, sin], [-sin, cos]]) * self.scale + self.centre
+        return points @ self._tilt + self.centre
+
+    @cached_property
+    def _tilt(self) -> np.ndarray:
+        cos, sin = math.cos(self.roll), math.sin(self.roll)
+        return np.array([[cos, sin], [-sin, cos]]) * self.scale
 
     def on_body(self, points: np.ndarray) -> np.ndarray:
         """Return the pixels of points, (..., 2), below the head, which does not tilt with it."""
