@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import cv2
 import numpy as np
@@ -98,12 +98,13 @@ class Canvas:
             cover = cv2.polylines(cover, fixed, False, 255, width, cv2.LINE_AA, _SHIFT)
         if softness:
             cover = _soften(cover, softness)
-        alpha = cover.astype(np.float32)
-        alpha *= opacity / 255
+        alpha = np.multiply(cover, opacity / 255, dtype=np.float32)
         if within is not None:
             alpha *= within[top:bottom, left:right]
         region = self.pixels[top:bottom, left:right]
-        region += (colour - region) * alpha[:, :, None]
+        change = np.subtract(colour, region, dtype=np.float32)
+        change *= alpha[:, :, None]
+        region += change
 
 
 def _soften(cover: np.ndarray, softness: float) -> np.ndarray:
@@ -149,15 +150,25 @@ def ribbon(points: Sequence[Sequence[float]] | np.ndarray, widths: Sequence[floa
     along = np.empty_like(middle)  # at each point from the one before it to the one after
     along[1:-1], along[0], along[-1] = middle[2:] - middle[:-2], middle[1] - middle[0], middle[-1] - middle[-2]
     length = np.hypot(along[:, 0], along[:, 1])
-    half = np.interp(np.linspace(0, 1, len(middle)), np.linspace(0, 1, len(widths)), widths) / 2
+    half = np.interp(_steps(len(middle)), _steps(len(widths)), widths) / 2
     offset = along[:, ::-1] * (-1, 1) * (half / np.maximum(length, 1e-9))[:, None]
     return np.concatenate([middle + offset, (middle - offset)[::-1]])
 
 
 def ellipse(centre: Sequence[float] | np.ndarray, radii: Sequence[float] | np.ndarray, n: int = 24) -> np.ndarray:
     """Return an ellipse as ``n`` points."""
-    angle = np.linspace(0, 2 * np.pi, n, endpoint=False)
-    return np.stack([np.cos(angle), np.sin(angle)], axis=1) * radii + centre
+    return _circle(n) * radii + centre
+
+
+@cache
+def _circle(n: int) -> np.ndarray:
+    angle = 2 * np.pi * np.arange(n) / n
+    return np.stack([np.cos(angle), np.sin(angle)], axis=1)
+
+
+@cache
+def _steps(n: int) -> np.ndarray:
+    return np.linspace(0, 1, n)
 
 
 def mirrored(right: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ _EYE_SHADOW = np.array([(84, 58, 92), (60, 70, 110), (112, 72, 52), (70, 50, 50)
 
 def draw_neck(canvas: Canvas, pose: Pose, person: Person) -> None:
     """Neck and its shadow; a double chin is a second curve under the first."""
-    width = (30 if person.has("Male") else 23) + 3 * person.random("neck").random()
+    width = 22 + 9 * person.masculinity + 3 * person.random("neck").random()
     width += person.amount("Chubby", (3.0, 6.0), (-0.5, 0.5))
     chin = person.chin
     neck = mirrored([(0, 20), (width - 2, 20), (width, chin + 8), (width + 3, 92), (width + 16, 101), (0, 112)])
@@ -113,7 +113,7 @@ def draw_eyes(canvas: Canvas, pose: Pose, person: Person) -> None:
     half = 9.2 + 1.4 * size
     makeup = person.amount("Heavy_Makeup", (0.6, 1.0), (0.0, 0.06))
     bags = person.amount("Bags_Under_Eyes", (0.6, 1.0), (0.0, 0.12))
-    lashes = 1.0 if person.has("Male") else 1.5
+    lashes = 1.6 - 0.6 * person.masculinity
     for side in (-1, 1):
         x, y = side * EYE[0], EYE[1]
         pouch = [(x - half + 1, y + 5.5), (x, y + 10.5), (x + half - 1, y + 5.5)]
@@ -143,7 +143,7 @@ def draw_brows(canvas: Canvas, pose: Pose, person: Person) -> None:
     random = person.random("brows")
     lift, tilt, *_ = random.random(4)
     arch = person.amount("Arched_Eyebrows", (4.5, 7.0), (0.2, 1.6))
-    thickness = person.amount("Bushy_Eyebrows", (5.6, 7.6), (2.2, 3.2)) + (0.7 if person.has("Male") else 0.0)
+    thickness = person.amount("Bushy_Eyebrows", (5.6, 7.6), (2.2, 3.2)) + 0.8 * person.masculinity
     tone = mix(person.hair, BLACK, 0.45)
     strands = random.uniform(-1, 1, (2, 12, 2))
     base = -12.5 - 2.5 * lift

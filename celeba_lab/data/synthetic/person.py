@@ -98,10 +98,15 @@ class Person:
         return np.clip(base * np.float32(0.86 + 0.28 * depth), 0, 255)
 
     @cached_property
+    def masculinity(self) -> float:
+        """How much of a man's build the head and the shoulders have, 0..1; some men have less of it than some women."""
+        return self.amount("Male", (0.45, 1.0), (0.0, 0.5))
+
+    @cached_property
     def is_long_haired(self) -> bool:
         """Whether hair falls beside the face; mostly women's does."""
         chance = float(self.random("hair length").random())
-        return chance < (0.06 if self.has("Male") else 0.88)
+        return chance < (0.06 if self.has("Male") else 0.82)
 
     @cached_property
     def head(self) -> np.ndarray:
@@ -110,9 +115,9 @@ class Person:
         broad = 38.5 + 3 * width + self.amount("Chubby", (3.0, 6.0), (-1.0, 0.8))
         cheek = broad + self.amount("Chubby", (2.0, 4.5), (-1.5, 0.5)) - 1
         oval = self.amount("Oval_Face", (0.75, 1.0), (0.0, 0.2))
-        jaw = cheek - 6.5 - 7.0 * oval + (4.0 if self.has("Male") else -1.0)
-        chin = (21.5 if self.has("Male") else 17.0) - 3.5 * oval + self.amount("Chubby", (2.5, 5.0), (-1.0, 1.0))
-        length = 60.5 + 3.5 * height + 9.0 * oval + (2.0 if self.has("Male") else 0.0)
+        jaw = cheek - 6.5 - 7.0 * oval + 5.0 * self.masculinity - 1.0
+        chin = 17.0 + 5.0 * self.masculinity - 3.5 * oval + self.amount("Chubby", (2.5, 5.0), (-1.0, 1.0))
+        length = 60.5 + 3.5 * height + 9.0 * oval + 2.0 * self.masculinity
         right = [
             (0, -60),
             (23, -55),

@@ -1,5 +1,6 @@
 """One portrait: background, person and light, then what a camera does to it."""
 
+import math
 from collections.abc import Iterable
 
 import cv2
@@ -29,8 +30,9 @@ from celeba_lab.data.synthetic.wear import (
 # Of CelebA's aligned images, in pixels, and where the middle between the eyes lies in them.
 WIDTH, HEIGHT = 178, 218
 _BETWEEN_EYES = (88.5, 111.0)
-# Every pixel's place relative to the middle, -0.5..0.5, (H, W).
-_Y, _X = np.meshgrid(np.linspace(-0.5, 0.5, HEIGHT), np.linspace(-0.5, 0.5, WIDTH), indexing="ij")
+# Every pixel's place relative to the middle, -0.5..0.5, (H, 1) and (1, W).
+_Y = np.linspace(-0.5, 0.5, HEIGHT, dtype=np.float32)[:, None]
+_X = np.linspace(-0.5, 0.5, WIDTH, dtype=np.float32)[None, :]
 
 
 def draw_portrait(attributes: Iterable[str], *seed: int) -> np.ndarray:
@@ -88,8 +90,8 @@ def _draw_background(canvas: Canvas, person: Person) -> None:
     random = person.random("background")
     first, second = any_colour(random), any_colour(random)
     angle = random.uniform(0, 2 * np.pi)
-    slope = (_X * np.cos(angle) + _Y * np.sin(angle) + 0.7) / 1.4
-    canvas.pixels[:] = first + (second - first) * slope[:, :, None].astype(np.float32)
+    slope = (_X * math.cos(angle) + _Y * math.sin(angle) + 0.7) / 1.4
+    canvas.pixels[:] = first + (second - first) * slope[:, :, None]
     for _ in range(int(random.integers(0, 7))):
         centre = random.uniform((0, 0), (WIDTH, HEIGHT))
         radii = random.uniform(6, 45, 2)
@@ -113,14 +115,14 @@ def _draw_obstacle(canvas: Canvas, person: Person) -> None:
 def _photograph(canvas: Canvas, person: Person) -> np.ndarray:
     """Light, colour, sharpness and noise."""
     random = person.random("camera")
-    exposure, contrast, warmth, angle, falloff = random.normal(size=5)
+    exposure, contrast, warmth, angle, falloff = random.normal(size=5).tolist()
     blur = person.amount("Blurry", (1.9, 3.0), (0.0, 0.7))
-    slope = _X * np.cos(3 * angle) + _Y * np.sin(3 * angle)
-    gain = (1 + 0.07 * exposure) * (1 + 0.22 * np.tanh(falloff) * slope) * (1 + 0.08 * contrast)
+    slope = _X * math.cos(3 * angle) + _Y * math.sin(3 * angle)
+    gain = (1 + 0.07 * exposure) * (1 + 0.22 * math.tanh(falloff) * slope) * (1 + 0.08 * contrast)
     cast = np.array([1 + 0.03 * warmth, 1, 1 - 0.03 * warmth], dtype=np.float32)
-    pixels = canvas.pixels * gain[:, :, None].astype(np.float32)
+    pixels = canvas.pixels * gain[:, :, None]
     pixels *= cast
-    pixels -= np.float32(128 * 0.08 * contrast)
+    pixels -= 128 * 0.08 * contrast
     if blur > 0.35:
         pixels = cv2.GaussianBlur(pixels, (0, 0), blur)
     grain = random.standard_normal((HEIGHT, WIDTH, 1), dtype=np.float32)

@@ -22,8 +22,8 @@ def draw_clothes(canvas: Canvas, pose: Pose, person: Person) -> None:
     random = person.random("clothes")
     fabric = any_colour(random)
     width, neckline, *_ = random.random(3)
-    shoulder = (72 if person.has("Male") else 60) + 12 * width
-    deep = 8 + 14 * neckline if not person.has("Male", "Wearing_Necktie") else 2.0
+    shoulder = 58 + 15 * person.masculinity + 12 * width
+    deep = 2.0 + 20 * max(0.0, neckline - 0.8 * person.masculinity)
     right = [(18, 83), (34, 88), (shoulder, 99), (shoulder + 14, 130), (0, 140)]
     outline = np.concatenate([[(0, 86 + deep)], right, [(-x, y) for x, y in reversed(right[:-1])]])
     canvas.fill(pose.on_body(outline), fabric, softness=0.5)
