@@ -42,10 +42,13 @@ def prepare(cfg: "DictConfig") -> "Callable[[DictConfig], dict[str, float]]":
 
     from celeba_lab.config import build, check_types
     from celeba_lab.console import quiet_libraries
+    from celeba_lab.errors import UserError
     from celeba_lab.sources import choose_data
 
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         _refuse_distributed_sweep(cfg)
+    if cfg.seed < 0:
+        raise UserError(f"seed={cfg.seed}: give a whole number from 0.")
     without_celeba = choose_data(cfg)
     check_types(cfg)
     quiet_libraries()

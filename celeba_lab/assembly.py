@@ -130,6 +130,7 @@ def summary_of_data(datamodule: CelebADataModule) -> dict[str, Any]:
         "name": datamodule.name,
         "root": str(datamodule.root),
         "images": {split: datamodule.counts[split] for split in SPLITS},
+        **datamodule.provenance,
     }
 
 

@@ -4,27 +4,36 @@ from pathlib import Path
 
 from omegaconf import DictConfig, open_dict
 from rich.panel import Panel
+from rich.text import Text
 
 from celeba_lab.console import console
 from celeba_lab.data.annotations import holds_annotations
+from celeba_lab.data.synthetic.dataset import holds_drawn_faces
+
+_SYNTHETIC = "celeba_lab.data.synthetic.datamodule.SyntheticDataModule"
 
 
 def choose_data(cfg: DictConfig) -> str | None:
     """Turn ``data=auto`` into CelebA if ``data.root`` holds it, else into the synthetic faces.
 
+    A folder of drawn faces is called synthetic however it was asked for.
+
     Returns:
         The folder without CelebA, where it came to that.
     """
-    if cfg.data is None or cfg.data.name != "auto":
+    if cfg.data is None:
         return None
     with open_dict(cfg.data):
-        otherwise = cfg.data.pop("otherwise")
-    root = str(cfg.data.root)
-    if holds_annotations(Path(root).expanduser()):
-        cfg.data.name = "celeba"
-        return None
-    cfg.data.update(otherwise)
-    return root
+        otherwise = cfg.data.pop("otherwise", None)
+        missing = None
+        if otherwise is not None and not holds_annotations(_folder(cfg)):
+            missing = str(cfg.data.root)
+            cfg.data.update(otherwise)
+        elif cfg.data.name == "auto":
+            cfg.data.name = "celeba"
+        if holds_drawn_faces(_folder(cfg)):
+            cfg.data.update(_target_=_SYNTHETIC, name="synthetic")
+    return missing
 
 
 def announce_data(cfg: DictConfig, without_celeba: str | None) -> None:
@@ -34,8 +43,8 @@ def announce_data(cfg: DictConfig, without_celeba: str | None) -> None:
         cfg: the configuration.
         without_celeba: what :func:`choose_data` returned.
     """
-    console.print(f"data: {cfg.data.name} in {cfg.data.root}", style="bold")
-    if cfg.data.name != "synthetic":
+    console.print(f"data: {cfg.data.name} in {cfg.data.root}", style="bold", markup=False, soft_wrap=True)
+    if cfg.data._target_ != _SYNTHETIC:
         return
     lines = ["SYNTHETIC faces, drawn by celeba_lab: the results say nothing about CelebA."]
     if without_celeba is not None:
@@ -44,4 +53,8 @@ def announce_data(cfg: DictConfig, without_celeba: str | None) -> None:
             *lines,
             "For CelebA: data=celeba data.root=FOLDER",
         ]
-    console.print(Panel("\n".join(lines), title="not CelebA", style="bold yellow", expand=False))
+    console.print(Panel(Text("\n".join(lines)), title="not CelebA", style="bold yellow", expand=False))
+
+
+def _folder(cfg: DictConfig) -> Path:
+    return Path(str(cfg.data.root)).expanduser()

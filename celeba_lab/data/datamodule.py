@@ -19,6 +19,8 @@ from celeba_lab.data.images import find_image_folder, find_unusable, load_image,
 from celeba_lab.errors import UserError, did_you_mean, enumerate_names
 
 ON_BAD_IMAGE = ("raise", "skip")
+# Bytes from which on an image is shrunk at once: a whole batch of photographs would fill the memory.
+_LARGE = 3 * 2**20
 _STAGES = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
 
 
@@ -75,11 +77,17 @@ class FaceDataset(Dataset[dict[str, Any]]):
 
     def __getitems__(self, positions: Sequence[int]) -> list[dict[str, Any]]:
         """Return the items of a batch, as the DataLoader asks for them."""
-        arrays = [load_image(self.folder / str(self.image_ids[p]), self.max_pixels) for p in positions]
+        arrays = [self._load(p) for p in positions]
         return [
             {"image": image, "label": torch.from_numpy(self.labels[p]), "index": int(self.indices[p])}
             for p, image in zip(positions, resize_images(arrays, self.image_size), strict=True)
         ]
+
+    def _load(self, position: int) -> np.ndarray:
+        image = load_image(self.folder / str(self.image_ids[position]), self.max_pixels)
+        if image.size <= _LARGE:
+            return image
+        return resize_images([image], self.image_size)[0].permute(1, 2, 0).numpy()
 
 
 class ImageFiles(Dataset[dict[str, Any]]):
@@ -137,6 +145,8 @@ class CelebADataModule(lightning.LightningDataModule):
         UserError: An argument is out of range.
     """
 
+    default_name = "celeba"
+
     def __init__(
         self,
         root: str,
@@ -150,7 +160,7 @@ class CelebADataModule(lightning.LightningDataModule):
         max_bad_fraction: float = 0.01,
         max_pixels: int = 50_000_000,
         seed: int = 0,
-        name: str = "celeba",
+        name: str | None = None,
     ) -> None:
         super().__init__()
         self.root = Path(root).expanduser()
@@ -171,7 +181,7 @@ class CelebADataModule(lightning.LightningDataModule):
         self.max_bad_fraction = max_bad_fraction
         self.max_pixels = _at_least("max_pixels", max_pixels, 1)
         self.seed = _at_least("seed", seed, 0)
-        self.name = name
+        self.name = name or self.default_name
         self.bad_images = pd.DataFrame(columns=["image_id", "split", "reason"], dtype=str)
         self._annotations: Annotations | None = None
         self._image_folder: Path | None = None
@@ -200,6 +210,11 @@ class CelebADataModule(lightning.LightningDataModule):
     def counts(self) -> dict[str, int]:
         """Images in use of each split, after ``limit``, and after skipping in the splits that were set up."""
         return {split: len(self.split_indices(split)) for split in SPLITS}
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What else ``summary.json`` should say of where the images come from."""
+        return {}
 
     def split_indices(self, split: str) -> np.ndarray:
         """Return the int64 rows of the annotations that ``split`` uses, ascending."""

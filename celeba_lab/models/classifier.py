@@ -170,7 +170,7 @@ class AttributeClassifier(L.LightningModule):
 
     def on_train_start(self) -> None:
         """Fold frozen layers, now that their weights are loaded and on the device."""
-        if not self.hparams["compile"]:  # the compiler folds by itself
+        if not self.hparams["compile"]:  # what is folded would not be compiled
             self.backbone.fold_frozen()
 
     def on_train_end(self) -> None:

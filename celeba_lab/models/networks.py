@@ -79,6 +79,7 @@ class Backbone(nn.Module):
         Raises:
             UserError: the weights are another network's.
         """
+        self.unfold_frozen()
         own = self.network.state_dict()
         weights = {_present_name(key): value for key, value in state_dict.items()}
         weights = {key: value for key, value in weights.items() if key in own}

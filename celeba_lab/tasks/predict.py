@@ -65,7 +65,7 @@ def predict(cfg: DictConfig, images: str, max_shown: int = 48) -> dict[str, floa
     run.summary(
         experiment=cfg.name,
         task=task_name(),
-        data={"name": datamodule.name, "root": images, "images": {"predict": len(used)}},
+        data={"name": "files", "root": images, "images": {"predict": len(used)}},
         metrics=metrics,
         checkpoint=str(cfg.checkpoint),
         device=device_name(trainer.strategy.root_device),

@@ -1,6 +1,7 @@
 """Draw faces with CelebA's attributes into a folder in CelebA's layout."""
 
 from pathlib import Path
+from time import perf_counter
 
 import pandas as pd
 from omegaconf import DictConfig
@@ -10,7 +11,7 @@ from celeba_lab.assembly import build_datamodule, open_run, show_dataset, summar
 from celeba_lab.console import command_line, override, show_ending
 from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.data.synthetic.datamodule import draw_faces
-from celeba_lab.data.synthetic.dataset import DEFAULT_N, Settings
+from celeba_lab.data.synthetic.dataset import DEFAULT_N, Settings, find_settings
 from celeba_lab.data.synthetic.gallery import draw_gallery
 
 
@@ -28,7 +29,7 @@ def synthesize(
         n: faces.
         proportions: ``default`` or ``official``: how they are divided among train, val and test.
         workers: processes; one for each core by default.
-        overwrite: replace faces that were drawn with other settings.
+        overwrite: draw again, whatever faces of ours are there.
 
     Returns:
         ``images``, and ``images_per_second`` where they were drawn.
@@ -36,10 +37,12 @@ def synthesize(
     Raises:
         UserError: the folder holds something else, or cannot be written.
     """
-    root = Path(cfg.data.root)
+    root, settings = Path(cfg.data.root), Settings(n, cfg.seed, proportions)
+    is_new = overwrite or find_settings(root) is None
+    start = perf_counter()
+    draw_faces(root, settings, workers, overwrite)
+    seconds = perf_counter() - start
     run = open_run(cfg)
-    with run.timed("draw"):
-        draw_faces(root, Settings(n, cfg.seed, proportions), workers, overwrite)
     datamodule = build_datamodule(cfg, ATTRIBUTES, image_size=128)
     show_dataset(datamodule)
     labels = datamodule.annotations.labels
@@ -50,7 +53,7 @@ def synthesize(
     pairs = draw_gallery(cfg.seed)
     title = "synthetic: each attribute absent (left) and present (right) in the same person"
     run.figure("attributes", figures.face_grid(list(pairs.values()), list(pairs), title=title))
-    metrics = {"images": float(n), "images_per_second": n / run.seconds["draw"]}
+    metrics = {"images": float(n)} | ({"images_per_second": n / seconds} if is_new else {})
     run.summary(experiment=cfg.name, task=task_name(), data=summary_of_data(datamodule), metrics=metrics)
     train = ["experiment=smile", "data=synthetic", override("data.root", root)]
     show_ending(run.path, [("train", command_line(train))])

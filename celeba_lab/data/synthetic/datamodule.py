@@ -1,7 +1,10 @@
 """The synthetic faces as batches; drawn when they are first asked for."""
 
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from celeba_lab.console import console
@@ -12,6 +15,8 @@ from celeba_lab.data.synthetic.dataset import Settings, find_settings, synthesiz
 
 class SyntheticDataModule(CelebADataModule):
     """Drawn faces, in every respect like :class:`CelebADataModule`; ``root`` is filled if it holds none."""
+
+    default_name = "synthetic"
 
     @property
     def annotations(self) -> Annotations:
@@ -25,8 +30,14 @@ class SyntheticDataModule(CelebADataModule):
         self._draw_missing()
         return super().image_folder
 
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What the faces were drawn from."""
+        settings = find_settings(self.root)
+        return {} if settings is None else {"synthetic": asdict(settings)}
+
     def _draw_missing(self) -> None:
-        if find_settings(self.root) is None:  # faces of whatever settings will do
+        if self._annotations is None and find_settings(self.root) is None:  # faces of whatever settings will do
             draw_faces(self.root, Settings())
 
 
@@ -34,6 +45,6 @@ def draw_faces(root: Path, settings: Settings, workers: int | None = None, overw
     """Draw faces with a progress bar; see :func:`celeba_lab.data.synthetic.dataset.synthesize`."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=console.quiet) as progress:
-        bar = progress.add_task(f"drawing faces into {root}", total=settings.n)
+        bar = progress.add_task(f"drawing faces into {escape(str(root))}", total=settings.n)
         for done in synthesize(root, settings, workers, overwrite):
             progress.update(bar, completed=done)

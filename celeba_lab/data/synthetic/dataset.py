@@ -4,10 +4,13 @@ import errno
 import json
 import os
 import shutil
+import tempfile
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import numpy as np
@@ -73,18 +76,31 @@ class Settings:
         return np.searchsorted(ends, np.arange(self.n), side="right").astype(np.int8)
 
 
+def holds_drawn_faces(root: Path) -> bool:
+    """Return whether ``root`` is a folder of faces that :func:`synthesize` made."""
+    return (root / _RECORD).is_file()
+
+
 def find_settings(root: Path) -> Settings | None:
     """Return what the faces in ``root`` were made from; None if there are none of ours.
 
     Raises:
         UserError: its record is damaged.
     """
-    record = root / _RECORD
-    if not record.is_file():
+    if not holds_drawn_faces(root):
         return None
+    record = root / _RECORD
     try:
-        return Settings(**json.loads(record.read_text()))
-    except (ValueError, TypeError) as error:
+        values = json.loads(record.read_text())
+        if {key: type(value) for key, value in values.items()} != {
+            "n": int,
+            "seed": int,
+            "proportions": str,
+            "version": int,
+        }:
+            raise ValueError(f"unexpected content {values}")
+        return Settings(**values)
+    except (ValueError, AttributeError, OSError, UserError) as error:
         raise UserError(f"{record} is damaged; delete the folder {root}, and the faces are made anew.") from error
 
 
@@ -98,7 +114,7 @@ def synthesize(root: Path, settings: Settings, workers: int | None = None, overw
         root: the folder; faces with these settings that it holds already are left as they are.
         settings: what to draw.
         workers: processes; one for each core by default.
-        overwrite: replace faces that were made with other settings.
+        overwrite: draw again whatever faces of ours are there.
 
     Yields:
         How many faces there are so far.
@@ -106,20 +122,30 @@ def synthesize(root: Path, settings: Settings, workers: int | None = None, overw
     Raises:
         UserError: the folder holds something else, or cannot be written.
     """
-    root = root.expanduser().absolute()
-    staged = root.with_name(f".{root.name}.partial")
+    if workers is not None and workers < 1:
+        raise UserError(f"task.workers={workers}: give at least one, or null for a process on each core.")
+    root = root.expanduser().resolve()
+    if root.is_mount():
+        raise UserError(f"data.root={root} is where a disk is mounted and cannot be replaced; name a folder in it.")
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(root.with_name(f".{root.name}.lock")):
             if _is_made(root, settings, overwrite):
                 yield settings.n
                 return
-            shutil.rmtree(staged, ignore_errors=True)  # of a run that was killed: nobody else holds the lock
+            for abandoned in root.parent.glob(f".{root.name}.*.partial"):  # by runs that were killed: we hold the lock
+                shutil.rmtree(abandoned, ignore_errors=True)
+            staged = Path(tempfile.mkdtemp(prefix=f".{root.name}.", suffix=".partial", dir=root.parent))
+            staged.chmod(0o755)  # mkdtemp keeps everyone else out
             try:
                 yield from _draw(staged, settings, workers or _cores())
                 _take_place(staged, root)
             finally:
                 shutil.rmtree(staged, ignore_errors=True)
+    except BrokenProcessPool as error:
+        raise UserError(
+            "A process that drew faces was killed, perhaps for want of memory; try task.workers=1."
+        ) from error
     except OSError as error:
         raise UserError(_explain(error, root, settings)) from error
 
@@ -131,7 +157,7 @@ def _is_made(root: Path, settings: Settings, overwrite: bool) -> bool:
         raise UserError(
             f"{root} exists and is no folder of synthetic faces: it is left alone; choose another data.root."
         )
-    if found == settings:
+    if found == settings and not overwrite:
         return True
     if not overwrite:
         raise UserError(
@@ -150,7 +176,7 @@ def _draw(folder: Path, settings: Settings, workers: int) -> Iterator[int]:
     labels, done = settings.labels(), 0
     starts = range(0, settings.n, _CHUNK)
     # Not fork: torch may hold threads by now.
-    with ProcessPoolExecutor(workers, get_context("spawn"), _use_one_thread) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), _prepare_worker) as pool:
         try:
             jobs = [
                 pool.submit(draw_faces, images, settings.seed, start, labels[start : start + _CHUNK])
@@ -176,10 +202,19 @@ def draw_faces(folder: Path, seed: int, start: int, labels: np.ndarray) -> int:
     return len(labels)
 
 
-def _use_one_thread() -> None:
+def _prepare_worker() -> None:
+    """Use one thread for drawing, and end with the process that asked for it, even if that one is killed."""
     import cv2
 
     cv2.setNumThreads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _write_tables(folder: Path, settings: Settings, labels: np.ndarray) -> None:
@@ -196,7 +231,12 @@ def _take_place(staged: Path, root: Path) -> None:
     shutil.rmtree(replaced, ignore_errors=True)
     if root.exists():
         root.rename(replaced)
-    staged.rename(root)
+    try:
+        staged.rename(root)
+    except OSError:
+        if replaced.exists():
+            replaced.rename(root)
+        raise
     shutil.rmtree(replaced, ignore_errors=True)
 
 
@@ -211,5 +251,7 @@ def _explain(error: OSError, root: Path, settings: Settings) -> str:
             f"The disk of {root.parent} is full: {settings.n:,} synthetic faces take about {need:,.0f} MB; free some"
             " space, ask for fewer (task=synthesize task.n=...) or choose another data.root. Nothing was left behind."
         )
-    reason = error.strerror or str(error)
-    return f"The synthetic faces cannot be written to {root} ({reason}); choose a data.root that you may write to."
+    what = f"The synthetic faces cannot be written to {root} ({error.strerror or error})"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
+        return f"{what}; choose a data.root that you may write to."
+    return f"{what}; nothing was left behind."

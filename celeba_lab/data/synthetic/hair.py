@@ -135,10 +135,11 @@ def _draw_crown(canvas: Canvas, pose: Pose, person: Person) -> None:
     outer += [(25, -56 - 0.8 * volume), (side - 2, -34), (side, -10), (edge - 1, bottom)]
     hairline = curve(_hairline(person))
     rim = curve(outer)
+    phase, stray = random.random(), random.normal(size=rim.shape)
     if strands.amplitude > 1:
-        rim = strands.wave(rim, random.random())
+        rim = strands.wave(rim, phase)
     elif strands.disorder > 1:
-        rim = rim + random.normal(size=rim.shape) * 0.8
+        rim = rim + 0.8 * stray
     outline = pose.on_head(np.concatenate([rim, hairline]))
     canvas.fill(outline, person.hair, softness=0.5)
     within = canvas.mask(outline)
