@@ -95,6 +95,7 @@ def test_help_answers_within_one_and_a_half_hydra_imports() -> None:
         (["model._target_=celeba_lab.models.Nothing"], "model._target_=celeba_lab.models.Nothing cannot be imported"),
         (["task=evaluate"], "To evaluate, name a checkpoint: checkpoint=outputs/"),
         (["task=evaluate", "task.split=tests", "checkpoint=x"], "task.split=tests must be one of train, val, test."),
+        (["seed=-1"], "seed=-1: give a whole number from 0."),
         (
             ["experiment=smile", "data=celeba", "data.root=nowhere"],
             "There is no folder nowhere with CelebA's list_attr_celeba",

@@ -23,7 +23,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_code_and_every_setting(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     for folder, prefix in (("celeba_lab", ""), ("conf", "celeba_lab/")):
-        files = [*(ROOT / folder).rglob("*.py"), *(ROOT / folder).rglob("*.yaml")]
+        files = [*(ROOT / folder).rglob("*.py"), *(ROOT / folder).rglob("*.yaml"), *(ROOT / folder).rglob("*.csv")]
         assert files
         assert {prefix + str(path.relative_to(ROOT)) for path in files} <= names
     assert not [name for name in names if name.startswith(("tests/", "outputs/", "data/"))]

@@ -13,6 +13,11 @@ from tests.tasks.conftest import run_command
 SMOKE = ["experiment=smile", "trainer=smoke", "model.weights=null", "model.image_size=32", "~callbacks.progress_bar"]
 
 
+@pytest.fixture(autouse=True)
+def _no_celeba_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CELEBA_ROOT", raising=False)
+
+
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("auto") / "faces"
@@ -28,11 +33,14 @@ def test_without_celeba_everything_says_synthetic(faces: Path, tmp_path: Path) -
     assert "There is no CelebA in data/celeba" in result.stdout
     assert "SYNTHETIC faces, drawn by celeba_lab: the results say nothing about CelebA." in result.stdout
     [folder] = (tmp_path / "outputs" / "smile").iterdir()
-    assert json.loads((folder / "summary.json").read_text())["data"]["name"] == "synthetic"
+    data = json.loads((folder / "summary.json").read_text())["data"]
+    assert (data["name"], data["synthetic"]["n"]) == ("synthetic", 80)
     events = EventAccumulator(str(folder), size_guidance={"tensors": 0}).Reload()
     [text] = events.Tensors("configuration/text_summary")
     assert b"name: synthetic" in text.tensor_proto.string_val[0]
-    for figure in (folder / "figures").glob("*.png"):
+    figures = list((folder / "figures").glob("*.png"))
+    assert len(figures) > 5
+    for figure in figures:
         assert str(figure.relative_to(tmp_path)) in result.stdout
 
 
@@ -41,6 +49,14 @@ def test_with_celeba_nothing_is_synthetic(tiny_celeba: Path, tmp_path: Path) -> 
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines()[0] == f"data: celeba in {tiny_celeba}"
     assert "synthetic" not in result.stdout.lower()
+
+
+@pytest.mark.parametrize("how", ["data=auto", "data=celeba", "data=synthetic"])
+def test_drawn_faces_are_never_called_celeba(faces: Path, tmp_path: Path, how: str) -> None:
+    result = run_command("task=synthesize", "task.n=80", how, "data.name=mine", f"data.root={faces}", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[0] == f"data: synthetic in {faces}"
+    assert "SYNTHETIC" in result.stdout
 
 
 def test_celeba_by_name_is_never_replaced(tmp_path: Path) -> None:

@@ -29,8 +29,25 @@ def test_frozen_stages_and_the_rest_are_the_network(name):
     frozen, rest = split_frozen(network)
     images = torch.randn(6, 3, 64, 64)  # no multiple of the chunk
     with torch.no_grad():
-        assert torch.allclose(rest(frozen(images)), network(images), atol=1e-4)
+        count = len(network.features) - len(rest.features)
+        assert count >= 3
+        stages = network.features[:count](images)
+        assert (frozen(images) - stages).norm() < 0.01 * (stages[0] - stages[1]).norm()
+        assert torch.equal(rest(stages), network(images))
     assert frozen(images).grad_fn is None
+
+
+def test_what_is_random_in_training_is_not_folded():
+    network = torchvision.models.efficientnet_v2_s(weights=None).train()
+    for stage in network.features:
+        stage.requires_grad_(False)
+        for module in stage.modules():
+            module.training = not any(True for _ in module.buffers(recurse=False))
+    frozen, _ = split_frozen(network)
+    images = torch.randn(4, 3, 64, 64)
+    first = frozen(images)
+    assert torch.equal(first, frozen(images))
+    assert torch.allclose(first, network.features[:1](images), atol=1e-4)  # stochastic depth comes in the second stage
 
 
 def test_nothing_is_split_where_the_first_stage_learns():
@@ -40,6 +57,9 @@ def test_nothing_is_split_where_the_first_stage_learns():
     assert split_frozen(network) is None  # its statistics follow the batches
     network.features[0].eval()
     assert split_frozen(network) is not None
+    own = torch.nn.Module()
+    own.features = network.features
+    assert split_frozen(own) is None  # who knows what its forward does first
     resnet = torchvision.models.resnet18(weights=None).eval().requires_grad_(False)
     assert split_frozen(resnet) is None  # no Sequential called features
 

@@ -252,6 +252,6 @@ def _explain(error: OSError, root: Path, settings: Settings) -> str:
             " space, ask for fewer (task=synthesize task.n=...) or choose another data.root. Nothing was left behind."
         )
     what = f"The synthetic faces cannot be written to {root} ({error.strerror or error})"
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
         return f"{what}; choose a data.root that you may write to."
     return f"{what}; nothing was left behind."

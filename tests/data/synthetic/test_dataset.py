@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -119,15 +117,38 @@ def script(root: Path, n: int) -> list[str]:
 
 def test_a_killed_run_leaves_no_half_and_does_not_disturb_the_next(faces: Path, tmp_path: Path) -> None:
     root = tmp_path / "faces"
-    run = subprocess.Popen(script(root, 5000), stdout=subprocess.PIPE, start_new_session=True)
+    run = subprocess.Popen(script(root, 5000), stdout=subprocess.PIPE)
     assert run.stdout is not None
     run.stdout.readline()  # some faces are drawn
-    os.killpg(run.pid, signal.SIGKILL)
+    run.kill()  # it alone: its workers have to notice
     run.wait()
     assert not root.exists()
-    assert (tmp_path / ".faces.partial").exists()
+    assert list(tmp_path.glob(".faces.*.partial"))
     assert digest(make(root, workers=1)) == digest(faces)
-    assert not (tmp_path / ".faces.partial").exists()
+    assert not list(tmp_path.glob(".faces.*.partial"))
+    time.sleep(1)
+    assert not list(tmp_path.glob(".faces.*.partial"))  # no worker of the killed run goes on writing
+
+
+def test_faces_are_drawn_again_on_request(faces: Path, tmp_path: Path) -> None:
+    root = tmp_path / "faces"
+    shutil.copytree(faces, root)
+    (root / "img_align_celeba" / "img_align_celeba" / "000007.jpg").unlink()
+    assert digest(make(root, overwrite=True)) == digest(faces)
+
+
+def test_a_link_to_a_folder_is_followed(faces: Path, tmp_path: Path) -> None:
+    (tmp_path / "disk" / "empty").mkdir(parents=True)
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "disk" / "empty")
+    make(link)
+    assert link.is_symlink()
+    assert digest(tmp_path / "disk" / "empty") == digest(faces)
+
+
+def test_workers_must_be_some(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="workers=0: give at least one"):
+        make(tmp_path / "faces", workers=0)
 
 
 def test_two_runs_at_once_make_one_folder(faces: Path, tmp_path: Path) -> None:
@@ -153,8 +174,12 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None
         make(tmp_path / "file" / "faces")
 
 
-def test_a_damaged_record_is_one_sentence(faces: Path, tmp_path: Path) -> None:
-    (tmp_path / "synthetic.json").write_text('{"n": 120, "seeed": 3}')
+@pytest.mark.parametrize(
+    "record",
+    ["", "{}", "[]", '{"n": 120, "seeed": 3}', '{"n": 5, "seed": 1, "proportions": "default", "version": 1}'],
+)
+def test_a_damaged_record_is_one_sentence(faces: Path, tmp_path: Path, record: str) -> None:
+    (tmp_path / "synthetic.json").write_text(record)
     with pytest.raises(UserError, match="is damaged; delete the folder"):
         find_settings(tmp_path)
     assert json.loads((faces / "synthetic.json").read_text())["version"] == dataset.VERSION
