@@ -30,7 +30,7 @@ def test_frozen_stages_and_the_rest_are_the_network(name):
     images = torch.randn(6, 3, 64, 64)  # no multiple of the chunk
     with torch.no_grad():
         count = len(network.features) - len(rest.features)
-        assert count >= 3
+        assert count >= 1
         stages = network.features[:count](images)
         assert (frozen(images) - stages).norm() < 0.01 * (stages[0] - stages[1]).norm()
         assert torch.equal(rest(stages), network(images))
