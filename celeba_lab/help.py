@@ -25,7 +25,7 @@ _OVERRIDES = [
 _EXAMPLES = [
     "python -m celeba_lab experiment=smile data.root=data/celeba",
     "python -m celeba_lab -m experiment=smile model.lr=1e-4,3e-4,1e-3",
-    "python -m celeba_lab task=predict checkpoint=outputs/smile/.../best.ckpt task.images='photos/*.jpg'",
+    "python -m celeba_lab task=predict checkpoint=outputs/smile/.../checkpoints/best.ckpt task.images='photos/*.jpg'",
 ]
 
 _CHOICES = ["recipe", "trainer", "data", "model", "callbacks", "logger"]

@@ -64,6 +64,7 @@ def test_the_new_experiment_runs_on_the_new_backbone(extended: Path, tiny_celeba
 def test_the_new_task_runs(extended: Path, tiny_celeba: Path) -> None:
     result = run(extended, "-m", "task=count", "task.attribute=Smiling", "score=count", f"data.root={tiny_celeba}")
     assert result.returncode == 0, result.stderr
+    assert re.search(r"Smiling: \d+ of 48 faces", result.stdout)
 
 
 def test_every_make_target_of_the_readme_exists() -> None:

@@ -52,7 +52,8 @@ def synthesize(
     run.figure("faces", figures.face_grid(datamodule.raw_images(shown), datamodule.image_ids(shown), title=title))
     pairs = draw_gallery(cfg.seed)
     title = "synthetic: each attribute absent (left) and present (right) in the same person"
-    run.figure("attributes", figures.face_grid(list(pairs.values()), list(pairs), title=title))
+    captions = ["Attractive (not drawn)" if name == "Attractive" else name for name in pairs]
+    run.figure("attributes", figures.face_grid(list(pairs.values()), captions, title=title))
     metrics = {"images": float(n)} | ({"images_per_second": n / seconds} if is_new else {})
     run.summary(experiment=cfg.name, task=task_name(), data=summary_of_data(datamodule), metrics=metrics)
     train = ["experiment=smile", "data=synthetic", override("data.root", root)]
