@@ -110,7 +110,7 @@ def check_arguments(node: DictConfig) -> None:
         target = get_object(node._target_)
     except Exception as error:
         raise UserError(f"{where}._target_={node._target_} cannot be imported: {_one_line(error)}.") from error
-    function = vars(target).get("__init__", target) if isinstance(target, type) else target
+    function = getattr(target, "__init__", target) if isinstance(target, type) else target  # perhaps inherited
     parameters = inspect.signature(target).parameters
     try:
         hints = get_type_hints(function)

@@ -66,7 +66,10 @@ def test_the_trainer_takes_every_argument_of_lightnings_by_its_name() -> None:
     [("data", CelebADataModule, {"attributes", "image_size"}), ("model", AttributeClassifier, set())],
 )
 def test_a_yaml_key_equals_the_constructor_argument(group: str, target: type, given_by_the_task: set[str]) -> None:
-    assert set(composed()[group]) - {"_target_"} == set(inspect.signature(target).parameters) - given_by_the_task
+    assert (
+        set(composed("data=celeba")[group]) - {"_target_"}
+        == set(inspect.signature(target).parameters) - given_by_the_task
+    )
 
 
 def test_every_file_says_what_it_is_in_its_first_comment() -> None:

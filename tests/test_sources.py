@@ -4,10 +4,15 @@ import json
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_dir
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from celeba_lab.data.synthetic.datamodule import draw_faces
+from celeba_lab.config import build, register_schema
+from celeba_lab.data.datamodule import CelebADataModule
+from celeba_lab.data.synthetic.datamodule import SyntheticDataModule, draw_faces
 from celeba_lab.data.synthetic.dataset import Settings
+from celeba_lab.folders import config_directory
+from celeba_lab.sources import choose_data
 from tests.tasks.conftest import run_command
 
 SMOKE = ["experiment=smile", "trainer=smoke", "model.weights=null", "model.image_size=32", "~callbacks.progress_bar"]
@@ -44,19 +49,27 @@ def test_without_celeba_everything_says_synthetic(faces: Path, tmp_path: Path) -
         assert str(figure.relative_to(tmp_path)) in result.stdout
 
 
-def test_with_celeba_nothing_is_synthetic(tiny_celeba: Path, tmp_path: Path) -> None:
-    result = run_command(*SMOKE, "data.batch_size=8", f"data.root={tiny_celeba}", cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.splitlines()[0] == f"data: celeba in {tiny_celeba}"
-    assert "synthetic" not in result.stdout.lower()
-
-
 @pytest.mark.parametrize("how", ["data=auto", "data=celeba", "data=synthetic"])
-def test_drawn_faces_are_never_called_celeba(faces: Path, tmp_path: Path, how: str) -> None:
-    result = run_command("task=synthesize", "task.n=80", how, "data.name=mine", f"data.root={faces}", cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.splitlines()[0] == f"data: synthetic in {faces}"
-    assert "SYNTHETIC" in result.stdout
+def test_drawn_faces_are_never_called_celeba(faces: Path, how: str) -> None:
+    register_schema()
+    with initialize_config_dir(str(config_directory()), version_base="1.3"):
+        cfg = compose("config", [how, "data.name=mine", "seed=1"])
+    cfg.data.root = str(faces)
+    assert choose_data(cfg) is None
+    assert (cfg.data.name, cfg.data.root) == ("synthetic", str(faces))
+    datamodule = build(cfg.data, attributes=["Smiling"])
+    assert isinstance(datamodule, SyntheticDataModule)
+    assert datamodule.provenance["synthetic"]["n"] == 80
+
+
+def test_auto_is_celeba_where_there_is_some(tiny_celeba: Path) -> None:
+    register_schema()
+    with initialize_config_dir(str(config_directory()), version_base="1.3"):
+        cfg = compose("config", [])
+    cfg.data.root = str(tiny_celeba)
+    assert choose_data(cfg) is None
+    assert cfg.data.name == "celeba"
+    assert type(build(cfg.data, attributes=["Smiling"])) is CelebADataModule
 
 
 def test_celeba_by_name_is_never_replaced(tmp_path: Path) -> None:
