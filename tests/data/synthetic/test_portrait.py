@@ -29,7 +29,7 @@ def test_the_same_seed_draws_the_same_portrait() -> None:
 
 @pytest.mark.parametrize("attribute", [name for name in ATTRIBUTES if name != "Attractive"])
 def test_every_attribute_shows(attribute: str) -> None:
-    changed = [(change(attribute, seed, base) > 12).sum() for seed in range(4) for base in (WOMAN, MAN)]
+    changed = [(change(attribute, seed, base) > 12).sum() for seed in range(2) for base in (WOMAN, MAN)]
     assert np.mean(changed) > 40, changed  # pixels; a necktie under a beard may hide once
 
 
