@@ -25,11 +25,11 @@ class Canvas:
         height: pixels.
 
     Attributes:
-        pixels: R, G, B in 0..255, float32 (H, W, 3).
+        planes: R, G, B in 0..255, float32 (3, H, W): NumPy is several times faster on long rows than on triples.
     """
 
     def __init__(self, width: int, height: int) -> None:
-        self.pixels = np.zeros((height, width, 3), dtype=np.float32)
+        self.planes = np.zeros((3, height, width), dtype=np.float32)
 
     def fill(
         self,
@@ -65,7 +65,7 @@ class Canvas:
 
     def mask(self, outline: np.ndarray, softness: float = 0.0) -> np.ndarray:
         """Return where a shape lies, float32 (H, W) in 0..1; for ``within``."""
-        height, width = self.pixels.shape[:2]
+        height, width = self.planes.shape[1:]
         full = np.zeros((height, width), dtype=np.uint8)
         cv2.fillPoly(full, [_fixed(outline)], 255, cv2.LINE_AA, _SHIFT)
         if softness:
@@ -84,7 +84,7 @@ class Canvas:
     ) -> None:
         """Rasterise in the smallest box that holds the shapes, then mix the colour in."""
         margin = 2 + 3 * softness + (width or 0)
-        rows, columns = self.pixels.shape[:2]
+        rows, columns = self.planes.shape[1:]
         (x_low, y_low), (x_high, y_high) = extent.min(axis=0).tolist(), extent.max(axis=0).tolist()
         left, right = max(0, math.floor(x_low - margin)), min(columns, math.ceil(x_high + margin))
         top, bottom = max(0, math.floor(y_low - margin)), min(rows, math.ceil(y_high + margin))
@@ -101,9 +101,9 @@ class Canvas:
         alpha = np.multiply(cover, opacity / 255, dtype=np.float32)
         if within is not None:
             alpha *= within[top:bottom, left:right]
-        region = self.pixels[top:bottom, left:right]
-        change = np.subtract(colour, region, dtype=np.float32)
-        change *= alpha[:, :, None]
+        region = self.planes[:, top:bottom, left:right]
+        change = np.subtract(colour[:, None, None], region, dtype=np.float32)
+        change *= alpha
         region += change
 
 
@@ -205,7 +205,9 @@ class Pose:
     def on_face(self, points: np.ndarray) -> np.ndarray:
         """Return the pixels of points, (..., 2), on the front of the face, which a turn of the head moves."""
         x, y = points[..., 0], points[..., 1]
-        depth = 26 * np.maximum(0, 1 - (x / 46) ** 2) + 8 * np.maximum(0, 1 - ((y - 28) / 20) ** 2 - (x / 14) ** 2)
+        aside = x * x
+        depth = np.maximum(0, 26 - 26 / 46**2 * aside)  # of a head 92 wide
+        depth += np.maximum(0, 8 - 8 / 20**2 * (y - 28) ** 2 - 8 / 14**2 * aside)  # and of a nose
         turned = np.empty(points.shape)
         turned[..., 0] = x * math.cos(self.yaw) + depth * math.sin(self.yaw)
         turned[..., 1] = y * math.cos(self.pitch) + depth * math.sin(self.pitch)

@@ -7,6 +7,7 @@ from zlib import crc32
 
 import numpy as np
 
+from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.data.synthetic.canvas import Colour
 
 
@@ -68,7 +69,12 @@ class Person:
     def amount(self, name: str, present: tuple[float, float], absent: tuple[float, float]) -> float:
         """Draw how strongly an attribute shows, evenly from one of two ranges."""
         low, high = present if self.has(name) else absent
-        return low + (high - low) * float(self.random(name).random())
+        return low + (high - low) * self._amounts[name]
+
+    @cached_property
+    def _amounts(self) -> dict[str, float]:
+        """Where in its range each attribute lies, 0..1."""
+        return dict(zip(ATTRIBUTES, self.random("amounts").random(len(ATTRIBUTES)).tolist(), strict=True))
 
     @cached_property
     def skin(self) -> Colour:

@@ -91,7 +91,7 @@ def _draw_background(canvas: Canvas, person: Person) -> None:
     first, second = any_colour(random), any_colour(random)
     angle = random.uniform(0, 2 * np.pi)
     slope = (_X * math.cos(angle) + _Y * math.sin(angle) + 0.7) / 1.4
-    canvas.pixels[:] = first + (second - first) * slope[:, :, None]
+    canvas.planes[:] = first[:, None, None] + (second - first)[:, None, None] * slope
     for _ in range(int(random.integers(0, 7))):
         centre = random.uniform((0, 0), (WIDTH, HEIGHT))
         radii = random.uniform(6, 45, 2)
@@ -120,11 +120,10 @@ def _photograph(canvas: Canvas, person: Person) -> np.ndarray:
     slope = _X * math.cos(3 * angle) + _Y * math.sin(3 * angle)
     gain = (1 + 0.07 * exposure) * (1 + 0.22 * math.tanh(falloff) * slope) * (1 + 0.08 * contrast)
     cast = np.array([1 + 0.03 * warmth, 1, 1 - 0.03 * warmth], dtype=np.float32)
-    pixels = canvas.pixels * gain[:, :, None]
-    pixels *= cast
-    pixels -= 128 * 0.08 * contrast
+    planes = canvas.planes * gain
+    planes *= cast[:, None, None]
+    planes -= 128 * 0.08 * contrast
     if blur > 0.35:
-        pixels = cv2.GaussianBlur(pixels, (0, 0), blur)
-    grain = random.standard_normal((HEIGHT, WIDTH, 1), dtype=np.float32)
-    pixels += grain * np.float32(random.uniform(1.0, 5.0))
-    return np.clip(pixels, 0, 255, out=pixels).astype(np.uint8)
+        planes = np.stack([cv2.GaussianBlur(plane, (0, 0), blur) for plane in planes])
+    planes += random.standard_normal((HEIGHT, WIDTH), dtype=np.float32) * np.float32(random.uniform(1.0, 5.0))
+    return cv2.merge(list(np.clip(planes, 0, 255, out=planes).astype(np.uint8)))

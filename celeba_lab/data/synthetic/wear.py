@@ -69,10 +69,8 @@ def draw_necklace(canvas: Canvas, pose: Pose, person: Person) -> None:
             canvas.fill(pose.on_body(ellipse((0, low + 4), (3.4, 4.4))), tone)
             canvas.fill(pose.on_body(ellipse((-0.8, low + 3), (1.1, 1.4), 8)), WHITE, 0.9)
         return
-    for bead in line[:: 2 + int(2 * metal)]:
-        canvas.fill(pose.on_body(ellipse(np.add(bead, (0.4, 0.8)), (2.5, 2.5), 10)), BLACK, 0.35, 0.5)
-        canvas.fill(pose.on_body(ellipse(bead, (2.4, 2.4), 10)), tone)
-        canvas.fill(pose.on_body(ellipse(bead - (0.6, 0.7), (0.8, 0.8), 8)), WHITE, 0.9)
+    for bead in pose.on_body(line[:: 2 + int(2 * metal)]):
+        _draw_bead(canvas, bead, 2.4 * pose.scale, tone)
 
 
 def draw_earrings(canvas: Canvas, pose: Pose, person: Person) -> None:
@@ -96,9 +94,14 @@ def draw_earrings(canvas: Canvas, pose: Pose, person: Person) -> None:
             canvas.strokes([pose.on_head(np.stack([lobe, end]))], tone, 1, 1.0)
             canvas.fill(pose.on_head(ellipse(end, (2.8, 4.2), 14)), mix(tone, BLACK, 0.15))
             canvas.fill(pose.on_head(ellipse(end - (0.8, 1.4), (0.9, 1.3), 8)), WHITE, 0.9)
-        canvas.fill(pose.on_head(ellipse(np.add(lobe, (0.4, 0.6)), (2.9, 2.9), 12)), BLACK, 0.4, 0.6)
-        canvas.fill(pose.on_head(ellipse(lobe, (2.7, 2.7), 12)), tone)
-        canvas.fill(pose.on_head(ellipse(lobe - (0.8, 0.8), (1, 1), 8)), WHITE, 0.95)
+        _draw_bead(canvas, pose.on_head(lobe), 2.7 * pose.scale, tone)
+
+
+def _draw_bead(canvas: Canvas, centre: np.ndarray, radius: float, tone: Colour) -> None:
+    """A shiny ball and its shadow; ``centre`` and ``radius`` in pixels."""
+    canvas.fill(ellipse(centre + 0.2 * radius, 1.06 * np.array([radius, radius]), 12), BLACK, 0.4, 0.6)
+    canvas.fill(ellipse(centre, (radius, radius), 12), tone)
+    canvas.fill(ellipse(centre - 0.28 * radius, (0.35 * radius, 0.35 * radius), 8), WHITE, 0.92)
 
 
 def draw_glasses(canvas: Canvas, pose: Pose, person: Person) -> None:
