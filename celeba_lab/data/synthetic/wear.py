@@ -139,10 +139,11 @@ def draw_hat(canvas: Canvas, pose: Pose, person: Person) -> None:
     if not person.has("Wearing_Hat"):
         return
     random = person.random("hat")
-    kind, tall, tilt, *_ = random.random(4)
-    felt = any_colour(random)
+    kind, tall, tilt, back, match = random.random(5)
+    # Some sit far back, and some have the colour of the hair: a hat is not told by one glance either.
+    felt = mix(any_colour(random), person.hair, max(0.0, 1.2 * match - 0.3))
     edge = person.half_width + 5
-    low, top = -27 + 3 * tilt, -74 - 14 * tall
+    low, top = -27 + 3 * tilt - 20 * max(0.0, 2 * back - 1), -74 - 14 * tall
     crown = [(0, top), (26, top + 5), (edge, -48), (edge + 1, low), (0, low + 3)]
     canvas.fill(pose.on_head(curve(mirrored(crown), True)), felt, softness=0.4)
     canvas.fill(pose.on_head(ribbon([(14, top + 8), (edge - 8, -46), (edge - 4, low)], [3, 12, 8])), BLACK, 0.28, 4.0)
