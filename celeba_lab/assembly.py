@@ -2,22 +2,26 @@
 
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 from omegaconf import DictConfig, OmegaConf
 
+from celeba_lab.analyses.sampling import take_fraction
 from celeba_lab.callbacks import CollectPredictions
 from celeba_lab.config import build
 from celeba_lab.console import console
 from celeba_lab.data.annotations import SPLITS
+from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.errors import UserError
 from celeba_lab.models.classifier import AttributeClassifier
@@ -37,6 +41,58 @@ def open_run(cfg: DictConfig) -> RunFolder:
 def build_datamodule(cfg: DictConfig, attributes: Sequence[str], image_size: int) -> CelebADataModule:
     """Build the data for a model: what it is asked and the size it takes are the model's to say."""
     return build(cfg.data, attributes=list(attributes), image_size=image_size)
+
+
+@dataclass(frozen=True)
+class LabelSample:
+    """The labels that an analysis looks at.
+
+    Attributes:
+        datamodule: where they are from; with images or without.
+        rows: int64 (N,), rows of its annotations, in the order of the sample.
+        attributes: K names.
+        labels: int8 (N, K) of 0 and 1.
+        source: says in words which faces these are, for titles.
+    """
+
+    datamodule: CelebADataModule
+    rows: np.ndarray
+    attributes: list[str]
+    labels: np.ndarray
+    source: str
+
+
+def sample_labels(
+    cfg: DictConfig, attributes: Sequence[str] | None, fraction: float, image_size: int | None = None
+) -> LabelSample:
+    """Read the annotations of the splits in use and draw a fraction of them.
+
+    Args:
+        cfg: the configuration; the sample depends on its ``seed``.
+        attributes: all forty by default.
+        fraction: of the images, above 0, at most 1.
+        image_size: side in pixels of the images, which are then checked; None if only labels are wanted.
+
+    Raises:
+        UserError: the data, an attribute or the fraction cannot be used.
+    """
+    asked = ATTRIBUTES if attributes is None else attributes
+    datamodule = build_datamodule(cfg, asked, image_size or 128)
+    names = datamodule.attributes
+    with console.status("reading the labels"):
+        annotations = datamodule.annotations
+    splits = [split for split in datamodule.partitions if datamodule.counts[split]]
+    if not splits:
+        raise UserError(f"data.partitions=[{','.join(datamodule.partitions)}]: {datamodule.root} has no such images.")
+    if image_size is not None:
+        for split in splits:
+            datamodule.setup_split(split)
+    rows = take_fraction(datamodule.rows, fraction, cfg.seed)
+    where = " + ".join(splits)
+    console.print(f"labels: {len(rows):,} of the {len(datamodule.rows):,} faces of {where}, {len(names)} attributes")
+    labels = annotations.labels[rows][:, annotations.columns(names)]
+    source = f"{datamodule.name} · {cfg.name} · {len(rows):,} faces of {where}"
+    return LabelSample(datamodule, rows, names, labels, source)
 
 
 def show_dataset(datamodule: CelebADataModule) -> None:
@@ -132,6 +188,22 @@ def summary_of_data(datamodule: CelebADataModule) -> dict[str, Any]:
         "images": {split: datamodule.counts[split] for split in SPLITS},
         **datamodule.provenance,
     }
+
+
+def log_settings(cfg: DictConfig, run: RunFolder, metrics: Mapping[str, float]) -> None:
+    """Send the task's settings and what they led to, so that TensorBoard can compare the runs of a sweep."""
+    settings = flatten(OmegaConf.to_container(cfg.task, resolve=True))
+    run.log_hyperparameters({"seed": cfg.seed, "data": cfg.data.name, **settings}, metrics, step=0)
+
+
+def flatten(node: Any, prefix: str = "") -> dict[str, Any]:
+    """Return the leaves of nested dictionaries under dotted names, lists as text."""
+    if not isinstance(node, dict):
+        return {prefix: str(node) if isinstance(node, list) else node}
+    leaves: dict[str, Any] = {}
+    for key, value in node.items():
+        leaves |= flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    return leaves
 
 
 def task_name() -> str:

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from textwrap import shorten
 from typing import Any, get_type_hints
 
@@ -46,7 +46,7 @@ class Config:
     checkpoint: str | None = None
     data: Any = None
     model: Any = None
-    recipe: Recipe = field(default_factory=Recipe)
+    recipe: Recipe | None = None
     trainer: Any = None
     callbacks: Any = None
     logger: Any = None
@@ -116,6 +116,10 @@ def check_arguments(node: DictConfig) -> None:
         hints = get_type_hints(function)
     except NameError:  # a library's hints that only its type checker can see
         hints = {}
+    if node.get("_partial_"):  # a task: main gives it the configuration, and nothing else
+        for name, parameter in list(parameters.items())[1:]:
+            if parameter.default is parameter.empty and name not in node:
+                raise UserError(_no_value(f"{where}.{name}"))
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     for key in map(str, node):
         if key.startswith("_"):  # Hydra's own

@@ -4,14 +4,21 @@ import logging
 import os
 import shlex
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
+from rich.progress import track
 from rich.syntax import Syntax
 from rich.table import Table
 from rich.tree import Tree
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+T = TypeVar("T")
 
 
 def is_main_process() -> bool:
@@ -48,10 +55,12 @@ def quiet_libraries() -> None:
 
 
 def show_configuration(cfg: DictConfig) -> None:
-    """Print the resolved configuration as a tree, a branch for each group."""
+    """Print the resolved configuration as a tree, a branch for each group; what is null is left out."""
     tree = Tree("configuration", guide_style="dim")
     for key in map(str, cfg):
         value = cfg[key]
+        if value is None:
+            continue
         if OmegaConf.is_config(value):
             text = OmegaConf.to_yaml(value, resolve=True).rstrip()
             tree.add(f"[bold]{key}[/bold]").add(Syntax(text, "yaml", background_color="default"))
@@ -75,6 +84,33 @@ def show_metrics(title: str, columns: Mapping[str, Mapping[str, float]]) -> None
     for name in names:
         table.add_row(name, *(_number(column.get(name)) for column in columns.values()))
     console.print(table)
+
+
+def show_table(title: str, frame: "pd.DataFrame", most: int | None = None) -> None:
+    """Print a table, numbers with four digits.
+
+    Args:
+        title: stands above it.
+        frame: with names in its first column.
+        most: print at most so many rows, the first ones.
+    """
+    shown = frame if most is None else frame.head(most)
+    table = Table(title=title, title_justify="left")
+    for column in shown.columns:
+        is_text = shown[column].dtype.kind not in "iufb"
+        words = " ".join(map(str, shown[column])).split() if is_text else []
+        # The longest word stays whole: a name cut short is no name.
+        table.add_column(str(column), justify="left" if is_text else "right", min_width=max(map(len, words), default=0))
+    for row in shown.itertuples(index=False):
+        table.add_row(*(_number(value) if isinstance(value, float) else str(value) for value in row))
+    if len(shown) < len(frame):
+        table.caption = f"{len(frame) - len(shown)} more in the tables"
+    console.print(table)
+
+
+def progress(items: Iterable[T], what: str, total: int) -> Iterator[T]:
+    """Yield the items behind a progress bar."""
+    yield from track(items, what, total=total, console=console, disable=console.quiet, transient=True)
 
 
 def _number(value: float | None) -> str:

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler, S
 
 from celeba_lab.data.annotations import SPLITS, Annotations
 from celeba_lab.data.attributes import check_attributes
-from celeba_lab.data.images import find_image_folder, find_unusable, load_image, resize_images
+from celeba_lab.data.images import find_image_folder, find_unusable, holds_images, load_image, resize_images
 from celeba_lab.errors import UserError, did_you_mean, enumerate_names
 
 ON_BAD_IMAGE = ("raise", "skip")
@@ -131,6 +131,7 @@ class CelebADataModule(lightning.LightningDataModule):
         num_workers: Processes that load images; by default none when training on the CPU, whose cores are better
             spent on the model, else one for each other core, at most 8.
         limit: Use at most this many images of each split, the first in the table.
+        partitions: The splits to use, all three by default; the others count as empty.
         on_bad_image: "raise" stops at an image that is missing or unreadable; "skip" decodes every image once before
             use, leaves the bad ones out and keeps them in ``bad_images``.
         max_bad_fraction: With "skip", the fraction of a split that may be bad before the run stops all the same.
@@ -156,6 +157,7 @@ class CelebADataModule(lightning.LightningDataModule):
         eval_batch_size: int | None = None,
         num_workers: int | None = None,
         limit: int | None = None,
+        partitions: list[str] | None = None,
         on_bad_image: str = "raise",
         max_bad_fraction: float = 0.01,
         max_pixels: int = 50_000_000,
@@ -172,6 +174,7 @@ class CelebADataModule(lightning.LightningDataModule):
         )
         self.num_workers = None if num_workers is None else _at_least("num_workers", num_workers, 0)
         self.limit = None if limit is None else _at_least("limit", limit, 1)
+        self.partitions = _check_partitions(list(SPLITS) if partitions is None else partitions)
         if on_bad_image not in ON_BAD_IMAGE:
             hint = did_you_mean(on_bad_image, ON_BAD_IMAGE)
             raise UserError(f"data.on_bad_image is '{on_bad_image}'; it can be {' or '.join(ON_BAD_IMAGE)}.{hint}")
@@ -216,11 +219,22 @@ class CelebADataModule(lightning.LightningDataModule):
         """What else ``summary.json`` should say of where the images come from."""
         return {}
 
+    @property
+    def has_images(self) -> bool:
+        """Whether there is an image folder; the annotations alone are enough for an analysis of the labels."""
+        return holds_images(self.root)
+
     def split_indices(self, split: str) -> np.ndarray:
         """Return the int64 rows of the annotations that ``split`` uses, ascending."""
         if split not in self._indices:
-            self._indices[split] = self.annotations.rows(split)[: self.limit]
+            rows = self.annotations.rows(split)
+            self._indices[split] = rows[: self.limit if split in self.partitions else 0]
         return self._indices[split]
+
+    @property
+    def rows(self) -> np.ndarray:
+        """The int64 rows of the annotations that are in use, of all splits together, ascending."""
+        return np.sort(np.concatenate([self.split_indices(split) for split in SPLITS]))
 
     def image_ids(self, indices: Sequence[int] | np.ndarray) -> list[str]:
         """Return the file names of the annotation rows ``indices``."""
@@ -262,6 +276,10 @@ class CelebADataModule(lightning.LightningDataModule):
 
     def _check_split(self, split: str) -> None:
         indices = self.split_indices(split)
+        if split not in self.partitions:
+            raise UserError(
+                f"data.partitions=[{','.join(self.partitions)}] leaves out the {split} split, which this task needs."
+            )
         if len(indices) == 0:
             raise UserError(
                 f"The {split} split of {self.root} is empty: no image has partition {SPLITS.index(split)} in"
@@ -321,20 +339,20 @@ class CelebADataModule(lightning.LightningDataModule):
         """Return the batches of any split, in table order; with several processes every image goes to one of them."""
         return self._evaluation_loader(self.dataset(split))
 
+    def rows_dataloader(self, rows: np.ndarray) -> DataLoader:
+        """Return the batches of any rows of the annotations, (N,), in the order given."""
+        return self._evaluation_loader(self._dataset(rows))
+
     def predict_dataloader(self) -> DataLoader:
         """Return the files given to ``predict_dataset``, else the test split, in order."""
         return self._evaluation_loader(self.dataset("test") if self._files is None else self._files)
 
     def dataset(self, split: str) -> FaceDataset:
         """Return the images of ``split`` in table order; call ``setup`` first, to have them checked."""
-        return FaceDataset(
-            self.image_folder,
-            self.annotations,
-            self.split_indices(split),
-            self.attributes,
-            self.image_size,
-            self.max_pixels,
-        )
+        return self._dataset(self.split_indices(split))
+
+    def _dataset(self, rows: np.ndarray) -> FaceDataset:
+        return FaceDataset(self.image_folder, self.annotations, rows, self.attributes, self.image_size, self.max_pixels)
 
     def predict_dataset(self, paths: Sequence[Path]) -> ImageFiles:
         """Choose the image files that ``predict_dataloader`` loads; neither ``root`` nor annotations are needed.
@@ -403,6 +421,16 @@ def _spare_cores(processes: int) -> int:
     """Cores that each of ``processes`` training processes on this machine has beside its own, at most 8."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(0, min(8, usable // max(1, processes) - 1))
+
+
+def _check_partitions(names: list[str]) -> list[str]:
+    for name in names:
+        if name not in SPLITS:
+            hint = did_you_mean(name, SPLITS)
+            raise UserError(f"data.partitions names '{name}'; the splits are {', '.join(SPLITS)}.{hint}")
+    if not names:
+        raise UserError("data.partitions is an empty list; name at least one, for example data.partitions=[train].")
+    return [split for split in SPLITS if split in names]
 
 
 def _at_least(key: str, value: int, least: int) -> int:

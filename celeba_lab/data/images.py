@@ -41,11 +41,7 @@ def find_image_folder(root: Path) -> Path:
     """
     root = Path(root)
     check_root(root)
-    found = []
-    for outer in (root / folder / IMAGE_FOLDER for folder in _FOLDERS):
-        inner = outer / IMAGE_FOLDER  # Kaggle's archive unpacks to a folder within a folder
-        if inner.is_dir() or outer.is_dir():
-            found.append(inner if inner.is_dir() else outer)
+    found = _image_folders(root)
     if len(found) > 1:
         raise UserError(f"There are several image folders, {', '.join(map(str, found))}; keep one.")
     if not found:
@@ -53,6 +49,20 @@ def find_image_folder(root: Path) -> Path:
         todo = f"unpack {archives[0]} there" if archives else remedy().removesuffix(".")
         raise UserError(f"No image folder {IMAGE_FOLDER}/ in {root}, which holds {describe_folder(root)}; {todo}.")
     return found[0]
+
+
+def holds_images(root: Path) -> bool:
+    """Return whether there is an image folder below ``root``, in any layout."""
+    return bool(_image_folders(root))
+
+
+def _image_folders(root: Path) -> list[Path]:
+    found = []
+    for outer in (root / folder / IMAGE_FOLDER for folder in _FOLDERS):
+        inner = outer / IMAGE_FOLDER  # Kaggle's archive unpacks to a folder within a folder
+        if inner.is_dir() or outer.is_dir():
+            found.append(inner if inner.is_dir() else outer)
+    return found
 
 
 def list_images(pattern: str) -> list[Path]:

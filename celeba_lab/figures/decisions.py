@@ -25,6 +25,7 @@ from celeba_lab.figures.style import (
     WRONG,
     finish_axes,
     grid_columns,
+    ink,
     new_figure,
     panel_width,
     panels,
@@ -115,7 +116,7 @@ def _draw_matrix(ax: Axes, matrix: NDArray[np.int_], size: float) -> None:
         hue = CORRECT if row == column else WRONG
         colours[row, column] = _tint(hue, shares[row, column]) if totals[row, 0] else to_rgb(LIGHT_GREY)
         text = f"{matrix[row, column]:,}\n{_percent(int(matrix[row, column]), int(totals[row, 0]))}"
-        ax.text(column, row, text, ha="center", va="center", size=size, color=_ink(colours[row, column]))
+        ax.text(column, row, text, ha="center", va="center", size=size, color=ink(colours[row, column]))
     ax.imshow(colours, aspect="auto", interpolation="nearest")
     ax.axhline(0.5, color="white", linewidth=2)
     ax.axvline(0.5, color="white", linewidth=2)
@@ -128,16 +129,6 @@ def _tint(colour: str, strength: float) -> NDArray[np.floating]:
     """``colour`` mixed with white; an eighth of it always stays, so that 0 % is still a cell."""
     weight = 0.12 + 0.88 * strength
     return 1 - weight * (1 - np.asarray(to_rgb(colour)))
-
-
-def _ink(background: NDArray[np.floating]) -> str:
-    """White wherever its contrast on ``background`` suffices (WCAG 2.2, relative luminance), else black.
-
-    The formula overrates black on saturated blue, so white does not have to win.
-    """
-    linear = np.where(background <= 0.04045, background / 12.92, ((background + 0.055) / 1.055) ** 2.4)
-    luminance = linear @ np.array([0.2126, 0.7152, 0.0722])
-    return "white" if 1.05 / (luminance + 0.05) > 3.3 else "black"
 
 
 @matplotlib.rc_context(STYLE)

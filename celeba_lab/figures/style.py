@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
+from numpy.typing import NDArray
 
 BLUE = "#0072B2"
 VERMILLION = "#D55E00"
@@ -150,6 +152,19 @@ def finish_axes(ax: Axes, *, tick_size: float = 10.0, grid: bool = True) -> None
     if grid:
         ax.grid(True, color=LIGHT_GREY, linewidth=0.8)
         ax.set_axisbelow(True)
+
+
+def ink(background: NDArray[np.floating]) -> str:
+    """White wherever its contrast on ``background`` suffices (WCAG 2.2, relative luminance), else black.
+
+    The formula overrates black on saturated blue, so white does not have to win.
+
+    Args:
+        background: (3,), red, green and blue in [0, 1].
+    """
+    linear = np.where(background <= 0.04045, background / 12.92, ((background + 0.055) / 1.055) ** 2.4)
+    luminance = linear @ np.array([0.2126, 0.7152, 0.0722])
+    return "white" if 1.05 / (luminance + 0.05) > 3.3 else "black"
 
 
 def say(ax: Axes, sentence: str, *, size: float = 10.5, y: float = 0.5) -> None:

@@ -1,4 +1,6 @@
 import pickle
+import re
+from pathlib import Path
 
 import lightning
 import numpy as np
@@ -88,6 +90,39 @@ def test_limit_takes_the_first_of_each_split(tiny_celeba):
     assert data.counts == {"train": 5, "val": 5, "test": 5}
     assert data.split_indices("val").tolist() == [32, 33, 34, 35, 36]
     assert sorted(order_of(data.train_dataloader())) == [0, 1, 2, 3, 4]
+
+
+def test_partitions_choose_the_splits_in_use(tiny_celeba: Path) -> None:
+    data = module(tiny_celeba, stage=None, partitions=["test", "val"])
+    assert data.partitions == ["val", "test"]
+    assert data.counts == {"train": 0, "val": 8, "test": 8}
+    assert data.rows.tolist() == list(range(32, 48))
+    assert len(module(tiny_celeba, None).rows) == 48
+    assert module(tiny_celeba, None, limit=2).rows.tolist() == [0, 1, 32, 33, 40, 41]
+    with pytest.raises(UserError, match=r"data\.partitions=\[val,test\] leaves out the train split"):
+        data.setup("fit")
+
+
+@pytest.mark.parametrize(
+    ("partitions", "sentence"),
+    [
+        (["train", "tset"], "data.partitions names 'tset'; the splits are train, val, test. Did you mean 'test'"),
+        ([], "data.partitions is an empty list"),
+    ],
+)
+def test_a_wrong_partition_is_refused(tiny_celeba: Path, partitions: list[str], sentence: str) -> None:
+    with pytest.raises(UserError, match=re.escape(sentence)):
+        module(tiny_celeba, stage=None, partitions=partitions)
+
+
+def test_rows_may_be_loaded_in_any_order(tiny_celeba: Path) -> None:
+    [batch] = module(tiny_celeba).rows_dataloader(np.array([40, 3, 17]))
+    assert batch["index"].tolist() == [40, 3, 17]
+
+
+def test_it_knows_whether_there_are_images(write_celeba, tiny_celeba: Path, tmp_path: Path) -> None:
+    assert module(tiny_celeba).has_images
+    assert not module(write_celeba(tmp_path / "labels", images=False), None).has_images
 
 
 def test_workers_change_nothing(tiny_celeba):

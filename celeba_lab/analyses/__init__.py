@@ -1,0 +1,1 @@
+"""What can be learnt from the labels alone: arrays in, tables out; no files, no configuration."""

@@ -1,0 +1,334 @@
+"""Figures of how attributes go together: which, how strongly, and how well one is known from the others."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import ArrayLike, NDArray
+from scipy.cluster import hierarchy
+
+from celeba_lab.figures.matrices import (
+    NEGATIVE,
+    POSITIVE,
+    check_matrix,
+    ratio_text,
+    ratio_ticks,
+    value_format,
+    value_text,
+)
+from celeba_lab.figures.style import (
+    BLACK,
+    BLUE,
+    GREY,
+    SMALL_SIZE,
+    STYLE,
+    VERMILLION,
+    finish_axes,
+    grid_columns,
+    new_figure,
+    panels,
+    say,
+    text_width,
+)
+
+_ROW = 0.26  # inches per row of a list
+_BAR = 0.175  # inches per bar in a small panel
+_HATCH = "////"  # of bars that are longer than their axis
+_CUT = 2.0  # times the length that nine bars of ten stay below: longer ones are cut
+
+
+@matplotlib.rc_context(STYLE)
+def attribute_scores(
+    scores: ArrayLike, baselines: ArrayLike, names: Sequence[str], *, metric: str, title: str, note: str = ""
+) -> Figure:
+    """The score of every attribute next to what is reached without knowing anything, best score on top.
+
+    The segment between the two is the gain, orange where the score is below the baseline. Both numbers stand at the
+    right. Attributes without a score come last and are called "undefined".
+
+    Args:
+        scores: (K,), higher is better; NaN is undefined.
+        baselines: (K,), in the same unit, for example the accuracy of always answering the majority class. NaN is
+            not drawn.
+        names: The K attributes.
+        metric: What a score is, with its unit; below the axis.
+        title: Shown above the axes.
+        note: A second paragraph of the title.
+
+    Raises:
+        ValueError: There is no attribute, or not one score and one baseline for each.
+    """
+    values, floors = np.asarray(scores, dtype=float), np.asarray(baselines, dtype=float)
+    if not names or values.shape != (len(names),) or floors.shape != values.shape:
+        raise ValueError(
+            "Scores and baselines must both be (K,), at least one, with a name for each: "
+            f"got scores {values.shape}, baselines {floors.shape} and {len(names)} names."
+        )
+    order = np.argsort(np.where(np.isnan(values), np.inf, -values), kind="stable")
+    values, floors = values[order], floors[order]
+    figure = new_figure(8.4, _ROW * len(names) + 1.35, title, note)
+    ax = figure.add_subplot()
+    _draw_scores(ax, values, floors)
+    _name_rows(ax, [names[k] for k in order])
+    ax.set_ylim(len(names) - 0.4, -0.6)
+    ax.set_xlabel(metric, parse_math=False)
+    figure.legend(handles=_score_handles(values, floors), loc="outside lower center", ncols=3)
+    return figure
+
+
+def _draw_scores(ax: Axes, values: NDArray[np.floating], floors: NDArray[np.floating]) -> None:
+    rows = np.arange(len(values))
+    drawn = np.isfinite(values)
+    known = np.isfinite(floors)
+    both = drawn & known
+    colours = np.where(values < floors, VERMILLION, BLUE)
+    ax.hlines(rows[both], floors[both], values[both], colors=colours[both], linewidth=3.5, alpha=0.45)
+    ax.scatter(floors[known], rows[known], marker="|", s=90, linewidth=2, color=BLACK, zorder=3)
+    ax.scatter(values[drawn], rows[drawn], s=42, color=colours[drawn], zorder=4)
+    _write_column(ax, 48, "score", [_score_text(value) for value in values])
+    gains = [f"{value:+.3f}".replace("-", "−") for value in (values - floors)[both]]
+    if gains:
+        cells = dict(zip(rows[both], gains, strict=True))
+        _write_column(ax, 104, "gain", [cells.get(row, "") for row in rows])
+    ax.margins(x=0.04)
+
+
+def _score_text(value: float) -> str:
+    return "undefined" if np.isnan(value) else value_text(value, ".3f")
+
+
+def _write_column(ax: Axes, right: float, heading: str, texts: Sequence[str]) -> None:
+    """Write one text per row, right-aligned ``right`` points beyond the axes, below a heading."""
+    look: dict[str, Any] = {"textcoords": "offset points", "ha": "right", "size": SMALL_SIZE, "annotation_clip": False}
+    ax.annotate(heading, (1, 1), (right, 3), xycoords="axes fraction", va="bottom", color=GREY, **look)
+    for row, text in enumerate(texts):
+        width = max(right, text_width(text, SMALL_SIZE) + 10)
+        ax.annotate(text, (1, row), (width, 0), xycoords=("axes fraction", "data"), va="center", **look)
+
+
+def _score_handles(values: NDArray[np.floating], floors: NDArray[np.floating]) -> list[Line2D]:
+    dot: dict[str, Any] = {"linestyle": "-", "linewidth": 3.5, "marker": "o", "markersize": 6.5}
+    tick: dict[str, Any] = {"linestyle": "", "marker": "|", "markersize": 10, "markeredgewidth": 2, "color": BLACK}
+    handles = [Line2D([], [], color=BLUE, label="score", **dot), Line2D([], [], label="baseline", **tick)]
+    if (values[np.isfinite(values)] < floors[np.isfinite(values)]).any():
+        handles.append(Line2D([], [], color=VERMILLION, label="score below the baseline", **dot))
+    return handles
+
+
+@matplotlib.rc_context(STYLE)
+def strongest_pairs(
+    values: ArrayLike, names: Sequence[str], *, label: str, title: str, n: int = 15, note: str = ""
+) -> Figure:
+    """The pairs of attributes with the largest and with the smallest values, as bars from 0.
+
+    The largest positive value stands on top, the largest negative one at the bottom. Infinite values have a hatched bar
+    that ends with the axis. Undefined pairs are left out and counted in the title.
+
+    Args:
+        values: (K, K), symmetric; the diagonal does not count, NaN is undefined.
+        names: The K attributes.
+        label: What the values are, with their unit; below the axis.
+        title: Shown above the axes.
+        n: How many pairs of either sign are shown; fewer where there are not as many.
+        note: A second paragraph of the title.
+
+    Raises:
+        ValueError: ``values`` is not (K, K), empty or not symmetric, or ``n`` is not positive.
+    """
+    table = check_matrix(values, names, names)
+    # A round trip through float32 is no asymmetry.
+    if not np.allclose(table, table.T, rtol=1e-4, atol=1e-6, equal_nan=True):
+        raise ValueError("Values of pairs must be symmetric: that of (A, B) differs from that of (B, A).")
+    if n < 1:
+        raise ValueError(f"At least one pair of either sign must be shown: got n={n}.")
+    first, second = np.triu_indices(len(names), k=1)
+    pairs = table[first, second]
+    note = "\n".join(filter(None, [note, _count_undefined(pairs)]))
+    chosen = _ends(pairs, n)
+    heights = np.arange(len(chosen)) + 0.7 * (pairs[chosen] < 0)  # a gap between the signs
+    texts = [f"{names[first[k]]} · {names[second[k]]}" for k in chosen]
+    width = max((text_width(text, SMALL_SIZE) / 72 for text in texts), default=0) + 5.6
+    figure = new_figure(width, _ROW * max(len(chosen) + 1, 3) + 0.75, title, note)
+    ax = figure.add_subplot()
+    if len(chosen):
+        _draw_signed_bars(ax, heights, pairs[chosen])
+    else:
+        say(ax, "no pair has a value other than 0")
+        ax.set(xticks=())
+    _name_rows(ax, texts, heights)
+    ax.set_xlabel(label, parse_math=False)
+    return figure
+
+
+def _count_undefined(pairs: NDArray[np.floating]) -> str:
+    count = int(np.isnan(pairs).sum())
+    return f"{count:,} of {len(pairs):,} pairs are undefined and left out" if count else ""
+
+
+def _ends(values: NDArray[np.floating], n: int) -> NDArray[np.intp]:
+    """The places of the ``n`` largest positive and the ``n`` smallest negative values, largest first."""
+    order = np.argsort(-values, kind="stable")  # NaN comes last
+    positive, negative = order[values[order] > 0], order[values[order] < 0]
+    return np.concatenate([positive[:n], negative[-n:]])
+
+
+def _draw_signed_bars(ax: Axes, heights: NDArray[np.floating], values: NDArray[np.floating]) -> None:
+    reach = 1.15 * (np.abs(values[np.isfinite(values)]).max(initial=0) or 1.0)
+    lengths = np.clip(values, -reach, reach)
+    form = value_format(values)
+    colours = np.where(values > 0, POSITIVE, NEGATIVE).tolist()
+    hatches = np.where(np.isinf(values), _HATCH, "").tolist()
+    ax.barh(heights, lengths, height=0.72, color=colours, hatch=hatches, edgecolor="white", linewidth=0)
+    for height, value, length in zip(heights, values, lengths, strict=True):
+        sign = 1 if value > 0 else -1
+        _write_at_end(ax, length, height, value_text(value, form), sign)
+    ax.axvline(0, color=BLACK, linewidth=1)
+    # Room for the texts, which are up to 7 characters long.
+    room = 0.16 * (max(lengths.max(), 0) - min(lengths.min(), 0))
+    ax.set_xlim(min(lengths.min(), 0) - room * (lengths.min() < 0), max(lengths.max(), 0) + room * (lengths.max() > 0))
+    ax.set_ylim(heights.max() + 0.6, -0.6)
+
+
+def _write_at_end(ax: Axes, x: float, y: float, text: str, sign: int, size: float = SMALL_SIZE) -> None:
+    """Write ``text`` just beyond the end of a bar that points to the right (``sign`` 1) or the left (-1)."""
+    side = "left" if sign > 0 else "right"
+    note = ax.annotate(text, (x, y), (3 * sign, 0), textcoords="offset points", ha=side, va="center", size=size)
+    note.set_in_layout(False)  # it lies within the axes, and measuring hundreds of them takes most of the time
+
+
+def _name_rows(ax: Axes, names: Sequence[str], heights: ArrayLike | None = None) -> None:
+    """Name the rows of a list, at 0, 1, 2, ... unless ``heights`` says where, and finish its axes."""
+    places = np.arange(len(names)) if heights is None else np.asarray(heights)
+    ax.set_yticks(places, labels=names, parse_math=False)
+    finish_axes(ax)
+    ax.grid(False, axis="y")
+    ax.tick_params(axis="y", length=0, labelsize=SMALL_SIZE)
+
+
+@matplotlib.rc_context(STYLE)
+def top_associations(odds_ratios: ArrayLike, names: Sequence[str], *, n: int = 3, title: str, note: str = "") -> Figure:
+    """For every attribute, the predictors that speak most for it and most against it: a panel each, in their order.
+
+    All panels share one logarithmic axis, so 1/4 is as long a bar as 4. A bar beside it carries its odds ratio, and on
+    the other side of 1 the predictor's name. Bars much longer than the others are cut and hatched. A row without any
+    number says "no model".
+
+    Args:
+        odds_ratios: (K, K), 0 or more: row = the attribute that is predicted, column = the predictor. NaN, as on the
+            diagonal, does not count.
+        names: The K attributes.
+        n: How many predictors above 1, and how many below 1, are shown.
+        title: Shown above the panels.
+        note: A second paragraph of the title.
+
+    Raises:
+        ValueError: ``odds_ratios`` is not (K, K), empty or has negative values, or ``n`` is not positive.
+    """
+    table = check_matrix(odds_ratios, names, names)
+    if (table < 0).any():
+        raise ValueError(f"An odds ratio cannot be negative: got {np.nanmin(table)} (coefficients, without exp?).")
+    if n < 1:
+        raise ValueError(f"At least one predictor on either side must be shown: got n={n}.")
+    n = max(1, min(n, len(names) - 1))
+    np.fill_diagonal(table, np.nan)
+    with np.errstate(divide="ignore"):
+        logarithms = np.log2(table)
+    chosen = [_ends(row, n) for row in logarithms]
+    reach = _common_reach(np.concatenate([row[k] for row, k in zip(logarithms, chosen, strict=True)]))
+    if any((np.abs(row[k]) > reach).any() for row, k in zip(logarithms, chosen, strict=True)):
+        note = "\n".join(filter(None, [note, "Hatched bars are longer than the axis."]))
+    columns = min(5, grid_columns(len(names)))
+    rows = -(-len(names) // columns)
+    half = max(text_width(name, SMALL_SIZE) for name in names) / 72 + 0.25  # inches on either side of 1
+    size = (max(2 * half * columns + 0.5, 4.5), ((2 * n + 0.6) * _BAR + 0.4) * rows + 0.6)
+    figure = new_figure(*size, title, note)
+    for k, ax in enumerate(panels(figure, len(names), columns)):
+        _draw_odds(ax, logarithms[k, chosen[k]], [names[j] for j in chosen[k]], reach, n)
+        if not len(chosen[k]):
+            say(ax, "no model" if np.isnan(table[k]).all() else "all odds ratios are 1", size=SMALL_SIZE)
+        ax.set_title(names[k], size=SMALL_SIZE, weight="bold", pad=4, parse_math=False)
+    # The values written beside the bars need as many inches, whatever the width of a panel.
+    span = reach * half / (half - 0.5)
+    figure.axes[0].set(xlim=(-span, span), ylim=(2 * n + 0.1, -0.6))
+    ticks, labels = ratio_ticks(-reach, reach, most=5)
+    figure.axes[0].set_xticks(ticks, labels=labels)
+    figure.supxlabel("odds ratio (logarithmic)", size=10.5)
+    return figure
+
+
+def _common_reach(logarithms: NDArray[np.floating]) -> float:
+    """How far the shared axis reaches from 1, as a base 2 logarithm: to the longest bar that is no outlier."""
+    lengths = np.abs(logarithms[np.isfinite(logarithms)])
+    if not lengths.size:
+        return 1.0
+    return max(1.0, min(float(lengths.max()), _CUT * float(np.percentile(lengths, 90))))
+
+
+def _draw_odds(ax: Axes, logarithms: NDArray[np.floating], names: Sequence[str], reach: float, n: int) -> None:
+    """Draw one panel's bars, largest first; those below 1 stand at the bottom, whatever their number."""
+    below = int((logarithms < 0).sum())
+    heights = np.concatenate([np.arange(len(logarithms) - below), 2 * n - 0.5 - np.arange(below)[::-1]])
+    lengths = np.clip(logarithms, -reach, reach)
+    colours = np.where(logarithms > 0, POSITIVE, NEGATIVE).tolist()
+    hatches = np.where(np.abs(logarithms) > reach, _HATCH, "").tolist()
+    ax.barh(heights, lengths, height=0.78, color=colours, hatch=hatches, edgecolor="white", linewidth=0)
+    for height, logarithm, length, name in zip(heights, logarithms, lengths, names, strict=True):
+        sign = 1 if logarithm > 0 else -1
+        _write_at_end(ax, length, height, ratio_text(float(np.exp2(logarithm))), sign)
+        _write_at_end(ax, 0, height, name, -sign)
+    ax.axvline(0, color=BLACK, linewidth=0.8)
+    finish_axes(ax, tick_size=SMALL_SIZE)
+    ax.grid(False, axis="y")
+    ax.set_yticks(())
+    ax.spines["left"].set_visible(False)
+
+
+@matplotlib.rc_context(STYLE)
+def dendrogram(linkage: ArrayLike, names: Sequence[str], *, label: str, title: str, note: str = "") -> Figure:
+    """The tree of a hierarchical clustering: two branches meet at the distance at which they were joined.
+
+    Args:
+        linkage: (K - 1, 4), as of ``scipy.cluster.hierarchy.linkage``.
+        names: The K leaves, at least two.
+        label: What the distance is; below the axis.
+        title: Shown above the axes.
+        note: A second paragraph of the title.
+
+    Raises:
+        ValueError: ``linkage`` is not such a table for these names.
+    """
+    steps = np.asarray(linkage, dtype=float)
+    if len(names) < 2 or steps.shape != (len(names) - 1, 4):
+        raise ValueError(
+            f"The linkage of K leaves, at least two, must be (K - 1, 4): got {steps.shape} and {len(names)} names."
+        )
+    if not np.isfinite(steps).all() or not _is_tree(steps):
+        raise ValueError(
+            "This is no linkage: it holds NaN or infinity, or joins clusters that do not exist or are joined already."
+        )
+    tree = hierarchy.dendrogram(steps, no_plot=True)
+    figure = new_figure(8.6, 0.235 * len(names) + 1.0, title, note)
+    ax = figure.add_subplot()
+    branches = [np.column_stack(branch) for branch in zip(tree["dcoord"], tree["icoord"], strict=True)]
+    ax.add_collection(LineCollection(branches, colors=BLUE, linewidths=1.4, capstyle="projecting"))
+    ax.set(xlim=(0, 1.03 * float(steps[:, 2].max()) or 1.0), ylim=(10 * len(names), 0))
+    ax.set_xlabel(label, parse_math=False)
+    # SciPy's leaves stand at 5, 15, 25, ...
+    _name_rows(ax, [names[k] for k in tree["leaves"]], 10 * np.arange(len(names)) + 5)
+    return figure
+
+
+def _is_tree(steps: NDArray[np.floating]) -> bool:
+    """Whether every cluster but the last is joined once, after it came to be.
+
+    SciPy's own check lets a table of one wrong step pass.
+    """
+    leaves = len(steps) + 1
+    joined = steps[:, :2]
+    once = np.array_equal(np.sort(joined.ravel()), np.arange(2 * len(steps)))
+    return once and bool((joined.max(axis=1) < leaves + np.arange(len(steps))).all())

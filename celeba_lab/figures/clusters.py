@@ -1,0 +1,298 @@
+"""Figures of clusters: how many there are, where their members lie, and what the axes of such a map mean."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+from numpy.typing import ArrayLike, NDArray
+
+from celeba_lab.figures.matrices import NEGATIVE, POSITIVE, value_format, value_text
+from celeba_lab.figures.style import (
+    BLACK,
+    BLUE,
+    GREY,
+    LINE_HEIGHT,
+    PALETTE,
+    SMALL_SIZE,
+    STYLE,
+    finish_axes,
+    new_figure,
+    say,
+    wrap,
+)
+
+_COLOURS = (*PALETTE, "#882255", "#999933")  # and wine and olive, of Paul Tol's muted colours
+_MARKERS = ("o", "^", "s", "v", "D")
+_LEGEND_WIDTH = 3.0  # inches of a cluster's description
+_LOADINGS = 10  # shown of each component
+_DRAWN_AT_ONCE = 500  # points; clusters take turns, so that the last does not cover the others
+
+
+@matplotlib.rc_context(STYLE)
+def number_of_clusters(
+    ks: ArrayLike, inertia: ArrayLike, silhouette: ArrayLike, chosen: int, *, title: str, note: str = ""
+) -> Figure:
+    """Inertia and mean silhouette of k-means against the number of clusters, with the chosen number marked.
+
+    Args:
+        ks: (M,), numbers of clusters, in any order.
+        inertia: (M,), sum of squared distances to the nearest centre; NaN where it is not known.
+        silhouette: (M,), mean silhouette in [-1, 1]; NaN where it is undefined, as for one cluster, or not known.
+        chosen: The number of clusters that was used; it need not be one of ``ks``.
+        title: Shown above the panels.
+        note: A second paragraph of the title.
+
+    Raises:
+        ValueError: The arrays are empty or not of one length, or a number of clusters is not a positive integer.
+    """
+    counts = np.asarray(ks)
+    curves = [np.asarray(inertia, dtype=float), np.asarray(silhouette, dtype=float)]
+    if counts.ndim != 1 or not counts.size or any(curve.shape != counts.shape for curve in curves):
+        raise ValueError(
+            "The numbers of clusters, inertia and silhouette must be (M,), at least one: "
+            f"got {counts.shape}, {curves[0].shape} and {curves[1].shape}."
+        )
+    if not ((counts >= 1) & (counts == np.round(counts))).all():
+        raise ValueError(f"A number of clusters is a positive integer: got {counts.tolist()}.")
+    order = np.argsort(counts, kind="stable")
+    gaps = [
+        _name_gaps(name, counts[order], c[order]) for name, c in zip(("inertia", "silhouette"), curves, strict=True)
+    ]
+    figure = new_figure(9.6, 4.2, title, "\n".join(filter(None, [note, *gaps])))
+    headings = (("inertia (elbow)", "sum of squared distances"), ("mean silhouette", "mean silhouette"))
+    for ax, curve, (heading, label) in zip(figure.subplots(1, 2, sharex=True), curves, headings, strict=True):
+        _draw_curve(ax, counts[order], curve[order], chosen)
+        ax.set(title=heading, xlabel="number of clusters k", ylabel=label)
+    figure.axes[0].xaxis.set_major_locator(MaxNLocator(nbins=12, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+    line = Line2D([], [], color=BLACK, linestyle="--", linewidth=1.4, label=f"chosen: k = {chosen}")
+    figure.legend(handles=[line], loc="outside lower center")
+    return figure
+
+
+def _name_gaps(name: str, counts: NDArray[np.integer], values: NDArray[np.floating]) -> str:
+    """Say where a curve has no points, unless it has none at all, which its panel says."""
+    unknown = ~np.isfinite(values)
+    if not unknown.any() or unknown.all():
+        return ""
+    return f"No {name} for k = {', '.join(str(int(k)) for k in counts[unknown])}"
+
+
+def _draw_curve(ax: Axes, counts: NDArray[np.integer], values: NDArray[np.floating], chosen: int) -> None:
+    known = np.isfinite(values)
+    # A point between undefined ones would have no line, and vanish without a marker.
+    ax.plot(counts[known], values[known], marker="o", markersize=5, color=BLUE)
+    ax.axvline(chosen, color=BLACK, linestyle="--", linewidth=1.4, zorder=1)
+    if not known.any():
+        say(ax, "undefined or not computed")
+        ax.set(yticks=())
+    elif np.abs(values[known]).max() >= 1000:
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: value_text(value, ",.0f")))
+    finish_axes(ax)
+
+
+@matplotlib.rc_context(STYLE)
+def cluster_scatter(
+    points: ArrayLike,
+    clusters: ArrayLike,
+    names: Sequence[str],
+    *,
+    axes: tuple[str, str],
+    title: str,
+    note: str = "",
+) -> Figure:
+    """A map of the members of every cluster, such as t-SNE draws it.
+
+    Points are translucent and drawn in a random order, always the same, so that no cluster hides another. Above eight
+    clusters the markers differ too. A point with an undefined coordinate is left out and counted in the title.
+
+    Args:
+        points: (N, 2).
+        clusters: (N,), integers from 0 to C - 1.
+        names: The C clusters, described in a few words; wrapped, beside the map.
+        axes: What the two coordinates are.
+        title: Shown above the map.
+        note: A second paragraph of the title.
+
+    Raises:
+        ValueError: The arrays do not fit together, or a cluster has no name.
+    """
+    places, members = _check_points(points, clusters, names)
+    note = "\n".join(filter(None, [note, _count_undefined(places)]))
+    descriptions = _wrap_names(names)
+    figure = new_figure(10.4, max(6.4, _legend_height(descriptions) + 0.6), title, note)
+    ax = figure.add_subplot()
+    _draw_points(ax, places, members, len(names))
+    ax.set_xlabel(axes[0], parse_math=False)
+    ax.set_ylabel(axes[1], parse_math=False)
+    _add_legend(ax, descriptions, loc="upper left", bbox_to_anchor=(1.01, 1))
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def pca_overview(
+    points: ArrayLike,
+    clusters: ArrayLike,
+    names: Sequence[str],
+    explained: ArrayLike,
+    loadings: ArrayLike,
+    features: Sequence[str] | None,
+    *,
+    title: str,
+    note: str = "",
+) -> Figure:
+    """A principal component analysis: the map of the first two components, what they explain, what they are made of.
+
+    Args:
+        points: (N, 2), the first two coordinates of every sample; drawn as in :func:`cluster_scatter`.
+        clusters: (N,), integers from 0 to C - 1.
+        names: The C clusters, described in a few words; wrapped, beside the map.
+        explained: (M,), M >= 2: the fraction of the variance that each component explains, in [0, 1].
+        loadings: (2, D), the weights of the features in the first two components; not used without ``features``.
+        features: The D features. With them, the ten largest loadings of either component are shown.
+        title: Shown above the panels.
+        note: A second paragraph of the title.
+
+    Raises:
+        ValueError: The arrays do not fit together, a cluster has no name, or a fraction lies outside [0, 1].
+    """
+    places, members = _check_points(points, clusters, names)
+    fractions = np.asarray(explained, dtype=float)
+    if fractions.ndim != 1 or len(fractions) < 2:
+        raise ValueError(f"Explained variance must be (M,) with at least two components: got {fractions.shape}.")
+    if ((fractions < 0) | (fractions > 1)).any():
+        raise ValueError("Explained variance must be fractions in [0, 1]: some are not (percent, or variances?).")
+    weights = np.asarray(loadings, dtype=float) if features is not None else np.zeros((2, 0))
+    if features is not None and (weights.shape != (2, len(features)) or not len(features)):
+        raise ValueError(f"Loadings must be (2, D) with D features: got {weights.shape} and {len(features)} features.")
+    note = "\n".join(filter(None, [note, _count_undefined(places)]))
+    descriptions = _wrap_names(names)
+    upper = max(5.6, _legend_height(descriptions) + 2.8)
+    lower = 0.26 * min(_LOADINGS, weights.shape[1]) + 1.0 if features is not None else 0.0
+    figure = new_figure(11.4, upper + lower, title, note)
+    grid = figure.add_gridspec(2 if features is not None else 1, 1, height_ratios=[upper, lower] if lower else None)
+    top = grid[0].subgridspec(1, 2, width_ratios=(1.6, 1))
+    _draw_map(figure.add_subplot(top[0]), places, members, len(names), fractions)
+    right = top[1].subgridspec(2, 1, height_ratios=(_legend_height(descriptions), upper - _legend_height(descriptions)))
+    legend = figure.add_subplot(right[0])
+    legend.set_axis_off()
+    _add_legend(legend, descriptions, loc="upper left", bbox_to_anchor=(-0.1, 1))
+    _draw_explained(figure.add_subplot(right[1]), fractions)
+    if features is not None:
+        bottom = grid[1].subgridspec(1, 2)
+        for component in range(2):
+            _draw_loadings(figure.add_subplot(bottom[component]), weights[component], features, component)
+    return figure
+
+
+def _check_points(
+    points: ArrayLike, clusters: ArrayLike, names: Sequence[str]
+) -> tuple[NDArray[np.floating], NDArray[np.integer]]:
+    places, members = np.asarray(points, dtype=float), np.asarray(clusters)
+    if places.ndim != 2 or places.shape[1] != 2 or members.shape != places.shape[:1] or not names:
+        raise ValueError(
+            "Points must be (N, 2), with a cluster for each, (N,), and at least one name: "
+            f"got points {places.shape}, clusters {members.shape} and {len(names)} names."
+        )
+    if not np.isin(members, np.arange(len(names))).all():
+        unknown = np.setdiff1d(members, np.arange(len(names)))[:5].tolist()
+        raise ValueError(f"Clusters must be integers from 0 to {len(names) - 1}, one name each: got {unknown}.")
+    return places, members.astype(int)
+
+
+def _count_undefined(places: NDArray[np.floating]) -> str:
+    count = int((~np.isfinite(places).all(axis=1)).sum())
+    return f"{count:,} of {len(places):,} points have an undefined coordinate and are left out" if count else ""
+
+
+def _look(cluster: int, count: int) -> dict[str, Any]:
+    """Colour and marker of one cluster of ``count``."""
+    marker = _MARKERS[cluster % len(_MARKERS)] if count > len(PALETTE) else "o"
+    return {"color": _COLOURS[cluster % len(_COLOURS)], "marker": marker}
+
+
+def _draw_points(ax: Axes, places: NDArray[np.floating], members: NDArray[np.integer], count: int) -> None:
+    finite = np.isfinite(places).all(axis=1)
+    places, members = places[finite], members[finite]
+    # Markers shrink until a crowd is no blot: 40 square points for a few, 5 for 20,000.
+    size = float(np.clip(4000 / max(len(places), 1) ** 0.68, 5, 40))
+    alpha = 0.75 if len(places) <= 1000 else 0.5
+    order = np.random.default_rng(0).permutation(len(places))
+    for start in range(0, len(order), _DRAWN_AT_ONCE):
+        batch = order[start : start + _DRAWN_AT_ONCE]
+        for cluster in np.unique(members[batch]):
+            x, y = places[batch[members[batch] == cluster]].T
+            ax.scatter(x, y, s=size, alpha=alpha, linewidth=0, rasterized=True, **_look(int(cluster), count))
+    if not len(places):
+        say(ax, "no points")
+        ax.set(xticks=(), yticks=())
+    finish_axes(ax)
+
+
+def _wrap_names(names: Sequence[str]) -> list[str]:
+    return [wrap(name, _LEGEND_WIDTH * 72, SMALL_SIZE) for name in names]
+
+
+def _legend_height(descriptions: Sequence[str]) -> float:
+    """Inches that a legend of these entries takes."""
+    lines = sum(text.count("\n") + 1 for text in descriptions)
+    return (lines * LINE_HEIGHT + 0.5 * len(descriptions) + 1) * SMALL_SIZE / 72
+
+
+def _add_legend(ax: Axes, descriptions: Sequence[str], **place: Any) -> None:
+    handles = [
+        Line2D([], [], linestyle="", markersize=8, label=text, **_look(cluster, len(descriptions)))
+        for cluster, text in enumerate(descriptions)
+    ]
+    legend = ax.legend(handles=handles, fontsize=SMALL_SIZE, handletextpad=0.3, borderaxespad=0, **place)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
+def _draw_map(
+    ax: Axes, places: NDArray[np.floating], members: NDArray[np.integer], count: int, fractions: NDArray[np.floating]
+) -> None:
+    _draw_points(ax, places, members, count)
+    labels = [f"PC {k + 1} ({100 * fractions[k]:.1f} % of the variance)" for k in range(2)]
+    ax.set(xlabel=labels[0], ylabel=labels[1])
+
+
+def _draw_explained(ax: Axes, fractions: NDArray[np.floating]) -> None:
+    components = np.arange(1, len(fractions) + 1)
+    # Neither has the colour of a cluster that is often shown.
+    bars = ax.bar(components, fractions, color=GREY, width=0.8, label="each component")
+    sums = ax.plot(components, np.cumsum(fractions), color=BLACK, marker="o", markersize=3.5, label="cumulative")
+    ax.set(xlabel="component", ylabel="explained variance", ylim=(0, 1.03), xlim=(0.3, len(fractions) + 0.7))
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    finish_axes(ax)
+    ax.grid(False, axis="x")
+    place: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "borderaxespad": 0.2}
+    ax.legend(handles=[bars, *sums], ncols=2, fontsize=SMALL_SIZE, **place)
+
+
+def _draw_loadings(ax: Axes, weights: NDArray[np.floating], features: Sequence[str], component: int) -> None:
+    """Draw the loadings of largest magnitude, the most positive on top; NaN is none of them."""
+    magnitudes = np.where(np.isnan(weights), -1, np.abs(weights))
+    largest = [k for k in np.argsort(-magnitudes, kind="stable")[:_LOADINGS] if magnitudes[k] >= 0]
+    largest.sort(key=lambda k: -weights[k])
+    values = weights[largest]
+    ax.barh(range(len(values)), values, height=0.72, color=np.where(values > 0, POSITIVE, NEGATIVE).tolist())
+    form = value_format(values)
+    for row, value in enumerate(values):
+        sign, side = (1, "left") if value > 0 else (-1, "right")
+        look: dict[str, Any] = {"textcoords": "offset points", "ha": side, "va": "center", "size": SMALL_SIZE}
+        ax.annotate(value_text(value, form), (value, row), (3 * sign, 0), **look)
+    ax.axvline(0, color=BLACK, linewidth=1)
+    ax.set_yticks(range(len(values)), labels=[features[k] for k in largest], parse_math=False)
+    ax.set(xlabel="loading", ylim=(len(values) - 0.4, -0.6), title=f"PC {component + 1}: largest loadings")
+    low, high = min(values.min(initial=0), 0), max(values.max(initial=0), 0)
+    room = 0.2 * (high - low) or 1.0
+    ax.set_xlim(low - room * (low < 0), high + room * (high > 0))
+    finish_axes(ax)
+    ax.grid(False, axis="y")
+    ax.tick_params(axis="y", length=0, labelsize=SMALL_SIZE)

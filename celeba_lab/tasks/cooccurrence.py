@@ -1,0 +1,129 @@
+"""Count which attributes occur together."""
+
+import numpy as np
+import pandas as pd
+from omegaconf import DictConfig
+from scipy.cluster.hierarchy import leaves_list
+
+from celeba_lab import figures
+from celeba_lab.analyses.cooccurrence import Cooccurrence, cluster_attributes
+from celeba_lab.assembly import log_settings, open_run, sample_labels, summary_of_data, task_name
+from celeba_lab.console import show_ending, show_table
+from celeba_lab.errors import UserError
+from celeba_lab.run import RunFolder
+
+_SHOWN = ["first", "second", "both", "lift", "phi"]
+
+
+def cooccurrence(cfg: DictConfig, attributes: list[str] | None = None, fraction: float = 1.0) -> dict[str, float]:
+    """Write joint counts, P(A | B), lift, phi and pointwise mutual information of every pair of attributes.
+
+    Args:
+        cfg: the configuration.
+        attributes: at least two; all forty by default.
+        fraction: of the rows in use.
+
+    Returns:
+        ``images`` and the largest and smallest ``phi``.
+
+    Raises:
+        UserError: a setting or the data cannot be used.
+    """
+    sample = sample_labels(cfg, attributes, fraction)
+    names = sample.attributes
+    if len(names) < 2:
+        raise UserError("task.attributes names one attribute; at least two are needed, to see which go together.")
+    run = open_run(cfg)
+    with run.timed("compute"):
+        found = Cooccurrence.of(sample.labels)
+    pairs = pair_table(found, names)
+    with run.timed("report"):
+        for name, values in found.tables().items():
+            frame = pd.DataFrame(values, columns=names)
+            frame.insert(0, "attribute", names)
+            run.table(name, frame)
+        run.table("pairs", pairs)
+        _draw(run, found, names, sample.source)
+    metrics = {
+        "images": float(found.n),
+        "phi/largest": float(pairs["phi"].max()),
+        "phi/smallest": float(pairs["phi"].min()),
+    }
+    log_settings(cfg, run, metrics)
+    run.summary(
+        experiment=cfg.name,
+        task=task_name(),
+        data=summary_of_data(sample.datamodule),
+        rows=found.n,
+        metrics=metrics,
+        device="cpu",
+    )
+    show_table(f"{sample.source}: the strongest pairs", pairs[_SHOWN], most=10)
+    show_ending(run.path, [])
+    return metrics
+
+
+def pair_table(found: Cooccurrence, attributes: list[str]) -> pd.DataFrame:
+    """Return one row for each pair of attributes, the largest absolute phi first and undefined ones last."""
+    first, second = np.triu_indices(len(attributes), k=1)
+    names = np.array(attributes)
+    frame = pd.DataFrame(
+        {
+            "first": names[first],
+            "second": names[second],
+            "both": found.joint[first, second],
+            "P(first | second)": found.conditional[first, second],
+            "P(second | first)": found.conditional[second, first],
+            "lift": found.lift[first, second],
+            "phi": found.phi[first, second],
+            "pmi": found.pmi[first, second],
+        }
+    )
+    return frame.sort_values("phi", key=abs, ascending=False, kind="stable", ignore_index=True)
+
+
+def _draw(run: RunFolder, found: Cooccurrence, names: list[str], title: str) -> None:
+    tree = cluster_attributes(found.phi)
+    order = leaves_list(tree)
+    ordered = [names[k] for k in order]
+    square = np.ix_(order, order)
+    run.figure(
+        "conditional",
+        figures.matrix_heatmap(
+            found.conditional[square],
+            ordered,
+            ordered,
+            label="P(A | B)",
+            limits=(0, 1),
+            row_title="A",
+            column_title="B",
+            title=title,
+            note="The share of the faces with attribute B (column) that also have attribute A (row)",
+        ),
+    )
+    run.figure(
+        "phi",
+        figures.matrix_heatmap(
+            np.where(np.eye(len(names), dtype=bool), np.nan, found.phi)[square],
+            ordered,
+            ordered,
+            label="phi",
+            scale="diverging",
+            title=title,
+            note="The correlation of two attributes; the diagonal is left out",
+        ),
+    )
+    run.figure(
+        "lift",
+        figures.matrix_heatmap(
+            np.where(np.eye(len(names), dtype=bool), np.nan, found.lift)[square],
+            ordered,
+            ordered,
+            label="lift",
+            scale="ratio",
+            title=title,
+            note="How many times more often than if they were independent two attributes occur together",
+        ),
+    )
+    run.figure("pairs", figures.strongest_pairs(found.phi, names, label="phi", title=title))
+    run.figure("dendrogram", figures.dendrogram(tree, names, label="distance (1 - phi, average linkage)", title=title))

@@ -1,0 +1,156 @@
+"""Clusters: their order, their means and names, the notebook's sizes and means, and its two defects."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from scipy.optimize import linear_sum_assignment
+from sklearn.cluster import DBSCAN, KMeans, MiniBatchKMeans
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import silhouette_score
+from sklearn.preprocessing import StandardScaler
+
+from celeba_lab.analyses.clustering import (
+    Clustering,
+    check_clusterer,
+    contingency,
+    describe,
+    find_clusters,
+    scale,
+    standardised_differences,
+    try_numbers,
+    try_seeds,
+)
+from celeba_lab.analyses.sampling import take_fraction
+from celeba_lab.data.annotations import Annotations
+from celeba_lab.data.attributes import ATTRIBUTES
+from celeba_lab.errors import UserError
+from celeba_lab.folders import config_directory
+
+
+def blobs(sizes: tuple[int, ...] = (20, 60, 40)) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return np.concatenate([rng.normal((10 * k, 0), 0.5, (size, 2)) for k, size in enumerate(sizes)])
+
+
+def configured(seed: int = 42) -> MiniBatchKMeans:
+    node = OmegaConf.load(config_directory() / "task" / "clusterer" / "minibatch_kmeans.yaml")
+    node.random_state = seed
+    return check_clusterer(instantiate(node), 5)
+
+
+def test_the_largest_cluster_comes_first() -> None:
+    found = find_clusters(blobs(), KMeans(3, random_state=0))
+    assert found.sizes.tolist() == [60, 40, 20]
+    assert found.clusters[[0, 20, 80]].tolist() == [2, 0, 1]
+
+
+def test_centroids_are_the_means_of_the_members() -> None:
+    points = blobs()
+    found = find_clusters(points, KMeans(3, random_state=0))
+    np.testing.assert_allclose(found.centroids[2], points[:20].mean(axis=0))
+    distances = found.centroid_distances()
+    assert distances.shape == (3, 3)
+    assert distances[0, 1] == pytest.approx(np.linalg.norm(points[20:80].mean(axis=0) - points[80:].mean(axis=0)))
+    assert np.diag(distances).tolist() == [0, 0, 0]
+
+
+def test_inertia_and_silhouette_are_scikit_learns() -> None:
+    points = blobs()
+    model = KMeans(3, random_state=0).fit(points)
+    found = find_clusters(points, KMeans(3, random_state=0))
+    assert found.inertia == pytest.approx(model.inertia_)
+    assert found.silhouette(1000, seed=0) == pytest.approx(silhouette_score(points, model.labels_))
+    assert np.isnan(find_clusters(points, KMeans(1)).silhouette(1000, seed=0))
+
+
+def test_the_right_number_of_clusters_has_the_best_silhouette() -> None:
+    tried = pd.DataFrame(try_numbers(blobs(), KMeans(random_state=0), [2, 3, 4, 3], 1000, seed=0))
+    assert tried[0].tolist() == [2, 3, 4]
+    assert tried[1].is_monotonic_decreasing
+    assert tried[0][tried[2].idxmax()] == 3
+
+
+def test_clear_clusters_are_stable() -> None:
+    found = find_clusters(blobs(), KMeans(3, random_state=0))
+    assert [(seed, round(index, 6)) for seed, index in try_seeds(found, KMeans(3), [1, 2])] == [(1, 1.0), (2, 1.0)]
+
+
+def test_noise_has_no_stable_clusters() -> None:
+    points = np.random.default_rng(0).normal(size=(300, 20))
+    found = find_clusters(points, KMeans(5, n_init=1, random_state=0))
+    assert max(index for _, index in try_seeds(found, KMeans(5, n_init=1), range(1, 4))) < 0.7
+
+
+def test_a_name_in_words() -> None:
+    names = ["Male", "Wearing_Hat", "Smiling", "Young", "5_o_Clock_Shadow"]
+    assert (
+        describe(np.array([-1.2, 0.4, 0.1, -0.5, 2.0]), names)
+        == "often 5 o clock shadow, wearing hat; seldom male, young"
+    )
+    assert describe(np.zeros(5), names) == "like the average"
+
+
+def test_differences_are_in_standard_deviations_and_constants_have_none() -> None:
+    labels = np.array([[1, 0, 1], [1, 0, 1], [0, 0, 1], [0, 0, 1]])
+    differences = standardised_differences(Clustering(labels.astype(float), np.array([0, 0, 1, 1])), labels)
+    assert differences.tolist() == [[1, 0, 0], [-1, 0, 0]]
+
+
+def test_contingency_counts_pairs_of_groups() -> None:
+    assert contingency(np.array([0, 0, 1, 1]), np.array([1, 0, 1, 1])).tolist() == [[1, 1], [0, 2]]
+
+
+@pytest.mark.parametrize("column", [np.zeros(50), np.ones(50)])
+def test_a_constant_column_scales_to_nothing(column: np.ndarray) -> None:
+    labels = np.column_stack([np.arange(50) % 2, column, np.arange(50) % 2])
+    points = scale(labels, StandardScaler())
+    assert np.isfinite(points).all()
+    assert find_clusters(points, configured().set_params(n_clusters=2)).sizes.tolist() == [25, 25]
+
+
+def test_two_rows() -> None:
+    found = find_clusters(scale(np.array([[0, 1], [1, 0]]), StandardScaler()), KMeans(2))
+    assert found.sizes.tolist() == [1, 1]
+    assert np.isnan(found.silhouette(10, seed=0))
+
+
+def test_more_clusters_than_different_rows_are_refused() -> None:
+    points = np.repeat([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]], 10, axis=0)
+    with pytest.raises(UserError, match=r"task\.n_clusters=4, but the 30 rows hold 3 different ones"):
+        find_clusters(points, KMeans(4))
+    assert [number for number, *_ in try_numbers(points, KMeans(), range(2, 9), 100, seed=0)] == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: check_clusterer(LogisticRegression(), 5), "LogisticRegression, which is no clusterer"),
+        (lambda: check_clusterer(KMeans(), 0), r"task\.n_clusters=0"),
+        (lambda: find_clusters(blobs(), KMeans(3, n_init=-1)), r"task\.clusterer=KMeans: The 'n_init' parameter"),
+    ],
+)
+def test_what_does_not_suit_is_one_sentence(make, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        make()
+
+
+def test_a_clusterer_that_chooses_the_number_itself() -> None:
+    found = find_clusters(blobs(), check_clusterer(DBSCAN(eps=1.5), 5))
+    assert found.count == 3
+
+
+def test_the_notebooks_clusters(shared: Path) -> None:
+    """Its sizes within 2 %, its standardised means within 0.05 after matching."""
+    labels = Annotations.load(shared / "celeba").labels
+    labels = labels[take_fraction(np.arange(len(labels)), 0.1, seed=42)]
+    found = find_clusters(scale(labels, StandardScaler()), configured())
+    np.testing.assert_allclose(found.sizes, [6578, 5723, 4735, 1791, 1433], rtol=0.02)
+    reference = pd.read_csv(shared / "reference" / "cluster_means.csv").set_index("cluster")
+    ours = found.centroids[:, [ATTRIBUTES.index(name) for name in reference]]
+    gap = np.abs(reference.to_numpy()[:, None] - ours[None])  # (theirs, ours, attributes)
+    matched = linear_sum_assignment(gap.mean(axis=2))
+    assert gap[matched].max() <= 0.05

@@ -1,0 +1,148 @@
+"""Each attribute from the others: against scikit-learn's own loop and the notebook's numbers; degenerate columns."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from sklearn.cluster import KMeans
+from sklearn.linear_model import LogisticRegression, Perceptron
+from sklearn.metrics import (
+    accuracy_score,
+    balanced_accuracy_score,
+    f1_score,
+    log_loss,
+    precision_score,
+    recall_score,
+    roc_auc_score,
+)
+from sklearn.naive_bayes import BernoulliNB
+
+from celeba_lab.analyses.regression import regress_each
+from celeba_lab.analyses.sampling import split_randomly
+from celeba_lab.data.annotations import Annotations
+from celeba_lab.data.attributes import ATTRIBUTES
+from celeba_lab.errors import UserError
+from celeba_lab.folders import config_directory
+from celeba_lab.tasks.logistic import regression_table
+
+
+def configured() -> LogisticRegression:
+    return instantiate(OmegaConf.load(config_directory() / "task" / "classifier" / "logistic.yaml"))
+
+
+def dependent_labels(n: int = 600) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    a, b = rng.random((2, n)) < 0.4
+    return np.stack([a, b, a ^ (rng.random(n) < 0.1), a & b | (rng.random(n) < 0.2)], axis=1).astype(np.int8)
+
+
+def test_it_is_scikit_learns_own_loop() -> None:
+    labels = dependent_labels()
+    train, test = labels[:400], labels[400:]
+    for k, result in enumerate(regress_each(train, test, LogisticRegression(tol=1e-8))):
+        model = LogisticRegression(tol=1e-8).fit(np.delete(train, k, axis=1), train[:, k])
+        expected = model.predict_proba(np.delete(test, k, axis=1))[:, 1]
+        assert result.target == k
+        np.testing.assert_allclose(result.probability, expected, atol=1e-3)
+        np.testing.assert_allclose(np.delete(result.coefficients, k), model.coef_[0], atol=1e-2)
+        assert np.isnan(result.coefficients[k])
+        assert result.converged
+        assert result.iterations > 0
+
+
+def test_every_score_is_scikit_learns() -> None:
+    labels = dependent_labels()
+    test = labels[400:]
+    results = list(regress_each(labels[:400], test, configured()))
+    table = regression_table(results, test, ["a", "b", "c", "d"]).set_index("attribute")
+    for k, name in enumerate("abcd"):
+        probability, truth = results[k].probability, test[:, k]
+        said = probability >= 0.5
+        row = table.loc[name]
+        assert row["accuracy"] == pytest.approx(accuracy_score(truth, said))
+        assert row["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(truth, said))
+        assert row["precision"] == pytest.approx(precision_score(truth, said))
+        assert row["recall"] == pytest.approx(recall_score(truth, said))
+        assert row["f1"] == pytest.approx(f1_score(truth, said))
+        assert row["auroc"] == pytest.approx(roc_auc_score(truth, probability), abs=1e-5)
+        assert row["log_loss"] == pytest.approx(log_loss(truth, probability), abs=1e-5)
+        assert row["prevalence"] == pytest.approx(truth.mean())
+        assert row["gain"] == pytest.approx(row["accuracy"] - max(truth.mean(), 1 - truth.mean()))
+
+
+def test_undefined_precision_stays_undefined() -> None:
+    """An attribute that is never predicted has no precision; the notebook printed 1.0 for Pale_Skin."""
+    labels = np.random.default_rng(0).random((500, 3)) < (0.5, 0.5, 0.03)
+    results = list(regress_each(labels[:400], labels[400:], configured()))
+    table = regression_table(results, labels[400:].astype(np.int8), ["a", "b", "rare"]).set_index("attribute")
+    assert np.isnan(table.loc["rare", "precision"])
+    assert table.loc["rare", "recall"] == 0
+
+
+@pytest.mark.parametrize("value", [0, 1])
+def test_a_constant_column_has_no_model_and_harms_no_other(value: int) -> None:
+    labels = dependent_labels()
+    labels[:, 1] = value
+    results = list(regress_each(labels[:400], labels[400:], configured()))
+    table = regression_table(results, labels[400:], ["a", "constant", "c", "d"]).set_index("attribute")
+    assert table["fitted"].tolist() == [True, False, True, True]
+    assert table.loc["constant", ["accuracy", "precision", "auroc", "log_loss"]].isna().all()
+    assert table.loc["constant", "majority_accuracy"] == 1
+    assert table["accuracy"].drop("constant").notna().all()
+
+
+def test_a_duplicated_column_is_predicted_perfectly() -> None:
+    labels = dependent_labels()[:, [0, 1, 0]]
+    results = list(regress_each(labels[:400], labels[400:], configured()))
+    table = regression_table(results, labels[400:], ["a", "b", "a again"])
+    assert table["accuracy"].iloc[[0, 2]].tolist() == [1, 1]
+
+
+def test_two_rows() -> None:
+    labels = np.array([[0, 1], [1, 0]], dtype=np.int8)
+    results = list(regress_each(labels[:1], labels[1:], configured()))
+    assert not any(result.fitted for result in results)
+
+
+def test_an_unfinished_solver_is_told() -> None:
+    labels = dependent_labels()
+    [first, *_] = regress_each(labels[:400], labels[400:], LogisticRegression(max_iter=1))
+    assert not first.converged
+    assert first.iterations == 1
+
+
+def test_other_classifiers_do() -> None:
+    labels = dependent_labels()
+    results = list(regress_each(labels[:400], labels[400:], BernoulliNB()))
+    assert all(np.isnan(result.coefficients).all() for result in results)
+    assert all(((result.probability >= 0) & (result.probability <= 1)).all() for result in results)
+
+
+@pytest.mark.parametrize(
+    ("classifier", "sentence"),
+    [
+        (KMeans(), "KMeans, which is no classifier"),
+        (Perceptron(), "Perceptron gives no probabilities"),
+        (LogisticRegression(C=-1), "task.classifier=LogisticRegression: The 'C' parameter"),
+    ],
+)
+def test_what_does_not_suit_is_one_sentence(classifier: object, sentence: str) -> None:
+    labels = dependent_labels()
+    with pytest.raises(UserError, match=sentence):
+        list(regress_each(labels[:400], labels[400:], classifier))
+
+
+def test_the_notebooks_numbers(shared: Path) -> None:
+    labels = Annotations.load(shared / "celeba").labels
+    train, test = split_randomly(np.arange(len(labels)), 0.2, seed=42)
+    results = list(regress_each(labels[train], labels[test], configured()))
+    table = regression_table(results, labels[test], list(ATTRIBUTES)).set_index("attribute")
+    reference = pd.read_csv(shared / "reference" / "logistic_regression.csv").set_index("attribute")
+    assert (table["accuracy"] - reference["accuracy"]).abs().max() <= 0.001
+    defined = table["precision"].notna()
+    assert (table["f1"] - reference["f1"])[defined].abs().max() <= 0.01
+    assert table["converged"].all()
+    assert not defined["Pale_Skin"]

@@ -1,0 +1,268 @@
+"""Figures of associations: order, numbers and names against the arrays; undefined and infinite values."""
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from scipy.cluster.hierarchy import linkage
+from scipy.spatial.distance import squareform
+
+from celeba_lab import figures
+from celeba_lab.figures.matrices import NEGATIVE, POSITIVE
+from tests.test_figures import LONG_TITLE, assert_texts_stay_apart, legend_texts, names_of, texts
+
+
+def labels(axis) -> list[str]:
+    return [text.get_text() for text in axis.get_ticklabels()]
+
+
+def written(ax) -> list[str]:
+    return [text.get_text() for text in ax.texts]
+
+
+def bars(ax) -> list[tuple[float, str]]:
+    """Length and colour of every bar, from the top."""
+    patches = sorted(ax.patches, key=lambda bar: bar.get_y())
+    return [(bar.get_width(), to_hex(bar.get_facecolor()).upper()) for bar in patches]
+
+
+def symmetric(count: int, seed: int = 0) -> np.ndarray:
+    values = np.tanh(np.random.default_rng(seed).normal(0, 0.3, (count, count)))
+    return (values + values.T) / 2
+
+
+# --- scores of attributes
+
+
+def scores_figure(scores, baselines, **settings) -> Figure:
+    names = [f"name {k}" for k in range(len(scores))]
+    return figures.attribute_scores(scores, baselines, names, metric="accuracy", title="title", **settings)
+
+
+@pytest.mark.parametrize("count", [1, 2, 40])
+def test_texts_of_scores_stay_apart(count):
+    generator = np.random.default_rng(0)
+    baselines = generator.uniform(0.5, 0.95, count)
+    scores = baselines + generator.uniform(-0.05, 0.05, count)
+    scores[1:2] = np.nan
+    figure = figures.attribute_scores(
+        scores, baselines, names_of(count), metric="accuracy", title=LONG_TITLE, note="39 predictors"
+    )
+    assert_texts_stay_apart(figure)
+    assert figure.axes[0].get_xlabel() == "accuracy"
+    assert figure.get_suptitle().endswith("\n39 predictors")
+
+
+def test_the_best_score_stands_on_top_and_undefined_ones_last():
+    figure = scores_figure([0.7, np.nan, 0.9, 0.4], [0.5, 0.6, 0.8, 0.5])
+    ax = figure.axes[0]
+    assert labels(ax.yaxis) == ["name 2", "name 0", "name 3", "name 1"]
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]
+    assert written(ax) == [
+        *("score", "0.900", "0.700", "0.400", "undefined"),
+        *("gain", "+0.100", "+0.200", "−0.100", ""),
+    ]
+
+
+def test_segments_lead_from_the_baseline_to_the_score_and_losses_look_different():
+    figure = scores_figure([0.9, 0.4], [0.8, 0.5])
+    (segments,) = [c for c in figure.axes[0].collections if hasattr(c, "get_segments")]
+    np.testing.assert_allclose(segments.get_segments(), [[[0.8, 0], [0.9, 0]], [[0.5, 1], [0.4, 1]]])
+    gain, loss = segments.get_colors()
+    assert tuple(gain) != tuple(loss)
+    assert legend_texts(figure) == ["score", "baseline", "score below the baseline"]
+    assert legend_texts(scores_figure([0.9], [0.8])) == ["score", "baseline"]
+
+
+@pytest.mark.parametrize(
+    ("scores", "baselines"), [([np.nan, np.nan], [0.5, np.nan]), ([np.inf, -np.inf], [0.5, 0.5]), ([0.5], [np.nan])]
+)
+def test_scores_that_cannot_be_drawn_are_still_listed(scores, baselines):
+    figure = scores_figure(scores, baselines)
+    assert_texts_stay_apart(figure)
+    assert len(labels(figure.axes[0].yaxis)) == len(scores)
+    assert "gain" not in written(figure.axes[0])
+
+
+@pytest.mark.parametrize(("scores", "baselines"), [([], []), ([0.5], [0.5, 0.6]), ([[0.5]], [[0.5]])])
+def test_scores_that_do_not_fit_are_refused(scores, baselines):
+    with pytest.raises(ValueError, match=r"must both be \(K,\), at least one"):
+        scores_figure(scores, baselines)
+
+
+# --- pairs
+
+
+def pairs_figure(values, names, **settings) -> Figure:
+    return figures.strongest_pairs(values, names, label="phi", title="title", **settings)
+
+
+@pytest.mark.parametrize("count", [1, 2, 40])
+def test_texts_of_pairs_stay_apart(count):
+    values = symmetric(count)
+    figure = figures.strongest_pairs(values, names_of(count), label="phi coefficient", title=LONG_TITLE)
+    assert_texts_stay_apart(figure)
+
+
+def test_the_strongest_pairs_of_both_signs_are_shown_in_order():
+    values = symmetric(12)
+    figure = pairs_figure(values, names_of(12), n=4)
+    ax = figure.axes[0]
+    upper = np.sort(values[np.triu_indices(12, k=1)])[::-1]
+    expected = [*upper[:4], *upper[-4:]]
+    np.testing.assert_allclose([length for length, _ in bars(ax)], expected)
+    assert [colour for _, colour in bars(ax)] == [POSITIVE] * 4 + [NEGATIVE] * 4
+    assert written(ax) == [f"{value:.2f}".replace("-", "−") for value in expected]
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]
+    one, other = labels(ax.yaxis)[0].split(" · ")
+    assert values[names_of(12).index(one), names_of(12).index(other)] == upper[0]
+
+
+def test_only_pairs_of_the_sign_are_called_positive():
+    values = np.array([[1, 0.5, 0], [0.5, 1, -0.2], [0, -0.2, 1]])
+    assert labels(pairs_figure(values, ["A", "B", "C"]).axes[0].yaxis) == ["A · B", "B · C"]
+    assert "no pair has a value other than 0" in texts(pairs_figure(np.eye(3), ["A", "B", "C"]))
+
+
+def test_undefined_pairs_are_counted_and_infinite_ones_are_shown():
+    values = np.array([[np.nan, -np.inf, np.nan], [-np.inf, np.nan, 2.0], [np.nan, 2.0, np.nan]])
+    figure = pairs_figure(values, ["A", "B", "C"], note="a note")
+    assert labels(figure.axes[0].yaxis) == ["B · C", "A · B"]
+    assert written(figure.axes[0]) == ["2", "−∞"]
+    assert figure.get_suptitle().endswith("a note\n1 of 3 pairs are undefined and left out")
+    assert all(np.isfinite(length) for length, _ in bars(figure.axes[0]))
+    assert_texts_stay_apart(figure)
+
+
+@pytest.mark.parametrize(
+    ("values", "settings", "sentence"),
+    [
+        (np.ones((2, 3)), {}, r"got \(2, 3\)"),
+        (np.array([[0, 1], [2, 0]]), {}, "must be symmetric"),
+        (np.array([[0, 1], [np.nan, 0]]), {}, "must be symmetric"),
+        (np.eye(2), {"n": 0}, "got n=0"),
+    ],
+)
+def test_pairs_that_do_not_fit_are_refused(values, settings, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        pairs_figure(values, ["A", "B"], **settings)
+
+
+# --- odds ratios
+
+
+def odds(count: int) -> np.ndarray:
+    values = np.exp(np.random.default_rng(0).normal(0, 1.5, (count, count)))
+    np.fill_diagonal(values, np.nan)
+    return values
+
+
+@pytest.mark.parametrize("count", [1, 2, 8, 40])
+def test_texts_of_odds_ratios_stay_apart_in_every_panel(count):
+    values = odds(count)
+    values[1:2] = np.nan
+    figure = figures.top_associations(values, names_of(count), title=LONG_TITLE, note="a note")
+    assert_texts_stay_apart(figure)
+    assert [ax.get_title() for ax in figure.axes] == names_of(count)
+    assert "no model" in written(figure.axes[min(1, count - 1)])
+
+
+def test_the_strongest_predictors_stand_on_either_side_with_their_odds_ratios():
+    values = np.full((7, 7), np.nan)
+    values[0] = [np.nan, 8, 2, 0.25, 4, 0.5, 16]
+    figure = figures.top_associations(values, list("ABCDEFG"), n=2, title="title")
+    ax = figure.axes[0]
+    assert [(length, colour) for length, colour in bars(ax)] == [
+        (4, POSITIVE),
+        (3, POSITIVE),
+        (-1, NEGATIVE),
+        (-2, NEGATIVE),
+    ]
+    assert written(ax) == ["16", "G", "8.0", "B", "0.50", "F", "0.25", "D"]
+    assert labels(figure.axes[-1].xaxis) == ["1/16", "1/4", "1", "4", "16"]
+    assert len({other.get_xlim() for other in figure.axes}) == 1
+    assert [written(other) for other in figure.axes[1:]] == [["no model"]] * 6
+
+
+def test_a_name_stands_on_the_other_side_of_one_than_its_bar():
+    values = np.full((3, 3), np.nan)
+    values[0, 1:] = 8, 1 / 8
+    ax = figures.top_associations(values, ["A", "B", "C"], title="title").axes[0]
+    sides = {text.get_text(): text.get_ha() for text in ax.texts}
+    assert sides == {"8.0": "left", "B": "right", "0.12": "right", "C": "left"}
+
+
+def test_extreme_odds_ratios_are_cut_and_said_to_be():
+    values = odds(8)
+    values[0, 1], values[0, 2], values[1, 2] = np.inf, 0, 1e30
+    figure = figures.top_associations(values, names_of(8), title="title")
+    assert "Hatched bars are longer than the axis." in figure.get_suptitle()
+    assert {"∞", "0", "1e+30"} <= set(texts(figure))
+    assert sum(bar.get_hatch() not in (None, "") for ax in figure.axes for bar in ax.patches) == 3
+    assert figure.axes[0].get_xlim()[1] < 20
+    assert_texts_stay_apart(figure)
+    assert "Hatched" not in figures.top_associations(odds(8), names_of(8), title="title").get_suptitle()
+
+
+def test_odds_ratios_of_one_are_no_association():
+    values = np.ones((2, 2))
+    assert "all odds ratios are 1" in texts(figures.top_associations(values, ["A", "B"], title="title"))
+
+
+@pytest.mark.parametrize(
+    ("values", "settings", "sentence"),
+    [
+        (np.ones((2, 3)), {}, r"got \(2, 3\)"),
+        (-np.ones((2, 2)), {}, "cannot be negative"),
+        (np.ones((2, 2)), {"n": 0}, "got n=0"),
+    ],
+)
+def test_odds_ratios_that_do_not_fit_are_refused(values, settings, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        figures.top_associations(values, ["A", "B"], title="title", **settings)
+
+
+# --- dendrograms
+
+
+def tree(count: int) -> np.ndarray:
+    distances = 1 - np.abs(symmetric(count))
+    np.fill_diagonal(distances, 0)
+    return linkage(squareform(distances, checks=False), "average")
+
+
+@pytest.mark.parametrize("count", [2, 40])
+def test_texts_of_a_dendrogram_stay_apart_and_every_leaf_is_named(count):
+    figure = figures.dendrogram(tree(count), names_of(count), label="1 − |phi|", title=LONG_TITLE)
+    assert_texts_stay_apart(figure)
+    assert sorted(labels(figure.axes[0].yaxis)) == names_of(count)
+    assert figure.axes[0].get_xlabel() == "1 − |phi|"
+
+
+def test_branches_meet_at_the_distances_of_the_linkage_and_near_leaves_are_neighbours():
+    points = np.array([[0.0], [10.0], [1.0], [12.0]])
+    steps = linkage(points, "average")
+    ax = figures.dendrogram(steps, ["A", "B", "C", "D"], label="distance", title="title").axes[0]
+    leaves = labels(ax.yaxis)
+    assert abs(leaves.index("A") - leaves.index("C")) == 1
+    assert abs(leaves.index("B") - leaves.index("D")) == 1
+    joints = sorted(segment[1, 0] for segment in ax.collections[0].get_segments())
+    np.testing.assert_allclose(joints, steps[:, 2])
+    # The first leaf stands at the height of the first name.
+    assert list(ax.get_yticks()) == [5, 15, 25, 35]
+
+
+@pytest.mark.parametrize(
+    ("steps", "names", "sentence"),
+    [
+        (tree(3), ["A", "B"], r"got \(2, 4\) and 2 names"),
+        (np.zeros((0, 4)), ["A"], "at least two"),
+        (np.array([[0, 1, np.nan, 2]]), ["A", "B"], "NaN or infinity"),
+        (np.array([[0, 5, 1.0, 2]]), ["A", "B"], "clusters that do not exist"),
+        (np.array([[0, 1, 1.0, 2], [0, 2, 2.0, 2]]), ["A", "B", "C"], "are joined already"),
+        (np.array([[3, 1, 1.0, 2], [0, 2, 2.0, 2]]), ["A", "B", "C"], "clusters that do not exist"),
+    ],
+)
+def test_what_is_no_linkage_is_refused(steps, names, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        figures.dendrogram(steps, names, label="distance", title="title")

@@ -1,0 +1,235 @@
+"""Heat maps: every cell and name is there, the colours mean what the bar says, undefined stays undefined."""
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+from celeba_lab import figures
+from celeba_lab.figures.matrices import ratio_text, ratio_ticks, value_text
+from celeba_lab.figures.style import LIGHT_GREY
+from tests.test_figures import LONG_TITLE, assert_texts_stay_apart, legend_texts, names_of
+
+SCALES = ["sequential", "diverging", "ratio"]
+
+
+def heatmap(values, scale: str = "diverging", **settings) -> Figure:
+    table = np.asarray(values, dtype=float)
+    names = {"row_names": [f"row {k}" for k in range(len(table))], "column_names": names_of(table.shape[1])}
+    return figures.matrix_heatmap(table, **(names | settings), label="value", title="title", scale=scale)
+
+
+def colours(figure: Figure) -> np.ndarray:
+    """The colours of the cells, (R, C, 3)."""
+    return np.asarray(figure.axes[0].images[0].get_array())
+
+
+def cell_texts(figure: Figure) -> dict[tuple[int, int], str]:
+    """(row, column) -> what is written there."""
+    written = {}
+    for text in figure.axes[0].texts:
+        column, row = text.get_position()
+        written[int(row), int(column)] = text.get_text()
+    return written
+
+
+def labels(axis) -> list[str]:
+    return [text.get_text() for text in axis.get_ticklabels()]
+
+
+def colour_bar(figure: Figure):
+    return figure.axes[1]
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (5, 5), (14, 14), (40, 40)])
+def test_texts_of_a_heat_map_stay_apart_whatever_its_size(shape, scale):
+    values = np.random.default_rng(0).gamma(2, size=shape)
+    values[0, 0] = np.nan
+    figure = figures.matrix_heatmap(
+        values,
+        names_of(shape[0]),
+        names_of(shape[1]),
+        label="odds ratio of the column, given the row",
+        title=LONG_TITLE,
+        note="a note",
+        scale=scale,
+        row_title="given",
+        column_title="predicted",
+    )
+    assert_texts_stay_apart(figure)
+    assert labels(figure.axes[0].yaxis) == names_of(shape[0])
+    # Names may be wrapped, but lose no letter.
+    assert [text.replace("\n", "") for text in labels(figure.axes[0].xaxis)] == names_of(shape[1])
+    assert (figure.axes[0].get_ylabel(), figure.axes[0].get_xlabel()) == ("given", "predicted")
+    assert figure.get_suptitle().endswith("\na note")
+
+
+def test_forty_by_forty_is_large_enough_to_read_and_not_larger():
+    width, height = heatmap(np.eye(40), row_names=names_of(40)).get_size_inches()
+    assert 11 < width < 14
+    assert 11 < height < 14
+
+
+def test_long_names_are_wrapped_beside_their_cells():
+    names = ["a very long name of a row that nobody should have chosen, but somebody did " * 2, "short"]
+    assert_texts_stay_apart(heatmap(np.eye(2), row_names=names, column_names=names[::-1]))
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_undefined_cells_are_grey_and_explained_only_where_there_are_some(scale):
+    values = np.array([[0.5, np.nan], [2.0, 0.1]])
+    figure = heatmap(values, scale)
+    assert [tuple(cell) == to_rgb(LIGHT_GREY) for cell in colours(figure).reshape(-1, 3)] == [False, True, False, False]
+    assert legend_texts(figure) == ["undefined"]
+    assert cell_texts(figure)[0, 1] == ""
+    assert legend_texts(heatmap(np.ones((2, 2)), scale)) == []
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_a_matrix_without_any_number_can_be_drawn(scale):
+    assert_texts_stay_apart(heatmap(np.full((3, 3), np.nan), scale))
+
+
+def test_infinity_has_the_colour_of_the_end_and_is_not_undefined():
+    figure = heatmap([[-np.inf, -1, 0], [np.inf, 1, 0.5]])
+    cells = colours(figure)
+    np.testing.assert_array_equal(cells[0, 0], cells[0, 1])
+    np.testing.assert_array_equal(cells[1, 0], cells[1, 1])
+    assert cells[0, 0, 2] > cells[0, 0, 0]  # blue
+    assert legend_texts(figure) == []
+    assert (cell_texts(figure)[0, 0], cell_texts(figure)[1, 0]) == ("−∞", "∞")
+    assert_texts_stay_apart(figure)
+
+
+def test_a_diverging_scale_is_symmetric_and_white_at_zero():
+    figure = heatmap([[-0.2, 0.0, 0.4]])
+    low, high = colour_bar(figure).get_xlim()
+    assert (low, high) == (-0.4, 0.4)
+    assert colours(figure)[0, 1].min() > 0.95
+    # Half as far from zero is half as strong: the colour of -0.2 is no end of the scale.
+    assert colours(figure)[0, 0].max() > 0.5
+
+
+def test_asymmetric_limits_keep_the_pace_of_both_sides():
+    wide = heatmap([[-0.3, 0.3]], limits=(-0.6, 0.6))
+    narrow = heatmap([[-0.3, 0.3]], limits=(-0.3, 0.6))
+    np.testing.assert_allclose(colours(wide), colours(narrow), atol=0.03)
+
+
+def test_a_ratio_is_as_strong_as_its_inverse_is_against():
+    figure = heatmap([[1 / 8, 1, 8, 0]], "ratio")
+    cells = colours(figure)
+    assert cells[0, 1].min() > 0.95
+    assert cells[0, 0, 2] > cells[0, 0, 0]
+    assert cells[0, 2, 0] > cells[0, 2, 2]
+    np.testing.assert_array_equal(cells[0, 3], cells[0, 0])  # 0 is beyond the end
+    assert labels(colour_bar(figure).xaxis) == ["1/8", "1/4", "1/2", "1", "2", "4", "8"]
+
+
+def test_ratio_ticks_are_powers_of_two_and_few():
+    assert ratio_ticks(-3, 3, most=5)[1] == ["1/4", "1", "4"]
+    assert ratio_ticks(-12.5, 12.5)[1][0] == "1/4,096"
+    assert ratio_ticks(np.log2(0.8), np.log2(1.25))[1] == ["0.8", "1", "1.25"]
+
+
+def test_a_few_outliers_do_not_take_the_colours_from_the_others():
+    values = np.random.default_rng(0).uniform(-0.3, 0.3, (20, 20))
+    values[0, 1], values[3, 4] = 50, -40
+    figure = heatmap(values, row_names=names_of(20))
+    bar = colour_bar(figure)
+    assert bar.get_ylim()[1] < 0.4
+    assert len(bar.patches) == 2  # the arrows at both ends: there are values beyond
+
+
+def test_the_diagonal_of_a_square_matrix_does_not_set_the_colours():
+    values = np.full((3, 3), 0.1)
+    np.fill_diagonal(values, 1)
+    figure = heatmap(values, row_names=names_of(3), column_names=names_of(3))
+    assert colour_bar(figure).get_xlim() == pytest.approx((-0.1, 0.1))
+
+
+def test_limits_that_are_given_hold():
+    figure = heatmap(np.full((10, 2), 0.3), "sequential", limits=(0, 1))
+    assert colour_bar(figure).get_ylim() == (0, 1)
+
+
+def test_small_matrices_are_annotated_large_ones_are_not_unless_asked():
+    figure = heatmap([[0.123, -0.001], [-0.5, 1]])
+    assert cell_texts(figure) == {(0, 0): "0.12", (0, 1): "0.00", (1, 0): "−0.50", (1, 1): "1.00"}
+    assert cell_texts(heatmap([[12345, 6]], "sequential")) == {(0, 0): "12,345", (0, 1): "6"}
+    assert cell_texts(heatmap([[0.123]], annotate=".1%")) == {(0, 0): "12.3%"}
+    assert cell_texts(heatmap([[0.123]], annotate="")) == {}
+    assert cell_texts(heatmap(np.ones((15, 15)))) == {}
+    assert len(cell_texts(heatmap(np.ones((15, 15)), annotate=".0f"))) == 225
+
+
+def test_annotations_contrast_with_their_cells():
+    figure = heatmap([[-1, 0, 1]])
+    assert [text.get_color() for text in figure.axes[0].texts] == ["white", "black", "white"]
+
+
+def test_numbers_are_written_for_people():
+    assert [ratio_text(v) for v in (0, 0.0004, 0.07, 0.5, 1.02, 8.25, 1234, 1e9, np.inf)] == [
+        "0",
+        "4e−04",
+        "0.070",
+        "0.50",
+        "1.02",
+        "8.2",
+        "1,234",
+        "1e+09",
+        "∞",
+    ]
+    assert [value_text(v, ".1f") for v in (-0.04, -0.06, np.inf, -np.inf)] == ["0.0", "−0.1", "∞", "−∞"]
+
+
+@pytest.mark.parametrize(
+    ("values", "settings", "sentence"),
+    [
+        (np.ones((2, 3)), {"row_names": ["a"]}, r"got \(2, 3\), 1 row names and 3 column names"),
+        (np.ones(3), {"row_names": ["a"], "column_names": ["b"]}, r"must be \(R, C\)"),
+        (np.ones((0, 0)), {"row_names": [], "column_names": []}, "not empty"),
+        (np.ones((1, 1)), {"scale": "rainbow"}, "sequential, diverging, ratio: got 'rainbow'"),
+        (-np.ones((1, 1)), {"scale": "ratio"}, "A ratio cannot be negative"),
+        (np.ones((1, 1)), {"limits": (1, 0)}, "the lower first"),
+        (np.ones((1, 1)), {"limits": (0, np.inf)}, "two finite numbers"),
+        (np.ones((1, 1)), {"limits": (0, 1), "scale": "ratio"}, "lie above 0"),
+    ],
+)
+def test_matrices_that_cannot_be_drawn_are_refused(values, settings, sentence):
+    names = {"row_names": ["a", "b"][: len(values)], "column_names": names_of(values.shape[-1])}
+    with pytest.raises(ValueError, match=sentence):
+        figures.matrix_heatmap(values, **(names | settings), label="value", title="title")
+
+
+# --- cluster profiles
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 10])
+@pytest.mark.parametrize("attributes", [1, 40])
+def test_texts_of_a_cluster_profile_stay_apart(count, attributes):
+    means = np.random.default_rng(0).normal(size=(count, attributes))
+    means[0, 0] = np.nan
+    clusters = [f"Cluster {c + 1} (n = 1,234): Wearing_Lipstick, Heavy_Makeup, not Male" for c in range(count)]
+    figure = figures.cluster_profile(means, names_of(attributes), clusters, label="mean z-score", title=LONG_TITLE)
+    assert_texts_stay_apart(figure)
+    # A name without spaces may be broken after an underscore.
+    written = [text.replace("\n", "").replace(" ", "") for text in labels(figure.axes[0].xaxis)]
+    assert written == [name.replace(" ", "") for name in clusters]
+
+
+def test_a_profile_groups_attributes_by_their_strongest_cluster_best_first():
+    means = np.array([[0.5, -1.0, 2.0, -0.3, np.nan], [0.1, 3.0, -1.0, -0.2, np.nan]])
+    figure = figures.cluster_profile(means, ["A", "B", "C", "D", "E"], ["one", "two"], label="z", title="title")
+    assert labels(figure.axes[0].yaxis) == ["C", "A", "B", "D", "E"]
+    written = cell_texts(figure)
+    assert [written[row, 0] for row in range(5)] == ["2.0", "0.5", "−1.0", "−0.3", ""]
+    assert [written[row, 1] for row in range(5)] == ["−1.0", "0.1", "3.0", "−0.2", ""]
+    borders = [line.get_ydata()[0] for line in figure.axes[0].lines if line.get_color() == "black"]
+    assert borders == [1.5, 3.5]
+
+
+def test_a_profile_that_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match=r"got \(2, 3\), 2 row names and 2 column names"):
+        figures.cluster_profile(np.ones((2, 3)), ["A", "B"], ["one", "two"], label="z", title="title")
