@@ -9,6 +9,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DATA ?= $(CELEBA_ROOT)
 ARGS ?=
+PARALLEL ?= --numprocesses=auto --maxprocesses=8
 
 .PHONY: help
 help:  ## list the targets
@@ -31,11 +32,11 @@ demo: $(INSTALLED)  ## train the smile classifier on the built-in faces, or on y
 
 .PHONY: test
 test: lint typecheck  ## everything CI runs: ruff, mypy and the tests that take seconds
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 .PHONY: test-all
 test-all: lint typecheck  ## the same with the slow tests
-	$(BIN)/python -m pytest -m 'slow or not slow' $(ARGS)
+	$(BIN)/python -m pytest -m 'slow or not slow' $(PARALLEL) $(ARGS)
 
 .PHONY: lint
 lint: $(INSTALLED)  ## ruff: mistakes and formatting, changing nothing

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from textwrap import shorten
 from typing import Any, get_type_hints
 
@@ -46,7 +46,7 @@ class Config:
     checkpoint: str | None = None
     data: Any = None
     model: Any = None
-    recipe: Recipe | None = None
+    recipe: Recipe = field(default_factory=Recipe)
     trainer: Any = None
     callbacks: Any = None
     logger: Any = None

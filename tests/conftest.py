@@ -1,8 +1,12 @@
 """A tiny CelebA on disk, in every layout, and the real tables where they are at hand."""
 
+import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # one process for each core: more threads would only be in each other's way
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import gzip
 import io
-import os
 import zipfile
 from collections.abc import Callable
 from functools import lru_cache

@@ -194,11 +194,10 @@ def _draw_signed_bars(ax: Axes, heights: NDArray[np.floating], values: NDArray[n
     ax.set_ylim(heights.max() + 0.6, -0.6)
 
 
-def _write_at_end(ax: Axes, x: float, y: float, text: str, sign: int, size: float = SMALL_SIZE) -> None:
+def _write_at_end(ax: Axes, x: float, y: float, text: str, sign: int) -> None:
     """Write ``text`` just beyond the end of a bar that points to the right (``sign`` 1) or the left (-1)."""
     side = "left" if sign > 0 else "right"
-    note = ax.annotate(text, (x, y), (3 * sign, 0), textcoords="offset points", ha=side, va="center", size=size)
-    note.set_in_layout(False)  # it lies within the axes, and measuring hundreds of them takes most of the time
+    ax.annotate(text, (x, y), (3 * sign, 0), textcoords="offset points", ha=side, va="center", size=SMALL_SIZE)
 
 
 def _name_rows(ax: Axes, names: Sequence[str], heights: ArrayLike | None = None) -> None:
@@ -214,9 +213,9 @@ def _name_rows(ax: Axes, names: Sequence[str], heights: ArrayLike | None = None)
 def top_associations(odds_ratios: ArrayLike, names: Sequence[str], *, n: int = 3, title: str, note: str = "") -> Figure:
     """For every attribute, the predictors that speak most for it and most against it: a panel each, in their order.
 
-    All panels share one logarithmic axis, so 1/4 is as long a bar as 4. A bar beside it carries its odds ratio, and on
-    the other side of 1 the predictor's name. Bars much longer than the others are cut and hatched. A row without any
-    number says "no model".
+    All panels share one logarithmic axis, so 1/4 is as long a bar as 4. Beside a bar stands its odds ratio, and on the
+    other side of 1 the predictor's name. Bars much longer than the others are cut and hatched. The panel of a row
+    without any number says "no model".
 
     Args:
         odds_ratios: (K, K), 0 or more: row = the attribute that is predicted, column = the predictor. NaN, as on the
@@ -244,19 +243,20 @@ def top_associations(odds_ratios: ArrayLike, names: Sequence[str], *, n: int = 3
         note = "\n".join(filter(None, [note, "Hatched bars are longer than the axis."]))
     columns = min(5, grid_columns(len(names)))
     rows = -(-len(names) // columns)
-    half = max(text_width(name, SMALL_SIZE) for name in names) / 72 + 0.25  # inches on either side of 1
+    half = max(1.0, max(text_width(name, SMALL_SIZE) for name in names) / 72 + 0.25)  # inches on either side of 1
     size = (max(2 * half * columns + 0.5, 4.5), ((2 * n + 0.6) * _BAR + 0.4) * rows + 0.6)
     figure = new_figure(*size, title, note)
-    for k, ax in enumerate(panels(figure, len(names), columns)):
+    axes = panels(figure, len(names), columns)
+    # The values written beside the bars need half an inch, whatever the width of a panel.
+    span = reach * half / (half - 0.5)
+    axes[0].set(xlim=(-span, span), ylim=(2 * n + 0.1, -0.6))
+    ticks, labels = ratio_ticks(-reach, reach, most=5)
+    axes[0].set_xticks(ticks, labels=labels)
+    for k, ax in enumerate(axes):
         _draw_odds(ax, logarithms[k, chosen[k]], [names[j] for j in chosen[k]], reach, n)
         if not len(chosen[k]):
             say(ax, "no model" if np.isnan(table[k]).all() else "all odds ratios are 1", size=SMALL_SIZE)
         ax.set_title(names[k], size=SMALL_SIZE, weight="bold", pad=4, parse_math=False)
-    # The values written beside the bars need as many inches, whatever the width of a panel.
-    span = reach * half / (half - 0.5)
-    figure.axes[0].set(xlim=(-span, span), ylim=(2 * n + 0.1, -0.6))
-    ticks, labels = ratio_ticks(-reach, reach, most=5)
-    figure.axes[0].set_xticks(ticks, labels=labels)
     figure.supxlabel("odds ratio (logarithmic)", size=10.5)
     return figure
 

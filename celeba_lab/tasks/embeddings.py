@@ -68,7 +68,9 @@ def embeddings(
     model = load_classifier(cfg.checkpoint, "embeddings")
     sample = sample_labels(cfg, attributes, fraction, image_size=model.hparams["image_size"])
     run = open_run(cfg)
-    trainer = build_trainer(cfg, progress_bar(cfg), devices=1, num_nodes=1, strategy="auto")  # one has all features
+    # One process, and every batch: each face needs its features.
+    whole = {"devices": 1, "num_nodes": 1, "strategy": "auto", "limit_predict_batches": None, "fast_dev_run": False}
+    trainer = build_trainer(cfg, progress_bar(cfg), **whole)
     sample.datamodule.trainer = trainer
     with run.timed("embed"), exit_codes_of_signals(trainer):
         batches = trainer.predict(Embedder(model), dataloaders=sample.datamodule.rows_dataloader(sample.rows))

@@ -1,5 +1,6 @@
 """Figures of associations: order, numbers and names against the arrays; undefined and infinite values."""
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
@@ -190,6 +191,8 @@ def test_a_name_stands_on_the_other_side_of_one_than_its_bar():
     ax = figures.top_associations(values, ["A", "B", "C"], title="title").axes[0]
     sides = {text.get_text(): text.get_ha() for text in ax.texts}
     assert sides == {"8.0": "left", "B": "right", "0.12": "right", "C": "left"}
+    assert ax.get_xlim()[0] < -3 < 3 < ax.get_xlim()[1]
+    assert_texts_stay_apart(ax.figure)
 
 
 def test_extreme_odds_ratios_are_cut_and_said_to_be():
@@ -266,3 +269,15 @@ def test_branches_meet_at_the_distances_of_the_linkage_and_near_leaves_are_neigh
 def test_what_is_no_linkage_is_refused(steps, names, sentence):
     with pytest.raises(ValueError, match=sentence):
         figures.dendrogram(steps, names, label="distance", title="title")
+
+
+# --- all
+
+
+def test_these_figures_leave_the_settings_alone():
+    before = dict(mpl.rcParams)
+    scores_figure([0.5], [0.4])
+    pairs_figure(symmetric(3), ["A", "B", "C"])
+    figures.top_associations(odds(2), ["A", "B"], title="title")
+    figures.dendrogram(tree(3), ["A", "B", "C"], label="distance", title="title")
+    assert dict(mpl.rcParams) == before

@@ -116,10 +116,13 @@ def test_the_same_seed_gives_the_same_numbers(trained: TrainedRun, tiny_celeba: 
 
 
 @pytest.mark.parametrize("experiment", sorted(path.stem for path in config_directory().glob("experiment/*.yaml")))
-def test_every_experiment_runs_under_smoke(experiment: str, tiny_celeba: Path, tmp_path: Path) -> None:
-    result = run_command(
-        f"experiment={experiment}", "trainer=smoke", f"data.root={tiny_celeba}", "data.batch_size=4", cwd=tmp_path
-    )
+def test_every_experiment_runs_under_smoke(
+    experiment: str, trained: TrainedRun, tiny_celeba: Path, tmp_path: Path
+) -> None:
+    arguments = [f"experiment={experiment}", "trainer=smoke", f"data.root={tiny_celeba}", "data.batch_size=4"]
+    if experiment == "embeddings":
+        arguments.append(f"checkpoint={trained.checkpoint}")
+    result = run_command(*arguments, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert list(tmp_path.glob(f"outputs/{experiment}/*/summary.json"))
 
