@@ -42,7 +42,7 @@ def quiet_libraries() -> None:
     # Frozen layers are in evaluation mode on purpose.
     warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")
     # The metrics call what is undefined undefined.
-    warnings.filterwarnings("ignore", ".*No (positive|negative) samples in targets.*")
+    warnings.filterwarnings("ignore", ".*No (positive|negative) samples (found )?in targets?.*")
     # torchmetrics has synchronised what is logged.
     warnings.filterwarnings("ignore", ".*sync_dist=True.*")
     # A continued run goes on in its own folder.
@@ -116,7 +116,7 @@ def progress(items: Iterable[T], what: str, total: int) -> Iterator[T]:
 def _number(value: float | None) -> str:
     if value is None:
         return ""
-    return "undefined" if value != value else f"{value:.4f}"
+    return "undefined" if value != value else f"{value + 0.0:.4f}"
 
 
 def show_ending(folder: Path, commands: Sequence[tuple[str, str]]) -> None:

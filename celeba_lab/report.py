@@ -71,7 +71,8 @@ def attribute_table(predictions: Predictions) -> pd.DataFrame:
             "prevalence": prevalence,
             "majority_accuracy": majority,
             **scores,
-            "gain": scores["accuracy"] - majority,
+            # In the accuracy's own precision: a model that says what the majority is has a gain of 0, not of 1e-9.
+            "gain": scores["accuracy"] - majority.astype(np.float32),
         }
     )
 

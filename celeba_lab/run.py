@@ -6,7 +6,7 @@ import os
 import platform
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from celeba_lab import __version__
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     import torch
     from lightning.pytorch.loggers import TensorBoardLogger
@@ -66,6 +67,14 @@ class RunFolder:
         path = self.path / "tables" / f"{name}.csv"
         write_atomically(path, lambda file: frame.to_csv(file, index=False))
         return path
+
+    def matrix(self, name: str, values: "np.ndarray", rows: Sequence[str], columns: Sequence[str], corner: str) -> Path:
+        """Write ``tables/<name>.csv`` of values, (R, C), with R names in a first column that is called ``corner``."""
+        import pandas as pd
+
+        frame = pd.DataFrame(values, columns=list(columns))
+        frame.insert(0, corner, list(rows))
+        return self.table(name, frame)
 
     def figure(self, name: str, figure: "Figure", step: int = 0) -> Path:
         """Write ``figures/<name>.png`` at 150 dots per inch and send the figure to TensorBoard."""

@@ -1,1 +1,1 @@
-"""What can be learnt from the labels alone: arrays in, tables out; no files, no configuration."""
+"""What can be learnt from labels and features: arrays and scikit-learn's estimators in, arrays and tables out."""

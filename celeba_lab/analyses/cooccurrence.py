@@ -1,8 +1,10 @@
 """Which attributes go together: five 40 x 40 tables from one matrix product."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy.cluster.hierarchy import linkage, optimal_leaf_ordering
 from scipy.spatial.distance import squareform
 
@@ -67,3 +69,22 @@ def cluster_attributes(phi: np.ndarray) -> np.ndarray:
     np.fill_diagonal(distance, 0)
     condensed = squareform(np.maximum(distance, 0), checks=False)
     return optimal_leaf_ordering(linkage(condensed, "average"), condensed)
+
+
+def pair_table(found: Cooccurrence, attributes: Sequence[str]) -> pd.DataFrame:
+    """Return one row for each pair of attributes, the largest absolute phi first and undefined ones last."""
+    first, second = np.triu_indices(len(attributes), k=1)
+    names = np.array(attributes)
+    frame = pd.DataFrame(
+        {
+            "first": names[first],
+            "second": names[second],
+            "both": found.joint[first, second],
+            "P(first | second)": found.conditional[first, second],
+            "P(second | first)": found.conditional[second, first],
+            "lift": found.lift[first, second],
+            "phi": found.phi[first, second],
+            "pmi": found.pmi[first, second],
+        }
+    )
+    return frame.sort_values("phi", key=abs, ascending=False, kind="stable", ignore_index=True)

@@ -12,12 +12,19 @@ from celeba_lab.errors import UserError
 def refusals_of(estimator: BaseEstimator, setting: str) -> Iterator[None]:
     """Turn an estimator's ``ValueError``, by which scikit-learn refuses parameters and data, into a ``UserError``.
 
+    So, too, for want of memory: some estimators need the square of the rows.
+
     Args:
         estimator: what is used inside the block.
         setting: where the configuration names it, for example ``task.classifier``.
     """
     try:
         yield
+    except MemoryError as error:
+        raise UserError(
+            f"{setting}={type(estimator).__name__} needs more memory than there is ({error}); use fewer rows"
+            " (task.fraction) or another estimator."
+        ) from error
     except ValueError as error:
         raise UserError(f"{setting}={type(estimator).__name__}: {' '.join(str(error).split())}") from error
 

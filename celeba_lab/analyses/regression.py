@@ -24,7 +24,7 @@ class Regression:
         probability: float32 (N,), of the rows to test; NaN where there is no model.
         coefficients: float64 (K,) in log odds, NaN at the target itself; all NaN where there is no linear model.
         iterations: of the solver; 0 if it does not say.
-        converged: false where the solver used up its iterations.
+        converged: false where the solver of a linear model used up its iterations.
         fitted: false where the rows to fit have one class only, from which nothing can be learnt.
     """
 
@@ -70,6 +70,8 @@ def regress_each(
         UserError: the classifier does not suit, or refuses its settings or the data.
     """
     check_classifier(classifier)
+    if workers is not None and workers < 1:
+        raise UserError(f"task.workers={workers}: give at least one, or null for one on each core.")
     # Half the bytes of float64, and the solvers keep to it; no probability differs in the fourth digit.
     train, test = train.astype(np.float32), test.astype(np.float32)
     jobs = (delayed(regress)(train, test, k, classifier) for k in range(train.shape[1]))
@@ -88,14 +90,14 @@ def regress(train: np.ndarray, test: np.ndarray, target: int, classifier: Classi
         return Regression(target, nothing, np.full(k_all, np.nan), fitted=False)
     model = clone(classifier).fit(np.delete(train, target, axis=1), labels)
     probability = model.predict_proba(np.delete(test, target, axis=1))[:, 1]
-    iterations = int(np.max(getattr(model, "n_iter_", 0)))
-    limit = getattr(model, "max_iter", None)
+    # Trees have iterations and a limit, too, but nothing that converges.
+    iterations = int(np.max(getattr(model, "n_iter_", 0))) if hasattr(model, "coef_") else 0
     return Regression(
         target,
         probability.astype(np.float32),
         _coefficients(model, target, k_all),
         iterations,
-        converged=not limit or limit < 0 or iterations < limit,
+        converged=not 0 < getattr(model, "max_iter", 0) <= iterations,
     )
 
 

@@ -14,7 +14,7 @@ display. Save one with ``figure.savefig(path)``; its resolution is part of the f
 """
 
 from celeba_lab.figures.associations import attribute_scores, dendrogram, strongest_pairs, top_associations
-from celeba_lab.figures.clusters import cluster_scatter, number_of_clusters, pca_overview
+from celeba_lab.figures.clusters import cluster_colour, cluster_scatter, number_of_clusters, pca_overview
 from celeba_lab.figures.decisions import confusion_matrices, score_histograms
 from celeba_lab.figures.faces import face_grid, image_caption, label_caption, prediction_caption
 from celeba_lab.figures.matrices import cluster_profile, matrix_heatmap
@@ -28,6 +28,7 @@ __all__ = [
     "STYLE",
     "WRONG",
     "attribute_scores",
+    "cluster_colour",
     "cluster_profile",
     "cluster_scatter",
     "confusion_matrices",

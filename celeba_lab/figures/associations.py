@@ -158,7 +158,7 @@ def strongest_pairs(
     if len(chosen):
         _draw_signed_bars(ax, heights, pairs[chosen])
     else:
-        say(ax, "no pair has a value other than 0")
+        say(ax, "every pair is undefined or 0")
         ax.set(xticks=())
     _name_rows(ax, texts, heights)
     ax.set_xlabel(label, parse_math=False)

@@ -209,10 +209,15 @@ def _count_undefined(places: NDArray[np.floating]) -> str:
     return f"{count:,} of {len(places):,} points have an undefined coordinate and are left out" if count else ""
 
 
+def cluster_colour(cluster: int) -> str:
+    """The colour of a cluster, counted from 0, in every figure; ten are different."""
+    return _COLOURS[cluster % len(_COLOURS)]
+
+
 def _look(cluster: int, count: int) -> dict[str, Any]:
     """Colour and marker of one cluster of ``count``."""
     marker = _MARKERS[cluster % len(_MARKERS)] if count > len(PALETTE) else "o"
-    return {"color": _COLOURS[cluster % len(_COLOURS)], "marker": marker}
+    return {"color": cluster_colour(cluster), "marker": marker}
 
 
 def _draw_points(ax: Axes, places: NDArray[np.floating], members: NDArray[np.integer], count: int) -> None:
@@ -284,7 +289,7 @@ def _draw_loadings(ax: Axes, weights: NDArray[np.floating], features: Sequence[s
     ax.barh(range(len(values)), values, height=0.72, color=np.where(values > 0, POSITIVE, NEGATIVE).tolist())
     form = value_format(values)
     for row, value in enumerate(values):
-        sign, side = (1, "left") if value > 0 else (-1, "right")
+        sign, side = (1, "left") if value >= 0 else (-1, "right")
         look: dict[str, Any] = {"textcoords": "offset points", "ha": side, "va": "center", "size": SMALL_SIZE}
         ax.annotate(value_text(value, form), (value, row), (3 * sign, 0), **look)
     ax.axvline(0, color=BLACK, linewidth=1)

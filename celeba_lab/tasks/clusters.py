@@ -1,5 +1,6 @@
 """Group faces by their labels."""
 
+import torch
 from omegaconf import DictConfig
 from sklearn.base import ClusterMixin, TransformerMixin
 
@@ -7,6 +8,8 @@ from celeba_lab.analyses.clustering import check_clusterer, find_clusters, scale
 from celeba_lab.assembly import log_settings, open_run, sample_labels, summary_of_data, task_name
 from celeba_lab.cluster_report import ClusterReport
 from celeba_lab.console import show_ending
+from celeba_lab.errors import UserError
+from celeba_lab.run import device_name
 
 
 def clusters(
@@ -14,7 +17,7 @@ def clusters(
     clusterer: ClusterMixin,
     scaler: TransformerMixin | None,
     report: ClusterReport,
-    n_clusters: int = 5,
+    n_clusters: int | None = 5,
     attributes: list[str] | None = None,
     fraction: float = 1.0,
 ) -> dict[str, float]:
@@ -25,7 +28,7 @@ def clusters(
         clusterer: of scikit-learn.
         scaler: what is done to the labels first; None for nothing.
         report: what is looked at.
-        n_clusters: for clusterers that are told the number.
+        n_clusters: for clusterers that are told the number; None leaves them as they are.
         attributes: all forty by default.
         fraction: of the rows in use.
 
@@ -36,13 +39,17 @@ def clusters(
         UserError: a setting or the data cannot be used.
     """
     clusterer = check_clusterer(clusterer, n_clusters)
+    if attributes is not None and len(attributes) == 1:
+        raise UserError(
+            "task.attributes names one attribute; at least two are needed, to make groups of more than a yes and a no."
+        )
     sample = sample_labels(cfg, attributes, fraction)
-    points = scale(sample.labels, scaler)
+    points, features = scale(sample.labels, scaler, sample.attributes)
     run = open_run(cfg)
     with run.timed("compute"):
         clustering = find_clusters(points, clusterer)
     with run.timed("report"):
-        metrics = report.write(run, sample, clustering, clusterer, cfg.seed, sample.attributes)
+        metrics = report.write(run, sample, clustering, clusterer, cfg.seed, features)
     log_settings(cfg, run, metrics)
     run.summary(
         experiment=cfg.name,
@@ -50,7 +57,7 @@ def clusters(
         data=summary_of_data(sample.datamodule),
         rows=len(sample.rows),
         metrics=metrics,
-        device="cpu",
+        device=device_name(torch.device("cpu")),
     )
     show_ending(run.path, [])
     return metrics

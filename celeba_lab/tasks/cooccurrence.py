@@ -1,16 +1,16 @@
 """Count which attributes occur together."""
 
 import numpy as np
-import pandas as pd
+import torch
 from omegaconf import DictConfig
 from scipy.cluster.hierarchy import leaves_list
 
 from celeba_lab import figures
-from celeba_lab.analyses.cooccurrence import Cooccurrence, cluster_attributes
+from celeba_lab.analyses.cooccurrence import Cooccurrence, cluster_attributes, pair_table
 from celeba_lab.assembly import log_settings, open_run, sample_labels, summary_of_data, task_name
 from celeba_lab.console import show_ending, show_table
 from celeba_lab.errors import UserError
-from celeba_lab.run import RunFolder
+from celeba_lab.run import RunFolder, device_name
 
 _SHOWN = ["first", "second", "both", "lift", "phi"]
 
@@ -39,9 +39,7 @@ def cooccurrence(cfg: DictConfig, attributes: list[str] | None = None, fraction:
     pairs = pair_table(found, names)
     with run.timed("report"):
         for name, values in found.tables().items():
-            frame = pd.DataFrame(values, columns=names)
-            frame.insert(0, "attribute", names)
-            run.table(name, frame)
+            run.matrix(name, values, names, names, corner="attribute")
         run.table("pairs", pairs)
         _draw(run, found, names, sample.source)
     metrics = {
@@ -56,30 +54,12 @@ def cooccurrence(cfg: DictConfig, attributes: list[str] | None = None, fraction:
         data=summary_of_data(sample.datamodule),
         rows=found.n,
         metrics=metrics,
-        device="cpu",
+        device=device_name(torch.device("cpu")),
     )
     show_table(f"{sample.source}: the strongest pairs", pairs[_SHOWN], most=10)
+    show_table("the pairs nearest to independence", pairs.loc[pairs["phi"].notna(), _SHOWN][::-1], most=5)
     show_ending(run.path, [])
     return metrics
-
-
-def pair_table(found: Cooccurrence, attributes: list[str]) -> pd.DataFrame:
-    """Return one row for each pair of attributes, the largest absolute phi first and undefined ones last."""
-    first, second = np.triu_indices(len(attributes), k=1)
-    names = np.array(attributes)
-    frame = pd.DataFrame(
-        {
-            "first": names[first],
-            "second": names[second],
-            "both": found.joint[first, second],
-            "P(first | second)": found.conditional[first, second],
-            "P(second | first)": found.conditional[second, first],
-            "lift": found.lift[first, second],
-            "phi": found.phi[first, second],
-            "pmi": found.pmi[first, second],
-        }
-    )
-    return frame.sort_values("phi", key=abs, ascending=False, kind="stable", ignore_index=True)
 
 
 def _draw(run: RunFolder, found: Cooccurrence, names: list[str], title: str) -> None:

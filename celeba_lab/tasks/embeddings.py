@@ -1,7 +1,6 @@
 """Group faces by what a trained classifier sees in them."""
 
 import numpy as np
-import pandas as pd
 import torch
 from omegaconf import DictConfig
 from sklearn.base import ClusterMixin, TransformerMixin
@@ -36,7 +35,7 @@ def embeddings(
     clusterer: ClusterMixin,
     scaler: TransformerMixin | None,
     report: ClusterReport,
-    n_clusters: int = 5,
+    n_clusters: int | None = 5,
     attributes: list[str] | None = None,
     fraction: float = 1.0,
     projector_images: int = 2000,
@@ -48,7 +47,7 @@ def embeddings(
         clusterer: of scikit-learn.
         scaler: what is done to the features, and to the labels, first; None for nothing.
         report: what is looked at.
-        n_clusters: for clusterers that are told the number.
+        n_clusters: for clusterers that are told the number; None leaves them as they are.
         attributes: that describe the clusters; all forty by default.
         fraction: of the images in use.
         projector_images: at most so many in TensorBoard's projector; 0 for none.
@@ -67,6 +66,7 @@ def embeddings(
         raise UserError(f"task.projector_images={projector_images}: give a number from 0 to {most}.")
     model = load_classifier(cfg.checkpoint, "embeddings")
     sample = sample_labels(cfg, attributes, fraction, image_size=model.hparams["image_size"])
+    of_labels = find_clusters(scale(sample.labels, scaler)[0], clusterer)  # first: a mistake shows before the long part
     run = open_run(cfg)
     # One process, and every batch: each face needs its features.
     whole = {"devices": 1, "num_nodes": 1, "strategy": "auto", "limit_predict_batches": None, "fast_dev_run": False}
@@ -75,11 +75,10 @@ def embeddings(
     with run.timed("embed"), exit_codes_of_signals(trainer):
         batches = trainer.predict(Embedder(model), dataloaders=sample.datamodule.rows_dataloader(sample.rows))
     features = torch.cat(batches).numpy()  # type: ignore[arg-type]  # (N, D)
+    _write_features(run, sample, features)
     with run.timed("compute"):
-        clustering = find_clusters(scale(features, scaler), clusterer)
-        of_labels = find_clusters(scale(sample.labels, scaler), clusterer)
+        clustering = find_clusters(scale(features, scaler)[0], clusterer, "features")
     with run.timed("report"):
-        _write_features(run, sample, features)
         _write_projector(run, sample, clustering, features, projector_images, cfg.seed)
         agreement = _compare(run, sample, clustering, of_labels)
         metrics = report.write(run, sample, clustering, clusterer, cfg.seed, None) | agreement
@@ -128,14 +127,14 @@ def _write_projector(
 
 def _compare(run: RunFolder, sample: LabelSample, clustering: Clustering, of_labels: Clustering) -> dict[str, float]:
     """Say how far the clusters of the features are those of the labels."""
-    counts = contingency(clustering.clusters, of_labels.clusters)
+    both = np.intersect1d(clustering.members, of_labels.members)
+    first, second = clustering.clusters[both], of_labels.clusters[both]
+    counts = contingency(first, second, (clustering.count, of_labels.count))
     rows = [f"features {c + 1}" for c in range(clustering.count)]
     columns = [f"labels {c + 1}" for c in range(of_labels.count)]
-    frame = pd.DataFrame(counts, columns=columns)
-    frame.insert(0, "cluster", rows)
-    run.table("agreement", frame)
-    rand = float(adjusted_rand_score(clustering.clusters, of_labels.clusters))
-    mutual = float(adjusted_mutual_info_score(clustering.clusters, of_labels.clusters))
+    run.matrix("agreement", counts, rows, columns, corner="cluster")
+    rand = float(adjusted_rand_score(first, second))
+    mutual = float(adjusted_mutual_info_score(first, second))
     note = f"adjusted Rand index {rand:.2f}, adjusted mutual information {mutual:.2f} (1: the same, 0: by chance)"
     console.print(f"agreement with the clusters of the labels: {note}")
     picture = figures.matrix_heatmap(
@@ -143,7 +142,6 @@ def _compare(run: RunFolder, sample: LabelSample, clustering: Clustering, of_lab
         rows,
         columns,
         label="faces",
-        annotate=",.0f",
         row_title="cluster by features",
         column_title="cluster by labels",
         title=sample.source,

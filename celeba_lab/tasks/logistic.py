@@ -2,17 +2,18 @@
 
 import numpy as np
 import pandas as pd
+import torch
 from omegaconf import DictConfig
 from sklearn.base import ClassifierMixin
 
 from celeba_lab import figures
-from celeba_lab.analyses.regression import Regression, check_classifier, regress_each
+from celeba_lab.analyses.regression import Regression, regress_each
 from celeba_lab.analyses.sampling import split_officially, split_randomly
 from celeba_lab.assembly import LabelSample, log_settings, open_run, sample_labels, summary_of_data, task_name
 from celeba_lab.console import console, progress, show_ending, show_table
 from celeba_lab.errors import UserError, did_you_mean, enumerate_names
 from celeba_lab.report import Predictions, attribute_table
-from celeba_lab.run import RunFolder
+from celeba_lab.run import RunFolder, device_name
 
 SPLIT_WAYS = ("random", "official")
 _SHOWN = {
@@ -55,7 +56,6 @@ def logistic(
     if split not in SPLIT_WAYS:
         hint = did_you_mean(split, SPLIT_WAYS)
         raise UserError(f"task.split={split}: it can be {' or '.join(SPLIT_WAYS)}.{hint}")
-    check_classifier(classifier)
     sample = sample_labels(cfg, attributes, fraction)
     if len(sample.attributes) < 2:
         raise UserError("task.attributes names one attribute; at least two are needed, to predict one from another.")
@@ -69,7 +69,8 @@ def logistic(
     title = f"{sample.source} · {type(classifier).__name__}, {split} split"
     with run.timed("report"):
         run.table("attributes", table)
-        run.table("odds_ratios", _square(np.exp(_coefficients(results)), sample.attributes))
+        names = sample.attributes
+        run.matrix("odds_ratios", np.exp(_coefficients(results)), names, names, corner="attribute")
         _draw(run, table, results, title)
     metrics = _metrics(table)
     log_settings(cfg, run, {name: value for name, value in metrics.items() if name.count("/") == 1})
@@ -79,8 +80,8 @@ def logistic(
         data=summary_of_data(sample.datamodule),
         rows={"train": len(train), "test": len(test)},
         metrics=metrics,
-        majority_accuracy={"test": float(table["majority_accuracy"].mean())},
-        device="cpu",
+        majority_accuracy={"test": _majority(table)},
+        device=device_name(torch.device("cpu")),
     )
     _show(table, title)
     show_ending(run.path, [])
@@ -120,10 +121,9 @@ def _coefficients(results: list[Regression]) -> np.ndarray:
     return np.stack([result.coefficients for result in results])
 
 
-def _square(values: np.ndarray, attributes: list[str]) -> pd.DataFrame:
-    frame = pd.DataFrame(values, columns=attributes)
-    frame.insert(0, "attribute", attributes)
-    return frame
+def _majority(table: pd.DataFrame) -> float:
+    """Return the mean accuracy of the majority class, over the attributes that have a model."""
+    return float(table.loc[table["fitted"], "majority_accuracy"].mean())
 
 
 def _draw(run: RunFolder, table: pd.DataFrame, results: list[Regression], title: str) -> None:
@@ -166,9 +166,7 @@ def _metrics(table: pd.DataFrame) -> dict[str, float]:
 
 def _show(table: pd.DataFrame, title: str) -> None:
     show_table(title, table[list(_SHOWN)].rename(columns=_SHOWN).sort_values("gain", ascending=False))
-    console.print(
-        f"mean accuracy {table['accuracy'].mean():.4f}, of the majority class {table['majority_accuracy'].mean():.4f}"
-    )
+    console.print(f"mean accuracy {table['accuracy'].mean():.4f}, of the majority class {_majority(table):.4f}")
     if not table["fitted"].all():
         constant = table.loc[~table["fitted"], "attribute"]
         console.print(f"no model for {enumerate_names(constant)}: all rows to fit have the same label", style="yellow")

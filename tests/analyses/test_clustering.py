@@ -8,10 +8,11 @@ import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from scipy.optimize import linear_sum_assignment
-from sklearn.cluster import DBSCAN, KMeans, MiniBatchKMeans
+from sklearn.cluster import DBSCAN, AgglomerativeClustering, FeatureAgglomeration, KMeans, MiniBatchKMeans
+from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import silhouette_score
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, OneHotEncoder, StandardScaler
 
 from celeba_lab.analyses.clustering import (
     Clustering,
@@ -68,7 +69,8 @@ def test_inertia_and_silhouette_are_scikit_learns() -> None:
 
 
 def test_the_right_number_of_clusters_has_the_best_silhouette() -> None:
-    tried = pd.DataFrame(try_numbers(blobs(), KMeans(random_state=0), [2, 3, 4, 3], 1000, seed=0))
+    three = find_clusters(blobs(), KMeans(3, random_state=0))
+    tried = pd.DataFrame(try_numbers(three, KMeans(random_state=0), [2, 3, 4, 3], 1000, seed=0))
     assert tried[0].tolist() == [2, 3, 4]
     assert tried[1].is_monotonic_decreasing
     assert tried[0][tried[2].idxmax()] == 3
@@ -101,35 +103,40 @@ def test_differences_are_in_standard_deviations_and_constants_have_none() -> Non
 
 
 def test_contingency_counts_pairs_of_groups() -> None:
-    assert contingency(np.array([0, 0, 1, 1]), np.array([1, 0, 1, 1])).tolist() == [[1, 1], [0, 2]]
+    assert contingency(np.array([0, 0, 1, 1]), np.array([1, 0, 1, 1]), (2, 3)).tolist() == [[1, 1, 0], [0, 2, 0]]
 
 
 @pytest.mark.parametrize("column", [np.zeros(50), np.ones(50)])
 def test_a_constant_column_scales_to_nothing(column: np.ndarray) -> None:
     labels = np.column_stack([np.arange(50) % 2, column, np.arange(50) % 2])
-    points = scale(labels, StandardScaler())
+    points, _ = scale(labels, StandardScaler())
     assert np.isfinite(points).all()
     assert find_clusters(points, configured().set_params(n_clusters=2)).sizes.tolist() == [25, 25]
 
 
 def test_two_rows() -> None:
-    found = find_clusters(scale(np.array([[0, 1], [1, 0]]), StandardScaler()), KMeans(2))
+    found = find_clusters(scale(np.array([[0, 1], [1, 0]]), StandardScaler())[0], KMeans(2))
     assert found.sizes.tolist() == [1, 1]
     assert np.isnan(found.silhouette(10, seed=0))
 
 
 def test_more_clusters_than_different_rows_are_refused() -> None:
     points = np.repeat([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]], 10, axis=0)
-    with pytest.raises(UserError, match=r"task\.n_clusters=4, but the 30 rows hold 3 different ones"):
+    with pytest.raises(UserError, match=r"task\.n_clusters=4, but the labels of the 30 faces hold 3 different rows"):
         find_clusters(points, KMeans(4))
-    assert [number for number, *_ in try_numbers(points, KMeans(), range(2, 9), 100, seed=0)] == [2, 3]
+    two = find_clusters(points, KMeans(2))
+    assert [number for number, *_ in try_numbers(two, KMeans(), range(2, 9), 100, seed=0)] == [2, 3]
 
 
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
         (lambda: check_clusterer(LogisticRegression(), 5), "LogisticRegression, which is no clusterer"),
+        (lambda: check_clusterer(FeatureAgglomeration(), 5), "FeatureAgglomeration, which is no clusterer"),
         (lambda: check_clusterer(KMeans(), 0), r"task\.n_clusters=0"),
+        (lambda: find_clusters(blobs(), DBSCAN(eps=1e-6)), "DBSCAN finds no cluster"),
+        (lambda: scale(blobs(), OneHotEncoder()), "OneHotEncoder gives no dense table"),
+        (lambda: scale(blobs(), MinMaxScaler(feature_range=(1, 0))), r"task\.scaler=MinMaxScaler: "),
         (lambda: find_clusters(blobs(), KMeans(3, n_init=-1)), r"task\.clusterer=KMeans: The 'n_init' parameter"),
     ],
 )
@@ -143,11 +150,37 @@ def test_a_clusterer_that_chooses_the_number_itself() -> None:
     assert found.count == 3
 
 
+def test_noise_is_no_cluster() -> None:
+    """DBSCAN calls it -1; it must not become a group with a centroid and a name."""
+    points = np.concatenate([blobs(), [[0.0, 50.0], [5.0, -50.0]]])
+    found = find_clusters(points, DBSCAN(eps=1.5))
+    assert found.sizes.tolist() == [60, 40, 20]
+    assert found.clusters[-2:].tolist() == [-1, -1]
+    assert found.members.tolist() == list(range(120))
+    alone = find_clusters(blobs(), KMeans(3, random_state=0))
+    np.testing.assert_allclose(found.centroids, alone.centroids)
+    assert found.inertia == pytest.approx(alone.inertia)
+    assert found.silhouette(1000, seed=0) == pytest.approx(alone.silhouette(1000, seed=0))
+
+
+def test_the_number_may_be_left_to_the_clusterer() -> None:
+    threshold = AgglomerativeClustering(n_clusters=None, distance_threshold=20)
+    assert find_clusters(blobs(), check_clusterer(threshold, None)).count == 3
+
+
+def test_columns_keep_their_names_only_while_they_are_the_same_columns() -> None:
+    values = np.random.default_rng(0).normal(size=(20, 3))
+    assert scale(values, StandardScaler(), ["a", "b", "c"])[1] == ["a", "b", "c"]
+    assert scale(values, FunctionTransformer(), ["a", "b", "c"])[1] == ["a", "b", "c"]
+    assert scale(values, PCA(2), ["a", "b", "c"])[1] == ["pca0", "pca1"]
+    assert scale(values, StandardScaler())[1] is None
+
+
 def test_the_notebooks_clusters(shared: Path) -> None:
     """Its sizes within 2 %, its standardised means within 0.05 after matching."""
     labels = Annotations.load(shared / "celeba").labels
     labels = labels[take_fraction(np.arange(len(labels)), 0.1, seed=42)]
-    found = find_clusters(scale(labels, StandardScaler()), configured())
+    found = find_clusters(scale(labels, StandardScaler())[0], configured())
     np.testing.assert_allclose(found.sizes, [6578, 5723, 4735, 1791, 1433], rtol=0.02)
     reference = pd.read_csv(shared / "reference" / "cluster_means.csv").set_index("cluster")
     ours = found.centroids[:, [ATTRIBUTES.index(name) for name in reference]]

@@ -8,6 +8,8 @@ import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from sklearn.cluster import KMeans
+from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression, Perceptron
 from sklearn.metrics import (
     accuracy_score,
@@ -112,6 +114,24 @@ def test_an_unfinished_solver_is_told() -> None:
     [first, *_] = regress_each(labels[:400], labels[400:], LogisticRegression(max_iter=1))
     assert not first.converged
     assert first.iterations == 1
+
+
+def test_trees_do_not_converge_and_are_not_told_to() -> None:
+    labels = dependent_labels()
+    [first, *_] = regress_each(labels[:400], labels[400:], HistGradientBoostingClassifier(max_iter=2))
+    assert first.converged
+
+
+@pytest.mark.parametrize("workers", [0, -5])
+def test_no_workers_do_no_work(workers: int) -> None:
+    with pytest.raises(UserError, match=r"task\.workers="):
+        list(regress_each(dependent_labels(), dependent_labels(), configured(), workers))
+
+
+def test_saying_the_majority_is_no_gain_and_no_loss() -> None:
+    labels = dependent_labels()
+    results = list(regress_each(labels[:400], labels[400:], DummyClassifier(strategy="prior")))
+    assert (regression_table(results, labels[400:], ["a", "b", "c", "d"])["gain"] == 0).all()
 
 
 def test_other_classifiers_do() -> None:
