@@ -130,6 +130,7 @@ def main() -> None:
     try:
         hydra.main(version_base="1.3", config_path=str(config_directory()), config_name="config")(launch)()
     except KeyboardInterrupt:
+        print("\nceleba_lab: stopped by Ctrl-C; a run folder without summary.json is not complete", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
     except Exception as error:
         if _BUG not in getattr(error, "__notes__", []):

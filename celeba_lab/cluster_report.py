@@ -18,6 +18,7 @@ from celeba_lab.run import RunFolder
 # A figure of more clusters, or of more faces of each, would be too large to read, and slow.
 _MOST_SHOWN = 20
 _MOST_FACES = 20
+_NUMBERS = "One fit for each number: where the curves jump, the clusters depend on the seed"
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,9 @@ class ClusterReport:
         frame = pd.DataFrame(rows, columns=["n_clusters", "inertia", "silhouette"])
         run.table("numbers", frame)
         k, inertia, silhouette = (frame[name].to_numpy() for name in frame)
-        picture = figures.number_of_clusters(k, inertia, silhouette, clustering.count, title=sample.source)
+        picture = figures.number_of_clusters(
+            k, inertia, silhouette, clustering.count, title=sample.source, note=_NUMBERS
+        )
         run.figure("numbers", picture)
 
     def _write_stability(
@@ -152,7 +155,8 @@ def _write_clusters(run: RunFolder, sample: LabelSample, clustering: Clustering)
         headings[:_MOST_SHOWN],
         label="cluster mean - mean of all, in standard deviations",
         title=sample.source,
-        note=f"What is more common in a cluster than among all these faces, and what is rarer{_cut(clustering)}",
+        note=f"What is more common in a cluster than among all these faces, and what is rarer{_cut(clustering)};"
+        " blocks: the cluster in which an attribute is most common",
     )
     run.figure("cluster_means", profile)
     named = zip(headings, described, strict=True)

@@ -137,7 +137,8 @@ def check_arguments(node: DictConfig) -> None:
         except TypeCheckError as error:
             hint = str(getattr(hints[key], "__name__", hints[key])).replace("typing.", "")
             wanted = shorten(hint, 200)
-            raise UserError(f"{where}.{key}={value!r} has the wrong type: it must be {wanted}.") from error
+            example = f", written {where}.{key}=[{value}]" if isinstance(value, str) and "list[" in hint else ""
+            raise UserError(f"{where}.{key}={value!r} has the wrong type: it must be {wanted}{example}.") from error
 
 
 def explain(error: Exception) -> str | None:

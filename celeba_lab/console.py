@@ -102,7 +102,7 @@ def show_table(title: str, frame: "pd.DataFrame", most: int | None = None) -> No
         # The longest word stays whole: a name cut short is no name.
         table.add_column(str(column), justify="left" if is_text else "right", min_width=max(map(len, words), default=0))
     for row in shown.itertuples(index=False):
-        table.add_row(*(_number(value) if isinstance(value, float) else str(value) for value in row))
+        table.add_row(*map(_cell, row))
     if len(shown) < len(frame):
         table.caption = f"{len(frame) - len(shown)} more in the tables"
     console.print(table)
@@ -111,6 +111,12 @@ def show_table(title: str, frame: "pd.DataFrame", most: int | None = None) -> No
 def progress(items: Iterable[T], what: str, total: int) -> Iterator[T]:
     """Yield the items behind a progress bar."""
     yield from track(items, what, total=total, console=console, disable=console.quiet, transient=True)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return _number(value)
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _number(value: float | None) -> str:

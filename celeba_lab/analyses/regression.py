@@ -24,7 +24,8 @@ class Regression:
         probability: float32 (N,), of the rows to test; NaN where there is no model.
         coefficients: float64 (K,) in log odds, NaN at the target itself; all NaN where there is no linear model.
         iterations: of the solver; 0 if it does not say.
-        converged: false where the solver of a linear model used up its iterations.
+        converged: false where the solver of a linear model used up its iterations; None where there is nothing that
+            converges.
         fitted: false where the rows to fit have one class only, from which nothing can be learnt.
     """
 
@@ -32,7 +33,7 @@ class Regression:
     probability: np.ndarray
     coefficients: np.ndarray
     iterations: int = 0
-    converged: bool = True
+    converged: bool | None = None
     fitted: bool = True
 
 
@@ -97,7 +98,7 @@ def regress(train: np.ndarray, test: np.ndarray, target: int, classifier: Classi
         probability.astype(np.float32),
         _coefficients(model, target, k_all),
         iterations,
-        converged=not 0 < getattr(model, "max_iter", 0) <= iterations,
+        converged=not 0 < getattr(model, "max_iter", 0) <= iterations if iterations else None,
     )
 
 

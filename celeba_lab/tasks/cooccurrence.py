@@ -12,6 +12,8 @@ from celeba_lab.console import show_ending, show_table
 from celeba_lab.errors import UserError
 from celeba_lab.run import RunFolder, device_name
 
+_PAIRS = "The fifteen pairs that go together most, and the fifteen that exclude each other most"
+_TREE = "Attributes that are joined far to the left go together"
 _SHOWN = ["first", "second", "both", "lift", "phi"]
 
 
@@ -102,8 +104,12 @@ def _draw(run: RunFolder, found: Cooccurrence, names: list[str], title: str) -> 
             label="lift",
             scale="ratio",
             title=title,
-            note="How many times more often than if they were independent two attributes occur together",
+            limits=(1 / 16, 16),
+            note="How many times as often as if they were independent two attributes occur together; no diagonal",
         ),
     )
-    run.figure("pairs", figures.strongest_pairs(found.phi, names, label="phi", title=title))
-    run.figure("dendrogram", figures.dendrogram(tree, names, label="distance (1 - phi, average linkage)", title=title))
+    run.figure("pairs", figures.strongest_pairs(found.phi, names, label="phi (correlation)", title=title, note=_PAIRS))
+    run.figure(
+        "dendrogram",
+        figures.dendrogram(tree, names, label="distance (1 - phi, average linkage)", title=title, note=_TREE),
+    )

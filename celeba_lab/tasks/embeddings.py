@@ -64,7 +64,7 @@ def embeddings(
     most = (8192 // _SPRITE) ** 2
     if not 0 <= projector_images <= most:
         raise UserError(f"task.projector_images={projector_images}: give a number from 0 to {most}.")
-    model = load_classifier(cfg.checkpoint, "embeddings")
+    model = load_classifier(cfg.checkpoint, "embed faces")
     sample = sample_labels(cfg, attributes, fraction, image_size=model.hparams["image_size"])
     of_labels = find_clusters(scale(sample.labels, scaler)[0], clusterer)  # first: a mistake shows before the long part
     run = open_run(cfg)

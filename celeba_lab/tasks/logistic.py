@@ -22,7 +22,6 @@ _SHOWN = {
     "accuracy": "accuracy",
     "gain": "gain",
     "balanced_accuracy": "balanced",
-    "f1": "f1",
     "auroc": "auroc",
 }
 
@@ -69,8 +68,6 @@ def logistic(
     title = f"{sample.source} · {type(classifier).__name__}, {split} split"
     with run.timed("report"):
         run.table("attributes", table)
-        names = sample.attributes
-        run.matrix("odds_ratios", np.exp(_coefficients(results)), names, names, corner="attribute")
         _draw(run, table, results, title)
     metrics = _metrics(table)
     log_settings(cfg, run, {name: value for name, value in metrics.items() if name.count("/") == 1})
@@ -128,10 +125,14 @@ def _majority(table: pd.DataFrame) -> float:
 
 def _draw(run: RunFolder, table: pd.DataFrame, results: list[Regression], title: str) -> None:
     names = table["attribute"].tolist()
-    for metric in ("accuracy", "balanced_accuracy"):
-        baseline = table["majority_accuracy"] if metric == "accuracy" else pd.Series(0.5, index=table.index)
+    for metric, baseline in (
+        ("accuracy", table["majority_accuracy"].to_numpy()),
+        ("balanced_accuracy", np.full(len(table), 0.5)),
+    ):
+        words = metric.replace("_", " ")
+        note = "Baseline: always saying what the majority of the faces has"
         picture = figures.attribute_scores(
-            table[metric].to_numpy(), baseline.to_numpy(), names, metric=metric.replace("_", " "), title=title
+            table[metric].to_numpy(), baseline, names, metric=words, title=title, note=note
         )
         run.figure(metric, picture)
     coefficients = _coefficients(results)
@@ -139,6 +140,8 @@ def _draw(run: RunFolder, table: pd.DataFrame, results: list[Regression], title:
         console.print("this classifier has no coefficients: odds ratios are left out")
         return
     odds = np.exp(coefficients)
+    run.matrix("odds_ratios", odds, names, names, corner="attribute")
+    note = "For each attribute (bold) the three others that raise its odds most, and the three that lower them most"
     run.figure(
         "odds_ratios",
         figures.matrix_heatmap(
@@ -147,12 +150,15 @@ def _draw(run: RunFolder, table: pd.DataFrame, results: list[Regression], title:
             names,
             label="odds ratio",
             scale="ratio",
+            limits=(1 / 64, 64),
+            note="By what factor the odds of an attribute (row) change when another (column) is present, the rest being"
+            " equal",
             row_title="predicted attribute",
             column_title="given that this attribute is present",
             title=title,
         ),
     )
-    run.figure("associations", figures.top_associations(odds, names, title=title))
+    run.figure("associations", figures.top_associations(odds, names, title=title, note=note))
 
 
 def _metrics(table: pd.DataFrame) -> dict[str, float]:
@@ -170,7 +176,7 @@ def _show(table: pd.DataFrame, title: str) -> None:
     if not table["fitted"].all():
         constant = table.loc[~table["fitted"], "attribute"]
         console.print(f"no model for {enumerate_names(constant)}: all rows to fit have the same label", style="yellow")
-    unfinished = table.loc[table["fitted"] & ~table["converged"], "attribute"]
+    unfinished = table.loc[table["converged"].eq(False), "attribute"]
     if len(unfinished):
         console.print(
             f"NOT CONVERGED: {enumerate_names(unfinished)}; raise task.classifier.max_iter", style="bold yellow"

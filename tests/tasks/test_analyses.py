@@ -262,7 +262,7 @@ def test_clusters_in_a_sweep(command: Command, labels_only: Path, tmp_path: Path
         (["experiment=logistic", "task.split=offical"], "Did you mean 'official'"),
         (["experiment=logistic", "task.split=official", "data.partitions=[train]"], "rows of the test split"),
         (["experiment=logistic", "data.partitions=[tain]"], "data.partitions names 'tain'"),
-        (["experiment=embeddings"], "To embeddings, name a checkpoint"),
+        (["experiment=embeddings"], "To embed faces, name a checkpoint"),
         (["experiment=clusters", "task.attributes=[Male]"], "task.attributes names one attribute"),
         (["experiment=clusters", "task.report.faces=21"], "task.report.faces=21: give a number from 0 to 20"),
         (["experiment=clusters", "task.report.pca._target_=sklearn.decomposition.FactorAnalysis"], "task.report.pca"),
