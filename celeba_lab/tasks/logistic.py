@@ -126,7 +126,7 @@ def _majority(table: pd.DataFrame) -> float:
 def _draw(run: RunFolder, table: pd.DataFrame, results: list[Regression], title: str) -> None:
     names = table["attribute"].tolist()
     for metric, baseline in (
-        ("accuracy", table["majority_accuracy"].to_numpy()),
+        ("accuracy", table["majority_accuracy"].to_numpy(np.float32)),  # in the precision of the score
         ("balanced_accuracy", np.full(len(table), 0.5)),
     ):
         words = metric.replace("_", " ")
