@@ -28,7 +28,7 @@ _EXAMPLES = [
     "python -m celeba_lab task=predict checkpoint=outputs/smile/.../checkpoints/best.ckpt task.images='photos/*.jpg'",
 ]
 
-_CHOICES = ["recipe", "trainer", "data", "model", "callbacks", "logger"]
+_CHOICES = ["recipe", "loss", "trainer", "data", "model", "callbacks", "logger"]
 
 
 def help_text() -> str:

@@ -63,7 +63,7 @@ def test_the_trainer_takes_every_argument_of_lightnings_by_its_name() -> None:
 
 @pytest.mark.parametrize(
     ("group", "target", "given_by_the_task"),
-    [("data", CelebADataModule, {"attributes", "image_size"}), ("model", AttributeClassifier, set())],
+    [("data", CelebADataModule, {"attributes", "image_size"}), ("model", AttributeClassifier, {"prevalence"})],
 )
 def test_a_yaml_key_equals_the_constructor_argument(group: str, target: type, given_by_the_task: set[str]) -> None:
     assert (

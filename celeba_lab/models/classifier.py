@@ -8,9 +8,11 @@ import torch
 import torch.nn.functional as F
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
+from torchvision.transforms import v2
 
 from celeba_lab.errors import UserError
 from celeba_lab.models.augment import RandomAugment
+from celeba_lab.models.losses import binary_cross_entropy, build_loss
 from celeba_lab.models.metrics import AttributeMetrics
 from celeba_lab.models.networks import Backbone
 from celeba_lab.models.optimization import build_optimizer, build_schedule
@@ -38,6 +40,11 @@ class AttributeClassifier(L.LightningModule):
         freeze: fraction of the backbone's layers, counted from the input, that keep their pretrained weights and
             statistics; 1.0 trains the head alone.
         unfreeze_epoch: the epoch (from 0) at which frozen layers are released; None for never.
+        loss: what training minimises: the name and the settings of :func:`~celeba_lab.models.losses.build_loss`; binary
+            cross-entropy by default. Outside training the loss is always the cross-entropy, to be comparable.
+        prevalence: of the K attributes among the training images, for a loss that weighs by it; the task gives it.
+        mixup: mix each training face and its labels with another's, by a share drawn from Beta(mixup, mixup) for every
+            batch (Zhang et al., "mixup", ICLR 2018); 0 for none.
         label_smoothing: s moves the labels from 0 and 1 to s / 2 and 1 - s / 2 in training.
         threshold: probability from which on an attribute is said to be present.
         flip_average: outside training, average the logits of each face and of its mirror image (twice the cost).
@@ -67,6 +74,9 @@ class AttributeClassifier(L.LightningModule):
         warmup: float = 0.3,
         freeze: float = 0.0,
         unfreeze_epoch: int | None = None,
+        loss: dict[str, Any] | None = None,
+        prevalence: list[float] | None = None,
+        mixup: float = 0.0,
         label_smoothing: float = 0.0,
         threshold: float = 0.5,
         flip_average: bool = False,
@@ -79,11 +89,15 @@ class AttributeClassifier(L.LightningModule):
         for name, value in fractions.items():
             if not 0 <= value <= 1:
                 raise UserError(f"model.{name}={value} must lie between 0 and 1.")
+        if mixup < 0:
+            raise UserError(f"model.mixup={mixup:g}: give a number from 0.")
         self.save_hyperparameters()
         self.attributes = list(attributes)
         self.backbone = Backbone(backbone, image_size)
         self.head = nn.Linear(self.backbone.num_features, len(attributes))
         self.augment = RandomAugment(**(augment or {}))
+        self.mixup = v2.MixUp(alpha=mixup) if mixup else None
+        self.training_loss = build_loss(prevalence=prevalence, **(loss or {}))
         self.train_metrics = AttributeMetrics(len(attributes), threshold, ranking=False)
         self.val_metrics = AttributeMetrics(len(attributes), threshold)
         self.test_metrics = AttributeMetrics(len(attributes), threshold)
@@ -114,10 +128,12 @@ class AttributeClassifier(L.LightningModule):
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Learn from one batch."""
-        images = self.augment(self._to_unit_range(batch["image"]))
+        images, labels = self.augment(self._to_unit_range(batch["image"])), batch["label"].float()
+        if self.mixup is not None:
+            images, labels = self.mixup(images, labels)
         logits = self.head(self.backbone(self._normalise(images))).float()  # (B, K)
-        loss = self._loss(logits, self._smooth(batch["label"].float()))
-        self.train_metrics.update(loss.detach(), logits.detach().sigmoid(), batch["label"])
+        loss = self.training_loss(logits, self._smooth(labels))
+        self.train_metrics.update(loss.detach(), logits.detach().sigmoid(), labels >= 0.5)
         self.log("loss", loss.detach(), prog_bar=True, logger=False)
         return loss
 
@@ -136,7 +152,8 @@ class AttributeClassifier(L.LightningModule):
     def _evaluation_step(self, metrics: AttributeMetrics, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         logits = self._evaluation_logits(batch["image"]).float()  # (B, K)
         probabilities = logits.sigmoid()
-        metrics.update(self._loss(logits, batch["label"].float()), probabilities, batch["label"])
+        loss = binary_cross_entropy(logits, batch["label"].float())
+        metrics.update(loss, probabilities, batch["label"])
         return {"probability": probabilities, "label": batch["label"], "index": batch["index"]}
 
     def _evaluation_logits(self, images: Tensor) -> Tensor:
@@ -161,10 +178,6 @@ class AttributeClassifier(L.LightningModule):
     def _smooth(self, labels: Tensor) -> Tensor:
         smoothing = self.hparams["label_smoothing"]
         return labels * (1 - smoothing) + smoothing / 2
-
-    @staticmethod
-    def _loss(logits: Tensor, labels: Tensor) -> Tensor:
-        return F.binary_cross_entropy_with_logits(logits, labels)
 
     # -- one epoch ---------------------------------------------------------------------------------------------------
 

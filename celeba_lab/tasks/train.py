@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import pandas as pd
 from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch.accelerators import CPUAccelerator
@@ -50,7 +51,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     datamodule.setup("fit")
     datamodule.setup("test")
     show_dataset(datamodule)
-    model, weights = _build_model(cfg, unfinished)
+    model, weights = _build_model(cfg, unfinished, datamodule)
     console.print(f"weights: {weights}", style="bold yellow" if weights.startswith("RANDOM") else None)
     run = open_run(cfg)
     callbacks: dict[str, Callback] = {name: build(node) for name, node in (cfg.callbacks or {}).items() if node}
@@ -97,15 +98,18 @@ def _read_unfinished(cfg: DictConfig) -> dict[str, Any]:
     return checkpoint
 
 
-def _build_model(cfg: DictConfig, unfinished: dict[str, Any] | None) -> tuple[AttributeClassifier, str]:
+def _build_model(
+    cfg: DictConfig, unfinished: dict[str, Any] | None, datamodule: CelebADataModule
+) -> tuple[AttributeClassifier, str]:
     """Build the model and say where its weights come from."""
+    prevalence = datamodule.dataset("train").labels.mean(axis=0).tolist()
     if unfinished is not None:  # Lightning loads them; what was frozen stays frozen
         freeze = unfinished["hyper_parameters"]["freeze"]
-        return build(cfg.model, freeze=freeze), f"continued from {cfg.checkpoint}"
+        return build(cfg.model, freeze=freeze, prevalence=prevalence), f"continued from {cfg.checkpoint}"
     state_dict, source = fetch_weights(cfg.model.weights, cfg.model.backbone)
     if state_dict is None:  # random layers must learn, wherever they are
-        return build(cfg.model, freeze=0.0), source
-    model: AttributeClassifier = build(cfg.model)
+        return build(cfg.model, freeze=0.0, prevalence=prevalence), source
+    model: AttributeClassifier = build(cfg.model, prevalence=prevalence)
     model.load_pretrained(state_dict, source)
     return model, source
 
@@ -211,6 +215,34 @@ def _write_history(run: RunFolder, epoch_log: EpochLog, best_epoch: int, val: pd
         "learning_curves",
         figures.learning_curves(history, title=title, best_epoch=best_epoch, majority_accuracy=majority),
     )
+    _write_attribute_history(run, history, val, title)
+
+
+def _write_attribute_history(run: RunFolder, history: pd.DataFrame, val: pd.DataFrame, title: str) -> None:
+    """Write the validation accuracy of each attribute after each epoch, the lowest gain over the majority last."""
+    prefix = "val/accuracy/"
+    measured = [name for name in history if str(name).startswith(prefix)]
+    rows = history.dropna(subset=measured, how="all")
+    if not measured or rows.empty:
+        return
+    order = val.sort_values("gain", ascending=False)["attribute"]
+    accuracy = rows[[f"{prefix}{name}" for name in order]].to_numpy().T  # (K, epochs)
+    majority = val.set_index("attribute").loc[order, "majority_accuracy"].to_numpy()
+    epochs = [f"epoch {epoch}" for epoch in rows["epoch"]]
+    columns = ["majority", *epochs]
+    values = np.column_stack([majority, accuracy])
+    run.matrix("attributes_by_epoch", values, order.tolist(), columns, corner="attribute")
+    picture = figures.matrix_heatmap(
+        values,
+        order.tolist(),
+        columns,
+        label="validation accuracy",
+        limits=(0.5, 1),
+        annotate=".3f",
+        title=title,
+        note="Validation accuracy after each epoch, beside that of the majority class; sorted by the gain over it",
+    )
+    run.figure("attributes_by_epoch", picture)
 
 
 def _show_results(

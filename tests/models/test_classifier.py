@@ -507,3 +507,34 @@ def test_guard_torchmetrics_drops_a_nan():
         metric.update(torch.tensor(math.nan))
     metric.update(torch.tensor(1.0))
     assert metric.compute() == 1
+
+
+def test_mixup_is_for_training_only_and_changes_the_loss() -> None:
+    model = settled(classifier(3, mixup=1.0, lr=1e-9, schedule="constant", freeze=1.0))
+    batch = {
+        "image": torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8),
+        "label": torch.tensor([[0, 1, 1]] * 4 + [[1, 0, 1]] * 4, dtype=torch.uint8),
+        "index": torch.arange(8),
+    }
+    model.log = lambda *arguments, **options: None  # no trainer here
+    torch.manual_seed(0)
+    with torch.no_grad():
+        mixed = [model.training_step(batch, 0).item() for _ in range(3)]
+    assert len(set(mixed)) == 3, "another share for every batch"
+    first, second = (model.validation_step(batch, 0)["probability"] for _ in range(2))
+    assert torch.equal(first, second)
+
+
+def test_another_loss_trains_and_the_cross_entropy_is_reported() -> None:
+    plain, focal = (settled(classifier(3, loss=loss)) for loss in (None, {"name": "focal"}))
+    focal.load_state_dict(plain.state_dict())
+    logits, labels = torch.randn(8, 3), torch.ones(8, 3)
+    assert focal.training_loss(logits, labels) < plain.training_loss(logits, labels)
+    batch = {
+        "image": torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8),
+        "label": torch.ones(8, 3, dtype=torch.uint8),
+        "index": torch.arange(8),
+    }
+    for model in (plain, focal):
+        model.eval().validation_step(batch, 0)
+    assert focal.val_metrics.compute()["loss"] == pytest.approx(plain.val_metrics.compute()["loss"].item(), rel=1e-5)
