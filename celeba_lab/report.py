@@ -9,6 +9,8 @@ import torch
 from matplotlib.figure import Figure
 
 from celeba_lab import figures
+from celeba_lab.analyses.intervals import wilson_interval
+from celeba_lab.analyses.thresholds import tune_thresholds
 from celeba_lab.callbacks import CollectPredictions
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.models.metrics import AttributeMetrics
@@ -64,6 +66,8 @@ def attribute_table(predictions: Predictions) -> pd.DataFrame:
     scores = {name: value.numpy() for name, value in metrics.compute().items() if name != "loss"}
     prevalence = predictions.labels.mean(axis=0)
     majority = np.maximum(prevalence, 1 - prevalence)
+    n = len(predictions.labels)
+    low, high = wilson_interval(np.rint(scores["accuracy"] * n), np.full(len(prevalence), n))
     return pd.DataFrame(
         {
             "attribute": list(predictions.attributes),
@@ -72,9 +76,51 @@ def attribute_table(predictions: Predictions) -> pd.DataFrame:
             "majority_accuracy": majority,
             **scores,
             # In the accuracy's own precision: a model that says what the majority is has a gain of 0, not of 1e-9.
+            "accuracy_low": low,  # of the 95 % interval
+            "accuracy_high": high,
             "gain": scores["accuracy"] - majority.astype(np.float32),
         }
     )
+
+
+def threshold_table(predictions: Predictions, thresholds: np.ndarray) -> pd.DataFrame:
+    """Return one row per attribute: scores at the default threshold and, as ``tuned_...``, at another one.
+
+    Args:
+        predictions: to measure.
+        thresholds: (K,), chosen on other images.
+    """
+    table: dict[str, object] = {"attribute": list(predictions.attributes)}
+    default = np.full(len(thresholds), predictions.threshold)
+    for prefix, chosen in (("", default), ("tuned_", thresholds)):
+        metrics = AttributeMetrics(len(predictions.attributes), ranking=False, synchronise=False)
+        said = torch.from_numpy(predictions.probabilities >= chosen)
+        metrics.update(torch.tensor(0.0), said, torch.from_numpy(predictions.labels))
+        scores = metrics.compute()
+        table[f"{prefix}threshold"] = chosen
+        table |= {f"{prefix}{name}": value.numpy() for name, value in scores.items() if name != "loss"}
+    return pd.DataFrame(table)
+
+
+def write_thresholds(
+    run: RunFolder, tuned_on: Predictions, predictions: Predictions, criterion: str
+) -> dict[str, float]:
+    """Choose thresholds on one split, apply them to another, and write ``thresholds_<split>.csv``.
+
+    Args:
+        run: where it goes.
+        tuned_on: the predictions whose labels choose.
+        predictions: those that are measured; their labels have no say.
+        criterion: see :func:`~celeba_lab.analyses.thresholds.tune_thresholds`.
+
+    Returns:
+        ``split/tuned_metric``, the mean over the attributes for which it is defined.
+    """
+    thresholds = tune_thresholds(tuned_on.labels, tuned_on.probabilities, criterion, tuned_on.threshold)
+    table = threshold_table(predictions, thresholds)
+    run.table(f"thresholds_{predictions.split}", table)
+    tuned = [name for name in table if str(name).startswith("tuned_") and name != "tuned_threshold"]
+    return {f"{predictions.split}/{name}": float(table[name].mean()) for name in tuned}
 
 
 def mean_majority_accuracy(table: pd.DataFrame) -> float:

@@ -1,13 +1,17 @@
 """The tables of a report, on predictions small enough to work out by hand."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import average_precision_score, roc_auc_score
+from scipy.stats import binomtest
+from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from celeba_lab import figures
 from celeba_lab.data.datamodule import CelebADataModule
-from celeba_lab.report import Predictions, attribute_table, mistakes, prediction_table, write_report
+from celeba_lab.report import Predictions, attribute_table, mistakes, prediction_table, write_report, write_thresholds
 from celeba_lab.run import RunFolder
 
 pytestmark = pytest.mark.filterwarnings("ignore:No (positive|negative) samples")
@@ -172,3 +176,39 @@ def test_without_mistakes_no_picture_of_them(tmp_path, data):
     write_report(RunFolder(tmp_path), predictions_of(data, lambda labels: labels.astype(float)), data, "tiny CelebA")
     assert not (tmp_path / "figures/mistakes_val.png").exists()
     assert len(pd.read_csv(tmp_path / "tables/mistakes_val.csv")) == 0
+
+
+def test_tuned_thresholds_never_see_the_labels_they_are_measured_on(tmp_path: Path) -> None:
+    """Other test labels give other scores, and the same thresholds."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, (300, 2)).astype(np.uint8)
+    probabilities = np.clip(0.3 * labels + 0.2 + 0.2 * rng.normal(size=(300, 2)), 0, 1).astype(np.float32)
+    ids = [f"{k}.jpg" for k in range(100)]
+    val, test = (
+        Predictions(split, ids, np.arange(100), labels[rows], probabilities[rows], ["Male", "Young"], 0.5)
+        for split, rows in (("val", slice(0, 100)), ("test", slice(100, 200)))
+    )
+    flipped = replace(test, labels=1 - test.labels)
+    tables = []
+    for name, measured in (("a", test), ("b", flipped)):
+        run = RunFolder(tmp_path / name)
+        metrics = write_thresholds(run, val, measured, "balanced_accuracy")
+        tables.append(pd.read_csv(tmp_path / name / "tables" / "thresholds_test.csv"))
+        assert metrics["test/tuned_balanced_accuracy"] == pytest.approx(tables[-1]["tuned_balanced_accuracy"].mean())
+    assert tables[0]["tuned_threshold"].tolist() == tables[1]["tuned_threshold"].tolist()
+    assert (tables[0]["tuned_balanced_accuracy"] > 0.6).all()
+    assert (tables[1]["tuned_balanced_accuracy"] < 0.4).all()
+    for k in range(2):
+        threshold = tables[0]["tuned_threshold"][k]
+        assert tables[0]["tuned_f1"][k] == pytest.approx(
+            f1_score(test.labels[:, k], test.probabilities[:, k] >= threshold)
+        )
+        assert tables[0]["f1"][k] == pytest.approx(f1_score(test.labels[:, k], test.probabilities[:, k] >= 0.5))
+
+
+def test_the_accuracy_has_an_interval(tmp_path: Path) -> None:
+    labels = np.array([[1]] * 9 + [[0]], dtype=np.uint8)
+    said = Predictions("val", [], np.arange(10), labels, np.full((10, 1), 0.9, dtype=np.float32), ["Male"], 0.5)
+    row = attribute_table(said).iloc[0]
+    expected = binomtest(9, 10).proportion_ci(method="wilson")
+    assert (row["accuracy_low"], row["accuracy_high"]) == pytest.approx((expected.low, expected.high))

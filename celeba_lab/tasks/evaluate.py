@@ -2,6 +2,7 @@
 
 from omegaconf import DictConfig
 
+from celeba_lab.analyses.thresholds import check_criterion
 from celeba_lab.assembly import (
     build_datamodule,
     measure,
@@ -15,16 +16,18 @@ from celeba_lab.checkpoints import load_classifier
 from celeba_lab.console import show_ending, show_metrics
 from celeba_lab.data.annotations import SPLITS
 from celeba_lab.errors import UserError, did_you_mean
-from celeba_lab.report import mean_majority_accuracy, write_report
+from celeba_lab.report import mean_majority_accuracy, write_report, write_thresholds
 from celeba_lab.run import device_name
 
 
-def evaluate(cfg: DictConfig, split: str = "test") -> dict[str, float]:
+def evaluate(cfg: DictConfig, split: str = "test", tune: str | None = "balanced_accuracy") -> dict[str, float]:
     """Write the report of a checkpoint on one split.
 
     Args:
         cfg: the configuration; ``checkpoint`` names the model.
         split: train, val or test.
+        tune: what thresholds chosen on validation, and measured on another split, maximise: ``balanced_accuracy`` or
+            ``f1``; None for none.
 
     Returns:
         Every metric by its name, ``split/metric``.
@@ -34,17 +37,26 @@ def evaluate(cfg: DictConfig, split: str = "test") -> dict[str, float]:
     """
     if split not in SPLITS:
         raise UserError(f"task.split={split} must be one of {', '.join(SPLITS)}.{did_you_mean(split, SPLITS)}")
+    check_criterion(tune)
     model = load_classifier(cfg.checkpoint, "evaluate")
     datamodule = build_datamodule(cfg, model.attributes, model.hparams["image_size"])
     datamodule.setup_split(split)
+    tuned = tune is not None and split != "val" and datamodule.counts["val"] > 0
+    if tuned:
+        datamodule.setup_split("val")
     show_dataset(datamodule)
     run = open_run(cfg)
     with run.timed(split):
         metrics, predictions, trainer = measure(cfg, model, datamodule, split)
+    if tuned:
+        with run.timed("val"):
+            _, validation, _ = measure(cfg, model, datamodule, "val")
     if not trainer.is_global_zero:
         return metrics
     with run.timed("report"):
         table = write_report(run, predictions, datamodule, f"{datamodule.name} · {cfg.name}")
+        if tune is not None and tuned:
+            metrics |= write_thresholds(run, validation, predictions, tune)
         write_bad_images(run, datamodule)
     run.summary(
         experiment=cfg.name,

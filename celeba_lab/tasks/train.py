@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from celeba_lab import figures
 from celeba_lab.allocator import keep_freed_memory
+from celeba_lab.analyses.thresholds import check_criterion
 from celeba_lab.assembly import (
     build_datamodule,
     build_trainer,
@@ -32,12 +33,16 @@ from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.errors import UserError
 from celeba_lab.models.classifier import AttributeClassifier
 from celeba_lab.models.networks import fetch_weights
-from celeba_lab.report import mean_majority_accuracy, write_report
+from celeba_lab.report import mean_majority_accuracy, write_report, write_thresholds
 from celeba_lab.run import RunFolder, device_name
 
 
-def train(cfg: DictConfig) -> dict[str, float]:
+def train(cfg: DictConfig, tune: str | None = "balanced_accuracy") -> dict[str, float]:
     """Fit, then report train, validation and test of the best checkpoint.
+
+    Args:
+        cfg: the configuration.
+        tune: what thresholds tuned on validation maximise, ``balanced_accuracy`` or ``f1``; None for none.
 
     Returns:
         Every metric by its name, ``split/metric``. ``train/*`` was measured while training, in the epoch of the
@@ -46,6 +51,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     Raises:
         UserError: data, weights, checkpoint or settings cannot be used.
     """
+    check_criterion(tune)
     unfinished = _read_unfinished(cfg) if cfg.checkpoint else None
     datamodule = build_datamodule(cfg, cfg.model.attributes, cfg.model.image_size)
     datamodule.setup("fit")
@@ -61,7 +67,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
         keep_freed_memory()
     with run.timed("fit"):
         _fit(trainer, model, datamodule, cfg.checkpoint)
-    return _report(cfg, run, trainer, model, datamodule, weights)
+    return _report(cfg, run, trainer, model, datamodule, weights, tune)
 
 
 def _refuse_contradictions(cfg: DictConfig, trainer: L.Trainer) -> None:
@@ -140,6 +146,7 @@ def _report(
     model: AttributeClassifier,
     datamodule: CelebADataModule,
     weights: str,
+    tune: str | None,
 ) -> dict[str, float]:
     """Measure the best checkpoint, write everything, print the table and what to do next."""
     best = _best_checkpoint(trainer)
@@ -158,6 +165,8 @@ def _report(
     title = f"{datamodule.name} · {cfg.name}"
     with run.timed("report"):
         tables = {split: write_report(run, found, datamodule, title) for split, found in predictions.items()}
+        if tune is not None:
+            metrics |= write_thresholds(run, predictions["val"], predictions["test"], tune)
         _write_history(run, epoch_log, epoch, tables["val"], title)
         write_bad_images(run, datamodule)
         run.log_hyperparameters(_hyperparameters(cfg, model), metrics, trainer.global_step)

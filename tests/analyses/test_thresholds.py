@@ -1,0 +1,50 @@
+"""Thresholds against all there are."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import balanced_accuracy_score, f1_score
+
+from celeba_lab.analyses.thresholds import tune_thresholds
+from celeba_lab.errors import UserError
+
+SCORES = {"balanced_accuracy": balanced_accuracy_score, "f1": f1_score}
+
+
+def some(n: int = 200, k: int = 3, digits: int = 2) -> tuple[np.ndarray, np.ndarray]:
+    """Informative probabilities with many ties."""
+    rng = np.random.default_rng(0)
+    labels = (rng.random((n, k)) < (0.5, 0.1, 0.8)).astype(np.uint8)
+    probabilities = np.clip(0.25 * labels + 0.3 + 0.2 * rng.normal(size=(n, k)), 0, 1)
+    return labels, probabilities.round(digits).astype(np.float32)
+
+
+@pytest.mark.parametrize("criterion", SCORES)
+def test_none_is_better(criterion: str) -> None:
+    labels, probabilities = some()
+    tuned = tune_thresholds(labels, probabilities, criterion)
+    for k in range(3):
+        values = [
+            SCORES[criterion](labels[:, k], probabilities[:, k] >= threshold) for threshold in np.linspace(0, 1, 1001)
+        ]
+        reached = SCORES[criterion](labels[:, k], probabilities[:, k] >= tuned[k])
+        assert reached == pytest.approx(max(values))
+
+
+def test_ties_go_to_the_default() -> None:
+    """Anything between 0.2 and 0.9 separates these; 0.55 is the middle, and there is one candidate."""
+    labels, probabilities = np.array([[0], [0], [1], [1]]), np.array([[0.1], [0.2], [0.9], [0.95]])
+    assert tune_thresholds(labels, probabilities, "f1") == pytest.approx([0.55])
+
+
+def test_one_class_keeps_the_default() -> None:
+    labels, probabilities = np.array([[0, 1], [0, 1]]), np.array([[0.3, 0.3], [0.6, 0.6]])
+    assert tune_thresholds(labels, probabilities, "f1", default=0.4).tolist() == [0.4, 0.4]
+
+
+def test_one_image() -> None:
+    assert tune_thresholds(np.array([[1]]), np.array([[0.2]]), "balanced_accuracy").tolist() == [0.5]
+
+
+def test_a_wrong_criterion_is_one_sentence() -> None:
+    with pytest.raises(UserError, match=r"task\.tune=f2: it can be balanced_accuracy or f1"):
+        tune_thresholds(*some(), "f2")
