@@ -183,6 +183,8 @@ def test_a_stopped_run_says_how_to_continue(cause: signal.Signals, tiny_celeba: 
     process = subprocess.Popen(
         [sys.executable, "-m", "celeba_lab", *arguments], cwd=tmp_path, text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        # A shell without a terminal starts what runs in its background deaf to SIGINT, and deafness is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     try:
         _wait_for(lambda: list(tmp_path.glob("outputs/smile/*/checkpoints/best.ckpt")))
