@@ -36,7 +36,7 @@ def build_loss(name: str = "bce", prevalence: Sequence[float] | None = None, **s
     if name == "weighted_bce":
         if prevalence is None:
             raise UserError("model.loss.name=weighted_bce needs the prevalence of the attributes in training.")
-        settings["prevalence"] = torch.tensor(list(prevalence))  # type: ignore[assignment]
+        function = partial(function, prevalence=torch.tensor(list(prevalence)))
     return partial(function, **settings)
 
 

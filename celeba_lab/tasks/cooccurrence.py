@@ -1,5 +1,7 @@
 """Count which attributes occur together."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from omegaconf import DictConfig
@@ -69,45 +71,38 @@ def _draw(run: RunFolder, found: Cooccurrence, names: list[str], title: str) -> 
     order = leaves_list(tree)
     ordered = [names[k] for k in order]
     square = np.ix_(order, order)
-    run.figure(
-        "conditional",
-        figures.matrix_heatmap(
-            found.conditional[square],
-            ordered,
-            ordered,
-            label="P(A | B)",
-            limits=(0, 1),
-            row_title="A",
-            column_title="B",
-            title=title,
-            note="The share of the faces with attribute B (column) that also have attribute A (row)",
+    off_diagonal = np.where(np.eye(len(names), dtype=bool), np.nan, 1.0)
+    heatmaps: dict[str, tuple[np.ndarray, dict[str, Any]]] = {
+        "conditional": (
+            found.conditional,
+            {
+                "label": "P(A | B)",
+                "limits": (0, 1),
+                "row_title": "A",
+                "column_title": "B",
+                "note": "The share of the faces with attribute B (column) that also have attribute A (row)",
+            },
         ),
-    )
-    run.figure(
-        "phi",
-        figures.matrix_heatmap(
-            np.where(np.eye(len(names), dtype=bool), np.nan, found.phi)[square],
-            ordered,
-            ordered,
-            label="phi",
-            scale="diverging",
-            title=title,
-            note="The correlation of two attributes; the diagonal is left out",
+        "phi": (
+            found.phi * off_diagonal,
+            {
+                "label": "phi",
+                "scale": "diverging",
+                "note": "The correlation of two attributes; the diagonal is left out",
+            },
         ),
-    )
-    run.figure(
-        "lift",
-        figures.matrix_heatmap(
-            np.where(np.eye(len(names), dtype=bool), np.nan, found.lift)[square],
-            ordered,
-            ordered,
-            label="lift",
-            scale="ratio",
-            title=title,
-            limits=(1 / 16, 16),
-            note="How many times as often as if they were independent two attributes occur together; no diagonal",
+        "lift": (
+            found.lift * off_diagonal,
+            {
+                "label": "lift",
+                "scale": "ratio",
+                "limits": (1 / 16, 16),
+                "note": "How many times as often as if they were independent two attributes meet; no diagonal",
+            },
         ),
-    )
+    }
+    for name, (values, options) in heatmaps.items():
+        run.figure(name, figures.matrix_heatmap(values[square], ordered, ordered, title=title, **options))
     run.figure("pairs", figures.strongest_pairs(found.phi, names, label="phi (correlation)", title=title, note=_PAIRS))
     run.figure(
         "dendrogram",

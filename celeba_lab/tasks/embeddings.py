@@ -1,5 +1,8 @@
 """Group faces by what a trained classifier sees in them."""
 
+from typing import Any
+
+import lightning as L
 import numpy as np
 import torch
 from omegaconf import DictConfig
@@ -24,10 +27,12 @@ from celeba_lab.checkpoints import load_classifier
 from celeba_lab.cluster_report import ClusterReport
 from celeba_lab.console import console, show_ending
 from celeba_lab.errors import UserError
+from celeba_lab.models.classifier import AttributeClassifier
 from celeba_lab.models.embedder import Embedder
 from celeba_lab.run import RunFolder, device_name, write_atomically
 
 _SPRITE = 48  # pixels a side of a face in TensorBoard's projector
+_MOST_SPRITES = (8192 // _SPRITE) ** 2  # its picture of all faces is at most 8,192 pixels a side
 
 
 def embeddings(
@@ -60,21 +65,15 @@ def embeddings(
         UserError: a setting, the checkpoint or the data cannot be used.
     """
     clusterer = check_clusterer(clusterer, n_clusters)
-    # A sprite of TensorBoard's is at most 8,192 pixels a side.
-    most = (8192 // _SPRITE) ** 2
-    if not 0 <= projector_images <= most:
-        raise UserError(f"task.projector_images={projector_images}: give a number from 0 to {most}.")
+    if not 0 <= projector_images <= _MOST_SPRITES:
+        raise UserError(f"task.projector_images={projector_images}: give a number from 0 to {_MOST_SPRITES}.")
     model = load_classifier(cfg.checkpoint, "embed faces")
     sample = sample_labels(cfg, attributes, fraction, image_size=model.hparams["image_size"])
     of_labels = find_clusters(scale(sample.labels, scaler)[0], clusterer)  # first: a mistake shows before the long part
     run = open_run(cfg)
-    # One process, and every batch: each face needs its features.
-    whole = {"devices": 1, "num_nodes": 1, "strategy": "auto", "limit_predict_batches": None, "fast_dev_run": False}
-    trainer = build_trainer(cfg, progress_bar(cfg), **whole)
-    sample.datamodule.trainer = trainer
+    trainer = _build_trainer(cfg)
     with run.timed("embed"), exit_codes_of_signals(trainer):
-        batches = trainer.predict(Embedder(model), dataloaders=sample.datamodule.rows_dataloader(sample.rows))
-    features = torch.cat(batches).numpy()  # type: ignore[arg-type]  # (N, D)
+        features = _embed(trainer, model, sample)
     _write_features(run, sample, features)
     with run.timed("compute"):
         clustering = find_clusters(scale(features, scaler)[0], clusterer, "features")
@@ -95,6 +94,19 @@ def embeddings(
     )
     show_ending(run.path, [("look around in 3 D", f"tensorboard --logdir {run.path}")])
     return metrics
+
+
+def _build_trainer(cfg: DictConfig) -> L.Trainer:
+    """Build a trainer of one process that takes every batch: each face needs its features."""
+    whole = {"devices": 1, "num_nodes": 1, "strategy": "auto", "limit_predict_batches": None, "fast_dev_run": False}
+    return build_trainer(cfg, progress_bar(cfg), **whole)
+
+
+def _embed(trainer: L.Trainer, model: AttributeClassifier, sample: LabelSample) -> np.ndarray:
+    """Return the features of the faces of the sample, float32 (N, D)."""
+    sample.datamodule.trainer = trainer
+    batches: Any = trainer.predict(Embedder(model), dataloaders=sample.datamodule.rows_dataloader(sample.rows))
+    return torch.cat(batches).numpy()
 
 
 def _write_features(run: RunFolder, sample: LabelSample, features: np.ndarray) -> None:
