@@ -38,11 +38,7 @@ class Cooccurrence:
     def of(cls, labels: np.ndarray) -> "Cooccurrence":
         """Count labels, (N, K) of 0 and 1, N at least 1."""
         n = len(labels)
-        # float32 for the speed of BLAS; it counts exactly up to 2 ** 24, so larger tables go in pieces.
-        joint = np.zeros((labels.shape[1], labels.shape[1]), dtype=np.int64)
-        for start in range(0, n, 2**23):
-            piece = labels[start : start + 2**23].astype(np.float32)
-            joint += (piece.T @ piece).astype(np.int64)
+        joint = count_together(labels, labels)
         count = np.diag(joint).astype(np.float64)
         with np.errstate(divide="ignore", invalid="ignore"):
             conditional = joint / count
@@ -54,6 +50,16 @@ class Cooccurrence:
     def tables(self) -> dict[str, np.ndarray]:
         """Return the five tables by name."""
         return {name: getattr(self, name) for name in ("joint", "conditional", "lift", "phi", "pmi")}
+
+
+def count_together(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return int64 (J, K): in how many rows of (N, J) and (N, K), of 0 and 1, two columns are both 1."""
+    together = np.zeros((first.shape[1], second.shape[1]), dtype=np.int64)
+    # float32 for the speed of BLAS; it counts exactly up to 2 ** 24, so larger tables go in pieces.
+    for start in range(0, len(first), 2**23):
+        rows = slice(start, start + 2**23)
+        together += (first[rows].T.astype(np.float32) @ second[rows].astype(np.float32)).astype(np.int64)
+    return together
 
 
 def cluster_attributes(phi: np.ndarray) -> np.ndarray:

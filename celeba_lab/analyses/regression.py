@@ -2,12 +2,12 @@
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from joblib import Parallel, delayed
-from sklearn.base import ClassifierMixin, clone, is_classifier
+from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
@@ -37,48 +37,61 @@ class Regression:
     fitted: bool = True
 
 
-def check_classifier(classifier: ClassifierMixin) -> None:
+def check_classifier(classifier: ClassifierMixin, setting: str = "task.classifier") -> None:
     """Check that an estimator can do this work.
+
+    Args:
+        classifier: unfitted.
+        setting: where it was configured, for the sentence of an error.
 
     Raises:
         UserError: it is no classifier, or gives no probabilities.
     """
     name = type(classifier).__name__
-    if not is_classifier(classifier):
+    if not isinstance(classifier, BaseEstimator) or not is_classifier(classifier):
         raise UserError(
-            f"task.classifier is {name}, which is no classifier of scikit-learn's kind; take for example"
+            f"{setting} is {name}, which is no classifier of scikit-learn's kind; take for example"
             " sklearn.linear_model.LogisticRegression."
         )
     if not hasattr(classifier, "predict_proba"):
-        raise UserError(f"task.classifier={name} gives no probabilities; take a classifier with predict_proba.")
+        raise UserError(f"{setting}={name} gives no probabilities; take a classifier with predict_proba.")
 
 
 def regress_each(
-    train: np.ndarray, test: np.ndarray, classifier: ClassifierMixin, workers: int | None = None
+    train: np.ndarray,
+    test: np.ndarray,
+    classifier: ClassifierMixin,
+    workers: int | None = None,
+    targets: Iterable[int] | None = None,
+    setting: str = "task.classifier",
 ) -> Iterator[Regression]:
-    """Predict every column from the other columns.
+    """Predict columns, each from all the others.
 
     Args:
         train: (N_train, K) of 0 and 1, the rows to fit.
         test: (N_test, K), the rows to predict.
         classifier: unfitted; a copy of it is fitted for each column.
         workers: threads; one for each core by default.
+        targets: the columns to predict; all K by default.
+        setting: where the classifier was configured, for the sentence of an error.
 
     Yields:
-        One result for each column, in their order, each as soon as it is there.
+        One result for each target, in their order, each as soon as it is there.
 
     Raises:
         UserError: the classifier does not suit, or refuses its settings or the data.
     """
-    check_classifier(classifier)
+    check_classifier(classifier, setting)
     if workers is not None and workers < 1:
         raise UserError(f"task.workers={workers}: give at least one, or null for one on each core.")
     # Half the bytes of float64, and the solvers keep to it; no probability differs in the fourth digit.
     train, test = train.astype(np.float32), test.astype(np.float32)
-    jobs = (delayed(regress)(train, test, k, classifier) for k in range(train.shape[1]))
+    jobs = (
+        delayed(regress)(train, test, k, classifier) for k in (range(train.shape[1]) if targets is None else targets)
+    )
     with warnings.catch_warnings(), threadpool_limits(1):  # a thread for each attribute is faster than many for one
         warnings.simplefilter("ignore", ConvergenceWarning)  # the table says it
-        with refusals_of(classifier, "task.classifier"):
+        with refusals_of(classifier, setting):
             yield from Parallel(n_jobs=workers or os.cpu_count(), prefer="threads", return_as="generator")(jobs)
 
 

@@ -14,9 +14,8 @@ def check_criterion(criterion: str | None) -> None:
         UserError: there is no such criterion.
     """
     if criterion is not None and criterion not in CRITERIA:
-        raise UserError(
-            f"task.tune={criterion}: it can be {' or '.join(CRITERIA)}, or null.{did_you_mean(criterion, CRITERIA)}"
-        )
+        hint = did_you_mean(criterion, CRITERIA)
+        raise UserError(f"task.report.tune={criterion}: it can be {' or '.join(CRITERIA)}, or null.{hint}")
 
 
 def tune_thresholds(labels: np.ndarray, probabilities: np.ndarray, criterion: str, default: float = 0.5) -> np.ndarray:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from celeba_lab.analyses.intervals import wilson_interval
+from celeba_lab.analyses.intervals import difference_interval, wilson_interval
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 1), (1, 1), (0, 30), (29, 30), (450, 1000), (198_000, 200_000)])
@@ -19,3 +19,23 @@ def test_nothing_tried_is_undefined() -> None:
     low, high = wilson_interval([0, 3], [0, 4])
     assert np.isnan([low[0], high[0]]).all()
     assert low[1] < 0.75 < high[1]
+
+
+def test_the_interval_of_a_difference_is_newcombes() -> None:
+    """Examples a and d of Table II of his paper of 1998, method 10."""
+    low, high = difference_interval(([48, 9], [56, 3]), ([80, 10], [70, 10]))
+    assert (low[0], high[0]) == pytest.approx((0.0524, 0.3339), abs=5e-5)
+    low, high = difference_interval((3, 9), (10, 10))
+    assert (float(low), float(high)) == pytest.approx((0.1705, 0.8090), abs=5e-5)
+
+
+def test_the_interval_of_a_difference_turns_round_with_it() -> None:
+    low, high = difference_interval((9, 3), (10, 10))
+    other_low, other_high = difference_interval((3, 9), (10, 10))
+    assert (float(low), float(high)) == pytest.approx((-float(other_high), -float(other_low)))
+
+
+def test_no_trial_has_no_difference() -> None:
+    low, high = difference_interval((0, 1), (0, 2))
+    assert np.isnan(low)
+    assert np.isnan(high)

@@ -22,7 +22,7 @@ from sklearn.metrics import (
 )
 from sklearn.naive_bayes import BernoulliNB
 
-from celeba_lab.analyses.regression import regress_each
+from celeba_lab.analyses.regression import check_classifier, regress_each
 from celeba_lab.analyses.sampling import split_randomly
 from celeba_lab.data.annotations import Annotations
 from celeba_lab.data.attributes import ATTRIBUTES
@@ -166,3 +166,19 @@ def test_the_notebooks_numbers(shared: Path) -> None:
     assert (table["f1"] - reference["f1"])[defined].abs().max() <= 0.01
     assert table["converged"].all()
     assert not defined["Pale_Skin"]
+
+
+def test_only_some_targets() -> None:
+    """The same answers as when all are asked, in the order that was asked for."""
+    rng = np.random.default_rng(0)
+    train, test = rng.integers(0, 2, (200, 5)), rng.integers(0, 2, (50, 5))
+    every = list(regress_each(train, test, LogisticRegression()))
+    some = list(regress_each(train, test, LogisticRegression(), targets=[3, 1]))
+    assert [found.target for found in some] == [3, 1]
+    for found in some:
+        np.testing.assert_array_equal(found.probability, every[found.target].probability)
+
+
+def test_a_refused_classifier_is_named_by_its_setting() -> None:
+    with pytest.raises(UserError, match=r"task\.report\.classifier=Perceptron gives no probabilities"):
+        check_classifier(Perceptron(), "task.report.classifier")
