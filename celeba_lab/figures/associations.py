@@ -21,10 +21,10 @@ from celeba_lab.figures.matrices import (
     value_format,
     value_text,
 )
+from celeba_lab.figures.rows import ROW, name_rows, write_column
 from celeba_lab.figures.style import (
     BLACK,
     BLUE,
-    GREY,
     SMALL_SIZE,
     STYLE,
     VERMILLION,
@@ -36,7 +36,6 @@ from celeba_lab.figures.style import (
     text_width,
 )
 
-_ROW = 0.26  # inches per row of a list
 _BAR = 0.175  # inches per bar in a small panel
 _HATCH = "////"  # of bars that are longer than their axis
 _CUT = 2.0  # times the length that nine bars of ten stay below: longer ones are cut
@@ -71,10 +70,10 @@ def attribute_scores(
         )
     order = np.argsort(np.where(np.isnan(values), np.inf, -values), kind="stable")
     values, floors = values[order], floors[order]
-    figure = new_figure(8.4, _ROW * len(names) + 1.35, title, note)
+    figure = new_figure(8.4, ROW * len(names) + 1.35, title, note)
     ax = figure.add_subplot()
     _draw_scores(ax, values, floors)
-    _name_rows(ax, [names[k] for k in order])
+    name_rows(ax, [names[k] for k in order])
     ax.set_ylim(len(names) - 0.4, -0.6)
     ax.set_xlabel(metric, parse_math=False)
     figure.legend(handles=_score_handles(values, floors), loc="outside lower center", ncols=3)
@@ -90,25 +89,16 @@ def _draw_scores(ax: Axes, values: NDArray[np.floating], floors: NDArray[np.floa
     ax.hlines(rows[both], floors[both], values[both], colors=colours[both], linewidth=3.5, alpha=0.45)
     ax.scatter(floors[known], rows[known], marker="|", s=90, linewidth=2, color=BLACK, zorder=3)
     ax.scatter(values[drawn], rows[drawn], s=42, color=colours[drawn], zorder=4)
-    _write_column(ax, 48, "score", [_score_text(value) for value in values])
+    write_column(ax, 48, "score", [_score_text(value) for value in values])
     gains = [f"{value:+.3f}".replace("-", "−") for value in (values - floors)[both]]
     if gains:
         cells = dict(zip(rows[both], gains, strict=True))
-        _write_column(ax, 104, "gain", [cells.get(row, "") for row in rows])
+        write_column(ax, 104, "gain", [cells.get(row, "") for row in rows])
     ax.margins(x=0.04)
 
 
 def _score_text(value: float) -> str:
     return "undefined" if np.isnan(value) else value_text(value, ".3f")
-
-
-def _write_column(ax: Axes, right: float, heading: str, texts: Sequence[str]) -> None:
-    """Write one text per row, right-aligned ``right`` points beyond the axes, below a heading."""
-    look: dict[str, Any] = {"textcoords": "offset points", "ha": "right", "size": SMALL_SIZE, "annotation_clip": False}
-    ax.annotate(heading, (1, 1), (right, 3), xycoords="axes fraction", va="bottom", color=GREY, **look)
-    for row, text in enumerate(texts):
-        width = max(right, text_width(text, SMALL_SIZE) + 10)
-        ax.annotate(text, (1, row), (width, 0), xycoords=("axes fraction", "data"), va="center", **look)
 
 
 def _score_handles(values: NDArray[np.floating], floors: NDArray[np.floating]) -> list[Line2D]:
@@ -153,14 +143,14 @@ def strongest_pairs(
     heights = np.arange(len(chosen)) + 0.7 * (pairs[chosen] < 0)  # a gap between the signs
     texts = [f"{names[first[k]]} · {names[second[k]]}" for k in chosen]
     width = max((text_width(text, SMALL_SIZE) / 72 for text in texts), default=0) + 5.6
-    figure = new_figure(width, _ROW * max(len(chosen) + 1, 3) + 0.75, title, note)
+    figure = new_figure(width, ROW * max(len(chosen) + 1, 3) + 0.75, title, note)
     ax = figure.add_subplot()
     if len(chosen):
         _draw_signed_bars(ax, heights, pairs[chosen])
     else:
         say(ax, "every pair is undefined or 0")
         ax.set(xticks=())
-    _name_rows(ax, texts, heights)
+    name_rows(ax, texts, heights)
     ax.set_xlabel(label, parse_math=False)
     return figure
 
@@ -198,15 +188,6 @@ def _write_at_end(ax: Axes, x: float, y: float, text: str, sign: int) -> None:
     """Write ``text`` just beyond the end of a bar that points to the right (``sign`` 1) or the left (-1)."""
     side = "left" if sign > 0 else "right"
     ax.annotate(text, (x, y), (3 * sign, 0), textcoords="offset points", ha=side, va="center", size=SMALL_SIZE)
-
-
-def _name_rows(ax: Axes, names: Sequence[str], heights: ArrayLike | None = None) -> None:
-    """Name the rows of a list, at 0, 1, 2, ... unless ``heights`` says where, and finish its axes."""
-    places = np.arange(len(names)) if heights is None else np.asarray(heights)
-    ax.set_yticks(places, labels=names, parse_math=False)
-    finish_axes(ax)
-    ax.grid(False, axis="y")
-    ax.tick_params(axis="y", length=0, labelsize=SMALL_SIZE)
 
 
 @matplotlib.rc_context(STYLE)
@@ -319,7 +300,7 @@ def dendrogram(linkage: ArrayLike, names: Sequence[str], *, label: str, title: s
     ax.set(xlim=(0, 1.03 * float(steps[:, 2].max()) or 1.0), ylim=(10 * len(names), 0))
     ax.set_xlabel(label, parse_math=False)
     # SciPy's leaves stand at 5, 15, 25, ...
-    _name_rows(ax, [names[k] for k in tree["leaves"]], 10 * np.arange(len(names)) + 5)
+    name_rows(ax, [names[k] for k in tree["leaves"]], 10 * np.arange(len(names)) + 5)
     return figure
 
 

@@ -1,0 +1,37 @@
+"""What figures share that are a list: a named row for each thing, with its numbers in columns at the right."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
+
+from celeba_lab.figures.style import GREY, SMALL_SIZE, finish_axes, text_width
+
+ROW = 0.26  # inches per row of a list
+
+
+def name_rows(ax: Axes, names: Sequence[str], heights: ArrayLike | None = None) -> None:
+    """Name the rows of a list, at 0, 1, 2, ... unless ``heights`` says where, and finish its axes."""
+    places = np.arange(len(names)) if heights is None else np.asarray(heights)
+    ax.set_yticks(places, labels=names, parse_math=False)
+    finish_axes(ax)
+    ax.grid(False, axis="y")
+    ax.tick_params(axis="y", length=0, labelsize=SMALL_SIZE)
+
+
+def write_column(
+    ax: Axes,
+    right: float,
+    heading: str,
+    texts: Sequence[str],
+    heights: Sequence[float] | None = None,
+    colour: str = GREY,
+) -> None:
+    """Write one text per row, right-aligned ``right`` points beyond the axes, below a heading of this colour."""
+    look: dict[str, Any] = {"textcoords": "offset points", "ha": "right", "size": SMALL_SIZE, "annotation_clip": False}
+    ax.annotate(heading, (1, 1), (right, 3), xycoords="axes fraction", va="bottom", color=colour, **look)
+    for height, text in zip(range(len(texts)) if heights is None else heights, texts, strict=True):
+        width = max(right, text_width(text, SMALL_SIZE) + 10)
+        ax.annotate(text, (1, height), (width, 0), xycoords=("axes fraction", "data"), va="center", **look)

@@ -1,0 +1,135 @@
+"""Figures of several runs: the curves and intervals are those given, every run is named, texts stay apart."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from celeba_lab import figures
+from celeba_lab.figures.style import BLUE, GREY, VERMILLION
+from tests.test_figures import LONG_TITLE, assert_texts_stay_apart, legend_texts, texts
+
+# As a sweep names its runs.
+LONG_NAMES = [f"{k}_loss-weighted_bce_model.backbone-efficientnet_v2_s_model.lr-0.0001_seed-{k}" for k in range(12)]
+
+
+def history(seed: int, epochs: int = 4) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    columns = ["val/loss", "val/accuracy", "train/loss"]
+    return pd.DataFrame({"epoch": np.arange(1, epochs + 1), **{name: rng.random(epochs) for name in columns}})
+
+
+def curves(count: int, **settings) -> Figure:
+    return figures.run_curves({f"run {k}": history(k, 3 + k % 3) for k in range(count)}, title="title", **settings)
+
+
+def drawn(ax) -> list[tuple[list[float], list[float]]]:
+    return [(list(line.get_xdata()), list(line.get_ydata())) for line in ax.lines]
+
+
+# --- curves
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 12])
+@pytest.mark.parametrize("names", [[f"a/{k}" for k in range(12)], LONG_NAMES])
+def test_texts_of_curves_stay_apart(names, count):
+    histories = {name: history(k) for k, name in enumerate(names[:count])}
+    best = dict.fromkeys(histories, 2)
+    figure = figures.run_curves(histories, title=LONG_TITLE, note="a note", best_epochs=best)
+    assert_texts_stay_apart(figure)
+    unwrapped = [text.replace("\n", "") for text in legend_texts(figure)]
+    assert unwrapped[:count] == names[:count]
+
+
+def test_curves_are_the_numbers_given():
+    figure = curves(5)
+    for ax, name in zip(figure.axes, ("loss", "accuracy"), strict=True):
+        expected = [history(k, 3 + k % 3) for k in range(5)]
+        assert drawn(ax) == [(table["epoch"].tolist(), table[f"val/{name}"].tolist()) for table in expected]
+        assert ax.get_ylabel() == f"validation {name}"
+
+
+def test_no_two_of_twelve_runs_look_alike():
+    looks = {(to_hex(line.get_color()), line.get_linestyle()) for line in curves(12).axes[0].lines}
+    assert len(looks) == 12
+
+
+def test_few_runs_leave_room_for_training_and_the_reported_epochs():
+    figure = curves(2, best_epochs={"run 0": 3, "run 1": 9})
+    assert legend_texts(figure) == ["run 0", "run 1", "reported epoch", "training"]
+    left, right = figure.axes
+    table = history(0, 3)
+    assert ([3], [table["val/loss"].iloc[2]]) in drawn(left)
+    assert ([3], [table["val/accuracy"].iloc[2]]) in drawn(right)
+    assert len(right.lines) == 3  # the second run has no epoch 9
+    assert (table["epoch"].tolist(), table["train/loss"].tolist()) in drawn(left)
+    assert legend_texts(curves(5, best_epochs={"run 0": 3})) == [f"run {k}" for k in range(5)]
+
+
+def test_another_metric_and_epochs_without_validation():
+    tables = {"a": history(0).assign(**{"val/f1": [0.1, np.nan, 0.3, np.nan]}), "b": history(1)}
+    right = figures.run_curves(tables, metric="f1", title="title").axes[1]
+    assert drawn(right) == [([1, 3], [0.1, 0.3])]
+    assert right.get_ylabel() == "validation f1"
+
+
+def test_what_no_run_recorded_is_said():
+    figure = figures.run_curves({"a": history(0)[["epoch", "val/loss"]]}, title="title")
+    assert "no accuracy was recorded" in texts(figure)
+    assert "no loss was recorded" not in texts(figure)
+
+
+@pytest.mark.parametrize("count", [0, 13])
+def test_too_many_or_no_curves_are_refused(count):
+    with pytest.raises(ValueError, match=f"1 to 12 runs can be told apart: got {count}"):
+        curves(count)
+
+
+# --- differences
+
+
+def differences(values, low, high, names=None, **settings) -> Figure:
+    names = names or [f"run {k}" for k in range(len(values))]
+    settings = {"label": "accuracy minus that of the baseline", "title": "title"} | settings
+    return figures.run_differences(names, values, low, high, **settings)
+
+
+@pytest.mark.parametrize("count", [1, 2, 11, 30])
+@pytest.mark.parametrize("long", [False, True])
+def test_texts_of_differences_stay_apart(count, long):
+    values = np.random.default_rng(0).normal(0, 0.01, count)
+    names = [(LONG_NAMES[0] if long else "seed") + f"-{k}" for k in range(count)]
+    figure = differences(values, values - 0.008, values + 0.008, names, title=LONG_TITLE, note="a note")
+    assert_texts_stay_apart(figure)
+    labels = [text.get_text().replace("\n", "") for text in figure.axes[0].get_yticklabels()]
+    assert labels == [names[k] for k in np.argsort(-values)]
+
+
+def test_the_best_run_stands_on_top_with_its_interval_and_numbers():
+    figure = differences([-0.02, 0.0, 0.03], [-0.03, -0.01, 0.02], [-0.01, 0.01, 0.04])
+    ax = figure.axes[0]
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["run 2", "run 1", "run 0"]
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]
+    (segments,) = [found for found in ax.collections if hasattr(found, "get_segments")]
+    expected = [[[0.02, 0], [0.04, 0]], [[-0.01, 1], [0.01, 1]], [[-0.03, 2], [-0.01, 2]]]
+    np.testing.assert_allclose(segments.get_segments(), expected)
+    assert [to_hex(colour).upper() for colour in segments.get_colors()] == [BLUE, GREY, VERMILLION]
+    assert [text.get_text() for text in ax.texts] == [
+        "difference (95 %)",
+        "+0.0300 (+0.0200 to +0.0400)",
+        "+0.0000 (−0.0100 to +0.0100)",
+        "−0.0200 (−0.0300 to −0.0100)",
+    ]
+    assert legend_texts(figure) == ["better than the baseline", "no difference shown", "worse than the baseline"]
+    assert 0 in ax.lines[0].get_xdata()
+
+
+def test_an_interval_that_ends_at_0_shows_no_difference():
+    assert legend_texts(differences([0.01, 0.0], [0.0, 0.0], [0.02, 0.0])) == ["no difference shown"]
+
+
+@pytest.mark.parametrize(("values", "low"), [([], []), ([0.1], [0.0, 0.1]), ([[0.1]], [[0.0]])])
+def test_differences_that_do_not_fit_are_refused(values, low):
+    with pytest.raises(ValueError, match=r"must be \(R,\), at least one"):
+        differences(values, low, low)
