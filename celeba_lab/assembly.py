@@ -16,17 +16,18 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 from omegaconf import DictConfig, OmegaConf
 
+from celeba_lab import __version__
 from celeba_lab.analyses.sampling import take_fraction
 from celeba_lab.callbacks import CollectPredictions
 from celeba_lab.config import build
-from celeba_lab.console import console
+from celeba_lab.console import console, display_path
 from celeba_lab.data.annotations import SPLITS
 from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.errors import UserError
 from celeba_lab.models.classifier import AttributeClassifier
-from celeba_lab.report import Predictions
-from celeba_lab.run import RunFolder
+from celeba_lab.reports.predictions import Predictions
+from celeba_lab.run import RunFolder, device_name, git_commit
 
 
 def open_run(cfg: DictConfig) -> RunFolder:
@@ -187,6 +188,22 @@ def summary_of_data(datamodule: CelebADataModule) -> dict[str, Any]:
         "root": str(datamodule.root),
         "images": {split: datamodule.counts[split] for split in SPLITS},
         **datamodule.provenance,
+    }
+
+
+def facts_of_run(
+    cfg: DictConfig, datamodule: CelebADataModule, checkpoint: str | Path | None, trainer: L.Trainer
+) -> dict[str, str]:
+    """Return what the head of a report says, by what it is called."""
+    counts = " + ".join(f"{count:,} {split}" for split, count in datamodule.counts.items())
+    return {
+        "experiment": cfg.name,
+        "data": f"{datamodule.name} in {datamodule.root}: {counts}",
+        "checkpoint": "none" if checkpoint is None else str(display_path(Path(checkpoint))),
+        "seed": str(cfg.seed),
+        "device": device_name(trainer.strategy.root_device),
+        "celeba_lab": " at ".join(filter(None, [__version__, git_commit()])),
+        "settings": "config.yaml, beside this page",
     }
 
 

@@ -15,6 +15,8 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.tree import Tree
 
+from celeba_lab.run import PAGE
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -126,10 +128,18 @@ def _number(value: float | None) -> str:
 
 
 def show_ending(folder: Path, commands: Sequence[tuple[str, str]]) -> None:
-    """Print the run folder, its figures, and what a person would type next, as (purpose, command) pairs."""
+    """Print the run folder, its page or else its figures, and what a person would type next.
+
+    Args:
+        folder: the run folder.
+        commands: (purpose, command) pairs.
+    """
     console.print(f"run folder: [bold]{display_path(folder)}[/bold]")
-    for figure in sorted((folder / "figures").glob("*.png")):
-        console.print(f"  [dim]figure:[/dim] {display_path(figure)}", soft_wrap=True)
+    if (page := folder / PAGE).exists():
+        console.print(f"  [dim]report:[/dim] {display_path(page)}", soft_wrap=True)
+    else:
+        for figure in sorted((folder / "figures").glob("*.png")):
+            console.print(f"  [dim]figure:[/dim] {display_path(figure)}", soft_wrap=True)
     for purpose, command in commands:
         console.print(f"  [dim]{purpose}:[/dim]", end=" ")
         console.print(command, soft_wrap=True, markup=False)  # never broken: it will be copied

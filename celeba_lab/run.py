@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 SUMMARY = "summary.json"
+PAGE = "report.html"
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
@@ -42,7 +44,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
 
 
 class RunFolder:
-    """One run's folder: ``tables/*.csv``, ``figures/*.png``, ``summary.json``.
+    """One run's folder: ``tables/*.csv``, ``figures/*.png``, ``summary.json``, and ``report.html`` of a classifier.
 
     Args:
         path: the folder.
@@ -77,12 +79,26 @@ class RunFolder:
         return self.table(name, frame)
 
     def figure(self, name: str, figure: "Figure", step: int = 0) -> Path:
-        """Write ``figures/<name>.png`` at 150 dots per inch and send the figure to TensorBoard."""
+        """Write ``figures/<name>.png`` at 150 dots per inch and send the same picture to TensorBoard."""
         path = self.path / "figures" / f"{name}.png"
-        write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=150))
+        stream = BytesIO()
+        figure.savefig(stream, format="png", dpi=150)
+        write_atomically(path, lambda file: file.write(stream.getbuffer()))
         if self.writer is not None:
-            self.writer.add_figure(f"figures/{name}", figure, global_step=step)
+            self._send_picture(f"figures/{name}", stream.getvalue(), step)
         return path
+
+    def _send_picture(self, tag: str, png: bytes, step: int) -> None:
+        """Send a PNG as it is: SummaryWriter.add_figure would draw the figure a second time."""
+        from PIL import Image
+        from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
+
+        assert self.writer is not None
+        with Image.open(BytesIO(png)) as image:
+            width, height = image.size
+            channels = len(image.getbands())
+        picture = Summary.Image(height=height, width=width, colorspace=channels, encoded_image_string=png)
+        self.writer._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=tag, image=picture)]), step)
 
     def log_hyperparameters(self, hyperparameters: Mapping[str, Any], metrics: Mapping[str, float], step: int) -> None:
         """Send hyperparameters with the metrics they led to, for TensorBoard's HParams page.
@@ -149,7 +165,8 @@ def device_name(device: "torch.device") -> str:
         return torch.cuda.get_device_name(device)
     if device.type == "mps":
         return "Apple GPU"
-    return f"{_processor_name()}, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"{_processor_name()}, {threads} thread{'' if threads == 1 else 's'}"
 
 
 def _processor_name() -> str:

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from celeba_lab.console import console
 from celeba_lab.data.annotations import holds_annotations
-from celeba_lab.data.synthetic.dataset import find_settings, holds_drawn_faces
+from celeba_lab.data.synthetic.dataset import NOTICE, find_settings, holds_drawn_faces
 
 _SYNTHETIC = "celeba_lab.data.synthetic.datamodule.SyntheticDataModule"
 
@@ -46,7 +46,7 @@ def announce_data(cfg: DictConfig, without_celeba: str | None) -> None:
     console.print(f"data: {cfg.data.name} in {cfg.data.root}", style="bold", markup=False, soft_wrap=True)
     if cfg.data._target_ != _SYNTHETIC:
         return
-    lines = ["SYNTHETIC faces, drawn by celeba_lab: the results say nothing about CelebA."]
+    lines = [NOTICE]
     if (settings := find_settings(_folder(cfg))) is not None:
         lines.append(f"There are {settings}.")
     if without_celeba is not None:

@@ -147,6 +147,7 @@ class CelebADataModule(lightning.LightningDataModule):
     """
 
     default_name = "celeba"
+    notice: str | None = None  # what a reader of the results must know about the data
 
     def __init__(
         self,

@@ -1,23 +1,17 @@
-"""What a person is told about a classifier on one split: tables, figures and TensorBoard's precision-recall curves."""
+"""What a classifier said about labelled images, and what follows from it, as tables."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib.figure import Figure
 
-from celeba_lab import figures
+from celeba_lab.analyses.calibration import reliability
 from celeba_lab.analyses.intervals import wilson_interval
-from celeba_lab.analyses.thresholds import tune_thresholds
 from celeba_lab.callbacks import CollectPredictions
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.models.metrics import AttributeMetrics
-from celeba_lab.run import RunFolder
-
-# Enough to see a pattern among the mistakes, few enough to read every caption.
-MISTAKES_SHOWN = 24
 
 
 @dataclass(frozen=True)
@@ -42,6 +36,11 @@ class Predictions:
     attributes: Sequence[str]
     threshold: float
 
+    @property
+    def said(self) -> np.ndarray:
+        """uint8 (N, K): 1 where an attribute was said to be present."""
+        return (self.probabilities >= self.threshold).astype(np.uint8)
+
     @classmethod
     def of(
         cls, collected: CollectPredictions, datamodule: CelebADataModule, split: str, threshold: float
@@ -59,7 +58,11 @@ class Predictions:
 
 
 def attribute_table(predictions: Predictions) -> pd.DataFrame:
-    """Return one row per attribute: prevalence, the majority class's accuracy, every metric, the gain in accuracy."""
+    """Return one row per attribute: prevalence, the majority class's accuracy, every metric, the gain in accuracy.
+
+    ``accuracy_low`` and ``accuracy_high`` are the ends of the 95 % Wilson interval, ``ece`` is the expected calibration
+    error; undefined values are NaN.
+    """
     metrics = AttributeMetrics(len(predictions.attributes), predictions.threshold, synchronise=False)
     probabilities, labels = torch.from_numpy(predictions.probabilities), torch.from_numpy(predictions.labels)
     metrics.update(torch.tensor(0.0), probabilities, labels)
@@ -75,6 +78,7 @@ def attribute_table(predictions: Predictions) -> pd.DataFrame:
             "prevalence": prevalence,
             "majority_accuracy": majority,
             **scores,
+            "ece": reliability(predictions.labels, predictions.probabilities).error,
             # In the accuracy's own precision: a model that says what the majority is has a gain of 0, not of 1e-9.
             "accuracy_low": low,  # of the 95 % interval
             "accuracy_high": high,
@@ -102,27 +106,6 @@ def threshold_table(predictions: Predictions, thresholds: np.ndarray) -> pd.Data
     return pd.DataFrame(table)
 
 
-def write_thresholds(
-    run: RunFolder, tuned_on: Predictions, predictions: Predictions, criterion: str
-) -> dict[str, float]:
-    """Choose thresholds on one split, apply them to another, and write ``thresholds_<split>.csv``.
-
-    Args:
-        run: where it goes.
-        tuned_on: the predictions whose labels choose.
-        predictions: those that are measured; their labels have no say.
-        criterion: see :func:`~celeba_lab.analyses.thresholds.tune_thresholds`.
-
-    Returns:
-        ``split/tuned_metric``, the mean over the attributes for which it is defined.
-    """
-    thresholds = tune_thresholds(tuned_on.labels, tuned_on.probabilities, criterion, tuned_on.threshold)
-    table = threshold_table(predictions, thresholds)
-    run.table(f"thresholds_{predictions.split}", table)
-    tuned = [name for name in table if str(name).startswith("tuned_") and name != "tuned_threshold"]
-    return {f"{predictions.split}/{name}": float(table[name].mean()) for name in tuned}
-
-
 def mean_majority_accuracy(table: pd.DataFrame) -> float:
     """Return the accuracy of always saying the majority class, mean over the attributes of :func:`attribute_table`."""
     return float(table["majority_accuracy"].mean())
@@ -143,68 +126,17 @@ def mistakes(predictions: Predictions) -> pd.DataFrame:
     Columns: ``row`` (in the predictions), image_id, attribute, label, probability, ``confidence`` (of what was said,
     0.5 to 1 at a threshold of 0.5).
     """
-    said = predictions.probabilities >= predictions.threshold
-    rows, columns = np.nonzero(said != predictions.labels.astype(bool))
+    said = predictions.said
+    rows, columns = np.nonzero(said != predictions.labels)
     probability = predictions.probabilities[rows, columns]
     frame = pd.DataFrame(
         {
             "row": rows,
-            "image_id": [predictions.image_ids[row] for row in rows.tolist()],
-            "attribute": [predictions.attributes[column] for column in columns.tolist()],
+            "image_id": np.array(predictions.image_ids, dtype=object)[rows],
+            "attribute": np.array(predictions.attributes, dtype=object)[columns],
             "label": predictions.labels[rows, columns],
             "probability": probability,
-            "confidence": np.where(said[rows, columns], probability, 1 - probability),
+            "confidence": np.where(said[rows, columns] == 1, probability, 1 - probability),
         }
     )
     return frame.sort_values("confidence", ascending=False, kind="stable", ignore_index=True)
-
-
-def write_report(run: RunFolder, predictions: Predictions, datamodule: CelebADataModule, title: str) -> pd.DataFrame:
-    """Write the tables and figures of one split; return the table of attributes.
-
-    Args:
-        run: where they go, ``<name>_<split>``.
-        predictions: of the split.
-        datamodule: where the faces of the mistakes are.
-        title: names data and experiment in every figure.
-    """
-    split, title = predictions.split, f"{title} · {predictions.split}"
-    table = attribute_table(predictions)
-    run.table(f"attributes_{split}", table)
-    run.table(f"predictions_{split}", prediction_table(predictions))
-    wrong = mistakes(predictions)
-    run.table(f"mistakes_{split}", wrong.drop(columns="row"))
-    labels, probabilities, names = predictions.labels, predictions.probabilities, list(predictions.attributes)
-    threshold = predictions.threshold
-    drawn: dict[str, Callable[[], Figure]] = {
-        "confusion": lambda: figures.confusion_matrices(labels, probabilities, names, threshold=threshold, title=title),
-        "roc": lambda: figures.roc_curves(labels, probabilities, names, title=title),
-        "precision_recall": lambda: figures.precision_recall_curves(labels, probabilities, names, title=title),
-        "scores": lambda: figures.score_histograms(labels, probabilities, names, threshold=threshold, title=title),
-    }
-    if len(wrong):
-        drawn["mistakes"] = lambda: _draw_mistakes(wrong.head(MISTAKES_SHOWN), predictions, datamodule, title)
-    for name, draw in drawn.items():
-        run.figure(f"{name}_{split}", draw())
-    _add_precision_recall(run, predictions)
-    return table
-
-
-def _draw_mistakes(wrong: pd.DataFrame, predictions: Predictions, datamodule: CelebADataModule, title: str) -> Figure:
-    images = datamodule.raw_images(predictions.index[wrong["row"].to_numpy()])
-    captions = [
-        figures.image_caption(name, label, probability, attribute, threshold=predictions.threshold)
-        for name, label, probability, attribute in zip(
-            wrong["image_id"], wrong["label"], wrong["probability"], wrong["attribute"], strict=True
-        )
-    ]
-    return figures.face_grid(images, captions, title=f"{title} · the most confident mistakes")
-
-
-def _add_precision_recall(run: RunFolder, predictions: Predictions) -> None:
-    if run.writer is None:
-        return
-    for k, name in enumerate(predictions.attributes):
-        run.writer.add_pr_curve(
-            f"{predictions.split}/{name}", predictions.labels[:, k], predictions.probabilities[:, k], num_thresholds=127
-        )

@@ -6,9 +6,9 @@ from sklearn.base import ClusterMixin, TransformerMixin
 
 from celeba_lab.analyses.clustering import check_clusterer, find_clusters, scale
 from celeba_lab.assembly import log_settings, open_run, sample_labels, summary_of_data, task_name
-from celeba_lab.cluster_report import ClusterReport
 from celeba_lab.console import show_ending
 from celeba_lab.errors import UserError
+from celeba_lab.reports.clusters import ClusterReport
 from celeba_lab.run import device_name
 
 

@@ -24,11 +24,11 @@ from celeba_lab.assembly import (
     write_bad_images,
 )
 from celeba_lab.checkpoints import load_classifier
-from celeba_lab.cluster_report import ClusterReport
 from celeba_lab.console import console, show_ending
 from celeba_lab.errors import UserError
 from celeba_lab.models.classifier import AttributeClassifier
 from celeba_lab.models.embedder import Embedder
+from celeba_lab.reports.clusters import ClusterReport
 from celeba_lab.run import RunFolder, device_name, write_atomically
 
 _SPRITE = 48  # pixels a side of a face in TensorBoard's projector

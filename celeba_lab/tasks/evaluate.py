@@ -2,9 +2,9 @@
 
 from omegaconf import DictConfig
 
-from celeba_lab.analyses.thresholds import check_criterion
 from celeba_lab.assembly import (
     build_datamodule,
+    facts_of_run,
     measure,
     open_run,
     show_dataset,
@@ -16,18 +16,20 @@ from celeba_lab.checkpoints import load_classifier
 from celeba_lab.console import show_ending, show_metrics
 from celeba_lab.data.annotations import SPLITS
 from celeba_lab.errors import UserError, did_you_mean
-from celeba_lab.report import mean_majority_accuracy, write_report, write_thresholds
+from celeba_lab.reports.case import Case
+from celeba_lab.reports.classifier import ClassifierReport
+from celeba_lab.reports.predictions import mean_majority_accuracy
 from celeba_lab.run import device_name
 
 
-def evaluate(cfg: DictConfig, split: str = "test", tune: str | None = "balanced_accuracy") -> dict[str, float]:
+def evaluate(cfg: DictConfig, report: ClassifierReport, split: str = "test") -> dict[str, float]:
     """Write the report of a checkpoint on one split.
 
     Args:
         cfg: the configuration; ``checkpoint`` names the model.
-        split: train, val or test.
-        tune: what thresholds chosen on validation, and measured on another split, maximise: ``balanced_accuracy`` or
-            ``f1``; None for none.
+        report: what is looked at, and how closely.
+        split: train, val or test; for another split than val, val is measured too, to choose thresholds and
+            temperatures.
 
     Returns:
         Every metric by its name, ``split/metric``.
@@ -37,26 +39,26 @@ def evaluate(cfg: DictConfig, split: str = "test", tune: str | None = "balanced_
     """
     if split not in SPLITS:
         raise UserError(f"task.split={split} must be one of {', '.join(SPLITS)}.{did_you_mean(split, SPLITS)}")
-    check_criterion(tune)
     model = load_classifier(cfg.checkpoint, "evaluate")
     datamodule = build_datamodule(cfg, model.attributes, model.hparams["image_size"])
     datamodule.setup_split(split)
-    tuned = tune is not None and split != "val" and datamodule.counts["val"] > 0
-    if tuned:
+    needs_validation = split != "val" and datamodule.counts["val"] > 0
+    if needs_validation:
         datamodule.setup_split("val")
     show_dataset(datamodule)
     run = open_run(cfg)
     with run.timed(split):
         metrics, predictions, trainer = measure(cfg, model, datamodule, split)
-    if tuned:
+    validation = None
+    if needs_validation:
         with run.timed("val"):
             _, validation, _ = measure(cfg, model, datamodule, "val")
     if not trainer.is_global_zero:
         return metrics
+    case = Case(run, datamodule, predictions, validation, f"{datamodule.name} · {cfg.name}")
     with run.timed("report"):
-        table = write_report(run, predictions, datamodule, f"{datamodule.name} · {cfg.name}")
-        if tune is not None and tuned:
-            metrics |= write_thresholds(run, validation, predictions, tune)
+        table, added = report.write(case, facts_of_run(cfg, datamodule, cfg.checkpoint, trainer))
+        metrics |= added
         write_bad_images(run, datamodule)
     run.summary(
         experiment=cfg.name,

@@ -12,7 +12,7 @@ from celeba_lab.analyses.sampling import split_officially, split_randomly
 from celeba_lab.assembly import LabelSample, log_settings, open_run, sample_labels, summary_of_data, task_name
 from celeba_lab.console import console, progress, show_ending, show_table
 from celeba_lab.errors import UserError, did_you_mean, enumerate_names
-from celeba_lab.report import Predictions, attribute_table
+from celeba_lab.reports.predictions import Predictions, attribute_table
 from celeba_lab.run import RunFolder, device_name
 
 SPLIT_WAYS = ("random", "official")

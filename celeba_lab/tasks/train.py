@@ -4,20 +4,18 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-import numpy as np
 import pandas as pd
 from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from omegaconf import DictConfig, OmegaConf
 
-from celeba_lab import figures
 from celeba_lab.allocator import keep_freed_memory
-from celeba_lab.analyses.thresholds import check_criterion
 from celeba_lab.assembly import (
     build_datamodule,
     build_trainer,
     exit_codes_of_signals,
+    facts_of_run,
     measure,
     open_run,
     show_dataset,
@@ -33,16 +31,19 @@ from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.errors import UserError
 from celeba_lab.models.classifier import AttributeClassifier
 from celeba_lab.models.networks import fetch_weights
-from celeba_lab.report import mean_majority_accuracy, write_report, write_thresholds
+from celeba_lab.reports.case import Case
+from celeba_lab.reports.classifier import ClassifierReport
+from celeba_lab.reports.history import report_history
+from celeba_lab.reports.predictions import mean_majority_accuracy
 from celeba_lab.run import RunFolder, device_name
 
 
-def train(cfg: DictConfig, tune: str | None = "balanced_accuracy") -> dict[str, float]:
+def train(cfg: DictConfig, report: ClassifierReport) -> dict[str, float]:
     """Fit, then report train, validation and test of the best checkpoint.
 
     Args:
         cfg: the configuration.
-        tune: what thresholds tuned on validation maximise, ``balanced_accuracy`` or ``f1``; None for none.
+        report: what is looked at, and how closely.
 
     Returns:
         Every metric by its name, ``split/metric``. ``train/*`` was measured while training, in the epoch of the
@@ -51,7 +52,6 @@ def train(cfg: DictConfig, tune: str | None = "balanced_accuracy") -> dict[str, 
     Raises:
         UserError: data, weights, checkpoint or settings cannot be used.
     """
-    check_criterion(tune)
     unfinished = _read_unfinished(cfg) if cfg.checkpoint else None
     datamodule = build_datamodule(cfg, cfg.model.attributes, cfg.model.image_size)
     datamodule.setup("fit")
@@ -67,7 +67,7 @@ def train(cfg: DictConfig, tune: str | None = "balanced_accuracy") -> dict[str, 
         keep_freed_memory()
     with run.timed("fit"):
         _fit(trainer, model, datamodule, cfg.checkpoint)
-    return _report(cfg, run, trainer, model, datamodule, weights, tune)
+    return _report(cfg, run, trainer, model, datamodule, weights, report)
 
 
 def _refuse_contradictions(cfg: DictConfig, trainer: L.Trainer) -> None:
@@ -146,7 +146,7 @@ def _report(
     model: AttributeClassifier,
     datamodule: CelebADataModule,
     weights: str,
-    tune: str | None,
+    report: ClassifierReport,
 ) -> dict[str, float]:
     """Measure the best checkpoint, write everything, print the table and what to do next."""
     best = _best_checkpoint(trainer)
@@ -162,12 +162,16 @@ def _report(
         metrics |= measured
     if not trainer.is_global_zero:
         return metrics
-    title = f"{datamodule.name} · {cfg.name}"
+    source = f"{datamodule.name} · {cfg.name}"
+    val = Case(run, datamodule, predictions["val"], None, source)
+    test = Case(run, datamodule, predictions["test"], predictions["val"], source)
+    facts = {"weights": weights} | facts_of_run(cfg, datamodule, best, trainer)
+    tables = {}
     with run.timed("report"):
-        tables = {split: write_report(run, found, datamodule, title) for split, found in predictions.items()}
-        if tune is not None:
-            metrics |= write_thresholds(run, predictions["val"], predictions["test"], tune)
-        _write_history(run, epoch_log, epoch, tables["val"], title)
+        _, tables["val"] = report.write_split(val)
+        history = report_history(run, _history(epoch_log), epoch, tables["val"], source)
+        tables["test"], added = report.write(test, facts, history)
+        metrics |= added
         write_bad_images(run, datamodule)
         run.log_hyperparameters(_hyperparameters(cfg, model), metrics, trainer.global_step)
     run.seconds |= _training_seconds(trainer)
@@ -214,44 +218,8 @@ def _training_seconds(trainer: L.Trainer) -> dict[str, float]:
     return {} if watch is None else {"training": round(watch.training, 3), "validation": round(watch.validation, 3)}
 
 
-def _write_history(run: RunFolder, epoch_log: EpochLog, best_epoch: int, val: pd.DataFrame, title: str) -> None:
-    if not epoch_log.rows:
-        return
-    history = pd.DataFrame([{"epoch": epoch, **row} for epoch, row in sorted(epoch_log.rows.items())])
-    run.table("history", history)
-    majority = mean_majority_accuracy(val)
-    run.figure(
-        "learning_curves",
-        figures.learning_curves(history, title=title, best_epoch=best_epoch, majority_accuracy=majority),
-    )
-    _write_attribute_history(run, history, val, title)
-
-
-def _write_attribute_history(run: RunFolder, history: pd.DataFrame, val: pd.DataFrame, title: str) -> None:
-    """Write the validation accuracy of each attribute after each epoch, the lowest gain over the majority last."""
-    prefix = "val/accuracy/"
-    measured = [name for name in history if str(name).startswith(prefix)]
-    rows = history.dropna(subset=measured, how="all")
-    if not measured or rows.empty:
-        return
-    order = val.sort_values("gain", ascending=False)["attribute"]
-    accuracy = rows[[f"{prefix}{name}" for name in order]].to_numpy().T  # (K, epochs)
-    majority = val.set_index("attribute").loc[order, "majority_accuracy"].to_numpy()
-    epochs = [f"epoch {epoch}" for epoch in rows["epoch"]]
-    columns = ["majority", *epochs]
-    values = np.column_stack([majority, accuracy])
-    run.matrix("attributes_by_epoch", values, order.tolist(), columns, corner="attribute")
-    picture = figures.matrix_heatmap(
-        values,
-        order.tolist(),
-        columns,
-        label="validation accuracy",
-        limits=(0.5, 1),
-        annotate=".3f",
-        title=title,
-        note="Validation accuracy after each epoch, beside that of the majority class; sorted by the gain over it",
-    )
-    run.figure("attributes_by_epoch", picture)
+def _history(epoch_log: EpochLog) -> pd.DataFrame:
+    return pd.DataFrame([{"epoch": epoch, **row} for epoch, row in sorted(epoch_log.rows.items())])
 
 
 def _show_results(

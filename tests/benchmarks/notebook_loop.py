@@ -4,6 +4,7 @@ Written the way the 2024 notebook was: Pillow in the main process, float32, NCHW
 shares no code with celeba_lab.
 
     python tests/benchmarks/notebook_loop.py --data FOLDER --weights mobilenet_v2.pth
+    python tests/benchmarks/notebook_loop.py --data FOLDER --weights mobilenet_v2.pth --attribute all
 """
 
 import argparse
@@ -25,7 +26,8 @@ class Faces(Dataset):
         table = pd.read_csv(root / "list_attr_celeba.csv").merge(pd.read_csv(root / "list_eval_partition.csv"))
         table = table[table["partition"] == partition]
         self.names = table["image_id"].tolist()
-        self.labels = (table[attribute] == 1).astype("float32").tolist()
+        labels = table.drop(columns=["image_id", "partition"]) if attribute == "all" else table[[attribute]]
+        self.labels = torch.from_numpy((labels == 1).to_numpy().astype("float32"))  # (N, K)
         self.folder = root / "img_align_celeba" / "img_align_celeba"
         self.transform = transforms.Compose(
             [
@@ -38,7 +40,7 @@ class Faces(Dataset):
     def __len__(self) -> int:
         return len(self.names)
 
-    def __getitem__(self, position: int) -> tuple[torch.Tensor, float]:
+    def __getitem__(self, position: int) -> tuple[torch.Tensor, torch.Tensor]:
         image = Image.open(self.folder / self.names[position]).convert("RGB")
         return self.transform(image), self.labels[position]
 
@@ -48,9 +50,9 @@ def evaluate(model: nn.Module, loader: DataLoader, criterion: nn.Module) -> dict
     loss, correct, count = 0.0, 0, 0
     with torch.no_grad():
         for images, labels in loader:
-            logits = model(images).squeeze(1)
-            loss += criterion(logits, labels.float()).item() * len(labels)
-            correct += ((logits > 0) == (labels > 0.5)).sum().item()
+            logits = model(images)
+            loss += criterion(logits, labels).item() * len(labels)
+            correct += ((logits > 0) == (labels > 0.5)).float().mean(dim=1).sum().item()
             count += len(labels)
     return {"loss": loss / count, "accuracy": correct / count}
 
@@ -59,7 +61,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--weights", type=Path, default=None)
-    parser.add_argument("--attribute", default="Smiling")
+    parser.add_argument("--attribute", default="Smiling", help="a name, or all for the forty at once")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seed", type=int, default=42)
     arguments = parser.parse_args()
@@ -68,9 +70,9 @@ def main() -> None:
     model = torchvision.models.mobilenet_v2()
     if arguments.weights is not None:
         model.load_state_dict(torch.load(arguments.weights, weights_only=True))
-    model.classifier[1] = nn.Linear(model.last_channel, 1)
-    criterion, optimizer = nn.BCEWithLogitsLoss(), torch.optim.Adam(model.parameters(), lr=1e-3)
     splits = [Faces(arguments.data, partition, arguments.attribute) for partition in range(3)]
+    model.classifier[1] = nn.Linear(model.last_channel, splits[0].labels.shape[1])
+    criterion, optimizer = nn.BCEWithLogitsLoss(), torch.optim.Adam(model.parameters(), lr=1e-3)
     train, val, test = (DataLoader(split, batch_size=32, shuffle=split is splits[0]) for split in splits)
 
     seconds = 0.0
@@ -79,7 +81,7 @@ def main() -> None:
         model.train()
         for images, labels in train:
             optimizer.zero_grad()
-            loss = criterion(model(images).squeeze(1), labels.float())
+            loss = criterion(model(images), labels)
             loss.backward()
             optimizer.step()
         seconds += time.perf_counter() - start

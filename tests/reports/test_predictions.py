@@ -1,18 +1,11 @@
-"""The tables of a report, on predictions small enough to work out by hand."""
-
-from dataclasses import replace
-from pathlib import Path
+"""The tables of what was said, on predictions small enough to work out by hand."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy.stats import binomtest
-from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
-from celeba_lab import figures
-from celeba_lab.data.datamodule import CelebADataModule
-from celeba_lab.report import Predictions, attribute_table, mistakes, prediction_table, write_report, write_thresholds
-from celeba_lab.run import RunFolder
+from celeba_lab.reports.predictions import Predictions, attribute_table, mistakes, prediction_table
 
 pytestmark = pytest.mark.filterwarnings("ignore:No (positive|negative) samples")
 
@@ -100,6 +93,12 @@ def test_an_attribute_with_one_class_only(present):
     assert table[["auroc", "average_precision", "balanced_accuracy"]].isna().all(axis=None)
 
 
+def test_the_calibration_error_of_the_table():
+    """Two faces were given 0.9 and one has the attribute; two were given 0.2 and none has it."""
+    table = attribute_table(predictions([[1], [0], [0], [0]], [[0.9], [0.9], [0.2], [0.2]]))
+    assert table["ece"].item() == pytest.approx((2 * 0.4 + 2 * 0.2) / 4)
+
+
 def test_one_row_of_predictions_for_each_image():
     table = prediction_table(FOUR)
     assert list(table) == [
@@ -114,99 +113,7 @@ def test_one_row_of_predictions_for_each_image():
     np.testing.assert_array_equal(table.filter(like="probability/"), FOUR.probabilities)
 
 
-# -- the report on disk ----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def data(tiny_celeba) -> CelebADataModule:
-    datamodule = CelebADataModule(str(tiny_celeba), attributes=["Smiling", "Male"], image_size=32, num_workers=0)
-    datamodule.setup_split("val")
-    return datamodule
-
-
-def predictions_of(data: CelebADataModule, probabilities: np.ndarray) -> Predictions:
-    index = data.split_indices("val")
-    labels = np.stack([data.dataset("val")[row]["label"].numpy() for row in range(len(index))])
-    return predictions(
-        labels, probabilities(labels), image_ids=data.image_ids(index), index=index, attributes=data.attributes
-    )
-
-
-def test_a_report_is_tables_and_figures(tmp_path, data):
-    def guess(labels: np.ndarray) -> np.ndarray:
-        return np.random.default_rng(0).random(labels.shape)
-
-    found = predictions_of(data, guess)
-    table = write_report(RunFolder(tmp_path), found, data, "tiny CelebA")
-    written = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
-    assert written == {
-        *(f"tables/{name}_val.csv" for name in ("attributes", "predictions", "mistakes")),
-        *(f"figures/{name}_val.png" for name in ("confusion", "roc", "precision_recall", "scores", "mistakes")),
-    }
-    pd.testing.assert_frame_equal(table, attribute_table(found))
-    on_disk = pd.read_csv(tmp_path / "tables/attributes_val.csv")
-    assert on_disk["accuracy"].tolist() == pytest.approx(table["accuracy"].tolist())
-    assert len(pd.read_csv(tmp_path / "tables/predictions_val.csv")) == len(found.labels)
-    wrong = pd.read_csv(tmp_path / "tables/mistakes_val.csv")
-    assert "row" not in wrong
-    assert set(wrong["image_id"]) <= set(found.image_ids)
-
-
-def test_the_pictures_of_mistakes_are_those_images(tmp_path, data, monkeypatch):
-    shown: dict[str, list] = {}
-
-    def spy(images, captions, **options):
-        shown.update(images=images, captions=captions)
-        return original(images, captions, **options)
-
-    original = figures.face_grid
-    monkeypatch.setattr(figures, "face_grid", spy)
-    found = predictions_of(data, lambda labels: np.where(labels == 1, 0.1, 0.2))  # every positive is a mistake
-    write_report(RunFolder(tmp_path), found, data, "tiny CelebA")
-    wrong = mistakes(found)
-    assert len(shown["images"]) == len(wrong) == found.labels.sum()
-    for image, row in zip(shown["images"], wrong["row"], strict=True):
-        [expected] = data.raw_images(found.index[[row]])
-        np.testing.assert_array_equal(image, expected)
-    for caption, image_id in zip(shown["captions"], wrong["image_id"], strict=True):
-        assert image_id in str(caption)
-
-
-def test_without_mistakes_no_picture_of_them(tmp_path, data):
-    write_report(RunFolder(tmp_path), predictions_of(data, lambda labels: labels.astype(float)), data, "tiny CelebA")
-    assert not (tmp_path / "figures/mistakes_val.png").exists()
-    assert len(pd.read_csv(tmp_path / "tables/mistakes_val.csv")) == 0
-
-
-def test_tuned_thresholds_never_see_the_labels_they_are_measured_on(tmp_path: Path) -> None:
-    """Other test labels give other scores, and the same thresholds."""
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, 2, (300, 2)).astype(np.uint8)
-    probabilities = np.clip(0.3 * labels + 0.2 + 0.2 * rng.normal(size=(300, 2)), 0, 1).astype(np.float32)
-    ids = [f"{k}.jpg" for k in range(100)]
-    val, test = (
-        Predictions(split, ids, np.arange(100), labels[rows], probabilities[rows], ["Male", "Young"], 0.5)
-        for split, rows in (("val", slice(0, 100)), ("test", slice(100, 200)))
-    )
-    flipped = replace(test, labels=1 - test.labels)
-    tables = []
-    for name, measured in (("a", test), ("b", flipped)):
-        run = RunFolder(tmp_path / name)
-        metrics = write_thresholds(run, val, measured, "balanced_accuracy")
-        tables.append(pd.read_csv(tmp_path / name / "tables" / "thresholds_test.csv"))
-        assert metrics["test/tuned_balanced_accuracy"] == pytest.approx(tables[-1]["tuned_balanced_accuracy"].mean())
-    assert tables[0]["tuned_threshold"].tolist() == tables[1]["tuned_threshold"].tolist()
-    assert (tables[0]["tuned_balanced_accuracy"] > 0.6).all()
-    assert (tables[1]["tuned_balanced_accuracy"] < 0.4).all()
-    for k in range(2):
-        threshold = tables[0]["tuned_threshold"][k]
-        assert tables[0]["tuned_f1"][k] == pytest.approx(
-            f1_score(test.labels[:, k], test.probabilities[:, k] >= threshold)
-        )
-        assert tables[0]["f1"][k] == pytest.approx(f1_score(test.labels[:, k], test.probabilities[:, k] >= 0.5))
-
-
-def test_the_accuracy_has_an_interval(tmp_path: Path) -> None:
+def test_the_accuracy_has_an_interval() -> None:
     labels = np.array([[1]] * 9 + [[0]], dtype=np.uint8)
     said = Predictions("val", [], np.arange(10), labels, np.full((10, 1), 0.9, dtype=np.float32), ["Male"], 0.5)
     row = attribute_table(said).iloc[0]

@@ -10,13 +10,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from celeba_lab.console import console
 from celeba_lab.data.annotations import Annotations
 from celeba_lab.data.datamodule import CelebADataModule
-from celeba_lab.data.synthetic.dataset import Settings, find_settings, synthesize
+from celeba_lab.data.synthetic.dataset import NOTICE, Settings, find_settings, synthesize
 
 
 class SyntheticDataModule(CelebADataModule):
     """Drawn faces, in every respect like :class:`CelebADataModule`; ``root`` is filled if it holds none."""
 
     default_name = "synthetic"
+    notice = NOTICE
 
     @property
     def annotations(self) -> Annotations:

@@ -31,6 +31,8 @@ _RECORD = "synthetic.json"
 _CHUNK = 50  # faces a worker draws at a time
 _BYTES = 9_000  # of a face on disk, about
 
+NOTICE = "SYNTHETIC faces, drawn by celeba_lab: the results say nothing about CelebA."
+
 
 @dataclass(frozen=True)
 class Settings:
