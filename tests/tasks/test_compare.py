@@ -1,0 +1,228 @@
+"""``task=compare`` by the real command line: on runs written here, and on a trained one beside altered copies of it."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import binomtest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from tests.tasks.conftest import TrainedRun, run_command
+from tests.test_comparison import LABELS, NAMES, probabilities, write_run
+
+Command = Callable[..., tuple[int, str, str]]
+RUNS = "task.runs='runs/*'"
+
+
+def result(tmp_path: Path) -> tuple[Path, dict]:
+    [summary] = tmp_path.glob("outputs/compare/*/summary.json")
+    return summary.parent, json.loads(summary.read_text())
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """Three finished runs: the best on validation, one as good, and one that is wrong about 30 of 60 faces."""
+    folder = tmp_path / "runs"
+    write_run(folder / "best", 1, val_accuracy=0.95)
+    write_run(folder / "equal", 1, val_accuracy=0.94, settings={"model": {"lr": 3e-4}})
+    write_run(folder / "bad", 2, said=probabilities(2, wrong=30), val_accuracy=0.9)
+    return folder
+
+
+def test_runs_side_by_side(command: Command, runs: Path, tmp_path: Path) -> None:
+    code, out, err = command("task=compare", RUNS)
+    assert code == 0, err
+    folder, summary = result(tmp_path)
+    tables = {path.stem: pd.read_csv(path) for path in (folder / "tables").glob("*.csv")}
+    assert set(tables) == {"runs", "settings", "paired", "mcnemar"}
+    assert tables["runs"]["run"].tolist() == ["bad", "best", "equal"]
+    assert tables["settings"]["setting"].tolist() == ["seed", "model.lr"]
+    assert tables["settings"]["equal"].tolist() == [1, 3e-4]
+
+    paired = tables["paired"].set_index("run")
+    assert list(paired.index) == ["bad", "equal"]
+    assert set(paired["baseline"]) == {"best"}
+    assert paired.loc["bad", "difference"] == pytest.approx(0.5 - 50 / 60)
+    assert paired.loc["bad", "high"] < 0
+    assert paired.loc["equal", ["difference", "low", "high", "p"]].tolist() == [0, 0, 0, 1]
+    right, base = ((probabilities(seed, wrong) >= 0.5) == LABELS for seed, wrong in ((2, 30), (1, 10)))
+    details = tables["mcnemar"][tables["mcnemar"]["run"] == "bad"].set_index("attribute")
+    assert list(details.index) == NAMES
+    assert details["only_run_right"].tolist() == (right & ~base).sum(axis=0).tolist()
+    assert details["only_baseline_right"].tolist() == (base & ~right).sum(axis=0).tolist()
+
+    assert summary["task"] == "compare"
+    assert summary["data"]["name"] == "celeba"
+    assert (summary["baseline"], summary["attributes"]) == ("best", NAMES)
+    assert summary["runs"]["bad"] == str(Path("runs") / "bad")
+    assert summary["metrics"] == {
+        "runs": 3.0,
+        "test/accuracy/best": pytest.approx(50 / 60),
+        "test/accuracy/baseline": pytest.approx(50 / 60),
+        "better": 0.0,
+        "worse": 1.0,
+    }
+    pictures = {path.stem for path in (folder / "figures").glob("*.png")}
+    assert pictures == {"curves", "differences"}
+    events = EventAccumulator(str(folder)).Reload()
+    assert {tag.removeprefix("figures/") for tag in events.Tags()["images"]} == pictures
+
+    words = " ".join(out.split())
+    assert "data: celeba, 60 test images, 3 attributes" in words
+    assert "SYNTHETIC" not in words
+    assert "baseline: best (the best validation accuracy)" in words
+    assert re.search(r"bad is worse than best by 0\.3333 \(95 % 0\.\d+ to 0\.\d+\), p < 0\.001", words)
+    assert "equal and best are right about the same things in all 60 images" in words
+    assert "not about other seeds" in words
+
+
+def test_a_trained_run_and_a_copy_with_other_answers(trained: TrainedRun, tmp_path: Path) -> None:
+    """One face said wrong and one more: the tables of a real run can be read, and the two faces are what is found."""
+    for name in ("first", "second"):
+        shutil.copytree(trained.folder, tmp_path / "runs" / name, ignore=shutil.ignore_patterns("*.ckpt"))
+    altered = tmp_path / "runs" / "second"
+    path = altered / "tables" / "predictions_test.csv"
+    table = pd.read_csv(path)
+    column = table["probability/Smiling"]
+    before = (column >= 0.5) == table["label/Smiling"]
+    column = column.where(~table.index.isin([0, 3]), 0.999 - column)
+    table.assign(**{"probability/Smiling": column}).to_csv(path, index=False)
+    after = (column >= 0.5) == table["label/Smiling"]
+    assert (before != after).sum() == 2
+    summary = json.loads((altered / "summary.json").read_text())
+    summary["metrics"]["test/accuracy"] = float(after.mean())
+    (altered / "summary.json").write_text(json.dumps(summary))
+
+    found = run_command("task=compare", "task.runs=runs", "task.baseline=first", cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    folder, _ = result(tmp_path)
+    [row] = pd.read_csv(folder / "tables" / "mcnemar.csv").to_dict("records")
+    gained, lost = int((after & ~before).sum()), int((before & ~after).sum())
+    assert (row["only_run_right"], row["only_baseline_right"]) == (gained, lost)
+    assert row["p"] == binomtest(gained, 2).pvalue
+    [paired] = pd.read_csv(folder / "tables" / "paired.csv").to_dict("records")
+    assert paired["difference"] == pytest.approx((gained - lost) / 8)
+    assert len(pd.read_csv(folder / "tables" / "settings.csv")) == 0
+    assert "the settings are the same in all runs" in found.stdout
+    assert "baseline: first (task.baseline)" in found.stdout
+    table = pd.read_csv(folder / "tables" / "runs.csv")
+    assert set(table["seed"]) == {3}
+    assert table["test/auroc"].tolist() == [trained.summary["metrics"]["test/auroc"]] * 2
+
+
+def test_the_seed_decides_the_intervals(command: Command, runs: Path, tmp_path: Path) -> None:
+    lows = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        code, _, err = command("task=compare", RUNS, f"seed={seed}", f"hydra.run.dir={name}")
+        assert code == 0, err
+        lows.append(pd.read_csv(tmp_path / name / "tables" / "paired.csv")["low"].iloc[0])
+    assert lows[0] == lows[1] != lows[2]
+
+
+def test_runs_that_cannot_be_compared_are_left_out_by_name(command: Command, runs: Path, tmp_path: Path) -> None:
+    (runs / "stopped").mkdir()
+    (runs / "stopped" / "config.yaml").write_text("{}")
+    write_run(runs / "validated", split="val")
+    code, out, err = command("task=compare", RUNS)
+    assert code == 0, err
+    assert "left out (unfinished, without summary.json): runs/stopped" in out
+    assert "left out (no predictions of test): runs/validated" in out
+    _, summary = result(tmp_path)
+    assert set(summary["runs"]) == {"bad", "best", "equal"}
+
+
+def test_a_comparison_does_not_find_itself(command: Command, runs: Path, tmp_path: Path) -> None:
+    runs.rename(tmp_path / "outputs")
+    code, out, err = command("task=compare", "task.runs=outputs", "hydra.run.dir=outputs/first")
+    assert code == 0, err
+    assert "left out" not in out
+    code, out, err = command("task=compare", "task.runs=outputs", "hydra.run.dir=outputs/second")
+    assert code == 0, err
+    assert re.search(r"^left out \(no predictions of test\): outputs/first$", out, flags=re.MULTILINE)
+    assert "unfinished" not in out
+
+
+def test_evaluated_checkpoints_have_no_curves(command: Command, runs: Path, tmp_path: Path) -> None:
+    for folder in runs.iterdir():
+        (folder / "tables" / "history.csv").unlink()
+    code, _, err = command("task=compare", RUNS)
+    assert code == 0, err
+    folder, _ = result(tmp_path)
+    assert [path.name for path in (folder / "figures").glob("*.png")] == ["differences.png"]
+
+
+def test_of_many_runs_the_best_have_curves(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from celeba_lab import figures
+
+    shown = {}
+
+    def spy(histories, **options):
+        shown.update(names=list(histories), note=options["note"])
+        return original(histories, **options)
+
+    original = figures.run_curves
+    monkeypatch.setattr(figures, "run_curves", spy)
+    order = np.random.default_rng(0).permutation(14)
+    for k in range(14):
+        write_run(tmp_path / "runs" / f"run{k}", k, val_accuracy=0.5 + order[k] / 100)
+    code, _, err = command("task=compare", RUNS)
+    assert code == 0, err
+    assert shown["names"] == [f"run{k}" for k in np.argsort(-order)][:12]
+    assert shown["note"] == "The 12 of 14 runs with the highest validation accuracy"
+
+
+def test_drawn_faces_are_called_so(command: Command, tmp_path: Path) -> None:
+    for k in range(2):
+        write_run(tmp_path / "runs" / str(k), k, data={"name": "synthetic"})
+    code, out, err = command("task=compare", RUNS)
+    assert code == 0, err
+    assert "data: synthetic, 60 test images, 3 attributes: SYNTHETIC faces, which say nothing about CelebA" in " ".join(
+        out.split()
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], r"task\.runs has no value\. Give one: task\.runs=\.\.\."),
+        (["task.runs='rnus/*'"], r"Nothing matches task\.runs=rnus/\*\. .* Did you mean 'runs'\?"),
+        ([RUNS, "task.split=tset"], r"task\.split=tset must be one of train, val, test\. Did you mean 'test'\?"),
+        ([RUNS, "task.metric=acuracy"], r"task\.metric=acuracy: bad has no such metric .* Did you mean 'accuracy'\?"),
+        ([RUNS, "task.baseline=bset"], r"task\.baseline=bset is no run of this comparison; .* Did you mean 'best'\?"),
+        ([RUNS, "task.resamples=10"], r"task\.resamples=10: give 100 or more\."),
+        (
+            ["task.runs=[runs/best,runs/best]"],
+            r"names 1 finished runs with predictions of the test split, best, and it takes two to compare\.",
+        ),
+        (
+            [RUNS, "task.split=val"],
+            r"names 0 finished runs with predictions of the val split, and it takes two to compare; left out \(no"
+            r" predictions of val\): runs/bad, runs/best, runs/equal\.",
+        ),
+    ],
+)
+def test_a_mistake_is_one_sentence(command: Command, runs: Path, arguments: list[str], sentence: str) -> None:
+    code, _, err = command("task=compare", *arguments)
+    assert code == 1
+    assert re.fullmatch(f"celeba_lab: error: .*{sentence}\n", err), err
+
+
+def test_other_data_is_refused(command: Command, runs: Path) -> None:
+    write_run(runs / "drawn", data={"name": "synthetic"})
+    code, _, err = command("task=compare", RUNS)
+    assert code == 1
+    assert "bad and drawn are about different data: data.name is celeba in the one and synthetic in the other" in err
+
+
+def test_other_images_are_refused(command: Command, runs: Path, tmp_path: Path) -> None:
+    path = runs / "best" / "tables" / "predictions_test.csv"
+    path.write_text(path.read_text().replace("000005.jpg", "000099.jpg"))
+    code, _, err = command("task=compare", RUNS)
+    assert code == 1
+    assert "bad and best are about different images of the test split" in err
+    assert not list(tmp_path.glob("outputs/compare/*/summary.json"))
