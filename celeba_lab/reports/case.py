@@ -1,8 +1,7 @@
 """What every part of a classifier's report is given, and where it leaves what it makes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -52,19 +51,26 @@ class Case:
         """Return int8 (N, 40): every label of the images, also of attributes that the classifier was not asked."""
         return self.datamodule.annotations.labels[self.predictions.index]
 
-    def table(self, name: str, frame: pd.DataFrame, caption: str, **options: Any) -> PageTable:
+    def table(
+        self,
+        name: str,
+        frame: pd.DataFrame,
+        caption: str,
+        columns: Mapping[str, str] | None = None,
+        rows: int | None = None,
+    ) -> PageTable:
         """Write ``tables/<name>_<split>.csv``; return it for the page.
 
         Args:
             name: without the split.
             frame: all of it goes into the file.
             caption: says what a row is.
-            options: of :class:`~celeba_lab.page.PageTable`; ``columns`` picks what the page shows, by their headings.
+            columns: those that the page shows, and their headings there; all by default.
+            rows: the page shows only the first ones; all by default.
         """
-        columns: dict[str, str] | None = options.pop("columns", None)
         path = self.run.table(f"{name}_{self.split}", frame)
-        shown = frame if columns is None else frame[list(columns)].rename(columns=columns)
-        return PageTable(caption, shown, file=f"tables/{path.name}", **options)
+        shown = frame if columns is None else frame[list(columns)].rename(columns=dict(columns))
+        return PageTable(caption, shown, file=f"tables/{path.name}", rows=rows)
 
     def picture(self, name: str, figure: Figure, caption: str) -> Picture:
         """Write ``figures/<name>_<split>.png``; return it for the page."""

@@ -19,7 +19,7 @@ def report_mistakes(case: Case, most: int) -> Section:
         case: the figure is left out where there are no images, or no mistakes.
         most: pictures at most.
     """
-    table = case.table("predictions", prediction_table(case.predictions), "One row per image", rows=0)
+    file = case.run.table(f"predictions_{case.split}", prediction_table(case.predictions))
     wrong = mistakes(case.predictions)
     shown = case.table("mistakes", wrong.drop(columns="row"), "The most confident mistakes first", rows=200)
     pictures = []
@@ -30,7 +30,7 @@ def report_mistakes(case: Case, most: int) -> Section:
     text = (
         f"{len(wrong):,} of {answers:,} answers differ from the label ({percent(len(wrong) / answers, 2)}). Not every"
         " one is the network's fault: look at the pictures, CelebA's labels are wrong at times. The probabilities of"
-        f" every image lie in {table.file}, to be joined by image_id."
+        f" every image lie in tables/{file.name}, to be joined by image_id."
     )
     return Section("Mistakes", text, tables=[shown], pictures=pictures)
 
