@@ -58,6 +58,13 @@ class RandomAugment(nn.Module):
         return ((images - mean) * contrast + mean * brightness).clamp(0, 1)
 
 
+def enlarge(images: Tensor, factor: float) -> Tensor:
+    """Return images, float (B, 3, H, W), enlarged about their centre; below 1 made smaller, the margin mirrored."""
+    theta = images.new_tensor([[1 / factor, 0, 0], [0, 1 / factor, 0]]).expand(len(images), 2, 3)
+    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+
+
 def _uniform(n: int, like: Tensor) -> Tensor:
     """Draw n numbers in [-1, 1) on the device of ``like``."""
     return torch.rand(n, device=like.device) * 2 - 1

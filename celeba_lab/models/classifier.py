@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 
 from celeba_lab.errors import UserError
-from celeba_lab.models.augment import RandomAugment
+from celeba_lab.models.augment import RandomAugment, enlarge
 from celeba_lab.models.losses import binary_cross_entropy, build_loss
 from celeba_lab.models.metrics import AttributeMetrics
 from celeba_lab.models.networks import Backbone
@@ -48,6 +48,8 @@ class AttributeClassifier(L.LightningModule):
         label_smoothing: s moves the labels from 0 and 1 to s / 2 and 1 - s / 2 in training.
         threshold: probability from which on an attribute is said to be present.
         flip_average: outside training, average the logits of each face and of its mirror image (twice the cost).
+        zoom_average: outside training, average the logits of each face, of the same enlarged by this fraction, and made
+            smaller by as much (three times the cost); 0 for none.
         augment: arguments of :class:`RandomAugment`.
         channels_last: memory format of the network; faster on every CPU and GPU that we measured.
         compile: compile the backbone with ``torch.compile`` (about a minute at the start).
@@ -80,6 +82,7 @@ class AttributeClassifier(L.LightningModule):
         label_smoothing: float = 0.0,
         threshold: float = 0.5,
         flip_average: bool = False,
+        zoom_average: float = 0.0,
         augment: dict[str, float] | None = None,
         channels_last: bool = True,
         compile: bool = False,
@@ -89,8 +92,9 @@ class AttributeClassifier(L.LightningModule):
         for name, value in fractions.items():
             if not 0 <= value <= 1:
                 raise UserError(f"model.{name}={value} must lie between 0 and 1.")
-        if mixup < 0:
-            raise UserError(f"model.mixup={mixup:g}: give a number from 0.")
+        for name, value in {"mixup": mixup, "zoom_average": zoom_average}.items():
+            if value < 0:
+                raise UserError(f"model.{name}={value:g}: give a number from 0.")
         self.save_hyperparameters()
         self.attributes = list(attributes)
         self.backbone = Backbone(backbone, image_size)
@@ -157,10 +161,13 @@ class AttributeClassifier(L.LightningModule):
         return {"probability": probabilities, "label": batch["label"], "index": batch["index"]}
 
     def _evaluation_logits(self, images: Tensor) -> Tensor:
-        logits = self(images)
+        views = [self._to_unit_range(images)]
+        if zoom := self.hparams["zoom_average"]:
+            views += [enlarge(views[0], factor) for factor in (1 + zoom, 1 / (1 + zoom))]
         if self.hparams["flip_average"]:
-            logits = (logits + self(images.flip(-1))) / 2
-        return logits
+            views += [view.flip(-1) for view in views]
+        logits = [self.head(self.backbone(self._normalise(view))) for view in views]
+        return torch.stack(logits).mean(dim=0)
 
     def _to_unit_range(self, images: Tensor) -> Tensor:
         """Return float (B, 3, S, S) in [0, 1] of raw faces, S the image size of the model."""

@@ -4,9 +4,10 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torchvision.transforms import v2
 
-from celeba_lab.models.augment import RandomAugment
+from celeba_lab.models.augment import RandomAugment, enlarge
 
 SIDE = 64
 EVERYTHING = {"flip": 0.5, "shift": 0.1, "scale": 0.2, "rotate": 20.0, "light": 0.3}
@@ -153,3 +154,17 @@ def test_guard_torchvision_draws_once_for_a_batch():
         mirrored = (flip(image) != image).flatten(1).any(dim=1)
         assert mirrored.all() or not mirrored.any(), "torchvision draws per image now: RandomAugment may use it"
     assert math.isclose(flip.p, 0.5)
+
+
+def test_enlarging_shows_the_middle_larger():
+    images = torch.rand(2, 3, 32, 32)
+    torch.testing.assert_close(enlarge(images, 1.0), images)
+    middle = slice(8, 24)
+    twice = F.interpolate(images, scale_factor=2, mode="bilinear", align_corners=False)[:, :, 16:48, 16:48]
+    torch.testing.assert_close(enlarge(images, 2.0), twice)
+    torch.testing.assert_close(enlarge(images, 0.5)[:, :, middle, middle], F.avg_pool2d(images, 2))
+
+
+def test_what_lies_beyond_the_margin_is_its_mirror_image():
+    white = torch.ones(1, 3, 16, 16)
+    torch.testing.assert_close(enlarge(white, 0.5), white)

@@ -14,6 +14,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from celeba_lab.errors import UserError
+from celeba_lab.models.augment import enlarge
 from celeba_lab.models.classifier import IMAGENET_MEAN, IMAGENET_STD, AttributeClassifier
 
 SMALL = "shufflenet_v2_x0_5"  # 0.3 million parameters, batch normalisation, no dropout
@@ -150,6 +151,20 @@ def test_flip_average_does_not_see_the_side():
     with torch.no_grad():
         expected = ((plain(images) + plain(images.flip(-1))) / 2).sigmoid()
     torch.testing.assert_close(as_seen, expected)
+
+
+def test_zoom_average_is_the_mean_over_sizes_and_sides():
+    model = settled(classifier(5, flip_average=True, zoom_average=0.1))
+    plain = classifier(5)
+    plain.load_state_dict(model.state_dict())
+    images = faces(4, 32, 32)  # of the model's own size, so that nothing else is resized
+    plain.eval()
+    unit = images.float() / 255
+    sizes = [unit, enlarge(unit, 1.1), enlarge(unit, 1 / 1.1)]
+    with torch.no_grad():
+        views = [plain.head(plain.backbone(plain._normalise(view))) for size in sizes for view in (size, size.flip(-1))]
+    torch.testing.assert_close(model.probabilities(images), torch.stack(views).mean(dim=0).sigmoid())
+    assert (model.probabilities(images) - plain.probabilities(images)).abs().max() > 1e-4
 
 
 def test_a_face_does_not_depend_on_its_batch():

@@ -21,7 +21,7 @@ from celeba_lab.folders import config_directory
 from celeba_lab.models.classifier import AttributeClassifier
 from tests.tasks.conftest import SMALL, TrainedRun, run_command
 
-FIGURES = ["confusion", "mistakes", "precision_recall", "roc", "scores"]
+FIGURES = ["accuracy", "confusion", "mistakes", "precision_recall", "roc", "scores"]
 
 
 def test_the_first_line_names_the_data(trained: TrainedRun, tiny_celeba: Path) -> None:
@@ -38,6 +38,7 @@ def test_the_terminal_tells_everything(trained: TrainedRun) -> None:
     assert re.search(r"accuracy of the majority class\s*│\s*│\s*0\.5000\s*│\s*0\.5000", text)
     assert "python -m celeba_lab task=evaluate checkpoint=outputs/smile/" in text
     assert "tensorboard --logdir outputs/smile" in text
+    assert re.search(r"report: outputs/smile/.*/report.html", text)
 
 
 def test_the_folder_is_complete(trained: TrainedRun) -> None:
@@ -45,11 +46,15 @@ def test_the_folder_is_complete(trained: TrainedRun) -> None:
     expected = {
         ".hydra/config.yaml", ".hydra/overrides.yaml", "config.yaml", "summary.json", "celeba_lab.log",
         "checkpoints/best.ckpt", "checkpoints/last.ckpt", "tables/history.csv", "figures/learning_curves.png",
+        "report.html",
     }  # fmt: skip
     for split in ("val", "test"):
         expected |= {f"tables/{table}_{split}.csv" for table in ("attributes", "predictions", "mistakes")}
         expected |= {f"figures/{figure}_{split}.png" for figure in FIGURES if figure != "mistakes"}
+    # What validation chooses is measured on test alone.
+    expected |= {f"tables/{table}_test.csv" for table in ("thresholds", "calibration", "pixels", "groups", "drift")}
     assert expected <= names
+    assert "tables/thresholds_val.csv" not in names
     assert any(name.startswith("events.out.") for name in names)
     assert not [name for name in names if Path(name).name.startswith(".") and not name.startswith(".hydra")]
 
