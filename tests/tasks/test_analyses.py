@@ -14,10 +14,10 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.preprocessing import StandardScaler
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from celeba_lab import cluster_report
 from celeba_lab.data.annotations import Annotations
 from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.data.images import load_image
+from celeba_lab.reports import clusters
 from tests.tasks.conftest import TrainedRun
 
 Command = Callable[..., tuple[int, str, str]]
@@ -128,13 +128,13 @@ def test_cooccurrence(command: Command, labels_only: Path, tmp_path: Path) -> No
 def test_clusters(command: Command, tiny_celeba: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The two defects of the notebook are gone: its pictures were of other faces, its distances of other clusters."""
     shown = {}
-    draw = cluster_report.figures.face_grid
+    draw = clusters.figures.face_grid
 
     def spy(images, captions, **options):
         shown.update(zip(captions, images, strict=True))
         return draw(images, captions, **options)
 
-    monkeypatch.setattr(cluster_report.figures, "face_grid", spy)
+    monkeypatch.setattr(clusters.figures, "face_grid", spy)
     code, out, err = command("experiment=clusters", f"data.root={tiny_celeba}", *QUICK, "task.report.faces=3")
     assert code == 0, err
     folder = run_folder(tmp_path, "clusters")
