@@ -16,7 +16,16 @@ def report_drift(case: Case) -> Section | None:
     table = drift_table(case.validation.labels, case.validation.said, case.predictions.labels, case.predictions.said)
     table.insert(0, "attribute", case.names)
     table.columns = table.columns.str.replace("split", case.split)
-    shown = case.table("drift", table, f"Validation against {case.split}")
+    columns = {"attribute": "attribute"}
+    for what in ("prevalence", "accuracy"):
+        columns |= {
+            f"{what}_val": f"{what} validation",
+            f"{what}_{case.split}": f"{what} {case.split}",
+            f"{what}_difference": "difference",
+            f"{what}_low": "low",
+            f"{what}_high": "high",
+        }
+    shown = case.table("drift", table, f"Validation against {case.split}", columns=columns)
     pictures = [_draw(case, table, what) for what in ("accuracy", "prevalence")]
     return Section("Drift", _describe(case, table), tables=[shown], pictures=pictures)
 

@@ -36,6 +36,16 @@ _CELL_COLUMNS = {
     "high": "high",
     "few": "few",
 }
+_AMPLIFICATION_COLUMNS = {
+    "A": "A",
+    "B": "B",
+    "images_labels": "images with B",
+    "images_predictions": "said to have B",
+    "labels": "among labels",
+    "predictions": "among predictions",
+    "difference": "difference",
+    "few": "few",
+}
 
 
 def report_groups(case: Case, smallest: int) -> tuple[Section, dict[str, float]]:
@@ -155,7 +165,12 @@ def report_amplification(case: Case, smallest: int) -> tuple[Section | None, dic
     if len(names) < 2:
         return None, {}
     pairs = amplification_pairs(found.labels, found.said, names, smallest)
-    shown = case.table("amplification", pairs, "P(A | B) among labels and predictions, the largest difference first")
+    shown = case.table(
+        "amplification",
+        pairs,
+        "P(A | B) among labels and predictions, the largest difference first",
+        columns=_AMPLIFICATION_COLUMNS,
+    )
     known = pairs[~pairs["few"]]
     table = known.pivot(index="A", columns="B", values="difference").reindex(index=names, columns=names).to_numpy()
     order = leaves_list(cluster_attributes(Cooccurrence.of(found.labels).phi))
