@@ -29,10 +29,15 @@ _COLUMNS = {
 }
 
 
-def report_attributes(case: Case) -> tuple[Section, pd.DataFrame]:
-    """Write every score of every attribute, its confusion, curves and scores; also return the table."""
+def report_attributes(case: Case, bins: int = 15) -> tuple[Section, pd.DataFrame]:
+    """Write every score of every attribute, its confusion, curves and scores; also return the table.
+
+    Args:
+        case: what is reported.
+        bins: of the probability, for the calibration error.
+    """
     found, names = case.predictions, case.names
-    table = attribute_table(found)
+    table = attribute_table(found, bins)
     ordered = table.sort_values("gain", ascending=False, kind="stable")
     shown = case.table("attributes", table, "Every score of every attribute", columns=_COLUMNS)
     labels, probabilities, threshold = found.labels, found.probabilities, found.threshold
@@ -67,10 +72,10 @@ def report_attributes(case: Case) -> tuple[Section, pd.DataFrame]:
     }
     pictures = [case.picture(name, draw(), caption) for name, (draw, caption) in drawn.items()]
     _add_precision_recall(case)
-    return Section("Attributes", _describe(case, table, ordered), tables=[shown], pictures=pictures), table
+    return Section("Attributes", _describe(case, table, ordered, bins), tables=[shown], pictures=pictures), table
 
 
-def _describe(case: Case, table: pd.DataFrame, ordered: pd.DataFrame) -> str:
+def _describe(case: Case, table: pd.DataFrame, ordered: pd.DataFrame, bins: int) -> str:
     right = (case.predictions.said == case.predictions.labels).mean(axis=1)  # (N,) share of right answers per image
     half = 1.96 * right.std(ddof=1) / np.sqrt(len(right)) if len(right) > 1 else np.nan
     majority = mean_majority_accuracy(table)
@@ -89,8 +94,8 @@ def _describe(case: Case, table: pd.DataFrame, ordered: pd.DataFrame) -> str:
     lines.append(
         "Low and high are the ends of the 95 % interval of the accuracy (Wilson). Gain is the accuracy minus the"
         " majority's. Balanced accuracy is the mean of the accuracies of the two true classes: 0.5 for who always"
-        " says the same. The calibration error is the expected one in 15 bins. What the images do not define, such as"
-        " precision where nothing was called present, is left empty and leaves the means."
+        f" says the same. The calibration error is the expected one in {bins} bins. What the images do not define,"
+        " such as precision where nothing was called present, is left empty and leaves the means."
     )
     return "\n\n".join(lines)
 

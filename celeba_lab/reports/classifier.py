@@ -56,7 +56,7 @@ class ClassifierReport:
 
     def write_split(self, case: Case) -> tuple[list[Section], pd.DataFrame]:
         """Write what one split is told by itself: scores, predictions, mistakes; return the table of attributes."""
-        attributes, table = report_attributes(case)
+        attributes, table = report_attributes(case, self.bins)
         return [attributes, report_mistakes(case, self.mistakes)], table
 
     def write(

@@ -57,11 +57,15 @@ class Predictions:
         )
 
 
-def attribute_table(predictions: Predictions) -> pd.DataFrame:
+def attribute_table(predictions: Predictions, bins: int = 15) -> pd.DataFrame:
     """Return one row per attribute: prevalence, the majority class's accuracy, every metric, the gain in accuracy.
 
     ``accuracy_low`` and ``accuracy_high`` are the ends of the 95 % Wilson interval, ``ece`` is the expected calibration
     error; undefined values are NaN.
+
+    Args:
+        predictions: to measure.
+        bins: of the probability, for the calibration error.
     """
     metrics = AttributeMetrics(len(predictions.attributes), predictions.threshold, synchronise=False)
     probabilities, labels = torch.from_numpy(predictions.probabilities), torch.from_numpy(predictions.labels)
@@ -78,7 +82,7 @@ def attribute_table(predictions: Predictions) -> pd.DataFrame:
             "prevalence": prevalence,
             "majority_accuracy": majority,
             **scores,
-            "ece": reliability(predictions.labels, predictions.probabilities).error,
+            "ece": reliability(predictions.labels, predictions.probabilities, bins).error,
             # In the accuracy's own precision: a model that says what the majority is has a gain of 0, not of 1e-9.
             "accuracy_low": low,  # of the 95 % interval
             "accuracy_high": high,

@@ -17,6 +17,7 @@ from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.errors import UserError
 from celeba_lab.reports import classifier
+from celeba_lab.reports.attributes import report_attributes
 from celeba_lab.reports.calibration import report_calibration
 from celeba_lab.reports.case import Case
 from celeba_lab.reports.classifier import ClassifierReport
@@ -166,6 +167,15 @@ def test_validation_labels_choose(both) -> None:
     assert (
         table_of(case, "calibration")["temperature"].tolist() != table_of(other, "calibration")["temperature"].tolist()
     )
+
+
+def test_one_setting_says_how_many_bins_the_calibration_error_has(both) -> None:
+    case = both[0]
+    section, table = report_attributes(case, bins=3)
+    report_calibration(case, bins=3)
+    assert "3 bins" in section.text
+    assert table["ece"].tolist() == pytest.approx(table_of(case, "calibration")["ece"].tolist())
+    assert table["ece"].tolist() != pytest.approx(attribute_table(case.predictions)["ece"].tolist())
 
 
 def test_scaling_mends_what_is_too_sure(tmp_path: Path, write_celeba) -> None:
