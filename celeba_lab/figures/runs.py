@@ -85,9 +85,10 @@ def run_curves(
         if few and "train/loss" in table:
             values = table["train/loss"].dropna()
             left.plot(values.index, values, color=look["color"], alpha=0.8, **_TRAINING)
+            others["line"] = Line2D([], [], color=GREY, label="validation", linewidth=1.5)
             others["dashes"] = Line2D([], [], color=GREY, label="training", **_TRAINING)
-    for ax, name in ((left, "loss"), (right, metric)):
-        _finish_panel(ax, name)
+    _finish_panel(left, "loss", "loss" if "dashes" in others else "validation loss")
+    _finish_panel(right, metric, f"validation {metric}")
     handles += others.values()
     legend = figure.legend(handles=handles, loc="outside lower center", ncols=columns, handlelength=2.2)
     for text in legend.get_texts():
@@ -99,7 +100,7 @@ def _lay_out_legend(names: Sequence[str]) -> tuple[list[str], int, float]:
     """Wrap names so that a legend below the panels holds them; returns them, its columns, and its height in inches."""
     size = float(STYLE["legend.fontsize"])
     longest = max(text_width(name, size) / 72 for name in names)
-    count = len(names) + 2  # the reported epoch and the training loss
+    count = len(names) + 3  # the reported epoch, validation, and training
     columns = int(np.clip(0.95 * _WIDTH // (min(longest, _WIDTH / 2 - _HANDLE) + _HANDLE), 1, min(4, count)))
     wrapped = [wrap(name, (0.95 * _WIDTH / columns - _HANDLE) * 72, size) for name in names]
     lines = max(name.count("\n") + 1 for name in wrapped)
@@ -130,11 +131,11 @@ def _ring(x: list[Any], y: list[Any]) -> Line2D:
     return Line2D(x, y, linestyle="", marker="o", markeredgewidth=1.2, zorder=5, label="reported epoch", **look)
 
 
-def _finish_panel(ax: Axes, metric: str) -> None:
+def _finish_panel(ax: Axes, metric: str, label: str) -> None:
     if not any(len(line.get_xdata()) for line in ax.lines):  # type: ignore[arg-type]
         say(ax, f"no {metric} was recorded")
     ax.set_xlabel("epoch")
-    ax.set_ylabel(f"validation {metric}", parse_math=False)
+    ax.set_ylabel(label, parse_math=False)
     ax.margins(x=0.06, y=0.08)
     ax.xaxis.set_major_locator(MaxNLocator(nbins=10, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
     finish_axes(ax)

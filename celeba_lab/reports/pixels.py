@@ -86,7 +86,7 @@ def _describe(case: Case, table: pd.DataFrame, ordered: pd.DataFrame, classifier
         " accuracy: {} for the network, {} for the labels, {} for the majority class.".format(*means)
     )
     text += f" The network is ahead by more than its interval for {ahead} of {len(table)} attributes"
-    if len(table) > 1:
+    if len(table) > 1 and ahead:
         text += f", most with {first_names(ordered['attribute'].tolist())}"
     text += "."
     if behind:

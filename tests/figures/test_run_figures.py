@@ -57,8 +57,9 @@ def test_no_two_of_twelve_runs_look_alike():
 
 def test_few_runs_leave_room_for_training_and_the_reported_epochs():
     figure = curves(2, best_epochs={"run 0": 3, "run 1": 9})
-    assert legend_texts(figure) == ["run 0", "run 1", "reported epoch", "training"]
+    assert legend_texts(figure) == ["run 0", "run 1", "reported epoch", "validation", "training"]
     left, right = figure.axes
+    assert left.get_ylabel() == "loss"  # of training too
     table = history(0, 3)
     assert ([3], [table["val/loss"].iloc[2]]) in drawn(left)
     assert ([3], [table["val/accuracy"].iloc[2]]) in drawn(right)
