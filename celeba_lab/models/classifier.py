@@ -1,7 +1,7 @@
 """The classifier of K binary face attributes, from one (Smiling) to all forty."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import lightning as L
 import torch
@@ -107,6 +107,7 @@ class AttributeClassifier(L.LightningModule):
         self.test_metrics = AttributeMetrics(len(attributes), threshold)
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+        self._others = nn.ModuleList()  # what an ensemble averages this network with
         self._frozen: list[nn.Module] = []
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.backbone.to(memory_format=self._memory_format)
@@ -123,6 +124,24 @@ class AttributeClassifier(L.LightningModule):
     def probabilities(self, images: Tensor) -> Tensor:
         """Return probabilities, float32 (B, K) in [0, 1], of raw faces, uint8 (B, 3, H, W) of any size."""
         return self._evaluation_logits(images).float().sigmoid()
+
+    def average_with(self, others: Sequence["AttributeClassifier"]) -> None:
+        """Be an ensemble outside training: the mean of the logits of this network and of others.
+
+        After Lakshminarayanan et al., "Simple and Scalable Predictive Uncertainty Estimation using Deep Ensembles"
+        (NeurIPS 2017), who average probabilities; logits are averaged here as in flip averaging.
+
+        Args:
+            others: for the same attributes in the same order, and the same image size.
+
+        Raises:
+            UserError: one of them differs in that.
+        """
+        for other in others:
+            for name, wanted in {"attributes": self.attributes, "image_size": self.hparams["image_size"]}.items():
+                if (found := other.hparams[name]) != wanted:
+                    raise UserError(f"Networks are averaged that have the same {name}: {found} is not {wanted}.")
+        self._others = nn.ModuleList(others).eval()
 
     def load_pretrained(self, state_dict: Mapping[str, Tensor], source: str) -> None:
         """Start the backbone from these weights; see :meth:`Backbone.load_pretrained`."""
@@ -161,6 +180,10 @@ class AttributeClassifier(L.LightningModule):
         return {"probability": probabilities, "label": batch["label"], "index": batch["index"]}
 
     def _evaluation_logits(self, images: Tensor) -> Tensor:
+        members = cast("list[AttributeClassifier]", [self, *self._others])
+        return torch.stack([member._own_logits(images) for member in members]).mean(dim=0)
+
+    def _own_logits(self, images: Tensor) -> Tensor:
         views = [self._to_unit_range(images)]
         if zoom := self.hparams["zoom_average"]:
             views += [enlarge(views[0], factor) for factor in (1 + zoom, 1 / (1 + zoom))]

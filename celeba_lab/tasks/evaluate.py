@@ -1,5 +1,7 @@
 """Measure a checkpoint on a split of the data."""
 
+from collections.abc import Sequence
+
 from omegaconf import DictConfig
 
 from celeba_lab.assembly import (
@@ -22,7 +24,9 @@ from celeba_lab.reports.predictions import mean_majority_accuracy
 from celeba_lab.run import device_name
 
 
-def evaluate(cfg: DictConfig, report: ClassifierReport, split: str = "test") -> dict[str, float]:
+def evaluate(
+    cfg: DictConfig, report: ClassifierReport, split: str = "test", ensemble: Sequence[str] = ()
+) -> dict[str, float]:
     """Write the report of a checkpoint on one split.
 
     Args:
@@ -30,6 +34,7 @@ def evaluate(cfg: DictConfig, report: ClassifierReport, split: str = "test") -> 
         report: what is looked at, and how closely.
         split: train, val or test; for another split than val, val is measured too, to choose thresholds and
             temperatures.
+        ensemble: further checkpoints, whose logits are averaged with those of ``checkpoint``.
 
     Returns:
         Every metric by its name, ``split/metric``.
@@ -40,6 +45,8 @@ def evaluate(cfg: DictConfig, report: ClassifierReport, split: str = "test") -> 
     if split not in SPLITS:
         raise UserError(f"task.split={split} must be one of {', '.join(SPLITS)}.{did_you_mean(split, SPLITS)}")
     model = load_classifier(cfg.checkpoint, "evaluate")
+    model.average_with([load_classifier(path, "average") for path in ensemble])
+    checkpoints = ", ".join([str(cfg.checkpoint), *ensemble])
     datamodule = build_datamodule(cfg, model.attributes, model.hparams["image_size"])
     datamodule.setup_split(split)
     needs_validation = split != "val" and datamodule.counts["val"] > 0
@@ -57,7 +64,9 @@ def evaluate(cfg: DictConfig, report: ClassifierReport, split: str = "test") -> 
         return metrics
     case = Case(run, datamodule, predictions, validation, f"{datamodule.name} · {cfg.name}")
     with run.timed("report"):
-        table, added = report.write(case, facts_of_run(cfg, datamodule, cfg.checkpoint, trainer))
+        table, added = report.write(
+            case, facts_of_run(cfg, datamodule, cfg.checkpoint, trainer) | {"checkpoint": checkpoints}
+        )
         metrics |= added
         write_bad_images(run, datamodule)
     run.summary(
@@ -67,10 +76,11 @@ def evaluate(cfg: DictConfig, report: ClassifierReport, split: str = "test") -> 
         metrics=metrics,
         majority_accuracy={split: mean_majority_accuracy(table)},
         checkpoint=str(cfg.checkpoint),
+        ensemble=list(ensemble),
         device=device_name(trainer.strategy.root_device),
     )
     shown = {name.partition("/")[2]: value for name, value in metrics.items() if name.count("/") == 1}
     shown["accuracy of the majority class"] = mean_majority_accuracy(table)
-    show_metrics(f"{cfg.checkpoint} on {cfg.data.name}", {split: shown})
+    show_metrics(f"{checkpoints} on {cfg.data.name}", {split: shown})
     show_ending(run.path, [])
     return metrics

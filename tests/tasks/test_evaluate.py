@@ -4,7 +4,10 @@ import json
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
+import torch
+from scipy.special import logit
 
 from tests.tasks.conftest import TrainedRun, run_command
 
@@ -48,3 +51,32 @@ def test_a_split_without_images_is_named(trained: TrainedRun, write_celeba, tmp_
     assert result.returncode == 1
     assert "The test split of" in result.stderr
     assert "is empty" in result.stderr
+
+
+def test_an_ensemble_averages_the_logits_of_its_checkpoints(
+    trained: TrainedRun, tiny_celeba: Path, tmp_path: Path
+) -> None:
+    content = torch.load(trained.checkpoint, weights_only=True)
+    content["state_dict"]["head.bias"] += 2.0  # its logits are those of the first, plus 2
+    torch.save(content, tmp_path / "other.ckpt")
+    arguments = ["task=evaluate", f"checkpoint={trained.checkpoint}", f"data.root={tiny_celeba}"]
+    tables = []
+    for ensemble in ([], [str(tmp_path / "other.ckpt")]):
+        folder = tmp_path / f"run{len(ensemble)}"
+        settings = [f"task.ensemble=[{','.join(ensemble)}]", f"hydra.run.dir={folder}", "task.report.page=false"]
+        result = run_command(*QUIET, *arguments, *settings, cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        tables.append(pd.read_csv(folder / "tables" / "predictions_test.csv"))
+        assert json.loads((folder / "summary.json").read_text())["ensemble"] == ensemble
+    alone, averaged = (logit(table.filter(like="prob").to_numpy()) for table in tables)
+    assert averaged == pytest.approx(alone + 1.0, abs=1e-3)
+
+
+def test_an_ensemble_of_unlike_networks_is_refused(trained: TrainedRun, tiny_celeba: Path, tmp_path: Path) -> None:
+    content = torch.load(trained.checkpoint, weights_only=True)
+    content["hyper_parameters"]["image_size"] = 64
+    torch.save(content, tmp_path / "other.ckpt")
+    arguments = ["task=evaluate", f"checkpoint={trained.checkpoint}", f"task.ensemble=[{tmp_path / 'other.ckpt'}]"]
+    result = run_command(*QUIET, *arguments, f"data.root={tiny_celeba}", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "Networks are averaged that have the same image_size: 64 is not 32." in result.stderr
