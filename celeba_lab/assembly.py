@@ -18,9 +18,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from celeba_lab import __version__
 from celeba_lab.analyses.sampling import take_fraction
-from celeba_lab.callbacks import CollectPredictions
+from celeba_lab.callbacks import CollectPredictions, Stopwatch
+from celeba_lab.checkpoints import read_checkpoint
 from celeba_lab.config import build
-from celeba_lab.console import console, display_path
+from celeba_lab.console import command_line, console, display_path, override, show_ending
 from celeba_lab.data.annotations import SPLITS
 from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.data.datamodule import CelebADataModule
@@ -226,3 +227,62 @@ def flatten(node: Any, prefix: str = "") -> dict[str, Any]:
 def task_name() -> str:
     """Return the name of the running task's file in ``conf/task``."""
     return str(HydraConfig.get().runtime.choices["task"])
+
+
+def read_unfinished(cfg: DictConfig, same: Sequence[str]) -> dict[str, Any]:
+    """Read the checkpoint of the run to continue.
+
+    Args:
+        cfg: the configuration; ``checkpoint`` names it.
+        same: settings of the model that cannot change.
+
+    Raises:
+        UserError: it cannot be read, is another model's, has finished, or lies in another run's folder.
+    """
+    checkpoint = read_checkpoint(cfg.checkpoint, "continue training")
+    hyperparameters = checkpoint["hyper_parameters"]
+    for key in same:
+        asked = OmegaConf.to_container(cfg.model)[key]  # type: ignore[index,call-overload]
+        if hyperparameters.get(key) != asked:
+            raise UserError(
+                f"checkpoint={cfg.checkpoint} was trained with model.{key}={hyperparameters.get(key)}, not {asked}."
+                " Continue with the same model, or start from its backbone: model.weights=CHECKPOINT."
+            )
+    epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+    if cfg.trainer.max_epochs is not None and 0 <= cfg.trainer.max_epochs <= epochs:
+        raise UserError(
+            f"checkpoint={cfg.checkpoint} has already trained {epochs} epochs, and trainer.max_epochs is"
+            f" {cfg.trainer.max_epochs}. Raise trainer.max_epochs to train on."
+        )
+    home = Path(cfg.checkpoint).resolve().parents[1]
+    if home != Path(HydraConfig.get().runtime.output_dir).resolve():
+        raise UserError(
+            f"checkpoint={cfg.checkpoint} is continued in its own run folder, where its best checkpoint so far is kept:"
+            f" add {override('hydra.run.dir', display_path(home))}"
+        )
+    return checkpoint
+
+
+def show_how_to_continue(trainer: L.Trainer) -> None:
+    """Print where an interrupted run was, and the command that goes on."""
+    hydra = HydraConfig.get()
+    folder = Path(hydra.runtime.output_dir)
+    last = folder / "checkpoints" / "last.ckpt"
+    console.print(f"the run was in epoch {trainer.current_epoch + 1}")
+    if not last.exists():
+        console.print("no step was finished, so there is nothing to continue")
+        return
+    kept = [text for text in hydra.overrides.task if not text.startswith("checkpoint=")]
+    again = [override("checkpoint", display_path(last)), override("hydra.run.dir", display_path(folder))]
+    show_ending(folder, [("continue", command_line([*kept, *again]))])
+
+
+def training_seconds(trainer: L.Trainer) -> dict[str, float]:
+    """Return the seconds of the fit that went into training steps, and those into validation."""
+    watch = next((callback for callback in trainer.callbacks if isinstance(callback, Stopwatch)), None)  # type: ignore[attr-defined]
+    return {} if watch is None else {"training": round(watch.training, 3), "validation": round(watch.validation, 3)}
+
+
+def device(cfg: DictConfig) -> torch.device:
+    """Return where a model runs that no Trainer moves, by the trainer's settings."""
+    return build_trainer(cfg, [], enable_progress_bar=False).strategy.root_device

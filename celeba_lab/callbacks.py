@@ -1,6 +1,6 @@
 """What happens beside training: weight averaging, the history of the epochs, pictures, collected predictions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -54,11 +54,15 @@ class ExponentialMovingAverage(WeightAveraging):
 class EpochLog(Callback):
     """Keep the metrics of every epoch and print one line for each; survives a resumed run.
 
+    Args:
+        line: the metrics that are printed, as far as there are any.
+
     Attributes:
         rows: epoch (from 1) to metric name to value, names as in ``trainer.callback_metrics``.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, line: Sequence[str] = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")) -> None:
+        self.line = list(line)
         self.rows: dict[int, dict[str, float]] = {}
         self._trainer: L.Trainer | None = None
         self._trained = self._validated = 0  # the last epoch (from 1) whose training, whose validation is over
@@ -105,11 +109,8 @@ class EpochLog(Callback):
         for epoch, row in self._unrecorded().items():
             self.rows[epoch] = row
             if trainer.is_global_zero:
-                shown = [f"{name} {row[name]:.4f}" for name in _EPOCH_LINE if name in row]
+                shown = [f"{name} {row[name]:.4f}" for name in self.line if name in row]
                 print(f"epoch {epoch}/{trainer.max_epochs}  {'  '.join(shown)}", flush=True)
-
-
-_EPOCH_LINE = ("train/loss", "train/accuracy", "val/loss", "val/accuracy")
 
 
 class Stopwatch(Callback):

@@ -1,12 +1,20 @@
 """Reading checkpoints: what can be wrong with one is said before anything is built on it."""
 
+import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as safetensors_bytes
 
 from celeba_lab.errors import UserError
 from celeba_lab.models.classifier import AttributeClassifier
+from celeba_lab.models.dcgan import Generator
+from celeba_lab.models.gan import GAN
+from celeba_lab.models.sampler import FaceSampler
+from celeba_lab.run import write_atomically
 
 
 def read_checkpoint(path: str | None, purpose: str) -> dict[str, Any]:
@@ -51,3 +59,60 @@ def load_classifier(path: str | None, purpose: str) -> AttributeClassifier:
     if "attributes" not in content["hyper_parameters"] or "head.weight" not in content["state_dict"]:
         raise UserError(f"checkpoint={path} holds no attribute classifier. To {purpose}, give one trained here.")
     return AttributeClassifier.load_from_checkpoint(str(path), map_location="cpu", weights_only=True).eval()
+
+
+def load_gan(path: str | None, purpose: str) -> GAN:
+    """Build the GAN that a checkpoint holds, in evaluation mode.
+
+    Raises:
+        UserError: the checkpoint cannot be read, or holds another kind of model.
+    """
+    content = read_checkpoint(path, purpose)
+    if "latent_size" not in content["hyper_parameters"]:
+        raise UserError(f"checkpoint={path} holds no GAN. To {purpose}, give one of experiment=gan.")
+    return GAN.load_from_checkpoint(str(path), map_location="cpu", weights_only=True).eval()
+
+
+_FORMAT = "celeba_lab generator 1"
+_LABELS = "training_labels"  # beside the tensors of the network, eight labels to a byte
+
+
+def export_sampler(sampler: FaceSampler, path: Path) -> None:
+    """Write a generator alone, with what it takes to build it again, as one safetensors file."""
+    network = sampler.network
+    settings = {name: getattr(network, name) for name in ("image_size", "latent_size", "width")}
+    tensors = {name: value.contiguous().cpu() for name, value in network.state_dict().items()}
+    if sampler.attributes:
+        tensors[_LABELS] = torch.from_numpy(np.packbits(sampler.labels, axis=1))
+    configuration = {"settings": settings, "attributes": sampler.attributes}
+    metadata = {"format": _FORMAT, "configuration": json.dumps(configuration)}
+    write_atomically(path, lambda file: file.write(safetensors_bytes(tensors, metadata)))
+
+
+def load_sampler(path: str | None, averaged: bool = True) -> FaceSampler:
+    """Read a generator from a checkpoint of a GAN or from a file of :func:`export_sampler`.
+
+    Args:
+        path: the setting ``checkpoint``.
+        averaged: of a checkpoint, the average of the weights where there is one; an exported file holds one of the two.
+
+    Raises:
+        UserError: the file cannot be read, or holds something else.
+    """
+    if path is None or Path(path).suffix != ".safetensors" or not Path(path).is_file():
+        return load_gan(path, "draw faces").sampler(averaged)
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no dict
+    except SafetensorError as error:
+        raise UserError(f"checkpoint={path} cannot be read: it is damaged or no safetensors file ({error}).") from error
+    if metadata.get("format") != _FORMAT:
+        raise UserError(f"checkpoint={path} holds no generator that was exported here. Export one: task=export.")
+    configuration = json.loads(metadata["configuration"])
+    attributes = configuration["attributes"]
+    packed = tensors.pop(_LABELS, torch.empty((0, 0), dtype=torch.uint8)).numpy()
+    labels = np.unpackbits(packed, axis=1, count=len(attributes)) if attributes else packed
+    network = Generator(**configuration["settings"], num_attributes=len(attributes))
+    network.load_state_dict(tensors)
+    return FaceSampler(network.to(memory_format=torch.channels_last).eval(), attributes, labels)

@@ -53,6 +53,10 @@ def quiet_libraries() -> None:
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
     # The data module decides about workers; on two cores more of them are slower.
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    # Distances keep some thousand feature vectors on purpose.
+    warnings.filterwarnings("ignore", ".*Kernel Inception Distance. will save all extracted features.*")
+    # The summary counts parameters, not megabytes.
+    warnings.filterwarnings("ignore", ".*is not supported by the model summary.*")
     warnings.filterwarnings("ignore", ".*number of training batches.*smaller than the logging interval.*")
 
 

@@ -5,6 +5,7 @@ display. Save one with ``figure.savefig(path)``; its resolution is part of the f
 
 - :mod:`~celeba_lab.figures.style`: colours, fonts, titles, grids of panels.
 - :mod:`~celeba_lab.figures.training`: what happened epoch by epoch.
+- :mod:`~celeba_lab.figures.generation`: the same of a GAN.
 - :mod:`~celeba_lab.figures.decisions`: what a threshold does to the probabilities.
 - :mod:`~celeba_lab.figures.ranking`: how well the probabilities order the images, whatever the threshold.
 - :mod:`~celeba_lab.figures.calibration`: whether the probabilities mean what they say.
@@ -23,6 +24,7 @@ from celeba_lab.figures.clusters import cluster_colour, cluster_scatter, number_
 from celeba_lab.figures.comparisons import paired_counts, score_comparison
 from celeba_lab.figures.decisions import confusion_matrices, score_histograms
 from celeba_lab.figures.faces import face_grid, image_caption, label_caption, prediction_caption
+from celeba_lab.figures.generation import adversarial_curves, distance_curves
 from celeba_lab.figures.groups import group_cells
 from celeba_lab.figures.matrices import cluster_profile, matrix_heatmap
 from celeba_lab.figures.ranking import precision_recall_curves, roc_curves
@@ -36,12 +38,14 @@ __all__ = [
     "PALETTE",
     "STYLE",
     "WRONG",
+    "adversarial_curves",
     "attribute_scores",
     "cluster_colour",
     "cluster_profile",
     "cluster_scatter",
     "confusion_matrices",
     "dendrogram",
+    "distance_curves",
     "face_grid",
     "group_cells",
     "image_caption",

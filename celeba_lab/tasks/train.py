@@ -18,12 +18,15 @@ from celeba_lab.assembly import (
     facts_of_run,
     measure,
     open_run,
+    read_unfinished,
     show_dataset,
+    show_how_to_continue,
     summary_of_data,
     task_name,
+    training_seconds,
     write_bad_images,
 )
-from celeba_lab.callbacks import EpochLog, Stopwatch
+from celeba_lab.callbacks import EpochLog
 from celeba_lab.checkpoints import load_classifier, read_checkpoint
 from celeba_lab.config import build
 from celeba_lab.console import command_line, console, display_path, override, show_ending, show_metrics
@@ -52,7 +55,7 @@ def train(cfg: DictConfig, report: ClassifierReport) -> dict[str, float]:
     Raises:
         UserError: data, weights, checkpoint or settings cannot be used.
     """
-    unfinished = _read_unfinished(cfg) if cfg.checkpoint else None
+    unfinished = read_unfinished(cfg, ("attributes", "backbone", "image_size")) if cfg.checkpoint else None
     datamodule = build_datamodule(cfg, cfg.model.attributes, cfg.model.image_size)
     datamodule.setup("fit")
     datamodule.setup("test")
@@ -78,32 +81,6 @@ def _refuse_contradictions(cfg: DictConfig, trainer: L.Trainer) -> None:
         )
 
 
-def _read_unfinished(cfg: DictConfig) -> dict[str, Any]:
-    """Read the checkpoint of the run to continue; raise UserError if there is nothing to continue."""
-    checkpoint = read_checkpoint(cfg.checkpoint, "continue training")
-    hyperparameters = checkpoint["hyper_parameters"]
-    for key in ("attributes", "backbone", "image_size"):
-        asked = OmegaConf.to_container(cfg.model)[key]  # type: ignore[index,call-overload]
-        if hyperparameters.get(key) != asked:
-            raise UserError(
-                f"checkpoint={cfg.checkpoint} was trained with model.{key}={hyperparameters.get(key)}, not {asked}."
-                " Continue with the same model, or start from its backbone: model.weights=CHECKPOINT."
-            )
-    epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
-    if cfg.trainer.max_epochs is not None and 0 <= cfg.trainer.max_epochs <= epochs:
-        raise UserError(
-            f"checkpoint={cfg.checkpoint} has already trained {epochs} epochs, and trainer.max_epochs is"
-            f" {cfg.trainer.max_epochs}. Raise trainer.max_epochs to train on."
-        )
-    home = Path(cfg.checkpoint).resolve().parents[1]
-    if home != Path(HydraConfig.get().runtime.output_dir).resolve():
-        raise UserError(
-            f"checkpoint={cfg.checkpoint} is continued in its own run folder, where its best checkpoint so far is kept:"
-            f" add {override('hydra.run.dir', display_path(home))}"
-        )
-    return checkpoint
-
-
 def _build_model(
     cfg: DictConfig, unfinished: dict[str, Any] | None, datamodule: CelebADataModule
 ) -> tuple[AttributeClassifier, str]:
@@ -122,21 +99,8 @@ def _build_model(
 
 def _fit(trainer: L.Trainer, model: AttributeClassifier, datamodule: CelebADataModule, checkpoint: str | None) -> None:
     """Fit; when stopped by Ctrl-C or SIGTERM, say how to go on."""
-    with exit_codes_of_signals(trainer, _show_how_to_continue):
+    with exit_codes_of_signals(trainer, show_how_to_continue):
         trainer.fit(model, datamodule=datamodule, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
-
-
-def _show_how_to_continue(trainer: L.Trainer) -> None:
-    hydra = HydraConfig.get()
-    folder = Path(hydra.runtime.output_dir)
-    last = folder / "checkpoints" / "last.ckpt"
-    console.print(f"the run was in epoch {trainer.current_epoch + 1}")
-    if not last.exists():
-        console.print("no step was finished, so there is nothing to continue")
-        return
-    kept = [text for text in hydra.overrides.task if not text.startswith("checkpoint=")]
-    again = [override("checkpoint", display_path(last)), override("hydra.run.dir", display_path(folder))]
-    show_ending(folder, [("continue", command_line([*kept, *again]))])
 
 
 def _report(
@@ -174,7 +138,7 @@ def _report(
         metrics |= added
         write_bad_images(run, datamodule)
         run.log_hyperparameters(_hyperparameters(cfg, model), metrics, trainer.global_step)
-    run.seconds |= _training_seconds(trainer)
+    run.seconds |= training_seconds(trainer)
     run.summary(
         experiment=cfg.name,
         task=task_name(),
@@ -210,12 +174,6 @@ def _best_checkpoint(trainer: L.Trainer) -> Path | None:
 
 def _epoch_of(checkpoint: Path | None) -> int | None:
     return None if checkpoint is None else read_checkpoint(str(checkpoint), "find its epoch")["epoch"] + 1
-
-
-def _training_seconds(trainer: L.Trainer) -> dict[str, float]:
-    """Return the seconds of the fit that went into training steps, and those into validation."""
-    watch = next((callback for callback in trainer.callbacks if isinstance(callback, Stopwatch)), None)  # type: ignore[attr-defined]
-    return {} if watch is None else {"training": round(watch.training, 3), "validation": round(watch.validation, 3)}
 
 
 def _history(epoch_log: EpochLog) -> pd.DataFrame:

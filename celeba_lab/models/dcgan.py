@@ -1,0 +1,167 @@
+"""Generator and discriminator of a DCGAN for images of 32, 64, 128 ... pixels, with or without attributes."""
+
+import math
+from collections.abc import Iterator
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from celeba_lab.errors import UserError, did_you_mean
+
+_START = 4  # pixels of the smallest feature map
+_SLOPE = 0.2  # of the leaky ReLU
+_INIT = 0.02  # standard deviation of the first weights
+
+NORMALISE = ("batch", "spectral", "none")
+
+
+class Generator(nn.Module):
+    """Latents to images: a 4 x 4 map that doubles its side and halves its channels until it is an image.
+
+    After Radford, Metz and Chintala, "Unsupervised Representation Learning with Deep Convolutional Generative
+    Adversarial Networks" (ICLR 2016). At 32 pixels and a width of 32 the maps have 128, 64 and 32 channels.
+
+    Args:
+        image_size: side of the images in pixels: 8, 16, 32, 64, 128 ...
+        latent_size: Z, numbers that an image is made from.
+        width: channels of the last map before the image.
+        num_attributes: K attributes that the image shall have; 0 for a generator that is told nothing.
+
+    Raises:
+        UserError: there are no images of this size.
+
+    Example:
+        >>> Generator(image_size=64)(torch.randn(2, 100)).shape
+        torch.Size([2, 3, 64, 64])
+    """
+
+    def __init__(
+        self,
+        image_size: int = 32,
+        latent_size: int = 100,
+        width: int = 32,
+        num_attributes: int = 0,
+    ) -> None:
+        super().__init__()
+        self.image_size = image_size
+        self.width = width
+        self.latent_size = latent_size
+        self.num_attributes = num_attributes
+        channels = [width * 2**k for k in reversed(range(_doublings(image_size)))]  # the deepest map first
+        inputs = latent_size + num_attributes
+        layers: list[nn.Module] = [nn.ConvTranspose2d(inputs, channels[0], _START, bias=False)]
+        for wide, narrow in pairwise(channels):
+            layers += [nn.BatchNorm2d(wide), nn.ReLU(inplace=True), _double(wide, narrow)]
+        layers += [nn.BatchNorm2d(channels[-1]), nn.ReLU(inplace=True), _double(channels[-1], 3), nn.Tanh()]
+        self.layers = nn.Sequential(*layers)
+        _initialise(self)
+
+    def forward(self, latents: Tensor, attributes: Tensor | None = None) -> Tensor:
+        """Return images, float (B, 3, S, S) in [-1, 1].
+
+        Args:
+            latents: float (B, Z), standard normal.
+            attributes: (B, K) of 0 and 1, for a generator that is told of them.
+
+        Raises:
+            UserError: the latents have another size.
+        """
+        if latents.ndim != 2 or latents.shape[1] != self.latent_size:
+            raise UserError(f"This generator takes latents (B, {self.latent_size}), not {tuple(latents.shape)}.")
+        if self.num_attributes:
+            assert attributes is not None
+            latents = torch.cat([latents, 2 * attributes.to(latents.dtype) - 1], dim=1)
+        return self.layers(latents[:, :, None, None])  # (B, Z + K, 1, 1)
+
+
+class Discriminator(nn.Module):
+    """Images to one logit each: how real they look, and where asked, how well they show their attributes.
+
+    The attributes enter as the projection of Miyato and Koyama, "cGANs with Projection Discriminator" (ICLR 2018).
+
+    Args:
+        image_size: side of the images in pixels.
+        width: channels of the first map; each next one has half the side and twice the channels.
+        num_attributes: K attributes that are judged too; 0 for none.
+        normalise: ``batch`` normalisation as in DCGAN; ``spectral``: every weight by its largest singular value
+            (Miyato et al., "Spectral Normalization for Generative Adversarial Networks", ICLR 2018); or ``none``, which
+            a penalty on single gradients asks for.
+
+    Raises:
+        UserError: there are no images of this size, or nothing is so called that normalises.
+    """
+
+    def __init__(
+        self, image_size: int = 32, width: int = 32, num_attributes: int = 0, normalise: str = "batch"
+    ) -> None:
+        super().__init__()
+        _check_choice("normalise", normalise, NORMALISE)
+        channels = [width * 2**k for k in range(_doublings(image_size))]
+        in_batches = normalise == "batch"
+        layers: list[nn.Module] = []
+        for k, (narrow, wide) in enumerate(zip([3, *channels], channels, strict=False)):
+            layers.append(nn.Conv2d(narrow, wide, 4, stride=2, padding=1, bias=not in_batches))
+            if k and in_batches:  # none on the image, as in DCGAN
+                layers.append(nn.BatchNorm2d(wide))
+            layers.append(nn.LeakyReLU(_SLOPE, inplace=True))
+        self.layers = nn.Sequential(*layers)
+        self.judge = nn.Conv2d(channels[-1], 1, _START, bias=not in_batches)
+        self.projection = nn.Linear(num_attributes, channels[-1], bias=False) if num_attributes else None
+        _initialise(self)
+        if normalise == "spectral":
+            for module in list(_weighted(self)):
+                spectral_norm(module)
+
+    def forward(self, images: Tensor, attributes: Tensor | None = None) -> Tensor:
+        """Return logits, float (B,), above 0 for images that look real.
+
+        Args:
+            images: float (B, 3, S, S) in [-1, 1].
+            attributes: (B, K) of 0 and 1, for a discriminator that is told of them.
+        """
+        features = self.layers(images)  # (B, C, 4, 4)
+        logits = self.judge(features).flatten()  # (B,)
+        if self.projection is not None:
+            assert attributes is not None
+            embedded = self.projection(2 * attributes.to(features.dtype) - 1)  # (B, C)
+            logits = logits + (embedded * features.mean(dim=(2, 3))).sum(dim=1)
+        return logits
+
+
+def _doublings(image_size: int) -> int:
+    """Return how often 4 pixels must double; raise UserError if they never meet the size."""
+    doublings = math.log2(image_size / _START) if image_size > 0 else 0
+    if doublings < 1 or doublings != int(doublings):
+        raise UserError(f"model.image_size={image_size}: a GAN draws 8, 16, 32, 64, 128 or 256 pixels a side.")
+    return int(doublings)
+
+
+def _double(channels: int, out: int) -> nn.ConvTranspose2d:
+    """Return a layer from (B, channels, S, S) to (B, out, 2 S, 2 S)."""
+    return nn.ConvTranspose2d(channels, out, 4, stride=2, padding=1, bias=False)
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        hint = did_you_mean(value, choices)
+        raise UserError(f"model.{name}={value}: it can be {', '.join(choices)}.{hint}")
+
+
+def _weighted(network: nn.Module) -> Iterator[nn.Module]:
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            yield module
+
+
+def _initialise(network: nn.Module) -> None:
+    """Draw weights as DCGAN does: from N(0, 0.02), of batch normalisation from N(1, 0.02)."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            nn.init.normal_(module.weight, 0.0, _INIT)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight, 1.0, _INIT)
+            nn.init.zeros_(module.bias)

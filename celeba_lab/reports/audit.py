@@ -1,0 +1,183 @@
+"""What an attribute classifier says of generated faces, beside what it says of real ones."""
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from celeba_lab import figures
+from celeba_lab.analyses.cooccurrence import Cooccurrence
+from celeba_lab.analyses.groups import amplification_pairs
+from celeba_lab.analyses.intervals import wilson_interval
+from celeba_lab.console import console, show_table
+from celeba_lab.data.datamodule import CelebADataModule
+from celeba_lab.models.classifier import AttributeClassifier
+from celeba_lab.models.sampler import FaceSampler
+from celeba_lab.run import RunFolder
+
+_FACES = 2000
+_ASKED = 500  # faces for each attribute that a conditional generator is asked for
+_FEW = 20  # faces with an attribute, below which P(A | B) is marked
+_BATCH = 64
+
+
+def report_audit(
+    run: RunFolder,
+    sampler: FaceSampler,
+    classifier: AttributeClassifier,
+    datamodule: CelebADataModule,
+    seed: int,
+    title: str,
+    split: str = "val",
+) -> dict[str, float]:
+    """Compare generated faces with real ones that were not trained on, seen by the same classifier at the same size.
+
+    Tables ``audit_attributes.csv`` (prevalences, and the classifier's accuracy on the real faces) and
+    ``audit_pairs.csv`` (P(A | B)); of a conditional generator also ``audit_asked.csv``: how often the classifier sees
+    what was asked for.
+
+    Args:
+        run: where they go.
+        sampler: draws the faces.
+        classifier: judges them; of the attributes that it knows.
+        datamodule: the real faces; it must give labels of the classifier's attributes.
+        seed: of the faces.
+        title: stands above the figures.
+        split: of the real faces.
+
+    Returns:
+        ``audit/accuracy``, of the classifier on the real faces, mean over attributes; ``audit/prevalence_error``, the
+        mean absolute difference of prevalences; ``audit/agreement/<attribute>``, the share of faces in which the
+        classifier sees what was asked for.
+    """
+    names = classifier.attributes
+    with console.status("auditing the faces"):
+        rows = datamodule.split_indices(split)
+        annotations = datamodule.annotations
+        labels = annotations.labels[rows][:, annotations.columns(names)]  # (N, K)
+        real = torch.cat([batch["image"] for batch in datamodule.rows_dataloader(rows)])
+        seen_real = see(classifier, real)
+        seen = see(classifier, sampler.sample(_FACES, seed)[0])
+    accuracy = (seen_real == labels).mean(axis=0)
+    table = pd.DataFrame(
+        {
+            "attribute": names,
+            "labels": labels.mean(axis=0),
+            "real": seen_real.mean(axis=0),
+            "generated": seen.mean(axis=0),
+            "accuracy": accuracy,
+        }
+    )
+    run.table("audit_attributes", table)
+    size = sampler.network.image_size
+    note = f"{len(seen):,} generated faces and {len(real):,} real ones of {split}, all of {size} x {size} pixels"
+    shown = table.sort_values("labels", ascending=False)
+    run.figure(
+        "audit_attributes",
+        figures.score_comparison(
+            {
+                "labels of the real faces": shown["labels"],
+                "classifier on real faces": shown["real"],
+                "classifier on generated faces": shown["generated"],
+            },
+            shown["attribute"].tolist(),
+            metric="prevalence",
+            title=title,
+            note=note,
+        ),
+    )
+    metrics = {
+        "audit/accuracy": float(accuracy.mean()),
+        "audit/prevalence_error": float((table["generated"] - table["real"]).abs().mean()),
+    }
+    if len(names) > 1:
+        _compare_pairs(run, seen_real, seen, names, title, note)
+    if sampler.attributes:
+        metrics |= _check_obedience(run, sampler, classifier, table.set_index("attribute")["accuracy"], seed, title)
+    return metrics
+
+
+def see(classifier: AttributeClassifier, faces: Tensor) -> np.ndarray:
+    """Return what a classifier sees in faces, uint8 (N, 3, S, S): bool (N, K)."""
+    probabilities = [classifier.probabilities(batch.to(classifier.device)).cpu() for batch in faces.split(_BATCH)]
+    return torch.cat(probabilities).numpy() >= classifier.hparams["threshold"]
+
+
+def _compare_pairs(
+    run: RunFolder, real: np.ndarray, generated: np.ndarray, names: list[str], title: str, note: str
+) -> None:
+    """Write P(A | B) among generated faces beside that among real ones."""
+    pairs = amplification_pairs(real.astype(np.int8), generated.astype(np.int8), names, _FEW)
+    renamed = {
+        "images_labels": "images_real",
+        "images_predictions": "images_generated",
+        "labels": "real",
+        "predictions": "generated",
+    }
+    run.table("audit_pairs", pairs.rename(columns=renamed))
+    difference = (
+        Cooccurrence.of(generated.astype(np.int8)).conditional - Cooccurrence.of(real.astype(np.int8)).conditional
+    )
+    np.fill_diagonal(difference, np.nan)
+    run.matrix("audit_conditional_difference", difference, names, names, corner="A given B")
+    figure = figures.matrix_heatmap(
+        difference,
+        names,
+        names,
+        label="P(A | B), generated minus real",
+        title=title,
+        note=f"{note}; both as the classifier sees them",
+        scale="diverging",
+        row_title="A",
+        column_title="given B",
+    )
+    run.figure("audit_conditional_difference", figure)
+
+
+def _check_obedience(
+    run: RunFolder,
+    sampler: FaceSampler,
+    classifier: AttributeClassifier,
+    accuracy: pd.Series,
+    seed: int,
+    title: str,
+) -> dict[str, float]:
+    """Ask for each attribute that both know, and against it, and count what the classifier sees."""
+    rows = []
+    for name in sampler.attributes:
+        if name not in classifier.attributes:
+            continue
+        column = classifier.attributes.index(name)
+        for value in (1, 0):
+            faces, _ = sampler.sample(_ASKED, seed, asked={name: value})
+            agreed = int((see(classifier, faces)[:, column] == bool(value)).sum())
+            low, high = wilson_interval(agreed, _ASKED)
+            rows.append(
+                {"attribute": name, "asked": value, "faces": _ASKED, "agreement": agreed / _ASKED}
+                | {"low": float(low), "high": float(high), "accuracy_on_real": float(accuracy[name])}
+            )
+    if not rows:
+        console.print("The classifier knows none of the attributes that the generator was told of.", style="yellow")
+        return {}
+    table = pd.DataFrame(rows)
+    run.table("audit_asked", table)
+    show_table("How often the classifier sees what was asked for", table)
+    present, absent = table[table["asked"] == 1], table[table["asked"] == 0]
+    run.figure(
+        "audit_asked",
+        figures.score_comparison(
+            {
+                "classifier's accuracy on real faces": present["accuracy_on_real"],
+                "asked to be absent": absent["agreement"],
+                "asked to be present": present["agreement"],
+            },
+            present["attribute"].tolist(),
+            metric="share of faces in which the classifier agrees",
+            title=title,
+            note=f"{_ASKED} faces for each; whiskers are 95 % intervals",
+            low=present["low"],
+            high=present["high"],
+        ),
+    )
+    names, shares = present["attribute"].tolist(), present["agreement"].tolist()
+    return {f"audit/agreement/{name}": share for name, share in zip(names, shares, strict=True)}

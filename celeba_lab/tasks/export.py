@@ -1,0 +1,39 @@
+"""Export the generator of a GAN alone."""
+
+from omegaconf import DictConfig
+
+from celeba_lab.assembly import open_run, task_name
+from celeba_lab.checkpoints import export_sampler, load_gan
+from celeba_lab.console import command_line, console, display_path, override, show_ending
+from celeba_lab.errors import UserError, did_you_mean
+
+_WEIGHTS = ("ema", "raw")
+
+
+def export(cfg: DictConfig, weights: str = "ema") -> dict[str, float]:
+    """Write ``generator.safetensors``: weights and configuration of the generator, without what only training needs.
+
+    Args:
+        cfg: the configuration; ``checkpoint`` names a GAN.
+        weights: ``ema``, the average of the generator's weights where there is one, or ``raw``, the last ones.
+
+    Returns:
+        ``export/megabytes``.
+
+    Raises:
+        UserError: the checkpoint cannot be used, or there are no such weights.
+    """
+    if weights not in _WEIGHTS:
+        raise UserError(
+            f"task.weights={weights} must be one of {', '.join(_WEIGHTS)}.{did_you_mean(weights, _WEIGHTS)}"
+        )
+    sampler = load_gan(cfg.checkpoint, "export its generator").sampler(averaged=weights == "ema")
+    run = open_run(cfg)
+    path = run.path / "generator.safetensors"
+    export_sampler(sampler, path)
+    metrics = {"export/megabytes": path.stat().st_size / 1e6}
+    run.summary(experiment=cfg.name, task=task_name(), metrics=metrics, checkpoint=str(cfg.checkpoint), weights=weights)
+    console.print(f"{display_path(path)}: {metrics['export/megabytes']:.1f} MB")
+    again = ["task=generate", override("checkpoint", display_path(path)), "task.nearest=false"]
+    show_ending(run.path, [("draw faces", command_line(again))])
+    return metrics

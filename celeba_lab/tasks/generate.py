@@ -1,0 +1,159 @@
+"""Draw faces with a trained generator."""
+
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+from omegaconf import DictConfig
+from PIL import Image
+from torch import Tensor
+
+from celeba_lab import figures
+from celeba_lab.assembly import build_datamodule, device, open_run, summary_of_data, task_name
+from celeba_lab.checkpoints import load_classifier, load_sampler
+from celeba_lab.console import console, show_ending
+from celeba_lab.errors import UserError, did_you_mean
+from celeba_lab.generation import FILTERS, enlarge_faces
+from celeba_lab.models.sampler import FaceSampler, slerp
+from celeba_lab.reports.audit import report_audit
+from celeba_lab.reports.gan import report_nearest
+from celeba_lab.run import RunFolder, device_name, write_atomically
+
+_GRID_FACES = 64  # of more, the grid shows the first
+_WEIGHTS = ("ema", "raw")
+
+
+def generate(
+    cfg: DictConfig,
+    n: int = 16,
+    upscale: int = 4,
+    filter: str = "bicubic",
+    truncation: float | None = None,
+    weights: str = "ema",
+    attributes: dict[str, int] | None = None,
+    interpolate: int | None = None,
+    nearest: bool = True,
+    classifier: str | None = None,
+) -> dict[str, float]:
+    """Write single faces as PNG, a grid of them, and what else is asked for.
+
+    Args:
+        cfg: the configuration; ``checkpoint`` names a GAN, or a generator exported by ``task=export``; faces depend on
+            ``seed``.
+        n: faces.
+        upscale: how many times larger the pictures are than what the generator draws.
+        filter: that enlarges them: nearest, bilinear, bicubic or lanczos.
+        truncation: see :meth:`~celeba_lab.models.sampler.FaceSampler.latents`; None for none.
+        weights: ``ema``, the average of the generator's weights where there is one, or ``raw``, the last ones.
+        attributes: what a conditional generator is asked for: name to 1 or 0.
+        interpolate: walk in so many steps from each face to the next; None for no walk.
+        nearest: show each face of the grid beside its nearest training face; needs the data.
+        classifier: checkpoint of an attribute classifier that audits the faces; needs the data; None for no audit.
+
+    Returns:
+        ``generate/faces``, ``nearest/*`` and ``audit/*``.
+
+    Raises:
+        UserError: a setting, the checkpoint or the data cannot be used.
+    """
+    _check_settings(n, upscale, filter, weights, interpolate)
+    sampler = load_sampler(cfg.checkpoint, averaged=weights == "ema")
+    sampler.network.to(device(cfg))
+    auditor = load_classifier(classifier, "audit the faces") if classifier else None
+    faces, asked = sampler.sample(n, cfg.seed, truncation, attributes)  # whose mistakes come before a folder is made
+    datamodule = None
+    if nearest or auditor is not None:
+        names = auditor.attributes if auditor is not None else ["Smiling"]
+        datamodule = build_datamodule(cfg, names, sampler.network.image_size)
+        datamodule.setup_split("train")
+    run = open_run(cfg)
+    with run.timed("generate"):
+        _write_faces(run, enlarge_faces(faces, upscale, filter))
+        if asked is not None:
+            table = pd.DataFrame(asked.numpy(), columns=sampler.attributes)
+            table.insert(0, "face", [f"{k:05d}.png" for k in range(n)])
+            run.table("asked", table)
+        source = f"{Path(cfg.checkpoint).name}{_say(attributes)} · seed {cfg.seed}"
+        run.figure("faces", _grid(enlarge_faces(faces[:_GRID_FACES], upscale, filter), n, source))
+        if interpolate is not None:
+            _write_walk(run, sampler, n, interpolate, cfg.seed, truncation, attributes, (upscale, filter), source)
+    metrics = {"generate/faces": float(n)}
+    if datamodule is not None and nearest:
+        metrics |= report_nearest(run, faces[:_GRID_FACES], datamodule, source)
+    if datamodule is not None and auditor is not None:
+        metrics |= report_audit(run, sampler, auditor, datamodule, cfg.seed, source)
+    run.summary(
+        experiment=cfg.name,
+        task=task_name(),
+        data=None if datamodule is None else summary_of_data(datamodule),
+        metrics=metrics,
+        seed=cfg.seed,
+        checkpoint=str(cfg.checkpoint),
+        device=device_name(sampler.device),
+    )
+    size = upscale * sampler.network.image_size
+    console.print(
+        f"{n:,} faces of {size} x {size} pixels in {run.seconds['generate']:.1f} s: faces/00000.png and so on"
+    )
+    show_ending(run.path, [])
+    return metrics
+
+
+def _check_settings(n: int, upscale: int, filter: str, weights: str, interpolate: int | None) -> None:
+    for name, value, least in (("n", n, 1), ("upscale", upscale, 1), ("interpolate", interpolate, 2)):
+        if value is not None and value < least:
+            raise UserError(f"task.{name}={value} must be at least {least}.")
+    for name, text, choices in (("filter", filter, list(FILTERS)), ("weights", weights, list(_WEIGHTS))):
+        if text not in choices:
+            raise UserError(f"task.{name}={text} must be one of {', '.join(choices)}.{did_you_mean(text, choices)}")
+    if interpolate is not None and n < 2:
+        raise UserError("task.interpolate walks from one face to the next: give task.n=2 or more.")
+
+
+def _say(attributes: Mapping[str, int] | None) -> str:
+    words = [name if value else f"not {name}" for name, value in (attributes or {}).items()]
+    return f" · asked for {', '.join(words)}" if words else ""
+
+
+def _write_faces(run: RunFolder, faces: Tensor) -> None:
+    """Write ``faces/00000.png`` and so on, each whole or not at all."""
+    for k, face in enumerate(faces.permute(0, 2, 3, 1).numpy()):
+        _write_png(run.path / "faces" / f"{k:05d}.png", face)
+
+
+def _write_png(path: Path, image: np.ndarray) -> None:
+    write_atomically(path, lambda file: Image.fromarray(image).save(file, format="PNG", compress_level=1))
+
+
+def _grid(faces: Tensor, n: int, title: str) -> Figure:
+    pictures = list(faces.permute(0, 2, 3, 1).numpy())
+    first = f", the first {len(faces)}" if n > len(faces) else ""
+    columns = min(8, len(faces))
+    return figures.face_grid(pictures, [""] * len(faces), columns=columns, title=f"{title} · {n:,} faces{first}")
+
+
+def _write_walk(
+    run: RunFolder,
+    sampler: FaceSampler,
+    n: int,
+    steps: int,
+    seed: int,
+    truncation: float | None,
+    asked: Mapping[str, int] | None,
+    enlarge: tuple[int, str],
+    title: str,
+) -> None:
+    """Draw the walks from each of the first faces to the next, a row for each, with the attributes of its start."""
+    latents = sampler.latents(n, seed, truncation)[:9]
+    attributes = sampler.draw_attributes(n, asked, seed)
+    rows = []
+    for k, (first, last) in enumerate(pairwise(latents)):
+        same = None if attributes is None else attributes[k].expand(steps, -1)
+        rows.append(sampler.draw(slerp(first, last, steps), same))
+    pictures = list(enlarge_faces(torch.cat(rows), *enlarge).permute(0, 2, 3, 1).numpy())
+    note = f"{title} · from each face (left) to the next (right), {steps} steps on the arc between their latents"
+    run.figure("interpolation", figures.face_grid(pictures, [""] * len(pictures), columns=steps, title=note))

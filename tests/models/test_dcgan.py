@@ -1,0 +1,74 @@
+"""The two networks: their shapes at every size, and the notebook's layers."""
+
+import pytest
+import torch
+from torch import nn
+
+from celeba_lab.errors import UserError
+from celeba_lab.models.dcgan import Discriminator, Generator
+
+
+@pytest.mark.parametrize("size", [8, 16, 32, 64, 128])
+@pytest.mark.parametrize("num_attributes", [0, 3])
+def test_faces_and_logits_have_their_shapes_at_every_size(size: int, num_attributes: int) -> None:
+    attributes = torch.randint(0, 2, (2, num_attributes), dtype=torch.uint8) if num_attributes else None
+    faces = Generator(size, latent_size=7, width=4, num_attributes=num_attributes)(torch.randn(2, 7), attributes)
+    assert faces.shape == (2, 3, size, size)
+    assert faces.abs().max() <= 1
+    for normalise in ("batch", "spectral", "none"):
+        judge = Discriminator(size, width=4, num_attributes=num_attributes, normalise=normalise)
+        assert judge(faces, attributes).shape == (2,)
+
+
+@pytest.mark.parametrize("size", [8, 16, 32, 64, 128])
+def test_each_map_of_the_generator_doubles_the_one_before(size: int) -> None:
+    sides = []
+    network = Generator(size, width=4)
+    for layer in network.layers:
+        if isinstance(layer, nn.ConvTranspose2d):
+            layer.register_forward_hook(lambda module, given, output: sides.append(tuple(output.shape[1:])))
+    network(torch.randn(2, 100))
+    assert [side for _, side, _ in sides] == [4 * 2**k for k in range(len(sides))]
+    assert sides[-1] == (3, size, size)
+    assert sides[-2][0] == 4
+
+
+def test_the_default_has_the_channels_of_the_notebook() -> None:
+    channels = [m.out_channels for m in Generator().modules() if isinstance(m, nn.ConvTranspose2d)]
+    assert channels == [128, 64, 32, 3]
+    assert [m.out_channels for m in Discriminator().modules() if isinstance(m, nn.Conv2d)] == [32, 64, 128, 1]
+
+
+def test_attributes_change_faces_and_logits() -> None:
+    torch.manual_seed(0)
+    latents, yes, no = torch.randn(4, 100), torch.ones(4, 2), torch.zeros(4, 2)
+    generator, judge = Generator(num_attributes=2).eval(), Discriminator(num_attributes=2).eval()
+    assert not torch.allclose(generator(latents, yes), generator(latents, no))
+    faces = generator(latents, yes)
+    assert not torch.allclose(judge(faces, yes), judge(faces, no))
+
+
+def test_spectral_normalisation_keeps_every_weight_at_one() -> None:
+    judge = Discriminator(normalise="spectral")
+    for _ in range(30):  # one power iteration in each forward pass of training
+        judge(torch.randn(4, 3, 32, 32))
+    for layer in judge.modules():
+        if isinstance(layer, nn.Conv2d):
+            assert torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() == pytest.approx(1, abs=0.05)
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in judge.modules())
+
+
+@pytest.mark.parametrize("size", [0, 4, 33, 48])
+def test_a_size_that_no_doubling_reaches_is_refused(size: int) -> None:
+    with pytest.raises(UserError, match=f"model.image_size={size}: a GAN draws 8, 16, 32, 64, 128 or 256 pixels"):
+        Generator(size)
+
+
+def test_latents_of_another_size_are_refused() -> None:
+    with pytest.raises(UserError, match=r"takes latents \(B, 100\), not \(2, 64\)"):
+        Generator()(torch.randn(2, 64))
+
+
+def test_an_unknown_normalisation_is_refused() -> None:
+    with pytest.raises(UserError, match=r"model.normalise=spectrl: it can be batch, spectral, none. Did you mean 'spe"):
+        Discriminator(normalise="spectrl")

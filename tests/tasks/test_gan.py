@@ -1,0 +1,252 @@
+"""``experiment=gan``, ``task=generate`` and ``task=export`` by the real command."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from omegaconf import OmegaConf
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from celeba_lab.checkpoints import load_classifier, load_gan, load_sampler
+from celeba_lab.errors import UserError
+from celeba_lab.models.classifier import AttributeClassifier
+from celeba_lab.tasks.generate import generate
+from tests.tasks.conftest import TrainedRun, run_command
+
+QUIET = ["trainer=cpu", "~callbacks.progress_bar", "~callbacks.model_summary"]
+SMALL = [
+    *QUIET,
+    "data.batch_size=8",
+    "model.width=4",
+    "model.image_size=16",
+    "recipe.max_epochs=3",
+    "task.distances.n_images=40",
+    "task.nearest=8",
+]
+CONDITIONAL = ["model.conditional=true", "model.attributes=[Smiling,Male]"]
+
+
+@dataclass(frozen=True)
+class DrawnRun:
+    folder: Path
+    summary: dict
+    printed: str
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoints" / "last.ckpt"
+
+
+@pytest.fixture(scope="session")
+def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights of a MobileNetV2: enough for a distance that is computed and named."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("features") / "mobilenet_v2.pth"
+    torch.save(AttributeClassifier(["Smiling"], image_size=32).backbone.network.state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def gan(tiny_celeba: Path, features: Path, trained: TrainedRun, tmp_path_factory: pytest.TempPathFactory) -> DrawnRun:
+    """Three epochs of a small conditional GAN, audited by the shared classifier."""
+    cwd = tmp_path_factory.mktemp("gan")
+    arguments = ["experiment=gan", *SMALL, *CONDITIONAL, f"data.root={tiny_celeba}", "seed=3"]
+    arguments += [f"task.distances.features={features}", "task.distances.every_n_epochs=2"]
+    result = run_command(*arguments, f"task.classifier={trained.checkpoint}", cwd=cwd)
+    assert result.returncode == 0, result.stderr
+    [summary] = cwd.glob("outputs/gan/*/summary.json")
+    return DrawnRun(summary.parent, json.loads(summary.read_text()), result.stdout)
+
+
+def test_a_run_leaves_what_it_should(gan: DrawnRun, features: Path) -> None:
+    for name in ("training", "kid", "fid", "nearest", "audit_asked", "audit_attributes"):
+        assert (gan.folder / "figures" / f"{name}.png").exists(), name
+    assert len(list((gan.folder / "figures" / "samples").glob("epoch_000[123].png"))) == 3
+    with Image.open(gan.folder / "figures" / "samples.gif") as animation:
+        assert animation.n_frames == 3
+    history = pd.read_csv(gan.folder / "tables" / "history.csv")
+    assert history["epoch"].tolist() == [1, 2, 3]
+    for name in ("generator_loss", "discriminator_loss", "D(x)", "D(G(z))", "images_per_second"):
+        assert np.isfinite(history[f"train/{name}"]).all(), name
+    assert {"heldout/kid", "heldout/fid", "heldout/kid_real", "audit/agreement/Smiling"} <= set(gan.summary["metrics"])
+    assert str(features) in gan.summary["distances"]
+    assert "16 real ones of val + test" in gan.summary["distances"]
+    assert gan.summary["epochs"] == 3
+
+
+def test_distances_are_measured_on_their_schedule_and_at_the_end(gan: DrawnRun) -> None:
+    table = pd.read_csv(gan.folder / "tables" / "distances.csv")
+    assert list(zip(table["epoch"], table["weights"], strict=True)) == [
+        (2, "ema"), (2, "raw"), (3, "ema"), (3, "raw"),
+    ]  # fmt: skip
+    final = table.iloc[2]
+    assert gan.summary["metrics"]["heldout/kid"] == pytest.approx(final["kid_x1000"])
+
+
+def test_tensorboard_has_scalars_and_samples(gan: DrawnRun) -> None:
+    events = EventAccumulator(str(gan.folder)).Reload()
+    tags = events.Tags()
+    assert {"train/generator_loss", "train/D(x)", "heldout/kid/ema"} <= set(tags["scalars"])
+    assert len(events.Images("samples")) == 3
+
+
+def test_global_step_counts_batches(gan: DrawnRun) -> None:
+    content = torch.load(gan.checkpoint, weights_only=True)
+    assert content["global_step"] == 3 * (32 // 8)
+    assert content["training_labels"].shape[0] == 32
+
+
+def test_generate_writes_faces_a_grid_a_walk_and_neighbours(gan: DrawnRun, tiny_celeba: Path, tmp_path: Path) -> None:
+    arguments = [
+        "task=generate",
+        f"checkpoint={gan.checkpoint}",
+        "task.n=5",
+        "task.upscale=3",
+        f"data.root={tiny_celeba}",
+    ]
+    result = run_command(*arguments, "task.interpolate=4", "task.attributes={Smiling: 1, Male: 0}", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    [folder] = tmp_path.glob("outputs/generate/*")
+    files = sorted((folder / "faces").iterdir())
+    assert [path.name for path in files] == [f"{k:05d}.png" for k in range(5)]
+    assert Image.open(files[0]).size == (48, 48)
+    for name in ("faces", "interpolation", "nearest"):
+        assert (folder / "figures" / f"{name}.png").exists()
+    asked = pd.read_csv(folder / "tables" / "asked.csv")
+    assert asked["Smiling"].tolist() == [1] * 5
+    assert asked["Male"].tolist() == [0] * 5
+    nearest = pd.read_csv(folder / "tables" / "nearest.csv")
+    assert len(nearest) == 5
+    assert (tiny_celeba / "img_align_celeba" / "img_align_celeba" / nearest["image_id"][0]).exists()
+
+
+def test_an_exported_generator_draws_the_same_faces(gan: DrawnRun, tmp_path: Path) -> None:
+    result = run_command("task=export", f"checkpoint={gan.checkpoint}", "hydra.run.dir=e", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    exported, whole = load_sampler(str(tmp_path / "e" / "generator.safetensors")), load_gan(str(gan.checkpoint), "x")
+    for (faces, asked), (again, asked_again) in [(exported.sample(6, seed=1), whole.sampler().sample(6, seed=1))]:
+        assert torch.equal(faces, again)
+        assert torch.equal(asked, asked_again)
+    drawn = ["task=generate", "checkpoint=e/generator.safetensors", "task.nearest=false", "hydra.run.dir=g"]
+    result = run_command(*drawn, cwd=tmp_path)  # neither data nor checkpoint is needed
+    assert result.returncode == 0, result.stderr
+    assert len(list((tmp_path / "g" / "faces").iterdir())) == 16
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"n": 0}, "task.n=0 must be at least 1"),
+        ({"upscale": 0}, "task.upscale=0 must be at least 1"),
+        ({"filter": "bicubik"}, "task.filter=bicubik must be one of .* Did you mean 'bicubic'"),
+        ({"interpolate": 8, "n": 1}, "task.interpolate walks from one face to the next: give task.n=2 or more"),
+        ({"weights": "mean"}, "task.weights=mean must be one of ema, raw"),
+    ],
+)
+def test_impossible_settings_are_refused(settings: dict, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        generate(OmegaConf.create({"checkpoint": "none.ckpt", "seed": 1}), **settings)
+
+
+def test_a_mistake_is_said_before_a_folder_is_filled(gan: DrawnRun, tmp_path: Path) -> None:
+    given = ["task=generate", f"checkpoint={gan.checkpoint}", "task.nearest=false", "task.attributes={Smilling: 1}"]
+    result = run_command(*given, "hydra.run.dir=run", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "knows no Smilling, only Smiling, Male. Did you mean 'Smiling'?" in " ".join(result.stderr.split())
+    assert not (tmp_path / "run" / "faces").exists()
+
+
+def test_a_checkpoint_of_the_other_kind_is_refused(gan: DrawnRun, trained: TrainedRun) -> None:
+    with pytest.raises(UserError, match=r"holds no GAN. To draw faces, give one of experiment=gan."):
+        load_sampler(str(trained.checkpoint))
+    with pytest.raises(UserError, match="holds no attribute classifier"):
+        load_classifier(str(gan.checkpoint), "evaluate")
+
+
+def test_a_file_that_is_no_generator_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.safetensors").write_bytes(b"nothing")
+    with pytest.raises(UserError, match="cannot be read: it is damaged or no safetensors file"):
+        load_sampler(str(tmp_path / "a.safetensors"))
+    from safetensors.torch import save_file
+
+    save_file({"x": torch.zeros(1)}, tmp_path / "b.safetensors")
+    with pytest.raises(UserError, match="holds no generator that was exported here"):
+        load_sampler(str(tmp_path / "b.safetensors"))
+
+
+def test_no_weights_for_distances_is_said_before_training(tiny_celeba: Path, tmp_path: Path) -> None:
+    arguments = ["experiment=gan", *SMALL, f"data.root={tiny_celeba}", "task.distances.features=nowhere.pth"]
+    result = run_command(*arguments, cwd=tmp_path)
+    assert result.returncode == 1
+    assert "nowhere.pth: there is no such file" in result.stderr
+    assert "epoch 1" not in result.stdout
+
+
+def test_the_notebooks_gan_trains_without_distances(tiny_celeba: Path, tmp_path: Path) -> None:
+    arguments = ["experiment=gan_notebook", *SMALL, f"data.root={tiny_celeba}", "task.distances=null"]
+    result = run_command(*arguments, "hydra.run.dir=run", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert load_gan(str(tmp_path / "run" / "checkpoints" / "last.ckpt"), "x").average is None
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_continues_to_the_same_end(tiny_celeba: Path, tmp_path: Path) -> None:
+    """Two epochs, then the other two by the checkpoint, are four epochs at once."""
+    arguments = ["experiment=gan", *SMALL, f"data.root={tiny_celeba}", "task.distances=null"]
+    runs = [
+        ("whole", ["recipe.max_epochs=4"]),
+        ("parts", ["recipe.max_epochs=2"]),
+        ("parts", ["recipe.max_epochs=4", "checkpoint=parts/checkpoints/last.ckpt"]),
+    ]
+    for folder, extra in runs:
+        result = run_command(*arguments, *extra, f"hydra.run.dir={folder}", cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+    whole, parts = (
+        torch.load(tmp_path / name / "checkpoints" / "last.ckpt", weights_only=True) for name in ("whole", "parts")
+    )
+    assert whole["global_step"] == parts["global_step"] == 16
+    assert all(torch.equal(value, parts["state_dict"][name]) for name, value in whole["state_dict"].items())
+    assert len(pd.read_csv(tmp_path / "parts" / "tables" / "history.csv")) == 4
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_gan(tiny_celeba: Path, tmp_path: Path) -> None:
+    arguments = ["experiment=gan", *SMALL, f"data.root={tiny_celeba}", "task.distances=null", "hydra.run.dir=run"]
+    processes = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
+    result = run_command(*arguments, *processes, cwd=tmp_path)
+    assert result.returncode == 1
+    assert "trainer.strategy=ddp_find_unused_parameters_true" in result.stderr
+    strategy = "trainer.strategy=ddp_find_unused_parameters_true"
+    result = run_command(*arguments, *processes, strategy, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    content = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert content["global_step"] == 3 * (32 // 2 // 8)
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_a_checkpoint_and_the_command_that_continues(tiny_celeba: Path, tmp_path: Path) -> None:
+    arguments = ["experiment=gan", *SMALL, f"data.root={tiny_celeba}", "task.distances=null", "recipe.max_epochs=5000"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "celeba_lab", *arguments, "hydra.run.dir=run"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    while not (tmp_path / "run" / "figures" / "samples" / "epoch_0002.png").exists():
+        assert process.poll() is None
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    printed, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, printed
+    assert "checkpoint=run/checkpoints/last.ckpt" in printed
