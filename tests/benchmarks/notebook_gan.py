@@ -3,9 +3,9 @@
     python tests/benchmarks/notebook_gan.py --data CELEBA --epochs 1
 
 Networks, optimizers and batch are the same (maps of 4 x 4 to 32 x 32 pixels, Adam 2e-4, betas 0.5 and 0.999, batch 32).
-What differs is what the framework does: here every image is opened, resized and normalised by PIL and torchvision in each
-epoch, and the networks run in float32 and the default memory format, with a sigmoid before the loss. The notebook trained
-on all partitions; this trains on the train partition.
+What differs is what the framework does: here every image is opened, resized and normalised by PIL and torchvision in
+each epoch, and the networks run in float32 and the default memory format, with a sigmoid before the loss. The notebook
+trained on all partitions; this trains on the train partition.
 """
 
 import argparse

@@ -1,11 +1,14 @@
 """The distances against direct computations, and what is said of them."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from scipy.linalg import sqrtm
 from torch import nn
 
+from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.errors import UserError
 from celeba_lab.models.classifier import AttributeClassifier
 from celeba_lab.models.distances import Distances, Features, build_features, classifier_features
@@ -92,7 +95,7 @@ def test_features_of_a_classifier_are_its_own() -> None:
     assert not any(parameter.requires_grad for parameter in features.parameters())
 
 
-def test_features_by_path_name_it(tmp_path) -> None:
+def test_features_by_path_name_it(tmp_path: Path) -> None:
     classifier = AttributeClassifier(["Smiling"], "mobilenet_v2", image_size=32)
     path = tmp_path / "weights.pth"
     torch.save(classifier.backbone.network.state_dict(), path)
@@ -112,3 +115,16 @@ def test_inception_needs_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torchmetrics.image.fid._TORCH_FIDELITY_AVAILABLE", False)
     with pytest.raises(UserError, match=r"pip install 'celeba-lab\[inception\]'"):
         build_features("inception")
+
+
+@pytest.mark.slow
+def test_real_faces_are_at_no_distance_from_other_real_faces(shared: Path) -> None:
+    """And noise is far, in the features that every number in the documentation is measured in."""
+    faces = CelebADataModule(str(shared / "celeba-8k"), ["Smiling"], image_size=32)
+    real, other = (
+        torch.cat([batch["image"] for batch in faces.rows_dataloader(faces.split_indices(split))])
+        for split in ("val", "test")
+    )
+    distances = Distances(build_features(str(shared / "weights" / "mobilenet_v2_imagenet.pth")), real, "val")
+    assert abs(distances.measure(other).kid) < 5
+    assert distances.measure(torch.randint(0, 256, real.shape, dtype=torch.uint8)).kid > 1000
