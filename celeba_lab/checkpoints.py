@@ -84,7 +84,7 @@ def export_sampler(sampler: FaceSampler, path: Path) -> None:
     tensors = {name: value.contiguous().cpu() for name, value in network.state_dict().items()}
     if sampler.attributes:
         tensors[_LABELS] = torch.from_numpy(np.packbits(sampler.labels, axis=1))
-    configuration = {"settings": settings, "attributes": sampler.attributes}
+    configuration = {"settings": settings, "attributes": sampler.attributes, "trained_on": sampler.trained_on}
     metadata = {"format": _FORMAT, "configuration": json.dumps(configuration)}
     write_atomically(path, lambda file: file.write(safetensors_bytes(tensors, metadata)))
 
@@ -115,4 +115,6 @@ def load_sampler(path: str | None, averaged: bool = True) -> FaceSampler:
     labels = np.unpackbits(packed, axis=1, count=len(attributes)) if attributes else packed
     network = Generator(**configuration["settings"], num_attributes=len(attributes))
     network.load_state_dict(tensors)
-    return FaceSampler(network.to(memory_format=torch.channels_last).eval(), attributes, labels)
+    return FaceSampler(
+        network.to(memory_format=torch.channels_last).eval(), attributes, labels, configuration["trained_on"]
+    )

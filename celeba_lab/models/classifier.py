@@ -32,6 +32,8 @@ class AttributeClassifier(L.LightningModule):
         backbone: any classifier that ``torchvision.models.get_model`` builds.
         weights: where the backbone's first weights came from; kept for the record, used by the train task.
         image_size: side in pixels to which faces are resized before they enter the network.
+        resolution: shrink faces to so many pixels a side before they are brought to ``image_size``: a classifier that
+            shall judge small faces, as those of a GAN, must have learnt on small ones. None leaves them as they are.
         optimizer: a name in ``torch.optim``.
         lr: learning rate, the peak of the schedule.
         weight_decay: for weights of two or more axes.
@@ -69,6 +71,7 @@ class AttributeClassifier(L.LightningModule):
         backbone: str = "mobilenet_v2",
         weights: str | None = "auto",
         image_size: int = 128,
+        resolution: int | None = None,
         optimizer: str = "AdamW",
         lr: float = 1e-3,
         weight_decay: float = 1e-2,
@@ -92,6 +95,8 @@ class AttributeClassifier(L.LightningModule):
         for name, value in fractions.items():
             if not 0 <= value <= 1:
                 raise UserError(f"model.{name}={value} must lie between 0 and 1.")
+        if resolution is not None and resolution < 1:
+            raise UserError(f"model.resolution={resolution} must be at least 1; null for faces as they are.")
         for name, value in {"mixup": mixup, "zoom_average": zoom_average}.items():
             if value < 0:
                 raise UserError(f"model.{name}={value:g}: give a number from 0.")
@@ -120,6 +125,11 @@ class AttributeClassifier(L.LightningModule):
         """Return the backbone's features, float (B, D), of raw faces, uint8 (B, 3, H, W) of any size."""
         return self.backbone(self._normalise(self._to_unit_range(images)))
 
+    @property
+    def input_size(self) -> int:
+        """Side in pixels of the faces that it sees, before they are enlarged for the network."""
+        return self.hparams["resolution"] or self.hparams["image_size"]
+
     @torch.no_grad()
     def probabilities(self, images: Tensor) -> Tensor:
         """Return probabilities, float32 (B, K) in [0, 1], of raw faces, uint8 (B, 3, H, W) of any size."""
@@ -138,7 +148,9 @@ class AttributeClassifier(L.LightningModule):
             UserError: one of them differs in that.
         """
         for other in others:
-            for name, wanted in {"attributes": self.attributes, "image_size": self.hparams["image_size"]}.items():
+            for name, wanted in {
+                name: self.hparams[name] for name in ("attributes", "image_size", "resolution")
+            }.items():
                 if (found := other.hparams[name]) != wanted:
                     raise UserError(f"Networks are averaged that have the same {name}: {found} is not {wanted}.")
         self._others = nn.ModuleList(others).eval()
@@ -197,9 +209,9 @@ class AttributeClassifier(L.LightningModule):
         if images.dtype != torch.uint8:
             raise TypeError(f"the classifier takes raw uint8 faces (B, 3, H, W) in 0..255, not {images.dtype}")
         unit = images.to(self.mean.dtype) / 255
-        size = self.hparams["image_size"]
-        if unit.shape[-2:] != (size, size):
-            unit = F.interpolate(unit, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
+        for size in (self.input_size, self.hparams["image_size"]):
+            if unit.shape[-2:] != (size, size):
+                unit = F.interpolate(unit, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
         return unit
 
     def _normalise(self, images: Tensor) -> Tensor:

@@ -165,7 +165,7 @@ class Distances:
         """Say what a distance is of, so that unlike numbers are not compared."""
         return (
             f"{self.features.name}; {distance.generated:,} faces against {len(self.real):,} real ones of {self.split};"
-            f" KID is the mean of {_KID_SUBSETS} subsets of {distance.subset_size:,}, times 1,000"
+            f" KID times 1,000, mean of {_KID_SUBSETS} subsets of {distance.subset_size:,}"
         )
 
     def measure(self, images: Tensor) -> Distance:

@@ -113,6 +113,7 @@ class GAN(L.LightningModule):
         latents = torch.randn(64, latent_size, generator=torch.Generator().manual_seed(_FIXED_SEED))
         self.register_buffer("fixed_latents", latents)
         self.training_labels = np.empty((0, K), dtype=np.uint8)
+        self.trained_on: str | None = None  # the name of the data
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.generator.to(memory_format=self._memory_format)
         self.discriminator.to(memory_format=self._memory_format)
@@ -132,7 +133,7 @@ class GAN(L.LightningModule):
             averaged: use the average of its weights over the steps where there is one, else the last weights.
         """
         network = self.generator if self.average is None or not averaged else cast(Generator, self.average.module)
-        return FaceSampler(network, self.attributes, self.training_labels)
+        return FaceSampler(network, self.attributes, self.training_labels, self.trained_on)
 
     # -- one batch ---------------------------------------------------------------------------------------------------
 
@@ -257,13 +258,15 @@ class GAN(L.LightningModule):
         return [name.replace("_", " ") for name, value in losses.items() if not math.isfinite(value)]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the labels that a conditional model samples from, eight to a byte."""
+        """Keep the name of the data and the labels that a conditional model samples from, eight to a byte."""
+        checkpoint["trained_on"] = self.trained_on
         if self.attributes:
             packed = np.packbits(self.training_labels, axis=1)
             checkpoint["training_labels"] = torch.from_numpy(packed)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take the labels up again."""
+        """Take both up again."""
+        self.trained_on = checkpoint["trained_on"]
         if self.attributes:
             packed = checkpoint["training_labels"].numpy()
             self.training_labels = np.unpackbits(packed, axis=1, count=len(self.attributes))

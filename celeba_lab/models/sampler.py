@@ -19,17 +19,21 @@ class FaceSampler:
         network: draws them.
         attributes: the K names that it was told of; none of an unconditional one.
         labels: uint8 (N, K), of the training faces, from whose joint distribution attributes are drawn.
+        trained_on: the name of the training data; None where it is not known.
 
     Raises:
         UserError: the generator was told of attributes, and there is no label to draw from.
     """
 
-    def __init__(self, network: Generator, attributes: Sequence[str], labels: np.ndarray) -> None:
+    def __init__(
+        self, network: Generator, attributes: Sequence[str], labels: np.ndarray, trained_on: str | None = None
+    ) -> None:
         if len(attributes) and not len(labels):
             raise UserError("A conditional generator samples the labels of its training faces, and there are none.")
         self.network = network
         self.attributes = list(attributes)
         self.labels = labels
+        self.trained_on = trained_on
 
     @property
     def device(self) -> torch.device:

@@ -160,6 +160,7 @@ def _check_obedience(
         console.print("The classifier knows none of the attributes that the generator was told of.", style="yellow")
         return {}
     table = pd.DataFrame(rows)
+    size = sampler.network.image_size
     run.table("audit_asked", table)
     show_table("How often the classifier sees what was asked for", table)
     present, absent = table[table["asked"] == 1], table[table["asked"] == 0]
@@ -174,7 +175,7 @@ def _check_obedience(
             present["attribute"].tolist(),
             metric="share of faces in which the classifier agrees",
             title=title,
-            note=f"{_ASKED} faces for each; whiskers are 95 % intervals",
+            note=f"{_ASKED} faces of {size} x {size} pixels for each; whiskers are 95 % intervals",
             low=present["low"],
             high=present["high"],
         ),

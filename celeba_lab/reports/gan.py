@@ -47,7 +47,8 @@ def report_distances(
     run.table("distances", table)
     names = {"ema": "average of the weights", "raw": "last weights"}
     series = {names[str(name)]: rows for name, rows in table.groupby("weights", sort=False)}
-    for metric, label, real in (("kid_x1000", "KID x 1,000", floor.kid), ("fid", "FID", floor.fid)):
+    several = table["epoch"].nunique() > 1  # one point is no curve, and is printed
+    for metric, label, real in (("kid_x1000", "KID x 1,000", floor.kid), ("fid", "FID", floor.fid)) if several else ():
         lines = {name: (rows["epoch"].tolist(), rows[metric].tolist()) for name, rows in series.items()}
         note = schedule.distances.describe(floor)
         figure = figures.distance_curves(lines, floor=real, metric=label, title=title, note=note)

@@ -68,7 +68,7 @@ def embeddings(
     if not 0 <= projector_images <= _MOST_SPRITES:
         raise UserError(f"task.projector_images={projector_images}: give a number from 0 to {_MOST_SPRITES}.")
     model = load_classifier(cfg.checkpoint, "embed faces")
-    sample = sample_labels(cfg, attributes, fraction, image_size=model.hparams["image_size"])
+    sample = sample_labels(cfg, attributes, fraction, image_size=model.input_size)
     of_labels = find_clusters(scale(sample.labels, scaler)[0], clusterer)  # first: a mistake shows before the long part
     run = open_run(cfg)
     trainer = _build_trainer(cfg)

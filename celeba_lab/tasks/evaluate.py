@@ -47,7 +47,7 @@ def evaluate(
     model = load_classifier(cfg.checkpoint, "evaluate")
     model.average_with([load_classifier(path, "average") for path in ensemble])
     checkpoints = ", ".join([str(cfg.checkpoint), *ensemble])
-    datamodule = build_datamodule(cfg, model.attributes, model.hparams["image_size"])
+    datamodule = build_datamodule(cfg, model.attributes, model.input_size)
     datamodule.setup_split(split)
     needs_validation = split != "val" and datamodule.counts["val"] > 0
     if needs_validation:

@@ -16,6 +16,7 @@ from celeba_lab import figures
 from celeba_lab.assembly import build_datamodule, device, open_run, summary_of_data, task_name
 from celeba_lab.checkpoints import load_classifier, load_sampler
 from celeba_lab.console import console, show_ending
+from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.errors import UserError, did_you_mean
 from celeba_lab.generation import FILTERS, enlarge_faces
 from celeba_lab.models.sampler import FaceSampler, slerp
@@ -51,7 +52,7 @@ def generate(
         weights: ``ema``, the average of the generator's weights where there is one, or ``raw``, the last ones.
         attributes: what a conditional generator is asked for: name to 1 or 0.
         interpolate: walk in so many steps from each face to the next; None for no walk.
-        nearest: show each face of the grid beside its nearest training face; needs the data.
+        nearest: show each face of the grid beside its nearest training face; needs the data that it was trained on.
         classifier: checkpoint of an attribute classifier that audits the faces; needs the data; None for no audit.
 
     Returns:
@@ -65,10 +66,10 @@ def generate(
     sampler.network.to(device(cfg))
     auditor = load_classifier(classifier, "audit the faces") if classifier else None
     faces, asked = sampler.sample(n, cfg.seed, truncation, attributes)  # whose mistakes come before a folder is made
-    datamodule = None
+    names = auditor.attributes if auditor is not None else ["Smiling"]
+    datamodule = build_datamodule(cfg, names, sampler.network.image_size)
+    nearest = nearest and _is_its_own(datamodule, sampler)
     if nearest or auditor is not None:
-        names = auditor.attributes if auditor is not None else ["Smiling"]
-        datamodule = build_datamodule(cfg, names, sampler.network.image_size)
         datamodule.setup_split("train")
     run = open_run(cfg)
     with run.timed("generate"):
@@ -82,14 +83,14 @@ def generate(
         if interpolate is not None:
             _write_walk(run, sampler, n, interpolate, cfg.seed, truncation, attributes, (upscale, filter), source)
     metrics = {"generate/faces": float(n)}
-    if datamodule is not None and nearest:
+    if nearest:
         metrics |= report_nearest(run, faces[:_GRID_FACES], datamodule, source)
-    if datamodule is not None and auditor is not None:
+    if auditor is not None:
         metrics |= report_audit(run, sampler, auditor, datamodule, cfg.seed, source)
     run.summary(
         experiment=cfg.name,
         task=task_name(),
-        data=None if datamodule is None else summary_of_data(datamodule),
+        data=summary_of_data(datamodule) if nearest or auditor is not None else None,
         metrics=metrics,
         seed=cfg.seed,
         checkpoint=str(cfg.checkpoint),
@@ -112,6 +113,18 @@ def _check_settings(n: int, upscale: int, filter: str, weights: str, interpolate
             raise UserError(f"task.{name}={text} must be one of {', '.join(choices)}.{did_you_mean(text, choices)}")
     if interpolate is not None and n < 2:
         raise UserError("task.interpolate walks from one face to the next: give task.n=2 or more.")
+
+
+def _is_its_own(datamodule: CelebADataModule, sampler: FaceSampler) -> bool:
+    """Return whether a generator was trained on this data, as far as is known; say so where it was not."""
+    if sampler.trained_on in (None, datamodule.name):
+        return True
+    console.print(
+        f"The nearest training faces are left out: the generator was trained on {sampler.trained_on}, and the data here"
+        f" is {datamodule.name}. Say where its own lies: data.root=FOLDER.",
+        style="yellow",
+    )
+    return False
 
 
 def _say(attributes: Mapping[str, int] | None) -> str:

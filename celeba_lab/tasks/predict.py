@@ -43,7 +43,7 @@ def predict(cfg: DictConfig, images: str, max_shown: int = 48) -> dict[str, floa
     """
     model = load_classifier(cfg.checkpoint, "predict")
     paths = list_images(images)
-    datamodule = build_datamodule(cfg, model.attributes, model.hparams["image_size"])
+    datamodule = build_datamodule(cfg, model.attributes, model.input_size)
     datamodule.predict_dataset(paths)
     run = open_run(cfg)
     collected = CollectPredictions()

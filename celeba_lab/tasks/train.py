@@ -55,8 +55,10 @@ def train(cfg: DictConfig, report: ClassifierReport) -> dict[str, float]:
     Raises:
         UserError: data, weights, checkpoint or settings cannot be used.
     """
-    unfinished = read_unfinished(cfg, ("attributes", "backbone", "image_size")) if cfg.checkpoint else None
-    datamodule = build_datamodule(cfg, cfg.model.attributes, cfg.model.image_size)
+    unfinished = (
+        read_unfinished(cfg, ("attributes", "backbone", "image_size", "resolution")) if cfg.checkpoint else None
+    )
+    datamodule = build_datamodule(cfg, cfg.model.attributes, cfg.model.resolution or cfg.model.image_size)
     datamodule.setup("fit")
     datamodule.setup("test")
     show_dataset(datamodule)

@@ -76,6 +76,7 @@ def train_gan(
     datamodule = build_datamodule(cfg, model.attributes or ["Smiling"], cfg.model.image_size)
     datamodule.setup_split("train")
     show_dataset(datamodule)
+    model.trained_on = datamodule.name
     if model.attributes:
         model.training_labels = datamodule.dataset("train").labels
     schedule = _build_schedule(datamodule, **distances) if distances else None

@@ -553,3 +553,22 @@ def test_another_loss_trains_and_the_cross_entropy_is_reported() -> None:
     for model in (plain, focal):
         model.eval().validation_step(batch, 0)
     assert focal.val_metrics.compute()["loss"] == pytest.approx(plain.val_metrics.compute()["loss"].item(), rel=1e-5)
+
+
+def test_a_classifier_of_small_faces_sees_no_more_in_a_large_one() -> None:
+    torch.manual_seed(0)
+    model = AttributeClassifier(["Smiling"], "shufflenet_v2_x0_5", image_size=64, resolution=16).eval()
+    assert model.input_size == 16
+    large = torch.randint(0, 256, (3, 3, 109, 89), dtype=torch.uint8)
+    small = torch.nn.functional.interpolate(large.float(), size=(16, 16), mode="bilinear", antialias=True)
+    with torch.no_grad():
+        assert torch.allclose(model(large), model(small.round().to(torch.uint8)), atol=0.05)
+        plain = AttributeClassifier(["Smiling"], "shufflenet_v2_x0_5", image_size=64).eval()
+        plain.load_state_dict(model.state_dict())
+        assert not torch.allclose(model(large), plain(large), atol=0.05)
+    assert plain.input_size == 64
+
+
+def test_no_resolution_below_one_pixel() -> None:
+    with pytest.raises(UserError, match=r"model.resolution=0 must be at least 1"):
+        AttributeClassifier(["Smiling"], resolution=0)

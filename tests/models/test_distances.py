@@ -82,7 +82,7 @@ def test_measuring_twice_gives_the_same_and_draws_nothing_from_training(distance
 
 def test_a_distance_says_what_it_is_of(distances: Distances) -> None:
     words = distances.describe(distances.measure(faces(120, 1)))
-    assert words == "pixels; 120 faces against 150 real ones of val; KID is the mean of 100 subsets of 119, times 1,000"
+    assert words == "pixels; 120 faces against 150 real ones of val; KID times 1,000, mean of 100 subsets of 119"
 
 
 def test_features_of_a_classifier_are_its_own() -> None:

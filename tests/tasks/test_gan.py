@@ -136,9 +136,14 @@ def test_an_exported_generator_draws_the_same_faces(gan: DrawnRun, tmp_path: Pat
     for (faces, asked), (again, asked_again) in [(exported.sample(6, seed=1), whole.sampler().sample(6, seed=1))]:
         assert torch.equal(faces, again)
         assert torch.equal(asked, asked_again)
-    drawn = ["task=generate", "checkpoint=e/generator.safetensors", "task.nearest=false", "hydra.run.dir=g"]
+    assert exported.trained_on == "celeba"
+    drawn = ["task=generate", "checkpoint=e/generator.safetensors", "hydra.run.dir=g"]
     result = run_command(*drawn, cwd=tmp_path)  # neither data nor checkpoint is needed
     assert result.returncode == 0, result.stderr
+    assert "left out: the generator was trained on celeba, and the data here is synthetic" in " ".join(
+        result.stdout.split()
+    )
+    assert not (tmp_path / "data").exists()  # and no face is drawn for nothing
     assert len(list((tmp_path / "g" / "faces").iterdir())) == 16
 
 
