@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -19,9 +20,9 @@ from celeba_lab.console import console
 from celeba_lab.errors import UserError
 from celeba_lab.models.distances import Distance, Distances
 from celeba_lab.models.gan import GAN
-from celeba_lab.run import write_atomically
+from celeba_lab.run import send_picture, write_atomically
 
-_GRID_SIDE = 768  # pixels, about: a grid of small faces is enlarged to it
+_GRID_SIDE = 512  # pixels, about: a grid of small faces is enlarged to it
 _FRAME = "epoch_*.png"
 
 
@@ -47,11 +48,11 @@ class SampleGrid(Callback):
         last = epoch == trainer.max_epochs
         if not trainer.is_global_zero or not isinstance(pl_module, GAN) or (epoch % self.every_n_epochs and not last):
             return
-        grid = face_grid(fixed_samples(pl_module, self.n))
-        path = self.folder / f"epoch_{epoch:04d}.png"
-        write_atomically(path, lambda file: Image.fromarray(grid).save(file, format="PNG"))
+        stream = BytesIO()  # encoded once, and lightly: an epoch of small faces takes few seconds
+        Image.fromarray(face_grid(fixed_samples(pl_module, self.n))).save(stream, format="PNG", compress_level=1)
+        write_atomically(self.folder / f"epoch_{epoch:04d}.png", lambda file: file.write(stream.getbuffer()))
         if (writer := tensorboard_writer(trainer)) is not None:
-            writer.add_image("samples", grid, global_step=trainer.global_step, dataformats="HWC")
+            send_picture(writer, "samples", stream.getvalue(), trainer.global_step)
 
 
 def fixed_samples(model: GAN, n: int = 64) -> Tensor:

@@ -85,20 +85,8 @@ class RunFolder:
         figure.savefig(stream, format="png", dpi=150)
         write_atomically(path, lambda file: file.write(stream.getbuffer()))
         if self.writer is not None:
-            self._send_picture(f"figures/{name}", stream.getvalue(), step)
+            send_picture(self.writer, f"figures/{name}", stream.getvalue(), step)
         return path
-
-    def _send_picture(self, tag: str, png: bytes, step: int) -> None:
-        """Send a PNG as it is: SummaryWriter.add_figure would draw the figure a second time."""
-        from PIL import Image
-        from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
-
-        assert self.writer is not None
-        with Image.open(BytesIO(png)) as image:
-            width, height = image.size
-            channels = len(image.getbands())
-        picture = Summary.Image(height=height, width=width, colorspace=channels, encoded_image_string=png)
-        self.writer._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=tag, image=picture)]), step)
 
     def log_hyperparameters(self, hyperparameters: Mapping[str, Any], metrics: Mapping[str, float], step: int) -> None:
         """Send hyperparameters with the metrics they led to, for TensorBoard's HParams page.
@@ -131,6 +119,18 @@ class RunFolder:
         path = self.path / SUMMARY
         write_atomically(path, lambda file: file.write(text.encode()))
         return path
+
+
+def send_picture(writer: "SummaryWriter", tag: str, png: bytes, step: int) -> None:
+    """Send a PNG to TensorBoard as it is: SummaryWriter would draw or encode the picture a second time."""
+    from PIL import Image
+    from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
+
+    with Image.open(BytesIO(png)) as image:
+        width, height = image.size
+        channels = len(image.getbands())
+    picture = Summary.Image(height=height, width=width, colorspace=channels, encoded_image_string=png)
+    writer._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=tag, image=picture)]), step)
 
 
 def library_versions() -> dict[str, str]:

@@ -52,7 +52,7 @@ def test_a_grid_of_the_same_latents_after_each_epoch(model: GAN, tmp_path: Path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["epoch_0002.png", "epoch_0004.png"]
     first, second = (np.asarray(Image.open(path)) for path in sorted(tmp_path.iterdir()))
     assert np.array_equal(first, second)
-    assert first.shape[1] > 600
+    assert first.shape[1] > 400
 
 
 def test_the_animation_has_a_frame_for_each_grid(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_enlarging_is_pillows() -> None:
 
 def test_a_grid_shows_every_face() -> None:
     assert face_grid(batch()["image"]).ndim == 3
-    assert face_grid(batch()["image"][:1]).shape[0] >= 700
+    assert face_grid(batch()["image"][:1]).shape[0] >= 500
 
 
 def test_a_healthy_run_says_nothing(model: GAN) -> None:
