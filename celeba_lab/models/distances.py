@@ -95,8 +95,8 @@ def inception_features() -> Features:
     return Features(network, 2048, "2048 features of Inception (torch-fidelity), bilinear to 299 x 299")
 
 
-def build_features(features: str) -> Features:
-    """Return the features by the setting ``task.distances.features``.
+def build_features(features: str) -> Features | None:
+    """Return the features by the setting ``task.distances.features``; None for ``auto`` where none can be had.
 
     Args:
         features: ``inception``; ``imagenet``, torchvision's MobileNetV2; ``auto``, the first of these whose weights can
@@ -116,10 +116,7 @@ def build_features(features: str) -> Features:
             return build()
         except UserError:
             continue
-    raise UserError(
-        "task.distances.features=auto: neither Inception nor ImageNet weights could be had. Name weights that you have:"
-        " task.distances.features=mobilenet_v2.pth, or measure no distances: task.distances=null."
-    )
+    return None
 
 
 @dataclass(frozen=True)

@@ -136,13 +136,20 @@ def _build_schedule(
     n_images: int = 2000,
     splits: Sequence[str] = ("val", "test"),
     every_n_epochs: int | None = None,
-) -> DistanceSchedule:
-    """Measure the real faces, before training: a network that cannot be had is said at once."""
+) -> DistanceSchedule | None:
+    """Measure the real faces, before training: a network that cannot be had is said at once; None without one."""
     for split in splits:
         if split not in SPLITS or split == "train":
             hint = did_you_mean(split, SPLITS)
             raise UserError(f"task.distances.splits names '{split}'; faces not trained on are of val or test.{hint}")
     network = build_features(features)
+    if network is None:
+        console.print(
+            "NO DISTANCES: neither Inception's nor MobileNetV2's weights could be had. Name some that you have:"
+            " task.distances.features=mobilenet_v2.pth",
+            style="bold yellow",
+        )
+        return None
     used = [split for split in splits if datamodule.counts[split]]
     rows = np.concatenate([np.empty(0, dtype=np.int64), *(datamodule.split_indices(split) for split in used)])
     real = [batch["image"] for batch in datamodule.rows_dataloader(rows)]

@@ -111,6 +111,17 @@ def test_what_cannot_be_had_is_said() -> None:
         Distances(Features(Pixels(), D, "pixels"), faces(1, 0), "val")
 
 
+def test_auto_does_without_where_nothing_can_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise UserError("offline")
+
+    monkeypatch.setattr("celeba_lab.models.distances.inception_features", refuse)
+    monkeypatch.setattr("celeba_lab.models.distances.imagenet_features", refuse)
+    assert build_features("auto") is None
+    with pytest.raises(UserError, match="offline"):
+        build_features("imagenet")
+
+
 def test_inception_needs_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torchmetrics.image.fid._TORCH_FIDELITY_AVAILABLE", False)
     with pytest.raises(UserError, match=r"pip install 'celeba-lab\[inception\]'"):
