@@ -119,6 +119,9 @@ def _compare_pairs(
         Cooccurrence.of(generated.astype(np.int8)).conditional - Cooccurrence.of(real.astype(np.int8)).conditional
     )
     np.fill_diagonal(difference, np.nan)
+    difference[:, np.minimum(real.sum(axis=0), generated.sum(axis=0)) < _FEW] = (
+        np.nan
+    )  # a share of too few says nothing
     run.matrix("audit_conditional_difference", difference, names, names, corner="A given B")
     figure = figures.matrix_heatmap(
         difference,
@@ -126,7 +129,7 @@ def _compare_pairs(
         names,
         label="P(A | B), generated minus real",
         title=title,
-        note=f"{note}; both as the classifier sees them",
+        note=f"{note}; both as the classifier sees them; grey where fewer than {_FEW} faces have B",
         scale="diverging",
         row_title="A",
         column_title="given B",
