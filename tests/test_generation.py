@@ -40,7 +40,7 @@ def model() -> GAN:
     torch.manual_seed(0)
     gan = GAN(**SMALL)
     with torch.no_grad():  # random weights of a DCGAN draw grey: these draw something for every latent
-        gan.generator.layers[0].weight.mul_(200)
+        gan.generator.spread.weight.mul_(200)
         gan.generator.layers[-2].weight.mul_(200)
     return gan
 
@@ -116,7 +116,7 @@ def test_a_discriminator_that_is_sure_for_long_is_spoken_of_once(model: GAN, mea
 
 def test_the_same_face_again_and_again_is_a_collapse(model: GAN) -> None:
     with torch.no_grad():
-        model.generator.layers[0].weight.zero_()
+        model.generator.spread.weight.zero_()
     health = Health(patience=2)
     for epoch in range(2):
         epoch_of(model, health, epoch)

@@ -28,15 +28,29 @@ def test_each_map_of_the_generator_doubles_the_one_before(size: int) -> None:
         if isinstance(layer, nn.ConvTranspose2d):
             layer.register_forward_hook(lambda module, given, output: sides.append(tuple(output.shape[1:])))
     network(torch.randn(2, 100))
-    assert [side for _, side, _ in sides] == [4 * 2**k for k in range(len(sides))]
+    assert [side for _, side, _ in sides] == [8 * 2**k for k in range(len(sides))]
     assert sides[-1] == (3, size, size)
-    assert sides[-2][0] == 4
 
 
 def test_the_default_has_the_channels_of_the_notebook() -> None:
-    channels = [m.out_channels for m in Generator().modules() if isinstance(m, nn.ConvTranspose2d)]
-    assert channels == [128, 64, 32, 3]
-    assert [m.out_channels for m in Discriminator().modules() if isinstance(m, nn.Conv2d)] == [32, 64, 128, 1]
+    generator, judge = Generator(), Discriminator()
+    assert generator.spread.weight.shape == (128 * 4 * 4, 100)
+    assert [m.out_channels for m in generator.modules() if isinstance(m, nn.ConvTranspose2d)] == [64, 32, 3]
+    assert [m.out_channels for m in judge.modules() if isinstance(m, nn.Conv2d)] == [32, 64, 128]
+    assert judge.judge.weight.shape == (1, 128 * 4 * 4)
+
+
+def test_the_first_and_the_last_layer_are_the_convolutions_of_a_dcgan() -> None:
+    generator, judge = Generator(16, width=4).eval(), Discriminator(16, width=4).eval()
+    first = nn.ConvTranspose2d(100, 8, 4, bias=False)
+    first.weight.data = generator.spread.weight.view(4, 4, 8, 100).permute(3, 2, 0, 1)  # (100, 8, 4, 4)
+    latents = torch.randn(3, 100)
+    by_convolution = generator.layers(first(latents[:, :, None, None]))
+    assert torch.allclose(generator(latents), by_convolution, atol=1e-6)
+    last = nn.Conv2d(8, 1, 4, bias=False)
+    last.weight.data = judge.judge.weight.view(1, 4, 4, 8).permute(0, 3, 1, 2)
+    faces = torch.randn(3, 3, 16, 16)
+    assert torch.allclose(judge(faces), last(judge.layers(faces)).flatten(), atol=1e-6)
 
 
 def test_attributes_change_faces_and_logits() -> None:
@@ -53,7 +67,7 @@ def test_spectral_normalisation_keeps_every_weight_at_one() -> None:
     for _ in range(30):  # one power iteration in each forward pass of training
         judge(torch.randn(4, 3, 32, 32))
     for layer in judge.modules():
-        if isinstance(layer, nn.Conv2d):
+        if isinstance(layer, nn.Conv2d | nn.Linear):
             assert torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() == pytest.approx(1, abs=0.05)
     assert not any(isinstance(layer, nn.BatchNorm2d) for layer in judge.modules())
 
