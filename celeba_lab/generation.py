@@ -321,7 +321,7 @@ class RandomState(Callback):
         version, internal, gauss = self._loaded["python"]
         random.setstate((version, tuple(internal), gauss))
         name, keys, *rest = self._loaded["numpy"]
-        np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))  # noqa: NPY002
+        np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))  # noqa: NPY002  # as above
         torch.set_rng_state(self._loaded["torch"].cpu())
         if self._loaded["cuda"] and torch.cuda.is_available():
             torch.cuda.set_rng_state_all([state.cpu() for state in self._loaded["cuda"]])

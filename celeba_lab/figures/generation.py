@@ -1,6 +1,7 @@
 """Figures of a GAN in training."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -12,16 +13,24 @@ from matplotlib.ticker import MaxNLocator
 from celeba_lab.figures.style import BLACK, BLUE, ORANGE, STYLE, finish_axes, new_figure, say
 
 # Colour, line style and marker of the two players: each alone tells them apart.
-_GENERATOR = {"color": BLUE, "linestyle": "-", "marker": "s"}
-_DISCRIMINATOR = {"color": ORANGE, "linestyle": (0, (5, 1.5)), "marker": "o", "markerfacecolor": "white"}
+_GENERATOR: dict[str, Any] = {"color": BLUE, "linestyle": "-", "marker": "s"}
+_DISCRIMINATOR: dict[str, Any] = {
+    "color": ORANGE,
+    "linestyle": (0, (5, 1.5)),
+    "marker": "o",
+    "markerfacecolor": "white",
+}
+_ON_ATTRIBUTES = {"alpha": 0.5, "linewidth": 1.2}  # of a conditional model: beside the loss on being real
 
 # Panel -> its logarithmic axis, and column of the history -> (label, look).
-_PANELS: Mapping[str, tuple[bool, Mapping[str, tuple[str, Mapping]]]] = {
+_PANELS: Mapping[str, tuple[bool, Mapping[str, tuple[str, dict[str, Any]]]]] = {
     "loss": (
         False,
         {
             "train/generator_loss": ("generator", _GENERATOR),
             "train/discriminator_loss": ("discriminator", _DISCRIMINATOR),
+            "train/generator_attribute_loss": ("generator, on attributes", _GENERATOR | _ON_ATTRIBUTES),
+            "train/discriminator_attribute_loss": ("discriminator, on attributes", _DISCRIMINATOR | _ON_ATTRIBUTES),
         },
     ),
     "mean probability of being real": (
@@ -50,9 +59,9 @@ def adversarial_curves(history: pd.DataFrame, *, title: str) -> Figure:
     """Losses, probabilities, gradient norms and speed of the two players, epoch by epoch.
 
     Args:
-        history: columns ``epoch``, ``train/generator_loss``, ``train/discriminator_loss``, ``train/D(x)``,
-            ``train/D(G(z))``, ``train/generator_gradient_norm``, ``train/discriminator_gradient_norm`` and
-            ``train/images_per_second``; any may be missing and any value NaN.
+        history: columns ``epoch``, ``train/D(x)``, ``train/D(G(z))``, ``train/images_per_second``, and of either player
+            (``train/generator_``, ``train/discriminator_``) ``loss``, ``attribute_loss`` and ``gradient_norm``; any may
+            be missing and any value NaN.
         title: Shown above the panels.
     """
     figure = new_figure(9.6, 6.6, title, "Means of each epoch")
@@ -95,7 +104,7 @@ def distance_curves(
     figure = new_figure(9.0, 4.4, title, note)
     ax = figure.add_subplot()
     for (name, (epochs, values)), look in zip(distances.items(), (_GENERATOR, _DISCRIMINATOR), strict=False):
-        ax.plot(epochs, values, markevery=_every(len(epochs)), markersize=5, label=name, **look)  # type: ignore[arg-type]
+        ax.plot(epochs, values, markevery=_every(len(epochs)), markersize=5, label=name, **look)
         if len(values):
             ax.annotate(f" {values[-1]:.0f}", (epochs[-1], values[-1]), va="center", size=9)
     ax.axhline(floor, color=BLACK, linestyle=":", linewidth=1.5, label=f"real against real {floor:.1f}")

@@ -90,6 +90,20 @@ def _given(logits: Tensor | None) -> Tensor:
     return logits
 
 
+def attribute_loss(seen: Tensor, attributes: Tensor) -> Tensor:
+    """Return the cross-entropy of the attributes that a discriminator sees in images, a mean over all of them.
+
+    After Odena et al., "Conditional Image Synthesis with Auxiliary Classifier GANs" (ICML 2017). The discriminator
+    learns it of real images, the generator of its own; a discriminator that learnt it of generated images as well would
+    learn the generator's mistakes.
+
+    Args:
+        seen: logits, float (B, K).
+        attributes: (B, K) of 0 and 1, of a real image its labels, of a generated one what was asked for.
+    """
+    return F.binary_cross_entropy_with_logits(seen, attributes.to(seen.dtype))
+
+
 def r1_penalty(logits: Tensor, images: Tensor) -> Tensor:
     """Return half the mean squared norm of the gradient at real images.
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -79,15 +80,29 @@ class Generator(nn.Module):
         return self.layers(first.permute(0, 3, 1, 2))
 
 
+class Verdict(NamedTuple):
+    """What a discriminator says of images.
+
+    Attributes:
+        logits: (B,), above 0 for images that look real.
+        attributes: logits (B, K) of the attributes that it sees; None if it does not classify.
+    """
+
+    logits: Tensor
+    attributes: Tensor | None
+
+
 class Discriminator(nn.Module):
     """Images to one logit each: how real they look, and where asked, how well they show their attributes.
 
-    The attributes enter as the projection of Miyato and Koyama, "cGANs with Projection Discriminator" (ICLR 2018).
+    The attributes enter as the projection of Miyato and Koyama, "cGANs with Projection Discriminator" (ICLR 2018), here
+    of the whole last map instead of its sum, since faces are aligned: an attribute has its place.
 
     Args:
         image_size: side of the images in pixels.
         width: channels of the first map; each next one has half the side and twice the channels.
         num_attributes: K attributes that are judged too; 0 for none.
+        classifies: say of the attributes, too, which of them an image has.
         normalise: ``batch`` normalisation as in DCGAN; ``spectral``: every weight by its largest singular value
             (Miyato et al., "Spectral Normalization for Generative Adversarial Networks", ICLR 2018); or ``none``, which
             a penalty on single gradients asks for.
@@ -97,7 +112,12 @@ class Discriminator(nn.Module):
     """
 
     def __init__(
-        self, image_size: int = 32, width: int = 32, num_attributes: int = 0, normalise: str = "batch"
+        self,
+        image_size: int = 32,
+        width: int = 32,
+        num_attributes: int = 0,
+        normalise: str = "batch",
+        classifies: bool = False,
     ) -> None:
         super().__init__()
         _check_choice("normalise", normalise, NORMALISE)
@@ -110,27 +130,30 @@ class Discriminator(nn.Module):
                 layers.append(nn.BatchNorm2d(wide))
             layers.append(nn.LeakyReLU(_SLOPE, inplace=True))
         self.layers = nn.Sequential(*layers)
-        self.judge = nn.Linear(channels[-1] * _START * _START, 1, bias=not in_batches)  # a convolution of the last map
-        self.projection = nn.Linear(num_attributes, channels[-1], bias=False) if num_attributes else None
+        size = _START * _START * channels[-1]  # of the last map
+        self.judge = nn.Linear(size, 1, bias=not in_batches)  # a convolution of that map
+        self.projection = nn.Linear(num_attributes, size, bias=False) if num_attributes else None
+        self.classify = nn.Linear(size, num_attributes) if num_attributes and classifies else None
         _initialise(self)
         if normalise == "spectral":
             for module in list(_weighted(self)):
                 spectral_norm(module)
 
-    def forward(self, images: Tensor, attributes: Tensor | None = None) -> Tensor:
-        """Return logits, float (B,), above 0 for images that look real.
+    def forward(self, images: Tensor, attributes: Tensor | None = None) -> Verdict:
+        """Return how real images look, and what the discriminator sees in them.
 
         Args:
             images: float (B, 3, S, S) in [-1, 1].
             attributes: (B, K) of 0 and 1, for a discriminator that is told of them.
         """
-        features = self.layers(images)  # (B, C, 4, 4)
-        logits = self.judge(features.permute(0, 2, 3, 1).flatten(1)).flatten()  # (B,)
+        features = self.layers(images).permute(0, 2, 3, 1).flatten(1)  # (B, 4 * 4 * C)
+        logits = self.judge(features).flatten()  # (B,)
         if self.projection is not None:
             assert attributes is not None
-            embedded = self.projection(2 * attributes.to(features.dtype) - 1)  # (B, C)
-            logits = logits + (embedded * features.mean(dim=(2, 3))).sum(dim=1)
-        return logits
+            embedded = self.projection(2 * attributes.to(features.dtype) - 1)  # (B, 4 * 4 * C)
+            # Divided as a mean over places would be: undivided, the projection outweighs everything else.
+            logits = logits + (embedded * features).sum(dim=1) / _START**2
+        return Verdict(logits, None if self.classify is None else self.classify(features))
 
 
 def _doublings(image_size: int) -> int:

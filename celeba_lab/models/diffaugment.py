@@ -51,22 +51,22 @@ class DiffAugment(nn.Module):
         return torch.lerp(middle, images, 1 + self.color * (contrast - 0.5))
 
     def _translate(self, images: Tensor) -> Tensor:
-        B, _, H, W = images.shape  # noqa: N806
-        reach_y, reach_x = round(H * self.translation), round(W * self.translation)
+        n, _, height, width = images.shape
+        reach_y, reach_x = round(height * self.translation), round(width * self.translation)
         padded = F.pad(images, (reach_x, reach_x, reach_y, reach_y))
-        top = torch.randint(0, 2 * reach_y + 1, (B, 1, 1), device=images.device)
-        left = torch.randint(0, 2 * reach_x + 1, (B, 1, 1), device=images.device)
-        rows = top + torch.arange(H, device=images.device).view(1, H, 1)
-        columns = left + torch.arange(W, device=images.device).view(1, 1, W)
-        picked = torch.arange(B, device=images.device).view(B, 1, 1)
+        top = torch.randint(0, 2 * reach_y + 1, (n, 1, 1), device=images.device)
+        left = torch.randint(0, 2 * reach_x + 1, (n, 1, 1), device=images.device)
+        rows = top + torch.arange(height, device=images.device).view(1, height, 1)
+        columns = left + torch.arange(width, device=images.device).view(1, 1, width)
+        picked = torch.arange(n, device=images.device).view(n, 1, 1)
         return padded.permute(0, 2, 3, 1)[picked, rows, columns].permute(0, 3, 1, 2)
 
     def _cut_out(self, images: Tensor) -> Tensor:
-        B, _, H, W = images.shape  # noqa: N806
-        high, wide = round(H * self.cutout), round(W * self.cutout)
-        y = torch.randint(0, H + 1, (B, 1, 1, 1), device=images.device)
-        x = torch.randint(0, W + 1, (B, 1, 1, 1), device=images.device)
-        rows = torch.arange(H, device=images.device).view(1, 1, H, 1)
-        columns = torch.arange(W, device=images.device).view(1, 1, 1, W)
+        n, _, height, width = images.shape
+        high, wide = round(height * self.cutout), round(width * self.cutout)
+        y = torch.randint(0, height + 1, (n, 1, 1, 1), device=images.device)
+        x = torch.randint(0, width + 1, (n, 1, 1, 1), device=images.device)
+        rows = torch.arange(height, device=images.device).view(1, 1, height, 1)
+        columns = torch.arange(width, device=images.device).view(1, 1, 1, width)
         inside = ((rows - y).abs() * 2 < high) & ((columns - x).abs() * 2 < wide)
         return images.masked_fill(inside, 0.0)

@@ -15,8 +15,8 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
 from celeba_lab.errors import UserError
-from celeba_lab.models.adversarial import build_adversarial_loss, gradient_penalty, r1_penalty
-from celeba_lab.models.dcgan import Discriminator, Generator
+from celeba_lab.models.adversarial import attribute_loss, build_adversarial_loss, gradient_penalty, r1_penalty
+from celeba_lab.models.dcgan import Discriminator, Generator, Verdict
 from celeba_lab.models.diffaugment import DiffAugment
 from celeba_lab.models.optimization import build_optimizer
 from celeba_lab.models.sampler import FaceSampler
@@ -44,6 +44,8 @@ class GAN(L.LightningModule):
         loss: the name and the settings of :func:`~celeba_lab.models.adversarial.build_adversarial_loss`.
         r1: weight of the gradient penalty at real images; 0 for none.
         gradient_penalty: weight of the one between real and generated images, of WGAN-GP; 0 for none.
+        auxiliary: of a conditional model, weight of the loss on the attributes that the discriminator sees (AC-GAN),
+            beside its projection; 0 for the projection alone.
         augment: arguments of :class:`DiffAugment`, on all that the discriminator sees.
         flip: probability that a real image is mirrored.
         optimizer: a name in ``torch.optim``.
@@ -76,6 +78,7 @@ class GAN(L.LightningModule):
         loss: dict[str, Any] | None = None,
         r1: float = 0.0,
         gradient_penalty: float = 0.0,
+        auxiliary: float = 0.0,
         augment: dict[str, float] | None = None,
         flip: float = 0.0,
         optimizer: str = "Adam",
@@ -94,7 +97,7 @@ class GAN(L.LightningModule):
         for name, fraction in {"flip": flip, "ema": ema}.items():
             if not 0 <= fraction <= 1:
                 raise UserError(f"model.{name}={fraction} must lie between 0 and 1.")
-        for name, weight in {"r1": r1, "gradient_penalty": gradient_penalty}.items():
+        for name, weight in {"r1": r1, "gradient_penalty": gradient_penalty, "auxiliary": auxiliary}.items():
             if weight < 0:
                 raise UserError(f"model.{name}={weight:g}: give a number from 0.")
         if conditional and not attributes:
@@ -102,9 +105,11 @@ class GAN(L.LightningModule):
         self.save_hyperparameters()
         self.automatic_optimization = False
         self.attributes = list(attributes or []) if conditional else []
-        K = len(self.attributes)  # noqa: N806
-        self.generator = Generator(image_size, latent_size, width, K)
-        self.discriminator = Discriminator(image_size, discriminator_width or width, K, normalise)
+        num_attributes = len(self.attributes)
+        self.generator = Generator(image_size, latent_size, width, num_attributes)
+        self.discriminator = Discriminator(
+            image_size, discriminator_width or width, num_attributes, normalise, classifies=auxiliary > 0
+        )
         self.average = AveragedModel(self.generator, multi_avg_fn=self._average, use_buffers=True) if ema else None
         if self.average is not None:
             self.average.requires_grad_(False)
@@ -112,7 +117,7 @@ class GAN(L.LightningModule):
         self.adversarial_loss = build_adversarial_loss(**(loss or {"name": "non_saturating"}))
         latents = torch.randn(64, latent_size, generator=torch.Generator().manual_seed(_FIXED_SEED))
         self.register_buffer("fixed_latents", latents)
-        self.training_labels = np.empty((0, K), dtype=np.uint8)
+        self.training_labels = np.empty((0, num_attributes), dtype=np.uint8)
         self.trained_on: str | None = None  # the name of the data
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.generator.to(memory_format=self._memory_format)
@@ -158,21 +163,22 @@ class GAN(L.LightningModule):
         with self.toggled_optimizer(optimizer):
             real.requires_grad_(bool(r1))
             on_real, on_fake = self._judge(real, fake, attributes)
-            loss = total = self.adversarial_loss.discriminator(on_real, on_fake)
+            loss = self.adversarial_loss.discriminator(on_real.logits, on_fake.logits)
+            total = loss + self._attribute_loss("discriminator", on_real, attributes)
             if r1:
-                total = total + r1 * r1_penalty(on_real, real)
+                total = total + r1 * r1_penalty(on_real.logits, real)
             if penalty:
                 total = total + penalty * gradient_penalty(
-                    lambda images: self.discriminator(images, attributes).float(), real, fake.float()
+                    lambda images: self.discriminator(images, attributes).logits.float(), real, fake.float()
                 )
             optimizer.zero_grad()
             self.manual_backward(total)
             norm = _gradient_norm(self.discriminator)
             optimizer.step()
             real.requires_grad_(False)
-        probability = self.adversarial_loss.probability(on_real.detach(), on_fake.detach())
+        probability = self.adversarial_loss.probability(on_real.logits.detach(), on_fake.logits.detach())
+        self._steps["discriminator"] += 1
         self._note(
-            "discriminator",
             {
                 "discriminator_loss": loss.detach(),
                 "D(x)": probability[0].mean(),
@@ -189,23 +195,36 @@ class GAN(L.LightningModule):
                 on_real, on_fake = self._judge(real, fake, attributes)
             else:
                 on_real, on_fake = None, self._judge_one(fake, attributes)
-            loss = self.adversarial_loss.generator(on_real, on_fake)
+            loss = self.adversarial_loss.generator(on_real.logits if on_real else None, on_fake.logits)
+            total = loss + self._attribute_loss("generator", on_fake, attributes)
             optimizer.zero_grad()
-            self.manual_backward(loss)
+            self.manual_backward(total)
             norm = _gradient_norm(self.generator)
             optimizer.step()
-        self._note("generator", {"generator_loss": loss.detach(), "generator_gradient_norm": norm})
+        self._steps["generator"] += 1
+        self._note({"generator_loss": loss.detach(), "generator_gradient_norm": norm})
 
-    def _judge(self, real: Tensor, fake: Tensor, attributes: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return the logits, float32 (B,), of real and of generated images."""
+    def _attribute_loss(self, player: str, verdict: Verdict, attributes: Tensor | None) -> Tensor | float:
+        """Return the weighted loss on attributes; 0 where the discriminator says nothing of them."""
+        if verdict.attributes is None or attributes is None:
+            return 0.0
+        loss = attribute_loss(verdict.attributes, attributes)
+        self._note({f"{player}_attribute_loss": loss.detach()})
+        return self.hparams["auxiliary"] * loss
+
+    def _judge(self, real: Tensor, fake: Tensor, attributes: Tensor | None) -> tuple[Verdict, Verdict]:
+        """Return what the discriminator says, in float32, of real and of generated images."""
         if not self.hparams["joint_batch"]:
             return self._judge_one(real, attributes), self._judge_one(fake, attributes)
         twice = None if attributes is None else attributes.repeat(2, 1)
-        on_real, on_fake = self._judge_one(torch.cat([real, fake.to(real.dtype)]), twice).chunk(2)
-        return on_real, on_fake
+        logits, seen = self._judge_one(torch.cat([real, fake.to(real.dtype)]), twice)
+        n = len(real)
+        on_real = Verdict(logits[:n], None if seen is None else seen[:n])
+        return on_real, Verdict(logits[n:], None if seen is None else seen[n:])
 
-    def _judge_one(self, images: Tensor, attributes: Tensor | None) -> Tensor:
-        return self.discriminator(self.diff_augment(images), attributes).float()
+    def _judge_one(self, images: Tensor, attributes: Tensor | None) -> Verdict:
+        logits, seen = self.discriminator(self.diff_augment(images), attributes)
+        return Verdict(logits.float(), None if seen is None else seen.float())
 
     def _real_images(self, images: Tensor) -> Tensor:
         """Return float (B, 3, S, S) in [-1, 1] of raw faces, some of them mirrored."""
@@ -229,9 +248,8 @@ class GAN(L.LightningModule):
 
     # -- one epoch ---------------------------------------------------------------------------------------------------
 
-    def _note(self, player: str, measured: Mapping[str, Tensor]) -> None:
+    def _note(self, measured: Mapping[str, Tensor]) -> None:
         """Add to the sums of the epoch; logging each step would cost as much as a layer."""
-        self._steps[player] += 1
         for name, value in measured.items():
             self._sums[name] = self._sums[name] + value if name in self._sums else value
 

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from celeba_lab.errors import UserError, did_you_mean
 from celeba_lab.models.dcgan import Generator
 
+# Which of a generator's weights draw: their average where there is one, or the last ones.
+WEIGHTS = ("ema", "raw")
 _BATCH = 250  # faces; larger batches are no faster
 
 
@@ -133,6 +135,12 @@ class FaceSampler:
         attributes = self.draw_attributes(n, asked, seed)
         faces = self.draw(self.latents(n, seed, truncation), attributes)
         return faces, None if attributes is None else attributes.cpu()
+
+
+def check_weights(weights: str) -> None:
+    """Raise UserError unless ``task.weights`` is one of :data:`WEIGHTS`."""
+    if weights not in WEIGHTS:
+        raise UserError(f"task.weights={weights} must be one of {', '.join(WEIGHTS)}.{did_you_mean(weights, WEIGHTS)}")
 
 
 def slerp(first: Tensor, last: Tensor, steps: int) -> Tensor:

@@ -5,9 +5,7 @@ from omegaconf import DictConfig
 from celeba_lab.assembly import open_run, task_name
 from celeba_lab.checkpoints import export_sampler, load_gan
 from celeba_lab.console import command_line, console, display_path, override, show_ending
-from celeba_lab.errors import UserError, did_you_mean
-
-_WEIGHTS = ("ema", "raw")
+from celeba_lab.models.sampler import check_weights
 
 
 def export(cfg: DictConfig, weights: str = "ema") -> dict[str, float]:
@@ -23,10 +21,7 @@ def export(cfg: DictConfig, weights: str = "ema") -> dict[str, float]:
     Raises:
         UserError: the checkpoint cannot be used, or there are no such weights.
     """
-    if weights not in _WEIGHTS:
-        raise UserError(
-            f"task.weights={weights} must be one of {', '.join(_WEIGHTS)}.{did_you_mean(weights, _WEIGHTS)}"
-        )
+    check_weights(weights)
     sampler = load_gan(cfg.checkpoint, "export its generator").sampler(averaged=weights == "ema")
     run = open_run(cfg)
     path = run.path / "generator.safetensors"

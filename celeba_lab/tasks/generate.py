@@ -19,13 +19,12 @@ from celeba_lab.console import console, show_ending
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.errors import UserError, did_you_mean
 from celeba_lab.generation import FILTERS, enlarge_faces
-from celeba_lab.models.sampler import FaceSampler, slerp
+from celeba_lab.models.sampler import FaceSampler, check_weights, slerp
 from celeba_lab.reports.audit import report_audit
 from celeba_lab.reports.gan import report_nearest
 from celeba_lab.run import RunFolder, device_name, write_atomically
 
 _GRID_FACES = 64  # of more, the grid shows the first
-_WEIGHTS = ("ema", "raw")
 
 
 def generate(
@@ -69,8 +68,9 @@ def generate(
     names = auditor.attributes if auditor is not None else ["Smiling"]
     datamodule = build_datamodule(cfg, names, sampler.network.image_size)
     nearest = nearest and _is_its_own(datamodule, sampler)
-    if nearest or auditor is not None:
-        datamodule.setup_split("train")
+    for split, needed in {"train": nearest, "val": auditor is not None}.items():
+        if needed:
+            datamodule.setup_split(split)
     run = open_run(cfg)
     with run.timed("generate"):
         _write_faces(run, enlarge_faces(faces, upscale, filter))
@@ -108,9 +108,9 @@ def _check_settings(n: int, upscale: int, filter: str, weights: str, interpolate
     for name, value, least in (("n", n, 1), ("upscale", upscale, 1), ("interpolate", interpolate, 2)):
         if value is not None and value < least:
             raise UserError(f"task.{name}={value} must be at least {least}.")
-    for name, text, choices in (("filter", filter, list(FILTERS)), ("weights", weights, list(_WEIGHTS))):
-        if text not in choices:
-            raise UserError(f"task.{name}={text} must be one of {', '.join(choices)}.{did_you_mean(text, choices)}")
+    check_weights(weights)
+    if filter not in FILTERS:
+        raise UserError(f"task.filter={filter} must be one of {', '.join(FILTERS)}.{did_you_mean(filter, FILTERS)}")
     if interpolate is not None and n < 2:
         raise UserError("task.interpolate walks from one face to the next: give task.n=2 or more.")
 

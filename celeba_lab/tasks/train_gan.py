@@ -43,7 +43,7 @@ from celeba_lab.reports.gan import report_distances, report_nearest, report_trai
 from celeba_lab.run import RunFolder, device_name
 
 # What a continued run cannot change.
-_SAME = ("image_size", "latent_size", "width", "discriminator_width", "normalise", "conditional", "ema")
+_SAME = ("image_size", "latent_size", "width", "discriminator_width", "normalise", "conditional", "auxiliary", "ema")
 
 
 def train_gan(
@@ -75,6 +75,8 @@ def train_gan(
     model: GAN = build(cfg.model)
     datamodule = build_datamodule(cfg, model.attributes or ["Smiling"], cfg.model.image_size)
     datamodule.setup_split("train")
+    if auditor is not None:
+        datamodule.setup_split("val")  # that it can be audited is known before hours of training
     show_dataset(datamodule)
     model.trained_on = datamodule.name
     if model.attributes:

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from celeba_lab.data.annotations import Annotations
-from celeba_lab.data.datamodule import CelebADataModule, EpochSampler, ImageFiles
+from celeba_lab.data.datamodule import CelebADataModule
+from celeba_lab.data.datasets import EpochSampler, ImageFiles
 from celeba_lab.data.images import load_image, resize_images
 from celeba_lab.errors import UserError
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from celeba_lab.errors import UserError
-from celeba_lab.models.adversarial import LOSSES, build_adversarial_loss, gradient_penalty, r1_penalty
+from celeba_lab.models.adversarial import LOSSES, attribute_loss, build_adversarial_loss, gradient_penalty, r1_penalty
 
 REAL, FAKE = torch.tensor([2.0, 0.0]), torch.tensor([-1.0, 1.0])
 
@@ -70,6 +70,12 @@ def test_each_loss_pulls_the_players_apart(name: str) -> None:
     fake.grad = None
     loss.generator(real.detach(), fake).backward()
     assert (fake.grad < 0).all()
+
+
+def test_the_loss_on_attributes_is_their_cross_entropy() -> None:
+    seen, attributes = torch.tensor([[2.0, -1.0], [0.0, 3.0]]), torch.tensor([[1, 0], [1, 0]], dtype=torch.uint8)
+    by_hand = (softplus(-2) + softplus(-1) + softplus(0) + softplus(3)) / 4
+    assert attribute_loss(seen, attributes).item() == pytest.approx(by_hand)
 
 
 def test_r1_of_a_linear_discriminator_is_half_its_squared_weight() -> None:

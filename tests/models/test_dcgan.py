@@ -17,7 +17,11 @@ def test_faces_and_logits_have_their_shapes_at_every_size(size: int, num_attribu
     assert faces.abs().max() <= 1
     for normalise in ("batch", "spectral", "none"):
         judge = Discriminator(size, width=4, num_attributes=num_attributes, normalise=normalise)
-        assert judge(faces, attributes).shape == (2,)
+        logits, seen = judge(faces, attributes)
+        assert logits.shape == (2,)
+        assert seen is None
+    verdict = Discriminator(size, width=4, num_attributes=num_attributes, classifies=True)(faces, attributes)
+    assert verdict.attributes is None if num_attributes == 0 else verdict.attributes.shape == (2, num_attributes)
 
 
 @pytest.mark.parametrize("size", [8, 16, 32, 64, 128])
@@ -50,7 +54,7 @@ def test_the_first_and_the_last_layer_are_the_convolutions_of_a_dcgan() -> None:
     last = nn.Conv2d(8, 1, 4, bias=False)
     last.weight.data = judge.judge.weight.view(1, 4, 4, 8).permute(0, 3, 1, 2)
     faces = torch.randn(3, 3, 16, 16)
-    assert torch.allclose(judge(faces), last(judge.layers(faces)).flatten(), atol=1e-6)
+    assert torch.allclose(judge(faces).logits, last(judge.layers(faces)).flatten(), atol=1e-6)
 
 
 def test_attributes_change_faces_and_logits() -> None:
@@ -59,7 +63,28 @@ def test_attributes_change_faces_and_logits() -> None:
     generator, judge = Generator(num_attributes=2).eval(), Discriminator(num_attributes=2).eval()
     assert not torch.allclose(generator(latents, yes), generator(latents, no))
     faces = generator(latents, yes)
-    assert not torch.allclose(judge(faces, yes), judge(faces, no))
+    assert not torch.allclose(judge(faces, yes).logits, judge(faces, no).logits)
+
+
+def test_the_projection_looks_at_places() -> None:
+    """Two faces with the same features in other places get other logits of an attribute, as a mean would not tell."""
+    judge = Discriminator(8, width=4, num_attributes=1).eval()
+    judge.layers = nn.Identity()
+    judge.judge.weight.data.zero_()
+    judge.projection.weight.data = torch.arange(4 * 4 * 4.0).view(64, 1)  # (H, W, C) flattened
+    features = torch.zeros(2, 4, 4, 4)
+    features[0, 1, 0, 0] = features[1, 1, 3, 2] = 1
+    yes, no = judge(features, torch.ones(2, 1)).logits, judge(features, torch.zeros(2, 1)).logits
+    assert yes.tolist() == pytest.approx([1 / 16, ((3 * 4 + 2) * 4 + 1) / 16])
+    assert no.tolist() == pytest.approx((-yes).tolist())
+
+
+def test_what_it_sees_of_attributes_does_not_depend_on_what_it_is_told() -> None:
+    judge = Discriminator(16, width=4, num_attributes=2, classifies=True).eval()
+    faces = torch.randn(4, 3, 16, 16)
+    first, second = judge(faces, torch.ones(4, 2)), judge(faces, torch.zeros(4, 2))
+    assert torch.equal(first.attributes, second.attributes)
+    assert not torch.allclose(first.logits, second.logits)
 
 
 def test_spectral_normalisation_keeps_every_weight_at_one() -> None:

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from celeba_lab.errors import UserError
 from celeba_lab.generation import RandomState
+from celeba_lab.models.dcgan import Verdict
 from celeba_lab.models.gan import GAN
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -90,6 +91,43 @@ def test_each_player_learns_and_leaves_the_other_alone(settings: dict, monkeypat
     assert seen == ["discriminator", "generator"] * 4
 
 
+@pytest.mark.parametrize("joint_batch", [True, False])
+def test_the_discriminator_learns_attributes_of_real_faces_and_the_generator_of_its_own(joint_batch: bool) -> None:
+    """A weight that outweighs all else: what each player then learns is what its attribute loss asks for."""
+    model = build(conditional=True, attributes=["Smiling", "Male"], auxiliary=1000.0, joint_batch=joint_batch, lr=1e-3)
+    model.training_labels = Faces().labels.numpy()
+    batch = Faces()[:32]
+    losses = []
+    fit_epoch_end = model.on_train_epoch_end
+
+    def watched() -> None:
+        losses.append(model.epoch_means())
+        fit_epoch_end()
+
+    model.on_train_epoch_end = watched
+    fit(model, epochs=30)
+    for player in ("discriminator", "generator"):
+        assert losses[-1][f"{player}_attribute_loss"] < 0.7 * losses[0][f"{player}_attribute_loss"]
+    images = model._real_images(batch["image"])
+    right = (model.discriminator(images, batch["label"]).attributes > 0) == batch["label"].bool()
+    assert right.float().mean() > 0.8
+    faces = model.generator(torch.randn(32, 8), batch["label"])
+    obeyed = (model.discriminator(faces, batch["label"]).attributes > 0) == batch["label"].bool()
+    assert obeyed.float().mean() > 0.8
+
+
+def test_the_discriminator_alone_pays_for_attributes_of_real_faces() -> None:
+    """Nothing that it says of generated faces enters its loss: they may not yet show what they were asked for."""
+    model = build(conditional=True, attributes=["Smiling", "Male"], auxiliary=1.0)
+    noted = []
+    for seen in (torch.zeros(4, 2), torch.full((4, 2), 9.0)):
+        on_real, on_fake = Verdict(torch.zeros(4), torch.zeros(4, 2)), Verdict(torch.zeros(4), seen)
+        assert model._attribute_loss("discriminator", on_real, torch.ones(4, 2)).item() == pytest.approx(math.log(2))
+        noted.append(model._attribute_loss("generator", on_fake, torch.ones(4, 2)).item())
+    assert noted == pytest.approx([math.log(2), math.log1p(math.exp(-9))], rel=1e-3)
+    assert build()._attribute_loss("generator", Verdict(torch.zeros(4), None), None) == 0
+
+
 def test_steps_are_batches() -> None:
     assert fit(build(), epochs=2).global_step == 8
     assert fit(build(n_disc=2), epochs=2).global_step == 8
@@ -147,7 +185,9 @@ def test_the_average_follows_its_formula() -> None:
     assert model.sampler().network is model.average.module
 
 
-@pytest.mark.parametrize("settings", [{"ema": 0.9}, {"conditional": True, "attributes": ["Smiling", "Male"]}])
+@pytest.mark.parametrize(
+    "settings", [{"ema": 0.9}, {"conditional": True, "attributes": ["Smiling", "Male"], "auxiliary": 1.0}]
+)
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, settings: dict) -> None:
     settings = settings | {"augment": {"color": 1.0, "translation": 0.2}, "flip": 0.5}
 
@@ -187,7 +227,7 @@ def test_mixed_precision_stays_finite_and_judges_in_float32(settings: dict) -> N
     assert all(math.isfinite(value) for value in means.values())
     with torch.autocast("cpu", torch.bfloat16):
         on_real, on_fake = model._judge(torch.randn(4, 3, 16, 16), torch.randn(4, 3, 16, 16), None)
-    assert on_real.dtype == on_fake.dtype == torch.float32
+    assert on_real.logits.dtype == on_fake.logits.dtype == torch.float32
 
 
 def test_the_means_of_an_epoch_are_logged() -> None:
@@ -224,6 +264,7 @@ def test_real_faces_are_brought_to_size_and_range_and_half_of_them_mirrored() ->
         ({"conditional": True}, "model.conditional=true needs attributes"),
         ({"ema": 1.5}, "model.ema=1.5 must lie between 0 and 1"),
         ({"r1": -1.0}, "model.r1=-1: give a number from 0"),
+        ({"auxiliary": -0.5}, "model.auxiliary=-0.5: give a number from 0"),
         ({"latent_size": 0}, "model.latent_size=0 must be at least 1"),
         ({"n_disc": 0}, "model.n_disc=0 must be at least 1"),
     ],

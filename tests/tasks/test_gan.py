@@ -196,6 +196,18 @@ def test_no_weights_for_distances_is_said_before_training(tiny_celeba: Path, tmp
     assert "epoch 1" not in result.stdout
 
 
+def test_an_audit_without_faces_to_compare_is_said_before_training(
+    tiny_celeba: Path, trained: TrainedRun, gan: DrawnRun, tmp_path: Path
+) -> None:
+    train_only = [f"data.root={tiny_celeba}", "data.partitions=[train]", f"task.classifier={trained.checkpoint}"]
+    training = ["experiment=gan", *SMALL, "task.distances=null", *train_only]
+    for arguments in (training, ["task=generate", f"checkpoint={gan.checkpoint}", *train_only]):
+        result = run_command(*arguments, cwd=tmp_path)
+        assert result.returncode == 1
+        assert "leaves out the val split, which this task needs" in " ".join(result.stderr.split())
+        assert "epoch 1" not in result.stdout
+
+
 def test_the_notebooks_gan_trains_without_distances(tiny_celeba: Path, tmp_path: Path) -> None:
     arguments = ["experiment=gan_notebook", *SMALL, f"data.root={tiny_celeba}", "task.distances=null"]
     result = run_command(*arguments, "hydra.run.dir=run", cwd=tmp_path)
