@@ -229,24 +229,33 @@ def task_name() -> str:
     return str(HydraConfig.get().runtime.choices["task"])
 
 
-def read_unfinished(cfg: DictConfig, same: Sequence[str]) -> dict[str, Any]:
+def read_unfinished(
+    cfg: DictConfig,
+    check_kind: Callable[[dict[str, Any], str | None, str], None],
+    same: Sequence[str],
+    instead: str,
+) -> dict[str, Any]:
     """Read the checkpoint of the run to continue.
 
     Args:
         cfg: the configuration; ``checkpoint`` names it.
+        check_kind: raises UserError unless it holds this kind of model.
         same: settings of the model that cannot change.
+        instead: what else one who wants another model can do.
 
     Raises:
         UserError: it cannot be read, is another model's, has finished, or lies in another run's folder.
     """
-    checkpoint = read_checkpoint(cfg.checkpoint, "continue training")
+    purpose = "continue training"
+    checkpoint = read_checkpoint(cfg.checkpoint, purpose, usual="last.ckpt")
+    check_kind(checkpoint, cfg.checkpoint, purpose)
     hyperparameters = checkpoint["hyper_parameters"]
     for key in same:
         asked = OmegaConf.to_container(cfg.model)[key]  # type: ignore[index,call-overload]
         if hyperparameters.get(key) != asked:
             raise UserError(
                 f"checkpoint={cfg.checkpoint} was trained with model.{key}={hyperparameters.get(key)}, not {asked}."
-                " Continue with the same model, or start from its backbone: model.weights=CHECKPOINT."
+                f" Continue with the same model, or {instead}."
             )
     epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
     if cfg.trainer.max_epochs is not None and 0 <= cfg.trainer.max_epochs <= epochs:
@@ -257,7 +266,7 @@ def read_unfinished(cfg: DictConfig, same: Sequence[str]) -> dict[str, Any]:
     home = Path(cfg.checkpoint).resolve().parents[1]
     if home != Path(HydraConfig.get().runtime.output_dir).resolve():
         raise UserError(
-            f"checkpoint={cfg.checkpoint} is continued in its own run folder, where its best checkpoint so far is kept:"
+            f"checkpoint={cfg.checkpoint} is continued in its own run folder, where its checkpoints so far are kept:"
             f" add {override('hydra.run.dir', display_path(home))}"
         )
     return checkpoint

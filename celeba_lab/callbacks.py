@@ -1,18 +1,21 @@
-"""What happens beside training: weight averaging, the history of the epochs, pictures, collected predictions."""
+"""What happens beside training: averages, history, clocks, random states, pictures, collected predictions."""
 
+import random
 from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
 import lightning as L
 import numpy as np
+import pandas as pd
 import torch
-from lightning.pytorch.callbacks import Callback, WeightAveraging
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from torchvision.utils import make_grid
 
+from celeba_lab.errors import DivergenceError
 from celeba_lab.models.classifier import AttributeClassifier
 
 
@@ -96,6 +99,10 @@ class EpochLog(Callback):
         """Take the rows of the interrupted run."""
         self.rows = {int(epoch): dict(row) for epoch, row in state_dict["rows"].items()}
 
+    def table(self) -> pd.DataFrame:
+        """Return a row for each epoch: ``epoch``, and the metrics by their names."""
+        return pd.DataFrame([{"epoch": epoch, **row} for epoch, row in sorted(self.rows.items())])
+
     def _unrecorded(self) -> dict[int, dict[str, float]]:
         if self._trainer is None or self._trained == 0 or self._trained in self.rows:
             return {}
@@ -146,6 +153,87 @@ class Stopwatch(Callback):
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Stop."""
         self.training = perf_counter() - self._fit_start - self.validation
+
+
+class ImageRate(Callback):
+    """Log how many training images pass in a second, ``train/images_per_second``, of all processes together."""
+
+    def __init__(self) -> None:
+        self._start = 0.0
+        self._images = 0
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start: an epoch that is continued in its middle has no start of its own."""
+        self._start, self._images = perf_counter(), 0
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start."""
+        self._start, self._images = perf_counter(), 0
+
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Mapping[str, Tensor],
+        batch_idx: int,
+    ) -> None:
+        """Count."""
+        self._images += len(batch["image"])
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Log."""
+        rate = self._images * trainer.world_size / (perf_counter() - self._start)
+        pl_module.log("train/images_per_second", rate)
+
+
+class RandomState(Callback):
+    """Keep the state of the random generators in checkpoints: a continued run draws what it would have drawn.
+
+    Several processes draw differently: each has its own torch generator, seeded from the common one and its rank. A
+    checkpoint holds the state of the first; when such a run is continued, the others draw anew from it.
+    """
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Any] | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the states as plain types."""
+        name, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002  # the one that libraries use
+        on_gpu = torch.cuda.is_available() and torch.cuda.is_initialized()
+        return {
+            "python": random.getstate(),
+            "numpy": (str(name), [int(key) for key in keys], int(position), int(has_gauss), float(cached)),
+            "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state() if on_gpu else None,  # of the device that this process trains on
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Remember the states; what is built until training starts draws as well."""
+        self._loaded = state_dict
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Take them up, and part the processes."""
+        if self._loaded is not None:
+            version, internal, gauss = self._loaded["python"]
+            random.setstate((version, tuple(internal), gauss))
+            name, keys, *rest = self._loaded["numpy"]
+            np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))  # noqa: NPY002  # as above
+            torch.set_rng_state(self._loaded["torch"].cpu())
+            if self._loaded["cuda"] is not None and pl_module.device.type == "cuda":
+                torch.cuda.set_rng_state(self._loaded["cuda"].cpu(), pl_module.device)
+            self._loaded = None
+        if trainer.global_rank > 0:
+            torch.manual_seed(int(torch.randint(2**62, ())) + trainer.global_rank)
+
+
+class LastCheckpoint(ModelCheckpoint):
+    """Lightning's, except that a run whose numbers are no longer finite does not replace the last good checkpoint."""
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """Save, unless training diverged."""
+        if not isinstance(exception, DivergenceError):
+            super().on_exception(trainer, pl_module, exception)
 
 
 _GRID_COLUMNS = 8

@@ -21,6 +21,10 @@ class UserError(Exception):
         return str(self).rsplit(f"{type(self).__name__}: ", 1)[-1].strip()
 
 
+class DivergenceError(UserError):
+    """Training cannot go on from its weights, so no checkpoint of them is worth keeping."""
+
+
 def did_you_mean(name: str, choices: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the choice nearest to ``name``, or ``""`` where none is near."""
     folded = {choice.casefold(): choice for choice in choices}  # case is no difference to a person

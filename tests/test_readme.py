@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from celeba_lab.folders import config_directory
+from tests.test_config import composed
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -65,6 +67,32 @@ def test_the_new_task_runs(extended: Path, tiny_celeba: Path) -> None:
     result = run(extended, "-m", "task=count", "task.attribute=Smiling", "score=count", f"data.root={tiny_celeba}")
     assert result.returncode == 0, result.stderr
     assert re.search(r"Smiling: \d+ of 48 faces", result.stdout)
+
+
+def commands_of(page: str) -> list[list[str]]:
+    """The overrides of each printed command; of a sweep the first value of each."""
+    blocks = re.findall(r"```\n(.*?)```", page.replace("\\\n", " "), flags=re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines() if line.startswith("python -m celeba_lab ")]
+    commands = []
+    for line in lines:
+        words = shlex.split(line, comments=True)[3:]
+        if "-m" in words:
+            words = [word.partition(",")[0] for word in words if word != "-m"]
+        commands.append(words)
+    return [words for words in commands if words != ["--help"]]
+
+
+@pytest.mark.parametrize(
+    "path", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda path: path.name
+)
+def test_every_printed_command_can_be_composed(path: Path) -> None:
+    for overrides in commands_of(path.read_text()):
+        composed(*overrides)
+
+
+def test_printed_commands_are_found() -> None:
+    assert ["experiment=smile", "model.lr=1e-4"] in commands_of(README)
+    assert len(commands_of((ROOT / "docs" / "gan.md").read_text())) >= 9
 
 
 def test_every_make_target_of_the_readme_exists() -> None:

@@ -7,31 +7,34 @@ import numpy as np
 
 def nearest_images(
     queries: np.ndarray, batches: Iterable[tuple[np.ndarray, np.ndarray]]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Find for each image the nearest of many others, which may be too many for the memory.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Find for each image the nearest of many others, as they are or mirrored; they may be too many for the memory.
 
     Args:
-        queries: uint8 (N, ...).
-        batches: for each part of the others their numbers, int64 (B,), and the images, uint8 (B, ...), of the same
-            shape.
+        queries: uint8 (N, 3, H, W).
+        batches: for each part of the others their numbers, int64 (B,), and the images, uint8 (B, 3, H, W).
 
     Returns:
-        The number of the nearest, int64 (N,), and its distance, float64 (N,): the root mean square of the differences
-        of all pixels and colours, of 255. Of equally near ones it is the first.
+        The number of the nearest, int64 (N,); whether it is so near when it is mirrored, bool (N,); and its distance,
+        float64 (N,): the root mean square of the differences of all pixels and colours, of 255. Of equally near ones it
+        is the first.
     """
-    wanted = _flat(queries)
-    best = np.full(len(queries), np.inf)
-    number = np.full(len(queries), -1, dtype=np.int64)
-    lengths = (wanted**2).sum(axis=1, keepdims=True)
+    n = len(queries)
+    wanted = _centred(np.concatenate([queries, queries[..., ::-1]]))  # (2 N, D): the queries, then their mirror images
+    best = np.full(2 * n, np.inf, dtype=np.float32)
+    number = np.full(2 * n, -1, dtype=np.int64)
     for numbers, images in batches:
-        others = _flat(images)
-        squares = lengths - 2 * wanted @ others.T + (others**2).sum(axis=1)  # (N, B)
+        others = _centred(images)
+        squares = (others**2).sum(axis=1) - 2 * wanted @ others.T  # (2 N, B), without the squares of the queries
         nearest = squares.argmin(axis=1)
-        found = squares[np.arange(len(wanted)), nearest]
+        found = squares[np.arange(2 * n), nearest]
         closer = found < best
         best[closer], number[closer] = found[closer], numbers[nearest[closer]]
-    return number, np.sqrt(np.maximum(best, 0) / max(1, wanted.shape[1]))
+    mirrored = best[n:] < best[:n]
+    squares = np.maximum(np.minimum(best[:n], best[n:]) + (wanted[:n].astype(np.float64) ** 2).sum(axis=1), 0)
+    return np.where(mirrored, number[n:], number[:n]), mirrored, np.sqrt(squares / max(1, wanted.shape[1]))
 
 
-def _flat(images: np.ndarray) -> np.ndarray:
-    return images.reshape(len(images), -1).astype(np.float64)
+def _centred(images: np.ndarray) -> np.ndarray:
+    """Return float32 (N, D) about mid grey, where single precision tells differences of less than a grey level."""
+    return images.reshape(len(images), -1).astype(np.float32) - 127.5

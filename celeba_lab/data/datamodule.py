@@ -13,6 +13,7 @@ from lightning.pytorch.accelerators import CPUAccelerator, CUDAAccelerator
 from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler, SequentialSampler
 
+from celeba_lab.console import console
 from celeba_lab.data.annotations import SPLITS, Annotations
 from celeba_lab.data.attributes import check_attributes
 from celeba_lab.data.datasets import EpochSampler, FaceDataset, ImageFiles
@@ -47,7 +48,7 @@ class CelebADataModule(lightning.LightningDataModule):
         max_pixels: Largest width times height of an image, checked before it is decoded.
         in_memory: Decode each image of the training split once and keep it, shrunk to ``image_size``: for small
             images, whose decoding takes longer than a step on them. 200,000 faces of 32 pixels take 0.6 GB, of 64
-            pixels 2.5 GB.
+            pixels 2.5 GB; those that would fill more than half of the memory are read from the disk all the same.
         seed: Of the training order.
         name: What to call the data in reports.
 
@@ -247,8 +248,17 @@ class CelebADataModule(lightning.LightningDataModule):
         if not self.in_memory:
             return self.dataset("train")
         if self._kept is None:
-            self._kept = self.dataset("train")
-            self._kept.keep_in_memory()
+            dataset = self.dataset("train")
+            processes = 1 if self.trainer is None else self.trainer.num_devices
+            if processes * dataset.bytes_in_memory > _memory() / 2:
+                console.print(
+                    f"data.in_memory: {len(dataset):,} faces of {self.image_size} x {self.image_size} pixels would fill"
+                    " more than half of the memory, so they are read from the disk in each epoch",
+                    style="yellow",
+                )
+                return dataset
+            dataset.keep_in_memory()
+            self._kept = dataset
         return self._kept
 
     def val_dataloader(self) -> DataLoader:
@@ -276,7 +286,12 @@ class CelebADataModule(lightning.LightningDataModule):
         return self._dataset(self.split_indices(split))
 
     def _dataset(self, rows: np.ndarray) -> FaceDataset:
-        return FaceDataset(self.image_folder, self.annotations, rows, self.attributes, self.image_size, self.max_pixels)
+        dataset = FaceDataset(
+            self.image_folder, self.annotations, rows, self.attributes, self.image_size, self.max_pixels
+        )
+        if self._kept is not None:
+            dataset.share(self._kept)
+        return dataset
 
     def predict_dataset(self, paths: Sequence[Path]) -> ImageFiles:
         """Choose the image files that ``predict_dataloader`` loads; neither ``root`` nor annotations are needed.
@@ -354,6 +369,14 @@ class TrainingFaces(lightning.LightningDataModule):
         """Return the training batches."""
         self.faces.trainer = self.trainer
         return self.faces.train_dataloader()
+
+
+def _memory() -> float:
+    """Return the bytes of this machine's memory, infinitely many where that cannot be asked."""
+    names = ("SC_PHYS_PAGES", "SC_PAGE_SIZE")
+    if not hasattr(os, "sysconf") or not set(names) <= set(os.sysconf_names):
+        return float("inf")
+    return float(os.sysconf(names[0])) * os.sysconf(names[1])
 
 
 def _spare_cores(processes: int) -> int:

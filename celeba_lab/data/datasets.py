@@ -60,7 +60,13 @@ class FaceDataset(Dataset[dict[str, Any]]):
         self.labels = annotations.labels[indices][:, annotations.columns(attributes)].astype(np.uint8)
         self.image_size = image_size
         self.max_pixels = max_pixels
-        self._images: torch.Tensor | None = None  # uint8 (N, 3, size, size), once they are kept
+        self._images: torch.Tensor | None = None  # uint8 (M, 3, size, size), once they are kept
+        self._places = np.empty(0, dtype=np.int64)  # (N,), where each of ours is among them
+
+    @property
+    def bytes_in_memory(self) -> int:
+        """What :meth:`keep_in_memory` takes."""
+        return len(self) * 3 * self.image_size**2
 
     def keep_in_memory(self) -> None:
         """Decode every image now, with a bar that shows how far it is, and read none from the disk again."""
@@ -68,12 +74,19 @@ class FaceDataset(Dataset[dict[str, Any]]):
         positions = np.array_split(np.arange(len(self)), max(1, len(self) // 256))
         for chunk in track(positions, description="Decoding the training images", transient=True):
             images[chunk] = self.resized(chunk)
-        self._images = images
+        self._images, self._places = images, np.arange(len(self))
+
+    def share(self, other: "FaceDataset") -> None:
+        """Take what another dataset keeps, whose images are as large and in ascending order, if ours are among it."""
+        places = np.searchsorted(other.indices, self.indices)
+        found = other.indices[np.minimum(places, len(other) - 1)] == self.indices
+        if other._images is not None and found.all():
+            self._images, self._places = other._images, other._places[places]
 
     def resized(self, positions: Sequence[int] | np.ndarray) -> torch.Tensor:
         """Return the images at these positions, uint8 (B, 3, size, size)."""
         if self._images is not None:
-            return self._images[torch.as_tensor(positions)]
+            return self._images[torch.as_tensor(self._places[positions])]
         return resize_images([self._load(p) for p in positions], self.image_size)
 
     def __len__(self) -> int:

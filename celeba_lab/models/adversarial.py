@@ -20,17 +20,20 @@ class AdversarialLoss:
         generator: takes the same; one that ``needs_real`` looks at both.
         needs_real: the generator's loss looks at real images too.
         relative: a logit says how real an image is only beside those of the other kind.
+        critic: logits are scores without a scale, so that neither their zero nor their size says who is ahead.
     """
 
     discriminator: Callable[[Tensor, Tensor], Tensor]
     generator: Callable[[Tensor | None, Tensor], Tensor]
     needs_real: bool = False
     relative: bool = False
+    critic: bool = False
 
     def probability(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         """Return D(x) and D(G(z)), float (B,) each: how probably an image is real, as the discriminator sees it.
 
-        Of losses without probabilities (hinge, Wasserstein) it is the logistic function of the logit all the same.
+        Of losses without probabilities (hinge, Wasserstein) it is the logistic function of the logit all the same; of a
+        critic, of the logit beside the mean of the other kind.
         """
         if self.relative:
             real, fake = real - fake.mean(), fake - real.mean()
@@ -79,9 +82,15 @@ def relativistic() -> AdversarialLoss:
 
 
 def wasserstein() -> AdversarialLoss:
-    """Return the Wasserstein loss (Arjovsky et al., "Wasserstein GAN", ICML 2017); it wants a gradient penalty."""
+    """Return the Wasserstein loss (Arjovsky et al., "Wasserstein GAN", ICML 2017).
+
+    It is bounded only for a critic whose slope is: by a gradient penalty or by spectral normalisation.
+    """
     return AdversarialLoss(
-        discriminator=lambda real, fake: fake.mean() - real.mean(), generator=lambda real, fake: -fake.mean()
+        discriminator=lambda real, fake: fake.mean() - real.mean(),
+        generator=lambda real, fake: -fake.mean(),
+        relative=True,
+        critic=True,
     )
 
 

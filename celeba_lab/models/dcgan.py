@@ -66,15 +66,16 @@ class Generator(nn.Module):
 
         Args:
             latents: float (B, Z), standard normal.
-            attributes: (B, K) of 0 and 1, for a generator that is told of them.
+            attributes: (B, K) of 0 and 1, for a generator that is told of them; on the way from one face to another,
+                between the two.
 
         Raises:
-            UserError: the latents have another size.
+            UserError: the latents or the attributes have another size.
         """
         if latents.ndim != 2 or latents.shape[1] != self.latent_size:
             raise UserError(f"This generator takes latents (B, {self.latent_size}), not {tuple(latents.shape)}.")
         if self.num_attributes:
-            assert attributes is not None
+            attributes = _given(attributes, "generator", len(latents), self.num_attributes)
             latents = torch.cat([latents, 2 * attributes.to(latents.dtype) - 1], dim=1)
         first = self.spread(latents).view(len(latents), _START, _START, -1)  # (B, 4, 4, C)
         return self.layers(first.permute(0, 3, 1, 2))
@@ -145,15 +146,25 @@ class Discriminator(nn.Module):
         Args:
             images: float (B, 3, S, S) in [-1, 1].
             attributes: (B, K) of 0 and 1, for a discriminator that is told of them.
+
+        Raises:
+            UserError: the attributes have another size.
         """
         features = self.layers(images).permute(0, 2, 3, 1).flatten(1)  # (B, 4 * 4 * C)
         logits = self.judge(features).flatten()  # (B,)
         if self.projection is not None:
-            assert attributes is not None
+            attributes = _given(attributes, "discriminator", len(images), self.projection.in_features)
             embedded = self.projection(2 * attributes.to(features.dtype) - 1)  # (B, 4 * 4 * C)
             # Divided as a mean over places would be: undivided, the projection outweighs everything else.
             logits = logits + (embedded * features).sum(dim=1) / _START**2
         return Verdict(logits, None if self.classify is None else self.classify(features))
+
+
+def _given(attributes: Tensor | None, player: str, n: int, num_attributes: int) -> Tensor:
+    if attributes is None or attributes.shape != (n, num_attributes):
+        found = "none" if attributes is None else str(tuple(attributes.shape))
+        raise UserError(f"This {player} takes the attributes of each face, ({n}, {num_attributes}), not {found}.")
+    return attributes
 
 
 def _doublings(image_size: int) -> int:

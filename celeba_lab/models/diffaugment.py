@@ -18,7 +18,7 @@ class DiffAugment(nn.Module):
     Args:
         color: change brightness, saturation and contrast: 0 for no change, 1 for the paper's.
         translation: largest move in each direction, as a fraction of the side; what comes in is mid grey.
-        cutout: side of the square that is greyed out, as a fraction of the side.
+        cutout: side of the square that is greyed out, as a fraction of the side; its middle is anywhere in the image.
 
     Raises:
         UserError: a fraction is out of range.
@@ -68,5 +68,6 @@ class DiffAugment(nn.Module):
         x = torch.randint(0, width + 1, (n, 1, 1, 1), device=images.device)
         rows = torch.arange(height, device=images.device).view(1, 1, height, 1)
         columns = torch.arange(width, device=images.device).view(1, 1, 1, width)
-        inside = ((rows - y).abs() * 2 < high) & ((columns - x).abs() * 2 < wide)
+        top, left = y - high // 2, x - wide // 2
+        inside = (rows >= top) & (rows < top + high) & (columns >= left) & (columns < left + wide)
         return images.masked_fill(inside, 0.0)

@@ -9,7 +9,7 @@ from torchmetrics.image.kid import KernelInceptionDistance
 
 from celeba_lab.errors import UserError
 from celeba_lab.models.classifier import AttributeClassifier
-from celeba_lab.models.networks import fetch_weights
+from celeba_lab.models.networks import fetch_weights, short_timeout
 
 # The usual scale of kernel distances in print.
 KID_SCALE = 1000.0
@@ -17,6 +17,7 @@ _KID_SUBSETS = 100
 _KID_SUBSET_SIZE = 1000
 _SEED = 0
 _BATCH = 100
+_FEWEST = 3  # faces: a subset of two has pairs, and one is left out of each subset
 
 
 class Features(nn.Module):
@@ -51,28 +52,36 @@ class _ClassifierFeatures(nn.Module):
 
 
 def classifier_features(classifier: AttributeClassifier, name: str) -> Features:
-    """Return the features that a classifier trained here looks at, at its own image size."""
-    size = classifier.hparams["image_size"]
-    network = _ClassifierFeatures(classifier)
-    return Features(network, classifier.backbone.num_features, f"{name}, bilinear to {size} x {size}")
-
-
-def imagenet_features(weights: str, backbone: str = "mobilenet_v2", image_size: int = 128) -> Features:
-    """Return the pooled features of a torchvision backbone, faces enlarged bilinearly and normalised as ImageNet's.
+    """Return the features that a classifier sees, at its own image size and normalised as ImageNet's pictures.
 
     Args:
-        weights: as ``model.weights``, by name or path.
-        backbone: the torchvision name.
+        classifier: the network.
+        name: says which it is.
+    """
+    size, resolution = classifier.hparams["image_size"], classifier.hparams["resolution"]
+    through = f"{resolution} x {resolution} and " if resolution else ""
+    num_features, backbone = classifier.backbone.num_features, classifier.backbone.name
+    enlarged = f"bilinear to {through}{size} x {size}, ImageNet normalisation"
+    words = f"{num_features:,} features of {backbone} ({name}), {enlarged}"
+    return Features(_ClassifierFeatures(classifier), num_features, words)
+
+
+def imagenet_features(weights: str, setting: str = "weights", image_size: int = 128) -> Features:
+    """Return the 1,280 pooled features of torchvision's MobileNetV2, faces enlarged bilinearly.
+
+    Args:
+        weights: by name or path, as :func:`~celeba_lab.models.networks.fetch_weights` takes them.
+        setting: what errors call them.
         image_size: side in pixels to which faces are brought.
 
     Raises:
         UserError: the weights cannot be had, or do not fit.
     """
-    state_dict, source = fetch_weights(weights, backbone)
+    classifier = AttributeClassifier(["Smiling"], backbone="mobilenet_v2", image_size=image_size)
+    state_dict, source = fetch_weights(weights, "mobilenet_v2", setting)
     assert state_dict is not None, "only auto and None may end in random weights"
-    classifier = AttributeClassifier(["Smiling"], backbone=backbone, image_size=image_size)
     classifier.load_pretrained(state_dict, source)
-    return classifier_features(classifier, f"{classifier.backbone.num_features} features of {backbone} ({source})")
+    return classifier_features(classifier, source)
 
 
 def inception_features() -> Features:
@@ -82,41 +91,13 @@ def inception_features() -> Features:
         UserError: torch-fidelity, which brings it, or its weights cannot be had.
     """
     try:
-        network = FrechetInceptionDistance(feature=2048).inception
+        with short_timeout():
+            network = FrechetInceptionDistance(feature=2048).inception
     except ModuleNotFoundError as error:
-        raise UserError(
-            "task.distances.features=inception needs the package torch-fidelity: pip install 'celeba-lab[inception]'."
-        ) from error
+        raise UserError("Inception needs the package torch-fidelity: pip install 'celeba-lab[inception]'.") from error
     except (OSError, RuntimeError) as error:
-        raise UserError(
-            f"task.distances.features=inception: its weights could not be downloaded ({error}). Connect to the network,"
-            " or name weights that you have: task.distances.features=mobilenet_v2.pth."
-        ) from error
-    return Features(network, 2048, "2048 features of Inception (torch-fidelity), bilinear to 299 x 299")
-
-
-def build_features(features: str) -> Features | None:
-    """Return the features by the setting ``task.distances.features``; None for ``auto`` where none can be had.
-
-    Args:
-        features: ``inception``; ``imagenet``, torchvision's MobileNetV2; ``auto``, the first of these whose weights can
-            be had; or the path of MobileNetV2's ImageNet weights, or of a checkpoint of a classifier trained here.
-
-    Raises:
-        UserError: the weights cannot be had, or do not fit.
-    """
-    if features == "inception":
-        return inception_features()
-    if features == "imagenet":
-        return imagenet_features("DEFAULT")
-    if features != "auto":
-        return imagenet_features(features)
-    for build in (inception_features, lambda: imagenet_features("DEFAULT")):
-        try:
-            return build()
-        except UserError:
-            continue
-    return None
+        raise UserError(f"Inception's weights could not be downloaded ({error}). Connect to the network.") from error
+    return Features(network, 2048, "2,048 features of Inception (torch-fidelity), bilinear to 299 x 299")
 
 
 @dataclass(frozen=True)
@@ -128,14 +109,14 @@ class Distance:
         kid: kernel distance with the cubic kernel, times 1,000 (Binkowski et al., "Demystifying MMD GANs", ICLR 2018);
             the mean over 100 random subsets of both sides, without bias, so it may fall below 0.
         kid_std: its standard deviation over the subsets.
-        generated: number of faces on the side that is judged.
+        images: number of faces on the side that is judged.
         subset_size: faces of each side in a subset.
     """
 
     fid: float
     kid: float
     kid_std: float
-    generated: int
+    images: int
     subset_size: int
 
 
@@ -148,36 +129,39 @@ class Distances:
         split: where they are from, in words.
 
     Raises:
-        UserError: there are fewer than two real faces.
+        UserError: there are fewer than three real faces.
     """
 
     def __init__(self, features: Features, real: Tensor, split: str) -> None:
-        if len(real) < 2:
-            raise UserError(f"Distances need at least two real faces, and {split} has {len(real)}.")
+        _check_count(len(real), f"real faces of {split}")
         self.features = features
         self.split = split
+        self.size = real.shape[-1]
         self.real = features(real)  # (N, D)
 
-    def describe(self, distance: Distance) -> str:
-        """Say what a distance is of, so that unlike numbers are not compared."""
+    def describe(self, n: int) -> str:
+        """Say what the distance of n faces is of, so that unlike numbers are not compared."""
         return (
-            f"{self.features.name}; {distance.generated:,} faces against {len(self.real):,} real ones of {self.split};"
-            f" KID times 1,000, mean of {_KID_SUBSETS} subsets of {distance.subset_size:,}"
+            f"{self.features.name}; {n:,} faces against {len(self.real):,} real ones of {self.split}, which were not"
+            f" trained on, all of {self.size} x {self.size} pixels (real ones shrunk bilinearly, antialiased);"
+            f" KID with the cubic kernel, times 1,000, mean of {_KID_SUBSETS} subsets of {self._subset_size(n):,}"
         )
+
+    def _subset_size(self, n: int) -> int:
+        return min(_KID_SUBSET_SIZE, n - 1, len(self.real) - 1)
 
     def measure(self, images: Tensor) -> Distance:
         """Return the distance of faces, uint8 (N, 3, S, S), from the real ones.
 
         Raises:
-            UserError: there are fewer than two.
+            UserError: there are fewer than three.
         """
-        if len(images) < 2:
-            raise UserError(f"Distances need at least two generated faces, not {len(images)}.")
+        _check_count(len(images), "faces to judge")
         return self.between(self.features(images))
 
     def between(self, features: Tensor) -> Distance:
         """Return the distance of features, float (N, D), from those of the real faces."""
-        subset = min(_KID_SUBSET_SIZE, len(features) - 1, len(self.real) - 1)
+        subset = self._subset_size(len(features))
         passed_on = _AsTheyAre(self.features.num_features)
         fid = FrechetInceptionDistance(feature=passed_on, sync_on_compute=False).set_dtype(torch.float64)
         kid = KernelInceptionDistance(passed_on, _KID_SUBSETS, subset, sync_on_compute=False)
@@ -185,9 +169,14 @@ class Distances:
             metric.update(self.real.double(), real=True)
             metric.update(features.double(), real=False)
         with torch.random.fork_rng(devices=[]):  # subsets are drawn, and training must not notice
-            torch.manual_seed(_SEED)
+            torch.default_generator.manual_seed(_SEED)  # torch.manual_seed would reach every GPU's as well
             mean, std = kid.compute()
         return Distance(fid.compute().item(), KID_SCALE * mean.item(), KID_SCALE * std.item(), len(features), subset)
+
+
+def _check_count(n: int, what: str) -> None:
+    if n < _FEWEST:
+        raise UserError(f"Distances need at least {_FEWEST} {what}, and there are {n}.")
 
 
 class _AsTheyAre(nn.Module):

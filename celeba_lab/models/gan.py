@@ -15,7 +15,13 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
 from celeba_lab.errors import UserError
-from celeba_lab.models.adversarial import attribute_loss, build_adversarial_loss, gradient_penalty, r1_penalty
+from celeba_lab.models.adversarial import (
+    AdversarialLoss,
+    attribute_loss,
+    build_adversarial_loss,
+    gradient_penalty,
+    r1_penalty,
+)
 from celeba_lab.models.dcgan import Discriminator, Generator, Verdict
 from celeba_lab.models.diffaugment import DiffAugment
 from celeba_lab.models.optimization import build_optimizer
@@ -42,7 +48,8 @@ class GAN(L.LightningModule):
         discriminator_width: channels of the discriminator's first map; ``width`` by default.
         normalise: what normalises the discriminator, see :class:`~celeba_lab.models.dcgan.Discriminator`.
         loss: the name and the settings of :func:`~celeba_lab.models.adversarial.build_adversarial_loss`.
-        r1: weight of the gradient penalty at real images; 0 for none.
+        r1: weight of the gradient penalty at real images; 0 for none. Penalties look at single images, which batch
+            normalisation would mix.
         gradient_penalty: weight of the one between real and generated images, of WGAN-GP; 0 for none.
         auxiliary: of a conditional model, weight of the loss on the attributes that the discriminator sees (AC-GAN),
             beside its projection; 0 for the projection alone.
@@ -51,11 +58,14 @@ class GAN(L.LightningModule):
         optimizer: a name in ``torch.optim``.
         lr: learning rate of the generator, and of the discriminator where it has none of its own.
         discriminator_lr: learning rate of the discriminator.
-        betas: of Adam.
+        betas: of Adam, two; (0.5, 0.999) by default.
         n_disc: steps of the discriminator for each one of the generator.
         joint_batch: show the discriminator real and generated images in one batch, which share its batch statistics.
         ema: weight of the past in the average of the generator's weights; 0 for no average.
-        channels_last: memory format of the networks; faster on every CPU and GPU that we measured.
+        channels_last: memory format of the networks; faster on every processor that we measured.
+
+    Raises:
+        UserError: a setting is out of range, or two contradict each other.
 
     Example:
         >>> model = GAN(image_size=64).eval()
@@ -91,18 +101,12 @@ class GAN(L.LightningModule):
         channels_last: bool = True,
     ) -> None:
         super().__init__()
-        for name, value in {"latent_size": latent_size, "width": width, "n_disc": n_disc}.items():
-            if value < 1:
-                raise UserError(f"model.{name}={value} must be at least 1.")
-        for name, fraction in {"flip": flip, "ema": ema}.items():
-            if not 0 <= fraction <= 1:
-                raise UserError(f"model.{name}={fraction} must lie between 0 and 1.")
-        for name, weight in {"r1": r1, "gradient_penalty": gradient_penalty, "auxiliary": auxiliary}.items():
-            if weight < 0:
-                raise UserError(f"model.{name}={weight:g}: give a number from 0.")
+        self.save_hyperparameters()
+        _check_ranges(self.hparams)
+        self.adversarial_loss = build_adversarial_loss(**(loss or {"name": "non_saturating"}))
+        _check_penalties(self.hparams, self.adversarial_loss)
         if conditional and not attributes:
             raise UserError("model.conditional=true needs attributes to be told of: model.attributes=[Smiling,Male].")
-        self.save_hyperparameters()
         self.automatic_optimization = False
         self.attributes = list(attributes or []) if conditional else []
         num_attributes = len(self.attributes)
@@ -114,7 +118,6 @@ class GAN(L.LightningModule):
         if self.average is not None:
             self.average.requires_grad_(False)
         self.diff_augment = DiffAugment(**(augment or {}))
-        self.adversarial_loss = build_adversarial_loss(**(loss or {"name": "non_saturating"}))
         latents = torch.randn(64, latent_size, generator=torch.Generator().manual_seed(_FIXED_SEED))
         self.register_buffer("fixed_latents", latents)
         self.training_labels = np.empty((0, num_attributes), dtype=np.uint8)
@@ -137,8 +140,10 @@ class GAN(L.LightningModule):
         Args:
             averaged: use the average of its weights over the steps where there is one, else the last weights.
         """
-        network = self.generator if self.average is None or not averaged else cast(Generator, self.average.module)
-        return FaceSampler(network, self.attributes, self.training_labels, self.trained_on)
+        averaged = averaged and self.average is not None
+        network = cast(AveragedModel, self.average).module if averaged else self.generator
+        weights = "ema" if averaged else "raw"
+        return FaceSampler(cast(Generator, network), self.attributes, self.training_labels, self.trained_on, weights)
 
     # -- one batch ---------------------------------------------------------------------------------------------------
 
@@ -148,10 +153,10 @@ class GAN(L.LightningModule):
         _count_no_step(g_optimizer)
         real = self._real_images(batch["image"])
         attributes = batch["label"] if self.attributes else None
-        latents = torch.randn(len(real), self.hparams["latent_size"], device=self.device)
-        fake = self.generator(latents, attributes)  # (B, 3, S, S)
+        latents = torch.randn(len(real), self.hparams["latent_size"], device=self.device, dtype=real.dtype)
+        fake = self.generator(latents, attributes).to(real.dtype)  # (B, 3, S, S)
         self._train_discriminator(d_optimizer, real, fake.detach(), attributes)
-        if (batch_idx + 1) % self.hparams["n_disc"] == 0:
+        if self.global_step % self.hparams["n_disc"] == 0:  # batches since the first epoch, this one included
             self._train_generator(g_optimizer, real, fake, attributes)
             if self.average is not None:
                 self.average.update_parameters(self.generator)
@@ -169,11 +174,11 @@ class GAN(L.LightningModule):
                 total = total + r1 * r1_penalty(on_real.logits, real)
             if penalty:
                 total = total + penalty * gradient_penalty(
-                    lambda images: self.discriminator(images, attributes).logits.float(), real, fake.float()
+                    lambda images: self._judge_one(images, attributes).logits, real, fake
                 )
             optimizer.zero_grad()
             self.manual_backward(total)
-            norm = _gradient_norm(self.discriminator)
+            norm = self._gradient_norm(self.discriminator)
             optimizer.step()
             real.requires_grad_(False)
         probability = self.adversarial_loss.probability(on_real.logits.detach(), on_fake.logits.detach())
@@ -191,7 +196,7 @@ class GAN(L.LightningModule):
         self, optimizer: LightningOptimizer, real: Tensor, fake: Tensor, attributes: Tensor | None
     ) -> None:
         with self.toggled_optimizer(optimizer):
-            if self.adversarial_loss.needs_real:
+            if self.adversarial_loss.needs_real or self.hparams["joint_batch"]:
                 on_real, on_fake = self._judge(real, fake, attributes)
             else:
                 on_real, on_fake = None, self._judge_one(fake, attributes)
@@ -199,7 +204,7 @@ class GAN(L.LightningModule):
             total = loss + self._attribute_loss("generator", on_fake, attributes)
             optimizer.zero_grad()
             self.manual_backward(total)
-            norm = _gradient_norm(self.generator)
+            norm = self._gradient_norm(self.generator)
             optimizer.step()
         self._steps["generator"] += 1
         self._note({"generator_loss": loss.detach(), "generator_gradient_norm": norm})
@@ -217,7 +222,7 @@ class GAN(L.LightningModule):
         if not self.hparams["joint_batch"]:
             return self._judge_one(real, attributes), self._judge_one(fake, attributes)
         twice = None if attributes is None else attributes.repeat(2, 1)
-        logits, seen = self._judge_one(torch.cat([real, fake.to(real.dtype)]), twice)
+        logits, seen = self._judge_one(torch.cat([real, fake]), twice)
         n = len(real)
         on_real = Verdict(logits[:n], None if seen is None else seen[:n])
         return on_real, Verdict(logits[n:], None if seen is None else seen[n:])
@@ -226,10 +231,18 @@ class GAN(L.LightningModule):
         logits, seen = self.discriminator(self.diff_augment(images), attributes)
         return Verdict(logits.float(), None if seen is None else seen.float())
 
+    def _gradient_norm(self, network: nn.Module) -> Tensor:
+        """Return the L2 norm of all gradients of a network, a scalar; 0 of a step that float16 overflowed in."""
+        norm = nn.utils.get_total_norm([p.grad for p in network.parameters() if p.grad is not None])
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)  # of 16-mixed alone
+        if scaler is None:
+            return norm
+        return (norm / scaler.get_scale()).nan_to_num(nan=0.0, posinf=0.0)  # Lightning skips such a step
+
     def _real_images(self, images: Tensor) -> Tensor:
         """Return float (B, 3, S, S) in [-1, 1] of raw faces, some of them mirrored."""
         size = self.hparams["image_size"]
-        signed = images.float() / 127.5 - 1
+        signed = images.to(self.fixed_latents.dtype) / 127.5 - 1
         if signed.shape[-2:] != (size, size):
             signed = F.interpolate(signed, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
         if flip := self.hparams["flip"]:
@@ -247,6 +260,11 @@ class GAN(L.LightningModule):
         torch._foreach_lerp_(averages, currents, 1 - min(self.hparams["ema"], (1 + n) / (10 + n)))
 
     # -- one epoch ---------------------------------------------------------------------------------------------------
+
+    def on_train_start(self) -> None:
+        """Learn as this run was told to: a continued one finds the rates of the old one in its optimizers."""
+        for optimizer, rate in zip(self.trainer.optimizers, self._rates(), strict=True):
+            self._set_rate(optimizer, rate)
 
     def _note(self, measured: Mapping[str, Tensor]) -> None:
         """Add to the sums of the epoch; logging each step would cost as much as a layer."""
@@ -293,24 +311,57 @@ class GAN(L.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Build an optimizer for each player, the discriminator's first."""
-        rates = (self.hparams["discriminator_lr"] or self.hparams["lr"], self.hparams["lr"])
-        betas = tuple(self.hparams["betas"] or (0.5, 0.999))
         optimizers: list[Optimizer] = []
-        for network, rate in zip((self.discriminator, self.generator), rates, strict=True):
+        for network, rate in zip((self.discriminator, self.generator), self._rates(), strict=True):
             optimizer = build_optimizer(self.hparams["optimizer"], [network], rate, weight_decay=0.0)
-            for group in optimizer.param_groups:
-                if "betas" in group:
-                    group["betas"] = betas
+            self._set_rate(optimizer, rate)
             optimizers.append(optimizer)
         return optimizers
+
+    def _rates(self) -> tuple[float, float]:
+        """Return the learning rates of the discriminator and of the generator."""
+        own = self.hparams["discriminator_lr"]
+        return self.hparams["lr"] if own is None else own, self.hparams["lr"]
+
+    def _set_rate(self, optimizer: Optimizer, rate: float) -> None:
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+            if "betas" in group:
+                group["betas"] = tuple(self.hparams["betas"] or (0.5, 0.999))
+
+
+def _check_ranges(settings: Mapping[str, Any]) -> None:
+    for name in ("latent_size", "width", "n_disc"):
+        if settings[name] < 1:
+            raise UserError(f"model.{name}={settings[name]} must be at least 1.")
+    for name in ("flip", "ema"):
+        if not 0 <= settings[name] <= 1:
+            raise UserError(f"model.{name}={settings[name]} must lie between 0 and 1.")
+    for name in ("r1", "gradient_penalty", "auxiliary"):
+        if settings[name] < 0:
+            raise UserError(f"model.{name}={settings[name]:g}: give a number from 0.")
+    for name in ("lr", "discriminator_lr"):
+        if settings[name] is not None and settings[name] <= 0:
+            raise UserError(f"model.{name}={settings[name]:g} must be above 0.")
+    betas = settings["betas"]
+    if betas is not None and (len(betas) != 2 or not all(0 <= beta < 1 for beta in betas)):
+        raise UserError(f"model.betas={list(betas)}: give two numbers from 0 and below 1: model.betas=[0.5,0.999].")
+
+
+def _check_penalties(settings: Mapping[str, Any], loss: AdversarialLoss) -> None:
+    penalties = [name for name in ("r1", "gradient_penalty") if settings[name]]
+    if penalties and settings["normalise"] == "batch":
+        raise UserError(
+            f"model.{penalties[0]}={settings[penalties[0]]:g} penalises the slope at single images, which"
+            " model.normalise=batch mixes. Add model.normalise=none (or spectral)."
+        )
+    if loss.critic and not penalties and settings["normalise"] != "spectral":
+        raise UserError(
+            "model.loss.name=wasserstein has no bound without a penalty: add model.gradient_penalty=10"
+            " model.normalise=none (as loss=wasserstein does), or model.normalise=spectral."
+        )
 
 
 def _count_no_step(optimizer: LightningOptimizer) -> None:
     """Let ``global_step`` and ``max_steps`` count batches: Lightning would count the steps of both optimizers."""
     optimizer._on_before_step = optimizer._on_after_step = lambda: None
-
-
-def _gradient_norm(network: nn.Module) -> Tensor:
-    """Return the L2 norm of all gradients of a network, a scalar."""
-    gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
-    return nn.utils.get_total_norm(gradients)

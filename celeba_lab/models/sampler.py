@@ -9,8 +9,6 @@ from torch import Tensor, nn
 from celeba_lab.errors import UserError, did_you_mean
 from celeba_lab.models.dcgan import Generator
 
-# Which of a generator's weights draw: their average where there is one, or the last ones.
-WEIGHTS = ("ema", "raw")
 _BATCH = 250  # faces; larger batches are no faster
 
 
@@ -22,13 +20,19 @@ class FaceSampler:
         attributes: the K names that it was told of; none of an unconditional one.
         labels: uint8 (N, K), of the training faces, from whose joint distribution attributes are drawn.
         trained_on: the name of the training data; None where it is not known.
+        weights: which of the generator's weights these are: ``ema``, an average over the steps, or ``raw``, the last.
 
     Raises:
         UserError: the generator was told of attributes, and there is no label to draw from.
     """
 
     def __init__(
-        self, network: Generator, attributes: Sequence[str], labels: np.ndarray, trained_on: str | None = None
+        self,
+        network: Generator,
+        attributes: Sequence[str],
+        labels: np.ndarray,
+        trained_on: str | None = None,
+        weights: str = "raw",
     ) -> None:
         if len(attributes) and not len(labels):
             raise UserError("A conditional generator samples the labels of its training faces, and there are none.")
@@ -36,6 +40,7 @@ class FaceSampler:
         self.attributes = list(attributes)
         self.labels = labels
         self.trained_on = trained_on
+        self.weights = weights
 
     @property
     def device(self) -> torch.device:
@@ -55,14 +60,14 @@ class FaceSampler:
             UserError: the truncation is not above 0.
         """
         if truncation is not None and truncation <= 0:
-            raise UserError(f"task.truncation={truncation:g} must be above 0; null for none.")
+            raise UserError(f"truncation={truncation:g} must be above 0; null for none.")
         generator = torch.Generator().manual_seed(seed) if seed is not None else None
         latents = torch.empty(n, self.network.latent_size)
         if truncation is None:
             latents.normal_(generator=generator)
         else:
             nn.init.trunc_normal_(latents, a=-truncation, b=truncation, generator=generator)
-        return latents.to(self.device)
+        return latents.to(next(self.network.parameters()))
 
     def draw_attributes(self, n: int, asked: Mapping[str, int] | None = None, seed: int | None = None) -> Tensor | None:
         """Return attributes of n faces to draw, uint8 (n, K) on the generator's device; None if it was told of none.
@@ -104,7 +109,7 @@ class FaceSampler:
                 hint = did_you_mean(name, self.attributes)
                 raise UserError(f"This generator knows no {name}, only {', '.join(self.attributes)}.{hint}")
             if value not in (0, 1):
-                raise UserError(f"task.attributes: {name} is {value}; 1 asks for an attribute, 0 refuses it.")
+                raise UserError(f"attributes: {name} is {value}; 1 asks for an attribute, 0 refuses it.")
         return {self.attributes.index(name): int(value) for name, value in asked.items()}
 
     @torch.no_grad()
@@ -113,7 +118,7 @@ class FaceSampler:
 
         Args:
             latents: float (N, Z).
-            attributes: (N, K) of 0 and 1, for a conditional generator.
+            attributes: (N, K) from 0 to 1, for a conditional generator.
 
         Raises:
             UserError: the latents have another size.
@@ -131,16 +136,20 @@ class FaceSampler:
     def sample(
         self, n: int, seed: int | None = None, truncation: float | None = None, asked: Mapping[str, int] | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """Return n faces, uint8 (n, 3, S, S), and what was asked of each, uint8 (n, K) or None, both on the CPU."""
+        """Return n faces, uint8 (n, 3, S, S), and what was asked of each, uint8 (n, K) or None, both on the CPU.
+
+        Args:
+            n: how many.
+            seed: see :meth:`latents`.
+            truncation: see :meth:`latents`.
+            asked: see :meth:`draw_attributes`.
+
+        Raises:
+            UserError: see these two.
+        """
         attributes = self.draw_attributes(n, asked, seed)
         faces = self.draw(self.latents(n, seed, truncation), attributes)
         return faces, None if attributes is None else attributes.cpu()
-
-
-def check_weights(weights: str) -> None:
-    """Raise UserError unless ``task.weights`` is one of :data:`WEIGHTS`."""
-    if weights not in WEIGHTS:
-        raise UserError(f"task.weights={weights} must be one of {', '.join(WEIGHTS)}.{did_you_mean(weights, WEIGHTS)}")
 
 
 def slerp(first: Tensor, last: Tensor, steps: int) -> Tensor:

@@ -1,5 +1,7 @@
 """What an attribute classifier says of generated faces, beside what it says of real ones."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 import torch
@@ -21,6 +23,15 @@ _FEW = 20  # faces with an attribute, below which P(A | B) is marked
 _BATCH = 64
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """Real faces with their labels, and what the classifier sees in them and in generated ones: bool (N, K) each."""
+
+    labels: np.ndarray
+    real: np.ndarray
+    generated: np.ndarray
+
+
 def report_audit(
     run: RunFolder,
     sampler: FaceSampler,
@@ -29,21 +40,23 @@ def report_audit(
     seed: int,
     title: str,
     split: str = "val",
+    truncation: float | None = None,
 ) -> dict[str, float]:
     """Compare generated faces with real ones that were not trained on, seen by the same classifier at the same size.
 
     Tables ``audit_attributes.csv`` (prevalences, and the classifier's accuracy on the real faces) and
     ``audit_pairs.csv`` (P(A | B)); of a conditional generator also ``audit_asked.csv``: how often the classifier sees
-    what was asked for.
+    what was asked for, beside how often it sees what real faces have.
 
     Args:
         run: where they go.
-        sampler: draws the faces.
+        sampler: draws the faces, of a conditional generator with the joint distribution of its training faces.
         classifier: judges them; of the attributes that it knows.
         datamodule: the real faces; it must give labels of the classifier's attributes.
         seed: of the faces.
         title: stands above the figures.
         split: of the real faces.
+        truncation: of the latents.
 
     Returns:
         ``audit/accuracy``, of the classifier on the real faces, mean over attributes; ``audit/prevalence_error``, the
@@ -54,23 +67,40 @@ def report_audit(
     with console.status("auditing the faces"):
         rows = datamodule.split_indices(split)
         annotations = datamodule.annotations
-        labels = annotations.labels[rows][:, annotations.columns(names)]  # (N, K)
-        real = torch.cat([batch["image"] for batch in datamodule.rows_dataloader(rows)])
-        seen_real = see(classifier, real)
-        seen = see(classifier, sampler.sample(_FACES, seed)[0])
-    accuracy = (seen_real == labels).mean(axis=0)
+        seen = _Seen(
+            labels=annotations.labels[rows][:, annotations.columns(names)] == 1,
+            real=see(classifier, torch.cat([batch["image"] for batch in datamodule.rows_dataloader(rows)])),
+            generated=see(classifier, sampler.sample(_FACES, seed, truncation)[0]),
+        )
+    size = sampler.network.image_size
+    note = f"{_FACES:,} generated faces and {len(rows):,} real ones of {split}, all of {size} x {size} pixels"
+    metrics = _compare_prevalences(run, seen, names, title, note)
+    if len(names) > 1:
+        _compare_pairs(run, seen, names, title, note)
+    if sampler.attributes:
+        metrics |= _check_obedience(run, sampler, classifier, seen, (seed, truncation), title)
+    return metrics
+
+
+def see(classifier: AttributeClassifier, faces: Tensor) -> np.ndarray:
+    """Return what a classifier sees in faces, uint8 (N, 3, S, S): bool (N, K)."""
+    probabilities = [classifier.probabilities(batch.to(classifier.device)).cpu() for batch in faces.split(_BATCH)]
+    return torch.cat(probabilities).numpy() >= classifier.hparams["threshold"]
+
+
+def _compare_prevalences(run: RunFolder, seen: _Seen, names: list[str], title: str, note: str) -> dict[str, float]:
+    """Write how often each attribute is seen in generated and in real faces."""
+    accuracy = (seen.real == seen.labels).mean(axis=0)
     table = pd.DataFrame(
         {
             "attribute": names,
-            "labels": labels.mean(axis=0),
-            "real": seen_real.mean(axis=0),
-            "generated": seen.mean(axis=0),
+            "labels": seen.labels.mean(axis=0),
+            "real": seen.real.mean(axis=0),
+            "generated": seen.generated.mean(axis=0),
             "accuracy": accuracy,
         }
     )
     run.table("audit_attributes", table)
-    size = sampler.network.image_size
-    note = f"{len(seen):,} generated faces and {len(real):,} real ones of {split}, all of {size} x {size} pixels"
     shown = table.sort_values("labels", ascending=False)
     run.figure(
         "audit_attributes",
@@ -86,27 +116,15 @@ def report_audit(
             note=note,
         ),
     )
-    metrics = {
+    return {
         "audit/accuracy": float(accuracy.mean()),
         "audit/prevalence_error": float((table["generated"] - table["real"]).abs().mean()),
     }
-    if len(names) > 1:
-        _compare_pairs(run, seen_real, seen, names, title, note)
-    if sampler.attributes:
-        metrics |= _check_obedience(run, sampler, classifier, table.set_index("attribute")["accuracy"], seed, title)
-    return metrics
 
 
-def see(classifier: AttributeClassifier, faces: Tensor) -> np.ndarray:
-    """Return what a classifier sees in faces, uint8 (N, 3, S, S): bool (N, K)."""
-    probabilities = [classifier.probabilities(batch.to(classifier.device)).cpu() for batch in faces.split(_BATCH)]
-    return torch.cat(probabilities).numpy() >= classifier.hparams["threshold"]
-
-
-def _compare_pairs(
-    run: RunFolder, real: np.ndarray, generated: np.ndarray, names: list[str], title: str, note: str
-) -> None:
+def _compare_pairs(run: RunFolder, seen: _Seen, names: list[str], title: str, note: str) -> None:
     """Write P(A | B) among generated faces beside that among real ones."""
+    real, generated = seen.real, seen.generated
     pairs = amplification_pairs(real.astype(np.int8), generated.astype(np.int8), names, _FEW)
     renamed = {
         "images_labels": "images_real",
@@ -119,9 +137,8 @@ def _compare_pairs(
         Cooccurrence.of(generated.astype(np.int8)).conditional - Cooccurrence.of(real.astype(np.int8)).conditional
     )
     np.fill_diagonal(difference, np.nan)
-    difference[:, np.minimum(real.sum(axis=0), generated.sum(axis=0)) < _FEW] = (
-        np.nan
-    )  # a share of too few says nothing
+    few = np.minimum(real.sum(axis=0), generated.sum(axis=0)) < _FEW
+    difference[:, few] = np.nan  # a share of too few says nothing
     run.matrix("audit_conditional_difference", difference, names, names, corner="A given B")
     figure = figures.matrix_heatmap(
         difference,
@@ -141,44 +158,61 @@ def _check_obedience(
     run: RunFolder,
     sampler: FaceSampler,
     classifier: AttributeClassifier,
-    accuracy: pd.Series,
-    seed: int,
+    seen: _Seen,
+    draw: tuple[int, float | None],
     title: str,
 ) -> dict[str, float]:
-    """Ask for each attribute that both know, and against it, and count what the classifier sees."""
+    """Ask for each attribute that both know, and against it, and count what the classifier sees.
+
+    Beside each share stands the classifier's own: of the real faces that have what was asked for, those in which it
+    sees it. A share can be no fairer than that one.
+    """
+    seed, truncation = draw
     rows = []
     for name in sampler.attributes:
         if name not in classifier.attributes:
             continue
         column = classifier.attributes.index(name)
+        right = seen.real[:, column] == seen.labels[:, column]
         for value in (1, 0):
-            faces, _ = sampler.sample(_ASKED, seed, asked={name: value})
+            faces, _ = sampler.sample(_ASKED, seed, truncation, {name: value})
             agreed = int((see(classifier, faces)[:, column] == bool(value)).sum())
             low, high = wilson_interval(agreed, _ASKED)
+            alike = seen.labels[:, column] == bool(value)
             rows.append(
                 {"attribute": name, "asked": value, "faces": _ASKED, "agreement": agreed / _ASKED}
-                | {"low": float(low), "high": float(high), "accuracy_on_real": float(accuracy[name])}
+                | {"low": float(low), "high": float(high), "real_faces": int(alike.sum())}
+                | {"agreement_on_real": float(right[alike].mean()) if alike.any() else np.nan}
+                | {"accuracy_on_real": float(right.mean())}
             )
     if not rows:
         console.print("The classifier knows none of the attributes that the generator was told of.", style="yellow")
         return {}
     table = pd.DataFrame(rows)
-    size = sampler.network.image_size
     run.table("audit_asked", table)
-    show_table("How often the classifier sees what was asked for", table)
-    present, absent = table[table["asked"] == 1], table[table["asked"] == 0]
+    present, absent = (table[table["asked"] == value].reset_index(drop=True) for value in (1, 0))
+    shown = {
+        "attribute": present["attribute"],
+        "asked with": present["agreement"],
+        "real with": present["agreement_on_real"],
+        "asked without": absent["agreement"],
+        "real without": absent["agreement_on_real"],
+    }
+    show_table("How often the classifier agrees, of generated and of real faces", pd.DataFrame(shown))
+    size = sampler.network.image_size
     run.figure(
         "audit_asked",
         figures.score_comparison(
             {
-                "classifier's accuracy on real faces": present["accuracy_on_real"],
-                "asked to be absent": absent["agreement"],
-                "asked to be present": present["agreement"],
+                "real faces without it": absent["agreement_on_real"],
+                "asked to be without it": absent["agreement"],
+                "real faces with it": present["agreement_on_real"],
+                "asked to have it": present["agreement"],
             },
             present["attribute"].tolist(),
             metric="share of faces in which the classifier agrees",
             title=title,
-            note=f"{_ASKED} faces of {size} x {size} pixels for each; whiskers are 95 % intervals",
+            note=f"{_ASKED} generated faces of {size} x {size} pixels for each; whiskers: 95 % intervals of the last",
             low=present["low"],
             high=present["high"],
         ),

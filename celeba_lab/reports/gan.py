@@ -1,5 +1,8 @@
 """The parts of a GAN's report: how it trained, how far its faces are from real ones, and whether they are copies."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import torch
@@ -8,10 +11,10 @@ from celeba_lab import figures
 from celeba_lab.analyses.neighbours import nearest_images
 from celeba_lab.console import console
 from celeba_lab.data.datamodule import CelebADataModule
-from celeba_lab.generation import DistanceSchedule
-from celeba_lab.models.gan import GAN
+from celeba_lab.models.distances import Distances
 from celeba_lab.run import RunFolder
 
+_PICTURED = 64
 _REFERENCE_FACES = 200  # real faces not trained on, whose nearest training faces show what is near by chance
 
 
@@ -25,40 +28,54 @@ def report_training(run: RunFolder, history: pd.DataFrame, title: str) -> None:
 
 def report_distances(
     run: RunFolder,
-    schedule: DistanceSchedule,
-    model: GAN,
-    epoch: int,
-    step: int,
+    distances: Distances,
+    rows: Sequence[Mapping[str, Any]],
     datamodule: CelebADataModule,
     title: str,
 ) -> dict[str, float]:
-    """Measure at the end, and write every measurement of the run as a table and a figure.
+    """Write every measurement of a run as a table and, where there are several, as figures; print the last.
+
+    Args:
+        run: where they go.
+        distances: what they were measured with.
+        rows: of :class:`~celeba_lab.generation.DistanceSchedule`, the averaged generator before the last weights.
+        datamodule: has the training faces, which show how far real faces are from real ones.
+        title: stands above the figures.
 
     Returns:
-        ``heldout/kid`` and ``heldout/fid``, of the averaged generator where there is one, and ``heldout/kid_real``, the
-        distance of training faces from the same real ones.
+        ``heldout/kid`` (times 1,000) and ``heldout/fid``, of the averaged generator where there is one; and
+        ``heldout/kid_real`` and ``heldout/fid_real``, the distances of training faces from the same real ones.
     """
-    with console.status("measuring the distance from real faces"):
-        last = schedule.rows[-1]["step"] if schedule.rows else None
-        if last != step:
-            schedule.measure(model, epoch, step)
-        floor = schedule.distances.measure(_training_faces(datamodule, schedule.n_images))
-    table = pd.DataFrame(schedule.rows).assign(measured_in=schedule.distances.describe(floor), kid_real=floor.kid)
-    run.table("distances", table)
+    table = pd.DataFrame(rows)
+    n = int(table["generated"].iloc[-1])
+    with console.status("measuring the distance of real faces from real ones"):
+        floor = distances.measure(_training_faces(datamodule, n))
+    words = distances.describe(n)
+    beside = f"real against real: {floor.images:,} training faces against the same"
+    run.table(
+        "distances", table.assign(kid_x1000_real=floor.kid, fid_real=floor.fid, real=floor.images, measured_in=words)
+    )
+    if run.writer is not None:
+        run.writer.add_text("distances", f"heldout/kid and heldout/fid: {words}; {beside}")
     names = {"ema": "average of the weights", "raw": "last weights"}
-    series = {names[str(name)]: rows for name, rows in table.groupby("weights", sort=False)}
+    series = {names[str(name)]: group for name, group in table.groupby("weights", sort=False)}
     several = table["epoch"].nunique() > 1  # one point is no curve, and is printed
     for metric, label, real in (("kid_x1000", "KID x 1,000", floor.kid), ("fid", "FID", floor.fid)) if several else ():
-        lines = {name: (rows["epoch"].tolist(), rows[metric].tolist()) for name, rows in series.items()}
-        note = schedule.distances.describe(floor)
+        lines = {name: (group["epoch"].tolist(), group[metric].tolist()) for name, group in series.items()}
+        note = f"{words}\n{beside}"
         figure = figures.distance_curves(lines, floor=real, metric=label, title=title, note=note)
         run.figure(metric.removesuffix("_x1000"), figure)
-    final = table[table["step"] == table["step"].max()].iloc[0]  # the average is measured first
+    final = table[table["step"] == table["step"].max()].iloc[0]
     console.print(
         f"KID x 1,000: {final['kid_x1000']:.1f} (standard deviation over subsets {final['kid_std']:.1f}; real against"
-        f" real {floor.kid:.1f}); FID: {final['fid']:.1f} ({floor.fid:.1f})\n  in {schedule.distances.describe(floor)}"
+        f" real {floor.kid:.1f}); FID: {final['fid']:.1f} ({floor.fid:.1f})\n  in {words}\n  {beside}"
     )
-    return {"heldout/kid": final["kid_x1000"], "heldout/fid": final["fid"], "heldout/kid_real": floor.kid}
+    return {
+        "heldout/kid": final["kid_x1000"],
+        "heldout/fid": final["fid"],
+        "heldout/kid_real": floor.kid,
+        "heldout/fid_real": floor.fid,
+    }
 
 
 def _training_faces(datamodule: CelebADataModule, n: int) -> torch.Tensor:
@@ -71,38 +88,46 @@ def _training_faces(datamodule: CelebADataModule, n: int) -> torch.Tensor:
 def report_nearest(
     run: RunFolder, faces: torch.Tensor, datamodule: CelebADataModule, title: str, split: str = "val"
 ) -> dict[str, float]:
-    """Show each generated face, uint8 (N, 3, S, S), beside the training face that is nearest to it, pixel by pixel.
+    """Find for each generated face, uint8 (N, 3, S, S), the training face that is nearest to it, pixel by pixel.
+
+    Training faces are looked at as they are and mirrored, as they may have been trained on. The table has every face,
+    the figure the first 64.
 
     Returns:
         ``nearest/generated``, the median distance of the generated faces from their nearest training faces, of 255; and
         ``nearest/real``, that of real faces that were not trained on, where there are some: a generator that copies is
         much nearer than these.
     """
+    n = len(faces)
     others = datamodule.split_indices(split)[:_REFERENCE_FACES]
     heldout = [batch["image"] for batch in datamodule.rows_dataloader(others)] if len(others) else []
-    queries = torch.cat([faces, *heldout]).numpy()
     batches = datamodule.rows_dataloader(datamodule.split_indices("train"))
     with console.status("looking for the nearest training faces"):
-        found, distance = nearest_images(
-            queries, ((batch["index"].numpy(), batch["image"].numpy()) for batch in batches)
+        found, mirrored, distance = nearest_images(
+            torch.cat([faces, *heldout]).numpy(),
+            ((batch["index"].numpy(), batch["image"].numpy()) for batch in batches),
         )
-    names = datamodule.image_ids(found[: len(faces)])
-    run.table(
-        "nearest", pd.DataFrame({"face": range(len(faces)), "image_id": names, "distance": distance[: len(faces)]})
-    )
-    pictures, captions = [], []
-    real = datamodule.raw_images(found[: len(faces)], size=faces.shape[-1])
-    for k, (face, neighbour) in enumerate(zip(faces.permute(0, 2, 3, 1).numpy(), real, strict=True)):
-        pictures += [face, neighbour]
-        captions += [f"generated {k}", f"{names[k]}\ndistance {distance[k]:.1f}"]
-    medians = {"nearest/generated": float(np.median(distance[: len(faces)]))}
+    names = datamodule.image_ids(found[:n])
+    table = {"face": range(n), "image_id": names, "mirrored": mirrored[:n], "distance": distance[:n]}
+    run.table("nearest", pd.DataFrame(table))
+    medians = {"nearest/generated": float(np.median(distance[:n]))}
     beside = ""
     if len(others):
-        medians["nearest/real"] = float(np.median(distance[len(faces) :]))
+        medians["nearest/real"] = float(np.median(distance[n:]))
         beside = f"; of {len(others)} real faces of {split}, which were not trained on, {medians['nearest/real']:.1f}"
     note = (
-        "Each generated face with its nearest training face (root mean square of the differences, of 255)\n"
+        "Each generated face with its nearest training face (root mean square of the differences, of 255)"
+        f"{f', the first {_PICTURED} of {n:,}' if n > _PICTURED else ''}\n"
         f"Median distance {medians['nearest/generated']:.1f}{beside}"
     )
+    pictures, captions = [], []
+    shown = faces[:_PICTURED].permute(0, 2, 3, 1).numpy()
+    real = datamodule.raw_images(found[: len(shown)], size=faces.shape[-1])
+    for k, (face, neighbour) in enumerate(zip(shown, real, strict=True)):
+        pictures += [face, neighbour[:, ::-1] if mirrored[k] else neighbour]
+        captions += [
+            f"generated {k}",
+            f"{names[k]}{', mirrored' if mirrored[k] else ''}\ndistance {distance[k]:.1f}",
+        ]
     run.figure("nearest", figures.face_grid(pictures, captions, columns=8, title=f"{title}\n{note}"))
     return medians

@@ -3,9 +3,10 @@
 from omegaconf import DictConfig
 
 from celeba_lab.assembly import open_run, task_name
-from celeba_lab.checkpoints import export_sampler, load_gan
+from celeba_lab.checkpoints import check_weights, export_sampler, load_gan
 from celeba_lab.console import command_line, console, display_path, override, show_ending
-from celeba_lab.models.sampler import check_weights
+
+_WORDS = {"ema": "the average of the weights", "raw": "the last weights"}
 
 
 def export(cfg: DictConfig, weights: str = "ema") -> dict[str, float]:
@@ -19,7 +20,7 @@ def export(cfg: DictConfig, weights: str = "ema") -> dict[str, float]:
         ``export/megabytes``.
 
     Raises:
-        UserError: the checkpoint cannot be used, or there are no such weights.
+        UserError: the checkpoint or the setting cannot be used.
     """
     check_weights(weights)
     sampler = load_gan(cfg.checkpoint, "export its generator").sampler(averaged=weights == "ema")
@@ -27,8 +28,14 @@ def export(cfg: DictConfig, weights: str = "ema") -> dict[str, float]:
     path = run.path / "generator.safetensors"
     export_sampler(sampler, path)
     metrics = {"export/megabytes": path.stat().st_size / 1e6}
-    run.summary(experiment=cfg.name, task=task_name(), metrics=metrics, checkpoint=str(cfg.checkpoint), weights=weights)
-    console.print(f"{display_path(path)}: {metrics['export/megabytes']:.1f} MB")
+    run.summary(
+        experiment=cfg.name,
+        task=task_name(),
+        metrics=metrics,
+        checkpoint=str(cfg.checkpoint),
+        weights=sampler.weights,
+    )
+    console.print(f"{display_path(path)}: {metrics['export/megabytes']:.1f} MB, {_WORDS[sampler.weights]}")
     again = ["task=generate", override("checkpoint", display_path(path)), "task.nearest=false"]
     show_ending(run.path, [("draw faces", command_line(again))])
     return metrics

@@ -18,13 +18,15 @@ from celeba_lab.checkpoints import load_classifier, load_sampler
 from celeba_lab.console import console, show_ending
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.errors import UserError, did_you_mean
-from celeba_lab.generation import FILTERS, enlarge_faces
-from celeba_lab.models.sampler import FaceSampler, check_weights, slerp
+from celeba_lab.models.sampler import FaceSampler, slerp
+from celeba_lab.pictures import FILTERS, enlarge_faces
 from celeba_lab.reports.audit import report_audit
 from celeba_lab.reports.gan import report_nearest
 from celeba_lab.run import RunFolder, device_name, write_atomically
 
 _GRID_FACES = 64  # of more, the grid shows the first
+_WALKS = 8  # rows of the figure of walks, from the first faces
+_CHUNK = 250  # faces that are enlarged and written at a time
 
 
 def generate(
@@ -50,8 +52,8 @@ def generate(
         truncation: see :meth:`~celeba_lab.models.sampler.FaceSampler.latents`; None for none.
         weights: ``ema``, the average of the generator's weights where there is one, or ``raw``, the last ones.
         attributes: what a conditional generator is asked for: name to 1 or 0.
-        interpolate: walk in so many steps from each face to the next; None for no walk.
-        nearest: show each face of the grid beside its nearest training face; needs the data that it was trained on.
+        interpolate: walk in so many steps from each of the first eight faces to the next; None for no walk.
+        nearest: find the nearest training face of each; needs the data that the generator was trained on.
         classifier: checkpoint of an attribute classifier that audits the faces; needs the data; None for no audit.
 
     Returns:
@@ -60,33 +62,33 @@ def generate(
     Raises:
         UserError: a setting, the checkpoint or the data cannot be used.
     """
-    _check_settings(n, upscale, filter, weights, interpolate)
-    sampler = load_sampler(cfg.checkpoint, averaged=weights == "ema")
+    _check_settings(n, upscale, filter, truncation, interpolate)
+    sampler = load_sampler(cfg.checkpoint, weights)
     sampler.network.to(device(cfg))
-    auditor = load_classifier(classifier, "audit the faces") if classifier else None
+    auditor = load_classifier(classifier, "audit the faces").to(device(cfg)) if classifier else None
     faces, asked = sampler.sample(n, cfg.seed, truncation, attributes)  # whose mistakes come before a folder is made
     names = auditor.attributes if auditor is not None else ["Smiling"]
     datamodule = build_datamodule(cfg, names, sampler.network.image_size)
     nearest = nearest and _is_its_own(datamodule, sampler)
-    for split, needed in {"train": nearest, "val": auditor is not None}.items():
-        if needed:
-            datamodule.setup_split(split)
+    _set_up(datamodule, compared=nearest, audited=auditor is not None)
     run = open_run(cfg)
+    source = f"{Path(cfg.checkpoint).name} · seed {cfg.seed}"
+    asked_for = f"{source}{_say(attributes)}"
     with run.timed("generate"):
-        _write_faces(run, enlarge_faces(faces, upscale, filter))
+        _write_faces(run, faces, upscale, filter)
         if asked is not None:
             table = pd.DataFrame(asked.numpy(), columns=sampler.attributes)
             table.insert(0, "face", [f"{k:05d}.png" for k in range(n)])
             run.table("asked", table)
-        source = f"{Path(cfg.checkpoint).name}{_say(attributes)} · seed {cfg.seed}"
-        run.figure("faces", _grid(enlarge_faces(faces[:_GRID_FACES], upscale, filter), n, source))
+        run.figure("faces", _grid(enlarge_faces(faces[:_GRID_FACES], upscale, filter), n, asked_for))
         if interpolate is not None:
-            _write_walk(run, sampler, n, interpolate, cfg.seed, truncation, attributes, (upscale, filter), source)
+            walk = _walk(sampler, n, interpolate, cfg.seed, truncation, attributes)
+            run.figure("interpolation", _walk_grid(enlarge_faces(walk, upscale, filter), interpolate, asked_for))
     metrics = {"generate/faces": float(n)}
     if nearest:
-        metrics |= report_nearest(run, faces[:_GRID_FACES], datamodule, source)
+        metrics |= report_nearest(run, faces, datamodule, asked_for)
     if auditor is not None:
-        metrics |= report_audit(run, sampler, auditor, datamodule, cfg.seed, source)
+        metrics |= report_audit(run, sampler, auditor, datamodule, cfg.seed, source, truncation=truncation)
     run.summary(
         experiment=cfg.name,
         task=task_name(),
@@ -94,6 +96,7 @@ def generate(
         metrics=metrics,
         seed=cfg.seed,
         checkpoint=str(cfg.checkpoint),
+        weights=sampler.weights,
         device=device_name(sampler.device),
     )
     size = upscale * sampler.network.image_size
@@ -104,15 +107,24 @@ def generate(
     return metrics
 
 
-def _check_settings(n: int, upscale: int, filter: str, weights: str, interpolate: int | None) -> None:
+def _check_settings(n: int, upscale: int, filter: str, truncation: float | None, interpolate: int | None) -> None:
     for name, value, least in (("n", n, 1), ("upscale", upscale, 1), ("interpolate", interpolate, 2)):
         if value is not None and value < least:
             raise UserError(f"task.{name}={value} must be at least {least}.")
-    check_weights(weights)
+    if truncation is not None and truncation <= 0:
+        raise UserError(f"task.truncation={truncation:g} must be above 0; null for none.")
     if filter not in FILTERS:
         raise UserError(f"task.filter={filter} must be one of {', '.join(FILTERS)}.{did_you_mean(filter, FILTERS)}")
     if interpolate is not None and n < 2:
         raise UserError("task.interpolate walks from one face to the next: give task.n=2 or more.")
+
+
+def _set_up(datamodule: CelebADataModule, compared: bool, audited: bool) -> None:
+    """Check every real face that will be looked at."""
+    if compared:
+        datamodule.setup_split("train")
+    if audited or (compared and datamodule.counts["val"]):
+        datamodule.setup_split("val")
 
 
 def _is_its_own(datamodule: CelebADataModule, sampler: FaceSampler) -> bool:
@@ -132,10 +144,12 @@ def _say(attributes: Mapping[str, int] | None) -> str:
     return f" · asked for {', '.join(words)}" if words else ""
 
 
-def _write_faces(run: RunFolder, faces: Tensor) -> None:
-    """Write ``faces/00000.png`` and so on, each whole or not at all."""
-    for k, face in enumerate(faces.permute(0, 2, 3, 1).numpy()):
-        _write_png(run.path / "faces" / f"{k:05d}.png", face)
+def _write_faces(run: RunFolder, faces: Tensor, upscale: int, filter: str) -> None:
+    """Write ``faces/00000.png`` and so on, each whole or not at all, and a few at a time."""
+    for start in range(0, len(faces), _CHUNK):
+        large = enlarge_faces(faces[start : start + _CHUNK], upscale, filter)
+        for k, face in enumerate(large.permute(0, 2, 3, 1).numpy(), start):
+            _write_png(run.path / "faces" / f"{k:05d}.png", face)
 
 
 def _write_png(path: Path, image: np.ndarray) -> None:
@@ -149,24 +163,28 @@ def _grid(faces: Tensor, n: int, title: str) -> Figure:
     return figures.face_grid(pictures, [""] * len(faces), columns=columns, title=f"{title} · {n:,} faces{first}")
 
 
-def _write_walk(
-    run: RunFolder,
+def _walk(
     sampler: FaceSampler,
     n: int,
     steps: int,
     seed: int,
     truncation: float | None,
     asked: Mapping[str, int] | None,
-    enlarge: tuple[int, str],
-    title: str,
-) -> None:
-    """Draw the walks from each of the first faces to the next, a row for each, with the attributes of its start."""
-    latents = sampler.latents(n, seed, truncation)[:9]
+) -> Tensor:
+    """Walk from each of the first faces to the next, in latents and attributes: uint8 (W * steps, 3, S, S)."""
+    latents = sampler.latents(n, seed, truncation)[: _WALKS + 1]
     attributes = sampler.draw_attributes(n, asked, seed)
-    rows = []
+    drawn = []
     for k, (first, last) in enumerate(pairwise(latents)):
-        same = None if attributes is None else attributes[k].expand(steps, -1)
-        rows.append(sampler.draw(slerp(first, last, steps), same))
-    pictures = list(enlarge_faces(torch.cat(rows), *enlarge).permute(0, 2, 3, 1).numpy())
+        between = None
+        if attributes is not None:
+            share = torch.linspace(0, 1, steps, device=latents.device).unsqueeze(1)
+            between = torch.lerp(attributes[k].float(), attributes[k + 1].float(), share)  # (steps, K)
+        drawn.append(sampler.draw(slerp(first, last, steps), between))
+    return torch.cat(drawn)
+
+
+def _walk_grid(faces: Tensor, steps: int, title: str) -> Figure:
+    pictures = list(faces.permute(0, 2, 3, 1).numpy())
     note = f"{title} · from each face (left) to the next (right), {steps} steps on the arc between their latents"
-    run.figure("interpolation", figures.face_grid(pictures, [""] * len(pictures), columns=steps, title=note))
+    return figures.face_grid(pictures, [""] * len(pictures), columns=steps, title=note)

@@ -27,7 +27,7 @@ from celeba_lab.assembly import (
     write_bad_images,
 )
 from celeba_lab.callbacks import EpochLog
-from celeba_lab.checkpoints import load_classifier, read_checkpoint
+from celeba_lab.checkpoints import check_classifier, load_classifier, read_checkpoint
 from celeba_lab.config import build
 from celeba_lab.console import command_line, console, display_path, override, show_ending, show_metrics
 from celeba_lab.data.datamodule import CelebADataModule
@@ -39,6 +39,9 @@ from celeba_lab.reports.classifier import ClassifierReport
 from celeba_lab.reports.history import report_history
 from celeba_lab.reports.predictions import mean_majority_accuracy
 from celeba_lab.run import RunFolder, device_name
+
+# What a continued run cannot change.
+_SAME = ("attributes", "backbone", "image_size", "resolution")
 
 
 def train(cfg: DictConfig, report: ClassifierReport) -> dict[str, float]:
@@ -55,9 +58,10 @@ def train(cfg: DictConfig, report: ClassifierReport) -> dict[str, float]:
     Raises:
         UserError: data, weights, checkpoint or settings cannot be used.
     """
-    unfinished = (
-        read_unfinished(cfg, ("attributes", "backbone", "image_size", "resolution")) if cfg.checkpoint else None
-    )
+    unfinished = None
+    if cfg.checkpoint:
+        instead = "start from its backbone: model.weights=CHECKPOINT"
+        unfinished = read_unfinished(cfg, check_classifier, _SAME, instead)
     datamodule = build_datamodule(cfg, cfg.model.attributes, cfg.model.resolution or cfg.model.image_size)
     datamodule.setup("fit")
     datamodule.setup("test")
@@ -135,7 +139,7 @@ def _report(
     tables = {}
     with run.timed("report"):
         _, tables["val"] = report.write_split(val)
-        history = report_history(run, _history(epoch_log), epoch, tables["val"], source)
+        history = report_history(run, epoch_log.table(), epoch, tables["val"], source)
         tables["test"], added = report.write(test, facts, history)
         metrics |= added
         write_bad_images(run, datamodule)
@@ -176,10 +180,6 @@ def _best_checkpoint(trainer: L.Trainer) -> Path | None:
 
 def _epoch_of(checkpoint: Path | None) -> int | None:
     return None if checkpoint is None else read_checkpoint(str(checkpoint), "find its epoch")["epoch"] + 1
-
-
-def _history(epoch_log: EpochLog) -> pd.DataFrame:
-    return pd.DataFrame([{"epoch": epoch, **row} for epoch, row in sorted(epoch_log.rows.items())])
 
 
 def _show_results(

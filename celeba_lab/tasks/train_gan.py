@@ -1,22 +1,20 @@
 """Train a GAN, then measure, animate and audit what it has learned."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import lightning as L
-import numpy as np
-import pandas as pd
-import torch
 from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.strategies import DDPStrategy, DeepSpeedStrategy, FSDPStrategy
 from omegaconf import DictConfig
 
 from celeba_lab.allocator import keep_freed_memory
 from celeba_lab.assembly import (
     build_datamodule,
     build_trainer,
+    device,
     exit_codes_of_signals,
     flatten,
     open_run,
@@ -29,15 +27,15 @@ from celeba_lab.assembly import (
     write_bad_images,
 )
 from celeba_lab.callbacks import EpochLog
-from celeba_lab.checkpoints import load_classifier
+from celeba_lab.checkpoints import check_gan, load_classifier
 from celeba_lab.config import build
 from celeba_lab.console import command_line, console, display_path, override, show_ending, show_metrics
-from celeba_lab.data.annotations import SPLITS
 from celeba_lab.data.datamodule import CelebADataModule, TrainingFaces
-from celeba_lab.errors import UserError, did_you_mean
-from celeba_lab.generation import DistanceSchedule, Health, SampleGrid, animate, fixed_samples
-from celeba_lab.models.distances import Distances, build_features
+from celeba_lab.errors import UserError
+from celeba_lab.generation import DistanceSchedule, DistanceSettings, Health, SampleGrid, fixed_samples
+from celeba_lab.models.classifier import AttributeClassifier
 from celeba_lab.models.gan import GAN
+from celeba_lab.pictures import animate
 from celeba_lab.reports.audit import report_audit
 from celeba_lab.reports.gan import report_distances, report_nearest, report_training
 from celeba_lab.run import RunFolder, device_name
@@ -45,10 +43,12 @@ from celeba_lab.run import RunFolder, device_name
 # What a continued run cannot change.
 _SAME = ("image_size", "latent_size", "width", "discriminator_width", "normalise", "conditional", "auxiliary", "ema")
 
+_Kind = TypeVar("_Kind", bound=Callback)
+
 
 def train_gan(
     cfg: DictConfig,
-    distances: dict[str, Any] | None = None,
+    distances: DistanceSettings | None = None,
     classifier: str | None = None,
     nearest: int = 16,
 ) -> dict[str, float]:
@@ -56,36 +56,32 @@ def train_gan(
 
     Args:
         cfg: the configuration.
-        distances: ``features`` (see :func:`~celeba_lab.models.distances.build_features`), ``n_images`` to generate,
-            ``splits`` of the real faces to measure against, which are not trained on, and ``every_n_epochs``, null for
-            once at the end. None for no distances.
+        distances: how to measure how far the faces are from real ones; None for no distances.
         classifier: checkpoint of an attribute classifier that audits the faces; None for no audit.
         nearest: generated faces, at most 64, that are shown beside their nearest training faces; 0 for none.
 
     Returns:
-        ``train/*`` of the last epoch; ``heldout/kid``, ``heldout/fid``, of the averaged generator where there is one;
-        ``nearest/*`` and ``audit/*``.
+        ``train/*`` of the last epoch; ``heldout/kid`` (times 1,000), ``heldout/fid``, of the averaged generator where
+        there is one; ``nearest/*`` and ``audit/*``.
 
     Raises:
         UserError: data, checkpoint or settings cannot be used, or training diverged.
     """
+    if not 0 <= nearest <= 64:
+        raise UserError(f"task.nearest={nearest}: give a number of faces from 0 to 64.")
     if cfg.checkpoint:
-        read_unfinished(cfg, _SAME)
-    auditor = load_classifier(classifier, "audit the faces") if classifier else None
+        same = (*_SAME, "attributes") if cfg.model.conditional else _SAME
+        read_unfinished(cfg, check_gan, same, "start anew, without a checkpoint")
+    auditor = load_classifier(classifier, "audit the faces").to(device(cfg)) if classifier else None
     model: GAN = build(cfg.model)
     datamodule = build_datamodule(cfg, model.attributes or ["Smiling"], cfg.model.image_size)
-    datamodule.setup_split("train")
-    if auditor is not None:
-        datamodule.setup_split("val")  # that it can be audited is known before hours of training
-    show_dataset(datamodule)
-    model.trained_on = datamodule.name
-    if model.attributes:
-        model.training_labels = datamodule.dataset("train").labels
-    schedule = _build_schedule(datamodule, **distances) if distances else None
+    _set_up(datamodule, model, audited=auditor is not None, compared=nearest > 0)
+    schedule = distances.schedule(datamodule, device(cfg)) if distances else None
     run = open_run(cfg)
+    # Distances after everything else: the clocks of an epoch must not count them.
     callbacks: list[Callback] = [build(node) for node in (cfg.callbacks or {}).values() if node]
-    trainer = build_trainer(cfg, [*([schedule] if schedule else []), *callbacks], run.logger)
-    _refuse_contradictions(cfg, trainer)
+    trainer = build_trainer(cfg, [*callbacks, *([schedule] if schedule else [])], run.logger)
+    _check_trainer(cfg, trainer)
     if isinstance(trainer.accelerator, CPUAccelerator):
         keep_freed_memory()
     with run.timed("fit"), exit_codes_of_signals(trainer, show_how_to_continue):
@@ -98,93 +94,109 @@ def train_gan(
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("train/")}
     if not trainer.is_global_zero:
         return metrics
-    model.eval()
-    source = f"{datamodule.name} · {cfg.name}"
+    datamodule.trainer = None  # what is left to be read is read by this process alone
     with run.timed("report"):
-        report_training(run, _history(callbacks), source)
-        if schedule is not None:
-            metrics |= report_distances(
-                run, schedule, model, trainer.current_epoch, trainer.global_step, datamodule, source
-            )
-        if nearest:
-            metrics |= report_nearest(run, fixed_samples(model, nearest), datamodule, source)
-        if auditor is not None:
-            metrics |= report_audit(run, model.sampler(), auditor, datamodule, cfg.seed, source)
-        _animate(run, callbacks)
-        write_bad_images(run, datamodule)
-        settings = {"seed": cfg.seed, "batch_size": cfg.data.batch_size} | flatten(dict(model.hparams))
-        run.log_hyperparameters(settings, metrics, trainer.global_step)
-    checkpoint = Path(HydraConfig.get().runtime.output_dir) / "checkpoints" / "last.ckpt"
+        metrics |= _report(cfg, run, trainer, model.eval(), datamodule, auditor, nearest)
+    _summarise(cfg, run, trainer, datamodule, metrics)
+    return metrics
+
+
+def _set_up(datamodule: CelebADataModule, model: GAN, audited: bool, compared: bool) -> None:
+    """Check every face that will be read, before hours of training, and tell the model what it is trained on."""
+    datamodule.setup_split("train")
+    if audited or (compared and datamodule.counts["val"]):
+        datamodule.setup_split("val")
+    show_dataset(datamodule)
+    model.trained_on = datamodule.name
+    if model.attributes:
+        model.training_labels = datamodule.dataset("train").labels
+
+
+def _check_trainer(cfg: DictConfig, trainer: L.Trainer) -> None:
+    """Refuse what a GAN cannot be trained by, and tell DDP that one network trains at a time."""
+    precision = str(trainer.precision)
+    if precision in ("16-true", "bf16-true"):
+        raise UserError(
+            f"recipe.precision={precision} has too few digits for the small steps of a GAN and for the average of its"
+            f" weights. Take recipe.precision={precision.removesuffix('-true')}-mixed or 32-true."
+        )
+    if precision.startswith("16") and (cfg.model.r1 or cfg.model.gradient_penalty):
+        raise UserError(
+            f"recipe.precision={precision} and a gradient penalty contradict: its squares overflow in float16. Take"
+            " recipe.precision=bf16-mixed or 32-true."
+        )
+    if isinstance(trainer.strategy, FSDPStrategy | DeepSpeedStrategy):
+        raise UserError(
+            f"trainer.strategy={cfg.trainer.strategy} shards one network with one optimizer, and a GAN has two of each."
+            " Take trainer=ddp."
+        )
+    if isinstance(trainer.strategy, DDPStrategy):
+        # Else each step would wait for the gradients of the network that does not train in it.
+        trainer.strategy._ddp_kwargs["find_unused_parameters"] = True
+
+
+def _find(trainer: L.Trainer, kind: type[_Kind]) -> _Kind | None:
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    return next((callback for callback in callbacks if isinstance(callback, kind)), None)
+
+
+def _report(
+    cfg: DictConfig,
+    run: RunFolder,
+    trainer: L.Trainer,
+    model: GAN,
+    datamodule: CelebADataModule,
+    auditor: AttributeClassifier | None,
+    nearest: int,
+) -> dict[str, float]:
+    """Write tables and figures; return what was measured after training."""
+    source = f"{datamodule.name} · {cfg.name}"
+    metrics: dict[str, float] = {}
+    model.to(trainer.strategy.root_device)
+    if (log := _find(trainer, EpochLog)) is not None:
+        report_training(run, log.table(), source)
+    if (schedule := _find(trainer, DistanceSchedule)) is not None:
+        with console.status("measuring the distance from real faces"):
+            if not schedule.rows or schedule.rows[-1]["step"] != trainer.global_step:
+                schedule.measure(model, trainer.current_epoch, trainer.global_step)
+        metrics |= report_distances(run, schedule.distances, schedule.rows, datamodule, source)
+    if nearest:
+        metrics |= report_nearest(run, fixed_samples(model, nearest), datamodule, source)
+    if auditor is not None:
+        auditor.to(trainer.strategy.root_device)
+        metrics |= report_audit(run, model.sampler(), auditor, datamodule, cfg.seed, source)
+    if (grid := _find(trainer, SampleGrid)) is not None:
+        animate(grid.folder, run.path / "figures" / "samples.gif")
+    write_bad_images(run, datamodule)
+    return metrics
+
+
+def _summarise(
+    cfg: DictConfig, run: RunFolder, trainer: L.Trainer, datamodule: CelebADataModule, metrics: dict[str, float]
+) -> None:
+    """Write ``summary.json`` and what TensorBoard compares runs by; print the results and what to do next."""
+    schedule, health = _find(trainer, DistanceSchedule), _find(trainer, Health)
+    settings = {"seed": cfg.seed, "batch_size": cfg.data.batch_size} | flatten(dict(trainer.lightning_module.hparams))
+    if schedule is not None:
+        settings["distances"] = schedule.distances.features.name
+    run.log_hyperparameters(settings, metrics, trainer.global_step)
     run.seconds |= training_seconds(trainer)
+    if schedule is not None and "training" in run.seconds:
+        run.seconds["distances"] = round(schedule.seconds, 3)
+        run.seconds["training"] = round(run.seconds["training"] - schedule.seconds, 3)
+    checkpoint = Path(HydraConfig.get().runtime.output_dir) / "checkpoints" / "last.ckpt"
     run.summary(
         experiment=cfg.name,
         task=task_name(),
         data=summary_of_data(datamodule),
         metrics=metrics,
-        distances=None if schedule is None else schedule.description,
-        warnings=[text for callback in callbacks if isinstance(callback, Health) for text in callback.warnings],
+        distances=None if schedule is None else schedule.describe(),
+        warnings=[] if health is None else health.warnings,
         epochs=trainer.current_epoch,
         seed=cfg.seed,
         checkpoint=str(display_path(checkpoint)) if checkpoint.exists() else None,
         device=device_name(trainer.strategy.root_device),
     )
-    _show_results(cfg, run, metrics, checkpoint)
-    return metrics
-
-
-def _build_schedule(
-    datamodule: CelebADataModule,
-    features: str = "auto",
-    n_images: int = 2000,
-    splits: Sequence[str] = ("val", "test"),
-    every_n_epochs: int | None = None,
-) -> DistanceSchedule | None:
-    """Measure the real faces, before training: a network that cannot be had is said at once; None without one."""
-    for split in splits:
-        if split not in SPLITS or split == "train":
-            hint = did_you_mean(split, SPLITS)
-            raise UserError(f"task.distances.splits names '{split}'; faces not trained on are of val or test.{hint}")
-    network = build_features(features)
-    if network is None:
-        console.print(
-            "NO DISTANCES: neither Inception's nor MobileNetV2's weights could be had. Name some that you have:"
-            " task.distances.features=mobilenet_v2.pth",
-            style="bold yellow",
-        )
-        return None
-    used = [split for split in splits if datamodule.counts[split]]
-    rows = np.concatenate([np.empty(0, dtype=np.int64), *(datamodule.split_indices(split) for split in used)])
-    real = [batch["image"] for batch in datamodule.rows_dataloader(rows)]
-    distances = Distances(network, torch.cat(real) if real else torch.empty(0), " + ".join(used) or "val and test")
-    return DistanceSchedule(distances, n_images, every_n_epochs)
-
-
-def _refuse_contradictions(cfg: DictConfig, trainer: L.Trainer) -> None:
-    if str(trainer.precision).startswith("16") and (cfg.model.r1 or cfg.model.gradient_penalty):
-        raise UserError(
-            f"recipe.precision={cfg.trainer.precision} and a gradient penalty contradict: its squares overflow in"
-            " float16. Take recipe.precision=bf16-mixed or 32-true."
-        )
-    if trainer.world_size > 1 and "find_unused" not in str(cfg.trainer.strategy) and "ddp" in str(cfg.trainer.strategy):
-        raise UserError(
-            f"trainer.strategy={cfg.trainer.strategy} waits in each step for gradients of both networks, and a GAN"
-            " trains one at a time. Add trainer.strategy=ddp_find_unused_parameters_true."
-        )
-
-
-def _history(callbacks: Sequence[Callback]) -> pd.DataFrame:
-    rows = next((callback.rows for callback in callbacks if isinstance(callback, EpochLog)), {})
-    return pd.DataFrame([{"epoch": epoch, **row} for epoch, row in sorted(rows.items())])
-
-
-def _animate(run: RunFolder, callbacks: Sequence[Callback]) -> None:
-    """Make one moving picture of the samples after each epoch."""
-    for callback in callbacks:
-        if isinstance(callback, SampleGrid):
-            animate(callback.folder, run.path / "figures" / "samples.gif")
-
-
-def _show_results(cfg: DictConfig, run: RunFolder, metrics: dict[str, float], checkpoint: Path) -> None:
     shown = {name: value for name, value in metrics.items() if name.count("/") == 1}
     show_metrics(f"{cfg.name}, {cfg.data.name}: the last weights", {"value": shown})
     console.print(f"training took {run.seconds.get('training', run.seconds['fit']):.0f} s")

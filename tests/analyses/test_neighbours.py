@@ -6,20 +6,35 @@ import pytest
 from celeba_lab.analyses.neighbours import nearest_images
 
 
+def draw(n: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (n, 3, 4, 4), dtype=np.uint8)
+
+
 def test_the_nearest_of_several_batches_is_that_of_a_direct_search() -> None:
-    rng = np.random.default_rng(0)
-    others, queries = (rng.integers(0, 256, (n, 3, 4, 4), dtype=np.uint8) for n in (50, 9))
-    numbers = rng.permutation(1000)[:50]
+    others, queries = draw(50, 0), draw(40, 1)
+    numbers = np.random.default_rng(2).permutation(1000)[:50]
     batches = [(numbers[start : start + 7], others[start : start + 7]) for start in range(0, 50, 7)]
-    found, distance = nearest_images(queries, batches)
-    differences = queries[:, None].astype(float) - others[None]
-    direct = np.sqrt((differences**2).mean(axis=(2, 3, 4)))
-    assert np.array_equal(found, numbers[direct.argmin(axis=1)])
-    assert distance == pytest.approx(direct.min(axis=1))
+    found, mirrored, distance = nearest_images(queries, batches)
+    both = np.stack([others, others[..., ::-1]])  # (2, 50, 3, 4, 4)
+    differences = queries[:, None, None].astype(float) - both[None]
+    direct = np.sqrt((differences**2).mean(axis=(3, 4, 5)))  # (40, 2, 50)
+    way, which = np.divmod(direct.reshape(40, -1).argmin(axis=1), 50)
+    assert np.array_equal(found, numbers[which])
+    assert np.array_equal(mirrored, way == 1)
+    assert 0 < mirrored.sum() < 40
+    assert distance == pytest.approx(direct.min(axis=(1, 2)), rel=1e-5)
 
 
-def test_a_copy_is_found_at_distance_zero() -> None:
-    others = np.random.default_rng(1).integers(0, 256, (20, 3, 4, 4), dtype=np.uint8)
-    found, distance = nearest_images(others[[7, 3]], [(np.arange(20), others)])
+def test_a_copy_is_found_at_distance_zero_and_a_mirrored_one_too() -> None:
+    others = draw(20, 1)
+    queries = np.stack([others[7], others[3][..., ::-1]])
+    found, mirrored, distance = nearest_images(queries, [(np.arange(20), others)])
     assert found.tolist() == [7, 3]
-    assert distance.tolist() == pytest.approx([0, 0], abs=1e-3)
+    assert mirrored.tolist() == [False, True]
+    assert distance.tolist() == pytest.approx([0, 0], abs=0.05)
+
+
+def test_of_equally_near_ones_it_is_the_first() -> None:
+    others = np.repeat(draw(1, 0), 5, axis=0)
+    found, mirrored, _ = nearest_images(others[:1], [(np.array([9, 4]), others[:2]), (np.array([1, 2]), others[:2])])
+    assert (found.tolist(), mirrored.tolist()) == ([9], [False])

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from celeba_lab.data.annotations import Annotations
-from celeba_lab.data.datamodule import CelebADataModule
+from celeba_lab.data.datamodule import CelebADataModule, TrainingFaces
 from celeba_lab.data.datasets import EpochSampler, ImageFiles
 from celeba_lab.data.images import load_image, resize_images
 from celeba_lab.errors import UserError
@@ -236,6 +236,56 @@ def test_workers_by_default_are_the_cores_the_model_leaves(tiny_celeba, monkeypa
     assert loader.persistent_workers == (expected > 0)
     assert loader.pin_memory == (accelerator == "gpu")
     assert loader.sampler.epoch == 4
+
+
+# ------------------------------------------------------------------------------------------------------------ in memory
+
+
+def test_faces_in_memory_are_those_on_the_disk(tiny_celeba):
+    kept, read = (flatten(batches_of(module(tiny_celeba, in_memory=kept).train_dataloader())) for kept in (True, False))
+    for key, value in read.items():
+        assert torch.equal(kept[key], value)
+
+
+def test_faces_in_memory_are_decoded_once(tiny_celeba, tmp_path, monkeypatch):
+    data = module(tiny_celeba, in_memory=True)
+    decoded = []
+    monkeypatch.setattr("celeba_lab.data.datasets.load_image", lambda *given: decoded.append(1) or load_image(*given))
+    rows = data.split_indices("train")[5:20]
+    for _ in range(2):
+        batches_of(data.train_dataloader())
+    shared = flatten(batches_of(data.rows_dataloader(rows)))
+    assert len(decoded) == 32
+    assert torch.equal(shared["image"], flatten(batches_of(module(tiny_celeba).rows_dataloader(rows)))["image"])
+    batches_of(data.rows_dataloader(np.array([0, data.split_indices("val")[0]])))  # one that was not kept
+    assert len(decoded) == 34
+
+
+def test_faces_that_would_fill_the_memory_are_read_from_the_disk(tiny_celeba, monkeypatch, capsys):
+    monkeypatch.setattr("celeba_lab.data.datamodule._memory", lambda: 2 * 32 * 3 * 32 * 32 - 1)
+    data = module(tiny_celeba, in_memory=True)
+    assert len(order_of(data.train_dataloader())) == 30
+    assert data._kept is None
+    assert "would fill more than half of the memory" in " ".join(capsys.readouterr().out.split())
+
+
+def test_the_training_faces_alone_need_no_other_split(tiny_celeba):
+    data = module(tiny_celeba, stage=None, partitions=["train"])
+    data.setup_split("train")
+
+    class Model(lightning.LightningModule):
+        def training_step(self, batch, batch_idx):
+            seen.extend(batch["index"].tolist())
+
+        def configure_optimizers(self):
+            return None
+
+    seen: list[int] = []
+    trainer = lightning.Trainer(
+        accelerator="cpu", max_epochs=1, logger=False, enable_checkpointing=False, enable_progress_bar=False
+    )
+    trainer.fit(Model(), datamodule=TrainingFaces(data))
+    assert sorted(seen) == sorted(order_of(module(tiny_celeba).train_dataloader()))
 
 
 # -------------------------------------------------------------------------------------------------------- what is wrong

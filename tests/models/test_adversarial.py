@@ -55,6 +55,8 @@ def test_probabilities_are_relative_where_the_loss_is() -> None:
     real, fake = build_adversarial_loss("relativistic").probability(REAL, FAKE)
     assert real.tolist() == pytest.approx([1 / (1 + math.exp(-2)), 0.5])
     assert fake.tolist() == pytest.approx([1 / (1 + math.exp(2)), 0.5])
+    real, _ = build_adversarial_loss("wasserstein").probability(REAL + 50, FAKE + 50)  # a critic has no zero
+    assert real.tolist() == pytest.approx([1 / (1 + math.exp(-2)), 0.5])
     real, _ = build_adversarial_loss("hinge").probability(REAL, FAKE)
     assert real.tolist() == pytest.approx([1 / (1 + math.exp(-2)), 0.5])
 

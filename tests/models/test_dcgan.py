@@ -108,6 +108,14 @@ def test_latents_of_another_size_are_refused() -> None:
         Generator()(torch.randn(2, 64))
 
 
+@pytest.mark.parametrize("network", [Generator(16, width=4, num_attributes=2), Discriminator(16, 4, num_attributes=2)])
+def test_attributes_that_are_missing_or_of_another_size_are_refused(network: nn.Module) -> None:
+    given = torch.randn(3, 100) if isinstance(network, Generator) else torch.randn(3, 3, 16, 16)
+    for attributes, found in ((None, "none"), (torch.ones(3, 1), r"\(3, 1\)")):
+        with pytest.raises(UserError, match=rf"takes the attributes of each face, \(3, 2\), not {found}"):
+            network(given, attributes)
+
+
 def test_an_unknown_normalisation_is_refused() -> None:
     with pytest.raises(UserError, match=r"model.normalise=spectrl: it can be batch, spectral, none. Did you mean 'spe"):
         Discriminator(normalise="spectrl")

@@ -50,12 +50,33 @@ def test_a_move_keeps_what_stays_in_the_picture_and_fills_with_grey() -> None:
         assert any(fits)
 
 
-def test_a_cut_is_grey_and_no_larger_than_asked() -> None:
-    cut = DiffAugment(cutout=0.5)(IMAGES)
+@pytest.mark.parametrize(("cutout", "side"), [(0.5, 8), (0.125, 2), (0.3, 5)])
+def test_a_cut_is_a_grey_square_of_the_size_asked_for(cutout: float, side: int) -> None:
+    images = IMAGES.repeat(30, 1, 1, 1)
+    cut = DiffAugment(cutout=cutout)(images)
     grey = (cut == 0).all(dim=1)
-    assert ((cut == IMAGES).all(dim=1) | grey).all()
-    assert grey.any(dim=2).sum(dim=1).max() <= 8
-    assert grey.flatten(1).any(dim=1).float().mean() > 0.5
+    assert ((cut == images).all(dim=1) | grey).all()
+    heights, widths = grey.any(dim=2).sum(dim=1), grey.any(dim=1).sum(dim=1)
+    assert (heights.max(), widths.max()) == (side, side)  # at an edge a part of it is outside
+    assert grey.flatten(1).any(dim=1).float().mean() > 0.8
+
+
+def test_colours_change_as_far_as_the_paper_says() -> None:
+    """Brightness by up to half, saturation up to twice, contrast from half to one and a half; less where asked."""
+    flat = torch.full((4000, 3, 2, 2), 0.2)
+    brighter = DiffAugment(color=1.0)(flat)[:, 0, 0, 0] - 0.2
+    assert (brighter.min().item(), brighter.max().item()) == pytest.approx((-0.5, 0.5), abs=0.01)
+    coloured = flat * torch.tensor([1.0, -1.0, 0.0]).view(3, 1, 1)  # grey on average: saturation times contrast
+    factor = DiffAugment(color=1.0)(coloured)
+    factor = (factor[:, 0, 0, 0] - factor[:, 1, 0, 0]) / 0.4
+    assert 0 <= factor.min() < 0.02
+    assert 2.8 < factor.max() <= 3  # twice the saturation at one and a half times the contrast
+    halves = torch.cat([torch.full((4000, 3, 1, 2), 0.4), torch.full((4000, 3, 1, 2), -0.4)], dim=2)
+    contrast = DiffAugment(color=1.0)(halves)
+    contrast = (contrast[:, 0, 0, 0] - contrast[:, 0, 1, 0]) / 0.8
+    assert (contrast.min().item(), contrast.max().item()) == pytest.approx((0.5, 1.5), abs=0.01)
+    less = DiffAugment(color=0.5)(flat)[:, 0, 0, 0] - 0.2
+    assert (less.min().item(), less.max().item()) == pytest.approx((-0.25, 0.25), abs=0.01)
 
 
 def test_nothing_asked_changes_nothing() -> None:

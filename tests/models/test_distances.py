@@ -10,8 +10,9 @@ from torch import nn
 
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.errors import UserError
+from celeba_lab.features import build_features
 from celeba_lab.models.classifier import AttributeClassifier
-from celeba_lab.models.distances import Distances, Features, build_features, classifier_features
+from celeba_lab.models.distances import Distances, Features, classifier_features, inception_features
 
 D = 12
 
@@ -62,7 +63,7 @@ def test_both_distances_are_those_of_a_direct_computation(distances: Distances, 
     assert measured.fid == pytest.approx(by_hand_fid(y, x), rel=1e-6, abs=1e-6)
     error = 4 * measured.kid_std / 10 + 1e-9  # of the mean of 100 subsets
     assert measured.kid == pytest.approx(by_hand_kid(x, y), abs=error)
-    assert (measured.generated, measured.subset_size) == (120, 119)
+    assert (measured.images, measured.subset_size) == (120, 119)
 
 
 def test_a_large_difference_is_far_beyond_the_floor(distances: Distances) -> None:
@@ -80,9 +81,21 @@ def test_measuring_twice_gives_the_same_and_draws_nothing_from_training(distance
     assert distances.measure(faces(100, 1, 10)) == first
 
 
+def test_measuring_leaves_the_generators_of_the_accelerators_alone(
+    distances: Distances, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch.manual_seed reaches them all, and nothing would set them back."""
+    monkeypatch.setattr("torch.cuda.manual_seed_all", lambda seed: pytest.fail("every GPU was seeded"))
+    distances.measure(faces(100, 1, 10))
+
+
 def test_a_distance_says_what_it_is_of(distances: Distances) -> None:
-    words = distances.describe(distances.measure(faces(120, 1)))
-    assert words == "pixels; 120 faces against 150 real ones of val; KID times 1,000, mean of 100 subsets of 119"
+    assert distances.describe(120) == (
+        "pixels; 120 faces against 150 real ones of val, which were not trained on, all of 4 x 4 pixels (real ones"
+        " shrunk bilinearly, antialiased); KID with the cubic kernel, times 1,000, mean of 100 subsets of 119"
+    )
+    assert distances.describe(120).endswith(f"of {distances.measure(faces(120, 1)).subset_size}")
+    assert distances.describe(9000).endswith("subsets of 149")
 
 
 def test_features_of_a_classifier_are_its_own() -> None:
@@ -91,41 +104,24 @@ def test_features_of_a_classifier_are_its_own() -> None:
     images = faces(230, 0)
     with torch.no_grad():
         assert torch.allclose(features(images), classifier.features(images), atol=1e-4)
-    assert features.name == "mine, bilinear to 32 x 32"
+    assert features.name == "1,024 features of shufflenet_v2_x0_5 (mine), bilinear to 32 x 32, ImageNet normalisation"
     assert not any(parameter.requires_grad for parameter in features.parameters())
 
 
-def test_features_by_path_name_it(tmp_path: Path) -> None:
-    classifier = AttributeClassifier(["Smiling"], "mobilenet_v2", image_size=32)
-    path = tmp_path / "weights.pth"
-    torch.save(classifier.backbone.network.state_dict(), path)
-    features = build_features(str(path))
-    assert features.num_features == 1280
-    assert features.name == f"1280 features of mobilenet_v2 ({path}), bilinear to 128 x 128"
-
-
-def test_what_cannot_be_had_is_said() -> None:
-    with pytest.raises(UserError, match=r"model.weights=nowhere.pth: there is no such file"):
-        build_features("nowhere.pth")
-    with pytest.raises(UserError, match="at least two real faces, and val has 1"):
-        Distances(Features(Pixels(), D, "pixels"), faces(1, 0), "val")
-
-
-def test_auto_does_without_where_nothing_can_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
-        raise UserError("offline")
-
-    monkeypatch.setattr("celeba_lab.models.distances.inception_features", refuse)
-    monkeypatch.setattr("celeba_lab.models.distances.imagenet_features", refuse)
-    assert build_features("auto") is None
-    with pytest.raises(UserError, match="offline"):
-        build_features("imagenet")
+@pytest.mark.parametrize("n", [0, 1, 2])
+def test_fewer_than_three_faces_have_no_distance(distances: Distances, n: int) -> None:
+    """Of two, a subset leaves out one, and one has no pairs: the kernel distance would be NaN."""
+    with pytest.raises(UserError, match=f"at least 3 faces to judge, and there are {n}"):
+        distances.measure(faces(n, 0))
+    with pytest.raises(UserError, match=f"at least 3 real faces of val, and there are {n}"):
+        Distances(Features(Pixels(), D, "pixels"), faces(n, 0), "val")
+    assert np.isfinite(distances.measure(faces(3, 0)).kid)
 
 
 def test_inception_needs_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torchmetrics.image.fid._TORCH_FIDELITY_AVAILABLE", False)
     with pytest.raises(UserError, match=r"pip install 'celeba-lab\[inception\]'"):
-        build_features("inception")
+        inception_features()
 
 
 @pytest.mark.slow

@@ -1,7 +1,9 @@
 """The GAN through Lightning's Trainer: who learns when, what is counted, what a checkpoint keeps."""
 
+import contextlib
 import copy
 import math
+import types
 from pathlib import Path
 
 import lightning as L
@@ -10,8 +12,9 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from celeba_lab.callbacks import RandomState
 from celeba_lab.errors import UserError
-from celeba_lab.generation import RandomState
+from celeba_lab.models.adversarial import gradient_penalty, r1_penalty
 from celeba_lab.models.dcgan import Verdict
 from celeba_lab.models.gan import GAN
 
@@ -116,16 +119,99 @@ def test_the_discriminator_learns_attributes_of_real_faces_and_the_generator_of_
     assert obeyed.float().mean() > 0.8
 
 
-def test_the_discriminator_alone_pays_for_attributes_of_real_faces() -> None:
-    """Nothing that it says of generated faces enters its loss: they may not yet show what they were asked for."""
+def test_what_the_discriminator_sees_in_generated_faces_is_not_in_its_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They may not yet show what they were asked for; the loss of the generator looks at nothing else."""
     model = build(conditional=True, attributes=["Smiling", "Male"], auxiliary=1.0)
-    noted = []
-    for seen in (torch.zeros(4, 2), torch.full((4, 2), 9.0)):
-        on_real, on_fake = Verdict(torch.zeros(4), torch.zeros(4, 2)), Verdict(torch.zeros(4), seen)
-        assert model._attribute_loss("discriminator", on_real, torch.ones(4, 2)).item() == pytest.approx(math.log(2))
-        noted.append(model._attribute_loss("generator", on_fake, torch.ones(4, 2)).item())
-    assert noted == pytest.approx([math.log(2), math.log1p(math.exp(-9))], rel=1e-3)
-    assert build()._attribute_loss("generator", Verdict(torch.zeros(4), None), None) == 0
+    torch.manual_seed(0)
+    told = torch.randint(0, 2, (4, 2), dtype=torch.uint8)
+    seen = [torch.randn(4, 2), torch.randn(4, 2)]  # in real faces, in generated ones
+    verdicts = (Verdict(torch.zeros(4), seen[0]), Verdict(torch.zeros(4), seen[1]))
+    monkeypatch.setattr(model, "_judge", lambda *_: verdicts)
+    monkeypatch.setattr(model, "_judge_one", lambda *_: verdicts[1])
+    losses = []
+    monkeypatch.setattr(model, "manual_backward", lambda total: losses.append(total.item()) or stop_here())
+    for player in ("discriminator", "generator"):
+        optimizer = torch.optim.SGD(getattr(model, player).parameters(), lr=0.1)
+        monkeypatch.setattr(model, "toggled_optimizer", lambda _: contextlib.nullcontext())
+        with pytest.raises(StopHereError):
+            getattr(model, f"_train_{player}")(optimizer, torch.zeros(4, 3, 16, 16), torch.zeros(4, 3, 16, 16), told)
+    by_hand = [torch.nn.functional.binary_cross_entropy_with_logits(each, told.float()).item() for each in seen]
+    adversarial = [2 * math.log(2), math.log(2)]
+    assert losses == pytest.approx([a + b for a, b in zip(adversarial, by_hand, strict=True)])
+
+
+class StopHereError(Exception):
+    pass
+
+
+def stop_here() -> None:
+    raise StopHereError
+
+
+@pytest.mark.parametrize("loss", ["non_saturating", "relativistic"])
+def test_in_a_joint_batch_each_half_is_judged_beside_the_other_in_both_steps(loss: str) -> None:
+    model = build(loss={"name": loss}, joint_batch=True)
+    batches = []
+    model.discriminator.register_forward_hook(lambda module, given, output: batches.append(len(given[0])))
+    fit(model)
+    assert batches == [16] * 8  # of two times eight faces, twice in each of four steps
+    real, fake = torch.randn(2, 8, 3, 16, 16)
+    (on_real, on_fake), (beside_others, _) = model._judge(real, fake, None), model._judge(real, fake + 1, None)
+    assert not torch.allclose(on_real.logits, beside_others.logits)
+    alone = model._judge_one(fake, None)
+    assert not torch.allclose(on_fake.logits, alone.logits)
+
+
+@pytest.mark.parametrize("joint_batch", [True, False])
+def test_all_that_the_discriminator_sees_is_augmented(joint_batch: bool) -> None:
+    model = build(joint_batch=joint_batch, loss={"name": "relativistic"}, gradient_penalty=1.0, normalise="none")
+    model.diff_augment = torch.nn.Identity()
+    calls = []
+    model.diff_augment.register_forward_hook(lambda module, given, output: calls.append(len(output)))
+    judged = []
+    model.discriminator.register_forward_hook(lambda module, given, output: judged.append(len(given[0])))
+    fit(model)
+    assert calls == judged
+    assert sum(judged) == 4 * (16 + 8 + 16)  # both kinds, what lies between them, and both kinds again
+
+
+@pytest.mark.parametrize("name", ["r1", "gradient_penalty"])
+def test_a_penalty_enters_the_loss_with_its_weight_and_changes_the_gradient(name: str) -> None:
+    """The step of plain gradient descent without the penalty, and what the penalty adds, make the step with it."""
+    weight = 3.0
+    real, fake = torch.rand(2, 8, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    gradients = []
+    for weighed in (0.0, weight):
+        model = build(normalise="none", **{name: weighed})
+        model._train_discriminator = _keep_gradients(model, gradients)
+        torch.manual_seed(5)
+        model._train_discriminator(real.clone(), fake.clone())
+    model = build(normalise="none")
+    torch.manual_seed(5)
+    if name == "r1":
+        images = real.clone().requires_grad_()
+        penalty = r1_penalty(model.discriminator(images).logits, images)
+    else:
+        penalty = gradient_penalty(lambda images: model.discriminator(images).logits, real, fake)
+    added = torch.autograd.grad(penalty, list(model.discriminator.parameters()), allow_unused=True)
+    for without, with_it, extra in zip(*gradients, added, strict=True):
+        expected = without if extra is None else without + weight * extra
+        assert torch.allclose(with_it, expected, atol=1e-5)
+    assert any(extra is not None and extra.abs().max() > 1e-6 for extra in added)
+
+
+def _keep_gradients(model: GAN, kept: list):
+    """The discriminator's step without an optimizer's: what it would have learnt from."""
+    step = model._train_discriminator
+    model.toggled_optimizer = lambda _: contextlib.nullcontext()
+    model.manual_backward = lambda total: total.backward()
+    model._gradient_norm = lambda network: torch.zeros(())
+
+    def train(real: torch.Tensor, fake: torch.Tensor) -> None:
+        step(torch.optim.SGD(model.discriminator.parameters(), lr=0.0), real, fake, None)
+        kept.append([p.grad.clone() for p in model.discriminator.parameters()])
+
+    return train
 
 
 def test_steps_are_batches() -> None:
@@ -142,10 +228,29 @@ def test_the_generator_draws_once_in_each_step() -> None:
     assert len(calls) == 4
 
 
-def test_n_disc_steps_of_the_discriminator_for_each_of_the_generator() -> None:
-    model = build(n_disc=2)
-    fit(model)
-    assert model._steps == {"discriminator": 4, "generator": 2}
+@pytest.mark.parametrize(("n_disc", "steps"), [(2, 6), (3, 4), (5, 2)])
+def test_n_disc_steps_of_the_discriminator_for_each_of_the_generator(n_disc: int, steps: int, tmp_path: Path) -> None:
+    """Counted over the epochs, which have four batches each, and over an interruption."""
+    updates = []
+
+    def watched() -> GAN:
+        model = build(n_disc=n_disc, ema=0.5)
+        step = model._train_generator
+        model._train_generator = lambda *arguments: (updates.append(1), step(*arguments))
+        return model
+
+    fit(watched(), epochs=1, folder=tmp_path)
+    fit(watched(), epochs=3, checkpoint=tmp_path / "last.ckpt")
+    assert len(updates) == steps
+
+
+def test_a_continued_run_learns_as_it_is_told_now(tmp_path: Path) -> None:
+    fit(build(lr=1e-3, betas=[0.5, 0.999]), epochs=1, folder=tmp_path)
+    model = build(lr=1e-5, discriminator_lr=1e-6, betas=[0.0, 0.9])
+    trainer = fit(model, epochs=2, checkpoint=tmp_path / "last.ckpt")
+    rates = [{(group["lr"], group["betas"]) for group in each.param_groups} for each in trainer.optimizers]
+    assert rates == [{(1e-6, (0.0, 0.9))}, {(1e-5, (0.0, 0.9))}]
+    assert trainer.optimizers[0].state  # the moments were taken up
 
 
 def test_the_two_learning_rates_and_the_betas_arrive() -> None:
@@ -207,6 +312,38 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, settings: dic
     assert all(torch.equal(wanted[name], found[name]) for name in wanted)
 
 
+def test_a_run_that_was_stopped_within_an_epoch_goes_on_drawing_where_it_was(tmp_path: Path) -> None:
+    """Lightning starts no epoch then; what is drawn in the next step is what would have been drawn."""
+    states = []
+
+    def watched() -> GAN:
+        model = build()
+        model.on_train_batch_start = lambda batch, batch_idx: states.append(torch.get_rng_state())
+        return model
+
+    fit(watched(), epochs=2)
+    whole = list(states)
+    states.clear()
+    fit(watched(), epochs=2, folder=tmp_path, max_steps=6)  # of four in an epoch
+    states.clear()
+    torch.rand(100)
+    trainer = fit(watched(), epochs=2, checkpoint=tmp_path / "last.ckpt")
+    assert trainer.global_step == 8
+    assert torch.equal(states[0], whole[6])
+
+
+def test_processes_draw_differently() -> None:
+    """From one seed, and each of them the same in every run."""
+    draws = []
+    for rank in (0, 1, 2, 1):
+        model = build()
+        torch.manual_seed(7)
+        RandomState().on_train_start(types.SimpleNamespace(global_rank=rank), model)
+        draws.append(torch.randn(4))
+    assert torch.equal(draws[1], draws[3])
+    assert not any(torch.equal(draws[a], draws[b]) for a, b in ((0, 1), (0, 2), (1, 2)))
+
+
 def test_a_checkpoint_gives_the_same_faces(tmp_path: Path) -> None:
     model = build(conditional=True, attributes=["Smiling", "Male"], ema=0.9)
     model.training_labels = np.array([[0, 1], [1, 1], [1, 0]], dtype=np.uint8)
@@ -228,6 +365,29 @@ def test_mixed_precision_stays_finite_and_judges_in_float32(settings: dict) -> N
     with torch.autocast("cpu", torch.bfloat16):
         on_real, on_fake = model._judge(torch.randn(4, 3, 16, 16), torch.randn(4, 3, 16, 16), None)
     assert on_real.logits.dtype == on_fake.logits.dtype == torch.float32
+
+
+def test_double_precision_trains() -> None:
+    model = build(conditional=True, attributes=["Smiling", "Male"])
+    model.training_labels = Faces().labels.numpy()
+    fit(model, precision="64-true")
+    assert model.generator.spread.weight.dtype == torch.float64
+    assert model.sampler().sample(3, seed=0)[0].shape == (3, 3, 16, 16)
+
+
+def test_gradient_norms_of_float16_are_those_of_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its scaler multiplies gradients; a step in which they overflow is left out, and counts for nothing."""
+    model = build()
+    gradient = torch.full((3,), 2.0)
+    network = torch.nn.Linear(3, 1, bias=False)
+    scaler = types.SimpleNamespace(get_scale=lambda: 1024.0)
+    plugin = types.SimpleNamespace(scaler=None)
+    model._trainer = types.SimpleNamespace(precision_plugin=plugin)
+    norms = []
+    for plugin.scaler, factor in ((None, 1.0), (scaler, 1024.0), (scaler, float("inf"))):
+        network.weight.grad = (gradient * factor)[None]
+        norms.append(model._gradient_norm(network).item())
+    assert norms == pytest.approx([math.sqrt(12), math.sqrt(12), 0.0])
 
 
 def test_the_means_of_an_epoch_are_logged() -> None:
@@ -267,6 +427,11 @@ def test_real_faces_are_brought_to_size_and_range_and_half_of_them_mirrored() ->
         ({"auxiliary": -0.5}, "model.auxiliary=-0.5: give a number from 0"),
         ({"latent_size": 0}, "model.latent_size=0 must be at least 1"),
         ({"n_disc": 0}, "model.n_disc=0 must be at least 1"),
+        ({"discriminator_lr": 0.0}, "model.discriminator_lr=0 must be above 0"),
+        ({"betas": [0.5]}, r"model.betas=\[0.5\]: give two numbers from 0 and below 1"),
+        ({"r1": 1.0}, "model.r1=1 penalises the slope at single images, which model.normalise=batch mixes"),
+        ({"gradient_penalty": 10.0}, "model.gradient_penalty=10 penalises the slope at single images"),
+        ({"loss": {"name": "wasserstein"}, "normalise": "none"}, "wasserstein has no bound without a penalty"),
     ],
 )
 def test_impossible_settings_are_refused(settings: dict, sentence: str) -> None:

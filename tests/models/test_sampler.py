@@ -54,7 +54,7 @@ def test_truncated_latents_stay_within_and_fill_the_range(plain: FaceSampler) ->
     assert latents.abs().max() <= 0.7
     assert latents.abs().max() > 0.65
     assert latents.std() > 0.3
-    with pytest.raises(UserError, match=r"task.truncation=0 must be above 0"):
+    with pytest.raises(UserError, match=r"truncation=0 must be above 0"):
         plain.latents(2, truncation=0)
 
 

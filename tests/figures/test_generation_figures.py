@@ -1,0 +1,58 @@
+"""Figures of a GAN in training: the curves are those given, and texts stay apart."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from celeba_lab import figures
+from tests.test_figures import LONG_TITLE, assert_texts_stay_apart, legend_texts, texts
+
+
+def history(epochs: int, conditional: bool = False) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    names = [f"{player}_{what}" for player in ("generator", "discriminator") for what in ("loss", "gradient_norm")]
+    names += ["D(x)", "D(G(z))", "images_per_second"]
+    names += ["generator_attribute_loss", "discriminator_attribute_loss"] if conditional else []
+    return pd.DataFrame({"epoch": np.arange(1, epochs + 1), **{f"train/{name}": rng.random(epochs) for name in names}})
+
+
+@pytest.mark.parametrize("conditional", [False, True])
+@pytest.mark.parametrize("epochs", [1, 3, 250])
+def test_curves_are_the_numbers_given(epochs: int, conditional: bool) -> None:
+    table = history(epochs, conditional)
+    figure = figures.adversarial_curves(table, title=LONG_TITLE)
+    assert_texts_stay_apart(figure)
+    drawn = {line.get_label(): line for ax in figure.axes for line in ax.lines}
+    columns = {
+        "D(G(z)), generated faces": "D(G(z))",
+        "D(x), real faces": "D(x)",
+        "images per second": "images_per_second",
+    }
+    columns |= {"generator, on attributes": "generator_attribute_loss"} if conditional else {}
+    for label, column in columns.items():
+        assert list(drawn[label].get_ydata()) == table[f"train/{column}"].tolist()
+    loss, probability, norm, speed = figure.axes
+    assert [list(line.get_ydata()) for line in loss.lines[:2]] == [
+        table["train/generator_loss"].tolist(),
+        table["train/discriminator_loss"].tolist(),
+    ]
+    assert (norm.get_yscale(), loss.get_yscale()) == ("log", "linear")
+    assert probability.get_ylim() == (-0.02, 1.02)
+    assert speed.get_ylim()[0] == 0
+
+
+def test_what_was_not_recorded_is_said() -> None:
+    figure = figures.adversarial_curves(history(3)[["epoch", "train/D(x)"]], title="title")
+    assert texts(figure).count("nothing was recorded") == 3
+
+
+def test_distances_stand_above_their_floor() -> None:
+    epochs, note = [50, 100, 150], "in the features of a network with a long name; " * 5
+    lines = {"average of the weights": (epochs, [400.0, 240.0, 130.0]), "last weights": (epochs, [500.0, 300.0, 150.0])}
+    figure = figures.distance_curves(lines, floor=-0.5, metric="KID x 1,000", title=LONG_TITLE, note=note)
+    assert_texts_stay_apart(figure)
+    [ax] = figure.axes
+    assert [list(line.get_ydata()) for line in ax.lines[:2]] == [values for _, values in lines.values()]
+    assert ax.get_ylim()[0] <= -0.5
+    assert legend_texts(figure) == [*lines, "real against real -0.5"]
+    assert {" 130", " 150"} <= {text.get_text() for text in ax.texts}
