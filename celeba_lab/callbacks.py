@@ -196,16 +196,22 @@ class RandomState(Callback):
 
     def __init__(self) -> None:
         self._loaded: dict[str, Any] | None = None
+        self._device = torch.device("cpu")
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Remember the device, whose generator is another one."""
+        self._device = trainer.strategy.root_device
 
     def state_dict(self) -> dict[str, Any]:
         """Return the states as plain types."""
         name, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002  # the one that libraries use
-        on_gpu = torch.cuda.is_available() and torch.cuda.is_initialized()
+        kind = self._device.type
+        own = None if kind == "cpu" else torch.get_device_module(self._device).get_rng_state()
         return {
             "python": random.getstate(),
             "numpy": (str(name), [int(key) for key in keys], int(position), int(has_gauss), float(cached)),
             "torch": torch.get_rng_state(),
-            "cuda": torch.cuda.get_rng_state() if on_gpu else None,  # of the device that this process trains on
+            "accelerator": {"kind": kind, "state": own},
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -220,8 +226,9 @@ class RandomState(Callback):
             name, keys, *rest = self._loaded["numpy"]
             np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))  # noqa: NPY002  # as above
             torch.set_rng_state(self._loaded["torch"].cpu())
-            if self._loaded["cuda"] is not None and pl_module.device.type == "cuda":
-                torch.cuda.set_rng_state(self._loaded["cuda"].cpu(), pl_module.device)
+            accelerator = self._loaded["accelerator"]
+            if accelerator["state"] is not None and accelerator["kind"] == self._device.type:
+                torch.get_device_module(self._device).set_rng_state(accelerator["state"].cpu())
             self._loaded = None
         if trainer.global_rank > 0:
             torch.manual_seed(int(torch.randint(2**62, ())) + trainer.global_rank)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import lightning as L
 import pytest
 import torch
 
@@ -9,7 +10,16 @@ from celeba_lab.checkpoints import load_classifier
 from celeba_lab.errors import UserError
 from celeba_lab.features import build_features
 from celeba_lab.models.classifier import AttributeClassifier
-from tests.tasks.conftest import TrainedRun
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("classifier") / "best.ckpt"
+    trainer = L.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False)
+    trainer.strategy.connect(AttributeClassifier(["Smiling"], "shufflenet_v2_x0_5", image_size=32))
+    trainer.save_checkpoint(path)
+    return path
 
 
 @pytest.fixture
@@ -30,20 +40,20 @@ def test_a_state_dict_is_a_mobilenet_at_128_pixels(tmp_path: Path) -> None:
     assert features.name == f"1,280 features of mobilenet_v2 ({path}), bilinear to 128 x 128, ImageNet normalisation"
 
 
-def test_a_checkpoint_is_the_classifier_at_its_own_size(trained: TrainedRun) -> None:
-    features = build_features(str(trained.checkpoint))
+def test_a_checkpoint_is_the_classifier_at_its_own_size(checkpoint: Path) -> None:
+    features = build_features(str(checkpoint))
     assert features.name == (
-        f"1,280 features of mobilenet_v2 ({trained.checkpoint}), bilinear to 32 x 32, ImageNet normalisation"
+        f"1,024 features of shufflenet_v2_x0_5 ({checkpoint}), bilinear to 32 x 32, ImageNet normalisation"
     )
     faces = torch.randint(0, 256, (5, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        assert torch.allclose(features(faces), load_classifier(str(trained.checkpoint), "x").features(faces), atol=1e-5)
+        assert torch.allclose(features(faces), load_classifier(str(checkpoint), "x").features(faces), atol=1e-5)
 
 
-def test_building_them_draws_nothing_of_the_run(tmp_path: Path, trained: TrainedRun) -> None:
+def test_building_them_draws_nothing_of_the_run(tmp_path: Path, checkpoint: Path) -> None:
     path = tmp_path / "weights.pth"
     torch.save(AttributeClassifier(["Smiling"], image_size=32).backbone.network.state_dict(), path)
-    for given in (path, trained.checkpoint):
+    for given in (path, checkpoint):
         torch.manual_seed(0)
         build_features(str(given))
         drawn = torch.rand(3)

@@ -77,7 +77,8 @@ def adversarial_curves(history: pd.DataFrame, *, title: str) -> Figure:
             ax.set_ylim(-0.02, 1.02)
         if not logarithmic and not name.startswith("mean"):
             bottom, top = ax.get_ylim()
-            ax.set_ylim(min(0.0, bottom), top + 0.05 * (top - min(0.0, bottom)))
+            bottom = bottom if ax.dataLim.ymin < 0 else 0.0  # losses may lie below 0
+            ax.set_ylim(bottom, top + 0.05 * (top - bottom))
         if len(ax.lines) > 1:
             ax.legend(loc="best", fontsize=9)
     return figure

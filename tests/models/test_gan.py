@@ -3,13 +3,18 @@
 import contextlib
 import copy
 import math
+import os
+import subprocess
+import sys
 import types
+from collections.abc import Sequence
 from pathlib import Path
 
 import lightning as L
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch.utils.data import DataLoader
 
 from celeba_lab.callbacks import RandomState
@@ -49,13 +54,20 @@ def build(**settings) -> GAN:
     return GAN(**SMALL | settings)
 
 
-def fit(model: GAN, epochs: int = 1, folder: Path | None = None, checkpoint: Path | None = None, **arguments):
+def fit(
+    model: GAN,
+    epochs: int = 1,
+    folder: Path | None = None,
+    checkpoint: Path | None = None,
+    callbacks: Sequence[Callback] = (),
+    **arguments,
+):
     torch.manual_seed(1)
     trainer = L.Trainer(
         **{"accelerator": "cpu", "max_epochs": epochs, "logger": False, "enable_progress_bar": False} | arguments,
         enable_model_summary=False,
-        enable_checkpointing=False,
-        callbacks=[RandomState()],
+        enable_checkpointing=any(isinstance(callback, ModelCheckpoint) for callback in callbacks),
+        callbacks=[RandomState(), *callbacks],
     )
     # Its own generator, as the data module gives it: a loader would draw from the global one.
     loader = DataLoader(Faces(), batch_size=8, sampler=range(32), generator=torch.Generator())
@@ -324,10 +336,11 @@ def test_a_run_that_was_stopped_within_an_epoch_goes_on_drawing_where_it_was(tmp
     fit(watched(), epochs=2)
     whole = list(states)
     states.clear()
-    fit(watched(), epochs=2, folder=tmp_path, max_steps=6)  # of four in an epoch
+    kept = ModelCheckpoint(tmp_path, "{step}", auto_insert_metric_name=False, every_n_train_steps=6, save_top_k=-1)
+    fit(watched(), epochs=2, callbacks=[kept])  # with four steps in an epoch
     states.clear()
     torch.rand(100)
-    trainer = fit(watched(), epochs=2, checkpoint=tmp_path / "last.ckpt")
+    trainer = fit(watched(), epochs=2, checkpoint=tmp_path / "6.ckpt")
     assert trainer.global_step == 8
     assert torch.equal(states[0], whole[6])
 
@@ -354,6 +367,48 @@ def test_a_checkpoint_gives_the_same_faces(tmp_path: Path) -> None:
         (faces, asked), (again, asked_again) = (m.sampler(averaged).sample(5, seed=3) for m in (model, loaded))
         assert torch.equal(faces, again)
         assert torch.equal(asked, asked_again)
+
+
+PROCESSES = """
+import hashlib, sys
+import lightning as L, torch
+from lightning.pytorch.strategies import DDPStrategy
+from torch.utils.data import DataLoader
+from celeba_lab.callbacks import RandomState
+from celeba_lab.models.gan import GAN
+from tests.models.test_gan import SMALL, Faces
+
+class Watched(GAN):
+    def _train_generator(self, optimizer, real, fake, attributes):
+        self.drawn = fake.detach().clone()
+        super()._train_generator(optimizer, real, fake, attributes)
+
+if __name__ == "__main__":
+    torch.manual_seed(3)
+    model = Watched(**SMALL, loss={"name": "relativistic"}, ema=0.5)
+    trainer = L.Trainer(
+        accelerator="cpu", devices=2, strategy=DDPStrategy(find_unused_parameters=True), max_epochs=3, logger=False,
+        enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False, callbacks=[RandomState()],
+    )
+    trainer.fit(model, DataLoader(Faces(), batch_size=8))
+    weights = torch.cat([p.detach().flatten() for p in model.parameters()])
+    digests = [hashlib.sha256(t.numpy().tobytes()).hexdigest()[:12] for t in (weights, model.drawn)]
+    print("RANK", trainer.global_rank, *digests, flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_share_their_weights_and_draw_their_own_faces(tmp_path: Path) -> None:
+    script = tmp_path / "processes.py"
+    script.write_text(PROCESSES)
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    result = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, env=environment, timeout=300, check=True
+    )
+    ranks = [line.split()[1:] for line in result.stdout.splitlines() if line.startswith("RANK")]
+    assert sorted(rank for rank, _, _ in ranks) == ["0", "1"]
+    assert ranks[0][1] == ranks[1][1]
+    assert ranks[0][2] != ranks[1][2]
 
 
 @pytest.mark.parametrize("settings", EVERY_LOSS)
