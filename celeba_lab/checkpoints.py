@@ -69,7 +69,9 @@ def load_classifier(path: str | None, purpose: str) -> AttributeClassifier:
 def check_classifier(content: dict[str, Any], path: str | None, purpose: str) -> None:
     """Raise UserError unless what :func:`read_checkpoint` returned is an attribute classifier's."""
     if "attributes" not in content["hyper_parameters"] or "head.weight" not in content["state_dict"]:
-        raise UserError(f"checkpoint={path} holds no attribute classifier. To {purpose}, give one trained here.")
+        raise UserError(
+            f"checkpoint={path} holds no attribute classifier. To {purpose}, give one of experiment=attributes."
+        )
 
 
 def load_gan(path: str | None, purpose: str) -> GAN:

@@ -102,7 +102,7 @@ def test_a_checkpoint_of_another_kind(tmp_path, content):
     path = tmp_path / "gan.ckpt"
     torch.save(content, path)
     with pytest.raises(
-        UserError, match=r"gan\.ckpt holds no attribute classifier\. To predict, give one trained here\."
+        UserError, match=r"gan\.ckpt holds no attribute classifier\. To predict, give one of experiment=attributes\."
     ):
         load_classifier(str(path), "predict")
 
