@@ -165,7 +165,7 @@ def _check_obedience(
     """Ask for each attribute that both know, and against it, and count what the classifier sees.
 
     Beside each share stands the classifier's own: of the real faces that have what was asked for, those in which it
-    sees it. A share can be no fairer than that one.
+    sees it. A generator that shows an attribute more plainly than real faces do may exceed that.
     """
     seed, truncation = draw
     rows = []
@@ -190,6 +190,13 @@ def _check_obedience(
         return {}
     table = pd.DataFrame(rows)
     run.table("audit_asked", table)
+    _show_obedience(run, table, sampler.network.image_size, title)
+    present = table[table["asked"] == 1].set_index("attribute")["agreement"]
+    return {f"audit/agreement/{name}": float(share) for name, share in present.items()}
+
+
+def _show_obedience(run: RunFolder, table: pd.DataFrame, size: int, title: str) -> None:
+    """Print and draw the shares beside those of real faces; faces have ``size`` pixels a side."""
     present, absent = (table[table["asked"] == value].reset_index(drop=True) for value in (1, 0))
     shown = {
         "attribute": present["attribute"],
@@ -199,7 +206,6 @@ def _check_obedience(
         "real without": absent["agreement_on_real"],
     }
     show_table("How often the classifier agrees, of generated and of real faces", pd.DataFrame(shown))
-    size = sampler.network.image_size
     run.figure(
         "audit_asked",
         figures.score_comparison(
@@ -217,5 +223,3 @@ def _check_obedience(
             high=present["high"],
         ),
     )
-    names, shares = present["attribute"].tolist(), present["agreement"].tolist()
-    return {f"audit/agreement/{name}": share for name, share in zip(names, shares, strict=True)}
