@@ -1,4 +1,4 @@
-"""The typed root of the configuration, building objects from it, and Hydra's errors as one sentence."""
+"""The typed root of the configuration, and building objects from it."""
 
 import inspect
 import re
@@ -8,21 +8,10 @@ from typing import Any, get_type_hints
 
 from hydra.core.config_store import ConfigStore
 from hydra.errors import (
-    ConfigCompositionException,
-    HydraException,
     InstantiationException,
-    MissingConfigException,
-    OverrideParseException,
 )
 from hydra.utils import get_object, instantiate
 from omegaconf import MISSING, DictConfig, OmegaConf
-from omegaconf.errors import (
-    InterpolationResolutionError,
-    InterpolationToMissingValueError,
-    OmegaConfBaseException,
-    ValidationError,
-)
-from yaml import YAMLError
 
 from celeba_lab.errors import UserError, did_you_mean
 
@@ -109,7 +98,7 @@ def check_arguments(node: DictConfig) -> None:
     try:
         target = get_object(node._target_)
     except Exception as error:
-        raise UserError(f"{where}._target_={node._target_} cannot be imported: {_one_line(error)}.") from error
+        raise UserError(f"{where}._target_={node._target_} cannot be imported: {one_line(error)}.") from error
     function = getattr(target, "__init__", target) if isinstance(target, type) else target  # perhaps inherited
     parameters = inspect.signature(target).parameters
     try:
@@ -119,13 +108,13 @@ def check_arguments(node: DictConfig) -> None:
     if node.get("_partial_"):  # a task: main gives it the configuration, and nothing else
         for name, parameter in list(parameters.items())[1:]:
             if parameter.default is parameter.empty and name not in node:
-                raise UserError(_no_value(f"{where}.{name}"))
+                raise UserError(no_value(f"{where}.{name}"))
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     for key in map(str, node):
         if key.startswith("_"):  # Hydra's own
             continue
         if OmegaConf.is_missing(node, key):
-            raise UserError(_no_value(f"{where}.{key}"))
+            raise UserError(no_value(f"{where}.{key}"))
         value = OmegaConf.to_object(node[key]) if OmegaConf.is_config(node[key]) else node[key]
         if key not in parameters and not takes_any:
             raise UserError(f"{where}.{key} is no setting of {node._target_}.{did_you_mean(key, parameters)}")
@@ -141,67 +130,21 @@ def check_arguments(node: DictConfig) -> None:
             raise UserError(f"{where}.{key}={value!r} has the wrong type: it must be {wanted}{example}.") from error
 
 
-def explain(error: Exception) -> str | None:
-    """Turn a user's mistake into one sentence, with the nearest match; return None for a bug of ours.
-
-    Args:
-        error: what ended the run: a ``UserError``, or what Hydra, OmegaConf, the YAML reader and Lightning raise when
-            the configuration is wrong.
-    """
-    if isinstance(error, UserError):
-        return error.sentence
-    cause: BaseException = error
-    while isinstance(cause, ConfigCompositionException) and cause.__cause__ is not None:
-        cause = cause.__cause__
-    if isinstance(cause, MissingConfigException) and cause.missing_cfg_file:
-        return _explain_missing_file(cause)
-    if isinstance(cause, YAMLError):
-        return f"Broken YAML: {_one_line(cause)}."
-    if isinstance(cause, OverrideParseException):
-        return (
-            f"'{cause.override}' on the command line cannot be read. Write key=value, and quote a value that holds"
-            " spaces, commas or brackets twice: 'key=\"a b\"'."
-        )
-    if isinstance(cause, OmegaConfBaseException) and cause.full_key:
-        return _explain_key(cause)
-    if isinstance(cause, HydraException | OmegaConfBaseException) or _is_misconfiguration(error):
-        return _one_line(error) + "."
-    return None
-
-
-def _is_misconfiguration(error: Exception) -> bool:
-    # Lightning's word for contradictory Trainer settings; by name, because importing Lightning takes seconds.
-    return any(kind.__name__ == "MisconfigurationException" for kind in type(error).__mro__)
-
-
-def _explain_missing_file(error: MissingConfigException) -> str:
-    group, _, name = str(error.missing_cfg_file).rpartition("/")
-    options = sorted(error.options or [])
-    choices = f" Choose from: {', '.join(options)}." if options else ""
-    return f"There is no {group or 'configuration'} '{name}'.{did_you_mean(name, options)}{choices}"
-
-
-def _explain_key(error: OmegaConfBaseException) -> str:
-    full_key = str(error.full_key)
-    if isinstance(error, ValidationError):
-        return f"{full_key}: {str(error).splitlines()[0]}."
-    if isinstance(error, InterpolationToMissingValueError):
-        return _no_value(str(error).splitlines()[0].rpartition(" ")[2].rstrip("."))
-    if isinstance(error, InterpolationResolutionError):
-        return f"{full_key} cannot be resolved: {str(error).splitlines()[0]}."
-    parent, _, key = full_key.rpartition(".")
-    siblings: list[str] = []
-    if isinstance(error.parent_node, DictConfig):
-        siblings = [str(name) for name in error.parent_node]
-    hint = did_you_mean(key, siblings) or (
-        f" {parent or 'The configuration'} has {', '.join(siblings)}." if siblings else ""
-    )
-    return f"There is no setting '{full_key}'.{hint}"
-
-
-def _no_value(key: str) -> str:
+def no_value(key: str) -> str:
+    """Say that a setting has no value."""
     return f"{key} has no value. Give one: {key}=..."
 
 
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
+    """Return the message of an error on one line, without the full stop at its end."""
     return re.sub(r"\s+", " ", str(error)).strip().rstrip(".")
+
+
+def flatten(node: Any, prefix: str = "") -> dict[str, Any]:
+    """Return the leaves of nested dictionaries under dotted names, lists as text."""
+    if not isinstance(node, dict):
+        return {prefix: str(node) if isinstance(node, list) else node}
+    leaves: dict[str, Any] = {}
+    for key, value in node.items():
+        leaves |= flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    return leaves

@@ -15,10 +15,9 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.tree import Tree
 
-from celeba_lab.run import PAGE
-
 if TYPE_CHECKING:
     import pandas as pd
+
 
 T = TypeVar("T")
 
@@ -129,24 +128,6 @@ def _number(value: float | None) -> str:
     if value is None:
         return ""
     return "undefined" if value != value else f"{value + 0.0:.4f}"
-
-
-def show_ending(folder: Path, commands: Sequence[tuple[str, str]]) -> None:
-    """Print the run folder, its page or else its figures, and what a person would type next.
-
-    Args:
-        folder: the run folder.
-        commands: (purpose, command) pairs.
-    """
-    console.print(f"run folder: [bold]{display_path(folder)}[/bold]")
-    if (page := folder / PAGE).exists():
-        console.print(f"  [dim]report:[/dim] {display_path(page)}", soft_wrap=True)
-    else:
-        for figure in sorted((folder / "figures").glob("*.png")):
-            console.print(f"  [dim]figure:[/dim] {display_path(figure)}", soft_wrap=True)
-    for purpose, command in commands:
-        console.print(f"  [dim]{purpose}:[/dim]", end=" ")
-        console.print(command, soft_wrap=True, markup=False)  # never broken: it will be copied
 
 
 def command_line(overrides: Sequence[str], multirun: bool = False) -> str:

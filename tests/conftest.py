@@ -141,7 +141,7 @@ def command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str, str]]:
     """``command("experiment=smile", ...)`` runs the command line in ``tmp_path``; gives exit code, stdout, stderr."""
-    from celeba_lab.__main__ import main
+    from celeba_lab.cli.main import main
 
     def run(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.chdir(tmp_path)

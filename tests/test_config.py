@@ -11,8 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 from celeba_lab.config import Config, build, check_types, register_schema
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.errors import UserError
-from celeba_lab.folders import config_directory
-from celeba_lab.models.classifier import AttributeClassifier
+from celeba_lab.files import config_directory
+from celeba_lab.models.classifier.module import AttributeClassifier
 
 CONF = config_directory()
 

@@ -28,7 +28,7 @@ def test_the_wheel_holds_code_and_every_setting(wheel: Path) -> None:
         assert {prefix + str(path.relative_to(ROOT)) for path in files} <= names
     assert not [name for name in names if name.startswith(("tests/", "outputs/", "data/"))]
     [entry_points] = [name for name in names if name.endswith("entry_points.txt")]
-    assert "celeba-lab = celeba_lab.__main__:main" in zipfile.ZipFile(wheel).read(entry_points).decode()
+    assert "celeba-lab = celeba_lab.cli.main:main" in zipfile.ZipFile(wheel).read(entry_points).decode()
 
 
 def test_the_wheel_works_from_any_folder(wheel: Path, tmp_path: Path) -> None:

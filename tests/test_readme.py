@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from celeba_lab.folders import config_directory
+from celeba_lab.files import config_directory
 from tests.test_config import composed
 
 ROOT = Path(__file__).resolve().parents[1]

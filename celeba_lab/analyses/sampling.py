@@ -1,11 +1,33 @@
 """Which rows an analysis looks at."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import train_test_split
 
 from celeba_lab.data.annotations import SPLITS
+from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.errors import UserError
+
+
+@dataclass(frozen=True)
+class LabelSample:
+    """The labels that an analysis looks at.
+
+    Attributes:
+        datamodule: where they are from; with images or without.
+        rows: int64 (N,), rows of its annotations, in the order of the sample.
+        attributes: K names.
+        labels: int8 (N, K) of 0 and 1.
+        source: says in words which faces these are, for titles.
+    """
+
+    datamodule: CelebADataModule
+    rows: np.ndarray
+    attributes: list[str]
+    labels: np.ndarray
+    source: str
 
 
 def take_fraction(rows: np.ndarray, fraction: float, seed: int) -> np.ndarray:

@@ -8,19 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from celeba_lab.data.attributes import ATTRIBUTES, check_attributes
+from celeba_lab.data.layouts import LABEL_TABLE, PARTITION_TABLE, find_table, list_tables, only_one
 from celeba_lab.data.tables import Table, read_table
 from celeba_lab.errors import UserError, did_you_mean, enumerate_names
 
 SPLITS: tuple[str, ...] = ("train", "val", "test")
 """The names of partition 0, 1 and 2."""
-
-LABEL_TABLE = "list_attr_celeba"
-PARTITION_TABLE = "list_eval_partition"
-
-# Kaggle keeps everything in the root; the official folders are Anno/ and Eval/; torchvision puts the lot in celeba/.
-_FOLDERS = ("", "Anno", "Eval", "celeba", "celeba/Anno", "celeba/Eval")
-_PLAIN = (".csv", ".txt")
-_PACKED = (".zip", ".gz", ".csv.zip", ".txt.zip", ".csv.gz", ".txt.gz")
 
 _INT32 = range(-(2**31), 2**31)
 _LANDMARKS = tuple(
@@ -97,74 +90,10 @@ class Annotations:
         return self._extra("list_bbox_celeba", _BBOX)
 
     def _extra(self, stem: str, columns: Sequence[str]) -> np.ndarray | None:
-        paths = _table_paths(self.root, stem)
+        paths = list_tables(self.root, stem)
         if not paths:
             return None
-        return _align(read_table(_only(paths), columns, _INT32), self.image_ids, find_table(self.root, LABEL_TABLE))
-
-
-def find_table(root: Path, stem: str) -> Path:
-    """Find the annotation file ``stem`` (without its ending) in any layout; a plain file wins over its own archive.
-
-    Raises:
-        UserError: ``root`` is no folder, or holds no such table or several.
-    """
-    check_root(root)
-    paths = _table_paths(root, stem)
-    if not paths:
-        raise UserError(
-            f"No {stem} (.csv or .txt, also .zip or .gz) in {root}, its Anno/, Eval/ or celeba/, which holds"
-            f" {describe_folder(root)}; {remedy()}"
-        )
-    return _only(paths)
-
-
-def holds_annotations(root: Path) -> bool:
-    """Return whether CelebA's attributes lie in ``root``, in any layout; they may still be found broken."""
-    return root.is_dir() and bool(_table_paths(root, LABEL_TABLE))
-
-
-def check_root(root: Path) -> None:
-    """Check that the data folder exists.
-
-    Raises:
-        UserError: It does not, or is a file.
-    """
-    if root.is_dir():
-        return
-    if root.exists():
-        raise UserError(f"data.root={root} is a file; give the folder that holds {LABEL_TABLE} and the images.")
-    parent = next(folder for folder in root.absolute().parents if folder.is_dir())
-    raise UserError(
-        f"There is no folder {root} with CelebA's {LABEL_TABLE}, {PARTITION_TABLE} and img_align_celeba/"
-        f" ({parent} holds {describe_folder(parent)}); {remedy()}"
-    )
-
-
-def remedy() -> str:
-    """Say how to point the project at the data."""
-    return 'set data.root=FOLDER or the variable CELEBA_ROOT, or see "Get CelebA" in README.md.'
-
-
-def describe_folder(folder: Path) -> str:
-    """Name what ``folder`` holds, briefly."""
-    return enumerate_names(sorted(path.name for path in folder.iterdir())) or "nothing"
-
-
-def _table_paths(root: Path, stem: str) -> list[Path]:
-    found = []
-    for folder in (root / name for name in _FOLDERS):
-        plain = [folder / f"{stem}{ending}" for ending in _PLAIN]
-        packed = [folder / f"{stem}{ending}" for ending in _PACKED]
-        # Unpacked by hand, with the archive left beside it: the same table, not a second one.
-        found += [path for path in plain if path.is_file()] or [path for path in packed if path.is_file()]
-    return found
-
-
-def _only(paths: Sequence[Path]) -> Path:
-    if len(paths) > 1:
-        raise UserError(f"There are several tables for the same thing, {enumerate_names(map(str, paths))}; keep one.")
-    return paths[0]
+        return _align(read_table(only_one(paths), columns, _INT32), self.image_ids, find_table(self.root, LABEL_TABLE))
 
 
 def _check_one_convention(table: Table) -> None:

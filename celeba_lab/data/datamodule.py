@@ -16,8 +16,11 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler, S
 from celeba_lab.console import console
 from celeba_lab.data.annotations import SPLITS, Annotations
 from celeba_lab.data.attributes import check_attributes
-from celeba_lab.data.datasets import EpochSampler, FaceDataset, ImageFiles
-from celeba_lab.data.images import find_image_folder, find_unusable, holds_images, load_image, resize_images
+from celeba_lab.data.checks import find_unusable
+from celeba_lab.data.datasets import FaceDataset, ImageFiles
+from celeba_lab.data.images import load_image, resize_images
+from celeba_lab.data.layouts import find_image_folder, holds_images
+from celeba_lab.data.loaders import EpochSampler, memory_bytes, spare_cores
 from celeba_lab.errors import UserError, did_you_mean, enumerate_names
 
 ON_BAD_IMAGE = ("raise", "skip")
@@ -250,7 +253,7 @@ class CelebADataModule(lightning.LightningDataModule):
         if self._kept is None:
             dataset = self.dataset("train")
             processes = 1 if self.trainer is None else self.trainer.num_devices
-            if processes * dataset.bytes_in_memory > _memory() / 2:
+            if processes * dataset.bytes_in_memory > memory_bytes() / 2:
                 console.print(
                     f"data.in_memory: {len(dataset):,} faces of {self.image_size} x {self.image_size} pixels would fill"
                     " more than half of the memory, so they are read from the disk in each epoch",
@@ -343,7 +346,7 @@ class CelebADataModule(lightning.LightningDataModule):
         if workers is None:
             on_cpu = accelerator is None or isinstance(accelerator, CPUAccelerator)
             workers = (
-                0 if on_cpu or dataset is self._kept else _spare_cores(self.trainer.num_devices if self.trainer else 1)
+                0 if on_cpu or dataset is self._kept else spare_cores(self.trainer.num_devices if self.trainer else 1)
             )
         return DataLoader(
             dataset,
@@ -369,20 +372,6 @@ class TrainingFaces(lightning.LightningDataModule):
         """Return the training batches."""
         self.faces.trainer = self.trainer
         return self.faces.train_dataloader()
-
-
-def _memory() -> float:
-    """Return the bytes of this machine's memory, infinitely many where that cannot be asked."""
-    names = ("SC_PHYS_PAGES", "SC_PAGE_SIZE")
-    if not hasattr(os, "sysconf") or not set(names) <= set(os.sysconf_names):
-        return float("inf")
-    return float(os.sysconf(names[0])) * os.sysconf(names[1])
-
-
-def _spare_cores(processes: int) -> int:
-    """Cores that each of ``processes`` training processes on this machine has beside its own, at most 8."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(0, min(8, usable // max(1, processes) - 1))
 
 
 def _check_partitions(names: list[str]) -> list[str]:

@@ -1,41 +1,19 @@
-"""What is loaded: faces with their labels, files without, and the order in which training sees them."""
+"""What is loaded: faces with their labels, and files without."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from rich.progress import track
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from celeba_lab.data.annotations import Annotations
 from celeba_lab.data.images import load_image, resize_images
 
 # Bytes from which on an image is shrunk at once: a whole batch of photographs would fill the memory.
 _LARGE = 3 * 2**20
-
-
-class EpochSampler(Sampler[int]):
-    """A shuffled order of ``n`` positions that depends on (seed, epoch) only: a continued run has the same epochs."""
-
-    def __init__(self, n: int, seed: int) -> None:
-        self.n = n
-        self.seed = seed
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch; Lightning calls it before each."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.n
-
-    def __iter__(self) -> Iterator[int]:
-        # A mix, not a sum: else epoch 1 of seed 0 would be epoch 0 of seed 1.
-        mixed = np.random.SeedSequence((self.seed, self.epoch)).generate_state(1, np.uint64)[0]
-        generator = torch.Generator().manual_seed(int(mixed >> np.uint64(1)))
-        yield from torch.randperm(self.n, generator=generator).tolist()
 
 
 class FaceDataset(Dataset[dict[str, Any]]):

@@ -1,68 +1,29 @@
-"""Image files as uint8 RGB arrays: found, checked, decoded, resized. Never a silent substitute for a damaged one."""
+"""Image files as uint8 RGB arrays: listed, decoded, resized. Never a silent substitute for a damaged one."""
 
 import glob
 import io
-import re
 import struct
-import time
 import zlib
 from collections.abc import Sequence
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import numpy as np
 import simplejpeg
 import torch
 from PIL import Image
-from rich.console import Console
-from rich.progress import Progress
 from torchvision.transforms.v2 import functional as F
 
-from celeba_lab.data.annotations import check_root, describe_folder, remedy
 from celeba_lab.errors import UserError
+from celeba_lab.files import natural_order
 
-IMAGE_FOLDER = "img_align_celeba"
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")  # the others of Pillow's are rare, and a larger target
-_FOLDERS = ("", "Img", "celeba", "celeba/Img")  # Kaggle; the official share; torchvision
 _ORIENTATION = 0x0112  # the EXIF tag
 
 # decode_image has its own limit, which is checked before any pixel is decoded. Pillow's second one would only add a
 # warning to a sentence, and would refuse what max_pixels was raised to allow.
 Image.MAX_IMAGE_PIXELS = None
-
-
-def find_image_folder(root: Path) -> Path:
-    """Find the folder with the images below ``root``, one or two folders deep.
-
-    Raises:
-        UserError: ``root`` is no folder, or holds no image folder or several.
-    """
-    root = Path(root)
-    check_root(root)
-    found = _image_folders(root)
-    if len(found) > 1:
-        raise UserError(f"There are several image folders, {', '.join(map(str, found))}; keep one.")
-    if not found:
-        archives = [path for folder in _FOLDERS for path in (root / folder).glob(f"{IMAGE_FOLDER}*.zip")]
-        todo = f"unpack {archives[0]} there" if archives else remedy().removesuffix(".")
-        raise UserError(f"No image folder {IMAGE_FOLDER}/ in {root}, which holds {describe_folder(root)}; {todo}.")
-    return found[0]
-
-
-def holds_images(root: Path) -> bool:
-    """Return whether there is an image folder below ``root``, in any layout."""
-    return bool(_image_folders(root))
-
-
-def _image_folders(root: Path) -> list[Path]:
-    found = []
-    for outer in (root / folder / IMAGE_FOLDER for folder in _FOLDERS):
-        inner = outer / IMAGE_FOLDER  # Kaggle's archive unpacks to a folder within a folder
-        if inner.is_dir() or outer.is_dir():
-            found.append(inner if inner.is_dir() else outer)
-    return found
 
 
 def list_images(pattern: str) -> list[Path]:
@@ -89,12 +50,7 @@ def list_images(pattern: str) -> list[Path]:
         raise UserError(
             f"There are no images ({', '.join(SUFFIXES)}) {where}; name a file, a folder or a glob of images."
         )
-    return sorted(images, key=_natural_key)
-
-
-def _natural_key(path: Path) -> list[tuple[int, int, str]]:
-    parts = re.findall(r"[0-9]+|[^0-9]+", str(path))
-    return [(0, int(part), part) if part[0].isdigit() else (1, 0, part.casefold()) for part in parts]
+    return sorted(images, key=natural_order)
 
 
 def load_image(path: Path, max_pixels: int) -> np.ndarray:
@@ -148,40 +104,6 @@ def decode_image(data: bytes, name: str, max_pixels: int) -> np.ndarray:
             f"{name} is damaged or cut short ({str(error).strip('.') or type(error).__name__});"
             f" replace it, or leave bad images out with data.on_bad_image=skip."
         ) from error
-
-
-def find_unusable(paths: Sequence[Path], max_pixels: int, description: str) -> dict[int, str]:
-    """Decode every file once and return the bad ones: position in ``paths`` to the sentence that says why.
-
-    A progress bar headed ``description`` appears when it takes more than a moment.
-    """
-    chunk = 64  # a future for each of 200,000 images would take more memory than the images
-    starts = range(0, len(paths), chunk)
-
-    def check(start: int) -> dict[int, str]:
-        faults = {}
-        for position in range(start, min(start + chunk, len(paths))):
-            try:
-                load_image(paths[position], max_pixels)
-            except UserError as error:
-                faults[position] = error.sentence
-        return faults
-
-    reasons: dict[int, str] = {}
-    progress = Progress(*Progress.get_default_columns(), console=Console(stderr=True), transient=True)
-    task = progress.add_task(description, total=len(paths))
-    begin = time.monotonic()
-    with ThreadPool() as pool:  # simplejpeg releases the GIL
-        try:
-            for done, faults in enumerate(pool.imap(check, starts), start=1):
-                reasons |= faults
-                progress.update(task, completed=min(done * chunk, len(paths)))
-                if time.monotonic() - begin > 2 and not progress.live.is_started:
-                    progress.start()
-        finally:
-            if progress.live.is_started:  # stopping one that never started prints an empty line
-                progress.stop()
-    return reasons
 
 
 def resize_images(arrays: Sequence[np.ndarray], size: int) -> torch.Tensor:

@@ -13,17 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from celeba_lab.figures.matrices import value_text
 from celeba_lab.figures.rows import ROW, name_rows, write_column
-from celeba_lab.figures.style import (
-    BLACK,
-    BLUE,
-    GREEN,
-    LIGHT_GREY,
-    ORANGE,
-    SMALL_SIZE,
-    STYLE,
-    new_figure,
-    text_width,
-)
+from celeba_lab.figures.style import BLACK, BLUE, GREEN, LIGHT_GREY, ORANGE, SMALL_SIZE, STYLE, new_figure, text_width
 
 # The last series is what the figure is about: always blue, always a dot.
 _LOOKS = ((BLACK, "|"), (ORANGE, "D"), (GREEN, "^"))

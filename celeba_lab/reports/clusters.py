@@ -10,10 +10,10 @@ from sklearn.base import BaseEstimator, ClusterMixin, TransformerMixin, clone
 from celeba_lab import figures
 from celeba_lab.analyses.clustering import Clustering, describe, standardised_differences, try_numbers, try_seeds
 from celeba_lab.analyses.estimators import has_parameter, refusals_of
-from celeba_lab.assembly import LabelSample
+from celeba_lab.analyses.sampling import LabelSample
 from celeba_lab.console import console, progress, show_table
 from celeba_lab.errors import UserError
-from celeba_lab.run import RunFolder
+from celeba_lab.runs.run import RunFolder
 
 # A figure of more clusters, or of more faces of each, would be too large to read, and slow.
 _MOST_SHOWN = 20

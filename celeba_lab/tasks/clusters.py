@@ -5,11 +5,12 @@ from omegaconf import DictConfig
 from sklearn.base import ClusterMixin, TransformerMixin
 
 from celeba_lab.analyses.clustering import check_clusterer, find_clusters, scale
-from celeba_lab.assembly import log_settings, open_run, sample_labels, summary_of_data, task_name
-from celeba_lab.console import show_ending
+from celeba_lab.data.describe import summary_of_data
+from celeba_lab.engine.build import sample_labels
 from celeba_lab.errors import UserError
 from celeba_lab.reports.clusters import ClusterReport
-from celeba_lab.run import device_name
+from celeba_lab.runs.environment import device_name
+from celeba_lab.runs.run import log_settings, open_run, show_ending, task_name
 
 
 def clusters(

@@ -10,28 +10,25 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from celeba_lab import figures
-from celeba_lab.assembly import open_run, task_name
-from celeba_lab.comparison import (
+from celeba_lab.console import console, display_path, show_table
+from celeba_lab.data.annotations import SPLITS
+from celeba_lab.errors import UserError, did_you_mean, enumerate_names
+from celeba_lab.reports.comparison import (
     CAUTION,
-    Answers,
-    FinishedRun,
     best_first,
     check_metric,
-    check_same_data,
     choose_baseline,
     describe,
-    find_runs,
     lower_is_better,
     paired_tables,
-    read_answers,
-    read_runs,
     run_table,
     setting_table,
 )
-from celeba_lab.console import console, display_path, show_ending, show_table
-from celeba_lab.data.annotations import SPLITS
-from celeba_lab.errors import UserError, did_you_mean, enumerate_names
-from celeba_lab.run import RunFolder, device_name
+from celeba_lab.runs.answers import Answers, read_answers
+from celeba_lab.runs.environment import device_name
+from celeba_lab.runs.find import find_runs
+from celeba_lab.runs.finished import FinishedRun, check_same_data, read_runs
+from celeba_lab.runs.run import RunFolder, open_run, show_ending, task_name
 
 _FEWEST_RESAMPLES = 100  # of which the ends of a 95 % interval are the third from either side
 

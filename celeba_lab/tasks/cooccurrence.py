@@ -9,10 +9,12 @@ from scipy.cluster.hierarchy import leaves_list
 
 from celeba_lab import figures
 from celeba_lab.analyses.cooccurrence import Cooccurrence, cluster_attributes, pair_table
-from celeba_lab.assembly import log_settings, open_run, sample_labels, summary_of_data, task_name
-from celeba_lab.console import show_ending, show_table
+from celeba_lab.console import show_table
+from celeba_lab.data.describe import summary_of_data
+from celeba_lab.engine.build import sample_labels
 from celeba_lab.errors import UserError
-from celeba_lab.run import RunFolder, device_name
+from celeba_lab.runs.environment import device_name
+from celeba_lab.runs.run import RunFolder, log_settings, open_run, show_ending, task_name
 
 _PAIRS = "The fifteen pairs that go together most, and the fifteen that exclude each other most"
 _TREE = "Attributes that are joined far to the left go together"

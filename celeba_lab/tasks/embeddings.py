@@ -11,25 +11,20 @@ from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
 
 from celeba_lab import figures
 from celeba_lab.analyses.clustering import Clustering, check_clusterer, contingency, find_clusters, scale
-from celeba_lab.assembly import (
-    LabelSample,
-    build_trainer,
-    exit_codes_of_signals,
-    log_settings,
-    open_run,
-    progress_bar,
-    sample_labels,
-    summary_of_data,
-    task_name,
-    write_bad_images,
-)
-from celeba_lab.checkpoints import load_classifier
-from celeba_lab.console import console, show_ending
+from celeba_lab.analyses.sampling import LabelSample
+from celeba_lab.console import console
+from celeba_lab.data.describe import summary_of_data
+from celeba_lab.engine.build import build_trainer, sample_labels
+from celeba_lab.engine.checkpoints import load_classifier
+from celeba_lab.engine.measure import progress_bar
+from celeba_lab.engine.signals import exit_codes_of_signals
 from celeba_lab.errors import UserError
-from celeba_lab.models.classifier import AttributeClassifier
-from celeba_lab.models.embedder import Embedder
+from celeba_lab.files import write_atomically
+from celeba_lab.models.classifier.embedder import Embedder
+from celeba_lab.models.classifier.module import AttributeClassifier
 from celeba_lab.reports.clusters import ClusterReport
-from celeba_lab.run import RunFolder, device_name, write_atomically
+from celeba_lab.runs.environment import device_name
+from celeba_lab.runs.run import RunFolder, log_settings, open_run, show_ending, task_name, write_bad_images
 
 _SPRITE = 48  # pixels a side of a face in TensorBoard's projector
 _MOST_SPRITES = (8192 // _SPRITE) ** 2  # its picture of all faces is at most 8,192 pixels a side

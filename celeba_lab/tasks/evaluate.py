@@ -4,24 +4,18 @@ from collections.abc import Sequence
 
 from omegaconf import DictConfig
 
-from celeba_lab.assembly import (
-    build_datamodule,
-    facts_of_run,
-    measure,
-    open_run,
-    show_dataset,
-    summary_of_data,
-    task_name,
-    write_bad_images,
-)
-from celeba_lab.checkpoints import load_classifier
-from celeba_lab.console import show_ending, show_metrics
+from celeba_lab.console import show_metrics
 from celeba_lab.data.annotations import SPLITS
+from celeba_lab.data.describe import show_dataset, summary_of_data
+from celeba_lab.engine.build import build_datamodule
+from celeba_lab.engine.checkpoints import load_classifier
+from celeba_lab.engine.measure import measure
 from celeba_lab.errors import UserError, did_you_mean
-from celeba_lab.reports.case import Case
-from celeba_lab.reports.classifier import ClassifierReport
-from celeba_lab.reports.predictions import mean_majority_accuracy
-from celeba_lab.run import device_name
+from celeba_lab.reports.classifier.case import Case
+from celeba_lab.reports.classifier.report import ClassifierReport
+from celeba_lab.reports.classifier.scores import mean_majority_accuracy
+from celeba_lab.runs.environment import device_name
+from celeba_lab.runs.run import facts_of_run, open_run, show_ending, task_name, write_bad_images
 
 
 def evaluate(

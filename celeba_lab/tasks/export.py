@@ -2,9 +2,10 @@
 
 from omegaconf import DictConfig
 
-from celeba_lab.assembly import open_run, task_name
-from celeba_lab.checkpoints import check_weights, export_sampler, load_gan
-from celeba_lab.console import command_line, console, display_path, override, show_ending
+from celeba_lab.console import command_line, console, display_path, override
+from celeba_lab.engine.checkpoints import load_gan
+from celeba_lab.exports.generator import check_weights, export_sampler
+from celeba_lab.runs.run import open_run, show_ending, task_name
 
 _WORDS = {"ema": "the average of the weights", "raw": "the last weights"}
 

@@ -13,16 +13,19 @@ from PIL import Image
 from torch import Tensor
 
 from celeba_lab import figures
-from celeba_lab.assembly import build_datamodule, device, open_run, summary_of_data, task_name
-from celeba_lab.checkpoints import load_classifier, load_sampler
-from celeba_lab.console import console, show_ending
+from celeba_lab.console import console
 from celeba_lab.data.datamodule import CelebADataModule
+from celeba_lab.data.describe import summary_of_data
+from celeba_lab.engine.build import build_datamodule, device
+from celeba_lab.engine.checkpoints import load_classifier, load_sampler
 from celeba_lab.errors import UserError, did_you_mean
-from celeba_lab.models.sampler import FaceSampler, slerp
-from celeba_lab.pictures import FILTERS, enlarge_faces
-from celeba_lab.reports.audit import report_audit
-from celeba_lab.reports.gan import report_nearest
-from celeba_lab.run import RunFolder, device_name, write_atomically
+from celeba_lab.figures.tiles import FILTERS, enlarge_faces
+from celeba_lab.files import write_atomically
+from celeba_lab.models.gan.sampler import FaceSampler, slerp
+from celeba_lab.reports.gan.audit import report_audit
+from celeba_lab.reports.gan.nearest import report_nearest
+from celeba_lab.runs.environment import device_name
+from celeba_lab.runs.run import RunFolder, open_run, show_ending, task_name
 
 _GRID_FACES = 64  # of more, the grid shows the first
 _WALKS = 8  # rows of the figure of walks, from the first faces
@@ -49,7 +52,7 @@ def generate(
         n: faces.
         upscale: how many times larger the pictures are than what the generator draws.
         filter: that enlarges them: nearest, bilinear, bicubic or lanczos.
-        truncation: see :meth:`~celeba_lab.models.sampler.FaceSampler.latents`; None for none.
+        truncation: see :meth:`~celeba_lab.models.gan.sampler.FaceSampler.latents`; None for none.
         weights: ``ema``, the average of the generator's weights where there is one, or ``raw``, the last ones.
         attributes: what a conditional generator is asked for: name to 1 or 0.
         interpolate: walk in so many steps from each of the first eight faces to the next; None for no walk.

@@ -7,13 +7,16 @@ from omegaconf import DictConfig
 from sklearn.base import ClassifierMixin
 
 from celeba_lab import figures
+from celeba_lab.analyses.predictions import Predictions
 from celeba_lab.analyses.regression import Regression, regress_each
-from celeba_lab.analyses.sampling import split_officially, split_randomly
-from celeba_lab.assembly import LabelSample, log_settings, open_run, sample_labels, summary_of_data, task_name
-from celeba_lab.console import console, progress, show_ending, show_table
+from celeba_lab.analyses.sampling import LabelSample, split_officially, split_randomly
+from celeba_lab.console import console, progress, show_table
+from celeba_lab.data.describe import summary_of_data
+from celeba_lab.engine.build import sample_labels
 from celeba_lab.errors import UserError, did_you_mean, enumerate_names
-from celeba_lab.reports.predictions import Predictions, attribute_table
-from celeba_lab.run import RunFolder, device_name
+from celeba_lab.reports.classifier.scores import attribute_table
+from celeba_lab.runs.environment import device_name
+from celeba_lab.runs.run import RunFolder, log_settings, open_run, show_ending, task_name
 
 SPLIT_WAYS = ("random", "official")
 _SHOWN = {
@@ -86,7 +89,7 @@ def logistic(
 
 
 def regression_table(results: list[Regression], labels: np.ndarray, attributes: list[str]) -> pd.DataFrame:
-    """Return one row per attribute: what :func:`~celeba_lab.report.attribute_table` measures, log loss and convergence.
+    """Return one row per attribute: all of :func:`attribute_table`, log loss and convergence.
 
     Args:
         results: one for each attribute, in their order.

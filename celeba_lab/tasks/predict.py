@@ -9,21 +9,15 @@ from omegaconf import DictConfig
 from PIL import Image
 
 from celeba_lab import figures
-from celeba_lab.assembly import (
-    build_datamodule,
-    build_trainer,
-    exit_codes_of_signals,
-    open_run,
-    progress_bar,
-    task_name,
-    write_bad_images,
-)
-from celeba_lab.callbacks import CollectPredictions
-from celeba_lab.checkpoints import load_classifier
-from celeba_lab.console import console, show_ending
+from celeba_lab.console import console
 from celeba_lab.data.images import list_images, load_image
-from celeba_lab.models.classifier import AttributeClassifier
-from celeba_lab.run import device_name
+from celeba_lab.engine.build import build_datamodule, build_trainer
+from celeba_lab.engine.checkpoints import load_classifier
+from celeba_lab.engine.measure import CollectPredictions, progress_bar
+from celeba_lab.engine.signals import exit_codes_of_signals
+from celeba_lab.models.classifier.module import AttributeClassifier
+from celeba_lab.runs.environment import device_name
+from celeba_lab.runs.run import open_run, show_ending, task_name, write_bad_images
 
 
 def predict(cfg: DictConfig, images: str, max_shown: int = 48) -> dict[str, float]:

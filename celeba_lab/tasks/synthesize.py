@@ -7,12 +7,14 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from celeba_lab import figures
-from celeba_lab.assembly import build_datamodule, open_run, show_dataset, summary_of_data, task_name
-from celeba_lab.console import command_line, override, show_ending
+from celeba_lab.console import command_line, override
 from celeba_lab.data.attributes import ATTRIBUTES
+from celeba_lab.data.describe import show_dataset, summary_of_data
 from celeba_lab.data.synthetic.datamodule import draw_faces
 from celeba_lab.data.synthetic.dataset import DEFAULT_N, Settings, find_settings
 from celeba_lab.data.synthetic.gallery import draw_gallery
+from celeba_lab.engine.build import build_datamodule
+from celeba_lab.runs.run import open_run, show_ending, task_name
 
 
 def synthesize(

@@ -10,35 +10,26 @@ from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from omegaconf import DictConfig, OmegaConf
 
-from celeba_lab.allocator import keep_freed_memory
-from celeba_lab.assembly import (
-    build_datamodule,
-    build_trainer,
-    exit_codes_of_signals,
-    facts_of_run,
-    measure,
-    open_run,
-    read_unfinished,
-    show_dataset,
-    show_how_to_continue,
-    summary_of_data,
-    task_name,
-    training_seconds,
-    write_bad_images,
-)
-from celeba_lab.callbacks import EpochLog
-from celeba_lab.checkpoints import check_classifier, load_classifier, read_checkpoint
 from celeba_lab.config import build
-from celeba_lab.console import command_line, console, display_path, override, show_ending, show_metrics
+from celeba_lab.console import command_line, console, display_path, override, show_metrics
 from celeba_lab.data.datamodule import CelebADataModule
+from celeba_lab.data.describe import show_dataset, summary_of_data
+from celeba_lab.engine.allocator import keep_freed_memory
+from celeba_lab.engine.build import build_datamodule, build_trainer
+from celeba_lab.engine.callbacks import EpochLog
+from celeba_lab.engine.checkpoints import check_classifier, load_classifier, read_checkpoint
+from celeba_lab.engine.measure import measure, training_seconds
+from celeba_lab.engine.pretrained import fetch_weights
+from celeba_lab.engine.resume import read_unfinished, show_how_to_continue
+from celeba_lab.engine.signals import exit_codes_of_signals
 from celeba_lab.errors import UserError
-from celeba_lab.models.classifier import AttributeClassifier
-from celeba_lab.models.networks import fetch_weights
-from celeba_lab.reports.case import Case
-from celeba_lab.reports.classifier import ClassifierReport
-from celeba_lab.reports.history import report_history
-from celeba_lab.reports.predictions import mean_majority_accuracy
-from celeba_lab.run import RunFolder, device_name
+from celeba_lab.models.classifier.module import AttributeClassifier
+from celeba_lab.reports.classifier.case import Case
+from celeba_lab.reports.classifier.history import report_history
+from celeba_lab.reports.classifier.report import ClassifierReport
+from celeba_lab.reports.classifier.scores import mean_majority_accuracy
+from celeba_lab.runs.environment import device_name
+from celeba_lab.runs.run import RunFolder, facts_of_run, open_run, show_ending, task_name, write_bad_images
 
 # What a continued run cannot change.
 _SAME = ("attributes", "backbone", "image_size", "resolution")

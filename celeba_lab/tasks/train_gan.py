@@ -10,35 +10,26 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.strategies import DDPStrategy, DeepSpeedStrategy, FSDPStrategy
 from omegaconf import DictConfig
 
-from celeba_lab.allocator import keep_freed_memory
-from celeba_lab.assembly import (
-    build_datamodule,
-    build_trainer,
-    device,
-    exit_codes_of_signals,
-    flatten,
-    open_run,
-    read_unfinished,
-    show_dataset,
-    show_how_to_continue,
-    summary_of_data,
-    task_name,
-    training_seconds,
-    write_bad_images,
-)
-from celeba_lab.callbacks import EpochLog
-from celeba_lab.checkpoints import check_gan, load_classifier
-from celeba_lab.config import build
-from celeba_lab.console import command_line, console, display_path, override, show_ending, show_metrics
+from celeba_lab.config import build, flatten
+from celeba_lab.console import command_line, console, display_path, override, show_metrics
 from celeba_lab.data.datamodule import CelebADataModule, TrainingFaces
+from celeba_lab.data.describe import show_dataset, summary_of_data
+from celeba_lab.engine.allocator import keep_freed_memory
+from celeba_lab.engine.build import build_datamodule, build_trainer, device
+from celeba_lab.engine.callbacks import EpochLog
+from celeba_lab.engine.checkpoints import check_gan, load_classifier
+from celeba_lab.engine.gan_callbacks import DistanceSchedule, DistanceSettings, Health, SampleGrid, fixed_samples
+from celeba_lab.engine.measure import training_seconds
+from celeba_lab.engine.resume import read_unfinished, show_how_to_continue
+from celeba_lab.engine.signals import exit_codes_of_signals
 from celeba_lab.errors import UserError
-from celeba_lab.generation import DistanceSchedule, DistanceSettings, Health, SampleGrid, fixed_samples
-from celeba_lab.models.classifier import AttributeClassifier
-from celeba_lab.models.gan import GAN
-from celeba_lab.pictures import animate
-from celeba_lab.reports.audit import report_audit
-from celeba_lab.reports.gan import report_distances, report_nearest, report_training
-from celeba_lab.run import RunFolder, device_name
+from celeba_lab.models.classifier.module import AttributeClassifier
+from celeba_lab.models.gan.module import GAN
+from celeba_lab.reports.gan.audit import report_audit
+from celeba_lab.reports.gan.nearest import report_nearest
+from celeba_lab.reports.gan.training import animate, report_distances, report_training
+from celeba_lab.runs.environment import device_name
+from celeba_lab.runs.run import RunFolder, open_run, show_ending, task_name, write_bad_images
 
 # What a continued run cannot change.
 _SAME = ("image_size", "latent_size", "width", "discriminator_width", "normalise", "conditional", "auxiliary", "ema")

@@ -29,7 +29,7 @@ from celeba_lab.analyses.sampling import take_fraction
 from celeba_lab.data.annotations import Annotations
 from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.errors import UserError
-from celeba_lab.folders import config_directory
+from celeba_lab.files import config_directory
 
 
 def blobs(sizes: tuple[int, ...] = (20, 60, 40)) -> np.ndarray:

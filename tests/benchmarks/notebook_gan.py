@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from celeba_lab.data.annotations import Annotations
-from celeba_lab.data.images import find_image_folder
+from celeba_lab.data.layouts import find_image_folder
 
 
 class Faces(Dataset):

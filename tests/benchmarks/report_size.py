@@ -17,15 +17,15 @@ import numpy as np
 from hydra import compose, initialize_config_dir
 from scipy.special import expit
 
+from celeba_lab.analyses.predictions import Predictions
 from celeba_lab.config import build, register_schema
 from celeba_lab.data.annotations import SPLITS
 from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.data.datamodule import CelebADataModule
-from celeba_lab.folders import config_directory
-from celeba_lab.reports.case import Case
-from celeba_lab.reports.classifier import ClassifierReport
-from celeba_lab.reports.predictions import Predictions
-from celeba_lab.run import RunFolder
+from celeba_lab.files import config_directory
+from celeba_lab.reports.classifier.case import Case
+from celeba_lab.reports.classifier.report import ClassifierReport
+from celeba_lab.runs.run import RunFolder
 
 
 class Noise(CelebADataModule):

@@ -9,8 +9,9 @@ import torch
 
 from celeba_lab.data.annotations import Annotations
 from celeba_lab.data.datamodule import CelebADataModule, TrainingFaces
-from celeba_lab.data.datasets import EpochSampler, ImageFiles
+from celeba_lab.data.datasets import ImageFiles
 from celeba_lab.data.images import load_image, resize_images
+from celeba_lab.data.loaders import EpochSampler
 from celeba_lab.errors import UserError
 
 ATTRIBUTES = ["Smiling", "Male", "Bald"]
@@ -264,7 +265,7 @@ def test_faces_in_memory_are_decoded_once(tiny_celeba, tmp_path, monkeypatch):
 
 
 def test_faces_that_would_fill_the_memory_are_read_from_the_disk(tiny_celeba, monkeypatch, capsys):
-    monkeypatch.setattr("celeba_lab.data.datamodule._memory", lambda: 2 * 32 * 3 * 32 * 32 - 1)
+    monkeypatch.setattr("celeba_lab.data.datamodule.memory_bytes", lambda: 2 * 32 * 3 * 32 * 32 - 1)
     data = module(tiny_celeba, in_memory=True)
     assert len(order_of(data.train_dataloader())) == 30
     assert data._kept is None

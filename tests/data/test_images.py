@@ -9,14 +9,9 @@ import torch
 from PIL import Image, ImageOps
 
 from celeba_lab.data import images
-from celeba_lab.data.images import (
-    decode_image,
-    find_image_folder,
-    find_unusable,
-    list_images,
-    load_image,
-    resize_images,
-)
+from celeba_lab.data.checks import find_unusable
+from celeba_lab.data.images import decode_image, list_images, load_image, resize_images
+from celeba_lab.data.layouts import find_image_folder
 from celeba_lab.errors import UserError
 
 LIMIT = 10**6

@@ -312,7 +312,7 @@ def test_embeddings_are_the_features_of_the_named_images(
 ) -> None:
     import torch
 
-    from celeba_lab.models.classifier import AttributeClassifier
+    from celeba_lab.models.classifier.module import AttributeClassifier
 
     quick = [argument for argument in QUICK if "tsne" not in argument]
     options = [*quick, "task.report.tsne=null", "task.fraction=0.5", "data.partitions=[train]", "task.n_clusters=2"]

@@ -12,8 +12,8 @@ import pytest
 from scipy.stats import binomtest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from tests.reports.test_comparison import LABELS, NAMES, probabilities, write_run
 from tests.tasks.conftest import TrainedRun, run_command
-from tests.test_comparison import LABELS, NAMES, probabilities, write_run
 
 Command = Callable[..., tuple[int, str, str]]
 RUNS = "task.runs='runs/*'"

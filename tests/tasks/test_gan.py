@@ -16,11 +16,11 @@ from omegaconf import OmegaConf
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from celeba_lab.checkpoints import load_classifier, load_gan, load_sampler
 from celeba_lab.config import build
+from celeba_lab.engine.checkpoints import load_classifier, load_gan, load_sampler
 from celeba_lab.errors import UserError
-from celeba_lab.models.classifier import AttributeClassifier
-from celeba_lab.models.gan import GAN
+from celeba_lab.models.classifier.module import AttributeClassifier
+from celeba_lab.models.gan.module import GAN
 from celeba_lab.tasks.generate import generate
 from tests.tasks.conftest import TrainedRun, run_command
 from tests.test_config import composed

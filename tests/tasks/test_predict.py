@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from celeba_lab.models.classifier import AttributeClassifier
+from celeba_lab.models.classifier.module import AttributeClassifier
 from tests.tasks.conftest import TrainedRun, run_command
 
 QUIET = ["trainer=cpu", "~callbacks.progress_bar", "task=predict"]

@@ -17,8 +17,8 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from celeba_lab.folders import config_directory
-from celeba_lab.models.classifier import AttributeClassifier
+from celeba_lab.files import config_directory
+from celeba_lab.models.classifier.module import AttributeClassifier
 from tests.tasks.conftest import SMALL, TrainedRun, run_command
 
 FIGURES = ["accuracy", "confusion", "mistakes", "precision_recall", "roc", "scores"]

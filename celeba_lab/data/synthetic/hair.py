@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from celeba_lab.data.synthetic.canvas import Canvas, Pose, curve, ellipse, mirrored, ribbon
-from celeba_lab.data.synthetic.features import MOUTH
+from celeba_lab.data.synthetic.facial_features import MOUTH
 from celeba_lab.data.synthetic.person import BLACK, WHITE, Person, colour, mix
 
 

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from celeba_lab.data.synthetic.canvas import Canvas, Pose, curve, ellipse
-from celeba_lab.data.synthetic.features import (
+from celeba_lab.data.synthetic.facial_features import (
     draw_brows,
     draw_ears,
     draw_eyes,

@@ -1,0 +1,77 @@
+"""What Hydra, OmegaConf, the YAML reader and Lightning raise, as one sentence."""
+
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    MissingConfigException,
+    OverrideParseException,
+)
+from omegaconf import DictConfig
+from omegaconf.errors import (
+    InterpolationResolutionError,
+    InterpolationToMissingValueError,
+    OmegaConfBaseException,
+    ValidationError,
+)
+from yaml import YAMLError
+
+from celeba_lab.config import no_value, one_line
+from celeba_lab.errors import UserError, did_you_mean
+
+
+def explain(error: Exception) -> str | None:
+    """Turn a user's mistake into one sentence, with the nearest match; return None for a bug of ours.
+
+    Args:
+        error: what ended the run: a ``UserError``, or what Hydra, OmegaConf, the YAML reader and Lightning raise when
+            the configuration is wrong.
+    """
+    if isinstance(error, UserError):
+        return error.sentence
+    cause: BaseException = error
+    while isinstance(cause, ConfigCompositionException) and cause.__cause__ is not None:
+        cause = cause.__cause__
+    if isinstance(cause, MissingConfigException) and cause.missing_cfg_file:
+        return _explain_missing_file(cause)
+    if isinstance(cause, YAMLError):
+        return f"Broken YAML: {one_line(cause)}."
+    if isinstance(cause, OverrideParseException):
+        return (
+            f"'{cause.override}' on the command line cannot be read. Write key=value, and quote a value that holds"
+            " spaces, commas or brackets twice: 'key=\"a b\"'."
+        )
+    if isinstance(cause, OmegaConfBaseException) and cause.full_key:
+        return _explain_key(cause)
+    if isinstance(cause, HydraException | OmegaConfBaseException) or _is_misconfiguration(error):
+        return one_line(error) + "."
+    return None
+
+
+def _is_misconfiguration(error: Exception) -> bool:
+    # Lightning's word for contradictory Trainer settings; by name, because importing Lightning takes seconds.
+    return any(kind.__name__ == "MisconfigurationException" for kind in type(error).__mro__)
+
+
+def _explain_missing_file(error: MissingConfigException) -> str:
+    group, _, name = str(error.missing_cfg_file).rpartition("/")
+    options = sorted(error.options or [])
+    choices = f" Choose from: {', '.join(options)}." if options else ""
+    return f"There is no {group or 'configuration'} '{name}'.{did_you_mean(name, options)}{choices}"
+
+
+def _explain_key(error: OmegaConfBaseException) -> str:
+    full_key = str(error.full_key)
+    if isinstance(error, ValidationError):
+        return f"{full_key}: {str(error).splitlines()[0]}."
+    if isinstance(error, InterpolationToMissingValueError):
+        return no_value(str(error).splitlines()[0].rpartition(" ")[2].rstrip("."))
+    if isinstance(error, InterpolationResolutionError):
+        return f"{full_key} cannot be resolved: {str(error).splitlines()[0]}."
+    parent, _, key = full_key.rpartition(".")
+    siblings: list[str] = []
+    if isinstance(error.parent_node, DictConfig):
+        siblings = [str(name) for name in error.parent_node]
+    hint = did_you_mean(key, siblings) or (
+        f" {parent or 'The configuration'} has {', '.join(siblings)}." if siblings else ""
+    )
+    return f"There is no setting '{full_key}'.{hint}"

@@ -1,0 +1,123 @@
+"""The command line: compose, check, seed, build the task and run it."""
+
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from omegaconf import DictConfig
+from celeba_lab.cli.sweep import refuse_distributed_sweep, score_of
+
+_BUG = "This is a bug of celeba_lab, not a mistake of yours: please report it with these lines."
+
+
+def launch(cfg: "DictConfig") -> float | None:
+    """Run one composed configuration; return the metric that ``score`` names."""
+    from celeba_lab.errors import UserError
+
+    try:  # here, before Hydra says its own word
+        task = prepare(cfg)
+    except Exception as error:
+        _exit_with_sentence(error)
+        raise
+    try:
+        metrics = task(cfg)
+    except Exception as error:
+        # Inside a task only what was meant for the user is; an OmegaConf error there is a bug of ours.
+        if isinstance(error, UserError) or type(error).__name__ == "MisconfigurationException":
+            _exit_with_sentence(error)
+        error.add_note(_BUG)
+        raise
+    return score_of(cfg, metrics)
+
+
+def prepare(cfg: "DictConfig") -> "Callable[[DictConfig], dict[str, float]]":
+    """Check the settings, say what will run, seed every generator, and build the task."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+    from lightning import seed_everything
+
+    from celeba_lab.cli.choose_data import choose_data
+    from celeba_lab.config import build, check_types
+    from celeba_lab.console import quiet_libraries
+    from celeba_lab.errors import UserError
+
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        refuse_distributed_sweep(cfg)
+    if cfg.seed < 0:
+        raise UserError(f"seed={cfg.seed}: give a whole number from 0.")
+    without_celeba = choose_data(cfg)
+    check_types(cfg)
+    quiet_libraries()
+    task: Callable[[DictConfig], dict[str, float]] = build(cfg.task)
+    _announce(cfg, without_celeba)
+    seed_everything(cfg.seed, workers=True, verbose=False)
+    return task
+
+
+def _announce(cfg: "DictConfig", without_celeba: str | None) -> None:
+    """Say in the first line which data this is about, then print the configuration and keep it, resolved."""
+    from pathlib import Path
+
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf
+
+    from celeba_lab.cli.choose_data import announce_data
+    from celeba_lab.console import is_main_process, show_configuration
+    from celeba_lab.files import write_atomically
+
+    if not is_main_process():
+        return
+    if cfg.data is not None:
+        announce_data(cfg, without_celeba)
+    show_configuration(cfg)
+    text = OmegaConf.to_yaml(cfg, resolve=True)
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    write_atomically(folder / "config.yaml", lambda file: file.write(text.encode()))
+
+
+def main() -> None:
+    """Answer for help, else hand the command line to Hydra and tell a user's mistake from a bug of ours."""
+    arguments = sys.argv[1:]
+    if not arguments or {"-h", "--help"} & set(arguments):
+        from celeba_lab.cli.help import help_text
+
+        print(help_text())
+        return
+
+    import hydra
+
+    from celeba_lab.config import register_schema
+    from celeba_lab.files import config_directory
+
+    register_schema()
+    # Hydra's parser wants its flags first; a person who adds -m at the end means the same.
+    flags = [argument for argument in arguments if argument in ("-m", "--multirun")]
+    sys.argv[1:] = flags + [argument for argument in arguments if argument not in flags]
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us, and the sentences are ours
+    try:
+        hydra.main(version_base="1.3", config_path=str(config_directory()), config_name="config")(launch)()
+    except KeyboardInterrupt:
+        print("\nceleba_lab: stopped by Ctrl-C; a run folder without summary.json is not complete", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
+    except Exception as error:
+        if _BUG not in getattr(error, "__notes__", []):
+            _exit_with_sentence(error)
+        raise
+
+
+def _exit_with_sentence(error: Exception) -> None:
+    """End the process with status 1 and one sentence if the error is a user's mistake; else return."""
+    from celeba_lab.cli.explain import explain
+
+    sentence = explain(error)
+    if sentence is not None:
+        print(f"celeba_lab: error: {sentence}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""Sweeps: the score that ranks the runs, and what cannot be swept."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+def score_of(cfg: "DictConfig", metrics: dict[str, float]) -> float | None:
+    """Return the metric that ``score`` names; None, with a warning in a sweep, where the task has no such metric."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    from celeba_lab.console import console
+    from celeba_lab.errors import did_you_mean
+
+    if cfg.score in metrics:
+        return metrics[cfg.score]
+    if HydraConfig.get().mode == RunMode.MULTIRUN and cfg.score is not None:
+        hint = did_you_mean(cfg.score, metrics)
+        console.print(f"score={cfg.score} is no metric of this task: the sweep ranks nothing.{hint}", style="yellow")
+    return None
+
+
+def refuse_distributed_sweep(cfg: "DictConfig") -> None:
+    """Raise UserError for a sweep of runs with several processes each."""
+    from celeba_lab.errors import UserError
+
+    if cfg.trainer is None:
+        return
+    devices = cfg.trainer.devices
+    one = str(devices) == "1" or (not isinstance(devices, str | int) and len(devices) == 1)
+    if not one or cfg.trainer.num_nodes != 1:
+        raise UserError(
+            f"-m and trainer.devices={devices} contradict: every process of a distributed run would start the whole"
+            " sweep again. Sweep with trainer.devices=1, or start the runs one by one."
+        )

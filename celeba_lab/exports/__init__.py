@@ -1,0 +1,1 @@
+"""Checkpoints turned into files for others."""

@@ -1,0 +1,88 @@
+"""How validation and the reported split differ, attribute by attribute."""
+
+import numpy as np
+import pandas as pd
+
+from celeba_lab import figures
+from celeba_lab.analyses.intervals import difference_interval
+from celeba_lab.reports.classifier.case import Case
+from celeba_lab.reports.page.page import Picture, Section
+
+
+def report_drift(case: Case) -> Section | None:
+    """Compare prevalence and accuracy of validation and of the reported split; None without validation."""
+    if case.validation is None:
+        return None
+    table = drift_table(case.validation.labels, case.validation.said, case.predictions.labels, case.predictions.said)
+    table.insert(0, "attribute", case.names)
+    table.columns = table.columns.str.replace("split", case.split)
+    columns = {"attribute": "attribute"}
+    for what in ("prevalence", "accuracy"):
+        columns |= {
+            f"{what}_val": f"{what} validation",
+            f"{what}_{case.split}": f"{what} {case.split}",
+            f"{what}_difference": "difference",
+            f"{what}_low": "low",
+            f"{what}_high": "high",
+        }
+    shown = case.table("drift", table, f"Validation against {case.split}", columns=columns)
+    pictures = [_draw(case, table, what) for what in ("accuracy", "prevalence")]
+    return Section("Drift", _describe(case, table), tables=[shown], pictures=pictures)
+
+
+def _draw(case: Case, table: pd.DataFrame, what: str) -> Picture:
+    size = table[f"{what}_difference"].abs()
+    ordered = table.loc[size.sort_values(ascending=False, kind="stable").index]
+    figure = figures.score_comparison(
+        {"validation": ordered[f"{what}_val"], case.split: ordered[f"{what}_{case.split}"]},
+        ordered["attribute"].tolist(),
+        metric=what,
+        title=case.title,
+        note=f"{what.capitalize()} of validation and {case.split}, the largest change on top",
+    )
+    return case.picture(f"drift_{what}", figure, f"{what.capitalize()} of validation and {case.split}.")
+
+
+def drift_table(val_labels: np.ndarray, val_said: np.ndarray, labels: np.ndarray, said: np.ndarray) -> pd.DataFrame:
+    """Return prevalence and accuracy of two splits, (K rows), each with its difference and a 95 % interval of that.
+
+    Columns, for ``prevalence`` and for ``accuracy``: ``_val``, ``_split``, ``_difference`` (split minus validation),
+    ``_low`` and ``_high`` (Newcombe's interval of the difference).
+
+    Args:
+        val_labels: (N, K) of 0 and 1.
+        val_said: (N, K), what was said of the same images.
+        labels: (M, K), of the other split.
+        said: (M, K).
+    """
+    table: dict[str, np.ndarray] = {}
+    trials = (np.full(labels.shape[1], len(val_labels)), np.full(labels.shape[1], len(labels)))
+    for what, first, second in (
+        ("prevalence", val_labels == 1, labels == 1),
+        ("accuracy", val_labels == val_said, labels == said),
+    ):
+        counts = first.sum(axis=0), second.sum(axis=0)
+        low, high = difference_interval(counts, trials)
+        with np.errstate(invalid="ignore"):
+            before, after = (count / n for count, n in zip(counts, trials, strict=True))
+        table |= {
+            f"{what}_val": before,
+            f"{what}_split": after,
+            f"{what}_difference": after - before,
+            f"{what}_low": low,
+            f"{what}_high": high,
+        }
+    return pd.DataFrame(table)
+
+
+def _describe(case: Case, table: pd.DataFrame) -> str:
+    text = (
+        f"What was chosen on validation holds for {case.split} only as far as the two are alike. The intervals are of"
+        f" the difference, {case.split} minus validation (Newcombe, 1998); of {len(table)} attributes one in twenty is"
+        " expected to lie outside by chance."
+    )
+    for what in ("prevalence", "accuracy"):
+        outside = table[(table[f"{what}_low"] > 0) | (table[f"{what}_high"] < 0)]
+        text += f" {what.capitalize()} differs by more than its interval for {len(outside)}"
+        text += f": {', '.join(outside['attribute'])}." if len(outside) else "."
+    return text

@@ -1,0 +1,73 @@
+"""What happened epoch by epoch."""
+
+import numpy as np
+import pandas as pd
+
+from celeba_lab import figures
+from celeba_lab.reports.classifier.scores import mean_majority_accuracy
+from celeba_lab.reports.page.page import PageTable, Picture, Section
+from celeba_lab.runs.run import RunFolder
+
+_PREFIX = "val/accuracy/"
+
+
+def report_history(
+    run: RunFolder, history: pd.DataFrame, best_epoch: int, val: pd.DataFrame, title: str
+) -> Section | None:
+    """Write the curves of loss and accuracy, and the validation accuracy of each attribute after each epoch.
+
+    Args:
+        run: where they go.
+        history: one row per epoch, named as the metrics are; empty for no section.
+        best_epoch: whose checkpoint is reported.
+        val: the table of attributes of the validation split.
+        title: stands above the figures.
+    """
+    if history.empty:
+        return None
+    run.table("history", history)
+    majority = mean_majority_accuracy(val)
+    curves = figures.learning_curves(history, title=title, best_epoch=best_epoch, majority_accuracy=majority)
+    caption = "Loss and accuracy of training and validation after each epoch; the star is the reported checkpoint."
+    path = run.figure("learning_curves", curves)
+    pictures, tables = [Picture(path, caption, alt=f"learning curves: {caption}")], []
+    by_attribute = _write_attributes(run, history, val, title)
+    if by_attribute is not None:
+        tables.append(by_attribute[0])
+        pictures.append(by_attribute[1])
+    text = f"The reported checkpoint is that of epoch {best_epoch}: the one with the highest validation accuracy."
+    return Section("Training", text, tables=tables, pictures=pictures)
+
+
+def _write_attributes(
+    run: RunFolder, history: pd.DataFrame, val: pd.DataFrame, title: str
+) -> tuple[PageTable, Picture] | None:
+    """Write the validation accuracy of each attribute after each epoch, the lowest gain over the majority last."""
+    measured = [name for name in history if str(name).startswith(_PREFIX)]
+    rows = history.dropna(subset=measured, how="all")
+    if not measured or rows.empty:
+        return None
+    ordered = val.sort_values("gain", ascending=False).set_index("attribute")
+    names = ordered.index.tolist()
+    accuracy = rows[[f"{_PREFIX}{name}" for name in names]].to_numpy().T  # (K, epochs)
+    columns = ["majority", *(f"epoch {epoch}" for epoch in rows["epoch"])]
+    values = np.column_stack([ordered["majority_accuracy"].to_numpy(), accuracy])
+    file = run.matrix("attributes_by_epoch", values, names, columns, corner="attribute")
+    note = "Validation accuracy after each epoch, beside that of the majority class; sorted by the gain over it"
+    figure = figures.matrix_heatmap(
+        values,
+        names,
+        columns,
+        label="validation accuracy",
+        limits=(0.5, 1),
+        annotate=".3f",
+        title=title,
+        note=note,
+    )
+    frame = pd.DataFrame(values, columns=columns)
+    frame.insert(0, "attribute", names)
+    path = run.figure("attributes_by_epoch", figure)
+    return (
+        PageTable("Validation accuracy after each epoch", frame, file=f"tables/{file.name}"),
+        Picture(path, f"{note}.", alt="validation accuracy of each attribute after each epoch"),
+    )

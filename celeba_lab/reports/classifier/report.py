@@ -1,0 +1,88 @@
+"""The report of a classifier: its parts, and the page that holds them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pandas as pd
+from sklearn.base import ClassifierMixin
+
+from celeba_lab.analyses.contradictions import check_contradictions
+from celeba_lab.analyses.regression import check_classifier
+from celeba_lab.analyses.thresholds import check_criterion
+from celeba_lab.console import console
+from celeba_lab.errors import UserError
+from celeba_lab.reports.classifier.attributes import report_attributes
+from celeba_lab.reports.classifier.calibration import report_calibration
+from celeba_lab.reports.classifier.case import Case
+from celeba_lab.reports.classifier.drift import report_drift
+from celeba_lab.reports.classifier.groups import report_amplification, report_groups
+from celeba_lab.reports.classifier.mistakes import report_contradictions, report_mistakes
+from celeba_lab.reports.classifier.pixels import report_pixels
+from celeba_lab.reports.classifier.thresholds import report_thresholds
+from celeba_lab.reports.page.page import Section, write_page
+from celeba_lab.runs.run import PAGE
+
+
+@dataclass(frozen=True)
+class ClassifierReport:
+    """What is looked at, and how closely.
+
+    Attributes:
+        tune: what thresholds chosen on validation maximise: ``balanced_accuracy`` or ``f1``; None for none.
+        classifier: of scikit-learn; predicts an attribute from the other labels; None for no such comparison.
+        smallest: a group of fewer images is marked, and is no worst group.
+        bins: of the probabilities, for calibration.
+        mistakes: pictures of the most confident ones.
+        contradictions: pairs of attributes that one face cannot have.
+        page: write ``report.html``.
+    """
+
+    tune: str | None = "balanced_accuracy"
+    classifier: ClassifierMixin | None = None
+    smallest: int = 20
+    bins: int = 15
+    mistakes: int = 24
+    contradictions: list[list[str]] = field(default_factory=list)
+    page: bool = True
+
+    def __post_init__(self) -> None:
+        check_criterion(self.tune)
+        check_contradictions(self.contradictions)
+        if self.classifier is not None:
+            check_classifier(self.classifier, "task.report.classifier")
+        for name, least in (("smallest", 1), ("bins", 1), ("mistakes", 0)):
+            if getattr(self, name) < least:
+                raise UserError(f"task.report.{name}={getattr(self, name)}: give a whole number from {least}.")
+
+    def write_split(self, case: Case) -> tuple[list[Section], pd.DataFrame]:
+        """Write what one split is told by itself: scores, predictions, mistakes; return the table of attributes."""
+        attributes, table = report_attributes(case, self.bins)
+        return [attributes, report_mistakes(case, self.mistakes)], table
+
+    def write(
+        self, case: Case, facts: Mapping[str, str], more: Section | None = None
+    ) -> tuple[pd.DataFrame, dict[str, float]]:
+        """Write every table and figure, and the page that holds them.
+
+        Args:
+            case: what is reported.
+            facts: about the run, by what they are called; the head of the page.
+            more: the last section of the page.
+
+        Returns:
+            The table of attributes, and the metrics that only a report has.
+        """
+        (attributes, wrong), table = self.write_split(case)
+        thresholds, metrics = report_thresholds(case, self.tune)
+        calibration, calibrated = report_calibration(case, self.bins)
+        with console.status("predicting each attribute from the other labels"):
+            pixels, compared = report_pixels(case, table, self.classifier)
+        groups, worst = report_groups(case, self.smallest)
+        amplification, amplified = report_amplification(case, self.smallest)
+        contradictions, contradicted = report_contradictions(case, self.contradictions)
+        drift = report_drift(case)
+        parts = [attributes, pixels, thresholds, calibration, groups, amplification, drift, wrong, contradictions, more]
+        if self.page:
+            sections = [part for part in parts if part is not None]
+            write_page(case.run.path / PAGE, case.title, facts, sections, warning=case.datamodule.notice)
+        return table, metrics | calibrated | compared | worst | amplified | contradicted

@@ -1,0 +1,62 @@
+"""Whether generated faces are copies of training faces."""
+
+import numpy as np
+import pandas as pd
+import torch
+
+from celeba_lab import figures
+from celeba_lab.analyses.neighbours import nearest_images
+from celeba_lab.console import console
+from celeba_lab.data.datamodule import CelebADataModule
+from celeba_lab.runs.run import RunFolder
+
+_PICTURED = 64
+_REFERENCE_FACES = 200  # real faces not trained on, whose nearest training faces show what is near by chance
+
+
+def report_nearest(
+    run: RunFolder, faces: torch.Tensor, datamodule: CelebADataModule, title: str, split: str = "val"
+) -> dict[str, float]:
+    """Find for each generated face, uint8 (N, 3, S, S), the training face that is nearest to it, pixel by pixel.
+
+    Training faces are looked at as they are and mirrored, as they may have been trained on. The table has every face,
+    the figure the first 64.
+
+    Returns:
+        ``nearest/generated``, the median distance of the generated faces from their nearest training faces, of 255; and
+        ``nearest/real``, that of real faces that were not trained on, where there are some: a generator that copies is
+        much nearer than these.
+    """
+    n = len(faces)
+    others = datamodule.split_indices(split)[:_REFERENCE_FACES]
+    heldout = [batch["image"] for batch in datamodule.rows_dataloader(others)] if len(others) else []
+    batches = datamodule.rows_dataloader(datamodule.split_indices("train"))
+    with console.status("looking for the nearest training faces"):
+        found, mirrored, distance = nearest_images(
+            torch.cat([faces, *heldout]).numpy(),
+            ((batch["index"].numpy(), batch["image"].numpy()) for batch in batches),
+        )
+    names = datamodule.image_ids(found[:n])
+    table = {"face": range(n), "image_id": names, "mirrored": mirrored[:n], "distance": distance[:n]}
+    run.table("nearest", pd.DataFrame(table))
+    medians = {"nearest/generated": float(np.median(distance[:n]))}
+    beside = ""
+    if len(others):
+        medians["nearest/real"] = float(np.median(distance[n:]))
+        beside = f"; of {len(others)} real faces of {split}, which were not trained on, {medians['nearest/real']:.1f}"
+    note = (
+        "Each generated face with its nearest training face (root mean square of the differences, of 255)"
+        f"{f', the first {_PICTURED} of {n:,}' if n > _PICTURED else ''}\n"
+        f"Median distance {medians['nearest/generated']:.1f}{beside}"
+    )
+    pictures, captions = [], []
+    shown = faces[:_PICTURED].permute(0, 2, 3, 1).numpy()
+    real = datamodule.raw_images(found[: len(shown)], size=faces.shape[-1])
+    for k, (face, neighbour) in enumerate(zip(shown, real, strict=True)):
+        pictures += [face, neighbour[:, ::-1] if mirrored[k] else neighbour]
+        captions += [
+            f"generated {k}",
+            f"{names[k]}{', mirrored' if mirrored[k] else ''}\ndistance {distance[k]:.1f}",
+        ]
+    run.figure("nearest", figures.face_grid(pictures, captions, columns=8, title=f"{title}\n{note}"))
+    return medians

@@ -1,0 +1,211 @@
+"""The page of a report: one HTML file that holds its tables and its pictures, and asks the network for nothing."""
+
+import base64
+import hashlib
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from celeba_lab import __version__
+from celeba_lab.files import write_atomically
+from celeba_lab.reports.page.pictures import embed
+
+_FILTERED = 12  # rows; fewer are taken in at a glance
+_PRINTED = 60  # rows; more would bury the rest of a print
+
+
+@dataclass(frozen=True)
+class PageTable:
+    """A table of the page.
+
+    Attributes:
+        caption: says what a row is.
+        frame: with names in its first column, which stays in place while the others scroll.
+        file: where the full table lies, as a reader of the run folder would write it (``tables/attributes_test.csv``).
+        rows: show only so many, the first ones; 0 for no more than the caption; None for all.
+        percent: columns of shares, shown as percentages.
+    """
+
+    caption: str
+    frame: pd.DataFrame
+    file: str | None = None
+    rows: int | None = None
+    percent: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of the page.
+
+    Attributes:
+        path: a PNG. It is embedded, so the page does not need it afterwards.
+        caption: stands below it.
+        alt: says what it shows to who cannot see it.
+    """
+
+    path: Path
+    caption: str
+    alt: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page, with an entry in its contents.
+
+    Attributes:
+        title: in plain text, as everything here.
+        text: blank lines part its paragraphs.
+        tables: below the text.
+        pictures: below the tables.
+    """
+
+    title: str
+    text: str
+    tables: Sequence[PageTable] = ()
+    pictures: Sequence[Picture] = ()
+
+
+def write_page(
+    path: Path, title: str, facts: Mapping[str, str], sections: Sequence[Section], warning: str | None = None
+) -> Path:
+    """Write what :func:`render_page` returns; return ``path``."""
+    page = render_page(title, facts, sections, warning)
+    write_atomically(path, lambda file: file.write(page.encode()))
+    return path
+
+
+def render_page(title: str, facts: Mapping[str, str], sections: Sequence[Section], warning: str | None = None) -> str:
+    """Return the page as HTML.
+
+    Args:
+        title: stands above it.
+        facts: about the run, by what they are called.
+        sections: in reading order.
+        warning: what a reader has to know before any number; None for no banner.
+
+    Raises:
+        FileNotFoundError: a picture's file is missing.
+    """
+    # Names of attributes, files and runs come from outside: every text is escaped.
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "sha256": _sha256,
+        "paragraphs": _paragraphs,
+        "breakable": _breakable,
+        "grid": _grid,
+        "embedded": embed,
+    }
+    return environment.get_template("page.html.jinja").render(
+        title=title, facts=facts, sections=sections, warning=warning, printed=_PRINTED, version=__version__
+    )
+
+
+def _sha256(text: str) -> str:
+    """Return the hash by which the page's security policy knows its own style and script."""
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _paragraphs(text: str) -> list[str]:
+    return [paragraph for paragraph in re.split(r"\n\s*\n", text.strip()) if paragraph]
+
+
+def _breakable(name: str) -> Markup:
+    """Let a long name go on in the next line after any of its underscores."""
+    return Markup("_<wbr>").join(name.split("_"))
+
+
+class _Cell(NamedTuple):
+    text: str | None  # None: undefined
+    value: str = ""  # a number in full precision, to sort by
+
+
+class _Heading(NamedTuple):
+    text: str
+    is_number: bool
+
+
+class _Grid(NamedTuple):
+    extent: str
+    headings: list[_Heading]
+    rows: list[tuple[_Cell, ...]]
+    has_filter: bool
+    is_cut_in_print: bool
+
+
+def _grid(table: PageTable) -> _Grid:
+    """Return what the template shows of a table."""
+    shown = table.frame if table.rows is None else table.frame.head(table.rows)
+    headings, columns = [], []
+    for k, name in enumerate(map(str, shown.columns)):
+        # The whole column decides how its numbers are written: the first rows look the same however many are shown.
+        is_number, write = _writer(table.frame.iloc[:, k].infer_objects(), name in table.percent)
+        headings.append(_Heading(name, is_number))
+        columns.append([_Cell(None) if pd.isna(value) else write(value) for value in shown.iloc[:, k].to_numpy()])
+    return _Grid(
+        extent=_extent(len(shown), len(table.frame)),
+        headings=headings,
+        rows=list(zip(*columns, strict=True)),
+        has_filter=len(shown) > _FILTERED,
+        is_cut_in_print=table.file is not None and len(shown) > _PRINTED,
+    )
+
+
+def _extent(shown: int, total: int) -> str:
+    rows = f"{total:,} row{'' if total == 1 else 's'}"
+    return f"first {shown:,} of {rows}" if 0 < shown < total else rows
+
+
+def _writer(column: pd.Series, is_share: bool) -> tuple[bool, Callable[[Any], _Cell]]:
+    """Return whether a column holds numbers, and the function that writes one of its values if it is defined."""
+    if pd.api.types.is_bool_dtype(column):
+        return False, lambda value: _Cell("yes" if value else "no")
+    if not pd.api.types.is_numeric_dtype(column):
+        return False, lambda value: _Cell(str(value))
+    factor, unit = (100, " %") if is_share else (1, "")
+    digits = 2 if is_share else _digits(column)
+
+    def write(value: Any) -> _Cell:
+        exact = str(value).replace("inf", "Infinity")  # as JavaScript reads it
+        return _Cell(_number(float(value) * factor, digits) + unit, exact)
+
+    return True, write
+
+
+def _digits(column: pd.Series) -> int:
+    """Return how many digits a column wants after the point.
+
+    Whole numbers want none, also where undefined ones among them made them floats; scores that all happen to be 0 or 1
+    are scores nevertheless.
+    """
+    if pd.api.types.is_integer_dtype(column):
+        return 0
+    values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    sizes = np.abs(values[np.isfinite(values)])
+    largest = sizes.max(initial=0)
+    if largest > 1 and np.array_equal(sizes, np.rint(sizes)):
+        return 0
+    return 4 if largest < 100 else 2
+
+
+def _number(value: float, digits: int) -> str:
+    if math.isinf(value):
+        text = "∞" if value > 0 else "-∞"
+    elif digits and (0 < abs(value) < 0.5 * 10**-digits or abs(value) >= 1e9):  # not 0.0000, nor a row of zeros
+        text = f"{value:.1e}"
+    else:
+        text = f"{value + 0.0:,.{digits}f}"  # + 0.0: minus zero is zero
+    return text.replace("-", "−")

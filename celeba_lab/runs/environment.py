@@ -1,0 +1,56 @@
+"""What a result depends on beside its settings: versions, commit, device."""
+
+import platform
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from celeba_lab import __version__
+
+if TYPE_CHECKING:
+    import torch
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions that a result depends on."""
+    from importlib.metadata import version
+
+    libraries = ("torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "numpy", "scikit-learn")
+    return {
+        "celeba_lab": __version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in libraries},
+    }
+
+
+def git_commit() -> str | None:
+    """Return the commit of the checkout this code runs from, marked where files differ from it; None outside one."""
+    if not (Path(__file__).resolve().parents[2] / ".git").exists():  # installed, perhaps inside another repository
+        return None
+    command = ["git", "-C", str(Path(__file__).resolve().parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return result.stdout.strip() or None
+
+
+def device_name(device: "torch.device") -> str:
+    """Return what a run computed on: the GPU's name, or the processor's with its number of threads."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type == "mps":
+        return "Apple GPU"
+    threads = torch.get_num_threads()
+    return f"{_processor_name()}, {threads} thread{'' if threads == 1 else 's'}"
+
+
+def _processor_name() -> str:
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        for line in information.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,77 @@
+"""Finding run folders."""
+
+import glob
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from celeba_lab.errors import UserError, did_you_mean, enumerate_names
+from celeba_lab.files import natural_order
+from celeba_lab.runs.summary import SUMMARY
+
+# outputs/<experiment>/<sweep>/<run>: whoever names the first of them means the last.
+_DEPTH = 3
+
+
+def find_runs(patterns: str | Sequence[str], ignore: Path | None = None) -> tuple[list[Path], list[Path]]:
+    """Find the run folders that paths and globs mean.
+
+    Args:
+        patterns: folders of runs, folders that hold such folders, or globs of either.
+        ignore: a folder that is no run to compare: the one of the comparison itself.
+
+    Returns:
+        The folders with a ``summary.json``, resolved, each once, in natural order (2_... before 10_...), and those of
+        unfinished runs, which have none.
+
+    Raises:
+        UserError: a pattern matches nothing.
+    """
+    finished: dict[Path, None] = {}
+    unfinished: dict[Path, None] = {}
+    for pattern in [patterns] if isinstance(patterns, str) else patterns:
+        path = Path(pattern).expanduser()
+        # A sweep's folders hold brackets: what exists is no glob.
+        matches = [path] if path.exists() else [Path(name) for name in glob.glob(str(path), recursive=True)]  # noqa: PTH207
+        if not matches:
+            raise UserError(f"Nothing matches task.runs={pattern}. {_nearest(path)}")
+        for match in sorted(matches, key=natural_order):
+            for folder in _runs_below(match.parent if match.name == SUMMARY else match, _DEPTH):
+                folder = folder.resolve()
+                if ignore is None or folder != ignore.resolve():
+                    (finished if (folder / SUMMARY).is_file() else unfinished)[folder] = None
+    return list(finished), list(unfinished)
+
+
+def _runs_below(folder: Path, depth: int) -> Iterator[Path]:
+    if (folder / SUMMARY).is_file() or (folder / "config.yaml").is_file() or (folder / ".hydra").is_dir():
+        yield folder
+    elif folder.is_dir() and depth:
+        for child in _folders_in(folder):
+            yield from _runs_below(child, depth - 1)
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    return sorted((child for child in folder.iterdir() if child.is_dir()), key=natural_order)
+
+
+def _nearest(path: Path) -> str:
+    """Say which part of a path is there, and what lies in it."""
+    missing = path
+    while not missing.parent.is_dir():
+        missing = missing.parent
+    found = [child.name for child in _folders_in(missing.parent)]
+    held = f"holds {enumerate_names(found)}" if found else "holds no folder"
+    where = str(missing.parent) if missing.parent.name else str(missing.parent.resolve())
+    return f"The nearest folder that exists, {where}, {held}.{did_you_mean(missing.name, found)}"
+
+
+def distinct_names(folders: Sequence[Path]) -> list[str]:
+    """Return for each folder the shortest end of its path that is the end of no other one."""
+    names = []
+    for folder in folders:
+        others = [other.parts for other in folders if other != folder]
+        length = 1
+        while length < len(folder.parts) and any(other[-length:] == folder.parts[-length:] for other in others):
+            length += 1
+        names.append(str(Path(*folder.parts[-length:])))
+    return names

@@ -1,0 +1,92 @@
+"""``data=auto``: CelebA where it is, else synthetic faces that nobody can take for CelebA."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from celeba_lab.cli.choose_data import choose_data
+from celeba_lab.config import build, register_schema
+from celeba_lab.data.datamodule import CelebADataModule
+from celeba_lab.data.synthetic.datamodule import SyntheticDataModule, draw_faces
+from celeba_lab.data.synthetic.dataset import Settings
+from celeba_lab.files import config_directory
+from tests.tasks.conftest import run_command
+
+SMOKE = ["experiment=smile", "trainer=smoke", "model.weights=null", "model.image_size=32", "~callbacks.progress_bar"]
+
+
+@pytest.fixture(autouse=True)
+def _no_celeba_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CELEBA_ROOT", raising=False)
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("auto") / "faces"
+    draw_faces(root, Settings(n=80))
+    return root
+
+
+def test_without_celeba_everything_says_synthetic(faces: Path, tmp_path: Path) -> None:
+    result = run_command(*SMOKE, f"data.otherwise.root={faces}", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[0] == f"data: synthetic in {faces}"
+    assert "There is no CelebA in data/celeba" in result.stdout
+    assert "SYNTHETIC faces, drawn by celeba_lab: the results say nothing about CelebA." in result.stdout
+    [folder] = (tmp_path / "outputs" / "smile").iterdir()
+    data = json.loads((folder / "summary.json").read_text())["data"]
+    assert (data["name"], data["synthetic"]["n"]) == ("synthetic", 80)
+    events = EventAccumulator(str(folder), size_guidance={"tensors": 0}).Reload()
+    [text] = events.Tensors("configuration/text_summary")
+    assert b"name: synthetic" in text.tensor_proto.string_val[0]
+    assert len(list((folder / "figures").glob("*.png"))) > 5
+    page = folder / "report.html"
+    assert "SYNTHETIC faces, drawn by celeba_lab: the results say nothing about CelebA." in page.read_text()
+    assert f"report: {page.relative_to(tmp_path)}" in result.stdout
+
+
+@pytest.mark.parametrize("how", ["data=auto", "data=celeba", "data=synthetic"])
+def test_drawn_faces_are_never_called_celeba(faces: Path, how: str) -> None:
+    register_schema()
+    with initialize_config_dir(str(config_directory()), version_base="1.3"):
+        cfg = compose("config", [how, "data.name=mine", "seed=1"])
+    cfg.data.root = str(faces)
+    assert choose_data(cfg) is None
+    assert (cfg.data.name, cfg.data.root) == ("synthetic", str(faces))
+    datamodule = build(cfg.data, attributes=["Smiling"])
+    assert isinstance(datamodule, SyntheticDataModule)
+    assert datamodule.provenance["synthetic"]["n"] == 80
+
+
+def test_auto_is_celeba_where_there_is_some(tiny_celeba: Path) -> None:
+    register_schema()
+    with initialize_config_dir(str(config_directory()), version_base="1.3"):
+        cfg = compose("config", [])
+    cfg.data.root = str(tiny_celeba)
+    assert choose_data(cfg) is None
+    assert cfg.data.name == "celeba"
+    assert type(build(cfg.data, attributes=["Smiling"])) is CelebADataModule
+
+
+def test_celeba_by_name_is_never_replaced(tmp_path: Path) -> None:
+    result = run_command(*SMOKE, "data=celeba", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "There is no folder data/celeba" in result.stderr
+
+
+def test_synthesize_by_the_real_command(tmp_path: Path) -> None:
+    arguments = ["task=synthesize", "data.root=faces", "task.n=20", "seed=3"]
+    result = run_command(*arguments, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    [folder] = (tmp_path / "outputs" / "synthesize").iterdir()
+    assert {path.name for path in (folder / "figures").iterdir()} == {"faces.png", "attributes.png"}
+    assert (folder / "tables" / "prevalence.csv").is_file()
+    assert json.loads((folder / "summary.json").read_text())["data"]["images"] == {"train": 16, "val": 2, "test": 2}
+    other = run_command(*arguments, "seed=4", cwd=tmp_path)
+    assert other.returncode == 1
+    assert "holds other faces" in other.stderr
+    assert "Traceback" not in other.stderr

@@ -1,0 +1,172 @@
+"""The command line: help, sentences for mistakes, tracebacks for bugs."""
+
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from omegaconf.errors import ConfigAttributeError
+
+from celeba_lab.files import config_directory
+
+Command = Callable[..., tuple[int, str, str]]
+
+TINY = ["experiment=smile", "trainer=smoke", "model.weights=null", "model.image_size=32", "data.batch_size=8"]
+
+
+@pytest.fixture
+def own_conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of conf/ that a test may change, and that the command line reads."""
+    conf = tmp_path / "conf"
+    shutil.copytree(config_directory(), conf)
+    monkeypatch.setattr("celeba_lab.files.config_directory", lambda: conf)
+    monkeypatch.setattr("celeba_lab.cli.help.config_directory", lambda: conf)
+    return conf
+
+
+def test_help_describes_every_experiment_and_task_file(own_conf: Path, command: Command) -> None:
+    (own_conf / "experiment" / "beard.yaml").write_text("# @package _global_\n# Who wears a beard\nname: beard\n")
+    code, out, _ = command("--help")
+    assert code == 0
+    assert re.search(r"beard +Who wears a beard", out)
+    for path in [*own_conf.glob("experiment/*.yaml"), *own_conf.glob("task/*.yaml"), *own_conf.glob("recipe/*.yaml")]:
+        line = next(line for line in out.splitlines() if line.strip().startswith(f"{path.stem} "))
+        assert len(line.strip()) > len(path.stem) + 10, f"{path} has no comment that describes it"
+
+
+def test_no_arguments_gives_help(command: Command) -> None:
+    assert command()[1] == command("-h")[1]
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['celeba_lab', '--help']\n"
+        "from celeba_lab.cli.main import main; main()\n"
+        "assert not {'torch', 'lightning', 'sklearn', 'pandas', 'hydra', 'matplotlib'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)
+
+
+def test_composing_imports_neither_torch_nor_sklearn(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.argv = ['celeba_lab', 'experiment=smile', '--cfg', 'job']\n"
+        "from celeba_lab.cli.main import main; main()\n"
+        "assert not {'torch', 'lightning', 'sklearn', 'pandas'} & set(sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "backbone: mobilenet_v2" in result.stdout
+
+
+def test_help_answers_within_one_and_a_half_hydra_imports() -> None:
+    def seconds(*command: str) -> float:
+        start = time.perf_counter()
+        subprocess.run([sys.executable, *command], check=True, capture_output=True, timeout=60)
+        return time.perf_counter() - start
+
+    pairs = [(seconds("-m", "celeba_lab", "--help"), seconds("-c", "import hydra")) for _ in range(4)]
+    assert min(ours for ours, _ in pairs) < 1.5 * min(hydra for _, hydra in pairs)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["experiment=smlie"], "There is no experiment 'smlie'. Did you mean 'smile'?"),
+        (["task=trian"], "There is no task 'trian'. Did you mean 'train'?"),
+        (["data=celebA"], "There is no data 'celebA'. Did you mean 'celeba'?"),
+        (["trainer=gpuu"], "There is no trainer 'gpuu'. Did you mean 'gpu'?"),
+        (["datta=celeba"], "There is no setting 'datta'. Did you mean 'data'?"),
+        (["experiment=smile", "model.lrr=1"], "There is no setting 'model.lrr'. Did you mean 'lr'?"),
+        (["experiment=smile", "callbacks.best.monitr=x"], "'callbacks.best.monitr'. Did you mean 'monitor'?"),
+        (["experiment=smile", "+model.lrr=1"], "model.lrr is no setting of"),
+        (["seed=abc"], "seed: Value 'abc' of type 'str' could not be converted to Integer"),
+        (["model.lr=abc"], "model.lr='abc' has the wrong type: it must be float."),
+        (["data.batch_size=1.5"], "data.batch_size=1.5 has the wrong type"),
+        (["trainer.max_epochs=many"], "trainer.max_epochs='many' has the wrong type"),
+        (["trainer.precision=7"], "trainer.precision=7 has the wrong type"),
+        (["task=predict"], "task.images has no value. Give one: task.images=..."),
+        (["foo"], "'foo' on the command line cannot be read. Write key=value"),
+        (["model.attributes=[Smiling"], "'model.attributes=[Smiling' on the command line cannot be read"),
+        (["-m", "trainer.devices=2"], "-m and trainer.devices=2 contradict"),
+        (["trainer.devices=2", "-m"], "-m and trainer.devices=2 contradict"),
+        (["model._target_=celeba_lab.models.Nothing"], "model._target_=celeba_lab.models.Nothing cannot be imported"),
+        (["task=evaluate"], "To evaluate, name a checkpoint: checkpoint=outputs/"),
+        (["task=evaluate", "task.split=tests", "checkpoint=x"], "task.split=tests must be one of train, val, test."),
+        (["seed=-1"], "seed=-1: give a whole number from 0."),
+        (
+            ["experiment=smile", "data=celeba", "data.root=nowhere"],
+            "There is no folder nowhere with CelebA's list_attr_celeba",
+        ),
+        (["experiment=smile", "checkpoint=no.ckpt"], "checkpoint=no.ckpt: there is no such file."),
+    ],
+)
+def test_a_mistake_gets_one_sentence(command: Command, arguments: list[str], sentence: str) -> None:
+    code, _, err = command(*arguments)
+    assert code == 1
+    assert sentence in err
+    assert err.startswith("celeba_lab: error: ")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("model.attributes=[Smling]", "'Smling' is not an attribute of CelebA. Did you mean 'Smiling'?"),
+        ("model.backbone=resnet_18", "model.backbone=resnet_18 is no torchvision classifier. Did you mean 'resnet18'?"),
+        ("model.weights=IMAGENET1K_V9", "model.weights=IMAGENET1K_V9: torchvision has no such weights for mobilenet"),
+        ("model.weights=no.pth", "model.weights=no.pth: there is no such file"),
+        ("model.optimizer=Adamw", "model.optimizer=Adamw is not in torch.optim. Did you mean 'AdamW'?"),
+        ("model.schedule=onecycle", "model.schedule=onecycle is unknown. Did you mean 'one_cycle'?"),
+        ("model.threshold=2", "model.threshold=2 must lie between 0 and 1"),
+        ("model.augment.flipp=1", "'model.augment.flipp'. Did you mean 'flip'?"),
+        ("data.on_bad_image=skp", "data.on_bad_image is 'skp'; it can be raise or skip. Did you mean 'skip'?"),
+        ("trainer.accelerator=tpuu", "trainer: You selected an invalid accelerator name: `accelerator='tpuu'`"),
+        ("callbacks.best.monitor=val/acuracy", "val/acuracy"),
+        ("trainer.max_epochs=-1", "model.schedule=one_cycle needs to know when training ends"),
+    ],
+)
+def test_a_wrong_setting_is_found_before_or_in_the_first_epoch(
+    command: Command, tiny_celeba: Path, override: str, sentence: str
+) -> None:
+    code, _, err = command(*TINY, f"data.root={tiny_celeba}", override)
+    assert code == 1
+    assert sentence in err
+    assert "Traceback" not in err
+
+
+def test_broken_yaml_is_one_sentence_with_its_place(own_conf: Path, command: Command) -> None:
+    (own_conf / "experiment" / "broken.yaml").write_text("# @package _global_\nname: [broken\n")
+    code, _, err = command("experiment=broken")
+    assert code == 1
+    assert "Broken YAML" in err
+    assert "broken.yaml" in err
+    assert "line" in err
+    assert "Traceback" not in err
+
+
+def test_a_bug_of_ours_keeps_its_cause(command: Command, monkeypatch: pytest.MonkeyPatch, tiny_celeba: Path) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("ours")
+
+    monkeypatch.setattr("celeba_lab.tasks.train.open_run", broken)
+    with pytest.raises(ZeroDivisionError, match="ours"):
+        command(*TINY, f"data.root={tiny_celeba}")
+
+
+def test_a_sweep_says_when_it_ranks_nothing(command: Command, tiny_celeba: Path) -> None:
+    code, out, _ = command("-m", *TINY, f"data.root={tiny_celeba}", "score=val/acuracy")
+    assert code == 0
+    assert "score=val/acuracy is no metric of this task" in out
+    assert "Did you mean 'val/accuracy'?" in " ".join(out.split())
+
+
+def test_a_missing_key_inside_a_task_is_a_bug_of_ours(
+    command: Command, monkeypatch: pytest.MonkeyPatch, tiny_celeba: Path
+) -> None:
+    monkeypatch.setattr("celeba_lab.tasks.train.open_run", lambda cfg: cfg.modle)
+    with pytest.raises(ConfigAttributeError, match="modle"):
+        command(*TINY, f"data.root={tiny_celeba}")

@@ -1,0 +1,65 @@
+"""Pictures of faces: enlarged, in rows, one after the other."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from celeba_lab.figures.tiles import enlarge_faces, tile_faces
+from celeba_lab.reports.gan.training import animate
+
+FACES = torch.randint(0, 256, (8, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def test_the_animation_has_a_frame_for_each_grid(tmp_path: Path) -> None:
+    for epoch in (1, 2, 3):
+        Image.new("RGB", (20, 10), (80 * epoch, 0, 0)).save(tmp_path / f"epoch_{epoch:04d}.png")
+    assert animate(tmp_path, tmp_path / "samples.gif") == 3
+    with Image.open(tmp_path / "samples.gif") as gif:
+        assert gif.n_frames == 3
+        assert gif.info["loop"] == 0
+        reds = []
+        for frame in range(3):
+            gif.seek(frame)
+            reds.append(gif.convert("RGB").getpixel((5, 5))[0])
+    assert reds == sorted(reds)
+
+
+def test_an_animation_of_many_epochs_has_as_many_frames_as_a_file_of_some_megabytes_can_hold(tmp_path: Path) -> None:
+    for epoch in range(1, 101):
+        Image.new("RGB", (4, 4), (2 * epoch, 0, 0)).save(tmp_path / f"epoch_{epoch:04d}.png")
+    assert animate(tmp_path, tmp_path / "samples.gif", most=10) == 10
+    with Image.open(tmp_path / "samples.gif") as gif:
+        reds = []
+        for frame in range(gif.n_frames):
+            gif.seek(frame)
+            reds.append(gif.convert("RGB").getpixel((1, 1))[0])
+    assert (reds[0], reds[-1]) == (2, 200)
+    assert np.diff(reds).min() > 15
+
+
+def test_one_grid_makes_no_animation(tmp_path: Path) -> None:
+    Image.new("RGB", (20, 10)).save(tmp_path / "epoch_0001.png")
+    assert animate(tmp_path, tmp_path / "samples.gif") == 0
+    assert not (tmp_path / "samples.gif").exists()
+
+
+def test_enlarging_is_pillows() -> None:
+    large = enlarge_faces(FACES, 4, "bicubic")
+    direct = Image.fromarray(FACES[3].permute(1, 2, 0).numpy()).resize((64, 64), Image.Resampling.BICUBIC)
+    assert np.array_equal(large[3].permute(1, 2, 0).numpy(), np.asarray(direct))
+    nearest = enlarge_faces(FACES, 2, "nearest")
+    assert torch.equal(nearest[..., ::2, ::2], FACES)
+
+
+def test_tiles_show_every_face_in_its_place() -> None:
+    scale, gap = 4, 8  # eight faces of 16 pixels fill about 512
+    tiles = tile_faces(FACES[torch.arange(10) % 8])
+    assert tiles.shape == (2 * (16 * scale + gap) + gap, 8 * (16 * scale + gap) + gap, 3)
+    for k in (0, 7, 9):
+        top, left = gap + (k // 8) * (16 * scale + gap), gap + (k % 8) * (16 * scale + gap)
+        face = tiles[top : top + 16 * scale, left : left + 16 * scale]
+        assert np.array_equal(face, enlarge_faces(FACES[k % 8][None], scale)[0].permute(1, 2, 0).numpy())
+    assert (tiles[:gap] == 255).all()
+    assert tile_faces(FACES[:1]).shape[0] >= 500

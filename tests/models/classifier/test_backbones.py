@@ -1,0 +1,442 @@
+"""Backbones of many families, and where their first weights come from; never over the network."""
+
+import re
+import socket
+from pathlib import Path
+from urllib.error import URLError
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+from celeba_lab.engine.pretrained import fetch_weights
+from celeba_lab.errors import UserError
+from celeba_lab.models.classifier import backbones
+from celeba_lab.models.classifier.backbones import Backbone
+from celeba_lab.models.classifier.module import AttributeClassifier
+
+# name -> (D, the name of the layer that torchvision's ImageNet logits leave)
+FAMILIES = {
+    "alexnet": (4096, "classifier.6"),
+    "convnext_tiny": (768, "classifier.2"),
+    "densenet121": (1024, "classifier"),
+    "efficientnet_b0": (1280, "classifier.1"),
+    "googlenet": (1024, "fc"),
+    "mnasnet0_5": (1280, "classifier.1"),
+    "mobilenet_v2": (1280, "classifier.1"),
+    "mobilenet_v3_small": (1024, "classifier.3"),
+    "regnet_x_400mf": (400, "fc"),
+    "resnet18": (512, "fc"),
+    "shufflenet_v2_x0_5": (1024, "fc"),
+    "squeezenet1_1": (512, "classifier.1"),
+    "swin_t": (768, "head"),
+    "vgg11": (4096, "classifier.6"),
+    "vit_b_16": (768, "heads.head"),
+}
+HEAVY = {"alexnet", "vgg11"}  # 60 and 130 million numbers to draw
+# Between them: batch normalisation or none, a convolution as head, an auxiliary head, versions in the state dict.
+LOADED = ["densenet121", "googlenet", "mnasnet0_5", "resnet18", "squeezenet1_1"]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # on a busy machine two threads mostly wait for each other
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def _offline(monkeypatch, tmp_path):
+    """No test may reach the network, nor weights that someone once downloaded."""
+
+    def refuse(*args, **kwargs):
+        raise URLError("the tests are offline")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch_home"))
+    monkeypatch.setattr("torch.hub.urlopen", refuse)
+
+
+def torchvision_model(name: str) -> nn.Module:
+    """As torchvision's users have it: a thousand classes, random weights."""
+    options = {"init_weights": True} if name == "googlenet" else {}
+    return torchvision.models.get_model(name, weights=None, **options)
+
+
+@torch.no_grad()
+def settled(network: nn.Module) -> nn.Module:
+    """Give batch normalisation the statistics of some images: else a random deep network tells no images apart."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = None  # a plain average
+    network.train()(torch.randn(8, 3, 64, 64))
+    return network.eval()
+
+
+# -- families --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in HEAVY else ()) for n in FAMILIES])
+def test_features_without_the_head(name):
+    features, head_name = FAMILIES[name]
+    backbone = Backbone(name, 64).eval()
+    with torch.no_grad():
+        output = backbone(torch.randn(2, 3, 64, 64))
+    assert output.shape == (2, features)
+    assert output.isfinite().all()
+    assert (backbone.num_features, backbone.head_name) == (features, head_name)
+    assert not any(1000 in value.shape[:1] for value in backbone.state_dict().values()), (
+        "ImageNet's head is still there"
+    )
+    assert not any(key.startswith(f"network.{head_name}.") for key in backbone.state_dict())
+
+
+@pytest.mark.parametrize("name", ["squeezenet1_1", "mobilenet_v3_small"])
+def test_logits_take_both_signs(name):
+    # SqueezeNet ends in a ReLU, which a logit must not pass.
+    torch.manual_seed(0)
+    model = AttributeClassifier([f"a{k}" for k in range(16)], name, image_size=64).eval()
+    with torch.no_grad():
+        logits = model(torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8))
+    assert (logits < 0).any()
+    assert (logits > 0).any()
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name not in HEAVY])
+def test_layers_hold_every_parameter_once(name):
+    backbone = Backbone(name, 64)
+    held = [id(p) for layer in backbone.layers() for p in layer.parameters(recurse=False)]
+    assert sorted(held) == sorted(id(p) for p in backbone.parameters())
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "resnet18", "squeezenet1_1", "regnet_x_400mf", "efficientnet_b0"])
+def test_layers_go_from_input_to_output(name):
+    # freeze counts them from the input, so the order must be the one in which images pass. (A shortcut of a residual
+    # block is passed last, whenever it is built.)
+    backbone = Backbone(name, 64).eval()
+    passed: list[nn.Module] = []
+    for layer in backbone.layers():
+        layer.register_forward_hook(lambda module, *_: passed.append(module))
+    with torch.no_grad():
+        backbone(torch.zeros(1, 3, 64, 64))
+    names = {module: key for key, module in backbone.named_modules()}
+    shortcuts = ("downsample", "proj")
+    built = [names[layer] for layer in backbone.layers() if not any(part in names[layer] for part in shortcuts)]
+    ran = [names[layer] for layer in passed if not any(part in names[layer] for part in shortcuts)]
+    assert built == ran
+
+
+def test_unknown_backbone_names_the_nearest():
+    with pytest.raises(UserError, match=r"model\.backbone=mobilenet_v22 .*Did you mean 'mobilenet_v2'\?"):
+        Backbone("mobilenet_v22", 64)
+
+
+@pytest.mark.parametrize("name", ["fcn_resnet50", "raft_small", "r3d_18", "fasterrcnn_resnet50_fpn"])
+def test_torchvision_models_for_other_purposes_are_no_backbones(name):
+    with pytest.raises(UserError, match="is no torchvision classifier"):
+        Backbone(name, 64)
+
+
+@pytest.mark.parametrize(("name", "size"), [("alexnet", 32), ("vit_b_16", 100), ("maxvit_t", 64), ("densenet121", 8)])
+def test_unsuited_image_size_is_one_sentence(name, size):
+    with pytest.raises(UserError, match=rf"model\.backbone={name} .* {size}x{size} .*Set model\.image_size") as caught:
+        Backbone(name, size)
+    assert "\n" not in str(caught.value)
+    assert not re.search(r"[.!]\.", str(caught.value)), "one full stop is enough"
+
+
+def test_a_backbone_of_ones_own(monkeypatch):
+    def tiny_net() -> nn.Module:
+        return nn.Sequential(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+    monkeypatch.setattr(backbones, "_REGISTERED", {})
+    assert backbones.register_backbone(tiny_net) is tiny_net
+    assert "tiny_net" in backbones.list_backbones()
+    backbone = Backbone("tiny_net", 32).eval()
+    assert backbone.num_features == 6
+    assert len(backbone.layers()) == 2
+    assert fetch_weights("auto", "tiny_net") == (None, "RANDOM weights: torchvision has none for tiny_net")
+    with pytest.raises(UserError, match=r"no such weights for tiny_net.* It has none\."):
+        fetch_weights("IMAGENET1K_V1", "tiny_net")
+    with pytest.raises(UserError, match=r"model\.backbone=tinynet .*Did you mean 'tiny_net'\?"):
+        Backbone("tinynet", 32)
+    other = Backbone("tiny_net", 32).eval()
+    other.load_pretrained(backbone.network.state_dict(), "memory")
+    images = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(other(images), backbone(images))
+
+
+# -- pretrained weights ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", LOADED)
+def test_torchvision_weights_give_torchvision_features(name, tmp_path):
+    """Saved as people save them, with a thousand classes; the features are what entered torchvision's head."""
+    torch.manual_seed(0)
+    original = torchvision_model(name)
+    if name == "googlenet":
+        original.transform_input = True  # what torchvision sets together with the pretrained weights
+    settled(original)
+    path = tmp_path / f"{name}.pth"
+    torch.save(original.state_dict(), path)
+
+    backbone = Backbone(name, 64).eval()
+    state_dict, source = fetch_weights(str(path), name)
+    backbone.load_pretrained(state_dict, source)
+    assert source == str(path)
+
+    entered = []
+    head = original.get_submodule(backbone.head_name)
+    head.register_forward_pre_hook(lambda module, inputs: entered.append(inputs[0]))
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        original(images)
+        features = backbone(images)
+    expected = entered[0].mean(dim=(2, 3)) if entered[0].ndim == 4 else entered[0]
+    torch.testing.assert_close(features, expected)
+    assert (features[0] - features[1]).norm() > 0.05 * features[0].norm(), "else any weights would do"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["vit_b_16", "vgg11", "swin_t", "convnext_tiny"])
+def test_torchvision_weights_fit_the_heavy_families(name):
+    original = torchvision_model(name)
+    backbone = Backbone(name, 64)
+    backbone.load_pretrained(original.state_dict(), "memory")
+    own = backbone.network.state_dict()
+    for key, value in original.state_dict().items():
+        if key in own and key != "encoder.pos_embedding":
+            assert torch.equal(own[key], value), key
+
+
+@pytest.mark.slow
+def test_a_vision_transformer_for_another_size_keeps_its_positions():
+    state_dict = torchvision.models.vit_b_32(weights=None).state_dict()
+    same, smaller = Backbone("vit_b_32", 224), Backbone("vit_b_32", 96)
+    for backbone in (same, smaller):
+        backbone.load_pretrained(state_dict, "memory")
+    positions = state_dict["encoder.pos_embedding"]
+    assert torch.equal(same.network.encoder.pos_embedding, positions)
+    assert smaller.network.encoder.pos_embedding.shape == (1, 1 + 3 * 3, 768)
+    assert torch.equal(smaller.network.encoder.pos_embedding[:, 0], positions[:, 0])
+
+
+def test_names_of_older_torchvision_files():
+    """DenseNet's file says norm.1 where the code says norm1, and older files do not count batches."""
+    original = settled(torchvision_model("densenet121"))
+    old = {
+        re.sub(r"(denselayer\d+\.(?:norm|conv))(\d)", r"\1.\2", key): value
+        for key, value in original.state_dict().items()
+        if not key.endswith("num_batches_tracked")
+    }
+    assert "features.denseblock1.denselayer1.norm.1.weight" in old
+    backbone = Backbone("densenet121", 64)
+    backbone.load_pretrained(old, "old.pth")
+    own = backbone.network.state_dict()
+    for key, value in original.state_dict().items():
+        if key in own and not key.endswith("num_batches_tracked"):
+            assert torch.equal(own[key], value), key
+
+
+@pytest.mark.slow
+def test_names_of_older_vision_transformers():
+    state_dict = torchvision.models.vit_b_32(weights=None).state_dict()
+    old = {
+        key.replace(".mlp.0.", ".mlp.linear_1.").replace(".mlp.3.", ".mlp.linear_2."): v
+        for key, v in state_dict.items()
+    }
+    backbone = Backbone("vit_b_32", 224)
+    backbone.load_pretrained(old, "old.pth")
+    own = backbone.network.state_dict()
+    assert all(torch.equal(own[key], value) for key, value in state_dict.items() if key in own)
+
+
+def test_weights_of_another_network_are_counted():
+    backbone = Backbone("resnet18", 64)
+    before = {key: value.clone() for key, value in backbone.state_dict().items()}
+    with pytest.raises(UserError) as caught:
+        backbone.load_pretrained(torchvision_model("squeezenet1_1").state_dict(), "squeezenet.pth")
+    counted = [key for key in backbone.network.state_dict() if not key.endswith("num_batches_tracked")]
+    sentence = str(caught.value)
+    assert "squeezenet.pth does not fit model.backbone=resnet18" in sentence
+    assert f"{len(counted)} are missing and 0 have another shape (conv1.weight," in sentence
+    assert "model.weights=null" in sentence
+    assert all(torch.equal(value, before[key]) for key, value in backbone.state_dict().items())
+
+
+def test_weights_of_another_width_are_counted():
+    with pytest.raises(UserError, match=r"0 are missing and \d\d+ have another shape"):
+        Backbone("shufflenet_v2_x1_0", 64).load_pretrained(torchvision_model("shufflenet_v2_x0_5").state_dict(), "x")
+
+
+def test_a_missing_tensor_is_named():
+    state_dict = torchvision_model("squeezenet1_1").state_dict()
+    del state_dict["features.3.squeeze.bias"]
+    with pytest.raises(UserError, match=r"1 are missing and 0 have another shape \(features\.3\.squeeze\.bias\)"):
+        Backbone("squeezenet1_1", 64).load_pretrained(state_dict, "x")
+
+
+def test_the_real_weights_give_torchvision_features(shared: Path):
+    path = shared / "weights/mobilenet_v2_imagenet.pth"
+    original = torchvision.models.mobilenet_v2(weights=None).eval()
+    original.load_state_dict(torch.load(path, weights_only=True))
+    backbone = Backbone("mobilenet_v2", 96).eval()
+    backbone.load_pretrained(*fetch_weights(str(path), "mobilenet_v2"))
+    images = torch.randn(2, 3, 96, 96)
+    with torch.no_grad():
+        expected = original.features(images).mean(dim=(2, 3))
+        assert expected.shape == (2, 1280)
+        torch.testing.assert_close(backbone(images), expected)
+
+
+# -- fetch_weights ---------------------------------------------------------------------------------------------------
+
+
+def test_null_is_a_random_start():
+    state_dict, source = fetch_weights(None, "resnet18")
+    assert state_dict is None
+    assert source == "random weights (model.weights=null)"
+
+
+def test_a_checkpoint_of_ours_gives_its_backbone(tmp_path):
+    torch.manual_seed(0)
+    trained = AttributeClassifier(["Smiling"], "squeezenet1_1", image_size=64)
+    path = tmp_path / "best.ckpt"
+    torch.save({"state_dict": trained.state_dict(), "hyper_parameters": {}, "epoch": 3}, path)
+    fresh = AttributeClassifier(["Male", "Bald"], "squeezenet1_1", image_size=64)
+    state_dict, source = fetch_weights(str(path), "squeezenet1_1")
+    fresh.load_pretrained(state_dict, source)
+    images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
+    with torch.no_grad():
+        assert torch.equal(fresh.eval().features(images), trained.eval().features(images))
+
+
+def test_a_checkpoint_of_another_kind_does_not_fit(tmp_path):
+    path = tmp_path / "gan.ckpt"
+    torch.save({"state_dict": {"generator.weight": torch.zeros(2)}, "hyper_parameters": {}}, path)
+    state_dict, source = fetch_weights(str(path), "squeezenet1_1")
+    with pytest.raises(UserError, match=r"gan\.ckpt does not fit model\.backbone=squeezenet1_1"):
+        Backbone("squeezenet1_1", 64).load_pretrained(state_dict, source)
+
+
+@pytest.mark.parametrize("name", ["missing.pth", "folder/missing.ckpt"])
+def test_a_missing_path(tmp_path, name):
+    path = tmp_path / name
+    with pytest.raises(UserError, match=rf"model\.weights={re.escape(str(path))}: there is no such file"):
+        fetch_weights(str(path), "resnet18")
+
+
+def test_a_folder_is_no_file(tmp_path):
+    with pytest.raises(UserError, match="there is no such file"):
+        fetch_weights(str(tmp_path), "resnet18")
+
+
+@pytest.mark.parametrize("content", [b"", b"<!DOCTYPE html>", b"PK\x03\x04 not really a zip"])
+def test_a_file_that_is_no_state_dict(tmp_path, content):
+    path = tmp_path / "weights.pth"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"weights\.pth is not a state dict that torch can read safely"):
+        fetch_weights(str(path), "resnet18")
+
+
+def test_a_pickle_with_code_in_it_is_refused_not_run(tmp_path):
+    class Attack:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "attacked",))
+
+    path = tmp_path / "weights.pth"
+    torch.save({"weight": Attack()}, path)
+    with pytest.raises(UserError, match="is not a state dict that torch can read safely"):
+        fetch_weights(str(path), "resnet18")
+    assert not (tmp_path / "attacked").exists()
+
+
+@pytest.mark.parametrize("content", [torch.zeros(3), {"epoch": 3}, [1, 2]])
+def test_a_file_of_something_else(tmp_path, content):
+    path = tmp_path / "weights.pth"
+    torch.save(content, path)
+    with pytest.raises(UserError, match=r"weights\.pth holds no state dict"):
+        fetch_weights(str(path), "resnet18")
+
+
+def test_auto_offline_is_a_random_start_that_says_so():
+    state_dict, source = fetch_weights("auto", "resnet18")
+    assert state_dict is None
+    assert source.startswith("RANDOM weights")
+    assert "the tests are offline" in source
+
+
+@pytest.mark.parametrize("name", ["DEFAULT", "IMAGENET1K_V1", "ResNet18_Weights.IMAGENET1K_V1"])
+def test_a_name_offline_is_an_error(name):
+    with pytest.raises(UserError, match=r"could not be downloaded \(the tests are offline\).*model\.weights=null"):
+        fetch_weights(name, "resnet18")
+
+
+@pytest.mark.parametrize("name", ["IMAGENET1K_V3", "imagenet1k_v1", "ResNet18_Weights.IMAGENET1K_V9"])
+def test_an_unknown_name_names_the_nearest(name):
+    with pytest.raises(UserError, match=r"Did you mean 'IMAGENET1K_V1'\? It has IMAGENET1K_V1, DEFAULT\."):
+        fetch_weights(name, "resnet18")
+
+
+@pytest.mark.parametrize("weights", ["auto", "DEFAULT", None])
+def test_an_unknown_backbone_is_the_same_sentence_here(weights):
+    with pytest.raises(UserError, match=r"model\.backbone=resnet_18 .*Did you mean 'resnet18'\?"):
+        fetch_weights(weights, "resnet_18")
+
+
+@pytest.mark.parametrize("name", ["auto", "IMAGENET1K_V1", "MobileNet_V2_Weights.IMAGENET1K_V1"])
+def test_what_is_downloaded_is_what_is_loaded(monkeypatch, name):
+    downloaded = {"features.0.0.weight": torch.ones(1)}
+    monkeypatch.setattr(
+        torchvision.models.MobileNet_V2_Weights, "get_state_dict", lambda self, **options: downloaded, raising=True
+    )
+    state_dict, source = fetch_weights(name, "mobilenet_v2")
+    assert state_dict is downloaded
+    assert "RANDOM" not in source
+
+
+def test_a_damaged_download_is_as_good_as_none(monkeypatch):
+    def damaged(self, **options):
+        raise RuntimeError('invalid hash value (expected "b0353104", got "00")')
+
+    monkeypatch.setattr(torchvision.models.MobileNet_V2_Weights, "get_state_dict", damaged)
+    state_dict, source = fetch_weights("auto", "mobilenet_v2")
+    assert state_dict is None
+    assert "invalid hash value" in source
+
+
+def test_a_silent_network_is_given_up_after_seconds(monkeypatch):
+    waits = []
+    monkeypatch.setattr(
+        torchvision.models.MobileNet_V2_Weights,
+        "get_state_dict",
+        lambda *_, **__: waits.append(socket.getdefaulttimeout()),
+    )
+    before = socket.getdefaulttimeout()
+    fetch_weights("auto", "mobilenet_v2")
+    assert waits == [10]
+    assert socket.getdefaulttimeout() == before
+
+
+def test_a_name_without_a_file_of_that_name_is_not_taken_for_a_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save(torchvision_model("squeezenet1_1").state_dict(), "DEFAULT")
+    state_dict, source = fetch_weights("DEFAULT", "squeezenet1_1")
+    assert source == "DEFAULT"
+    assert "classifier.1.weight" in state_dict
+
+
+def test_every_classifier_of_torchvision_has_weights_by_default():
+    for name in torchvision.models.list_models(module=torchvision.models):
+        assert "DEFAULT" in torchvision.models.get_model_weights(name).__members__, name
+
+
+# -- guards ----------------------------------------------------------------------------------------------------------
+
+
+def test_guard_torchvision_refuses_pretrained_weights_with_another_class_count():
+    # Once this no longer raises, replacing the head by hand can go. It raises before anything is downloaded.
+    with pytest.raises(ValueError, match="num_classes"):
+        torchvision.models.get_model("resnet18", weights="DEFAULT", num_classes=2)

@@ -1,0 +1,109 @@
+"""The faster pass through frozen stages does what the network does."""
+
+import lightning as L
+import pytest
+import torch
+import torchvision
+from torch.utils.data import DataLoader
+
+from celeba_lab.models.classifier.frozen import split_frozen
+from celeba_lab.models.classifier.module import AttributeClassifier
+
+
+def freeze(network: torch.nn.Module, stages: int) -> None:
+    """Freeze the first stages of ``network.features`` and give every BatchNorm statistics worth folding."""
+    torch.manual_seed(0)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.uniform_(-0.5, 0.5)
+            module.running_var.uniform_(0.5, 2.0)
+    network.features[:stages].requires_grad_(False).eval()
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "mobilenet_v3_small", "efficientnet_b0", "vgg11_bn", "densenet121"])
+def test_frozen_stages_and_the_rest_are_the_network(name):
+    network = torchvision.models.get_model(name, weights=None).eval()
+    freeze(network, stages=3)
+    network.requires_grad_(False)
+    network.features[3:].requires_grad_()
+    frozen, rest = split_frozen(network)
+    images = torch.randn(6, 3, 64, 64)  # no multiple of the chunk
+    with torch.no_grad():
+        count = len(network.features) - len(rest.features)
+        assert count >= 1
+        stages = network.features[:count](images)
+        assert (frozen(images) - stages).norm() < 0.01 * (stages[0] - stages[1]).norm()
+        assert torch.equal(rest(stages), network(images))
+    assert frozen(images).grad_fn is None
+
+
+def test_what_is_random_in_training_is_not_folded():
+    network = torchvision.models.efficientnet_v2_s(weights=None).train()
+    for stage in network.features:
+        stage.requires_grad_(False)
+        for module in stage.modules():
+            module.training = not any(True for _ in module.buffers(recurse=False))
+    frozen, _ = split_frozen(network)
+    images = torch.randn(4, 3, 64, 64)
+    first = frozen(images)
+    assert torch.equal(first, frozen(images))
+    assert torch.allclose(first, network.features[:1](images), atol=1e-4)  # stochastic depth comes in the second stage
+
+
+def test_nothing_is_split_where_the_first_stage_learns():
+    network = torchvision.models.mobilenet_v2(weights=None)
+    assert split_frozen(network) is None  # learns
+    network.features[0].requires_grad_(False)
+    assert split_frozen(network) is None  # its statistics follow the batches
+    network.features[0].eval()
+    assert split_frozen(network) is not None
+    own = torch.nn.Module()
+    own.features = network.features
+    assert split_frozen(own) is None  # who knows what its forward does first
+    resnet = torchvision.models.resnet18(weights=None).eval().requires_grad_(False)
+    assert split_frozen(resnet) is None  # no Sequential called features
+
+
+class Spy(AttributeClassifier):
+    """Remembers in which form the frozen layers ran."""
+
+    folded: list[bool]
+
+    def on_train_batch_end(self, *_) -> None:
+        self.folded = [*getattr(self, "folded", []), self.backbone._split is not None]
+
+
+def fit(freeze: float, lr: float = 1e-2, **options) -> Spy:
+    """Train two epochs of one step on eight faces."""
+    L.seed_everything(0, verbose=False)
+    faces = [
+        {"image": torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8), "label": torch.tensor([k % 2]), "index": k}
+        for k in range(8)
+    ]
+    model = Spy(["a"], "mobilenet_v2", image_size=64, freeze=freeze, lr=lr, schedule="constant", **options)
+    trainer = L.Trainer(max_epochs=2, accelerator="cpu", logger=False, enable_checkpointing=False, barebones=True)
+    trainer.fit(model, DataLoader(faces, batch_size=8))
+    return model
+
+
+def test_training_folds_and_ends_unfolded():
+    model = fit(0.5)
+    assert model.folded == [True, True]
+    assert model.backbone._split is None
+    assert fit(0.0).folded == [False, False]
+
+
+def test_released_layers_are_unfolded():
+    assert fit(0.5, unfreeze_epoch=1).folded == [True, False]
+
+
+def test_training_is_the_same_without_folding(monkeypatch):
+    def parameters(model):
+        return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+
+    options = {"optimizer": "SGD", "lr": 1e-3}  # Adam would turn rounding into steps of full length
+    folded = parameters(fit(0.5, **options))
+    monkeypatch.setattr("celeba_lab.models.classifier.backbones.split_frozen", lambda network: None)
+    plain = parameters(fit(0.5, **options))
+    start = parameters(fit(1.0, **options | {"lr": 1e-12}))
+    assert (folded - plain).norm() < 0.1 * (plain - start).norm()

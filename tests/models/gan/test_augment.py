@@ -1,0 +1,96 @@
+"""The differentiable augmentation: gradients pass, each image has its own draw, the range of its changes."""
+
+import pytest
+import torch
+
+from celeba_lab.errors import UserError
+from celeba_lab.models.gan.augment import DiffAugment
+
+IMAGES = torch.rand(6, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(1)
+
+
+@pytest.mark.parametrize("settings", [{"color": 1.0}, {"translation": 0.25}, {"cutout": 0.5}])
+def test_gradients_pass_through(settings: dict) -> None:
+    images = IMAGES.clone().requires_grad_()
+    DiffAugment(**settings)(images).square().sum().backward()
+    assert images.grad.isfinite().all()
+    assert (images.grad.flatten(1).abs().sum(dim=1) > 0).all()
+
+
+def test_colour_agrees_with_finite_differences() -> None:
+    images = torch.rand(2, 3, 4, 4, dtype=torch.float64, requires_grad=True)
+
+    def change(x: torch.Tensor) -> torch.Tensor:
+        torch.manual_seed(0)
+        return DiffAugment(color=1.0, translation=0.25, cutout=0.5)(x)
+
+    assert torch.autograd.gradcheck(change, images)
+
+
+@pytest.mark.parametrize("settings", [{"color": 1.0}, {"translation": 0.25}, {"cutout": 0.5}])
+def test_each_image_has_its_own_draw(settings: dict) -> None:
+    same = IMAGES[:1].expand(16, -1, -1, -1)
+    changed = DiffAugment(**settings)(same)
+    assert len({tuple(image.flatten().tolist()) for image in changed}) > 8
+
+
+def test_a_move_keeps_what_stays_in_the_picture_and_fills_with_grey() -> None:
+    moved = DiffAugment(translation=0.25)(IMAGES)
+    for before, after in zip(IMAGES, moved, strict=True):
+        fits = [
+            torch.equal(torch.nn.functional.pad(before, (4, 4, 4, 4))[:, y : y + 16, x : x + 16], after)
+            for y in range(9)
+            for x in range(9)
+        ]
+        assert any(fits)
+
+
+@pytest.mark.parametrize(("cutout", "side"), [(0.5, 8), (0.125, 2), (0.3, 5)])
+def test_a_cut_is_a_grey_square_of_the_size_asked_for(cutout: float, side: int) -> None:
+    images = IMAGES.repeat(30, 1, 1, 1)
+    cut = DiffAugment(cutout=cutout)(images)
+    grey = (cut == 0).all(dim=1)
+    assert ((cut == images).all(dim=1) | grey).all()
+    heights, widths = grey.any(dim=2).sum(dim=1), grey.any(dim=1).sum(dim=1)
+    assert (heights.max(), widths.max()) == (side, side)  # at an edge a part of it is outside
+    assert grey.flatten(1).any(dim=1).float().mean() > 0.8
+
+
+def test_colours_change_as_far_as_the_paper_says() -> None:
+    """Brightness by up to half, saturation up to twice, contrast from half to one and a half; less where asked."""
+    flat = torch.full((4000, 3, 2, 2), 0.2)
+    brighter = DiffAugment(color=1.0)(flat)[:, 0, 0, 0] - 0.2
+    assert (brighter.min().item(), brighter.max().item()) == pytest.approx((-0.5, 0.5), abs=0.01)
+    coloured = flat * torch.tensor([1.0, -1.0, 0.0]).view(3, 1, 1)  # grey on average: saturation times contrast
+    factor = DiffAugment(color=1.0)(coloured)
+    factor = (factor[:, 0, 0, 0] - factor[:, 1, 0, 0]) / 0.4
+    assert 0 <= factor.min() < 0.02
+    assert 2.8 < factor.max() <= 3  # twice the saturation at one and a half times the contrast
+    halves = torch.cat([torch.full((4000, 3, 1, 2), 0.4), torch.full((4000, 3, 1, 2), -0.4)], dim=2)
+    contrast = DiffAugment(color=1.0)(halves)
+    contrast = (contrast[:, 0, 0, 0] - contrast[:, 0, 1, 0]) / 0.8
+    assert (contrast.min().item(), contrast.max().item()) == pytest.approx((0.5, 1.5), abs=0.01)
+    less = DiffAugment(color=0.5)(flat)[:, 0, 0, 0] - 0.2
+    assert (less.min().item(), less.max().item()) == pytest.approx((-0.25, 0.25), abs=0.01)
+
+
+def test_nothing_asked_changes_nothing() -> None:
+    assert torch.equal(DiffAugment()(IMAGES), IMAGES)
+
+
+def test_colour_does_not_move_a_pixel() -> None:
+    """Attributes stay what they are: the order of brightness within a picture is kept."""
+    grey = IMAGES.mean(dim=1, keepdim=True).expand(-1, 3, -1, -1)
+    changed = DiffAugment(color=1.0)(grey)
+    for before, after in zip(grey[:, 0].flatten(1), changed[:, 0].flatten(1), strict=True):
+        assert torch.equal(before.argsort(), after.argsort())
+
+
+def test_a_fraction_out_of_range_is_refused() -> None:
+    with pytest.raises(UserError, match=r"model.augment.cutout=2.0 must lie between 0 and 1"):
+        DiffAugment(cutout=2.0)

@@ -1,0 +1,137 @@
+"""The distances against direct computations, and what is said of them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.linalg import sqrtm
+from torch import nn
+
+from celeba_lab.data.datamodule import CelebADataModule
+from celeba_lab.engine.features import build_features, classifier_features, inception_features
+from celeba_lab.errors import UserError
+from celeba_lab.models.classifier.module import AttributeClassifier
+from celeba_lab.models.gan.distances import Distances, Features
+
+D = 12
+
+
+class Pixels(nn.Module):
+    """The first D numbers of an image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(1 / 64))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.float().flatten(1)[:, :D] * self.scale
+
+
+def faces(n: int, seed: int, brighter: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(brighter, 128 + brighter, (n, 3, 4, 4), dtype=torch.uint8, generator=generator)
+
+
+@pytest.fixture
+def distances() -> Distances:
+    return Distances(Features(Pixels(), D, "pixels"), faces(150, 0), "val")
+
+
+def by_hand_fid(x: np.ndarray, y: np.ndarray) -> float:
+    a, b = np.cov(x, rowvar=False), np.cov(y, rowvar=False)
+    return float(((x.mean(0) - y.mean(0)) ** 2).sum() + np.trace(a + b - 2 * sqrtm(a @ b).real))
+
+
+def by_hand_kid(x: np.ndarray, y: np.ndarray) -> float:
+    """The unbiased estimate over all pairs, times 1,000."""
+
+    def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return (a @ b.T / a.shape[1] + 1) ** 3
+
+    n, m = len(x), len(y)
+    within = (kernel(x, x).sum() - np.trace(kernel(x, x))) / (n * (n - 1))
+    within += (kernel(y, y).sum() - np.trace(kernel(y, y))) / (m * (m - 1))
+    return float(1000 * (within - 2 * kernel(x, y).mean()))
+
+
+@pytest.mark.parametrize("brighter", [0, 20, 100])
+def test_both_distances_are_those_of_a_direct_computation(distances: Distances, brighter: int) -> None:
+    generated = faces(120, 1, brighter)
+    measured = distances.measure(generated)
+    x, y = (distances.features(images).double().numpy() for images in (generated, faces(150, 0)))
+    assert measured.fid == pytest.approx(by_hand_fid(y, x), rel=1e-6, abs=1e-6)
+    error = 4 * measured.kid_std / 10 + 1e-9  # of the mean of 100 subsets
+    assert measured.kid == pytest.approx(by_hand_kid(x, y), abs=error)
+    assert (measured.images, measured.subset_size) == (120, 119)
+
+
+def test_a_large_difference_is_far_beyond_the_floor(distances: Distances) -> None:
+    floor, far = distances.measure(faces(150, 2)), distances.measure(faces(150, 3, brighter=60))
+    assert abs(floor.kid) < 30
+    assert far.kid > 100 + 20 * abs(floor.kid)
+    assert far.fid > 5 * floor.fid
+
+
+def test_measuring_twice_gives_the_same_and_draws_nothing_from_training(distances: Distances) -> None:
+    torch.manual_seed(0)
+    first, drawn = distances.measure(faces(100, 1, 10)), torch.rand(3)
+    torch.manual_seed(0)
+    assert torch.equal(drawn, torch.rand(3))
+    assert distances.measure(faces(100, 1, 10)) == first
+
+
+def test_measuring_leaves_the_generators_of_the_accelerators_alone(
+    distances: Distances, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch.manual_seed reaches them all, and nothing would set them back."""
+    monkeypatch.setattr("torch.cuda.manual_seed_all", lambda seed: pytest.fail("every GPU was seeded"))
+    distances.measure(faces(100, 1, 10))
+
+
+def test_a_distance_says_what_it_is_of(distances: Distances) -> None:
+    assert distances.describe(120) == (
+        "pixels; 120 faces against 150 real ones of val, which were not trained on, all of 4 x 4 pixels (real ones"
+        " shrunk bilinearly, antialiased); KID with the cubic kernel, times 1,000, mean of 100 subsets of 119"
+    )
+    assert distances.describe(120).endswith(f"of {distances.measure(faces(120, 1)).subset_size}")
+    assert distances.describe(9000).endswith("subsets of 149")
+
+
+def test_features_of_a_classifier_are_its_own() -> None:
+    classifier = AttributeClassifier(["Smiling"], "shufflenet_v2_x0_5", image_size=32).eval()
+    features = classifier_features(classifier, "mine")
+    images = faces(230, 0)
+    with torch.no_grad():
+        assert torch.allclose(features(images), classifier.features(images), atol=1e-4)
+    assert features.name == "1,024 features of shufflenet_v2_x0_5 (mine), bilinear to 32 x 32, ImageNet normalisation"
+    assert not any(parameter.requires_grad for parameter in features.parameters())
+
+
+@pytest.mark.parametrize("n", [0, 1, 2])
+def test_fewer_than_three_faces_have_no_distance(distances: Distances, n: int) -> None:
+    """Of two, a subset leaves out one, and one has no pairs: the kernel distance would be NaN."""
+    with pytest.raises(UserError, match=f"at least 3 faces to judge, and there are {n}"):
+        distances.measure(faces(n, 0))
+    with pytest.raises(UserError, match=f"at least 3 real faces of val, and there are {n}"):
+        Distances(Features(Pixels(), D, "pixels"), faces(n, 0), "val")
+    assert np.isfinite(distances.measure(faces(3, 0)).kid)
+
+
+def test_inception_needs_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torchmetrics.image.fid._TORCH_FIDELITY_AVAILABLE", False)
+    with pytest.raises(UserError, match=r"pip install 'celeba-lab\[inception\]'"):
+        inception_features()
+
+
+@pytest.mark.slow
+def test_real_faces_are_at_no_distance_from_other_real_faces(shared: Path) -> None:
+    """And noise is far, in the features that every number in the documentation is measured in."""
+    faces = CelebADataModule(str(shared / "celeba-8k"), ["Smiling"], image_size=32)
+    real, other = (
+        torch.cat([batch["image"] for batch in faces.rows_dataloader(faces.split_indices(split))])
+        for split in ("val", "test")
+    )
+    distances = Distances(build_features(str(shared / "weights" / "mobilenet_v2_imagenet.pth")), real, "val")
+    assert abs(distances.measure(other).kid) < 5
+    assert distances.measure(torch.randint(0, 256, real.shape, dtype=torch.uint8)).kid > 1000

@@ -1,0 +1,493 @@
+"""The GAN through Lightning's Trainer: who learns when, what is counted, what a checkpoint keeps."""
+
+import contextlib
+import copy
+import math
+import os
+import subprocess
+import sys
+import types
+from collections.abc import Sequence
+from pathlib import Path
+
+import lightning as L
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from torch.utils.data import DataLoader
+
+from celeba_lab.engine.callbacks import RandomState
+from celeba_lab.errors import UserError
+from celeba_lab.models.gan.losses import gradient_penalty, r1_penalty
+from celeba_lab.models.gan.module import GAN
+from celeba_lab.models.gan.networks import Verdict
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+SMALL = {"image_size": 16, "latent_size": 8, "width": 4}
+EVERY_LOSS = [
+    {"loss": {"name": "non_saturating"}},
+    {"loss": {"name": "hinge"}, "normalise": "spectral"},
+    {"loss": {"name": "relativistic"}, "joint_batch": True},
+    {"loss": {"name": "relativistic"}, "r1": 1.0, "normalise": "none"},
+    {"loss": {"name": "wasserstein"}, "gradient_penalty": 10.0, "normalise": "none"},
+]
+
+
+class Faces(torch.utils.data.Dataset):
+    """Sixteen batches' worth of noise; the order depends on the global generator only through the sampler."""
+
+    def __init__(self, n: int = 32, k: int = 2) -> None:
+        generator = torch.Generator().manual_seed(0)
+        self.images = torch.randint(0, 256, (n, 3, 16, 16), dtype=torch.uint8, generator=generator)
+        self.labels = torch.randint(0, 2, (n, k), dtype=torch.uint8, generator=generator)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, i: int) -> dict:
+        return {"image": self.images[i], "label": self.labels[i], "index": i}
+
+
+def build(**settings) -> GAN:
+    torch.manual_seed(0)
+    return GAN(**SMALL | settings)
+
+
+def fit(
+    model: GAN,
+    epochs: int = 1,
+    folder: Path | None = None,
+    checkpoint: Path | None = None,
+    callbacks: Sequence[Callback] = (),
+    **arguments,
+):
+    torch.manual_seed(1)
+    trainer = L.Trainer(
+        **{"accelerator": "cpu", "max_epochs": epochs, "logger": False, "enable_progress_bar": False} | arguments,
+        enable_model_summary=False,
+        enable_checkpointing=any(isinstance(callback, ModelCheckpoint) for callback in callbacks),
+        callbacks=[RandomState(), *callbacks],
+    )
+    # Its own generator, as the data module gives it: a loader would draw from the global one.
+    loader = DataLoader(Faces(), batch_size=8, sampler=range(32), generator=torch.Generator())
+    trainer.fit(model, loader, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
+    if folder is not None:
+        trainer.save_checkpoint(folder / "last.ckpt")
+    return trainer
+
+
+def weights(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.detach().clone() for name, value in network.named_parameters()}
+
+
+def same(first: dict, second: dict) -> bool:
+    return all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+@pytest.mark.parametrize("settings", EVERY_LOSS)
+def test_each_player_learns_and_leaves_the_other_alone(settings: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = build(**settings)
+    seen = []
+    for player, other in (("discriminator", "generator"), ("generator", "discriminator")):
+        step = getattr(model, f"_train_{player}")
+
+        def watched(*arguments, step=step, player=player, other=other):
+            before = {name: weights(getattr(model, name)) for name in (player, other)}
+            step(*arguments)
+            assert same(before[other], weights(getattr(model, other)))
+            assert not same(before[player], weights(getattr(model, player)))
+            assert all(p.requires_grad for p in model.discriminator.parameters())
+            assert all(p.requires_grad for p in model.generator.parameters())
+            seen.append(player)
+
+        monkeypatch.setattr(model, f"_train_{player}", watched)
+    fit(model)
+    assert seen == ["discriminator", "generator"] * 4
+
+
+@pytest.mark.parametrize("joint_batch", [True, False])
+def test_the_discriminator_learns_attributes_of_real_faces_and_the_generator_of_its_own(joint_batch: bool) -> None:
+    """A weight that outweighs all else: what each player then learns is what its attribute loss asks for."""
+    model = build(conditional=True, attributes=["Smiling", "Male"], auxiliary=1000.0, joint_batch=joint_batch, lr=1e-3)
+    model.training_labels = Faces().labels.numpy()
+    batch = Faces()[:32]
+    losses = []
+    fit_epoch_end = model.on_train_epoch_end
+
+    def watched() -> None:
+        losses.append(model.epoch_means())
+        fit_epoch_end()
+
+    model.on_train_epoch_end = watched
+    fit(model, epochs=30)
+    for player in ("discriminator", "generator"):
+        assert losses[-1][f"{player}_attribute_loss"] < 0.7 * losses[0][f"{player}_attribute_loss"]
+    images = model._real_images(batch["image"])
+    right = (model.discriminator(images, batch["label"]).attributes > 0) == batch["label"].bool()
+    assert right.float().mean() > 0.8
+    faces = model.generator(torch.randn(32, 8), batch["label"])
+    obeyed = (model.discriminator(faces, batch["label"]).attributes > 0) == batch["label"].bool()
+    assert obeyed.float().mean() > 0.8
+
+
+def test_what_the_discriminator_sees_in_generated_faces_is_not_in_its_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They may not yet show what they were asked for; the loss of the generator looks at nothing else."""
+    model = build(conditional=True, attributes=["Smiling", "Male"], auxiliary=1.0)
+    torch.manual_seed(0)
+    told = torch.randint(0, 2, (4, 2), dtype=torch.uint8)
+    seen = [torch.randn(4, 2), torch.randn(4, 2)]  # in real faces, in generated ones
+    verdicts = (Verdict(torch.zeros(4), seen[0]), Verdict(torch.zeros(4), seen[1]))
+    monkeypatch.setattr(model, "_judge", lambda *_: verdicts)
+    monkeypatch.setattr(model, "_judge_one", lambda *_: verdicts[1])
+    losses = []
+    monkeypatch.setattr(model, "manual_backward", lambda total: losses.append(total.item()) or stop_here())
+    for player in ("discriminator", "generator"):
+        optimizer = torch.optim.SGD(getattr(model, player).parameters(), lr=0.1)
+        monkeypatch.setattr(model, "toggled_optimizer", lambda _: contextlib.nullcontext())
+        with pytest.raises(StopHereError):
+            getattr(model, f"_train_{player}")(optimizer, torch.zeros(4, 3, 16, 16), torch.zeros(4, 3, 16, 16), told)
+    by_hand = [torch.nn.functional.binary_cross_entropy_with_logits(each, told.float()).item() for each in seen]
+    adversarial = [2 * math.log(2), math.log(2)]
+    assert losses == pytest.approx([a + b for a, b in zip(adversarial, by_hand, strict=True)])
+
+
+class StopHereError(Exception):
+    pass
+
+
+def stop_here() -> None:
+    raise StopHereError
+
+
+@pytest.mark.parametrize("loss", ["non_saturating", "relativistic"])
+def test_in_a_joint_batch_each_half_is_judged_beside_the_other_in_both_steps(loss: str) -> None:
+    model = build(loss={"name": loss}, joint_batch=True)
+    batches = []
+    model.discriminator.register_forward_hook(lambda module, given, output: batches.append(len(given[0])))
+    fit(model)
+    assert batches == [16] * 8  # of two times eight faces, twice in each of four steps
+    real, fake = torch.randn(2, 8, 3, 16, 16)
+    (on_real, on_fake), (beside_others, _) = model._judge(real, fake, None), model._judge(real, fake + 1, None)
+    assert not torch.allclose(on_real.logits, beside_others.logits)
+    alone = model._judge_one(fake, None)
+    assert not torch.allclose(on_fake.logits, alone.logits)
+
+
+@pytest.mark.parametrize("joint_batch", [True, False])
+def test_all_that_the_discriminator_sees_is_augmented(joint_batch: bool) -> None:
+    model = build(joint_batch=joint_batch, loss={"name": "relativistic"}, gradient_penalty=1.0, normalise="none")
+    model.diff_augment = torch.nn.Identity()
+    calls = []
+    model.diff_augment.register_forward_hook(lambda module, given, output: calls.append(len(output)))
+    judged = []
+    model.discriminator.register_forward_hook(lambda module, given, output: judged.append(len(given[0])))
+    fit(model)
+    assert calls == judged
+    assert sum(judged) == 4 * (16 + 8 + 16)  # both kinds, what lies between them, and both kinds again
+
+
+@pytest.mark.parametrize("name", ["r1", "gradient_penalty"])
+def test_a_penalty_enters_the_loss_with_its_weight_and_changes_the_gradient(name: str) -> None:
+    """The step of plain gradient descent without the penalty, and what the penalty adds, make the step with it."""
+    weight = 3.0
+    real, fake = torch.rand(2, 8, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    gradients = []
+    for weighed in (0.0, weight):
+        model = build(normalise="none", **{name: weighed})
+        model._train_discriminator = _keep_gradients(model, gradients)
+        torch.manual_seed(5)
+        model._train_discriminator(real.clone(), fake.clone())
+    model = build(normalise="none")
+    torch.manual_seed(5)
+    if name == "r1":
+        images = real.clone().requires_grad_()
+        penalty = r1_penalty(model.discriminator(images).logits, images)
+    else:
+        penalty = gradient_penalty(lambda images: model.discriminator(images).logits, real, fake)
+    added = torch.autograd.grad(penalty, list(model.discriminator.parameters()), allow_unused=True)
+    for without, with_it, extra in zip(*gradients, added, strict=True):
+        expected = without if extra is None else without + weight * extra
+        assert torch.allclose(with_it, expected, atol=1e-5)
+    assert any(extra is not None and extra.abs().max() > 1e-6 for extra in added)
+
+
+def _keep_gradients(model: GAN, kept: list):
+    """The discriminator's step without an optimizer's: what it would have learnt from."""
+    step = model._train_discriminator
+    model.toggled_optimizer = lambda _: contextlib.nullcontext()
+    model.manual_backward = lambda total: total.backward()
+    model._gradient_norm = lambda network: torch.zeros(())
+
+    def train(real: torch.Tensor, fake: torch.Tensor) -> None:
+        step(torch.optim.SGD(model.discriminator.parameters(), lr=0.0), real, fake, None)
+        kept.append([p.grad.clone() for p in model.discriminator.parameters()])
+
+    return train
+
+
+def test_steps_are_batches() -> None:
+    assert fit(build(), epochs=2).global_step == 8
+    assert fit(build(n_disc=2), epochs=2).global_step == 8
+    assert fit(build(), epochs=5, max_steps=6).global_step == 6
+
+
+def test_the_generator_draws_once_in_each_step() -> None:
+    model = build(loss={"name": "relativistic"})
+    calls = []
+    model.generator.register_forward_hook(lambda *_: calls.append(1))
+    fit(model)
+    assert len(calls) == 4
+
+
+@pytest.mark.parametrize(("n_disc", "steps"), [(2, 6), (3, 4), (5, 2)])
+def test_n_disc_steps_of_the_discriminator_for_each_of_the_generator(n_disc: int, steps: int, tmp_path: Path) -> None:
+    """Counted over the epochs, which have four batches each, and over an interruption."""
+    updates = []
+
+    def watched() -> GAN:
+        model = build(n_disc=n_disc, ema=0.5)
+        step = model._train_generator
+        model._train_generator = lambda *arguments: (updates.append(1), step(*arguments))
+        return model
+
+    fit(watched(), epochs=1, folder=tmp_path)
+    fit(watched(), epochs=3, checkpoint=tmp_path / "last.ckpt")
+    assert len(updates) == steps
+
+
+def test_a_continued_run_learns_as_it_is_told_now(tmp_path: Path) -> None:
+    fit(build(lr=1e-3, betas=[0.5, 0.999]), epochs=1, folder=tmp_path)
+    model = build(lr=1e-5, discriminator_lr=1e-6, betas=[0.0, 0.9])
+    trainer = fit(model, epochs=2, checkpoint=tmp_path / "last.ckpt")
+    rates = [{(group["lr"], group["betas"]) for group in each.param_groups} for each in trainer.optimizers]
+    assert rates == [{(1e-6, (0.0, 0.9))}, {(1e-5, (0.0, 0.9))}]
+    assert trainer.optimizers[0].state  # the moments were taken up
+
+
+def test_the_two_learning_rates_and_the_betas_arrive() -> None:
+    model = build(lr=1e-3, discriminator_lr=4e-3, betas=[0.0, 0.9])
+    trainer = fit(model)
+    discriminator, generator = trainer.optimizers
+    assert (discriminator.param_groups[0]["lr"], generator.param_groups[0]["lr"]) == (4e-3, 1e-3)
+    assert all(group["betas"] == (0.0, 0.9) for group in generator.param_groups)
+    parameters = {p for group in discriminator.param_groups for p in group["params"]}
+    assert parameters == set(model.discriminator.parameters())
+
+
+def test_the_average_follows_its_formula() -> None:
+    """The decay warms up: min(ema, (1 + n) / (10 + n)) after n steps; the first step copies."""
+    model = build(ema=0.9)
+    path = []
+    update = model.average.update_parameters
+
+    def watched(generator: torch.nn.Module) -> None:
+        path.append(copy.deepcopy(generator.state_dict()))
+        update(generator)
+
+    model.average.update_parameters = watched
+    fit(model, epochs=3)
+    expected = path[0]
+    for n, current in enumerate(path[1:], start=1):
+        decay = min(0.9, (1 + n) / (10 + n))
+        for name, value in current.items():
+            if value.is_floating_point():
+                expected[name] = decay * expected[name] + (1 - decay) * value
+            else:
+                expected[name] = value
+    averaged = model.average.module.state_dict()
+    assert all(torch.allclose(averaged[name].float(), expected[name].float(), atol=1e-6) for name in averaged)
+    assert not same(weights(model.average.module), weights(model.generator))
+    assert model.sampler(averaged=False).network is model.generator
+    assert model.sampler().network is model.average.module
+
+
+@pytest.mark.parametrize(
+    "settings", [{"ema": 0.9}, {"conditional": True, "attributes": ["Smiling", "Male"], "auxiliary": 1.0}]
+)
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, settings: dict) -> None:
+    settings = settings | {"augment": {"color": 1.0, "translation": 0.2}, "flip": 0.5}
+
+    def prepared() -> GAN:
+        model = build(**settings)
+        model.training_labels = np.array([[0, 1], [1, 1]], dtype=np.uint8)[:, : len(model.attributes)]
+        return model
+
+    whole = prepared()
+    fit(whole, epochs=4)
+    fit(prepared(), epochs=2, folder=tmp_path)
+    continued = prepared()
+    torch.rand(100)
+    trainer = fit(continued, epochs=4, checkpoint=tmp_path / "last.ckpt")
+    assert trainer.global_step == 16
+    wanted, found = whole.state_dict(), continued.state_dict()
+    assert all(torch.equal(wanted[name], found[name]) for name in wanted)
+
+
+def test_a_run_that_was_stopped_within_an_epoch_goes_on_drawing_where_it_was(tmp_path: Path) -> None:
+    """Lightning starts no epoch then; what is drawn in the next step is what would have been drawn."""
+    states = []
+
+    def watched() -> GAN:
+        model = build()
+        model.on_train_batch_start = lambda batch, batch_idx: states.append(torch.get_rng_state())
+        return model
+
+    fit(watched(), epochs=2)
+    whole = list(states)
+    states.clear()
+    kept = ModelCheckpoint(tmp_path, "{step}", auto_insert_metric_name=False, every_n_train_steps=6, save_top_k=-1)
+    fit(watched(), epochs=2, callbacks=[kept])  # with four steps in an epoch
+    states.clear()
+    torch.rand(100)
+    trainer = fit(watched(), epochs=2, checkpoint=tmp_path / "6.ckpt")
+    assert trainer.global_step == 8
+    assert torch.equal(states[0], whole[6])
+
+
+def test_processes_draw_differently() -> None:
+    """From one seed, and each of them the same in every run."""
+    draws = []
+    for rank in (0, 1, 2, 1):
+        model = build()
+        torch.manual_seed(7)
+        RandomState().on_train_start(types.SimpleNamespace(global_rank=rank), model)
+        draws.append(torch.randn(4))
+    assert torch.equal(draws[1], draws[3])
+    assert not any(torch.equal(draws[a], draws[b]) for a, b in ((0, 1), (0, 2), (1, 2)))
+
+
+def test_a_checkpoint_gives_the_same_faces(tmp_path: Path) -> None:
+    model = build(conditional=True, attributes=["Smiling", "Male"], ema=0.9)
+    model.training_labels = np.array([[0, 1], [1, 1], [1, 0]], dtype=np.uint8)
+    fit(model, folder=tmp_path)
+    loaded = GAN.load_from_checkpoint(tmp_path / "last.ckpt", weights_only=True)
+    assert np.array_equal(loaded.training_labels, model.training_labels)
+    for averaged in (True, False):
+        (faces, asked), (again, asked_again) = (m.sampler(averaged).sample(5, seed=3) for m in (model, loaded))
+        assert torch.equal(faces, again)
+        assert torch.equal(asked, asked_again)
+
+
+PROCESSES = """
+import hashlib, sys
+from pathlib import Path
+import lightning as L, torch
+from lightning.pytorch.strategies import DDPStrategy
+from torch.utils.data import DataLoader
+from celeba_lab.engine.callbacks import RandomState
+from celeba_lab.models.gan.module import GAN
+from tests.models.gan.test_module import SMALL, Faces
+
+class Watched(GAN):
+    def _train_generator(self, optimizer, real, fake, attributes):
+        self.drawn = fake.detach().clone()
+        super()._train_generator(optimizer, real, fake, attributes)
+
+if __name__ == "__main__":
+    torch.manual_seed(3)
+    model = Watched(**SMALL, loss={"name": "relativistic"}, ema=0.5)
+    trainer = L.Trainer(
+        accelerator="cpu", devices=2, strategy=DDPStrategy(find_unused_parameters=True), max_epochs=3, logger=False,
+        enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False, callbacks=[RandomState()],
+    )
+    trainer.fit(model, DataLoader(Faces(), batch_size=8))
+    weights = torch.cat([p.detach().flatten() for p in model.parameters()])
+    digests = [hashlib.sha256(t.numpy().tobytes()).hexdigest()[:12] for t in (weights, model.drawn)]
+    Path(sys.argv[1], f"rank_{trainer.global_rank}").write_text(" ".join(digests))
+    trainer.strategy.barrier()
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_share_their_weights_and_draw_their_own_faces(tmp_path: Path) -> None:
+    script = tmp_path / "processes.py"
+    script.write_text(PROCESSES)
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[3])}
+    subprocess.run([sys.executable, str(script), str(tmp_path)], env=environment, timeout=300, check=True)
+    (weights, drawn), (same_weights, others_drawn) = ((tmp_path / f"rank_{k}").read_text().split() for k in (0, 1))
+    assert weights == same_weights
+    assert drawn != others_drawn
+
+
+@pytest.mark.parametrize("settings", EVERY_LOSS)
+def test_mixed_precision_stays_finite_and_judges_in_float32(settings: dict) -> None:
+    model = build(**settings)
+    fit(model, precision="bf16-mixed")
+    means = model.epoch_means()
+    assert all(math.isfinite(value) for value in means.values())
+    with torch.autocast("cpu", torch.bfloat16):
+        on_real, on_fake = model._judge(torch.randn(4, 3, 16, 16), torch.randn(4, 3, 16, 16), None)
+    assert on_real.logits.dtype == on_fake.logits.dtype == torch.float32
+
+
+def test_double_precision_trains() -> None:
+    model = build(conditional=True, attributes=["Smiling", "Male"])
+    model.training_labels = Faces().labels.numpy()
+    fit(model, precision="64-true")
+    assert model.generator.spread.weight.dtype == torch.float64
+    assert model.sampler().sample(3, seed=0)[0].shape == (3, 3, 16, 16)
+
+
+def test_gradient_norms_of_float16_are_those_of_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its scaler multiplies gradients; a step in which they overflow is left out, and counts for nothing."""
+    model = build()
+    gradient = torch.full((3,), 2.0)
+    network = torch.nn.Linear(3, 1, bias=False)
+    scaler = types.SimpleNamespace(get_scale=lambda: 1024.0)
+    plugin = types.SimpleNamespace(scaler=None)
+    model._trainer = types.SimpleNamespace(precision_plugin=plugin)
+    norms = []
+    for plugin.scaler, factor in ((None, 1.0), (scaler, 1024.0), (scaler, float("inf"))):
+        network.weight.grad = (gradient * factor)[None]
+        norms.append(model._gradient_norm(network).item())
+    assert norms == pytest.approx([math.sqrt(12), math.sqrt(12), 0.0])
+
+
+def test_the_means_of_an_epoch_are_logged() -> None:
+    trainer = fit(build())
+    names = {name.removeprefix("train/") for name in trainer.callback_metrics}
+    assert names == {
+        "discriminator_loss",
+        "generator_loss",
+        "D(x)",
+        "D(G(z))",
+        "discriminator_gradient_norm",
+        "generator_gradient_norm",
+    }
+    assert 0 < trainer.callback_metrics["train/D(x)"] < 1
+
+
+def test_real_faces_are_brought_to_size_and_range_and_half_of_them_mirrored() -> None:
+    model = build(flip=0.5)
+    raw = torch.randint(0, 256, (400, 3, 16, 16), dtype=torch.uint8)
+    torch.manual_seed(0)
+    real = model._real_images(raw)
+    assert real.min() >= -1
+    assert real.max() <= 1
+    as_loaded = (real == raw.float() / 127.5 - 1).flatten(1).all(dim=1)
+    mirrored = (real == (raw.float() / 127.5 - 1).flip(-1)).flatten(1).all(dim=1)
+    assert (as_loaded ^ mirrored).all()
+    assert 0.4 < mirrored.float().mean() < 0.6
+    assert model._real_images(torch.zeros(2, 3, 109, 89, dtype=torch.uint8)).shape == (2, 3, 16, 16)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"conditional": True}, "model.conditional=true needs attributes"),
+        ({"ema": 1.5}, "model.ema=1.5 must lie between 0 and 1"),
+        ({"r1": -1.0}, "model.r1=-1: give a number from 0"),
+        ({"auxiliary": -0.5}, "model.auxiliary=-0.5: give a number from 0"),
+        ({"latent_size": 0}, "model.latent_size=0 must be at least 1"),
+        ({"n_disc": 0}, "model.n_disc=0 must be at least 1"),
+        ({"discriminator_lr": 0.0}, "model.discriminator_lr=0 must be above 0"),
+        ({"betas": [0.5]}, r"model.betas=\[0.5\]: give two numbers from 0 and below 1"),
+        ({"r1": 1.0}, "model.r1=1 penalises the slope at single images, which model.normalise=batch mixes"),
+        ({"gradient_penalty": 10.0}, "model.gradient_penalty=10 penalises the slope at single images"),
+        ({"loss": {"name": "wasserstein"}, "normalise": "none"}, "wasserstein has no bound without a penalty"),
+    ],
+)
+def test_impossible_settings_are_refused(settings: dict, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        GAN(**SMALL | settings)

@@ -1,0 +1,121 @@
+"""The two networks: their shapes at every size, and the notebook's layers."""
+
+import pytest
+import torch
+from torch import nn
+
+from celeba_lab.errors import UserError
+from celeba_lab.models.gan.networks import Discriminator, Generator
+
+
+@pytest.mark.parametrize("size", [8, 16, 32, 64, 128])
+@pytest.mark.parametrize("num_attributes", [0, 3])
+def test_faces_and_logits_have_their_shapes_at_every_size(size: int, num_attributes: int) -> None:
+    attributes = torch.randint(0, 2, (2, num_attributes), dtype=torch.uint8) if num_attributes else None
+    faces = Generator(size, latent_size=7, width=4, num_attributes=num_attributes)(torch.randn(2, 7), attributes)
+    assert faces.shape == (2, 3, size, size)
+    assert faces.abs().max() <= 1
+    for normalise in ("batch", "spectral", "none"):
+        judge = Discriminator(size, width=4, num_attributes=num_attributes, normalise=normalise)
+        logits, seen = judge(faces, attributes)
+        assert logits.shape == (2,)
+        assert seen is None
+    verdict = Discriminator(size, width=4, num_attributes=num_attributes, classifies=True)(faces, attributes)
+    assert verdict.attributes is None if num_attributes == 0 else verdict.attributes.shape == (2, num_attributes)
+
+
+@pytest.mark.parametrize("size", [8, 16, 32, 64, 128])
+def test_each_map_of_the_generator_doubles_the_one_before(size: int) -> None:
+    sides = []
+    network = Generator(size, width=4)
+    for layer in network.layers:
+        if isinstance(layer, nn.ConvTranspose2d):
+            layer.register_forward_hook(lambda module, given, output: sides.append(tuple(output.shape[1:])))
+    network(torch.randn(2, 100))
+    assert [side for _, side, _ in sides] == [8 * 2**k for k in range(len(sides))]
+    assert sides[-1] == (3, size, size)
+
+
+def test_the_default_has_the_channels_of_the_notebook() -> None:
+    generator, judge = Generator(), Discriminator()
+    assert generator.spread.weight.shape == (128 * 4 * 4, 100)
+    assert [m.out_channels for m in generator.modules() if isinstance(m, nn.ConvTranspose2d)] == [64, 32, 3]
+    assert [m.out_channels for m in judge.modules() if isinstance(m, nn.Conv2d)] == [32, 64, 128]
+    assert judge.judge.weight.shape == (1, 128 * 4 * 4)
+
+
+def test_the_first_and_the_last_layer_are_the_convolutions_of_a_dcgan() -> None:
+    generator, judge = Generator(16, width=4).eval(), Discriminator(16, width=4).eval()
+    first = nn.ConvTranspose2d(100, 8, 4, bias=False)
+    first.weight.data = generator.spread.weight.view(4, 4, 8, 100).permute(3, 2, 0, 1)  # (100, 8, 4, 4)
+    latents = torch.randn(3, 100)
+    by_convolution = generator.layers(first(latents[:, :, None, None]))
+    assert torch.allclose(generator(latents), by_convolution, atol=1e-6)
+    last = nn.Conv2d(8, 1, 4, bias=False)
+    last.weight.data = judge.judge.weight.view(1, 4, 4, 8).permute(0, 3, 1, 2)
+    faces = torch.randn(3, 3, 16, 16)
+    assert torch.allclose(judge(faces).logits, last(judge.layers(faces)).flatten(), atol=1e-6)
+
+
+def test_attributes_change_faces_and_logits() -> None:
+    torch.manual_seed(0)
+    latents, yes, no = torch.randn(4, 100), torch.ones(4, 2), torch.zeros(4, 2)
+    generator, judge = Generator(num_attributes=2).eval(), Discriminator(num_attributes=2).eval()
+    assert not torch.allclose(generator(latents, yes), generator(latents, no))
+    faces = generator(latents, yes)
+    assert not torch.allclose(judge(faces, yes).logits, judge(faces, no).logits)
+
+
+def test_the_projection_looks_at_places() -> None:
+    """Two faces with the same features in other places get other logits of an attribute, as a mean would not tell."""
+    judge = Discriminator(8, width=4, num_attributes=1).eval()
+    judge.layers = nn.Identity()
+    judge.judge.weight.data.zero_()
+    judge.projection.weight.data = torch.arange(4 * 4 * 4.0).view(64, 1)  # (H, W, C) flattened
+    features = torch.zeros(2, 4, 4, 4)
+    features[0, 1, 0, 0] = features[1, 1, 3, 2] = 1
+    yes, no = judge(features, torch.ones(2, 1)).logits, judge(features, torch.zeros(2, 1)).logits
+    assert yes.tolist() == pytest.approx([1 / 16, ((3 * 4 + 2) * 4 + 1) / 16])
+    assert no.tolist() == pytest.approx((-yes).tolist())
+
+
+def test_what_it_sees_of_attributes_does_not_depend_on_what_it_is_told() -> None:
+    judge = Discriminator(16, width=4, num_attributes=2, classifies=True).eval()
+    faces = torch.randn(4, 3, 16, 16)
+    first, second = judge(faces, torch.ones(4, 2)), judge(faces, torch.zeros(4, 2))
+    assert torch.equal(first.attributes, second.attributes)
+    assert not torch.allclose(first.logits, second.logits)
+
+
+def test_spectral_normalisation_keeps_every_weight_at_one() -> None:
+    judge = Discriminator(normalise="spectral")
+    for _ in range(30):  # one power iteration in each forward pass of training
+        judge(torch.randn(4, 3, 32, 32))
+    for layer in judge.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            assert torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item() == pytest.approx(1, abs=0.05)
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in judge.modules())
+
+
+@pytest.mark.parametrize("size", [0, 4, 33, 48])
+def test_a_size_that_no_doubling_reaches_is_refused(size: int) -> None:
+    with pytest.raises(UserError, match=f"model.image_size={size}: a GAN draws 8, 16, 32, 64, 128 or 256 pixels"):
+        Generator(size)
+
+
+def test_latents_of_another_size_are_refused() -> None:
+    with pytest.raises(UserError, match=r"takes latents \(B, 100\), not \(2, 64\)"):
+        Generator()(torch.randn(2, 64))
+
+
+@pytest.mark.parametrize("network", [Generator(16, width=4, num_attributes=2), Discriminator(16, 4, num_attributes=2)])
+def test_attributes_that_are_missing_or_of_another_size_are_refused(network: nn.Module) -> None:
+    given = torch.randn(3, 100) if isinstance(network, Generator) else torch.randn(3, 3, 16, 16)
+    for attributes, found in ((None, "none"), (torch.ones(3, 1), r"\(3, 1\)")):
+        with pytest.raises(UserError, match=rf"takes the attributes of each face, \(3, 2\), not {found}"):
+            network(given, attributes)
+
+
+def test_an_unknown_normalisation_is_refused() -> None:
+    with pytest.raises(UserError, match=r"model.normalise=spectrl: it can be batch, spectral, none. Did you mean 'spe"):
+        Discriminator(normalise="spectrl")

@@ -1,0 +1,357 @@
+"""The whole report on disk: its files, whose labels choose what, and what is left out when there is too little."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit, logit
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, f1_score
+
+from celeba_lab import figures
+from celeba_lab.analyses.calibration import apply_temperature, reliability
+from celeba_lab.analyses.predictions import Predictions
+from celeba_lab.data.attributes import ATTRIBUTES
+from celeba_lab.data.datamodule import CelebADataModule
+from celeba_lab.errors import UserError
+from celeba_lab.reports.classifier import report as classifier
+from celeba_lab.reports.classifier.attributes import report_attributes
+from celeba_lab.reports.classifier.calibration import report_calibration
+from celeba_lab.reports.classifier.case import Case
+from celeba_lab.reports.classifier.history import report_history
+from celeba_lab.reports.classifier.mistakes import report_mistakes
+from celeba_lab.reports.classifier.report import ClassifierReport
+from celeba_lab.reports.classifier.scores import attribute_table, mistakes
+from celeba_lab.reports.classifier.thresholds import report_thresholds
+from celeba_lab.runs.run import RunFolder
+
+pytestmark = pytest.mark.filterwarnings("ignore:No (positive|negative) samples")
+
+REPORT = ClassifierReport(
+    classifier=LogisticRegression(), smallest=2, contradictions=[["Bald", "Bangs"], ["Straight_Hair", "Wavy_Hair"]]
+)
+Guess = Callable[[np.ndarray], np.ndarray]
+
+
+def noisy(labels: np.ndarray) -> np.ndarray:
+    """Probabilities that are mostly right."""
+    noise = np.random.default_rng(0).normal(size=labels.shape)
+    return expit(2 * (2.0 * labels - 1) + 1.5 * noise)
+
+
+def data_of(root: Path, attributes: list[str]) -> CelebADataModule:
+    return CelebADataModule(str(root), attributes=attributes, image_size=32, num_workers=0)
+
+
+def predictions_of(data: CelebADataModule, split: str, guess: Guess = noisy) -> Predictions:
+    rows = data.split_indices(split)
+    labels = data.annotations.labels[rows][:, data.annotations.columns(data.attributes)].astype(np.uint8)
+    probabilities = guess(labels).astype(np.float32)
+    return Predictions(split, data.image_ids(rows), rows, labels, probabilities, data.attributes, 0.5)
+
+
+def case_of(folder: Path, data: CelebADataModule, guess: Guess = noisy, split: str = "test") -> Case:
+    validation = None if split == "val" else predictions_of(data, "val", guess)
+    return Case(RunFolder(folder), data, predictions_of(data, split, guess), validation, "tiny CelebA")
+
+
+def files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def forty(tiny_celeba: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Case, pd.DataFrame, dict[str, float]]:
+    """A report on all forty attributes of the test split."""
+    case = case_of(tmp_path_factory.mktemp("forty"), data_of(tiny_celeba, list(ATTRIBUTES)))
+    table, metrics = REPORT.write(case, {"experiment": "attributes"})
+    return case, table, metrics
+
+
+def table_of(case: Case, name: str) -> pd.DataFrame:
+    return pd.read_csv(case.run.path / "tables" / f"{name}_{case.split}.csv")
+
+
+def test_a_report_is_tables_figures_and_a_page(forty) -> None:
+    case, table, metrics = forty
+    tables = [
+        "amplification", "attributes", "calibration", "contradictions", "drift", "group_cells", "groups", "mistakes",
+        "pixels", "predictions", "thresholds",
+    ]  # fmt: skip
+    pictures = [
+        "accuracy", "amplification", "confusion", "contradictions", "drift_accuracy", "drift_prevalence", "group_cells",
+        "groups", "mistakes", "pixels", "precision_recall", "reliability", "roc", "scores", "thresholds",
+    ]  # fmt: skip
+    assert files(case.run.path) == {
+        "report.html",
+        *(f"tables/{name}_test.csv" for name in tables),
+        *(f"figures/{name}_test.png" for name in pictures),
+    }
+    pd.testing.assert_frame_equal(table, attribute_table(case.predictions))
+    assert len(table_of(case, "predictions")) == len(case.predictions.labels)
+    assert set(table_of(case, "mistakes")["image_id"]) <= set(case.predictions.image_ids)
+    page = (case.run.path / "report.html").read_text()
+    for heading in ("Do the pixels help?", "Thresholds", "Groups", "Blond_Hair by Male", "Drift", "Contradictions"):
+        assert heading in page
+    assert set(metrics) >= {"test/ece", "test/scaled_ece", "test/tuned_accuracy", "test/other_labels_accuracy"}
+
+
+@pytest.mark.parametrize("attributes", [["Smiling"], ["Male", "Blond_Hair"]])
+def test_one_attribute_or_two(attributes: list[str], tiny_celeba: Path, tmp_path: Path) -> None:
+    case = case_of(tmp_path, data_of(tiny_celeba, attributes))
+    table, metrics = REPORT.write(case, {})
+    assert table["attribute"].tolist() == attributes
+    assert (tmp_path / "figures" / "amplification_test.png").exists() == (len(attributes) > 1)
+    assert not (tmp_path / "tables" / "contradictions_test.csv").exists()
+    assert "test/contradictions" not in metrics
+    groups = table_of(case, "groups")
+    assert len(groups) == len(attributes) * 39
+    assert set(groups["group"]) == set(ATTRIBUTES) - ({"Smiling"} if len(attributes) == 1 else set())
+
+
+def test_the_numbers_of_the_table_are_scikit_learns(forty) -> None:
+    case, table, _ = forty
+    for k in (0, 20, 31):
+        truth, said = case.predictions.labels[:, k], case.predictions.said[:, k]
+        assert table["accuracy"][k] == pytest.approx(accuracy_score(truth, said))
+        assert table["f1"][k] == pytest.approx(f1_score(truth, said))
+    expected = reliability(case.predictions.labels, case.predictions.probabilities).error
+    assert table_of(case, "calibration")["ece"].to_numpy() == pytest.approx(expected)
+    assert table["ece"].to_numpy() == pytest.approx(expected)
+
+
+# -- whose labels choose -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def both(tmp_path: Path, tiny_celeba: Path) -> tuple[Case, Case]:
+    """The same predictions, once with the test labels turned round."""
+    case = case_of(tmp_path / "a", data_of(tiny_celeba, ["Male", "Young"]))
+    flipped = replace(case.predictions, labels=1 - case.predictions.labels)
+    return case, replace(case, run=RunFolder(tmp_path / "b"), predictions=flipped)
+
+
+def test_tuned_thresholds_never_see_the_labels_they_are_measured_on(both) -> None:
+    """Other test labels give other scores, and the same thresholds."""
+    metrics = [report_thresholds(case, "balanced_accuracy")[1] for case in both]
+    first, second = (table_of(case, "thresholds") for case in both)
+    assert first["tuned_threshold"].tolist() == second["tuned_threshold"].tolist()
+    assert first["tuned_accuracy"].to_numpy() == pytest.approx(1 - second["tuned_accuracy"].to_numpy())
+    for table, found, case in zip((first, second), metrics, both, strict=True):
+        assert found["test/tuned_balanced_accuracy"] == pytest.approx(table["tuned_balanced_accuracy"].mean())
+        for k in range(2):
+            truth, scores = case.predictions.labels[:, k], case.predictions.probabilities[:, k]
+            assert table["tuned_f1"][k] == pytest.approx(f1_score(truth, scores >= table["tuned_threshold"][k]))
+            assert table["f1"][k] == pytest.approx(f1_score(truth, scores >= 0.5))
+
+
+def test_temperatures_never_see_the_labels_they_are_measured_on(both) -> None:
+    for case in both:
+        report_calibration(case, bins=15)
+    first, second = (table_of(case, "calibration") for case in both)
+    assert first["temperature"].tolist() == second["temperature"].tolist()
+    assert first["scaled_ece"].tolist() != second["scaled_ece"].tolist()
+
+
+def test_validation_labels_choose(both) -> None:
+    case = both[0]
+    assert case.validation is not None
+    other = replace(case, validation=replace(case.validation, labels=1 - case.validation.labels), run=both[1].run)
+    for one in (case, other):
+        report_thresholds(one, "balanced_accuracy")
+        report_calibration(one, bins=15)
+    assert table_of(case, "thresholds")["tuned_threshold"].tolist() != (
+        table_of(other, "thresholds")["tuned_threshold"].tolist()
+    )
+    assert (
+        table_of(case, "calibration")["temperature"].tolist() != table_of(other, "calibration")["temperature"].tolist()
+    )
+
+
+def test_one_setting_says_how_many_bins_the_calibration_error_has(both) -> None:
+    case = both[0]
+    section, table = report_attributes(case, bins=3)
+    report_calibration(case, bins=3)
+    assert "3 bins" in section.text
+    assert table["ece"].tolist() == pytest.approx(table_of(case, "calibration")["ece"].tolist())
+    assert table["ece"].tolist() != pytest.approx(attribute_table(case.predictions)["ece"].tolist())
+
+
+def test_scaling_mends_what_is_too_sure(tmp_path: Path, write_celeba) -> None:
+    """Probabilities whose logits were multiplied by three are scaled back."""
+    rng = np.random.default_rng(0)
+    root = write_celeba(tmp_path / "data", n=3000, images=False)
+
+    def too_sure(labels: np.ndarray) -> np.ndarray:
+        honest = rng.beta(1 + labels, 2 - labels)  # of a face that was given p, a share of p has the attribute
+        return expit(3 * logit(honest))
+
+    case = case_of(tmp_path / "run", data_of(root, ["Male", "Young"]), too_sure)
+    _, metrics = report_calibration(case, bins=15)
+    table = table_of(case, "calibration")
+    assert (table["temperature"] > 2).all()
+    assert metrics["test/scaled_ece"] < metrics["test/ece"] / 2
+    assert (table["scaled_log_loss"] < table["log_loss"]).all()
+    scaled = apply_temperature(case.predictions.probabilities, table["temperature"].to_numpy())
+    assert table["scaled_ece"].to_numpy() == pytest.approx(reliability(case.predictions.labels, scaled).error)
+    report_mistakes(case, most=3)
+    assert not (tmp_path / "run/figures/mistakes_test.png").exists(), "there are no images"
+
+
+def test_the_other_labels_are_those_of_scikit_learn(forty) -> None:
+    """Fitted on the train rows, measured on the test rows, with the true labels of the other 39."""
+    case, _, metrics = forty
+    table = table_of(case, "pixels").set_index("attribute")
+    data = case.datamodule
+    train, test = (data.annotations.labels[data.split_indices(split)] for split in ("train", "test"))
+    for name in ("Male", "Smiling"):
+        k = ATTRIBUTES.index(name)
+        model = LogisticRegression().fit(np.delete(train, k, axis=1), train[:, k])
+        expected = model.score(np.delete(test, k, axis=1), test[:, k])
+        assert table.loc[name, "other_labels_accuracy"] == pytest.approx(expected)
+    assert metrics["test/other_labels_accuracy"] == pytest.approx(table["other_labels_accuracy"].mean())
+    gain = table["accuracy"] - table["other_labels_accuracy"]
+    assert table["pixels_gain"].to_numpy() == pytest.approx(gain.to_numpy())
+
+
+def test_drift_is_test_minus_validation(forty) -> None:
+    case, table, _ = forty
+    drift = table_of(case, "drift")
+    assert drift["accuracy_test"].to_numpy() == pytest.approx(table["accuracy"].to_numpy())
+    assert drift["prevalence_val"].to_numpy() == pytest.approx(case.validation.labels.mean(axis=0))
+    difference = drift["accuracy_test"] - drift["accuracy_val"]
+    assert drift["accuracy_difference"].to_numpy() == pytest.approx(difference.to_numpy())
+    assert ((drift["accuracy_low"] <= difference) & (difference <= drift["accuracy_high"])).all()
+
+
+# -- too little --------------------------------------------------------------------------------------------------------
+
+
+def test_validation_itself_is_not_tuned_on(tiny_celeba: Path, tmp_path: Path) -> None:
+    case = case_of(tmp_path, data_of(tiny_celeba, ["Male", "Young"]), split="val")
+    _, metrics = REPORT.write(case, {})
+    assert not {"tables/thresholds_val.csv", "tables/drift_val.csv"} & files(tmp_path)
+    assert "temperature" not in table_of(case, "calibration")
+    assert not [name for name in metrics if "tuned" in name or "scaled" in name]
+
+
+def test_one_image(tiny_celeba: Path, tmp_path: Path) -> None:
+    data = data_of(tiny_celeba, ["Male", "Young"])
+    one, val = predictions_of(data, "test"), predictions_of(data, "val")
+    cut = replace(
+        one,
+        image_ids=one.image_ids[:1],
+        index=one.index[:1],
+        labels=one.labels[:1],
+        probabilities=one.probabilities[:1],
+    )
+    case = Case(RunFolder(tmp_path), data, cut, val, "one face")
+    table, metrics = REPORT.write(case, {})
+    assert table[["auroc", "average_precision", "balanced_accuracy"]].isna().all(axis=None)
+    assert "test/worst_cell_accuracy" not in metrics
+    assert (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize("present", [0, 1])
+def test_one_class_only(present: int, tiny_celeba: Path, tmp_path: Path) -> None:
+    case = case_of(tmp_path, data_of(tiny_celeba, ["Male", "Young"]))
+    said, val = case.predictions, case.validation
+    assert val is not None
+    constant = [replace(found, labels=np.full_like(found.labels, present)) for found in (said, val)]
+    table, metrics = REPORT.write(replace(case, predictions=constant[0], validation=constant[1]), {})
+    assert table[["auroc", "balanced_accuracy"]].isna().all(axis=None)
+    assert table_of(case, "thresholds")["tuned_threshold"].tolist() == [0.5, 0.5]
+    assert table_of(case, "calibration")["temperature"].tolist() == [1.0, 1.0]
+    assert np.isnan(metrics["test/tuned_balanced_accuracy"])
+
+
+def test_without_train_rows_no_comparison_with_labels(write_celeba, tmp_path: Path) -> None:
+    root = write_celeba(tmp_path / "data", partition=np.repeat([1, 2], 24))
+    _, metrics = REPORT.write(case_of(tmp_path / "run", data_of(root, ["Male"])), {})
+    assert "test/other_labels_accuracy" not in metrics
+    assert not (tmp_path / "run/tables/pixels_test.csv").exists()
+
+
+def test_parts_can_be_left_out(tiny_celeba: Path, tmp_path: Path) -> None:
+    report = ClassifierReport(tune=None, classifier=None, mistakes=0, page=False)
+    report.write(case_of(tmp_path, data_of(tiny_celeba, ["Male", "Young"])), {})
+    absent = {"report.html", "tables/thresholds_test.csv", "tables/pixels_test.csv", "figures/mistakes_test.png"}
+    assert not absent & files(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"tune": "f2"}, r"task\.report\.tune=f2: it can be balanced_accuracy or f1"),
+        ({"smallest": 0}, r"task\.report\.smallest=0: give a whole number from 1"),
+        ({"bins": 0}, r"task\.report\.bins=0"),
+        ({"mistakes": -1}, r"task\.report\.mistakes=-1"),
+        ({"contradictions": [["Bald", "Bang"]]}, r"Did you mean 'Bangs'"),
+        ({"classifier": object()}, r"task\.report\.classifier is object"),
+    ],
+)
+def test_a_wrong_setting_is_one_sentence(settings: dict, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        ClassifierReport(**settings)
+
+
+# -- pictures of mistakes ----------------------------------------------------------------------------------------------
+
+
+def test_the_pictures_of_mistakes_are_those_images(tmp_path: Path, tiny_celeba: Path, monkeypatch) -> None:
+    shown: dict[str, list] = {}
+
+    def spy(images, captions, **options):
+        shown.update(images=images, captions=captions)
+        return original(images, captions, **options)
+
+    original = figures.face_grid
+    monkeypatch.setattr(figures, "face_grid", spy)
+    data = data_of(tiny_celeba, ["Smiling", "Male"])
+    case = case_of(tmp_path, data, lambda labels: np.where(labels == 1, 0.1, 0.2))  # every positive is a mistake
+    REPORT.write_split(case)
+    wrong = mistakes(case.predictions)
+    assert len(shown["images"]) == len(wrong) == case.predictions.labels.sum()
+    for image, row in zip(shown["images"], wrong["row"], strict=True):
+        [expected] = data.raw_images(case.predictions.index[[row]])
+        np.testing.assert_array_equal(image, expected)
+    for caption, image_id in zip(shown["captions"], wrong["image_id"], strict=True):
+        assert image_id in str(caption)
+
+
+def test_without_mistakes_no_picture_of_them(tmp_path: Path, tiny_celeba: Path) -> None:
+    case = case_of(tmp_path, data_of(tiny_celeba, ["Smiling", "Male"]), lambda labels: labels.astype(float))
+    REPORT.write_split(case)
+    assert not (tmp_path / "figures/mistakes_test.png").exists()
+    assert len(table_of(case, "mistakes")) == 0
+
+
+# -- epochs ----------------------------------------------------------------------------------------------
+
+
+def test_the_epochs_by_attributes(tmp_path: Path, tiny_celeba: Path) -> None:
+    case = case_of(tmp_path, data_of(tiny_celeba, ["Male", "Young"]), split="val")
+    val = attribute_table(case.predictions)
+    rows = {"epoch": [1, 2], "val/accuracy/Male": [0.5, 0.75], "val/accuracy/Young": [0.625, 0.875]}
+    section = report_history(case.run, pd.DataFrame(rows), 2, val, "tiny")
+    assert section is not None
+    table = pd.read_csv(tmp_path / "tables/attributes_by_epoch.csv").set_index("attribute")
+    assert table.loc["Male", ["epoch 1", "epoch 2"]].tolist() == [0.5, 0.75]
+    assert table.loc["Young", "majority"] == pytest.approx(val.set_index("attribute").loc["Young", "majority_accuracy"])
+    assert table.index.tolist() == val.sort_values("gain", ascending=False)["attribute"].tolist()
+
+
+def test_no_epoch_no_section(tmp_path: Path) -> None:
+    assert report_history(RunFolder(tmp_path), pd.DataFrame(), 1, pd.DataFrame(), "tiny") is None
+    assert not files(tmp_path)
+
+
+def test_the_page_names_what_the_data_are(tmp_path: Path, tiny_celeba: Path, monkeypatch) -> None:
+    seen = {}
+    monkeypatch.setattr(classifier, "write_page", lambda *arguments, **options: seen.update(options))
+    data = data_of(tiny_celeba, ["Smiling"])
+    data.notice = "drawn faces"
+    REPORT.write(case_of(tmp_path, data), {})
+    assert seen["warning"] == "drawn faces"

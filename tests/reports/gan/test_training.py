@@ -1,0 +1,82 @@
+"""What is written about a GAN after training: distances beside their floor, and the nearest training faces."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from celeba_lab.data.datamodule import CelebADataModule
+from celeba_lab.models.gan.distances import Distances, Features
+from celeba_lab.reports.gan.nearest import report_nearest
+from celeba_lab.reports.gan.training import report_distances
+from celeba_lab.runs.run import RunFolder
+
+
+class Corners(torch.nn.Module):
+    """The mean of each quarter of an image, in each colour."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = torch.nn.Parameter(torch.ones(()))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.one * torch.nn.functional.adaptive_avg_pool2d(images.float() / 64, 2).flatten(1)
+
+
+@pytest.fixture(scope="module")
+def data(tiny_celeba: Path) -> CelebADataModule:
+    faces = CelebADataModule(str(tiny_celeba), ["Smiling"], image_size=16)
+    faces.setup()
+    return faces
+
+
+def images_of(data: CelebADataModule, split: str) -> torch.Tensor:
+    return torch.cat([batch["image"] for batch in data.evaluation_dataloader(split)])
+
+
+def row(epoch: int, weights: str, kid: float) -> dict:
+    numbers = {"kid_x1000": kid, "kid_std": 1.0, "fid": kid / 2, "generated": 40}
+    return {"epoch": epoch, "step": 4 * epoch, "weights": weights} | numbers
+
+
+def test_distances_are_written_with_their_floor_and_their_words(data, tmp_path: Path, capsys) -> None:
+    distances = Distances(Features(Corners(), 12, "corners"), images_of(data, "val"), "val")
+    rows = [row(2, "ema", 90.0), row(2, "raw", 95.0), row(4, "ema", 70.0), row(4, "raw", 80.0)]
+    metrics = report_distances(RunFolder(tmp_path), distances, rows, data, "title")
+    floor = distances.measure(images_of(data, "train"))  # of 40 faces that were asked for there are 32
+    assert (metrics["heldout/kid"], metrics["heldout/fid"]) == (70.0, 35.0)
+    assert metrics["heldout/kid_real"] == pytest.approx(floor.kid)
+    assert metrics["heldout/fid_real"] == pytest.approx(floor.fid)
+    table = pd.read_csv(tmp_path / "tables" / "distances.csv")
+    assert table["kid_x1000"].tolist() == [90, 95, 70, 80]
+    assert table["kid_x1000_real"].tolist() == pytest.approx([floor.kid] * 4)
+    assert set(table["real"]) == {32}
+    assert set(table["measured_in"]) == {distances.describe(40)}
+    assert "40 faces against 8 real ones of val" in table["measured_in"][0]
+    for name in ("kid", "fid"):
+        assert (tmp_path / "figures" / f"{name}.png").exists()
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "40 faces against 8 real ones" in printed
+    assert "32 training faces against the same" in printed
+
+
+def test_one_measurement_is_no_curve(data, tmp_path: Path) -> None:
+    distances = Distances(Features(Corners(), 12, "corners"), images_of(data, "val"), "val")
+    report_distances(RunFolder(tmp_path), distances, [row(4, "raw", 80.0)], data, "title")
+    assert not (tmp_path / "figures").exists()
+
+
+def test_copies_are_found_by_name_and_at_distance_zero(data, tmp_path: Path) -> None:
+    """Seventy copies, the odd ones mirrored: the table has all of them, the figure sixty-four."""
+    train = images_of(data, "train")
+    picked = torch.arange(70) % len(train)
+    copies = train[picked].clone()
+    copies[1::2] = copies[1::2].flip(-1)
+    metrics = report_nearest(RunFolder(tmp_path), copies, data, "title")
+    table = pd.read_csv(tmp_path / "tables" / "nearest.csv")
+    assert table["image_id"].tolist() == data.image_ids(data.split_indices("train")[picked.numpy()])
+    assert table["mirrored"].tolist() == [k % 2 == 1 for k in range(70)]
+    assert table["distance"].max() < 0.1
+    assert metrics["nearest/generated"] < 0.1 < metrics["nearest/real"]
+    assert (tmp_path / "figures" / "nearest.png").exists()
