@@ -13,7 +13,7 @@ from hydra.errors import (
 from hydra.utils import get_object, instantiate
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from celeba_lab.errors import UserError, did_you_mean
+from celeba_lab.errors import SettingError, UserError, did_you_mean
 
 
 @dataclass
@@ -52,8 +52,9 @@ def register_schema() -> None:
 def build(node: DictConfig | None, **arguments: Any) -> Any:
     """Instantiate a node of the configuration, or None for none.
 
-    ``hydra.utils.instantiate`` with two differences: values are checked against the type hints of what they
-    configure, and an exception inside a constructor stays what it was.
+    ``hydra.utils.instantiate`` with three differences: values are checked against the type hints of what they
+    configure, a :class:`~celeba_lab.errors.SettingError` of a constructor gets the path of its node, and any other
+    exception inside a constructor stays what it was.
 
     Args:
         node: has a ``_target_``, which a dotted path names.
@@ -68,6 +69,9 @@ def build(node: DictConfig | None, **arguments: Any) -> Any:
     try:
         return instantiate(node, **arguments, _convert_="all")
     except InstantiationException as error:
+        if isinstance(error.__cause__, SettingError):
+            path = str(error).rpartition("full_key: ")[2].strip()  # of the node that failed, perhaps below this one
+            raise error.__cause__.within(path, is_absolute=True) from error.__cause__.__cause__
         raise error.__cause__ or error from None
 
 

@@ -1,7 +1,8 @@
-"""Mistakes that the person at the keyboard can mend, told in one sentence."""
+"""Mistakes that the person at the keyboard can mend, each explained in one sentence."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class UserError(Exception):
@@ -19,6 +20,117 @@ class UserError(Exception):
         part is what was raised.
         """
         return str(self).rsplit(f"{type(self).__name__}: ", 1)[-1].strip()
+
+
+class SettingError(UserError):
+    """A setting whose value breaks a rule.
+
+    The constructor that is given the value states the rule. Whoever knows where the setting stands in the
+    configuration adds the path, with :meth:`within`; so an object can be built in Python as well as from YAML.
+
+    Args:
+        setting: Name of the constructor's argument, such as ``n_images``; or a path that ends in one.
+        value: The value that was given.
+        rule: What the value must be, as the end of a sentence that starts with the setting: ``must be at least 3``.
+        hint: What else helps, as whole sentences.
+        is_absolute: Whether ``setting`` is already the whole path from the root of the configuration.
+
+    Example:
+        >>> error = SettingError("n_images", 2, "must be at least 3")
+        >>> print(error.within("task.distances"))
+        task.distances.n_images=2 must be at least 3.
+    """
+
+    def __init__(self, setting: str, value: object, rule: str, hint: str = "", is_absolute: bool = False) -> None:
+        self.setting, self.value, self.rule, self.hint, self.is_absolute = setting, value, rule, hint, is_absolute
+        super().__init__(f"{setting}={format_value(value)} {rule}.{f' {hint.strip()}' if hint else ''}")
+
+    def __reduce__(self) -> tuple[type["SettingError"], tuple[object, ...]]:
+        return type(self), (self.setting, self.value, self.rule, self.hint, self.is_absolute)
+
+    def within(self, path: str, is_absolute: bool = False) -> "SettingError":
+        """Return the same error for a setting below ``path``; itself if its path is already whole."""
+        if self.is_absolute:
+            return self
+        setting = f"{path}.{self.setting}" if path else self.setting
+        return SettingError(setting, self.value, self.rule, self.hint, is_absolute)
+
+
+@contextmanager
+def settings_of(path: str) -> Iterator[None]:
+    """Within this block, add ``path`` to every :class:`SettingError`."""
+    try:
+        yield
+    except SettingError as error:
+        raise error.within(path) from error.__cause__
+
+
+def format_value(value: object) -> str:
+    """Return a value as a person would type it on the command line.
+
+    Example:
+        >>> [format_value(value) for value in (None, True, 0.5, 1e-9, "skip", ["val", 2])]
+        ['null', 'true', '0.5', '1e-09', 'skip', '[val,2]']
+    """
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(format_value, value))}]"
+    return str(value)
+
+
+def check_choice(setting: str, value: str, choices: Iterable[str]) -> None:
+    """Check that a value is one of ``choices``.
+
+    Raises:
+        SettingError: It is not; the hint names the nearest choice.
+    """
+    choices = list(choices)
+    if value not in choices:
+        raise SettingError(setting, value, f"must be one of {', '.join(choices)}", did_you_mean(str(value), choices))
+
+
+def check_at_least(setting: str, value: float, least: float) -> None:
+    """Check that a number is not below ``least``.
+
+    Raises:
+        SettingError: It is below, or is NaN.
+    """
+    if not value >= least:
+        raise SettingError(setting, value, f"must be at least {format_value(least)}")
+
+
+def check_above(setting: str, value: float, bound: float) -> None:
+    """Check that a number is above ``bound``.
+
+    Raises:
+        SettingError: It is not.
+    """
+    if not value > bound:
+        raise SettingError(setting, value, f"must be above {format_value(bound)}")
+
+
+def check_between(setting: str, value: float, least: float, most: float) -> None:
+    """Check that a number is between two others, both included.
+
+    Raises:
+        SettingError: It is not.
+    """
+    if not least <= value <= most:
+        raise SettingError(setting, value, f"must be between {format_value(least)} and {format_value(most)}")
+
+
+def check_fraction(setting: str, value: float) -> None:
+    """Check that a number is between 0 and 1, both included.
+
+    Raises:
+        SettingError: It is not.
+    """
+    check_between(setting, value, 0, 1)
 
 
 class DivergenceError(UserError):

@@ -16,7 +16,7 @@ _BUG = "This is a bug of celeba_lab, not a mistake of yours: please report it wi
 
 def launch(cfg: "DictConfig") -> float | None:
     """Run one composed configuration; return the metric that ``score`` names."""
-    from celeba_lab.errors import UserError
+    from celeba_lab.errors import UserError, settings_of
 
     try:  # here, before Hydra says its own word
         task = prepare(cfg)
@@ -24,7 +24,8 @@ def launch(cfg: "DictConfig") -> float | None:
         _exit_with_sentence(error)
         raise
     try:
-        metrics = task(cfg)
+        with settings_of("task"):
+            metrics = task(cfg)
     except Exception as error:
         # Inside a task only what was meant for the user is; an OmegaConf error there is a bug of ours.
         if isinstance(error, UserError) or type(error).__name__ == "MisconfigurationException":
