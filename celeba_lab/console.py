@@ -4,15 +4,18 @@ import logging
 import os
 import shlex
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from pathlib import Path
+from threading import Event, Thread
+from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
-from rich.progress import track
+from rich.live import Live
 from rich.syntax import Syntax
 from rich.table import Table
+from rich.text import Text
 from rich.tree import Tree
 
 if TYPE_CHECKING:
@@ -113,9 +116,122 @@ def show_table(title: str, frame: "pd.DataFrame", most: int | None = None) -> No
     console.print(table)
 
 
-def progress(items: Iterable[T], what: str, total: int) -> Iterator[T]:
-    """Yield the items behind a progress bar."""
-    yield from track(items, what, total=total, console=console, disable=console.quiet, transient=True)
+class Progress:
+    """One line that shows how far a piece of work has come, and how much time is left.
+
+    On a terminal the line is redrawn in place, never wraps, and disappears at the end. In a log (CI, ``nohup``, SLURM)
+    a line is printed every 30 seconds of work. Work that takes less than two seconds shows nothing, and only the main
+    process of a distributed run shows anything.
+
+    Args:
+        what: Description of the work.
+        total: Number of steps; None if it is not known.
+        unit: Name of a step, in the plural.
+
+    Example:
+        >>> with Progress("decoding", total=3, unit="images") as progress:
+        ...     for _ in range(3):
+        ...         progress.advance()
+    """
+
+    interval = 30.0
+    """Seconds between two lines in a log."""
+    delay = 2.0
+    """Seconds of work before anything is shown on a terminal."""
+
+    def __init__(self, what: str, total: float | None = None, unit: str = "") -> None:
+        self.what = what
+        self.total = total
+        self.unit = unit
+        self.done = 0.0
+        self.note = ""
+        self._start = perf_counter()
+        self._stopped = Event()
+        self._thread: Thread | None = None
+
+    def __enter__(self) -> "Progress":
+        self._start = perf_counter()
+        if not console.quiet:
+            self._stopped.clear()
+            self._thread = Thread(target=self._show_live if console.is_terminal else self._log, daemon=True)
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def update(self, done: float, note: str = "") -> None:
+        """Set the number of finished steps, and a short text that is shown after it."""
+        self.done, self.note = done, note
+
+    def advance(self, steps: float = 1) -> None:
+        """Add finished steps."""
+        self.done += steps
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the work started."""
+        return perf_counter() - self._start
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Estimated seconds until the work is finished; None before the first step or without a total."""
+        if not self.done or self.total is None:
+            return None
+        return self.seconds * max(0.0, self.total - self.done) / self.done
+
+    def text(self, width: int) -> str:
+        """Return the line, with up to ``width`` characters."""
+        count = f"{self.done:,.0f}" + ("" if self.total is None else f"/{self.total:,.0f}")
+        left = self.seconds_left
+        time = f"{format_seconds(self.seconds)} so far" if left is None else f"{format_seconds(left)} left"
+        has_count = self.total is not None or self.done
+        counted = f"{count} {self.unit}".strip() if has_count else ""
+        parts = [part for part in (self.what, counted, self.note, time) if part]
+        line = "  ".join(parts)
+        room = width - len(line) - 2
+        if self.total and room >= 10:
+            bar = draw_bar(self.done / self.total, min(room, 30))
+            line = "  ".join([parts[0], bar, *parts[1:]])
+        return line if len(line) <= width else line[: width - 3] + "..."
+
+    def _show_live(self) -> None:
+        if self._stopped.wait(self.delay):
+            return
+        with Live(
+            console=console, transient=True, refresh_per_second=8, get_renderable=lambda: Text(self.text(console.width))
+        ):
+            self._stopped.wait()
+
+    def _log(self) -> None:
+        while not self._stopped.wait(self.interval):
+            console.print(self.text(console.width), markup=False, soft_wrap=True)
+
+
+def progress(items: Iterable[T], what: str, total: int | None = None, unit: str = "") -> Iterator[T]:
+    """Yield the items and show how many are done; see :class:`Progress`."""
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    with Progress(what, total, unit) as bar:
+        for item in items:
+            yield item
+            bar.advance()
+
+
+def draw_bar(share: float, width: int) -> str:
+    """Return a bar of ``width`` characters that is filled to ``share``, from 0 to 1."""
+    filled = round(min(1.0, max(0.0, share)) * width)
+    return "━" * filled + "╌" * (width - filled)
+
+
+def format_seconds(seconds: float) -> str:
+    """Return a duration as ``1:05`` or ``2:01:05``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def _cell(value: object) -> str:

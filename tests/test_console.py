@@ -1,0 +1,76 @@
+"""What the terminal and a log show of work that takes time."""
+
+import re
+import time
+
+import pytest
+
+from celeba_lab import console as module
+from celeba_lab.console import Progress, draw_bar, format_seconds, progress
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No terminal, and a line every 20 ms instead of every 30 s."""
+    monkeypatch.setattr(module.console, "_force_terminal", False)
+    monkeypatch.setattr(Progress, "interval", 0.02)
+
+
+def test_a_log_gets_lines_with_the_count_and_the_time_left(log, capsys):
+    with Progress("decoding", total=10, unit="images") as bar:
+        bar.update(4, "loss 0.5")
+        time.sleep(0.1)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) >= 2
+    assert re.fullmatch(r"decoding  ━+╌+  4/10 images  loss 0.5  0:00 left", lines[0])
+
+
+def test_a_log_gets_lines_of_work_without_steps(log, capsys):
+    with Progress("t-SNE"):
+        time.sleep(0.1)
+    assert "t-SNE  0:00 so far" in capsys.readouterr().out
+
+
+def test_short_work_shows_nothing(capsys):
+    assert list(progress(range(3), "counting")) == [0, 1, 2]
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("width", [20, 40, 80, 120, 200])
+def test_a_line_never_wraps(width):
+    bar = Progress("drawing faces into data/synthetic", total=202_599, unit="faces")
+    bar.update(100_000, "loss 0.1234  images/s 812")
+    assert len(bar.text(width)) <= width
+
+
+def test_the_time_left_follows_from_the_steps_done(monkeypatch):
+    bar = Progress("fitting", total=40)
+    assert bar.seconds_left is None
+    bar.update(10)
+    monkeypatch.setattr(Progress, "seconds", 20.0)
+    assert bar.seconds_left == 60.0
+
+
+def test_the_count_comes_from_the_items(monkeypatch):
+    seen = []
+    monkeypatch.setattr(Progress, "__enter__", lambda self: seen.append(self.total) or self)
+    list(progress([1, 2, 3], "counting"))
+    list(progress(iter([1, 2, 3]), "counting"))
+    assert seen == [3, None]
+
+
+def test_an_exception_ends_the_line_and_passes(log):
+    bar = Progress("failing", total=2)
+    with pytest.raises(ZeroDivisionError), bar:
+        1 / 0  # noqa: B018
+    assert bar._thread is None
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(5, "0:05"), (65.4, "1:05"), (7265, "2:01:05"), (59.7, "1:00")])
+def test_durations(seconds, text):
+    assert format_seconds(seconds) == text
+
+
+@pytest.mark.parametrize(("share", "bar"), [(0, "╌╌╌╌"), (0.5, "━━╌╌"), (1, "━━━━"), (7, "━━━━")])
+def test_bars(share, bar):
+    assert draw_bar(share, 4) == bar
