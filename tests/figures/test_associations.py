@@ -10,7 +10,6 @@ from scipy.spatial.distance import squareform
 
 from celeba_lab import figures
 from celeba_lab.figures.matrices import NEGATIVE, POSITIVE
-from tests.test_figures import LONG_TITLE, assert_texts_stay_apart, legend_texts, names_of, texts
 
 
 def labels(axis) -> list[str]:
@@ -41,31 +40,31 @@ def scores_figure(scores, baselines, **settings) -> Figure:
 
 
 @pytest.mark.parametrize("count", [1, 2, 40])
-def test_texts_of_scores_stay_apart(count):
+def test_texts_of_scores_stay_apart(count, assert_texts_stay_apart, names_of, long_title):
     generator = np.random.default_rng(0)
     baselines = generator.uniform(0.5, 0.95, count)
     scores = baselines + generator.uniform(-0.05, 0.05, count)
     scores[1:2] = np.nan
     figure = figures.attribute_scores(
-        scores, baselines, names_of(count), metric="accuracy", title=LONG_TITLE, note="39 predictors"
+        scores, baselines, names_of(count), metric="accuracy", title=long_title, note="39 predictors"
     )
     assert_texts_stay_apart(figure)
     assert figure.axes[0].get_xlabel() == "accuracy"
     assert figure.get_suptitle().endswith("\n39 predictors")
 
 
-def test_the_best_score_stands_on_top_and_undefined_ones_last():
+def test_the_best_score_stands_on_top_and_undefined_ones_last(tick_labels, axes_texts):
     figure = scores_figure([0.7, np.nan, 0.9, 0.4], [0.5, 0.6, 0.8, 0.5])
     ax = figure.axes[0]
-    assert labels(ax.yaxis) == ["name 2", "name 0", "name 3", "name 1"]
+    assert tick_labels(ax.yaxis) == ["name 2", "name 0", "name 3", "name 1"]
     assert ax.get_ylim()[0] > ax.get_ylim()[1]
-    assert written(ax) == [
+    assert axes_texts(ax) == [
         *("score", "0.900", "0.700", "0.400", "undefined"),
         *("gain", "+0.100", "+0.200", "−0.100", ""),
     ]
 
 
-def test_segments_lead_from_the_baseline_to_the_score_and_losses_look_different():
+def test_segments_lead_from_the_baseline_to_the_score_and_losses_look_different(legend_texts):
     figure = scores_figure([0.9, 0.4], [0.8, 0.5])
     (segments,) = [c for c in figure.axes[0].collections if hasattr(c, "get_segments")]
     np.testing.assert_allclose(segments.get_segments(), [[[0.8, 0], [0.9, 0]], [[0.5, 1], [0.4, 1]]])
@@ -78,11 +77,13 @@ def test_segments_lead_from_the_baseline_to_the_score_and_losses_look_different(
 @pytest.mark.parametrize(
     ("scores", "baselines"), [([np.nan, np.nan], [0.5, np.nan]), ([np.inf, -np.inf], [0.5, 0.5]), ([0.5], [np.nan])]
 )
-def test_scores_that_cannot_be_drawn_are_still_listed(scores, baselines):
+def test_scores_that_cannot_be_drawn_are_still_listed(
+    scores, baselines, assert_texts_stay_apart, axes_texts, tick_labels
+):
     figure = scores_figure(scores, baselines)
     assert_texts_stay_apart(figure)
-    assert len(labels(figure.axes[0].yaxis)) == len(scores)
-    assert "gain" not in written(figure.axes[0])
+    assert len(tick_labels(figure.axes[0].yaxis)) == len(scores)
+    assert "gain" not in axes_texts(figure.axes[0])
 
 
 @pytest.mark.parametrize(("scores", "baselines"), [([], []), ([0.5], [0.5, 0.6]), ([[0.5]], [[0.5]])])
@@ -99,13 +100,13 @@ def pairs_figure(values, names, **settings) -> Figure:
 
 
 @pytest.mark.parametrize("count", [1, 2, 40])
-def test_texts_of_pairs_stay_apart(count):
+def test_texts_of_pairs_stay_apart(count, assert_texts_stay_apart, names_of, long_title):
     values = symmetric(count)
-    figure = figures.strongest_pairs(values, names_of(count), label="phi coefficient", title=LONG_TITLE)
+    figure = figures.strongest_pairs(values, names_of(count), label="phi coefficient", title=long_title)
     assert_texts_stay_apart(figure)
 
 
-def test_the_strongest_pairs_of_both_signs_are_shown_in_order():
+def test_the_strongest_pairs_of_both_signs_are_shown_in_order(names_of, axes_texts, tick_labels):
     values = symmetric(12)
     figure = pairs_figure(values, names_of(12), n=4)
     ax = figure.axes[0]
@@ -113,23 +114,23 @@ def test_the_strongest_pairs_of_both_signs_are_shown_in_order():
     expected = [*upper[:4], *upper[-4:]]
     np.testing.assert_allclose([length for length, _ in bars(ax)], expected)
     assert [colour for _, colour in bars(ax)] == [POSITIVE] * 4 + [NEGATIVE] * 4
-    assert written(ax) == [f"{value:.2f}".replace("-", "−") for value in expected]
+    assert axes_texts(ax) == [f"{value:.2f}".replace("-", "−") for value in expected]
     assert ax.get_ylim()[0] > ax.get_ylim()[1]
-    one, other = labels(ax.yaxis)[0].split(" · ")
+    one, other = tick_labels(ax.yaxis)[0].split(" · ")
     assert values[names_of(12).index(one), names_of(12).index(other)] == upper[0]
 
 
-def test_only_pairs_of_the_sign_are_called_positive():
+def test_only_pairs_of_the_sign_are_called_positive(tick_labels, texts_of):
     values = np.array([[1, 0.5, 0], [0.5, 1, -0.2], [0, -0.2, 1]])
-    assert labels(pairs_figure(values, ["A", "B", "C"]).axes[0].yaxis) == ["A · B", "B · C"]
-    assert "every pair is undefined or 0" in texts(pairs_figure(np.eye(3), ["A", "B", "C"]))
+    assert tick_labels(pairs_figure(values, ["A", "B", "C"]).axes[0].yaxis) == ["A · B", "B · C"]
+    assert "every pair is undefined or 0" in texts_of(pairs_figure(np.eye(3), ["A", "B", "C"]))
 
 
-def test_undefined_pairs_are_counted_and_infinite_ones_are_shown():
+def test_undefined_pairs_are_counted_and_infinite_ones_are_shown(assert_texts_stay_apart, tick_labels, axes_texts):
     values = np.array([[np.nan, -np.inf, np.nan], [-np.inf, np.nan, 2.0], [np.nan, 2.0, np.nan]])
     figure = pairs_figure(values, ["A", "B", "C"], note="a note")
-    assert labels(figure.axes[0].yaxis) == ["B · C", "A · B"]
-    assert written(figure.axes[0]) == ["2", "−∞"]
+    assert tick_labels(figure.axes[0].yaxis) == ["B · C", "A · B"]
+    assert axes_texts(figure.axes[0]) == ["2", "−∞"]
     assert figure.get_suptitle().endswith("a note\n1 of 3 pairs are undefined and left out")
     assert all(np.isfinite(length) for length, _ in bars(figure.axes[0]))
     assert_texts_stay_apart(figure)
@@ -159,16 +160,18 @@ def odds(count: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("count", [1, 2, 8, 40])
-def test_texts_of_odds_ratios_stay_apart_in_every_panel(count):
+def test_texts_of_odds_ratios_stay_apart_in_every_panel(
+    count, assert_texts_stay_apart, names_of, long_title, axes_texts
+):
     values = odds(count)
     values[1:2] = np.nan
-    figure = figures.top_associations(values, names_of(count), title=LONG_TITLE, note="a note")
+    figure = figures.top_associations(values, names_of(count), title=long_title, note="a note")
     assert_texts_stay_apart(figure)
     assert [ax.get_title() for ax in figure.axes] == names_of(count)
-    assert "no model" in written(figure.axes[min(1, count - 1)])
+    assert "no model" in axes_texts(figure.axes[min(1, count - 1)])
 
 
-def test_the_strongest_predictors_stand_on_either_side_with_their_odds_ratios():
+def test_the_strongest_predictors_stand_on_either_side_with_their_odds_ratios(axes_texts, tick_labels):
     values = np.full((7, 7), np.nan)
     values[0] = [np.nan, 8, 2, 0.25, 4, 0.5, 16]
     figure = figures.top_associations(values, list("ABCDEFG"), n=2, title="title")
@@ -179,13 +182,13 @@ def test_the_strongest_predictors_stand_on_either_side_with_their_odds_ratios():
         (-1, NEGATIVE),
         (-2, NEGATIVE),
     ]
-    assert written(ax) == ["16", "G", "8.0", "B", "0.50", "F", "0.25", "D"]
-    assert labels(figure.axes[-1].xaxis) == ["1/16", "1/4", "1", "4", "16"]
+    assert axes_texts(ax) == ["16", "G", "8.0", "B", "0.50", "F", "0.25", "D"]
+    assert tick_labels(figure.axes[-1].xaxis) == ["1/16", "1/4", "1", "4", "16"]
     assert len({other.get_xlim() for other in figure.axes}) == 1
-    assert [written(other) for other in figure.axes[1:]] == [["no model"]] * 6
+    assert [axes_texts(other) for other in figure.axes[1:]] == [["no model"]] * 6
 
 
-def test_a_name_stands_on_the_other_side_of_one_than_its_bar():
+def test_a_name_stands_on_the_other_side_of_one_than_its_bar(assert_texts_stay_apart):
     values = np.full((3, 3), np.nan)
     values[0, 1:] = 8, 1 / 8
     ax = figures.top_associations(values, ["A", "B", "C"], title="title").axes[0]
@@ -195,21 +198,21 @@ def test_a_name_stands_on_the_other_side_of_one_than_its_bar():
     assert_texts_stay_apart(ax.figure)
 
 
-def test_extreme_odds_ratios_are_cut_and_said_to_be():
+def test_extreme_odds_ratios_are_cut_and_said_to_be(assert_texts_stay_apart, names_of, texts_of):
     values = odds(8)
     values[0, 1], values[0, 2], values[1, 2] = np.inf, 0, 1e30
     figure = figures.top_associations(values, names_of(8), title="title")
     assert "Hatched bars are longer than the axis." in figure.get_suptitle()
-    assert {"∞", "0", "1e+30"} <= set(texts(figure))
+    assert {"∞", "0", "1e+30"} <= set(texts_of(figure))
     assert sum(bar.get_hatch() not in (None, "") for ax in figure.axes for bar in ax.patches) == 3
     assert figure.axes[0].get_xlim()[1] < 20
     assert_texts_stay_apart(figure)
     assert "Hatched" not in figures.top_associations(odds(8), names_of(8), title="title").get_suptitle()
 
 
-def test_odds_ratios_of_one_are_no_association():
+def test_odds_ratios_of_one_are_no_association(texts_of):
     values = np.ones((2, 2))
-    assert "all odds ratios are 1" in texts(figures.top_associations(values, ["A", "B"], title="title"))
+    assert "all odds ratios are 1" in texts_of(figures.top_associations(values, ["A", "B"], title="title"))
 
 
 @pytest.mark.parametrize(
@@ -235,18 +238,20 @@ def tree(count: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("count", [2, 40])
-def test_texts_of_a_dendrogram_stay_apart_and_every_leaf_is_named(count):
-    figure = figures.dendrogram(tree(count), names_of(count), label="1 − |phi|", title=LONG_TITLE)
+def test_texts_of_a_dendrogram_stay_apart_and_every_leaf_is_named(
+    count, assert_texts_stay_apart, names_of, long_title, tick_labels
+):
+    figure = figures.dendrogram(tree(count), names_of(count), label="1 − |phi|", title=long_title)
     assert_texts_stay_apart(figure)
-    assert sorted(labels(figure.axes[0].yaxis)) == names_of(count)
+    assert sorted(tick_labels(figure.axes[0].yaxis)) == names_of(count)
     assert figure.axes[0].get_xlabel() == "1 − |phi|"
 
 
-def test_branches_meet_at_the_distances_of_the_linkage_and_near_leaves_are_neighbours():
+def test_branches_meet_at_the_distances_of_the_linkage_and_near_leaves_are_neighbours(tick_labels):
     points = np.array([[0.0], [10.0], [1.0], [12.0]])
     steps = linkage(points, "average")
     ax = figures.dendrogram(steps, ["A", "B", "C", "D"], label="distance", title="title").axes[0]
-    leaves = labels(ax.yaxis)
+    leaves = tick_labels(ax.yaxis)
     assert abs(leaves.index("A") - leaves.index("C")) == 1
     assert abs(leaves.index("B") - leaves.index("D")) == 1
     joints = sorted(segment[1, 0] for segment in ax.collections[0].get_segments())

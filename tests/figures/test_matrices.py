@@ -8,14 +8,16 @@ from matplotlib.figure import Figure
 from celeba_lab import figures
 from celeba_lab.figures.matrices import ratio_text, ratio_ticks, value_text
 from celeba_lab.figures.style import LIGHT_GREY
-from tests.test_figures import LONG_TITLE, assert_texts_stay_apart, legend_texts, names_of
 
 SCALES = ["sequential", "diverging", "ratio"]
 
 
 def heatmap(values, scale: str = "diverging", **settings) -> Figure:
     table = np.asarray(values, dtype=float)
-    names = {"row_names": [f"row {k}" for k in range(len(table))], "column_names": names_of(table.shape[1])}
+    rows, columns = (
+        [f"{name} {k}" for k in range(count)] for name, count in zip(("row", "column"), table.shape, strict=True)
+    )
+    names = {"row_names": rows, "column_names": columns}
     return figures.matrix_heatmap(table, **(names | settings), label="value", title="title", scale=scale)
 
 
@@ -43,7 +45,9 @@ def colour_bar(figure: Figure):
 
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (5, 5), (14, 14), (40, 40)])
-def test_texts_of_a_heat_map_stay_apart_whatever_its_size(shape, scale):
+def test_texts_of_a_heat_map_stay_apart_whatever_its_size(
+    shape, scale, assert_texts_stay_apart, names_of, long_title, tick_labels
+):
     values = np.random.default_rng(0).gamma(2, size=shape)
     values[0, 0] = np.nan
     figure = figures.matrix_heatmap(
@@ -51,33 +55,33 @@ def test_texts_of_a_heat_map_stay_apart_whatever_its_size(shape, scale):
         names_of(shape[0]),
         names_of(shape[1]),
         label="odds ratio of the column, given the row",
-        title=LONG_TITLE,
+        title=long_title,
         note="a note",
         scale=scale,
         row_title="given",
         column_title="predicted",
     )
     assert_texts_stay_apart(figure)
-    assert labels(figure.axes[0].yaxis) == names_of(shape[0])
+    assert tick_labels(figure.axes[0].yaxis) == names_of(shape[0])
     # Names may be wrapped, but lose no letter.
-    assert [text.replace("\n", "") for text in labels(figure.axes[0].xaxis)] == names_of(shape[1])
+    assert [text.replace("\n", "") for text in tick_labels(figure.axes[0].xaxis)] == names_of(shape[1])
     assert (figure.axes[0].get_ylabel(), figure.axes[0].get_xlabel()) == ("given", "predicted")
     assert figure.get_suptitle().endswith("\na note")
 
 
-def test_forty_by_forty_is_large_enough_to_read_and_not_larger():
-    width, height = heatmap(np.eye(40), row_names=names_of(40)).get_size_inches()
+def test_forty_by_forty_is_large_enough_to_read_and_not_larger(names_of):
+    width, height = heatmap(np.eye(40), row_names=names_of(40), column_names=names_of(40)).get_size_inches()
     assert 11 < width < 14
     assert 11 < height < 14
 
 
-def test_long_names_are_wrapped_beside_their_cells():
+def test_long_names_are_wrapped_beside_their_cells(assert_texts_stay_apart):
     names = ["a very long name of a row that nobody should have chosen, but somebody did " * 2, "short"]
     assert_texts_stay_apart(heatmap(np.eye(2), row_names=names, column_names=names[::-1]))
 
 
 @pytest.mark.parametrize("scale", SCALES)
-def test_undefined_cells_are_grey_and_explained_only_where_there_are_some(scale):
+def test_undefined_cells_are_grey_and_explained_only_where_there_are_some(scale, legend_texts):
     values = np.array([[0.5, np.nan], [2.0, 0.1]])
     figure = heatmap(values, scale)
     assert [tuple(cell) == to_rgb(LIGHT_GREY) for cell in colours(figure).reshape(-1, 3)] == [False, True, False, False]
@@ -87,11 +91,11 @@ def test_undefined_cells_are_grey_and_explained_only_where_there_are_some(scale)
 
 
 @pytest.mark.parametrize("scale", SCALES)
-def test_a_matrix_without_any_number_can_be_drawn(scale):
+def test_a_matrix_without_any_number_can_be_drawn(scale, assert_texts_stay_apart):
     assert_texts_stay_apart(heatmap(np.full((3, 3), np.nan), scale))
 
 
-def test_infinity_has_the_colour_of_the_end_and_is_not_undefined():
+def test_infinity_has_the_colour_of_the_end_and_is_not_undefined(assert_texts_stay_apart, legend_texts):
     figure = heatmap([[-np.inf, -1, 0], [np.inf, 1, 0.5]])
     cells = colours(figure)
     np.testing.assert_array_equal(cells[0, 0], cells[0, 1])
@@ -117,14 +121,14 @@ def test_asymmetric_limits_keep_the_pace_of_both_sides():
     np.testing.assert_allclose(colours(wide), colours(narrow), atol=0.03)
 
 
-def test_a_ratio_is_as_strong_as_its_inverse_is_against():
+def test_a_ratio_is_as_strong_as_its_inverse_is_against(tick_labels):
     figure = heatmap([[1 / 8, 1, 8, 0]], "ratio")
     cells = colours(figure)
     assert cells[0, 1].min() > 0.95
     assert cells[0, 0, 2] > cells[0, 0, 0]
     assert cells[0, 2, 0] > cells[0, 2, 2]
     np.testing.assert_array_equal(cells[0, 3], cells[0, 0])  # 0 is beyond the end
-    assert labels(colour_bar(figure).xaxis) == ["1/8", "1/4", "1/2", "1", "2", "4", "8"]
+    assert tick_labels(colour_bar(figure).xaxis) == ["1/8", "1/4", "1/2", "1", "2", "4", "8"]
 
 
 def test_ratio_ticks_are_powers_of_two_and_few():
@@ -133,7 +137,7 @@ def test_ratio_ticks_are_powers_of_two_and_few():
     assert ratio_ticks(np.log2(0.8), np.log2(1.25))[1] == ["0.8", "1", "1.25"]
 
 
-def test_a_few_outliers_do_not_take_the_colours_from_the_others():
+def test_a_few_outliers_do_not_take_the_colours_from_the_others(names_of):
     values = np.random.default_rng(0).uniform(-0.3, 0.3, (20, 20))
     values[0, 1], values[3, 4] = 50, -40
     figure = heatmap(values, row_names=names_of(20))
@@ -142,7 +146,7 @@ def test_a_few_outliers_do_not_take_the_colours_from_the_others():
     assert len(bar.patches) == 2  # the arrows at both ends: there are values beyond
 
 
-def test_the_diagonal_of_a_square_matrix_does_not_set_the_colours():
+def test_the_diagonal_of_a_square_matrix_does_not_set_the_colours(names_of):
     values = np.full((3, 3), 0.1)
     np.fill_diagonal(values, 1)
     figure = heatmap(values, row_names=names_of(3), column_names=names_of(3))
@@ -197,7 +201,7 @@ def test_numbers_are_written_for_people():
         (np.ones((1, 1)), {"limits": (0, 1), "scale": "ratio"}, "lie above 0"),
     ],
 )
-def test_matrices_that_cannot_be_drawn_are_refused(values, settings, sentence):
+def test_matrices_that_cannot_be_drawn_are_refused(values, settings, sentence, names_of):
     names = {"row_names": ["a", "b"][: len(values)], "column_names": names_of(values.shape[-1])}
     with pytest.raises(ValueError, match=sentence):
         figures.matrix_heatmap(values, **(names | settings), label="value", title="title")
@@ -208,21 +212,23 @@ def test_matrices_that_cannot_be_drawn_are_refused(values, settings, sentence):
 
 @pytest.mark.parametrize("count", [1, 2, 5, 10])
 @pytest.mark.parametrize("attributes", [1, 40])
-def test_texts_of_a_cluster_profile_stay_apart(count, attributes):
+def test_texts_of_a_cluster_profile_stay_apart(
+    count, attributes, assert_texts_stay_apart, names_of, long_title, tick_labels
+):
     means = np.random.default_rng(0).normal(size=(count, attributes))
     means[0, 0] = np.nan
     clusters = [f"Cluster {c + 1} (n = 1,234): Wearing_Lipstick, Heavy_Makeup, not Male" for c in range(count)]
-    figure = figures.cluster_profile(means, names_of(attributes), clusters, label="mean z-score", title=LONG_TITLE)
+    figure = figures.cluster_profile(means, names_of(attributes), clusters, label="mean z-score", title=long_title)
     assert_texts_stay_apart(figure)
     # A name without spaces may be broken after an underscore.
-    written = [text.replace("\n", "").replace(" ", "") for text in labels(figure.axes[0].xaxis)]
+    written = [text.replace("\n", "").replace(" ", "") for text in tick_labels(figure.axes[0].xaxis)]
     assert written == [name.replace(" ", "") for name in clusters]
 
 
-def test_a_profile_groups_attributes_by_their_strongest_cluster_best_first():
+def test_a_profile_groups_attributes_by_their_strongest_cluster_best_first(tick_labels):
     means = np.array([[0.5, -1.0, 2.0, -0.3, np.nan], [0.1, 3.0, -1.0, -0.2, np.nan]])
     figure = figures.cluster_profile(means, ["A", "B", "C", "D", "E"], ["one", "two"], label="z", title="title")
-    assert labels(figure.axes[0].yaxis) == ["C", "A", "B", "D", "E"]
+    assert tick_labels(figure.axes[0].yaxis) == ["C", "A", "B", "D", "E"]
     written = cell_texts(figure)
     assert [written[row, 0] for row in range(5)] == ["2.0", "0.5", "−1.0", "−0.3", ""]
     assert [written[row, 1] for row in range(5)] == ["−1.0", "0.1", "3.0", "−0.2", ""]

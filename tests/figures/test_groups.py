@@ -11,8 +11,6 @@ from matplotlib.colors import to_hex
 from celeba_lab import figures
 from celeba_lab.analyses.groups import group_cells
 from celeba_lab.figures.style import GREY, VERMILLION
-from tests.figures.test_associations import labels, written
-from tests.test_figures import LONG_TITLE, assert_texts_stay_apart, legend_texts, names_of
 
 
 def some_cells(targets: int, groups: int, images: int = 400, smallest: int = 30) -> pd.DataFrame:
@@ -21,7 +19,8 @@ def some_cells(targets: int, groups: int, images: int = 400, smallest: int = 30)
     said = np.where(rng.random(truth.shape) < 0.9, truth, 1 - truth)
     members = (rng.random((images, groups)) < np.linspace(0.5, 0.02, groups)).astype(np.uint8)
     names = [f"Group_Of_The_Name_No_{g:02d}" for g in range(groups)]
-    return group_cells(truth, said, names_of(targets), members, names, smallest)
+    targeted = [f"Target_Of_The_Name_No_{k:02d}" for k in range(targets)]
+    return group_cells(truth, said, targeted, members, names, smallest)
 
 
 @pytest.fixture
@@ -59,21 +58,21 @@ def whiskers(ax: Axes) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize(("targets", "groups"), [(1, 1), (3, 5), (1, 15)])
-def test_texts_of_groups_stay_apart(targets, groups):
+def test_texts_of_groups_stay_apart(targets, groups, assert_texts_stay_apart, long_title, axes_texts):
     cells = some_cells(targets, groups)
-    figure = figures.group_cells(cells, title=LONG_TITLE, note="a note")
+    figure = figures.group_cells(cells, title=long_title, note="a note")
     assert_texts_stay_apart(figure)
     assert figure.get_suptitle().endswith("\na note")
-    assert sum(" by " in text for text in written(figure.axes[0])) == targets * groups
+    assert sum(" by " in text for text in axes_texts(figure.axes[0])) == targets * groups
 
 
-def test_every_cell_has_a_row_with_its_dot_its_interval_and_its_numbers(pair):
+def test_every_cell_has_a_row_with_its_dot_its_interval_and_its_numbers(pair, tick_labels):
     other = pair.assign(target="Young", group="Bald", images=2000, accuracy=0.5, low=0.4, high=0.6, few=False)
     ax = figures.group_cells(pd.concat([pair, other]), title="title").axes[0]
-    assert labels(ax.yaxis)[:4] == [
+    assert tick_labels(ax.yaxis)[:4] == [
         "not Blond_Hair, not Male", "not Blond_Hair, Male", "Blond_Hair, not Male", "Blond_Hair, Male",
     ]  # fmt: skip
-    assert labels(ax.yaxis)[4] == "not Young, not Bald"
+    assert tick_labels(ax.yaxis)[4] == "not Young, not Bald"
     assert ax.get_ylim()[0] > ax.get_ylim()[1]
     heights = ax.get_yticks()
     known = [0, 1, 3, 4, 5, 6, 7]
@@ -105,7 +104,7 @@ def test_an_empty_cell_is_said_and_not_drawn(pair):
     assert len(dots(ax)) == len(whiskers(ax)) == 3
 
 
-def test_the_worst_cell_with_enough_images_is_orange_and_few_images_are_hollow_and_grey(pair):
+def test_the_worst_cell_with_enough_images_is_orange_and_few_images_are_hollow_and_grey(pair, legend_texts):
     figure = figures.group_cells(pair, title="title")
     best, worst, few = dots(figure.axes[0])
     assert worst[2:] == (VERMILLION, VERMILLION)
@@ -122,19 +121,19 @@ def test_each_pair_has_its_own_worst_cell(pair):
     assert [dot[0] for dot in dots(ax) if dot[2] == VERMILLION] == [0.8, 0.5]
 
 
-def test_a_pair_of_which_nothing_is_known_is_still_listed(pair):
+def test_a_pair_of_which_nothing_is_known_is_still_listed(pair, assert_texts_stay_apart, axes_texts):
     nothing = pair.assign(images=0, accuracy=np.nan, low=np.nan, high=np.nan, few=True)
     figure = figures.group_cells(nothing, title="title")
     assert_texts_stay_apart(figure)
-    assert written(figure.axes[0]).count("no image") == 4
+    assert axes_texts(figure.axes[0]).count("no image") == 4
     assert not dots(figure.axes[0])
 
 
-def test_a_table_of_any_index_is_drawn_the_same(pair):
+def test_a_table_of_any_index_is_drawn_the_same(pair, axes_texts):
     plain = figures.group_cells(pair, title="title").axes[0]
     shuffled = figures.group_cells(pair.set_index(pd.Index([7, 7, 2, 0])), title="title").axes[0]
     assert dots(plain) == dots(shuffled)
-    assert written(plain) == written(shuffled)
+    assert axes_texts(plain) == axes_texts(shuffled)
 
 
 def test_a_table_without_its_columns_is_refused(pair):

@@ -8,8 +8,6 @@ from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.colors import to_hex
 
 from celeba_lab import figures
-from tests.figures.test_associations import labels, written
-from tests.test_figures import LONG_TITLE, assert_texts_stay_apart, legend_texts, names_of
 
 SERIES = ["majority class", "other 39 labels", "validation", "network"]
 
@@ -36,25 +34,25 @@ def segments(ax: Axes) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("series", [2, 3, 4])
 @pytest.mark.parametrize("count", [1, 2, 40])
-def test_texts_of_scores_stay_apart(series, count):
+def test_texts_of_scores_stay_apart(series, count, assert_texts_stay_apart, names_of, long_title, tick_labels):
     scores = values_of(series, count)
     for k, values in enumerate(scores.values()):
         values[k + 1 : k + 2] = np.nan
     last = scores["network"]
     figure = figures.score_comparison(
-        scores, names_of(count), metric="accuracy", title=LONG_TITLE, note="a note", low=last - 0.02, high=last + 0.02
+        scores, names_of(count), metric="accuracy", title=long_title, note="a note", low=last - 0.02, high=last + 0.02
     )
     assert_texts_stay_apart(figure)
     assert figure.axes[0].get_xlabel() == "accuracy"
     assert figure.get_suptitle().endswith("\na note")
-    assert labels(figure.axes[0].yaxis) == names_of(count)
+    assert tick_labels(figure.axes[0].yaxis) == names_of(count)
 
 
-def test_rows_keep_their_order_and_every_series_has_its_marker_and_its_column():
+def test_rows_keep_their_order_and_every_series_has_its_marker_and_its_column(tick_labels, axes_texts, legend_texts):
     scores = {"majority class": [0.5, 0.6, 0.7], "other labels": [0.55, 0.5, np.nan], "network": [0.9, np.nan, 0.65]}
     figure = compare(scores, ["A", "B", "C"])
     ax = figure.axes[0]
-    assert labels(ax.yaxis) == ["A", "B", "C"]
+    assert tick_labels(ax.yaxis) == ["A", "B", "C"]
     assert ax.get_ylim()[0] > ax.get_ylim()[1]
     found = markers(ax)
     for points, expected in zip(found, ([0.5, 0.6, 0.7], [0.55, 0.5], [0.9, 0.65]), strict=True):
@@ -62,7 +60,7 @@ def test_rows_keep_their_order_and_every_series_has_its_marker_and_its_column():
     np.testing.assert_array_equal(found[2].get_offsets()[:, 1], [0, 2])
     assert len({to_hex(points.get_edgecolor()[0]) for points in found}) == 3
     assert len({points.get_paths()[0].vertices.tobytes() for points in found}) == 3
-    assert written(ax) == [
+    assert axes_texts(ax) == [
         *("majority class", "0.500", "0.600", "0.700"),
         *("other labels", "0.550", "0.500", "undefined"),
         *("network", "0.900", "undefined", "0.650"),
@@ -70,7 +68,7 @@ def test_rows_keep_their_order_and_every_series_has_its_marker_and_its_column():
     assert legend_texts(figure)[:3] == list(scores)
 
 
-def test_columns_are_aligned_whatever_is_undefined():
+def test_columns_are_aligned_whatever_is_undefined(assert_texts_stay_apart):
     scores = {"validation": [0.5, np.nan, 0.6], "test": [0.5, 0.4, np.nan]}
     figure = compare(scores, ["A", "B", "C"])
     assert_texts_stay_apart(figure)
@@ -104,10 +102,10 @@ def test_whiskers_are_the_interval_of_the_last_series():
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_scores_that_cannot_be_drawn_are_still_listed(value):
+def test_scores_that_cannot_be_drawn_are_still_listed(value, assert_texts_stay_apart, tick_labels):
     figure = compare({"a": [value], "b": [value]}, ["A"])
     assert_texts_stay_apart(figure)
-    assert labels(figure.axes[0].yaxis) == ["A"]
+    assert tick_labels(figure.axes[0].yaxis) == ["A"]
     assert not any(len(points.get_offsets()) for points in markers(figure.axes[0]))
 
 
@@ -137,18 +135,18 @@ def count(first, second, names, total=20_000, **settings):
 
 
 @pytest.mark.parametrize("rows", [1, 2, 20])
-def test_texts_of_counts_stay_apart(rows):
+def test_texts_of_counts_stay_apart(rows, assert_texts_stay_apart, long_title, tick_labels):
     rng = np.random.default_rng(0)
     names = [f"Attribute_Named_No_{k:02d} and Mouth_Slightly_Open" for k in range(rows)]
     first, second = rng.integers(0, 12_000, (2, rows))
     pair = ("labels", "predictions")
-    figure = figures.paired_counts(first, second, names, series=pair, total=20_000, title=LONG_TITLE, note="a note")
+    figure = figures.paired_counts(first, second, names, series=pair, total=20_000, title=long_title, note="a note")
     assert_texts_stay_apart(figure)
     assert figure.get_suptitle().endswith("\na note")
-    assert labels(figure.axes[0].yaxis) == names
+    assert tick_labels(figure.axes[0].yaxis) == names
 
 
-def test_bars_are_the_counts_and_say_them():
+def test_bars_are_the_counts_and_say_them(legend_texts):
     figure = count([1234, 0], [200, 50], ["A and B", "C and D"])
     ax = figure.axes[0]
     bars = sorted(ax.patches, key=lambda bar: bar.get_y())
@@ -167,23 +165,23 @@ def test_bars_are_the_counts_and_say_them():
     assert [to_hex(patch.get_facecolor()) for patch in legend.get_patches()] == colours[:2]
 
 
-def test_a_few_images_are_more_than_no_percent():
-    assert written(count([7], [1], ["A and B"]).axes[0]) == ["7 (<0.1%)", "1 (<0.1%)"]
+def test_a_few_images_are_more_than_no_percent(axes_texts):
+    assert axes_texts(count([7], [1], ["A and B"]).axes[0]) == ["7 (<0.1%)", "1 (<0.1%)"]
 
 
-def test_the_axis_counts_whole_images():
+def test_the_axis_counts_whole_images(assert_texts_stay_apart, axes_texts, tick_labels):
     ax = count([0], [0], ["A and B"]).axes[0]
     assert_texts_stay_apart(ax.figure)
-    assert written(ax) == ["0", "0"]
+    assert axes_texts(ax) == ["0", "0"]
     low, high = ax.get_xlim()
     assert all(tick == int(tick) for tick in ax.get_xticks() if low <= tick <= high)
     many = count([12_000], [0], ["A and B"])
     assert_texts_stay_apart(many)
-    assert "10,000" in labels(many.axes[0].xaxis)
+    assert "10,000" in tick_labels(many.axes[0].xaxis)
 
 
-def test_no_images_have_no_share():
-    assert written(count([0], [0], ["A and B"], total=0).axes[0]) == ["0", "0"]
+def test_no_images_have_no_share(axes_texts):
+    assert axes_texts(count([0], [0], ["A and B"], total=0).axes[0]) == ["0", "0"]
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,18 @@ from matplotlib.colors import to_hex
 
 from celeba_lab import figures
 from celeba_lab.analyses.calibration import apply_temperature, fit_temperature, reliability
-from tests.test_figures import LONG_TITLE, assert_texts_stay_apart, legend_texts, names_of, predictions, texts
 
 
-def scaled(images: int, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Labels, probabilities that are too sure, and the same after temperature scaling."""
-    labels, probabilities = predictions(images, count)
-    sure = apply_temperature(probabilities, np.full(count, 0.4))
-    return labels, sure, apply_temperature(sure, fit_temperature(labels, sure))
+@pytest.fixture
+def scaled(random_predictions):
+    """``scaled(images, count)``: labels, probabilities that are too sure, and the same after temperature scaling."""
+
+    def draw(images: int, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        labels, probabilities = random_predictions(images, count)
+        sure = apply_temperature(probabilities, np.full(count, 0.4))
+        return labels, sure, apply_temperature(sure, fit_temperature(labels, sure))
+
+    return draw
 
 
 def points(ax: Axes) -> list[np.ndarray]:
@@ -26,19 +30,19 @@ def points(ax: Axes) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 8, 40])
-def test_texts_of_reliability_diagrams_stay_apart(count):
+def test_texts_of_reliability_diagrams_stay_apart(count, assert_texts_stay_apart, long_title, names_of, scaled):
     labels, before, after = scaled(300, count)
     labels[:, 2:3] = 0
-    figure = figures.reliability_diagrams(labels, before, after, names_of(count), title=LONG_TITLE, note="a note")
+    figure = figures.reliability_diagrams(labels, before, after, names_of(count), title=long_title, note="a note")
     assert_texts_stay_apart(figure)
     title = figure.get_suptitle()
-    assert title.replace("\n", " ").startswith(LONG_TITLE)
+    assert title.replace("\n", " ").startswith(long_title)
     assert "\na note\n300 images" in title
     assert [ax.get_title().split("\n")[0] for ax in figure.axes[:count]] == names_of(count)
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_points_are_the_mean_probability_and_the_observed_share_of_each_bin(count):
+def test_points_are_the_mean_probability_and_the_observed_share_of_each_bin(count, names_of, scaled):
     labels, before, after = scaled(2000, count)
     figure = figures.reliability_diagrams(labels, before, after, names_of(count), bins=10, title="title")
     for k in range(count):
@@ -52,7 +56,7 @@ def test_points_are_the_mean_probability_and_the_observed_share_of_each_bin(coun
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_headings_give_the_error_before_and_after(count):
+def test_headings_give_the_error_before_and_after(count, names_of, scaled):
     labels, before, after = scaled(2000, count)
     figure = figures.reliability_diagrams(labels, before, after, names_of(count), title="title")
     errors = reliability(labels, before).error, reliability(labels, after).error
@@ -62,7 +66,7 @@ def test_headings_give_the_error_before_and_after(count):
     assert alone.axes[0].get_title().endswith(f"ECE {errors[0][0]:.3f}")
 
 
-def test_before_and_after_differ_in_colour_and_marker_and_are_named():
+def test_before_and_after_differ_in_colour_and_marker_and_are_named(legend_texts, scaled):
     labels, before, after = scaled(500, 2)
     both = figures.reliability_diagrams(labels, before, after, ["A", "B"], title="title")
     first, second = both.axes[0].collections
@@ -84,7 +88,7 @@ def test_a_bin_of_more_images_has_a_larger_marker_and_an_empty_one_has_none():
     assert np.sqrt(markers.get_sizes()).max() < 12  # points, or fifteen bins of a small panel would merge
 
 
-def test_one_attribute_has_a_histogram_of_the_same_bins_on_a_logarithmic_axis():
+def test_one_attribute_has_a_histogram_of_the_same_bins_on_a_logarithmic_axis(random_predictions, scaled):
     labels, before, after = scaled(2000, 1)
     figure = figures.reliability_diagrams(labels, before, after, ["Smiling"], bins=10, title="title")
     top, bottom = figure.axes
@@ -97,11 +101,11 @@ def test_one_attribute_has_a_histogram_of_the_same_bins_on_a_logarithmic_axis():
         np.testing.assert_array_equal(counts, np.histogram(probabilities, edges)[0])
         assert bottom.get_ylim()[1] >= counts.max()
     assert "Smiling" in bottom.get_xlabel()
-    assert len(figures.reliability_diagrams(*predictions(50, 2), None, ["A", "B"], title="title").axes) == 2
+    assert len(figures.reliability_diagrams(*random_predictions(50, 2), None, ["A", "B"], title="title").axes) == 2
 
 
 @pytest.mark.parametrize("count", [2, 5, 40])
-def test_panels_share_their_axes_and_the_outer_ones_are_labelled(count):
+def test_panels_share_their_axes_and_the_outer_ones_are_labelled(count, names_of, scaled):
     labels, before, after = scaled(200, count)
     figure = figures.reliability_diagrams(labels, before, after, names_of(count), title="title")
     assert len(figure.axes) == count
@@ -112,7 +116,7 @@ def test_panels_share_their_axes_and_the_outer_ones_are_labelled(count):
 
 
 @pytest.mark.parametrize(("value", "reason"), [(0, "no positives"), (1, "no negatives")])
-def test_one_class_is_drawn_and_said(value, reason):
+def test_one_class_is_drawn_and_said(value, reason, scaled):
     labels, before, after = scaled(200, 2)
     labels[:, 1] = value
     figure = figures.reliability_diagrams(labels, before, after, ["A", "B"], title="title")
@@ -125,13 +129,13 @@ def test_one_class_is_drawn_and_said(value, reason):
 
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("with_after", [False, True])
-def test_no_images_at_all_is_said_without_a_warning(count, with_after):
+def test_no_images_at_all_is_said_without_a_warning(count, with_after, assert_texts_stay_apart, texts_of, names_of):
     none = np.zeros((0, count))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         figure = figures.reliability_diagrams(none, none, none if with_after else None, names_of(count), title="title")
         assert_texts_stay_apart(figure)
-    assert "no images" in texts(figure)
+    assert "no images" in texts_of(figure)
     assert all("ECE undefined" in ax.get_title() for ax in figure.axes[:count])
 
 
@@ -151,12 +155,12 @@ def test_arrays_that_do_not_fit_are_refused(labels, before, after, names, senten
         figures.reliability_diagrams(labels, before, after, names, title="title")
 
 
-def test_no_bins_are_refused():
+def test_no_bins_are_refused(random_predictions):
     with pytest.raises(ValueError, match=r"at least one bin: got bins=0"):
-        figures.reliability_diagrams(*predictions(9, 1), None, ["A"], bins=0, title="title")
+        figures.reliability_diagrams(*random_predictions(9, 1), None, ["A"], bins=0, title="title")
 
 
-def test_reliability_diagrams_leave_the_settings_alone():
+def test_reliability_diagrams_leave_the_settings_alone(random_predictions):
     before = dict(mpl.rcParams)
-    figures.reliability_diagrams(*predictions(50, 2), None, ["A", "B"], title="title")
+    figures.reliability_diagrams(*random_predictions(50, 2), None, ["A", "B"], title="title")
     assert dict(mpl.rcParams) == before

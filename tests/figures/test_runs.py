@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 
 from celeba_lab import figures
 from celeba_lab.figures.style import BLUE, GREY, VERMILLION
-from tests.test_figures import LONG_TITLE, assert_texts_stay_apart, legend_texts, texts
 
 # As a sweep names its runs.
 LONG_NAMES = [f"{k}_loss-weighted_bce_model.backbone-efficientnet_v2_s_model.lr-0.0001_seed-{k}" for k in range(12)]
@@ -33,10 +32,10 @@ def drawn(ax) -> list[tuple[list[float], list[float]]]:
 
 @pytest.mark.parametrize("count", [1, 2, 5, 12])
 @pytest.mark.parametrize("names", [[f"a/{k}" for k in range(12)], LONG_NAMES])
-def test_texts_of_curves_stay_apart(names, count):
+def test_texts_of_curves_stay_apart(names, count, assert_texts_stay_apart, long_title, legend_texts):
     histories = {name: history(k) for k, name in enumerate(names[:count])}
     best = dict.fromkeys(histories, 2)
-    figure = figures.run_curves(histories, title=LONG_TITLE, note="a note", best_epochs=best)
+    figure = figures.run_curves(histories, title=long_title, note="a note", best_epochs=best)
     assert_texts_stay_apart(figure)
     unwrapped = [text.replace("\n", "") for text in legend_texts(figure)]
     assert unwrapped[:count] == names[:count]
@@ -55,7 +54,7 @@ def test_no_two_of_twelve_runs_look_alike():
     assert len(looks) == 12
 
 
-def test_few_runs_leave_room_for_training_and_the_reported_epochs():
+def test_few_runs_leave_room_for_training_and_the_reported_epochs(legend_texts):
     figure = curves(2, best_epochs={"run 0": 3, "run 1": 9})
     assert legend_texts(figure) == ["run 0", "run 1", "reported epoch", "validation", "training"]
     left, right = figure.axes
@@ -75,10 +74,10 @@ def test_another_metric_and_epochs_without_validation():
     assert right.get_ylabel() == "validation f1"
 
 
-def test_what_no_run_recorded_is_said():
+def test_what_no_run_recorded_is_said(texts_of):
     figure = figures.run_curves({"a": history(0)[["epoch", "val/loss"]]}, title="title")
-    assert "no accuracy was recorded" in texts(figure)
-    assert "no loss was recorded" not in texts(figure)
+    assert "no accuracy was recorded" in texts_of(figure)
+    assert "no loss was recorded" not in texts_of(figure)
 
 
 @pytest.mark.parametrize("count", [0, 13])
@@ -98,16 +97,16 @@ def differences(values, low, high, names=None, **settings) -> Figure:
 
 @pytest.mark.parametrize("count", [1, 2, 11, 30])
 @pytest.mark.parametrize("long", [False, True])
-def test_texts_of_differences_stay_apart(count, long):
+def test_texts_of_differences_stay_apart(count, long, assert_texts_stay_apart, long_title):
     values = np.random.default_rng(0).normal(0, 0.01, count)
     names = [(LONG_NAMES[0] if long else "seed") + f"-{k}" for k in range(count)]
-    figure = differences(values, values - 0.008, values + 0.008, names, title=LONG_TITLE, note="a note")
+    figure = differences(values, values - 0.008, values + 0.008, names, title=long_title, note="a note")
     assert_texts_stay_apart(figure)
     labels = [text.get_text().replace("\n", "") for text in figure.axes[0].get_yticklabels()]
     assert labels == [names[k] for k in np.argsort(-values)]
 
 
-def test_the_best_run_stands_on_top_with_its_interval_and_numbers():
+def test_the_best_run_stands_on_top_with_its_interval_and_numbers(legend_texts):
     figure = differences([-0.02, 0.0, 0.03], [-0.03, -0.01, 0.02], [-0.01, 0.01, 0.04])
     ax = figure.axes[0]
     assert [text.get_text() for text in ax.get_yticklabels()] == ["run 2", "run 1", "run 0"]
@@ -126,7 +125,7 @@ def test_the_best_run_stands_on_top_with_its_interval_and_numbers():
     assert 0 in ax.lines[0].get_xdata()
 
 
-def test_an_interval_that_ends_at_0_shows_no_difference():
+def test_an_interval_that_ends_at_0_shows_no_difference(legend_texts):
     assert legend_texts(differences([0.01, 0.0], [0.0, 0.0], [0.02, 0.0])) == ["no difference shown"]
 
 

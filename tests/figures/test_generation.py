@@ -1,11 +1,13 @@
 """Figures of a GAN in training: the curves are those given, and texts stay apart."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from celeba_lab import figures
-from tests.test_figures import LONG_TITLE, assert_texts_stay_apart, legend_texts, texts
 
 
 def history(epochs: int, conditional: bool = False) -> pd.DataFrame:
@@ -18,9 +20,11 @@ def history(epochs: int, conditional: bool = False) -> pd.DataFrame:
 
 @pytest.mark.parametrize("conditional", [False, True])
 @pytest.mark.parametrize("epochs", [1, 3, 250])
-def test_curves_are_the_numbers_given(epochs: int, conditional: bool) -> None:
+def test_curves_are_the_numbers_given(
+    epochs: int, conditional: bool, assert_texts_stay_apart: Callable[[Figure], None], long_title: str
+) -> None:
     table = history(epochs, conditional)
-    figure = figures.adversarial_curves(table, title=LONG_TITLE)
+    figure = figures.adversarial_curves(table, title=long_title)
     assert_texts_stay_apart(figure)
     drawn = {line.get_label(): line for ax in figure.axes for line in ax.lines}
     columns = {
@@ -41,15 +45,17 @@ def test_curves_are_the_numbers_given(epochs: int, conditional: bool) -> None:
     assert speed.get_ylim()[0] == 0
 
 
-def test_what_was_not_recorded_is_said() -> None:
+def test_what_was_not_recorded_is_said(texts_of: Callable[[Figure], list[str]]) -> None:
     figure = figures.adversarial_curves(history(3)[["epoch", "train/D(x)"]], title="title")
-    assert texts(figure).count("nothing was recorded") == 3
+    assert texts_of(figure).count("nothing was recorded") == 3
 
 
-def test_distances_stand_above_their_floor() -> None:
+def test_distances_stand_above_their_floor(
+    assert_texts_stay_apart: Callable[[Figure], None], long_title: str, legend_texts: Callable[[Figure], list[str]]
+) -> None:
     epochs, note = [50, 100, 150], "in the features of a network with a long name; " * 5
     lines = {"average of the weights": (epochs, [400.0, 240.0, 130.0]), "last weights": (epochs, [500.0, 300.0, 150.0])}
-    figure = figures.distance_curves(lines, floor=-0.5, metric="KID x 1,000", title=LONG_TITLE, note=note)
+    figure = figures.distance_curves(lines, floor=-0.5, metric="KID x 1,000", title=long_title, note=note)
     assert_texts_stay_apart(figure)
     [ax] = figure.axes
     assert [list(line.get_ydata()) for line in ax.lines[:2]] == [values for _, values in lines.values()]

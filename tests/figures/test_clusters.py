@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 
 from celeba_lab import figures
 from celeba_lab.figures.matrices import NEGATIVE, POSITIVE
-from tests.test_figures import LONG_TITLE, assert_texts_stay_apart, legend_texts, names_of, texts
 
 
 def described(count: int) -> list[str]:
@@ -41,7 +40,7 @@ def k_figure(ks, inertia, silhouette, chosen=3, title="title", **settings) -> Fi
     return figures.number_of_clusters(ks, inertia, silhouette, chosen, title=title, **settings)
 
 
-def test_both_curves_are_drawn_in_order_and_the_chosen_k_is_marked():
+def test_both_curves_are_drawn_in_order_and_the_chosen_k_is_marked(assert_texts_stay_apart, legend_texts):
     figure = k_figure([4, 2, 3, 1], [1e5, 3e5, 2e5, 4e5], [0.1, 0.3, 0.2, np.nan], note="a note")
     left, right = figure.axes
     assert (left.get_title(), right.get_title()) == ("inertia (elbow)", "mean silhouette")
@@ -55,10 +54,10 @@ def test_both_curves_are_drawn_in_order_and_the_chosen_k_is_marked():
 
 
 @pytest.mark.parametrize("ks", [[3], np.arange(2, 40), np.arange(10, 500, 70)])
-def test_texts_of_the_curves_stay_apart(ks):
-    figure = k_figure(ks, np.linspace(9e7, 1e6, len(ks)), np.full(len(ks), np.nan), title=LONG_TITLE)
+def test_texts_of_the_curves_stay_apart(ks, assert_texts_stay_apart, long_title, texts_of):
+    figure = k_figure(ks, np.linspace(9e7, 1e6, len(ks)), np.full(len(ks), np.nan), title=long_title)
     assert_texts_stay_apart(figure)
-    assert "undefined or not computed" in texts(figure)
+    assert "undefined or not computed" in texts_of(figure)
 
 
 @pytest.mark.parametrize(
@@ -83,9 +82,11 @@ def scatter(points, labels, names, title="title", **settings) -> Figure:
 
 
 @pytest.mark.parametrize("count", [1, 2, 8, 10])
-def test_every_point_is_drawn_once_in_the_colour_of_its_cluster(count):
+def test_every_point_is_drawn_once_in_the_colour_of_its_cluster(
+    count, assert_texts_stay_apart, long_title, legend_texts
+):
     points, labels = members(1200, count)
-    figure = scatter(points, labels, described(count), title=LONG_TITLE)
+    figure = scatter(points, labels, described(count), title=long_title)
     found = drawn(figure.axes[0])
     assert len(found) == count
     for cluster, handle in enumerate(figure.axes[0].get_legend().legend_handles):
@@ -118,13 +119,13 @@ def test_the_same_points_are_always_drawn_alike():
         np.testing.assert_array_equal(a.get_offsets(), b.get_offsets())
 
 
-def test_undefined_points_are_left_out_and_counted_and_an_empty_cluster_keeps_its_entry():
+def test_undefined_points_are_left_out_and_counted_and_an_empty_cluster_keeps_its_entry(legend_texts, texts_of):
     points = np.array([[0, 0], [np.nan, 1], [1, np.inf], [2, 2]])
     figure = scatter(points, [0, 0, 2, 2], ["a", "b", "c"], note="a note")
     assert figure.get_suptitle().endswith("a note\n2 of 4 points have an undefined coordinate and are left out")
     assert sum(len(group) for group in drawn(figure.axes[0]).values()) == 2
     assert legend_texts(figure) == ["a", "b", "c"]
-    assert "no points" in texts(scatter(np.zeros((0, 2)), np.zeros(0, dtype=int), ["a"]))
+    assert "no points" in texts_of(scatter(np.zeros((0, 2)), np.zeros(0, dtype=int), ["a"]))
 
 
 @pytest.mark.parametrize(
@@ -154,16 +155,16 @@ def pca(points, labels, names, features, loadings=None, explained=(0.5, 0.231, 0
 
 @pytest.mark.parametrize("count", [1, 10])
 @pytest.mark.parametrize("features", [0, 2, 40])
-def test_texts_of_the_overview_stay_apart(count, features):
+def test_texts_of_the_overview_stay_apart(count, features, long_title, assert_texts_stay_apart, names_of):
     loadings = np.random.default_rng(0).normal(0, 0.2, (2, features))
     names = names_of(features) if features else None
     explained = np.full(40, 1 / 40) if features == 40 else (0.6, 0.3)
-    figure = pca(*members(200, count), described(count), names, loadings, explained, LONG_TITLE)
+    figure = pca(*members(200, count), described(count), names, loadings, explained, long_title)
     assert_texts_stay_apart(figure)
     assert (sum("largest loadings" in ax.get_title() for ax in figure.axes)) == (2 if features else 0)
 
 
-def test_the_overview_says_how_much_the_components_explain():
+def test_the_overview_says_how_much_the_components_explain(legend_texts):
     figure = pca(*members(20, 2), ["a", "b"], None)
     scatter_axes, _, variance = figure.axes
     assert scatter_axes.get_xlabel() == "PC 1 (50.0 % of the variance)"
@@ -173,7 +174,7 @@ def test_the_overview_says_how_much_the_components_explain():
     assert legend_texts(figure) == ["a", "b", "each component", "cumulative"]
 
 
-def test_the_ten_largest_loadings_of_both_components_are_shown_in_order():
+def test_the_ten_largest_loadings_of_both_components_are_shown_in_order(names_of):
     loadings = np.random.default_rng(0).normal(0, 0.2, (2, 30))
     loadings[0, 0] = np.nan
     figure = pca(*members(20, 1), ["a"], names_of(30), loadings)

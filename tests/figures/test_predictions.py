@@ -1,0 +1,58 @@
+"""What every figure of predictions has in common: texts that stay apart, labelled axes, checked arrays."""
+
+import numpy as np
+import pytest
+
+from celeba_lab import figures
+
+PREDICTION_FIGURES = [
+    figures.confusion_matrices,
+    figures.roc_curves,
+    figures.precision_recall_curves,
+    figures.score_histograms,
+]
+
+
+@pytest.mark.parametrize("draw", PREDICTION_FIGURES)
+@pytest.mark.parametrize("count", [1, 3, 8, 40])
+def test_texts_stay_apart_whatever_the_number_of_attributes(
+    draw, count, random_predictions, assert_texts_stay_apart, long_title, names_of
+):
+    labels, probabilities = random_predictions(300, count)
+    labels[:, 2:3] = 0
+    figure = draw(labels, probabilities, names_of(count), title=long_title)
+    assert_texts_stay_apart(figure)
+    title = figure.get_suptitle()
+    assert title.replace("\n", " ").startswith(long_title)
+    assert title.count("\n") >= 1
+
+
+@pytest.mark.parametrize("draw", PREDICTION_FIGURES)
+@pytest.mark.parametrize("count", [1, 3])
+def test_every_axes_of_the_outer_rows_is_labelled(draw, count, names_of, random_predictions):
+    figure = draw(*random_predictions(50, count), names_of(count), title="title")
+    assert figure.axes[0].get_ylabel() or figure.get_supylabel()
+    assert all(ax.get_xlabel() for ax in figure.axes) or figure.get_supxlabel()
+
+
+@pytest.mark.parametrize("draw", PREDICTION_FIGURES)
+def test_no_images_at_all_is_said(draw, texts_of):
+    figure = draw(np.zeros((0, 1)), np.zeros((0, 1)), ["Bald"], title="title")
+    assert any("undefined" in text or "no images" in text for text in texts_of(figure))
+
+
+@pytest.mark.parametrize("draw", PREDICTION_FIGURES)
+@pytest.mark.parametrize(
+    ("labels", "probabilities", "names", "sentence"),
+    [
+        (np.zeros((4, 2)), np.zeros((4, 3)), ["A", "B"], r"\(N, K\).*\(4, 2\).*\(4, 3\)"),
+        (np.zeros((4, 2)), np.zeros((4, 2)), ["A"], "1 names"),
+        (np.zeros(4), np.zeros(4), ["A"], r"\(N, K\)"),
+        (-np.ones((4, 1)), np.zeros((4, 1)), ["A"], "Labels must be 0 or 1"),
+        (np.zeros((4, 1)), np.full((4, 1), 1.5), ["A"], r"must lie in \[0, 1\]"),
+        (np.zeros((4, 1)), np.full((4, 1), np.nan), ["A"], "NaN"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(draw, labels, probabilities, names, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        draw(labels, probabilities, names, title="title")

@@ -1,0 +1,36 @@
+"""Figures leave pyplot and matplotlib's settings alone, and importing them is quick."""
+
+import subprocess
+import sys
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+
+from celeba_lab import figures
+
+PREDICTION_FIGURES = [
+    figures.confusion_matrices,
+    figures.roc_curves,
+    figures.precision_recall_curves,
+    figures.score_histograms,
+]
+
+
+def test_figures_leave_pyplot_and_the_settings_alone(random_predictions, names_of):
+    before = dict(mpl.rcParams)
+    labels, probabilities = random_predictions(50, 2)
+    for draw in PREDICTION_FIGURES:
+        draw(labels, probabilities, names_of(2), title="title")
+    figures.learning_curves(pd.DataFrame({"epoch": [0], "val/loss": [1.0]}), title="title")
+    figures.face_grid([np.zeros((8, 8, 3), dtype=np.uint8)], ["caption"], title="title")
+    assert dict(mpl.rcParams) == before
+    import matplotlib.pyplot as plt
+
+    assert plt.get_fignums() == []
+
+
+def test_importing_figures_needs_neither_pyplot_nor_torch():
+    command = "import sys, celeba_lab.figures; print({'torch', 'matplotlib.pyplot'} & set(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "set()"
