@@ -18,18 +18,19 @@ def launch(cfg: "DictConfig") -> float | None:
     """Run one composed configuration; return the metric that ``score`` names."""
     from celeba_lab.errors import UserError, settings_of
 
-    try:  # here, before Hydra says its own word
+    # Errors are explained here, because Hydra would first print a line about them.
+    try:
         task = prepare(cfg)
     except Exception as error:
-        _exit_with_sentence(error)
+        _exit_with_sentence(error, discard_folder=True)
         raise
     try:
         with settings_of("task"):
             metrics = task(cfg)
     except Exception as error:
-        # Inside a task only what was meant for the user is; an OmegaConf error there is a bug of ours.
+        # In a task only these two kinds are mistakes of the user. An OmegaConf error, for example, is a bug of ours.
         if isinstance(error, UserError) or type(error).__name__ == "MisconfigurationException":
-            _exit_with_sentence(error)
+            _exit_with_sentence(error, discard_folder=True)
         error.add_note(_BUG)
         raise
     return score_of(cfg, metrics)
@@ -110,12 +111,21 @@ def main() -> None:
         raise
 
 
-def _exit_with_sentence(error: Exception) -> None:
-    """End the process with status 1 and one sentence if the error is a user's mistake; else return."""
+def _exit_with_sentence(error: Exception, discard_folder: bool = False) -> None:
+    """End the process with status 1 and one sentence if the error is a user's mistake; otherwise return.
+
+    Args:
+        error: What ended the run.
+        discard_folder: If true, remove the run folder if nothing has been written into it yet.
+    """
     from celeba_lab.cli.explain import explain
 
     sentence = explain(error)
     if sentence is not None:
+        if discard_folder:
+            from celeba_lab.cli.run_folder import discard_unused_folder
+
+            discard_unused_folder()
         print(f"celeba_lab: error: {sentence}", file=sys.stderr)
         sys.exit(1)
 

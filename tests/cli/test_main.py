@@ -60,6 +60,7 @@ def test_composing_imports_neither_torch_nor_sklearn(tmp_path: Path) -> None:
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "backbone: mobilenet_v2" in result.stdout
+    assert not list(tmp_path.iterdir()), "a configuration that is only shown makes no folder"
 
 
 def test_help_answers_within_one_and_a_half_hydra_imports() -> None:

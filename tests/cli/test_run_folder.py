@@ -1,0 +1,112 @@
+"""The folder of a run: its own, also where another run starts in the same second."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from celeba_lab.cli.run_folder import create_folder
+from celeba_lab.errors import UserError
+
+Command = Callable[..., tuple[int, str, str]]
+
+# The real command line, at a standing clock, with a task that only leaves a file that is named after the seed.
+SCRIPT = """
+import datetime
+from pathlib import Path
+
+import hydra.core.utils
+from hydra.core.hydra_config import HydraConfig
+
+from celeba_lab.cli import main as command
+
+
+class Noon(datetime.datetime):
+    @classmethod
+    def now(cls, tz=None):
+        return cls(2026, 1, 2, 12)
+
+
+def launch(cfg):
+    Path(HydraConfig.get().runtime.output_dir, f"seed_{cfg.seed}").touch()
+
+
+hydra.core.utils.datetime = Noon
+command.launch = launch
+command.main()
+"""
+
+
+def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, *arguments], cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> None:
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert not err, "Hydra warns of an exception in a callback"
+
+
+def test_a_new_folder_gets_a_number_where_its_name_is_taken(tmp_path: Path) -> None:
+    names = [create_folder(tmp_path / "outputs" / "run").name for _ in range(3)]
+    assert names == ["run", "run_2", "run_3"]
+
+
+def test_runs_of_the_same_second_have_different_folders(tmp_path: Path) -> None:
+    processes = [start("experiment=smile", f"seed={seed}", cwd=tmp_path) for seed in range(4)]
+    for process in processes:
+        finish(process)
+    folders = sorted((tmp_path / "outputs" / "smile").iterdir())
+    noon = "2026-01-02_12-00-00"
+    assert [folder.name for folder in folders] == [noon, *(f"{noon}_{number}" for number in (2, 3, 4))]
+    seeds = [[path.name for path in folder.glob("seed_*")] for folder in folders]
+    assert sorted(seeds) == [[f"seed_{seed}"] for seed in range(4)], "each folder belongs to one run"
+    assert all((folder / ".hydra" / "overrides.yaml").is_file() for folder in folders)
+
+
+def test_all_runs_of_a_sweep_share_a_new_folder(tmp_path: Path) -> None:
+    taken = tmp_path / "outputs" / "smile" / "sweep_2026-01-02_12-00-00"
+    taken.mkdir(parents=True)
+    finish(start("-m", "experiment=smile", "seed=1,2", cwd=tmp_path))
+    assert not list(taken.iterdir())
+    found = sorted(path.relative_to(taken.parent) for path in taken.parent.glob("*/*/seed_*"))
+    assert found == [Path(f"{taken.name}_2") / f"{job}_seed-{job + 1}" / f"seed_{job + 1}" for job in (0, 1)]
+
+
+def test_a_typed_folder_is_taken_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    finish(start("experiment=smile", "seed=7", "hydra.run.dir=mine", cwd=tmp_path))
+    assert (tmp_path / "mine" / "seed_7").is_file()
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_refused_run_leaves_no_folder(command: Command, tmp_path: Path) -> None:
+    code, _, _ = command("experiment=smile", "model.lr=abc")
+    assert code == 1
+    assert not list(tmp_path.glob("outputs/smile/*"))
+
+
+def test_a_refused_run_leaves_a_typed_folder(command: Command, tmp_path: Path) -> None:
+    code, _, _ = command("experiment=smile", "model.lr=abc", "hydra.run.dir=mine")
+    assert code == 1
+    assert (tmp_path / "mine" / ".hydra").is_dir()
+
+
+def test_a_failed_run_keeps_what_it_has_written(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(cfg: DictConfig) -> None:
+        Path(HydraConfig.get().runtime.output_dir, "history.csv").touch()
+        raise UserError("Training diverged.")
+
+    monkeypatch.setattr("celeba_lab.cli.main.prepare", lambda cfg: fail)
+    code, _, err = command("experiment=smile")
+    assert code == 1
+    assert "Training diverged." in err
+    assert list(tmp_path.glob("outputs/smile/*/history.csv"))
