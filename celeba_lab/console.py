@@ -263,3 +263,55 @@ def display_path(path: Path) -> Path:
     """Return the path as a person in this folder would type it."""
     path = path.resolve()
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+class MetricLines:
+    """Aligned lines of metrics under one heading, such as one line for each epoch.
+
+    Args:
+        label: Heading of the first column.
+        metrics: Names of the metrics, ``split/metric``. A split is named only in the first of its columns.
+
+    Example:
+        >>> lines = MetricLines("epoch", ["train/loss", "train/accuracy", "val/loss"])
+        >>> lines.heading()
+        'epoch  train loss  accuracy  validation loss'
+        >>> lines.row("1/4", {"train/loss": 0.65, "train/accuracy": 0.6})
+        '  1/4      0.6500    0.6000'
+    """
+
+    def __init__(self, label: str, metrics: Sequence[str]) -> None:
+        self.label = label
+        self.metrics = list(metrics)
+        self.headings = list(map(_heading, ["", *self.metrics], self.metrics))
+
+    def heading(self) -> str:
+        """Return the line above the first row."""
+        return "  ".join([self.label, *(heading.rjust(8) for heading in self.headings)])
+
+    def row(self, label: str, values: Mapping[str, float]) -> str:
+        """Return one line; a metric without a value leaves its column empty."""
+        cells = [
+            (_short(values[metric]) if metric in values else "").rjust(max(8, len(heading)))
+            for metric, heading in zip(self.metrics, self.headings, strict=True)
+        ]
+        return "  ".join([label.rjust(len(self.label)), *cells]).rstrip()
+
+
+def _heading(before: str, metric: str) -> str:
+    """Return the heading of a metric, without its split if the metric before it has the same one."""
+    split, _, name = metric.partition("/")
+    words = name.replace("images_per_second", "images/s").replace("_", " ")
+    return words if before.startswith(f"{split}/") else f"{split_name(split)} {words}"
+
+
+def split_name(split: str) -> str:
+    """Return what the terminal calls a split."""
+    return "validation" if split == "val" else split
+
+
+def _short(value: float) -> str:
+    """Return a number in up to eight characters."""
+    if value != value:
+        return "undefined"
+    return f"{value:.4f}" if abs(value) < 1000 else f"{value:,.0f}"
