@@ -1,24 +1,59 @@
-"""Finished runs side by side, as tables and sentences."""
+"""The report of ``task=compare``: finished runs side by side, as tables, figures and sentences."""
 
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from celeba_lab import figures
 from celeba_lab.analyses.paired import FEW, holm, mcnemar, paired_bootstrap
-from celeba_lab.console import display_path
+from celeba_lab.console import console, display_path, show_table
 from celeba_lab.errors import UserError, did_you_mean, enumerate_names
 from celeba_lab.runs.answers import Answers
-from celeba_lab.runs.finished import FinishedRun
+from celeba_lab.runs.find import find_runs
+from celeba_lab.runs.finished import FinishedRun, check_same_data, read_runs
+from celeba_lab.runs.run import RunFolder
 
 CAUTION = (
     "The intervals are about other images, not about other seeds: trained again, the same settings may differ as much."
     " To compare settings, give each several seeds."
 )
+
+
+def read_comparable(patterns: str | Sequence[str], split: str, ignore: Path) -> list[FinishedRun]:
+    """Read the runs that can be compared, and print which cannot.
+
+    Args:
+        patterns: Run folders, folders of run folders, or globs of either.
+        split: Split whose predictions are compared.
+        ignore: Folder of the comparison itself.
+
+    Raises:
+        UserError: Fewer than two runs can be compared, or they are about different data.
+    """
+    folders, unfinished = find_runs(patterns, ignore)
+    found, others = read_runs(folders, split)
+    left_out = []
+    for kind, reason in ((unfinished, "unfinished, without summary.json"), (others, f"no predictions of {split}")):
+        if kind:
+            names = enumerate_names([str(display_path(folder)) for folder in kind], 20)
+            left_out.append(f"left out ({reason}): {names}")
+    if len(found) < 2:
+        names = f", {found[0].name}" if found else ""
+        reasons = "".join(f"; {sentence}" for sentence in left_out)
+        raise UserError(
+            f"task.runs={patterns} names {len(found)} finished runs with predictions of the {split} split{names}, and"
+            f" it takes two to compare{reasons}."
+        )
+    check_same_data(found, split)
+    for sentence in left_out:
+        console.print(sentence, style="yellow", markup=False, soft_wrap=True)
+    return found
 
 
 def lower_is_better(metric: str) -> bool:
@@ -191,3 +226,112 @@ def _sentence(row: Any, comparisons: int) -> str:
     if row.images_apart < FEW:
         sentence += f"; only {row.images_apart} images tell them apart, too few to rely on"
     return sentence
+
+
+def comparison_metrics(values: pd.Series, baseline: FinishedRun, paired: pd.DataFrame) -> dict[str, float]:
+    """Return the metrics of a comparison.
+
+    Args:
+        values: The compared metric of each run, a column of :func:`run_table`.
+        baseline: Run that the others are compared with.
+        paired: First table of :func:`paired_tables`.
+    """
+    name = str(values.name)
+    return {
+        "runs": float(len(values)),
+        f"{name}/best": float(values.min() if lower_is_better(name) else values.max()),
+        f"{name}/baseline": baseline.metrics[name],
+        "better": float((paired["low"] > 0).sum()),
+        "worse": float((paired["high"] < 0).sum()),
+    }
+
+
+def draw_curves(run: RunFolder, runs: Sequence[FinishedRun], metric: str, title: str) -> None:
+    """Draw the history of the best runs on validation; nothing where no run was trained."""
+    histories = {one.name: one.history for one in best_first(runs, metric) if one.history is not None}
+    if not histories:
+        return
+    extreme = "lowest" if lower_is_better(metric) else "highest"
+    note = f"The {figures.MOST_CURVES} of {len(histories)} runs with the {extreme} validation {metric}"
+    figure = figures.run_curves(
+        dict(list(histories.items())[: figures.MOST_CURVES]),
+        metric="accuracy" if metric == "loss" else metric,
+        title=title,
+        note=note if len(histories) > figures.MOST_CURVES else "",
+        best_epochs={one.name: one.summary["best_epoch"] for one in runs if one.summary.get("best_epoch")},
+    )
+    run.figure("curves", figure)
+
+
+def draw_differences(run: RunFolder, paired: pd.DataFrame, title: str) -> None:
+    """Draw the difference of each run from the baseline with its interval, from :func:`paired_tables`."""
+    first = paired.iloc[0]
+    figure = figures.run_differences(
+        paired["run"].tolist(),
+        paired["difference"],
+        paired["low"],
+        paired["high"],
+        label="accuracy minus that of the baseline",
+        title=title,
+        note=f"Baseline: {first['baseline']}, accuracy {first['baseline_accuracy']:.4f}. 95 % intervals of"
+        f" {first['images']:,} resampled images: other seeds of the same settings may differ as much",
+    )
+    run.figure("differences", figure)
+
+
+def show_data(answers: Answers, split: str, name: str | None) -> None:
+    """Print which images and attributes are compared."""
+    images, count = answers.labels.shape
+    what = answers.attributes[0] if count == 1 else f"{count} attributes"
+    warning = ": SYNTHETIC faces, which say nothing about CelebA" if name == "synthetic" else ""
+    console.print(
+        f"data: {name}, {images:,} {split} images, {what}{warning}", style="bold yellow" if warning else "bold"
+    )
+    if answers.left_out:
+        console.print(f"attributes that only some runs have are left out: {enumerate_names(answers.left_out, 40)}")
+
+
+def show_runs(table: pd.DataFrame, metric: str, split: str) -> None:
+    """Print the metric, the best epoch and the seconds of each run, from :func:`run_table`."""
+    short = {"best_epoch": "epoch", "training_seconds": "seconds"}  # for a narrow terminal
+    shown = _shown(table, [f"val/{metric}", f"{split}/{metric}", *short])
+    show_table(f"{len(table)} runs", shown.rename(columns=short))
+
+
+def _shown(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Return the columns that any run has, with empty cells for the runs that do not."""
+    shown = table[["run", *(name for name in dict.fromkeys(columns) if name in table and table[name].notna().any())]]
+    shown = shown.assign(**{name: shown[name].round().astype("Int64") for name in shown if name == "training_seconds"})
+    for name in shown:
+        if shown[name].isna().any():
+            form = "{:.4f}" if shown[name].dtype.kind == "f" else "{}"
+            shown[name] = ["" if pd.isna(value) else form.format(value) for value in shown[name]]
+    return shown
+
+
+def show_settings(settings: pd.DataFrame) -> None:
+    """Print the settings that differ, from :func:`setting_table`."""
+    if settings.empty:
+        console.print("the settings are the same in all runs")
+        return
+    runs = len(settings.columns) - 1
+    # The longer side goes down: a screen is not as wide as it is long.
+    frame = settings.set_index("setting").T.rename_axis("run").reset_index() if runs > len(settings) else settings
+    show_table("the settings that differ", frame.map(lambda text: shorten(text, 48, placeholder=" ...")))
+
+
+def show_differences(paired: pd.DataFrame, baseline: FinishedRun, metric: str, is_chosen: bool) -> None:
+    """Print the baseline, how each other run compares with it, and what the intervals do not cover.
+
+    Args:
+        paired: First table of :func:`paired_tables`.
+        baseline: Run that the others are compared with.
+        metric: Metric that chose the baseline.
+        is_chosen: Whether the user named the baseline.
+    """
+    validated = f"val/{metric}" in baseline.metrics
+    best = f"the best validation {metric}" if validated else f"the first, as none has a validation {metric}"
+    console.print(f"baseline: {baseline.name} ({'task.baseline' if is_chosen else best})", markup=False)
+    for sentence in describe(paired):
+        console.print(sentence, markup=False)
+    console.print(CAUTION, style="dim")

@@ -3,17 +3,15 @@
 from pathlib import Path
 from time import perf_counter
 
-import pandas as pd
 from omegaconf import DictConfig
 
-from celeba_lab import figures
 from celeba_lab.console import command_line, override
 from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.data.describe import show_dataset, summary_of_data
 from celeba_lab.data.synthetic.datamodule import draw_faces
 from celeba_lab.data.synthetic.dataset import DEFAULT_N, Settings, find_settings
-from celeba_lab.data.synthetic.gallery import draw_gallery
 from celeba_lab.engine.build import build_datamodule
+from celeba_lab.reports.synthetic import report_synthetic
 from celeba_lab.runs.run import open_run, show_ending, task_name
 
 
@@ -27,17 +25,17 @@ def synthesize(
     """Draw ``n`` faces into ``data.root``, and show some of them.
 
     Args:
-        cfg: the configuration; the faces depend on its ``seed``.
-        n: faces.
-        proportions: ``default`` or ``official``: how they are divided among train, val and test.
-        workers: processes; one for each core by default.
-        overwrite: draw again, whatever faces of ours are there.
+        cfg: Configuration of the run; the faces depend on its ``seed``.
+        n: Number of faces to draw.
+        proportions: How the faces are divided among train, val and test: ``default`` or ``official``.
+        workers: Number of processes; one for each core by default.
+        overwrite: If true, draw the faces again even if the folder already holds drawn faces.
 
     Returns:
-        ``images``, and ``images_per_second`` where they were drawn.
+        ``images``, and ``images_per_second`` if the faces were drawn.
 
     Raises:
-        UserError: the folder holds something else, or cannot be written.
+        UserError: The folder holds something else, or cannot be written.
     """
     root, settings = Path(cfg.data.root), Settings(n, cfg.seed, proportions)
     is_new = overwrite or find_settings(root) is None
@@ -47,15 +45,7 @@ def synthesize(
     run = open_run(cfg)
     datamodule = build_datamodule(cfg, ATTRIBUTES, image_size=128)
     show_dataset(datamodule)
-    labels = datamodule.annotations.labels
-    run.table("prevalence", pd.DataFrame({"attribute": ATTRIBUTES, "prevalence": labels.mean(axis=0)}))
-    shown = range(min(32, n))
-    title = f"synthetic: the first of {n:,} faces"
-    run.figure("faces", figures.face_grid(datamodule.raw_images(shown), datamodule.image_ids(shown), title=title))
-    pairs = draw_gallery(cfg.seed)
-    title = "synthetic: each attribute absent (left) and present (right) in the same person"
-    captions = ["Attractive (not drawn)" if name == "Attractive" else name for name in pairs]
-    run.figure("attributes", figures.face_grid(list(pairs.values()), captions, title=title))
+    report_synthetic(run, datamodule, n, cfg.seed)
     metrics = {"images": float(n)} | ({"images_per_second": n / seconds} if is_new else {})
     run.summary(experiment=cfg.name, task=task_name(), data=summary_of_data(datamodule), metrics=metrics)
     train = ["experiment=smile", "data=synthetic", override("data.root", root)]

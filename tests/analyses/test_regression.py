@@ -28,7 +28,7 @@ from celeba_lab.data.annotations import Annotations
 from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.errors import UserError
 from celeba_lab.files import config_directory
-from celeba_lab.tasks.logistic import regression_table
+from celeba_lab.reports.logistic import regression_table
 
 
 def configured() -> LogisticRegression:

@@ -25,7 +25,7 @@ from celeba_lab.analyses.sampling import split_randomly
 from celeba_lab.data.annotations import Annotations
 from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.files import config_directory
-from celeba_lab.tasks.logistic import regression_table
+from celeba_lab.reports.logistic import regression_table
 
 
 def logistic_in_the_notebook(frame: pd.DataFrame) -> None:

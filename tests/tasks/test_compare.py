@@ -194,7 +194,7 @@ def test_drawn_faces_are_called_so(command: Command, tmp_path: Path) -> None:
         ([RUNS, "task.split=tset"], r"task\.split=tset must be one of train, val, test\. Did you mean 'test'\?"),
         ([RUNS, "task.metric=acuracy"], r"task\.metric=acuracy: bad has no such metric .* Did you mean 'accuracy'\?"),
         ([RUNS, "task.baseline=bset"], r"task\.baseline=bset is no run of this comparison; .* Did you mean 'best'\?"),
-        ([RUNS, "task.resamples=10"], r"task\.resamples=10: give 100 or more\."),
+        ([RUNS, "task.resamples=10"], r"task\.resamples=10 must be at least 100\."),
         (
             ["task.runs=[runs/best,runs/best]"],
             r"names 1 finished runs with predictions of the test split, best, and it takes two to compare\.",

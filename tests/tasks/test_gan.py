@@ -162,12 +162,12 @@ def test_an_exported_generator_draws_the_same_faces(gan: DrawnRun, tmp_path: Pat
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"n": 0}, "task.n=0 must be at least 1"),
-        ({"upscale": 0}, "task.upscale=0 must be at least 1"),
-        ({"filter": "bicubik"}, "task.filter=bicubik must be one of .* Did you mean 'bicubic'"),
-        ({"interpolate": 8, "n": 1}, "task.interpolate walks from one face to the next: give task.n=2 or more"),
+        ({"n": 0}, "^n=0 must be at least 1"),
+        ({"upscale": 0}, "^upscale=0 must be at least 1"),
+        ({"filter": "bicubik"}, "^filter=bicubik must be one of .* Did you mean 'bicubic'"),
+        ({"interpolate": 8, "n": 1}, "^n=1 must be at least 2 to interpolate from one face to the next"),
         ({"weights": "mean"}, "task.weights=mean must be one of ema, raw"),
-        ({"truncation": 0.0}, "task.truncation=0 must be above 0"),
+        ({"truncation": 0.0}, "^truncation=0 must be above 0"),
     ],
 )
 def test_impossible_settings_are_refused(settings: dict, sentence: str) -> None:

@@ -1,0 +1,91 @@
+"""The report of ``task=cooccurrence``: which attributes occur together."""
+
+import numpy as np
+import pandas as pd
+from scipy.cluster.hierarchy import leaves_list
+
+from celeba_lab import figures
+from celeba_lab.analyses.cooccurrence import Cooccurrence, cluster_attributes
+from celeba_lab.console import show_table
+from celeba_lab.runs.run import RunFolder
+
+_SHOWN = ["first", "second", "both", "lift", "phi"]
+
+
+def write_cooccurrence(run: RunFolder, found: Cooccurrence, pairs: pd.DataFrame, names: list[str], title: str) -> None:
+    """Write every measure as a matrix, the table of pairs, and the figures.
+
+    Args:
+        run: Folder of the tables and figures.
+        found: Measures of every pair of attributes.
+        pairs: Table of :func:`~celeba_lab.analyses.cooccurrence.pair_table`.
+        names: Names of the K attributes.
+        title: Title of every figure.
+    """
+    for name, values in found.tables().items():
+        run.matrix(name, values, names, names, corner="attribute")
+    run.table("pairs", pairs)
+    tree = cluster_attributes(found.phi)
+    _draw_heatmaps(run, found, names, leaves_list(tree), title)
+    strongest = figures.strongest_pairs(
+        found.phi,
+        names,
+        label="phi (correlation)",
+        title=title,
+        note="The fifteen pairs that go together most, and the fifteen that exclude each other most",
+    )
+    run.figure("pairs", strongest)
+    dendrogram = figures.dendrogram(
+        tree,
+        names,
+        label="distance (1 - phi, average linkage)",
+        title=title,
+        note="Attributes that are joined far to the left go together",
+    )
+    run.figure("dendrogram", dendrogram)
+
+
+def _draw_heatmaps(run: RunFolder, found: Cooccurrence, names: list[str], order: np.ndarray, title: str) -> None:
+    """Draw P(A | B), phi and lift, with related attributes next to each other."""
+    ordered = [names[k] for k in order]
+    square = np.ix_(order, order)
+    off_diagonal = np.where(np.eye(len(names), dtype=bool), np.nan, 1.0)
+    conditional = figures.matrix_heatmap(
+        found.conditional[square],
+        ordered,
+        ordered,
+        label="P(A | B)",
+        title=title,
+        limits=(0, 1),
+        row_title="A",
+        column_title="B",
+        note="The share of the faces with attribute B (column) that also have attribute A (row)",
+    )
+    run.figure("conditional", conditional)
+    phi = figures.matrix_heatmap(
+        (found.phi * off_diagonal)[square],
+        ordered,
+        ordered,
+        label="phi",
+        title=title,
+        scale="diverging",
+        note="The correlation of two attributes; the diagonal is left out",
+    )
+    run.figure("phi", phi)
+    lift = figures.matrix_heatmap(
+        (found.lift * off_diagonal)[square],
+        ordered,
+        ordered,
+        label="lift",
+        title=title,
+        scale="ratio",
+        limits=(1 / 16, 16),
+        note="How many times as often as if they were independent two attributes meet; no diagonal",
+    )
+    run.figure("lift", lift)
+
+
+def show_cooccurrence(pairs: pd.DataFrame, title: str) -> None:
+    """Print the pairs with the strongest association and those nearest to independence."""
+    show_table(f"{title}: the strongest pairs", pairs[_SHOWN], most=10)
+    show_table("the pairs nearest to independence", pairs.loc[pairs["phi"].notna(), _SHOWN][::-1], most=5)

@@ -1,0 +1,95 @@
+"""The report of ``task=embeddings``: the features, TensorBoard's projector, and the agreement with the labels."""
+
+import numpy as np
+import torch
+from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
+
+from celeba_lab import figures
+from celeba_lab.analyses.clustering import Clustering, contingency
+from celeba_lab.analyses.sampling import LabelSample
+from celeba_lab.console import console
+from celeba_lab.files import write_atomically
+from celeba_lab.runs.run import RunFolder
+
+_SPRITE = 48  # side in pixels of a face in TensorBoard's projector
+MOST_SPRITES = (8192 // _SPRITE) ** 2  # the projector's image of all faces is at most 8,192 pixels a side
+
+
+def write_features(run: RunFolder, sample: LabelSample, features: np.ndarray) -> None:
+    """Write ``features.npz``: as text they would be ten times larger.
+
+    Args:
+        run: Folder of the file.
+        sample: The faces, one for each row of ``features``.
+        features: Features of the N faces, float32 (N, D).
+    """
+    ids = np.array(sample.datamodule.image_ids(sample.rows))
+    write_atomically(run.path / "features.npz", lambda file: np.savez(file, features=features, image_id=ids))
+
+
+def write_projector(
+    run: RunFolder, sample: LabelSample, clustering: Clustering, features: np.ndarray, most: int, seed: int
+) -> None:
+    """Send features, faces, clusters and labels to TensorBoard's projector.
+
+    Args:
+        run: Folder of the run; without a logger nothing is sent.
+        sample: The faces, one for each row of ``features``.
+        clustering: The clusters of the faces.
+        features: Features of the N faces, float32 (N, D).
+        most: Maximum number of faces, which are chosen at random; 0 for none.
+        seed: Seed of that choice.
+    """
+    if run.writer is None or not most:
+        return
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(features))[:most])
+    numbers = (clustering.clusters[chosen] + 1).tolist()
+    faces = np.stack(sample.datamodule.raw_images(sample.rows[chosen], size=_SPRITE))  # (N, H, W, 3)
+    ids = sample.datamodule.image_ids(sample.rows[chosen])
+    run.writer.add_embedding(
+        features[chosen],
+        metadata=[
+            [name, cluster, *row]
+            for name, cluster, row in zip(ids, numbers, sample.labels[chosen].tolist(), strict=True)
+        ],
+        metadata_header=["image_id", "cluster", *sample.attributes],
+        label_img=torch.from_numpy(faces).permute(0, 3, 1, 2).float() / 255,
+        tag="features",
+    )
+
+
+def report_agreement(run: RunFolder, clustering: Clustering, of_labels: Clustering, title: str) -> dict[str, float]:
+    """Write and print how far the clusters of the features agree with those of the labels.
+
+    Args:
+        run: Folder of the table and the figure.
+        clustering: Clusters by the features.
+        of_labels: Clusters of the same faces by their labels.
+        title: Title of the figure.
+
+    Returns:
+        ``labels/adjusted_rand_index`` and ``labels/adjusted_mutual_information``, over the faces that have a cluster
+        in both.
+    """
+    both = np.intersect1d(clustering.members, of_labels.members)
+    first, second = clustering.clusters[both], of_labels.clusters[both]
+    counts = contingency(first, second, (clustering.count, of_labels.count))
+    rows = [f"features {c + 1}" for c in range(clustering.count)]
+    columns = [f"labels {c + 1}" for c in range(of_labels.count)]
+    run.matrix("agreement", counts, rows, columns, corner="cluster")
+    rand = float(adjusted_rand_score(first, second))
+    mutual = float(adjusted_mutual_info_score(first, second))
+    note = f"adjusted Rand index {rand:.2f}, adjusted mutual information {mutual:.2f} (1: the same, 0: by chance)"
+    console.print(f"agreement with the clusters of the labels: {note}")
+    figure = figures.matrix_heatmap(
+        counts,
+        rows,
+        columns,
+        label="faces",
+        row_title="cluster by features",
+        column_title="cluster by labels",
+        title=title,
+        note=note,
+    )
+    run.figure("agreement", figure)
+    return {"labels/adjusted_rand_index": rand, "labels/adjusted_mutual_information": mutual}

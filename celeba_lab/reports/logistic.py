@@ -1,0 +1,128 @@
+"""The report of ``task=logistic``: how well each attribute is predicted from the others, and by which of them."""
+
+import numpy as np
+import pandas as pd
+
+from celeba_lab import figures
+from celeba_lab.analyses.predictions import Predictions
+from celeba_lab.analyses.regression import Regression
+from celeba_lab.console import console, show_table
+from celeba_lab.errors import enumerate_names
+from celeba_lab.reports.classifier.scores import attribute_table
+from celeba_lab.runs.run import RunFolder
+
+_SHOWN = {
+    "attribute": "attribute",
+    "majority_accuracy": "majority",
+    "accuracy": "accuracy",
+    "gain": "gain",
+    "balanced_accuracy": "balanced",
+    "auroc": "auroc",
+}
+
+
+def regression_table(results: list[Regression], labels: np.ndarray, attributes: list[str]) -> pd.DataFrame:
+    """Return one row per attribute: all of :func:`attribute_table`, log loss and convergence.
+
+    Args:
+        results: One result for each attribute, in their order.
+        labels: True labels of the test rows, (N, K), 0 or 1.
+        attributes: Names of the K attributes.
+    """
+    probabilities = np.stack([result.probability for result in results], axis=1)
+    fitted = np.array([result.fitted for result in results])
+    said = Predictions("test", [], np.arange(len(labels)), labels, np.nan_to_num(probabilities), attributes, 0.5)
+    table = attribute_table(said)
+    right = np.where(labels == 1, probabilities, 1 - probabilities)
+    table.insert(list(table).index("gain"), "log_loss", -np.log(np.maximum(right, 1e-7)).mean(axis=0))
+    measured = table.columns.difference(["attribute", "images", "prevalence", "majority_accuracy"])
+    table.loc[~fitted, measured] = np.nan
+    table["iterations"] = [result.iterations for result in results]
+    table["converged"] = [result.converged for result in results]
+    table["fitted"] = fitted
+    return table
+
+
+def regression_metrics(table: pd.DataFrame) -> dict[str, float]:
+    """Return ``test/metric``, the mean over the attributes, and ``test/metric/attribute`` of a regression table."""
+    scores = table.drop(columns=["attribute", "images", "prevalence", "majority_accuracy", "iterations", "converged"])
+    scores = scores.drop(columns="fitted").astype(float)
+    metrics = {f"test/{name}": float(scores[name].mean()) for name in scores}
+    for name in scores:
+        metrics |= {f"test/{name}/{a}": float(v) for a, v in zip(table["attribute"], scores[name], strict=True)}
+    return metrics
+
+
+def majority_accuracy(table: pd.DataFrame) -> float:
+    """Return the mean accuracy of the majority class over the attributes that have a model."""
+    return float(table.loc[table["fitted"], "majority_accuracy"].mean())
+
+
+def write_regressions(run: RunFolder, results: list[Regression], table: pd.DataFrame, title: str) -> None:
+    """Write the scores of every attribute and, for a linear model, the odds ratios.
+
+    Args:
+        run: Folder of the tables and figures.
+        results: One result for each attribute.
+        table: Table of :func:`regression_table`.
+        title: Title of every figure.
+    """
+    run.table("attributes", table)
+    names = table["attribute"].tolist()
+    majority = table["majority_accuracy"].to_numpy(np.float32)  # the precision of the scores
+    _draw_scores(run, table, "accuracy", majority, title)
+    _draw_scores(run, table, "balanced_accuracy", np.full(len(table), 0.5), title)
+    coefficients = np.stack([result.coefficients for result in results])  # (K, K) log odds, one row per target
+    if np.isnan(coefficients).all():
+        console.print("this classifier has no coefficients: odds ratios are left out")
+        return
+    _write_odds(run, np.exp(coefficients), names, title)
+
+
+def _draw_scores(run: RunFolder, table: pd.DataFrame, metric: str, baseline: np.ndarray, title: str) -> None:
+    figure = figures.attribute_scores(
+        table[metric].to_numpy(),
+        baseline,
+        table["attribute"].tolist(),
+        metric=metric.replace("_", " "),
+        title=title,
+        note="Baseline: always saying what the majority of the faces has",
+    )
+    run.figure(metric, figure)
+
+
+def _write_odds(run: RunFolder, odds: np.ndarray, names: list[str], title: str) -> None:
+    """Write the odds ratios, (K, K): along a row, the factors by which the other attributes change its odds."""
+    run.matrix("odds_ratios", odds, names, names, corner="attribute")
+    note = "For each attribute (bold) the three others that raise its odds most, and the three that lower them most"
+    heatmap = figures.matrix_heatmap(
+        odds,
+        names,
+        names,
+        label="odds ratio",
+        scale="ratio",
+        limits=(1 / 64, 64),
+        note="By what factor the odds of an attribute (row) change when another (column) is present, the rest being"
+        " equal",
+        row_title="predicted attribute",
+        column_title="given that this attribute is present",
+        title=title,
+    )
+    run.figure("odds_ratios", heatmap)
+    run.figure("associations", figures.top_associations(odds, names, title=title, note=note))
+
+
+def show_regressions(table: pd.DataFrame, title: str) -> None:
+    """Print the scores of every attribute, the mean accuracy, and which solvers did not converge."""
+    show_table(title, table[list(_SHOWN)].rename(columns=_SHOWN).sort_values("gain", ascending=False))
+    console.print(f"mean accuracy {table['accuracy'].mean():.4f}, of the majority class {majority_accuracy(table):.4f}")
+    if not table["fitted"].all():
+        constant = table.loc[~table["fitted"], "attribute"]
+        console.print(f"no model for {enumerate_names(constant)}: all rows to fit have the same label", style="yellow")
+    unfinished = table.loc[table["converged"].eq(False), "attribute"]
+    if len(unfinished):
+        console.print(
+            f"NOT CONVERGED: {enumerate_names(unfinished)}; raise task.classifier.max_iter", style="bold yellow"
+        )
+    elif table["iterations"].any():
+        console.print(f"converged, in at most {table['iterations'].max()} iterations")

@@ -1,0 +1,61 @@
+"""The report of ``task=predict``: the probabilities of image files, and a sheet of the images."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from PIL import Image
+
+from celeba_lab import figures
+from celeba_lab.data.images import load_image
+from celeba_lab.runs.run import RunFolder
+
+_THUMBNAIL = 400  # pixels; a sheet of whole photographs would fill the memory
+
+
+def file_prediction_table(paths: Sequence[Path], probabilities: np.ndarray, attributes: Sequence[str]) -> pd.DataFrame:
+    """Return one row per image: ``image``, its path, then the probability of each attribute.
+
+    Args:
+        paths: Paths of the N images.
+        probabilities: Probabilities, float32 (N, K).
+        attributes: Names of the K attributes.
+    """
+    table = pd.DataFrame({"image": [str(path) for path in paths]})
+    for k, name in enumerate(attributes):
+        table[name] = probabilities[:, k]
+    return table
+
+
+def write_contact_sheet(run: RunFolder, table: pd.DataFrame, threshold: float, max_shown: int, max_pixels: int) -> Path:
+    """Write ``figures/contact_sheet.png``: the images with what was predicted for them.
+
+    Args:
+        run: Folder of the figure.
+        table: Table of :func:`file_prediction_table`.
+        threshold: Probability from which an attribute is predicted to be present.
+        max_shown: Maximum number of images on the sheet.
+        max_pixels: Number of pixels above which an image is not decoded.
+    """
+    return run.figure("contact_sheet", _draw(table, threshold, max_shown, max_pixels))
+
+
+def _draw(table: pd.DataFrame, threshold: float, max_shown: int, max_pixels: int) -> Figure:
+    paths = [Path(name) for name in table["image"][:max_shown]]
+    names = [str(name) for name in table.columns[1:]]
+    images = [_thumbnail(load_image(path, max_pixels)) for path in paths]
+    captions = [
+        figures.prediction_caption(path.name, row, names, threshold=threshold)
+        for path, row in zip(paths, table[names].to_numpy()[:max_shown], strict=True)
+    ]
+    rest = f" (the first {max_shown} of {len(table)})" if len(table) > max_shown else ""
+    return figures.face_grid(images, captions, title=f"predictions for {len(table)} images{rest}")
+
+
+def _thumbnail(image: np.ndarray) -> np.ndarray:
+    """Shrink an image, uint8 (H, W, 3), to at most 400 pixels a side."""
+    picture = Image.fromarray(image)
+    picture.thumbnail((_THUMBNAIL, _THUMBNAIL))
+    return np.asarray(picture)
