@@ -15,6 +15,9 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 
 from celeba_lab.errors import SettingError, UserError, did_you_mean
 
+RENAMED = {"data.in_memory": "data.store=memory (for true) or data.store=jpeg (for false)"}
+"""Settings of earlier versions, by their full key, and what replaces each of them."""
+
 
 @dataclass
 class Recipe:
@@ -120,6 +123,9 @@ def check_arguments(node: DictConfig) -> None:
         if OmegaConf.is_missing(node, key):
             raise UserError(no_value(f"{where}.{key}"))
         value = OmegaConf.to_object(node[key]) if OmegaConf.is_config(node[key]) else node[key]
+        if f"{where}.{key}" in RENAMED:
+            rule = f"has been replaced by {RENAMED[f'{where}.{key}']}"
+            raise SettingError(f"{where}.{key}", value, rule, is_absolute=True)
         if key not in parameters and not takes_any:
             raise UserError(f"{where}.{key} is no setting of {node._target_}.{did_you_mean(key, parameters)}")
         if isinstance(value, dict) and "_target_" in value:

@@ -6,11 +6,13 @@ from dataclasses import fields
 import lightning
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, OmegaConf
 
+from celeba_lab.cli.explain import explain
 from celeba_lab.config import Config, build, check_types, register_schema
 from celeba_lab.data.datamodule import CelebADataModule
-from celeba_lab.errors import UserError
+from celeba_lab.errors import SettingError, UserError
 from celeba_lab.files import config_directory
 from celeba_lab.models.classifier.module import AttributeClassifier
 
@@ -111,3 +113,12 @@ def test_an_object_in_place_of_a_name_is_checked_as_what_it_configures() -> None
     }
     with pytest.raises(UserError, match=r"trainer\.profiler\.x is no setting of"):
         check_types(OmegaConf.create({"trainer": bad}))
+
+
+def test_a_renamed_setting_is_explained_in_a_file_and_on_the_command_line() -> None:
+    cfg = composed("data=celeba", "+data.in_memory=true")
+    with pytest.raises(SettingError, match=r"^data\.in_memory=true has been replaced by data\.store=memory"):
+        check_types(cfg)
+    with pytest.raises(ConfigCompositionException) as error:
+        composed("data.in_memory=true")
+    assert str(explain(error.value)).startswith("data.in_memory has been replaced by data.store=memory")

@@ -15,7 +15,7 @@ from omegaconf.errors import (
 )
 from yaml import YAMLError
 
-from celeba_lab.config import no_value, one_line
+from celeba_lab.config import RENAMED, no_value, one_line
 from celeba_lab.errors import UserError, did_you_mean
 
 
@@ -67,6 +67,8 @@ def _explain_key(error: OmegaConfBaseException) -> str:
         return no_value(str(error).splitlines()[0].rpartition(" ")[2].rstrip("."))
     if isinstance(error, InterpolationResolutionError):
         return f"{full_key} cannot be resolved: {str(error).splitlines()[0]}."
+    if full_key in RENAMED:
+        return f"{full_key} has been replaced by {RENAMED[full_key]}."
     parent, _, key = full_key.rpartition(".")
     siblings: list[str] = []
     if isinstance(error.parent_node, DictConfig):

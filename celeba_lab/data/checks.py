@@ -1,46 +1,119 @@
-"""Finding images that cannot be used."""
+"""Checks of the image files: which are missing, and which cannot be used."""
 
-import time
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import Progress
+import numpy as np
+import pandas as pd
 
-from celeba_lab.data.images import load_image
-from celeba_lab.errors import UserError
+from celeba_lab.console import Progress
+from celeba_lab.data.stores import JpegFolder
+from celeba_lab.errors import UserError, enumerate_names
+
+LEFT_OUT = ("image_id", "split", "reason")
+"""Columns of the table of images that were left out."""
+
+_CHUNK = 64  # images for each call of a thread: one future for each of 200,000 images would take much memory
 
 
-def find_unusable(paths: Sequence[Path], max_pixels: int, description: str) -> dict[int, str]:
-    """Decode every file once and return the bad ones: position in ``paths`` to the sentence that says why.
+def find_unusable(files: JpegFolder, rows: np.ndarray, description: str) -> dict[int, str]:
+    """Decode images once and return those that cannot be used.
 
-    A progress bar headed ``description`` appears when it takes more than a moment.
+    Args:
+        files: The image files.
+        rows: int64 (N,), the images to check.
+        description: Text in front of the progress bar, for example ``Checking the train images``.
+
+    Returns:
+        The row of each image that cannot be used and the sentence that says why, in the order of ``rows``.
     """
-    chunk = 64  # a future for each of 200,000 images would take more memory than the images
-    starts = range(0, len(paths), chunk)
 
-    def check(start: int) -> dict[int, str]:
+    def check(chunk: np.ndarray) -> dict[int, str]:
         faults = {}
-        for position in range(start, min(start + chunk, len(paths))):
+        for row in chunk.tolist():
             try:
-                load_image(paths[position], max_pixels)
+                files.load(row)
             except UserError as error:
-                faults[position] = error.sentence
+                faults[row] = error.sentence
         return faults
 
+    chunks = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
     reasons: dict[int, str] = {}
-    progress = Progress(*Progress.get_default_columns(), console=Console(stderr=True), transient=True)
-    task = progress.add_task(description, total=len(paths))
-    begin = time.monotonic()
-    with ThreadPool() as pool:  # simplejpeg releases the GIL
-        try:
-            for done, faults in enumerate(pool.imap(check, starts), start=1):
-                reasons |= faults
-                progress.update(task, completed=min(done * chunk, len(paths)))
-                if time.monotonic() - begin > 2 and not progress.live.is_started:
-                    progress.start()
-        finally:
-            if progress.live.is_started:  # stopping one that never started prints an empty line
-                progress.stop()
+    with ThreadPool() as pool, Progress(description, len(rows), "images") as progress:  # simplejpeg releases the GIL
+        for chunk, faults in zip(chunks, pool.imap(check, chunks), strict=True):
+            reasons |= faults
+            progress.advance(len(chunk))
     return reasons
+
+
+def leave_out_unusable(
+    files: JpegFolder, rows: np.ndarray, split: str, max_fraction: float
+) -> tuple[np.ndarray, pd.DataFrame]:
+    """Separate the images that can be used from the others.
+
+    Args:
+        files: The image files.
+        rows: int64 (N,), the images of the split.
+        split: Name of the split.
+        max_fraction: Largest fraction of the images that may be left out.
+
+    Returns:
+        The rows of the usable images, int64 (M,), in the same order, and a table of the others with the columns
+        ``LEFT_OUT``.
+
+    Raises:
+        UserError: More images, or all of them, cannot be used.
+    """
+    reasons = find_unusable(files, rows, f"Checking the {split} images")
+    check_few_unusable(reasons, len(rows), max_fraction, split)
+    left_out = [(str(files.names[row]), split, reason) for row, reason in reasons.items()]
+    usable = rows[np.array([row not in reasons for row in rows.tolist()], dtype=bool)]
+    return usable, pd.DataFrame(left_out, columns=LEFT_OUT, dtype=str)
+
+
+def check_few_unusable(reasons: Mapping[int, str], total: int, max_fraction: float, split: str) -> None:
+    """Check that enough images remain without those that cannot be used.
+
+    Args:
+        reasons: What :func:`find_unusable` returned.
+        total: Number of images that were checked.
+        max_fraction: Largest fraction of them that may be left out.
+        split: Name of the split.
+
+    Raises:
+        UserError: More images, or all of them, cannot be used.
+    """
+    if reasons and (len(reasons) == total or len(reasons) > max_fraction * total):
+        first = next(iter(reasons.values()))
+        raise UserError(
+            f"{len(reasons)} of the {total} {split} images cannot be used, more than"
+            f" data.max_bad_fraction={max_fraction:g} allows. Replace them or raise the limit. The first one: {first}"
+        )
+
+
+def list_files(folder: Path) -> set[str]:
+    """Return the names of everything in a folder, in one pass: 200,000 calls of ``exists`` would be slow."""
+    with os.scandir(folder) as entries:
+        return {entry.name for entry in entries}
+
+
+def check_listed(names: Sequence[str], listed: set[str], folder: Path, split: str) -> None:
+    """Check that all images of a split exist, without opening them.
+
+    Args:
+        names: File names of the images.
+        listed: What :func:`list_files` returned for the image folder.
+        folder: The image folder.
+        split: Name of the split.
+
+    Raises:
+        UserError: Images are missing; the sentence names the first five.
+    """
+    missing = [name for name in names if name not in listed]
+    if missing:
+        raise UserError(
+            f"{len(missing)} of the {len(names)} images of the {split} split are not in {folder}:"
+            f" {enumerate_names(missing)}. Complete the folder, or leave them out with data.on_bad_image=skip."
+        )

@@ -1,6 +1,5 @@
-"""Batches of faces: which images, in which order, and what becomes of a bad one."""
+"""CelebA as a Lightning data module: which images, in which batches, and what happens to an unusable one."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,62 +7,61 @@ from typing import Any
 import lightning
 import numpy as np
 import pandas as pd
-import torch
-from lightning.pytorch.accelerators import CPUAccelerator, CUDAAccelerator
-from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
-from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler, SequentialSampler
+from torch.utils.data import DataLoader
+from typing_extensions import override
 
-from celeba_lab.console import console
 from celeba_lab.data.annotations import SPLITS, Annotations
 from celeba_lab.data.attributes import check_attributes
-from celeba_lab.data.checks import find_unusable
-from celeba_lab.data.datasets import FaceDataset, ImageFiles
-from celeba_lab.data.images import load_image, resize_images
+from celeba_lab.data.checks import LEFT_OUT, check_listed, leave_out_unusable, list_files
+from celeba_lab.data.datasets import FaceDataset
+from celeba_lab.data.images import resize_images
 from celeba_lab.data.layouts import find_image_folder, holds_images
-from celeba_lab.data.loaders import EpochSampler, memory_bytes, spare_cores
-from celeba_lab.errors import UserError, did_you_mean, enumerate_names
+from celeba_lab.data.loaders import LoaderSettings, Processes
+from celeba_lab.data.stores import STORES, FaceStore, JpegFolder
+from celeba_lab.errors import SettingError, UserError, check_at_least, check_choice, check_fraction
 
 ON_BAD_IMAGE = ("raise", "skip")
 _STAGES = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
 
 
 class CelebADataModule(lightning.LightningDataModule):
-    """CelebA, or anything in its layout, as uint8 batches.
+    """CelebA, or a dataset in the same format, as batches of uint8 images.
 
-    A batch is ``{"image": uint8 (B, 3, size, size), "label": uint8 (B, K), "index": int64 (B,)}`` with labels 0 or 1 in
-    the order of ``attributes`` and ``index`` a row of ``annotations``.
+    All loaders give a :class:`~celeba_lab.data.batch.Batch`, whose ``index`` is a row of ``annotations``.
 
     Args:
-        root: The data folder, in any layout that ``Annotations.load`` and ``find_image_folder`` know.
-        attributes: The K attributes to learn.
+        root: The data folder, in any layout of :mod:`celeba_lab.data.layouts`.
+        attributes: The K attributes whose labels are loaded.
         image_size: Side of the square images, in pixels.
-        batch_size: Images in a training batch. The last, smaller batch of an epoch is left out, because a batch of
-            one breaks batch normalisation; a split smaller than one batch is used whole.
-        eval_batch_size: Images in a batch of validation, test and prediction; twice ``batch_size`` by default, as
-            no gradients are kept.
-        num_workers: Processes that load images; by default none when training on the CPU, whose cores are better
-            spent on the model, else one for each other core, at most 8.
-        limit: Use at most this many images of each split, the first in the table.
-        partitions: The splits to use, all three by default; the others count as empty.
-        on_bad_image: "raise" stops at an image that is missing or unreadable; "skip" decodes every image once before
-            use, leaves the bad ones out and keeps them in ``bad_images``.
-        max_bad_fraction: With "skip", the fraction of a split that may be bad before the run stops all the same.
+        batch_size: Number of images in a training batch. The smaller batch at the end of an epoch is left out, because
+            batch normalisation fails on a batch of one; a split smaller than one batch is used whole.
+        eval_batch_size: Number of images in a batch of validation, test or prediction. Default: twice ``batch_size``,
+            because no gradients are stored.
+        num_workers: Number of processes that load images. Default: 0 on the CPU, where the model needs all cores, and
+            for images in memory; otherwise one for each remaining core, at most 8.
+        limit: Largest number of images of each split; the first ones in the table are used.
+        partitions: Splits in use, all three by default; the others count as empty.
+        on_bad_image: ``raise`` stops at an image that is missing or cannot be decoded. ``skip`` decodes every image
+            once before use, leaves out the unusable ones and lists them in ``bad_images``.
+        max_bad_fraction: With ``skip``, the largest fraction of a split that may be left out.
         max_pixels: Largest width times height of an image, checked before it is decoded.
-        in_memory: Decode each image of the training split once and keep it, shrunk to ``image_size``: for small
-            images, whose decoding takes longer than a step on them. 200,000 faces of 32 pixels take 0.6 GB, of 64
-            pixels 2.5 GB; those that would fill more than half of the memory are read from the disk all the same.
-        seed: Of the training order.
-        name: What to call the data in reports.
+        store: Where pixels come from. ``jpeg`` decodes the image files in each epoch. ``memory`` decodes the training
+            images once and keeps them: for small images, which take longer to decode than a training step on them.
+            200,000 faces of 32 pixels take 0.6 GB and of 64 pixels 2.5 GB; images that would fill more than half of
+            the memory are decoded in each epoch.
+        seed: Seed of the training order.
+        name: Name of the data in reports. Default: ``celeba``.
 
     Attributes:
-        bad_images: A table of what was left out: image_id, split, reason.
+        bad_images: Table of the images that were left out: ``image_id``, ``split``, ``reason``.
 
     Raises:
-        UserError: An argument is out of range.
+        SettingError: An argument is out of range.
     """
 
     default_name = "celeba"
-    notice: str | None = None  # what a reader of the results must know about the data
+    notice: str | None = None
+    """What readers of the results must know about the data."""
 
     def __init__(
         self,
@@ -78,108 +76,148 @@ class CelebADataModule(lightning.LightningDataModule):
         on_bad_image: str = "raise",
         max_bad_fraction: float = 0.01,
         max_pixels: int = 50_000_000,
-        in_memory: bool = False,
+        store: str = "jpeg",
         seed: int = 0,
         name: str | None = None,
     ) -> None:
         super().__init__()
+        check_at_least("image_size", image_size, 1)
+        check_at_least("batch_size", batch_size, 1)
+        check_at_least("max_pixels", max_pixels, 1)
+        check_at_least("seed", seed, 0)
+        for setting, value, least in (
+            ("eval_batch_size", eval_batch_size, 1),
+            ("num_workers", num_workers, 0),
+            ("limit", limit, 1),
+        ):
+            if value is not None:
+                check_at_least(setting, value, least)
+        check_choice("on_bad_image", on_bad_image, ON_BAD_IMAGE)
+        check_fraction("max_bad_fraction", max_bad_fraction)
+        check_choice("store", store, STORES)
         self.root = Path(root).expanduser()
         self.attributes = check_attributes(attributes)
-        self.image_size = _at_least("image_size", image_size, 1)
-        self.batch_size = _at_least("batch_size", batch_size, 1)
-        self.eval_batch_size = _at_least(
-            "eval_batch_size", 2 * batch_size if eval_batch_size is None else eval_batch_size, 1
-        )
-        self.num_workers = None if num_workers is None else _at_least("num_workers", num_workers, 0)
-        self.limit = None if limit is None else _at_least("limit", limit, 1)
+        self.image_size = image_size
+        self.batch_size = batch_size
+        self.eval_batch_size = 2 * batch_size if eval_batch_size is None else eval_batch_size
+        self.num_workers = num_workers
+        self.limit = limit
         self.partitions = _check_partitions(list(SPLITS) if partitions is None else partitions)
-        if on_bad_image not in ON_BAD_IMAGE:
-            hint = did_you_mean(on_bad_image, ON_BAD_IMAGE)
-            raise UserError(f"data.on_bad_image is '{on_bad_image}'; it can be {' or '.join(ON_BAD_IMAGE)}.{hint}")
         self.on_bad_image = on_bad_image
-        if not 0 <= max_bad_fraction <= 1:
-            raise UserError(f"data.max_bad_fraction is {max_bad_fraction}; give a fraction from 0 to 1.")
         self.max_bad_fraction = max_bad_fraction
-        self.max_pixels = _at_least("max_pixels", max_pixels, 1)
-        self.in_memory = in_memory
-        self.seed = _at_least("seed", seed, 0)
+        self.max_pixels = max_pixels
+        self.store = store
+        self.seed = seed
         self.name = name or self.default_name
-        self.bad_images = pd.DataFrame(columns=["image_id", "split", "reason"], dtype=str)
+        self.bad_images = pd.DataFrame(columns=LEFT_OUT, dtype=str)
         self._annotations: Annotations | None = None
         self._image_folder: Path | None = None
-        self._listed: set[str] | None = None  # the files in the image folder
-        self._indices: dict[str, np.ndarray] = {}  # split -> rows in use
-        self._ready: set[str] = set()  # splits whose images were checked
-        self._files: ImageFiles | None = None
-        self._kept: FaceDataset | None = None  # the training split, in memory
+        self._listed: set[str] | None = None  # everything in the image folder, once it has been listed
+        self._faces: FaceStore | None = None
+        self._rows: dict[str, np.ndarray] = {}  # rows in use of each split
+        self._ready: set[str] = set()  # splits whose images have been checked
+        self._predicted: FaceDataset | None = None
 
-    # ------------------------------------------------------------------------------------------------- what there is
+    # --------------------------------------------------------------------------------------------------- what there is
 
     @property
     def annotations(self) -> Annotations:
-        """The annotations of ``root``, read when first asked for; they need no images."""
+        """Annotations of ``root``, read on first use; they need no images."""
         if self._annotations is None:
             self._annotations = Annotations.load(self.root)
         return self._annotations
 
     @property
     def image_folder(self) -> Path:
-        """The folder with the images."""
+        """Folder that contains the images."""
         if self._image_folder is None:
             self._image_folder = find_image_folder(self.root)
         return self._image_folder
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Images in use of each split, after ``limit``, and after skipping in the splits that were set up."""
-        return {split: len(self.split_indices(split)) for split in SPLITS}
-
-    @property
-    def provenance(self) -> dict[str, Any]:
-        """What else ``summary.json`` should say of where the images come from."""
-        return {}
 
     @property
     def has_images(self) -> bool:
         """Whether there is an image folder; the annotations alone are enough for an analysis of the labels."""
         return holds_images(self.root)
 
+    @property
+    def files(self) -> JpegFolder:
+        """Image files of all rows of the annotations."""
+        return JpegFolder(self.image_folder, self.annotations.image_ids, self.image_size, self.max_pixels)
+
+    @property
+    def faces(self) -> FaceStore:
+        """Images of all rows of the annotations, from the place that ``store`` names."""
+        if self._faces is None:
+            self._faces = STORES[self.store](self.files)
+        return self._faces
+
     def split_indices(self, split: str) -> np.ndarray:
-        """Return the int64 rows of the annotations that ``split`` uses, ascending."""
-        if split not in self._indices:
+        """Return the rows of the annotations that a split uses, int64 (N,), ascending."""
+        if split not in self._rows:
             rows = self.annotations.rows(split)
-            self._indices[split] = rows[: self.limit if split in self.partitions else 0]
-        return self._indices[split]
+            self._rows[split] = rows[: self.limit if split in self.partitions else 0]
+        return self._rows[split]
 
     @property
     def rows(self) -> np.ndarray:
-        """The int64 rows of the annotations that are in use, of all splits together, ascending."""
+        """Rows of the annotations that are in use in any split, int64 (N,), ascending."""
         return np.sort(np.concatenate([self.split_indices(split) for split in SPLITS]))
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of images in use of each split: after ``limit``, and without those left out in the setup so far."""
+        return {split: len(self.split_indices(split)) for split in SPLITS}
+
+    def labels(self, rows: np.ndarray) -> np.ndarray:
+        """Return the labels of rows of the annotations, uint8 (N, K), 0 or 1, in the order of ``attributes``."""
+        return self.annotations.labels[rows][:, self.annotations.columns(self.attributes)].astype(np.uint8)
+
     def image_ids(self, indices: Sequence[int] | np.ndarray) -> list[str]:
-        """Return the file names of the annotation rows ``indices``."""
+        """Return the file names of rows of the annotations."""
         return self.annotations.image_ids[np.asarray(indices, dtype=np.int64)].tolist()
 
     def raw_images(self, indices: Sequence[int] | np.ndarray, size: int | None = None) -> list[np.ndarray]:
-        """Return the images of the annotation rows ``indices``, for figures.
+        """Return images for figures, as they are on disk.
 
         Args:
             indices: Rows of the annotations.
-            size: Squash to this many pixels a side; as they are on disk by default.
+            size: Side in pixels of squares that the images are resized to; None leaves them as they are.
 
         Returns:
-            One ``(H, W, 3)`` uint8 array for each, with H = W = ``size`` where it is given.
+            One uint8 (H, W, 3) array for each row.
         """
-        images = [load_image(self.image_folder / name, self.max_pixels) for name in self.image_ids(indices)]
+        files = self.files
+        images = [files.load(int(row)) for row in indices]
         if size is None or not images:
             return images
         return list(resize_images(images, size).permute(0, 2, 3, 1).numpy())
 
+    # ------------------------------------------------------------------------------------------------ what is reported
+
+    def describe_splits(self) -> str:
+        """Return the number of images in use of each split in words: ``4,800 train + 600 val + 600 test``."""
+        return " + ".join(f"{count:,} {split}" for split, count in self.counts.items())
+
+    def describe(self) -> str:
+        """Return one line about the images in use, to be printed at the start of a run."""
+        limited = f", limited to {self.limit} each" if self.limit else ""
+        skipped = f", {len(self.bad_images)} bad images left out" if len(self.bad_images) else ""
+        return f"images: {self.describe_splits()} at {self.image_size} x {self.image_size} pixels{limited}{skipped}"
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a run records about its data: name, folder, images of each split and provenance."""
+        return {"name": self.name, "root": str(self.root), "images": self.counts, **self.provenance}
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Further facts about where the images come from, for ``summary.json``."""
+        return {}
+
     # ------------------------------------------------------------------------------------------------------- setting up
 
     def setup(self, stage: str | None = None) -> None:
-        """Read the annotations and check the images of the splits that ``stage`` needs."""
-        if stage == "predict" and self._files is not None:
+        """Read the annotations and check the images of the splits that ``stage`` needs; None needs all splits."""
+        if stage == "predict" and self._predicted is not None:
             return
         for split in SPLITS if stage is None else _STAGES.get(str(stage), ("test",)):
             self.setup_split(split)
@@ -188,203 +226,135 @@ class CelebADataModule(lightning.LightningDataModule):
         """Check the images of one split, once.
 
         Raises:
-            UserError: The split is empty, images are missing, or too many are bad.
+            UserError: The split is empty, images are missing, or too many cannot be used.
         """
         if split not in self._ready:
             self._check_split(split)
             self._ready.add(split)
 
     def _check_split(self, split: str) -> None:
-        indices = self.split_indices(split)
+        rows = self.split_indices(split)
         if split not in self.partitions:
-            raise UserError(
-                f"data.partitions=[{','.join(self.partitions)}] leaves out the {split} split, which this task needs."
-            )
-        if len(indices) == 0:
+            rule = f"leaves out the {split} split, which this task needs"
+            raise SettingError("data.partitions", self.partitions, rule, is_absolute=True)
+        if len(rows) == 0:
             raise UserError(
                 f"The {split} split of {self.root} is empty: no image has partition {SPLITS.index(split)} in"
-                f" list_eval_partition, and this task needs some; correct the partition or choose another split."
+                " list_eval_partition. Correct the partition or choose another split."
             )
-        names = self.image_ids(indices)
         if self.on_bad_image == "skip":
-            paths = [self.image_folder / name for name in names]
-            self._indices[split] = indices[self._leave_out_bad(paths, names, split)]
-        else:
-            self._check_listed(names, split)
+            self._rows[split] = self._leave_out_unusable(self.files, rows, split)
+            return
+        if self._listed is None:
+            self._listed = list_files(self.image_folder)
+        check_listed(self.image_ids(rows), self._listed, self.image_folder, split)
 
-    def _check_listed(self, names: Sequence[str], split: str) -> None:
-        if self._listed is None:  # one pass over the folder, where a stat for each image would be 200,000
-            with os.scandir(self.image_folder) as entries:
-                self._listed = {entry.name for entry in entries}
-        missing = [name for name in names if name not in self._listed]
-        if missing:
-            raise UserError(
-                f"{len(missing)} of the {len(names)} images of the {split} split are not in {self.image_folder}:"
-                f" {enumerate_names(missing)}; complete the folder, or leave them out with data.on_bad_image=skip."
-            )
-
-    def _leave_out_bad(self, paths: Sequence[Path], names: Sequence[str], split: str) -> np.ndarray:
-        """Decode ``paths`` once, record the bad ones and return the positions of the good."""
-        reasons = find_unusable(paths, self.max_pixels, f"Checking the {split} images")
-        if not reasons:
-            return np.arange(len(paths))
-        if len(reasons) == len(paths) or len(reasons) > self.max_bad_fraction * len(paths):
-            first = next(iter(reasons.values()))
-            raise UserError(
-                f"{len(reasons)} of the {len(paths)} {split} images cannot be used, more than"
-                f" data.max_bad_fraction={self.max_bad_fraction:g} allows; replace them or raise it. The first: {first}"
-            )
-        rows = [{"image_id": names[p], "split": split, "reason": reason} for p, reason in reasons.items()]
+    def _leave_out_unusable(self, files: JpegFolder, rows: np.ndarray, split: str) -> np.ndarray:
+        """Return the rows whose images can be used, and record the others in ``bad_images``."""
+        usable, left_out = leave_out_unusable(files, rows, split, self.max_bad_fraction)
         others = self.bad_images[self.bad_images["split"] != split]
-        self.bad_images = pd.DataFrame([*others.to_dict("records"), *rows], columns=self.bad_images.columns)
-        return np.array([position for position in range(len(paths)) if position not in reasons], dtype=np.int64)
+        self.bad_images = pd.concat([others, left_out], ignore_index=True)
+        return usable
+
+    def predict_dataset(self, paths: Sequence[Path]) -> FaceDataset:
+        """Choose the image files that ``predict_dataloader`` loads; neither ``root`` nor annotations are needed.
+
+        Args:
+            paths: The image files. ``index`` in a batch is a position in this list.
+
+        Raises:
+            UserError: With ``on_bad_image="skip"``, too many of them cannot be used.
+        """
+        files = JpegFolder(Path(), [str(path) for path in paths], self.image_size, self.max_pixels)
+        rows = np.arange(len(paths))
+        if self.on_bad_image == "skip":
+            rows = self._leave_out_unusable(files, rows, "predict")
+        self._predicted = FaceDataset(files, rows)
+        return self._predicted
 
     # ---------------------------------------------------------------------------------------------------------- loading
 
-    def train_dataloader(self) -> DataLoader:
-        """Return the training batches, in an order that depends only on (seed, epoch)."""
-        dataset = self._training_dataset()
-        sampler = self._train_sampler(len(dataset))
-        return self._loader(dataset, self.batch_size, sampler, drop_last=len(sampler) > self.batch_size)
-
-    def _training_dataset(self) -> FaceDataset:
-        if not self.in_memory:
-            return self.dataset("train")
-        if self._kept is None:
-            dataset = self.dataset("train")
-            processes = 1 if self.trainer is None else self.trainer.num_devices
-            if processes * dataset.bytes_in_memory > memory_bytes() / 2:
-                console.print(
-                    f"data.in_memory: {len(dataset):,} faces of {self.image_size} x {self.image_size} pixels would fill"
-                    " more than half of the memory, so they are read from the disk in each epoch",
-                    style="yellow",
-                )
-                return dataset
-            dataset.keep_in_memory()
-            self._kept = dataset
-        return self._kept
-
-    def val_dataloader(self) -> DataLoader:
-        """Return the validation batches, in table order."""
-        return self.evaluation_dataloader("val")
-
-    def test_dataloader(self) -> DataLoader:
-        """Return the test batches, in table order."""
-        return self.evaluation_dataloader("test")
-
-    def evaluation_dataloader(self, split: str) -> DataLoader:
-        """Return the batches of any split, in table order; with several processes every image goes to one of them."""
-        return self._evaluation_loader(self.dataset(split))
-
-    def rows_dataloader(self, rows: np.ndarray) -> DataLoader:
-        """Return the batches of any rows of the annotations, (N,), in the order given."""
-        return self._evaluation_loader(self._dataset(rows))
-
-    def predict_dataloader(self) -> DataLoader:
-        """Return the files given to ``predict_dataset``, else the test split, in order."""
-        return self._evaluation_loader(self.dataset("test") if self._files is None else self._files)
-
     def dataset(self, split: str) -> FaceDataset:
-        """Return the images of ``split`` in table order; call ``setup`` first, to have them checked."""
+        """Return the images of a split in table order; call ``setup`` first, to have them checked."""
         return self._dataset(self.split_indices(split))
 
-    def _dataset(self, rows: np.ndarray) -> FaceDataset:
-        dataset = FaceDataset(
-            self.image_folder, self.annotations, rows, self.attributes, self.image_size, self.max_pixels
-        )
-        if self._kept is not None:
-            dataset.share(self._kept)
-        return dataset
+    def shuffled_dataloader(self, processes: Processes, epoch: int = 0) -> DataLoader:
+        """Return the training batches, in an order that depends only on (seed, epoch).
 
-    def predict_dataset(self, paths: Sequence[Path]) -> ImageFiles:
-        """Choose the image files that ``predict_dataloader`` loads; neither ``root`` nor annotations are needed.
-
-        Raises:
-            UserError: With ``on_bad_image="skip"``, too many of them are bad.
+        Args:
+            processes: The processes that share the images.
+            epoch: The epoch that starts next.
         """
-        indices = None
-        if self.on_bad_image == "skip":
-            indices = self._leave_out_bad(list(paths), [str(path) for path in paths], "predict")
-        self._files = ImageFiles(paths, self.image_size, self.max_pixels, indices)
-        return self._files
+        dataset = self.dataset("train")
+        dataset.store.prepare(dataset.rows, processes.local)
+        return self._loaders.training_loader(dataset, processes, epoch)
 
-    def _evaluation_loader(self, dataset: FaceDataset | ImageFiles) -> DataLoader:
-        sampler = None
-        if self.trainer is not None and self.trainer.world_size > 1:
-            if len(dataset) < self.trainer.world_size:
-                raise UserError(
-                    f"{len(dataset)} images cannot be shared among {self.trainer.world_size} processes."
-                    " Take fewer processes (trainer.devices) or more images."
-                )
-            # Lightning's own would repeat images to fill the last round, and the metrics would count them twice.
-            sampler = UnrepeatedDistributedSampler(
-                dataset, num_replicas=self.trainer.world_size, rank=self.trainer.global_rank, shuffle=False
-            )
-        return self._loader(dataset, self.eval_batch_size, sampler)
+    def evaluation_dataloader(self, split: str, processes: Processes | None = None) -> DataLoader:
+        """Return the batches of any split, in table order.
 
-    def _train_sampler(self, n: int) -> EpochSampler | DistributedSampler:
-        sampler: EpochSampler | DistributedSampler
-        if self.trainer is not None and self.trainer.world_size > 1:
-            # Lightning would wrap an EpochSampler in one of these and no longer tell it the epoch.
-            sampler = DistributedSampler(
-                range(n),  # type: ignore[arg-type]  # only its length is used
-                num_replicas=self.trainer.world_size,
-                rank=self.trainer.global_rank,
-                seed=self.seed,
-            )
-        else:
-            sampler = EpochSampler(n, self.seed)
-        if self.trainer is not None:  # a resumed run's workers prefetch before Lightning sets the epoch
-            sampler.set_epoch(self.trainer.current_epoch)
-        return sampler
+        Args:
+            split: Name of the split.
+            processes: The processes that share the images, each of which is loaded by one process only. Default: this
+                process alone, on the CPU.
+        """
+        return self._loaders.evaluation_loader(self.dataset(split), processes or Processes())
 
-    def _loader(
-        self, dataset: Dataset, batch_size: int, sampler: Sampler[int] | None = None, drop_last: bool = False
-    ) -> DataLoader:
-        accelerator = None if self.trainer is None else self.trainer.accelerator
-        workers = self.num_workers
-        if workers is None:
-            on_cpu = accelerator is None or isinstance(accelerator, CPUAccelerator)
-            workers = (
-                0 if on_cpu or dataset is self._kept else spare_cores(self.trainer.num_devices if self.trainer else 1)
-            )
-        return DataLoader(
-            dataset,
-            batch_size=batch_size,
-            sampler=SequentialSampler(dataset) if sampler is None else sampler,  # type: ignore[arg-type]
-            num_workers=workers,
-            drop_last=drop_last,
-            pin_memory=isinstance(accelerator, CUDAAccelerator),
-            persistent_workers=workers > 0,
-            # Its own, so that building a loader leaves the global generator, and with it the model, as it was.
-            generator=torch.Generator().manual_seed(self.seed),
-        )
+    def rows_dataloader(self, rows: np.ndarray, processes: Processes | None = None) -> DataLoader:
+        """Return the batches of any rows of the annotations, int64 (N,), in the order given."""
+        return self._loaders.evaluation_loader(self._dataset(rows), processes or Processes())
+
+    @override
+    def train_dataloader(self) -> DataLoader:
+        return self.shuffled_dataloader(self._processes, self.trainer.current_epoch if self.trainer else 0)
+
+    @override
+    def val_dataloader(self) -> DataLoader:
+        return self.evaluation_dataloader("val", self._processes)
+
+    @override
+    def test_dataloader(self) -> DataLoader:
+        return self.evaluation_dataloader("test", self._processes)
+
+    @override
+    def predict_dataloader(self) -> DataLoader:
+        """Return the files given to ``predict_dataset``, or else the test split, in order."""
+        dataset = self.dataset("test") if self._predicted is None else self._predicted
+        return self._loaders.evaluation_loader(dataset, self._processes)
+
+    def _dataset(self, rows: np.ndarray) -> FaceDataset:
+        return FaceDataset(self.faces, rows, self.labels(rows))
+
+    @property
+    def _processes(self) -> Processes:
+        """Processes of the Trainer, which Lightning sets before it asks for loaders."""
+        return Processes() if self.trainer is None else Processes.of(self.trainer)
+
+    @property
+    def _loaders(self) -> LoaderSettings:
+        return LoaderSettings(self.batch_size, self.eval_batch_size, self.num_workers, self.seed)
 
 
 class TrainingFaces(lightning.LightningDataModule):
-    """The training split alone, for a model that is not validated: nothing asks for the other splits' images."""
+    """The training split alone, for a model without validation: the images of the other splits are never needed.
 
-    def __init__(self, faces: CelebADataModule) -> None:
+    Args:
+        data: The dataset.
+    """
+
+    def __init__(self, data: CelebADataModule) -> None:
         super().__init__()
-        self.faces = faces
+        self.data = data
 
+    @override
     def train_dataloader(self) -> DataLoader:
-        """Return the training batches."""
-        self.faces.trainer = self.trainer
-        return self.faces.train_dataloader()
+        assert self.trainer is not None
+        return self.data.shuffled_dataloader(Processes.of(self.trainer), self.trainer.current_epoch)
 
 
 def _check_partitions(names: list[str]) -> list[str]:
+    """Return the names of splits in the order of ``SPLITS``."""
     for name in names:
-        if name not in SPLITS:
-            hint = did_you_mean(name, SPLITS)
-            raise UserError(f"data.partitions names '{name}'; the splits are {', '.join(SPLITS)}.{hint}")
+        check_choice("partitions", name, SPLITS)
     if not names:
-        raise UserError("data.partitions is an empty list; name at least one, for example data.partitions=[train].")
+        raise SettingError("partitions", names, "must name at least one split", "For example data.partitions=[train].")
     return [split for split in SPLITS if split in names]
-
-
-def _at_least(key: str, value: int, least: int) -> int:
-    if value < least:
-        raise UserError(f"data.{key} is {value}; it must be at least {least}.")
-    return value

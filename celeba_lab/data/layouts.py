@@ -1,29 +1,49 @@
-"""What lies where in a data folder."""
+"""What is stored where in a data folder."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from celeba_lab.errors import UserError, enumerate_names
 
+LABEL_TABLE = "list_attr_celeba"
+PARTITION_TABLE = "list_eval_partition"
 IMAGE_FOLDER = "img_align_celeba"
-_IMAGE_FOLDERS = ("", "Img", "celeba", "celeba/Img")  # Kaggle; the official share; torchvision
+
+FOLDERS = (
+    "",  # Kaggle has everything in the root
+    "Anno",  # the official share: tables of attributes, identities, landmarks and boxes
+    "Eval",  # the official share: table of the partition
+    "Img",  # the official share: images
+    "celeba",  # torchvision downloads everything into this folder
+    "celeba/Anno",  # the official share again, downloaded into a folder of this name
+    "celeba/Eval",
+    "celeba/Img",
+)
+"""Folders below the data folder that may contain tables or the image folder."""
+
+_PLAIN = (".csv", ".txt")
+_PACKED = (".zip", ".gz", ".csv.zip", ".txt.zip", ".csv.gz", ".txt.gz")
+
+
+# --------------------------------------------------------------------------------------------------------------- images
 
 
 def find_image_folder(root: Path) -> Path:
-    """Find the folder with the images below ``root``, one or two folders deep.
+    """Find the folder with the images below the data folder, in any layout.
 
     Raises:
-        UserError: ``root`` is no folder, or holds no image folder or several.
+        UserError: ``root`` is not a folder, or contains no image folder or several.
     """
-    root = Path(root)
     check_root(root)
     found = _image_folders(root)
     if len(found) > 1:
-        raise UserError(f"There are several image folders, {', '.join(map(str, found))}; keep one.")
+        raise UserError(f"There are several image folders: {', '.join(map(str, found))}. Keep one.")
     if not found:
-        archives = [path for folder in _IMAGE_FOLDERS for path in (root / folder).glob(f"{IMAGE_FOLDER}*.zip")]
-        todo = f"unpack {archives[0]} there" if archives else remedy().removesuffix(".")
-        raise UserError(f"No image folder {IMAGE_FOLDER}/ in {root}, which holds {describe_folder(root)}; {todo}.")
+        archives = [path for folder in _folders(root) for path in folder.glob(f"{IMAGE_FOLDER}*.zip")]
+        remedy = f"Unpack {archives[0]} there." if archives else _how_to_name_the_data()
+        raise UserError(
+            f"There is no image folder {IMAGE_FOLDER}/ in {root}, which contains {_describe_folder(root)}. {remedy}"
+        )
     return found[0]
 
 
@@ -34,83 +54,92 @@ def holds_images(root: Path) -> bool:
 
 def _image_folders(root: Path) -> list[Path]:
     found = []
-    for outer in (root / folder / IMAGE_FOLDER for folder in _IMAGE_FOLDERS):
-        inner = outer / IMAGE_FOLDER  # Kaggle's archive unpacks to a folder within a folder
+    for outer in (folder / IMAGE_FOLDER for folder in _folders(root)):
+        inner = outer / IMAGE_FOLDER  # Kaggle's archive unpacks to a folder within a folder of the same name
         if inner.is_dir() or outer.is_dir():
             found.append(inner if inner.is_dir() else outer)
     return found
 
 
-LABEL_TABLE = "list_attr_celeba"
-PARTITION_TABLE = "list_eval_partition"
-
-# Kaggle keeps everything in the root; the official folders are Anno/ and Eval/; torchvision puts the lot in celeba/.
-_TABLE_FOLDERS = ("", "Anno", "Eval", "celeba", "celeba/Anno", "celeba/Eval")
-_PLAIN = (".csv", ".txt")
-_PACKED = (".zip", ".gz", ".csv.zip", ".txt.zip", ".csv.gz", ".txt.gz")
+# --------------------------------------------------------------------------------------------------------------- tables
 
 
 def find_table(root: Path, stem: str) -> Path:
-    """Find the annotation file ``stem`` (without its ending) in any layout; a plain file wins over its own archive.
+    """Find an annotation file below the data folder, in any layout.
+
+    Args:
+        root: The data folder.
+        stem: Name of the file without its extension.
 
     Raises:
-        UserError: ``root`` is no folder, or holds no such table or several.
+        UserError: ``root`` is not a folder, or contains no such table or several.
     """
     check_root(root)
     paths = list_tables(root, stem)
     if not paths:
         raise UserError(
-            f"No {stem} (.csv or .txt, also .zip or .gz) in {root}, its Anno/, Eval/ or celeba/, which holds"
-            f" {describe_folder(root)}; {remedy()}"
+            f"There is no {stem} (.csv or .txt, also .zip or .gz) in {root}, its Anno/, Eval/ or celeba/. {root}"
+            f" contains {_describe_folder(root)}. {_how_to_name_the_data()}"
         )
     return only_one(paths)
 
 
+def list_tables(root: Path, stem: str) -> list[Path]:
+    """Return all annotation files with this name (without extension) below ``root``, in any layout."""
+    found = []
+    for folder in _folders(root):
+        plain = [folder / f"{stem}{ending}" for ending in _PLAIN]
+        packed = [folder / f"{stem}{ending}" for ending in _PACKED]
+        # An archive next to the file that was unpacked from it is the same table, not a second one.
+        found += [path for path in plain if path.is_file()] or [path for path in packed if path.is_file()]
+    return found
+
+
+def only_one(paths: Sequence[Path]) -> Path:
+    """Return the only path.
+
+    Raises:
+        UserError: There are several.
+    """
+    if len(paths) > 1:
+        raise UserError(f"There are several tables of the same kind: {enumerate_names(map(str, paths))}. Keep one.")
+    return paths[0]
+
+
 def holds_annotations(root: Path) -> bool:
-    """Return whether CelebA's attributes lie in ``root``, in any layout; they may still be found broken."""
+    """Return whether ``root`` contains CelebA's table of attributes, in any layout; the table is not read."""
     return root.is_dir() and bool(list_tables(root, LABEL_TABLE))
+
+
+# ----------------------------------------------------------------------------------------------------------- the folder
 
 
 def check_root(root: Path) -> None:
     """Check that the data folder exists.
 
     Raises:
-        UserError: It does not, or is a file.
+        UserError: It does not exist, or is a file.
     """
     if root.is_dir():
         return
     if root.exists():
-        raise UserError(f"data.root={root} is a file; give the folder that holds {LABEL_TABLE} and the images.")
+        raise UserError(
+            f"data.root={root} is a file. It must be the folder that contains {LABEL_TABLE} and the images."
+        )
     parent = next(folder for folder in root.absolute().parents if folder.is_dir())
     raise UserError(
-        f"There is no folder {root} with CelebA's {LABEL_TABLE}, {PARTITION_TABLE} and img_align_celeba/"
-        f" ({parent} holds {describe_folder(parent)}); {remedy()}"
+        f"There is no folder {root} with CelebA's {LABEL_TABLE}, {PARTITION_TABLE} and {IMAGE_FOLDER}/."
+        f" {parent} contains {_describe_folder(parent)}. {_how_to_name_the_data()}"
     )
 
 
-def remedy() -> str:
-    """Say how to point the project at the data."""
-    return 'set data.root=FOLDER or the variable CELEBA_ROOT, or see "Get CelebA" in README.md.'
+def _folders(root: Path) -> Iterable[Path]:
+    return (root / folder for folder in FOLDERS)
 
 
-def describe_folder(folder: Path) -> str:
-    """Name what ``folder`` holds, briefly."""
+def _how_to_name_the_data() -> str:
+    return 'Set data.root=FOLDER or the variable CELEBA_ROOT, or see "Get CelebA" in README.md.'
+
+
+def _describe_folder(folder: Path) -> str:
     return enumerate_names(sorted(path.name for path in folder.iterdir())) or "nothing"
-
-
-def list_tables(root: Path, stem: str) -> list[Path]:
-    """Return the annotation files ``stem`` (without their endings) of every known folder below ``root``."""
-    found = []
-    for folder in (root / name for name in _TABLE_FOLDERS):
-        plain = [folder / f"{stem}{ending}" for ending in _PLAIN]
-        packed = [folder / f"{stem}{ending}" for ending in _PACKED]
-        # Unpacked by hand, with the archive left beside it: the same table, not a second one.
-        found += [path for path in plain if path.is_file()] or [path for path in packed if path.is_file()]
-    return found
-
-
-def only_one(paths: Sequence[Path]) -> Path:
-    """Return the only path; raise UserError where there are several."""
-    if len(paths) > 1:
-        raise UserError(f"There are several tables for the same thing, {enumerate_names(map(str, paths))}; keep one.")
-    return paths[0]

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from celeba_lab.analyses.predictions import Predictions
 from celeba_lab.config import build
 from celeba_lab.data.datamodule import CelebADataModule
+from celeba_lab.data.loaders import Processes
 from celeba_lab.engine.build import build_trainer
 from celeba_lab.engine.callbacks import Stopwatch
 from celeba_lab.engine.signals import exit_codes_of_signals
@@ -35,9 +36,9 @@ def measure(
     # One loop for every split, so each split's own limit must stand in for that of the test.
     limit = cfg.trainer[f"limit_{split}_batches"]
     trainer = build_trainer(cfg, [*progress_bar(cfg), collected], limit_test_batches=limit)
-    datamodule.trainer = trainer
+    loader = datamodule.evaluation_dataloader(split, Processes.of(trainer))
     with exit_codes_of_signals(trainer):
-        [metrics] = trainer.test(model, dataloaders=datamodule.evaluation_dataloader(split), verbose=False)
+        [metrics] = trainer.test(model, dataloaders=loader, verbose=False)
     named = {f"{split}/{name.removeprefix('test/')}": float(value) for name, value in metrics.items()}
     predictions = Predictions(
         split=split,

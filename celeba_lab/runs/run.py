@@ -160,10 +160,9 @@ def facts_of_run(
     cfg: DictConfig, datamodule: CelebADataModule, checkpoint: str | Path | None, trainer: L.Trainer
 ) -> dict[str, str]:
     """Return what the head of a report says, by what it is called."""
-    counts = " + ".join(f"{count:,} {split}" for split, count in datamodule.counts.items())
     return {
         "experiment": cfg.name,
-        "data": f"{datamodule.name} in {datamodule.root}: {counts}",
+        "data": f"{datamodule.name} in {datamodule.root}: {datamodule.describe_splits()}",
         "checkpoint": "none" if checkpoint is None else str(display_path(Path(checkpoint))),
         "seed": str(cfg.seed),
         "device": device_name(trainer.strategy.root_device),

@@ -5,7 +5,6 @@ from omegaconf import DictConfig
 from sklearn.base import ClusterMixin, TransformerMixin
 
 from celeba_lab.analyses.clustering import check_clusterer, find_clusters, scale
-from celeba_lab.data.describe import summary_of_data
 from celeba_lab.engine.build import sample_labels
 from celeba_lab.errors import UserError
 from celeba_lab.reports.clusters import ClusterReport
@@ -55,7 +54,7 @@ def clusters(
     run.summary(
         experiment=cfg.name,
         task=task_name(),
-        data=summary_of_data(sample.datamodule),
+        data=sample.datamodule.facts(),
         rows=len(sample.rows),
         metrics=metrics,
         device=device_name(torch.device("cpu")),

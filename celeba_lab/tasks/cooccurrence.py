@@ -4,7 +4,6 @@ import torch
 from omegaconf import DictConfig
 
 from celeba_lab.analyses.cooccurrence import Cooccurrence, pair_table
-from celeba_lab.data.describe import summary_of_data
 from celeba_lab.engine.build import sample_labels
 from celeba_lab.errors import UserError
 from celeba_lab.reports.cooccurrence import show_cooccurrence, write_cooccurrence
@@ -45,7 +44,7 @@ def cooccurrence(cfg: DictConfig, attributes: list[str] | None = None, fraction:
     run.summary(
         experiment=cfg.name,
         task=task_name(),
-        data=summary_of_data(sample.datamodule),
+        data=sample.datamodule.facts(),
         rows=found.n,
         metrics=metrics,
         device=device_name(torch.device("cpu")),

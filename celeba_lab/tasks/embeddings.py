@@ -10,7 +10,7 @@ from sklearn.base import ClusterMixin, TransformerMixin
 
 from celeba_lab.analyses.clustering import check_clusterer, find_clusters, scale
 from celeba_lab.analyses.sampling import LabelSample
-from celeba_lab.data.describe import summary_of_data
+from celeba_lab.data.loaders import Processes
 from celeba_lab.engine.build import build_trainer, sample_labels
 from celeba_lab.engine.checkpoints import load_classifier
 from celeba_lab.engine.measure import progress_bar
@@ -77,7 +77,7 @@ def embeddings(
     run.summary(
         experiment=cfg.name,
         task=task_name(),
-        data=summary_of_data(sample.datamodule),
+        data=sample.datamodule.facts(),
         rows=len(sample.rows),
         metrics=metrics,
         checkpoint=str(cfg.checkpoint),
@@ -89,6 +89,6 @@ def embeddings(
 
 def _embed(trainer: L.Trainer, model: AttributeClassifier, sample: LabelSample) -> np.ndarray:
     """Return the features of the faces of the sample, float32 (N, D)."""
-    sample.datamodule.trainer = trainer
-    batches: Any = trainer.predict(Embedder(model), dataloaders=sample.datamodule.rows_dataloader(sample.rows))
+    loader = sample.datamodule.rows_dataloader(sample.rows, Processes.of(trainer))
+    batches: Any = trainer.predict(Embedder(model), dataloaders=loader)
     return torch.cat(batches).numpy()

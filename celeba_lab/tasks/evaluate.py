@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 from omegaconf import DictConfig
 
-from celeba_lab.console import show_metrics
+from celeba_lab.console import console, show_metrics
 from celeba_lab.data.annotations import SPLITS
-from celeba_lab.data.describe import show_dataset, summary_of_data
 from celeba_lab.engine.build import build_datamodule
 from celeba_lab.engine.checkpoints import load_classifier
 from celeba_lab.engine.measure import measure
@@ -46,7 +45,7 @@ def evaluate(
     needs_validation = split != "val" and datamodule.counts["val"] > 0
     if needs_validation:
         datamodule.setup_split("val")
-    show_dataset(datamodule)
+    console.print(datamodule.describe())
     run = open_run(cfg)
     with run.timed(split):
         metrics, predictions, trainer = measure(cfg, model, datamodule, split)
@@ -66,7 +65,7 @@ def evaluate(
     run.summary(
         experiment=cfg.name,
         task=task_name(),
-        data=summary_of_data(datamodule),
+        data=datamodule.facts(),
         metrics=metrics,
         majority_accuracy={split: mean_majority_accuracy(table)},
         checkpoint=str(cfg.checkpoint),

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from celeba_lab.data.describe import summary_of_data
 from celeba_lab.engine.build import build_datamodule, device
 from celeba_lab.engine.checkpoints import load_classifier, load_sampler
 from celeba_lab.errors import SettingError, check_above, check_at_least, check_choice
@@ -80,7 +79,7 @@ def generate(
     run.summary(
         experiment=cfg.name,
         task=task_name(),
-        data=summary_of_data(datamodule) if nearest or auditor is not None else None,
+        data=datamodule.facts() if nearest or auditor is not None else None,
         metrics=metrics,
         seed=cfg.seed,
         checkpoint=str(cfg.checkpoint),

@@ -8,7 +8,6 @@ from sklearn.base import ClassifierMixin
 from celeba_lab.analyses.regression import regress_each
 from celeba_lab.analyses.sampling import LabelSample, split_officially, split_randomly
 from celeba_lab.console import progress
-from celeba_lab.data.describe import summary_of_data
 from celeba_lab.engine.build import sample_labels
 from celeba_lab.errors import UserError, check_choice
 from celeba_lab.reports.logistic import (
@@ -67,7 +66,7 @@ def logistic(
     run.summary(
         experiment=cfg.name,
         task=task_name(),
-        data=summary_of_data(sample.datamodule),
+        data=sample.datamodule.facts(),
         rows={"train": len(train), "test": len(test)},
         metrics=metrics,
         majority_accuracy={"test": majority_accuracy(table)},

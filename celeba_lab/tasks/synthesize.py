@@ -5,9 +5,8 @@ from time import perf_counter
 
 from omegaconf import DictConfig
 
-from celeba_lab.console import command_line, override
+from celeba_lab.console import command_line, console, override
 from celeba_lab.data.attributes import ATTRIBUTES
-from celeba_lab.data.describe import show_dataset, summary_of_data
 from celeba_lab.data.synthetic.datamodule import draw_faces
 from celeba_lab.data.synthetic.dataset import DEFAULT_N, Settings, find_settings
 from celeba_lab.engine.build import build_datamodule
@@ -44,10 +43,10 @@ def synthesize(
     seconds = perf_counter() - start
     run = open_run(cfg)
     datamodule = build_datamodule(cfg, ATTRIBUTES, image_size=128)
-    show_dataset(datamodule)
+    console.print(datamodule.describe())
     report_synthetic(run, datamodule, n, cfg.seed)
     metrics = {"images": float(n)} | ({"images_per_second": n / seconds} if is_new else {})
-    run.summary(experiment=cfg.name, task=task_name(), data=summary_of_data(datamodule), metrics=metrics)
+    run.summary(experiment=cfg.name, task=task_name(), data=datamodule.facts(), metrics=metrics)
     train = ["experiment=smile", "data=synthetic", override("data.root", root)]
     show_ending(run.path, [("train", command_line(train))])
     return metrics

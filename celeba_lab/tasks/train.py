@@ -13,7 +13,6 @@ from omegaconf import DictConfig, OmegaConf
 from celeba_lab.config import build
 from celeba_lab.console import command_line, console, display_path, override, show_metrics
 from celeba_lab.data.datamodule import CelebADataModule
-from celeba_lab.data.describe import show_dataset, summary_of_data
 from celeba_lab.engine.allocator import keep_freed_memory
 from celeba_lab.engine.build import build_datamodule, build_trainer
 from celeba_lab.engine.callbacks import EpochLog
@@ -56,7 +55,7 @@ def train(cfg: DictConfig, report: ClassifierReport) -> dict[str, float]:
     datamodule = build_datamodule(cfg, cfg.model.attributes, cfg.model.resolution or cfg.model.image_size)
     datamodule.setup("fit")
     datamodule.setup("test")
-    show_dataset(datamodule)
+    console.print(datamodule.describe())
     model, weights = _build_model(cfg, unfinished, datamodule)
     console.print(f"weights: {weights}", style="bold yellow" if weights.startswith("RANDOM") else None)
     run = open_run(cfg)
@@ -82,7 +81,7 @@ def _build_model(
     cfg: DictConfig, unfinished: dict[str, Any] | None, datamodule: CelebADataModule
 ) -> tuple[AttributeClassifier, str]:
     """Build the model and say where its weights come from."""
-    prevalence = datamodule.dataset("train").labels.mean(axis=0).tolist()
+    prevalence = datamodule.labels(datamodule.split_indices("train")).mean(axis=0).tolist()
     if unfinished is not None:  # Lightning loads them; what was frozen stays frozen
         freeze = unfinished["hyper_parameters"]["freeze"]
         return build(cfg.model, freeze=freeze, prevalence=prevalence), f"continued from {cfg.checkpoint}"
@@ -139,7 +138,7 @@ def _report(
     run.summary(
         experiment=cfg.name,
         task=task_name(),
-        data=summary_of_data(datamodule),
+        data=datamodule.facts(),
         metrics=metrics,
         majority_accuracy={split: mean_majority_accuracy(table) for split, table in tables.items()},
         best_epoch=epoch,

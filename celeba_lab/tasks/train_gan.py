@@ -13,7 +13,6 @@ from omegaconf import DictConfig
 from celeba_lab.config import build, flatten
 from celeba_lab.console import command_line, console, display_path, override, show_metrics
 from celeba_lab.data.datamodule import CelebADataModule, TrainingFaces
-from celeba_lab.data.describe import show_dataset, summary_of_data
 from celeba_lab.engine.allocator import keep_freed_memory
 from celeba_lab.engine.build import build_datamodule, build_trainer, device
 from celeba_lab.engine.callbacks import EpochLog
@@ -85,7 +84,6 @@ def train_gan(
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("train/")}
     if not trainer.is_global_zero:
         return metrics
-    datamodule.trainer = None  # what is left to be read is read by this process alone
     with run.timed("report"):
         metrics |= _report(cfg, run, trainer, model.eval(), datamodule, auditor, nearest)
     _summarise(cfg, run, trainer, datamodule, metrics)
@@ -97,10 +95,10 @@ def _set_up(datamodule: CelebADataModule, model: GAN, audited: bool, compared: b
     datamodule.setup_split("train")
     if audited or (compared and datamodule.counts["val"]):
         datamodule.setup_split("val")
-    show_dataset(datamodule)
+    console.print(datamodule.describe())
     model.trained_on = datamodule.name
     if model.attributes:
-        model.training_labels = datamodule.dataset("train").labels
+        model.training_labels = datamodule.labels(datamodule.split_indices("train"))
 
 
 def _check_trainer(cfg: DictConfig, trainer: L.Trainer) -> None:
@@ -179,7 +177,7 @@ def _summarise(
     run.summary(
         experiment=cfg.name,
         task=task_name(),
-        data=summary_of_data(datamodule),
+        data=datamodule.facts(),
         metrics=metrics,
         distances=None if schedule is None else schedule.describe(),
         warnings=[] if health is None else health.warnings,

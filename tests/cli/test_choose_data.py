@@ -88,5 +88,5 @@ def test_synthesize_by_the_real_command(tmp_path: Path) -> None:
     assert json.loads((folder / "summary.json").read_text())["data"]["images"] == {"train": 16, "val": 2, "test": 2}
     other = run_command(*arguments, "seed=4", cwd=tmp_path)
     assert other.returncode == 1
-    assert "holds other faces" in other.stderr
+    assert "contains other faces" in other.stderr
     assert "Traceback" not in other.stderr

@@ -152,36 +152,6 @@ def test_extras_are_read_where_present(tmp_path, write_celeba):
 # ------------------------------------------------------------------------------------------------------ what is refused
 
 
-def test_missing_root_says_what_was_found_and_what_to_do(tmp_path):
-    (tmp_path / "celebA").mkdir()
-    sentence = sentence_of(tmp_path / "celeba" / "deep")
-    for word in (f"{tmp_path}/celeba/deep", f"{tmp_path} holds celebA", "list_attr_celeba", "data.root", "CELEBA_ROOT"):
-        assert word in sentence
-    assert '"Get CelebA" in README' in sentence
-
-
-def test_root_that_is_a_file(tmp_path):
-    (tmp_path / "celeba.zip").write_text("x")
-    assert "celeba.zip is a file" in sentence_of(tmp_path / "celeba.zip")
-
-
-@pytest.mark.parametrize("name", [KAGGLE_ATTR, KAGGLE_EVAL])
-def test_missing_table(tmp_path, write_celeba, name):
-    root = write_celeba(tmp_path, images=False)
-    (root / name).unlink()
-    sentence = sentence_of(root)
-    for word in (f"No {name.removesuffix('.csv')}", str(root), "holds list_", "data.root"):
-        assert word in sentence
-
-
-def test_several_tables(tmp_path, write_celeba):
-    write_celeba(tmp_path, images=False)
-    write_celeba(tmp_path, layout="torchvision", images=False)
-    sentence = sentence_of(tmp_path)
-    for word in ("several", f"{tmp_path}/{KAGGLE_ATTR}", f"{tmp_path}/celeba/list_attr_celeba.txt", "keep one"):
-        assert word in sentence
-
-
 HTML = b"\n<!DOCTYPE html><html><body>Quota exceeded</body></html>"
 
 

@@ -261,7 +261,7 @@ def test_clusters_in_a_sweep(command: Command, labels_only: Path, tmp_path: Path
         (["experiment=clusters", "task.report.numbers=[1,2]"], "task.report.numbers=[1, 2]"),
         (["experiment=logistic", "task.split=offical"], "Did you mean 'official'"),
         (["experiment=logistic", "task.split=official", "data.partitions=[train]"], "rows of the test split"),
-        (["experiment=logistic", "data.partitions=[tain]"], "data.partitions names 'tain'"),
+        (["experiment=logistic", "data.partitions=[tain]"], "data.partitions=tain must be one of train, val, test."),
         (["experiment=embeddings"], "To embed faces, name a checkpoint"),
         (["experiment=clusters", "task.attributes=[Male]"], "task.attributes names one attribute"),
         (["experiment=clusters", "task.report.faces=21"], "task.report.faces=21: give a number from 0 to 20"),

@@ -1,4 +1,4 @@
-"""A folder of drawn faces in Kaggle's layout: whole, or not there."""
+"""A folder of synthetic faces in Kaggle's layout; an interrupted run leaves no incomplete folder."""
 
 import errno
 import json
@@ -19,30 +19,34 @@ from filelock import FileLock
 
 from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.data.synthetic.distribution import AttributeDistribution
-from celeba_lab.errors import UserError
+from celeba_lab.errors import UserError, check_at_least, check_choice
 
-# Raise it whenever the same settings give other bytes.
 VERSION = 1
+"""Version of the drawing; it must be raised whenever the same settings give different bytes."""
 
 DEFAULT_N = 6_000
 PROPORTIONS = {"default": (0.8, 0.1, 0.1), "official": (162_770 / 202_599, 19_867 / 202_599, 19_962 / 202_599)}
 
 _RECORD = "synthetic.json"
-_CHUNK = 50  # faces a worker draws at a time
-_BYTES = 9_000  # of a face on disk, about
+_CHUNK = 50  # faces that a worker draws at a time
+_BYTES = 9_000  # approximate size of a face on disk
 
 NOTICE = "SYNTHETIC faces, drawn by celeba_lab: the results say nothing about CelebA."
+"""Warning next to all results on synthetic faces."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a folder of faces was made from; the same settings give the same bytes.
+    """What a folder of faces was drawn from; the same settings give the same bytes.
 
     Attributes:
-        n: faces.
-        seed: whole number from 0.
-        proportions: a key of ``PROPORTIONS``: how the faces are divided among train, val and test.
-        version: of the drawing.
+        n: Number of faces, at least 10, so that no split is empty.
+        seed: Seed of labels and faces, at least 0.
+        proportions: Sizes of train, val and test, as a key of ``PROPORTIONS``.
+        version: Version of the drawing.
+
+    Raises:
+        SettingError: A value is out of range.
     """
 
     n: int = DEFAULT_N
@@ -51,28 +55,25 @@ class Settings:
     version: int = VERSION
 
     def __post_init__(self) -> None:
-        if self.n < 10:
-            raise UserError(f"task.n={self.n}: at least 10 faces are needed, so that every split has one.")
-        if self.seed < 0:
-            raise UserError(f"seed={self.seed}: give a whole number from 0.")
-        if self.proportions not in PROPORTIONS:
-            raise UserError(f"task.proportions={self.proportions}: it can be {' or '.join(PROPORTIONS)}.")
+        check_at_least("n", self.n, 10)
+        check_at_least("seed", self.seed, 0)
+        check_choice("proportions", self.proportions, PROPORTIONS)
 
     def __str__(self) -> str:
-        """Say the settings in words."""
+        """Return the settings in words."""
         return f"{self.n:,} faces, seed {self.seed}, {self.proportions} proportions, version {self.version}"
 
     @property
     def image_ids(self) -> list[str]:
-        """The file names, as in CelebA."""
+        """File names of the images, as in CelebA."""
         return [f"{k:06d}.jpg" for k in range(1, self.n + 1)]
 
     def labels(self) -> np.ndarray:
-        """Return uint8 (n, 40), 0 or 1."""
+        """Return the labels of all faces, uint8 (n, 40), 0 or 1, in the order of ``ATTRIBUTES``."""
         return AttributeDistribution.load().sample(self.n, self.seed)
 
     def partition(self) -> np.ndarray:
-        """Return int8 (n,): 0 train, 1 val, 2 test, in this order as in CelebA."""
+        """Return the partition of each face, int8 (n,): 0 train, 1 val, 2 test, in ascending order as in CelebA."""
         train, val, _ = PROPORTIONS[self.proportions]
         ends = np.maximum(np.rint(np.array([train, train + val]) * self.n), (1, 2)).astype(int)
         return np.searchsorted(ends, np.arange(self.n), side="right").astype(np.int8)
@@ -84,10 +85,10 @@ def holds_drawn_faces(root: Path) -> bool:
 
 
 def find_settings(root: Path) -> Settings | None:
-    """Return what the faces in ``root`` were made from; None if there are none of ours.
+    """Return the settings of the faces in ``root``; None if it contains no synthetic faces.
 
     Raises:
-        UserError: its record is damaged.
+        UserError: The file with the settings is damaged.
     """
     if not holds_drawn_faces(root):
         return None
@@ -103,42 +104,43 @@ def find_settings(root: Path) -> Settings | None:
             raise ValueError(f"unexpected content {values}")
         return Settings(**values)
     except (ValueError, AttributeError, OSError, UserError) as error:
-        raise UserError(f"{record} is damaged; delete the folder {root}, and the faces are made anew.") from error
+        raise UserError(f"{record} is damaged. Delete the folder {root}, and the faces will be drawn again.") from error
 
 
 def synthesize(root: Path, settings: Settings, workers: int | None = None, overwrite: bool = False) -> Iterator[int]:
-    """Draw faces into a folder, in Kaggle's layout; exhaust the iterator to have them.
+    """Draw faces into a folder, in Kaggle's layout, while the iterator is consumed.
 
-    They are drawn in a folder beside it, which takes its place when it is complete. A second process that wants the
-    same folder waits, and finds the faces there.
+    They are drawn in a temporary folder next to ``root``, which replaces ``root`` when it is complete. A second
+    process that draws into the same folder waits for the first one and then uses its faces.
 
     Args:
-        root: the folder; faces with these settings that it holds already are left as they are.
-        settings: what to draw.
-        workers: processes; one for each core by default.
-        overwrite: draw again whatever faces of ours are there.
+        root: Folder for the faces. Faces with the same settings that are already there are kept.
+        settings: What to draw.
+        workers: Number of processes; None for one on each core.
+        overwrite: If true, synthetic faces that are already there are drawn again.
 
     Yields:
-        How many faces there are so far.
+        Number of faces drawn so far.
 
     Raises:
-        UserError: the folder holds something else, or cannot be written.
+        SettingError: ``workers`` is below 1.
+        UserError: The folder contains something else, or cannot be written.
     """
-    if workers is not None and workers < 1:
-        raise UserError(f"task.workers={workers}: give at least one, or null for a process on each core.")
+    if workers is not None:
+        check_at_least("workers", workers, 1)
     root = root.expanduser().resolve()
     if root.is_mount():
-        raise UserError(f"data.root={root} is where a disk is mounted and cannot be replaced; name a folder in it.")
+        raise UserError(f"data.root={root} is a mount point, which cannot be replaced. Choose a folder below it.")
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(root.with_name(f".{root.name}.lock")):
             if _is_made(root, settings, overwrite):
                 yield settings.n
                 return
-            for abandoned in root.parent.glob(f".{root.name}.*.partial"):  # by runs that were killed: we hold the lock
+            for abandoned in root.parent.glob(f".{root.name}.*.partial"):  # of killed runs; no other run holds the lock
                 shutil.rmtree(abandoned, ignore_errors=True)
             staged = Path(tempfile.mkdtemp(prefix=f".{root.name}.", suffix=".partial", dir=root.parent))
-            staged.chmod(0o755)  # mkdtemp keeps everyone else out
+            staged.chmod(0o755)  # mkdtemp gives access to this user only
             try:
                 yield from _draw(staged, settings, workers or _cores())
                 _take_place(staged, root)
@@ -146,7 +148,8 @@ def synthesize(root: Path, settings: Settings, workers: int | None = None, overw
                 shutil.rmtree(staged, ignore_errors=True)
     except BrokenProcessPool as error:
         raise UserError(
-            "A process that drew faces was killed, perhaps for want of memory; try task.workers=1."
+            "A process that drew faces was killed, perhaps because there was not enough memory. Draw them with fewer"
+            " processes: task=synthesize and its setting workers."
         ) from error
     except OSError as error:
         raise UserError(_explain(error, root, settings)) from error
@@ -157,14 +160,14 @@ def _is_made(root: Path, settings: Settings, overwrite: bool) -> bool:
         return False
     if not root.is_dir() or (found := find_settings(root)) is None:
         raise UserError(
-            f"{root} exists and is no folder of synthetic faces: it is left alone; choose another data.root."
+            f"{root} exists and is not a folder of synthetic faces, so it is not changed. Choose another data.root."
         )
     if found == settings and not overwrite:
         return True
     if not overwrite:
         raise UserError(
-            f"{root} holds other faces ({found}) than were asked for ({settings}): choose another data.root, or replace"
-            " them with task=synthesize task.overwrite=true."
+            f"{root} contains other faces ({found}) than requested ({settings}). Choose another data.root, or replace"
+            " them with task=synthesize and its setting overwrite=true."
         )
     return False
 
@@ -177,7 +180,7 @@ def _draw(folder: Path, settings: Settings, workers: int) -> Iterator[int]:
         raise OSError(errno.ENOSPC, "No space left on device")
     labels, done = settings.labels(), 0
     starts = range(0, settings.n, _CHUNK)
-    # Not fork: torch may hold threads by now.
+    # Processes are spawned, not forked, because torch may already have started threads.
     with ProcessPoolExecutor(workers, get_context("spawn"), _prepare_worker) as pool:
         try:
             jobs = [
@@ -194,7 +197,17 @@ def _draw(folder: Path, settings: Settings, workers: int) -> Iterator[int]:
 
 
 def draw_faces(folder: Path, seed: int, start: int, labels: np.ndarray) -> int:
-    """Draw faces ``start``, ``start + 1``, ... with these labels, uint8 (B, 40); return how many."""
+    """Draw consecutive faces into a folder.
+
+    Args:
+        folder: Folder of the images.
+        seed: Seed of the faces.
+        start: Number of the first face, from 0.
+        labels: Labels of the faces, uint8 (B, 40), 0 or 1.
+
+    Returns:
+        B, the number of faces.
+    """
     from celeba_lab.data.synthetic.portrait import draw_portrait, encode_portrait
 
     for k, row in enumerate(labels, start=start):
@@ -205,7 +218,7 @@ def draw_faces(folder: Path, seed: int, start: int, labels: np.ndarray) -> int:
 
 
 def _prepare_worker() -> None:
-    """Use one thread for drawing, and end with the process that asked for it, even if that one is killed."""
+    """Use one thread for drawing, and stop when the parent process ends, even if that one is killed."""
     import cv2
 
     cv2.setNumThreads(1)
@@ -250,10 +263,11 @@ def _explain(error: OSError, root: Path, settings: Settings) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         need = _BYTES * settings.n / 2**20
         return (
-            f"The disk of {root.parent} is full: {settings.n:,} synthetic faces take about {need:,.0f} MB; free some"
-            " space, ask for fewer (task=synthesize task.n=...) or choose another data.root. Nothing was left behind."
+            f"The disk of {root.parent} is full: {settings.n:,} synthetic faces take about {need:,.0f} MB. Free some"
+            " space, draw fewer faces (task=synthesize and its setting n) or choose another data.root. No files were"
+            " left behind."
         )
     what = f"The synthetic faces cannot be written to {root} ({error.strerror or error})"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
-        return f"{what}; choose a data.root that you may write to."
-    return f"{what}; nothing was left behind."
+        return f"{what}. Choose a data.root where you may write."
+    return f"{what}. No files were left behind."

@@ -15,7 +15,7 @@ from celeba_lab.data.annotations import Annotations
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.data.synthetic import dataset
 from celeba_lab.data.synthetic.dataset import Settings, find_settings, synthesize
-from celeba_lab.errors import UserError
+from celeba_lab.errors import SettingError, UserError
 
 SMALL = Settings(n=120, seed=3)  # three chunks of work
 
@@ -74,7 +74,7 @@ def test_other_settings_replace_nothing_unless_asked(faces: Path, tmp_path: Path
     root = tmp_path / "faces"
     shutil.copytree(faces, root)
     other = Settings(n=10, seed=3)
-    with pytest.raises(UserError, match=r"holds other faces .120 faces, seed 3.*overwrite=true"):
+    with pytest.raises(UserError, match=r"contains other faces .120 faces, seed 3.*overwrite=true"):
         make(root, other)
     assert digest(root) == digest(faces)
     make(root, other, overwrite=True)
@@ -88,7 +88,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, overwrite: boo
     root = tmp_path / "thesis"
     root.mkdir()
     (root / "chapter1.tex").write_text("important")
-    with pytest.raises(UserError, match="is no folder of synthetic faces: it is left alone"):
+    with pytest.raises(UserError, match="is not a folder of synthetic faces, so it is not changed"):
         make(root, overwrite=overwrite)
     assert (root / "chapter1.tex").read_text() == "important"
 
@@ -147,7 +147,7 @@ def test_a_link_to_a_folder_is_followed(faces: Path, tmp_path: Path) -> None:
 
 
 def test_workers_must_be_some(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="workers=0: give at least one"):
+    with pytest.raises(UserError, match=r"^workers=0 must be at least 1\.$"):
         make(tmp_path / "faces", workers=0)
 
 
@@ -170,7 +170,7 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(UserError, match=r"cannot be written to .*file/faces .*choose a data.root"):
+    with pytest.raises(UserError, match=r"cannot be written to .*file/faces .*Choose a data\.root"):
         make(tmp_path / "file" / "faces")
 
 
@@ -180,17 +180,24 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None
 )
 def test_a_damaged_record_is_one_sentence(faces: Path, tmp_path: Path, record: str) -> None:
     (tmp_path / "synthetic.json").write_text(record)
-    with pytest.raises(UserError, match="is damaged; delete the folder"):
+    with pytest.raises(UserError, match=r"is damaged\. Delete the folder"):
         find_settings(tmp_path)
     assert json.loads((faces / "synthetic.json").read_text())["version"] == dataset.VERSION
 
 
 @pytest.mark.parametrize(
     ("options", "sentence"),
-    [({"n": 9}, "at least 10 faces"), ({"seed": -1}, "seed=-1"), ({"proportions": "half"}, "default or official")],
+    [
+        ({"n": 9}, r"^n=9 must be at least 10\.$"),
+        ({"seed": -1}, r"^seed=-1 must be at least 0\.$"),
+        (
+            {"proportions": "oficial"},
+            r"^proportions=oficial must be one of default, official\. Did you",
+        ),
+    ],
 )
-def test_settings_that_make_no_sense(options: dict, sentence: str) -> None:
-    with pytest.raises(UserError, match=sentence):
+def test_settings_out_of_range(options: dict, sentence: str) -> None:
+    with pytest.raises(SettingError, match=sentence):
         Settings(**options)
 
 

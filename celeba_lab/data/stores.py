@@ -1,0 +1,156 @@
+"""Where pixels come from: image files that are decoded on demand, or memory."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from celeba_lab.console import Progress, console
+from celeba_lab.data.images import load_image, resize_images
+
+# Images of more bytes than this are resized one by one, because a whole batch of photographs would fill the memory.
+_LARGE = 3 * 2**20
+
+
+class FaceStore(Protocol):
+    """A numbered collection of faces, all resized to the same square.
+
+    A face is addressed by its row: its position in the list of images that the store was made of. For a dataset with
+    annotations this is the row of the annotations, whatever the split.
+
+    Attributes:
+        image_size: Side of the images, S, in pixels.
+    """
+
+    image_size: int
+
+    def prepare(self, rows: np.ndarray, processes: int = 1) -> None:
+        """Get ready to read these faces once in every epoch.
+
+        Args:
+            rows: int64 (N,), ascending.
+            processes: Number of processes on this machine that prepare the same faces.
+        """
+
+    def read(self, rows: np.ndarray) -> torch.Tensor:
+        """Return these faces, uint8 (B, 3, S, S), in the order given."""
+
+    def decodes(self, rows: np.ndarray) -> bool:
+        """Return whether reading these faces decodes image files, which additional worker processes would speed up."""
+
+
+class JpegFolder:
+    """Image files, decoded each time they are read.
+
+    Args:
+        folder: Folder that contains the images.
+        names: File names of the images, relative to ``folder``.
+        image_size: Side of the images that are returned, in pixels.
+        max_pixels: Largest width times height of an image, checked before it is decoded.
+    """
+
+    def __init__(self, folder: Path, names: Sequence[str] | np.ndarray, image_size: int, max_pixels: int) -> None:
+        self.folder = folder
+        self.names = np.asarray(names, dtype=str)  # an array, because each worker process gets a copy
+        self.image_size = image_size
+        self.max_pixels = max_pixels
+
+    def path(self, row: int) -> Path:
+        """Return the path of one image."""
+        return self.folder / str(self.names[row])
+
+    def load(self, row: int) -> np.ndarray:
+        """Return one image in its own size, uint8 (H, W, 3).
+
+        Raises:
+            UserError: The file cannot be read or decoded.
+        """
+        return load_image(self.path(row), self.max_pixels)
+
+    def prepare(self, rows: np.ndarray, processes: int = 1) -> None:
+        """Do nothing: files need no preparation."""
+
+    def read(self, rows: np.ndarray) -> torch.Tensor:
+        """Decode and resize these images, uint8 (B, 3, S, S).
+
+        Raises:
+            UserError: A file cannot be read or decoded.
+        """
+        return resize_images([self._load_small(row) for row in rows], self.image_size)
+
+    def decodes(self, rows: np.ndarray) -> bool:
+        """Return true: every image is decoded."""
+        return True
+
+    def _load_small(self, row: int) -> np.ndarray:
+        image = self.load(row)
+        if image.size <= _LARGE:
+            return image
+        return resize_images([image], self.image_size)[0].permute(1, 2, 0).numpy()
+
+
+class InMemory:
+    """Faces that are decoded once, when they are prepared, and kept in memory; all others are read from ``source``.
+
+    Faces that would fill more than half of the memory of the machine are not kept.
+
+    Args:
+        source: Store that the faces are read from.
+    """
+
+    def __init__(self, source: FaceStore) -> None:
+        self.source = source
+        self.image_size = source.image_size
+        self._rows = np.empty(0, dtype=np.int64)  # (M,), ascending
+        self._faces = torch.empty((0, 3, self.image_size, self.image_size), dtype=torch.uint8)  # (M, 3, S, S)
+
+    def prepare(self, rows: np.ndarray, processes: int = 1) -> None:
+        """Decode these faces and keep them, unless they are in memory already or do not fit."""
+        if self._holds(rows):
+            return
+        if processes * len(rows) * 3 * self.image_size**2 > memory_bytes() / 2:
+            console.print(
+                f"data.store=memory has no effect: {len(rows):,} faces of {self.image_size} x {self.image_size} pixels"
+                " would fill more than half of the memory, so they are read from the disk in each epoch",
+                style="yellow",
+            )
+            return
+        faces = torch.empty((len(rows), 3, self.image_size, self.image_size), dtype=torch.uint8)
+        with Progress("Decoding the training images", len(rows), "images") as progress:
+            for chunk in np.array_split(np.arange(len(rows)), max(1, len(rows) // 256)):
+                faces[chunk] = self.source.read(rows[chunk])
+                progress.advance(len(chunk))
+        self._rows, self._faces = rows, faces
+
+    def read(self, rows: np.ndarray) -> torch.Tensor:
+        """Return these faces, uint8 (B, 3, S, S): from memory if all of them are there, else from ``source``."""
+        if not self._holds(rows):
+            return self.source.read(rows)
+        return self._faces[torch.from_numpy(np.searchsorted(self._rows, rows))]
+
+    def decodes(self, rows: np.ndarray) -> bool:
+        """Return whether one of these faces has to be read from image files."""
+        return not self._holds(rows) and self.source.decodes(rows)
+
+    def _holds(self, rows: np.ndarray) -> bool:
+        places = np.searchsorted(self._rows, rows)
+        return len(self._rows) > 0 and bool((self._rows[np.minimum(places, len(self._rows) - 1)] == rows).all())
+
+
+def _files_themselves(files: JpegFolder) -> FaceStore:
+    return files
+
+
+STORES: dict[str, Callable[[JpegFolder], FaceStore]] = {"jpeg": _files_themselves, "memory": InMemory}
+"""How to make each store that ``data.store`` can name from the image files of the dataset."""
+
+
+def memory_bytes() -> float:
+    """Return the size of this machine's memory in bytes; infinity where the system does not tell it."""
+    names = ("SC_PHYS_PAGES", "SC_PAGE_SIZE")
+    if not hasattr(os, "sysconf") or not set(names) <= set(os.sysconf_names):
+        return float("inf")
+    return float(os.sysconf(names[0])) * os.sysconf(names[1])

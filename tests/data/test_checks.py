@@ -1,0 +1,115 @@
+"""Images that are missing or cannot be used."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from celeba_lab.data.checks import find_unusable
+from celeba_lab.data.layouts import find_image_folder
+from celeba_lab.data.stores import JpegFolder
+from celeba_lab.errors import UserError
+
+
+def order_of(loader) -> list[int]:
+    return [row for batch in loader for row in batch["index"].tolist()]
+
+
+def test_unusable_images_are_found_by_row(
+    tmp_path: Path, write_celeba: Callable, face_file: Callable[[Path, int], Path]
+) -> None:
+    root = write_celeba(tmp_path, n=150)
+    face_file(root, 4).write_bytes(b"x")
+    face_file(root, 150).unlink()
+    face_file(root, 7).write_bytes(b"x")  # not among the rows that are checked
+    files = JpegFolder(find_image_folder(root), [f"{k + 1:06d}.jpg" for k in range(150)], 32, 10**6)
+    reasons = find_unusable(files, np.delete(np.arange(150), 6), "Checking")
+    assert list(reasons) == [3, 149]
+    assert "000004.jpg is not a JPEG" in reasons[3]
+    assert "No such file" in reasons[149]
+
+
+def test_real_faces_are_all_usable(shared: Path) -> None:
+    folder = find_image_folder(shared / "celeba-8k")
+    files = JpegFolder(folder, sorted(path.name for path in folder.iterdir())[:500], 32, 10**6)
+    assert find_unusable(files, np.arange(500), "Checking") == {}
+
+
+def test_missing_images_are_counted_and_the_first_five_named(
+    tmp_path: Path, write_celeba: Callable, make_data: Callable, face_file: Callable[[Path, int], Path]
+) -> None:
+    root = write_celeba(tmp_path)
+    for number in range(2, 9):
+        face_file(root, number).unlink()
+    with pytest.raises(UserError) as error:
+        make_data(root)
+    for word in ("7 of the 32 images of the train split", "000002.jpg, 000003.jpg", "000006.jpg and 2 more", "skip"):
+        assert word in str(error.value)
+    assert "000007" not in str(error.value)
+    make_data(root, "test")  # whose images are all there
+
+
+def test_skip_leaves_bad_images_out_and_lists_them(
+    tmp_path: Path,
+    write_celeba: Callable,
+    make_data: Callable,
+    damage: Callable,
+    face_file: Callable[[Path, int], Path],
+) -> None:
+    root = write_celeba(tmp_path)
+    damage(root, 3)
+    face_file(root, 34).unlink()
+    data = make_data(root, on_bad_image="skip", max_bad_fraction=0.2)
+    assert data.counts == {"train": 31, "val": 7, "test": 8}
+    assert 2 not in data.split_indices("train")
+    assert order_of(data.val_dataloader()) == [32, 34, 35, 36, 37, 38, 39]
+    data.setup("validate")  # again, as after a fit: nothing is counted twice
+    data.setup("test")
+    assert data.bad_images.columns.tolist() == ["image_id", "split", "reason"]
+    assert data.bad_images[["image_id", "split"]].to_numpy().tolist() == [
+        ["000003.jpg", "train"],
+        ["000034.jpg", "val"],
+    ]
+    assert "damaged" in data.bad_images["reason"][0]
+    assert "No such file" in data.bad_images["reason"][1]
+    assert data.describe().endswith(", 2 bad images left out")
+
+
+def test_skip_gives_up_above_a_fraction(
+    tmp_path: Path, write_celeba: Callable, make_data: Callable, damage: Callable
+) -> None:
+    root = write_celeba(tmp_path)
+    damage(root, 3)
+    damage(root, 5)
+    with pytest.raises(UserError) as error:
+        make_data(root, on_bad_image="skip", max_bad_fraction=0.05)
+    for word in ("2 of the 32 train images", "data.max_bad_fraction=0.05", "000003.jpg is damaged"):
+        assert word in str(error.value)
+    assert make_data(root, on_bad_image="skip", max_bad_fraction=0.0625).counts["train"] == 30
+
+
+def test_skip_never_leaves_a_split_empty(
+    tmp_path: Path, write_celeba: Callable, make_data: Callable, face_file: Callable[[Path, int], Path]
+) -> None:
+    root = write_celeba(tmp_path)
+    for number in range(33, 41):
+        face_file(root, number).unlink()
+    with pytest.raises(UserError, match="8 of the 8 val images"):
+        make_data(root, on_bad_image="skip", max_bad_fraction=1.0)
+
+
+def test_bad_files_to_predict_are_treated_alike(
+    tmp_path: Path, write_celeba: Callable, make_data: Callable, damage: Callable
+) -> None:
+    root = write_celeba(tmp_path)
+    damage(root, 2)
+    paths = sorted((root / "img_align_celeba/img_align_celeba").iterdir())[:5]
+    data = make_data(root, None)
+    data.predict_dataset(paths)
+    with pytest.raises(UserError, match=r"000002\.jpg is damaged"):
+        order_of(data.predict_dataloader())
+    data = make_data(root, None, on_bad_image="skip", max_bad_fraction=0.5)
+    data.predict_dataset(paths)
+    assert order_of(data.predict_dataloader()) == [0, 2, 3, 4]  # positions in the list given
+    assert data.bad_images[["image_id", "split"]].to_numpy().tolist() == [[str(paths[1]), "predict"]]

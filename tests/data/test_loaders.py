@@ -1,0 +1,182 @@
+"""Orders, processes and workers of the loaders."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import lightning
+import pytest
+import torch
+
+from celeba_lab.data.datamodule import TrainingFaces
+from celeba_lab.data.loaders import EpochSampler, Processes
+from celeba_lab.errors import UserError
+
+
+def order_of(loader) -> list[int]:
+    return torch.cat([batch["index"] for batch in loader]).tolist()
+
+
+def build_trainer(**options) -> lightning.Trainer:
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    return lightning.Trainer(accelerator="cpu", enable_model_summary=False, **quiet, **options)
+
+
+# ------------------------------------------------------------------------------------------------------------ the order
+
+
+def test_the_order_depends_on_seed_and_epoch_only() -> None:
+    def order(seed: int, epoch: int) -> list[int]:
+        sampler = EpochSampler(100, seed)
+        sampler.set_epoch(epoch)
+        torch.rand(seed + epoch)  # the state of the global generator does not matter
+        return list(sampler)
+
+    assert sorted(order(0, 0)) == list(range(100))
+    assert order(3, 5) == order(3, 5)
+    orders = [tuple(order(seed, epoch)) for seed in range(4) for epoch in range(4)]
+    assert len(set(orders)) == 16  # (0, 1) and (1, 0) differ
+    assert len(EpochSampler(7, 0)) == 7
+
+
+@pytest.mark.parametrize(("batch_size", "sizes"), [(10, [10, 10, 10]), (31, [31]), (16, [16, 16]), (50, [32])])
+def test_an_incomplete_training_batch_is_left_out_unless_it_is_the_only_one(
+    make_data: Callable, tiny_celeba: Path, batch_size: int, sizes: list[int]
+) -> None:
+    data = make_data(tiny_celeba, batch_size=batch_size)
+    assert [len(batch["index"]) for batch in data.train_dataloader()] == sizes
+    assert sum(len(batch["index"]) for batch in data.val_dataloader()) == 8
+
+
+def test_evaluation_batches_have_their_own_size(make_data: Callable, tiny_celeba: Path) -> None:
+    assert [len(b["index"]) for b in make_data(tiny_celeba, batch_size=3).val_dataloader()] == [6, 2]
+    assert [len(b["index"]) for b in make_data(tiny_celeba, eval_batch_size=5).val_dataloader()] == [5, 3]
+
+
+class Recorder(lightning.LightningModule):
+    """Trains nothing and records which images each epoch shows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.seen: dict[int, list[int]] = {}
+
+    def training_step(self, batch, _):
+        self.seen.setdefault(self.current_epoch, []).extend(batch["index"].tolist())
+        return self.weight.sum()
+
+    def validation_step(self, batch, _):
+        return None
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_resumed_run_continues_the_order(
+    make_data: Callable, tiny_celeba: Path, tmp_path: Path, workers: int
+) -> None:
+    checkpoint = tmp_path / "state.ckpt"
+
+    def fit(epochs: int, workers: int, ckpt_path: Path | None = None) -> dict[int, list[int]]:
+        recorder, trainer = Recorder(), build_trainer(max_epochs=epochs, limit_val_batches=0)
+        data = make_data(tiny_celeba, None, num_workers=workers, seed=5)
+        trainer.fit(recorder, data, ckpt_path=ckpt_path, weights_only=True if ckpt_path else None)
+        trainer.save_checkpoint(checkpoint)
+        return recorder.seen
+
+    whole = fit(3, 0)
+    assert len({tuple(order) for order in whole.values()}) == 3
+    fit(1, workers)
+    assert fit(3, workers, checkpoint) == {1: whole[1], 2: whole[2]}
+
+
+def test_the_training_faces_alone_need_no_other_split(make_data: Callable, tiny_celeba: Path) -> None:
+    data = make_data(tiny_celeba, stage=None, partitions=["train"])
+    data.setup_split("train")
+    recorder = Recorder()
+    build_trainer(max_epochs=2).fit(recorder, datamodule=TrainingFaces(data))
+    expected = make_data(tiny_celeba)
+    assert recorder.seen == {epoch: order_of(expected.shuffled_dataloader(Processes(), epoch)) for epoch in (0, 1)}
+
+
+# ------------------------------------------------------------------------------------------------------------ processes
+
+
+def test_the_processes_of_a_trainer() -> None:
+    assert Processes.of(build_trainer()) == Processes(world_size=1, rank=0, local=1, device="cpu")
+    assert Processes.of(build_trainer(devices=2, strategy="ddp")) == Processes(2, 0, 2, "cpu")
+
+
+@pytest.mark.parametrize("world_size", [2, 3])
+def test_processes_evaluate_each_image_once(make_data: Callable, tiny_celeba: Path, world_size: int) -> None:
+    data = make_data(tiny_celeba)
+    parts = [order_of(data.evaluation_dataloader("val", Processes(world_size, rank))) for rank in range(world_size)]
+    assert sorted(row for part in parts for row in part) == list(range(32, 40))
+    assert parts[1] == list(range(33, 40, world_size))
+
+
+def test_processes_train_on_different_images_in_each_epoch(make_data: Callable, tiny_celeba: Path) -> None:
+    data = make_data(tiny_celeba, batch_size=4)
+    orders = {
+        (epoch, rank): order_of(data.shuffled_dataloader(Processes(2, rank), epoch))
+        for epoch in (0, 1)
+        for rank in (0, 1)
+    }
+    for epoch in (0, 1):
+        assert sorted(orders[epoch, 0] + orders[epoch, 1]) == list(range(32))
+    assert orders[0, 0] != orders[1, 0]
+
+
+def test_more_processes_than_images_are_refused(make_data: Callable, tiny_celeba: Path) -> None:
+    data = make_data(tiny_celeba, limit=1)
+    with pytest.raises(UserError, match=r"1 images cannot be shared among 2 processes.*trainer\.devices"):
+        data.evaluation_dataloader("val", Processes(2, 0))
+
+
+# -------------------------------------------------------------------------------------------------------------- workers
+
+
+def test_workers_change_nothing(make_data: Callable, join: Callable, tiny_celeba: Path) -> None:
+    results = []
+    for workers in (0, 2):
+        data = make_data(tiny_celeba, num_workers=workers)
+        torch.manual_seed(1)
+        results.append(([join(data.train_dataloader()), join(data.val_dataloader())], torch.rand(3)))
+    (alone, drawn_alone), (helped, drawn_helped) = results
+    for one, other in zip(alone, helped, strict=True):
+        assert all(torch.equal(one[key], other[key]) for key in one)
+    torch.manual_seed(1)
+    assert torch.equal(drawn_alone, torch.rand(3))  # loading drew nothing from the global generator
+    assert torch.equal(drawn_alone, drawn_helped)
+
+
+@pytest.mark.parametrize(
+    ("processes", "store", "expected"),
+    [
+        (Processes(device="cpu"), "jpeg", 0),
+        (Processes(device="cuda"), "jpeg", 3),
+        (Processes(2, 0, local=2, device="cuda"), "jpeg", 1),
+        (Processes(device="cuda"), "memory", 0),
+    ],
+    ids=["cpu", "gpu", "two gpus", "memory"],
+)
+def test_workers_by_default_are_the_cores_that_the_model_leaves(
+    make_data: Callable,
+    tiny_celeba: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    processes: Processes,
+    store: str,
+    expected: int,
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
+    data = make_data(tiny_celeba, num_workers=None, store=store)
+    loader = data.shuffled_dataloader(processes, epoch=4)
+    assert loader.num_workers == expected
+    assert loader.persistent_workers == (expected > 0)
+    assert loader.pin_memory == (processes.device == "cuda")
+    assert loader.sampler.epoch == 4
+
+
+def test_without_a_trainer_the_main_process_loads_alone(make_data: Callable, tiny_celeba: Path) -> None:
+    data = make_data(tiny_celeba, num_workers=None)
+    assert data.val_dataloader().num_workers == data.train_dataloader().num_workers == 0
