@@ -1,22 +1,34 @@
-"""A tiny CelebA on disk, in every layout, and the real tables where they are at hand."""
+"""What tests of several packages share: a tiny CelebA, the command line, composed settings, and finished runs."""
 
 import os
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # one process for each core: more threads would only be in each other's way
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+# The networks of the tests are small: a second thread would mostly wait. It must be set before PyTorch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import gzip
 import io
+import json
+import subprocess
+import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
 from PIL import Image, ImageDraw
 
+from celeba_lab.config import register_schema
 from celeba_lab.data.attributes import ATTRIBUTES
+from celeba_lab.files import config_directory
+from celeba_lab.runs.finished import FinishedRun, read_runs
 
 SMILING = ATTRIBUTES.index("Smiling")
 # layout -> (folder of the attribute table, of the partition table, of the images)
@@ -155,3 +167,116 @@ def command(
         return code, out, err
 
     return run
+
+
+def _run_command(*arguments: str, cwd: Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "celeba_lab", *arguments],
+        cwd=cwd,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "140"},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def run_command() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """``run_command("experiment=smile", ..., cwd=folder)`` runs the real command in a new process.
+
+    It takes several seconds to start. Prefer ``command`` where a process of its own is not what is tested.
+    """
+    return _run_command
+
+
+@pytest.fixture(scope="session")
+def compose() -> Callable[..., DictConfig]:
+    """``compose("experiment=smile", ...)`` gives the settings that the command line would compose."""
+
+    def composed(*overrides: str) -> DictConfig:
+        register_schema()
+        with initialize_config_dir(str(config_directory()), version_base="1.3"):
+            return hydra_compose("config", list(overrides))
+
+    return composed
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+class RunWriter:
+    """Writes what ``task=train`` leaves of a run, as far as other tasks read it.
+
+    Attributes:
+        names: Names of the three attributes.
+        image_ids: File names of the 60 images.
+        labels: Labels of the images, uint8 (60, 3).
+    """
+
+    names = ("Smiling", "Male", "Young")
+    image_ids = tuple(f"{k + 1:06d}.jpg" for k in range(60))
+    labels = np.random.default_rng(0).integers(0, 2, (60, 3)).astype(np.uint8)
+
+    def probabilities(self, seed: int, wrong: int = 10, labels: np.ndarray | None = None) -> np.ndarray:
+        """Return float32 (N, K): wrong about ``wrong`` random images of each attribute, right about the others."""
+        rng = np.random.default_rng(seed)
+        predicted = (self.labels if labels is None else labels).astype(bool)
+        for k in range(predicted.shape[1]):
+            rows = rng.permutation(len(predicted))[:wrong]
+            predicted[rows, k] = ~predicted[rows, k]
+        sure, unsure = 0.5 + 0.5 * rng.random(predicted.shape), 0.499 * rng.random(predicted.shape)
+        return np.where(predicted, sure, unsure).astype(np.float32)
+
+    def write(
+        self,
+        folder: Path,
+        seed: int = 0,
+        *,
+        split: str = "test",
+        names: Sequence[str] = names,
+        ids: Sequence[str] = image_ids,
+        labels: np.ndarray = labels,
+        probabilities: np.ndarray | None = None,
+        val_accuracy: float | None = 0.9,
+        settings: dict[str, Any] | None = None,
+        data: dict[str, Any] | None = None,
+        threshold: float = 0.5,
+        **summary: Any,
+    ) -> Path:
+        """Write a finished run into ``folder`` and return it; further keywords are written into its summary."""
+        labels = labels[:, : len(names)]
+        probabilities = self.probabilities(seed, labels=labels) if probabilities is None else probabilities
+        accuracy = ((probabilities >= threshold) == labels).mean(axis=0).tolist()
+        metrics = {f"{split}/accuracy": float(np.mean(accuracy)), f"{split}/loss": 0.25, f"{split}/f1": None}
+        metrics |= {f"{split}/accuracy/{name}": value for name, value in zip(names, accuracy, strict=True)}
+        if val_accuracy is not None:
+            metrics |= {"val/accuracy": val_accuracy, "val/loss": 1 - val_accuracy}
+        about = {"name": "celeba", "root": str(folder), "images": {"train": 40, "val": 20, split: len(ids)}}
+        (folder / "tables").mkdir(parents=True)
+        content = {"task": "train", "data": about | (data or {}), "metrics": metrics, "seed": seed, "best_epoch": 2}
+        (folder / "summary.json").write_text(json.dumps(content | summary))
+        cfg = OmegaConf.create({"seed": seed, "model": {"lr": 1e-3, "threshold": threshold}})
+        cfg.merge_with({"logger": {"save_dir": str(folder)}}, settings or {})
+        OmegaConf.save(cfg, folder / "config.yaml")
+        columns: dict[str, Any] = {"image_id": list(ids)}
+        for k, name in enumerate(names):
+            columns |= {f"label/{name}": labels[:, k], f"probability/{name}": probabilities[:, k]}
+        pd.DataFrame(columns).to_csv(folder / "tables" / f"predictions_{split}.csv", index=False)
+        history = {"epoch": [1, 2], "val/loss": [0.5, 0.4], "val/accuracy": [0.8, 0.9], "train/loss": [0.6, 0.3]}
+        pd.DataFrame(history).to_csv(folder / "tables" / "history.csv", index=False)
+        return folder
+
+    def pair(self, folder: Path, **second: Any) -> list[FinishedRun]:
+        """Write the runs a and b into ``folder`` and read them; the keywords are those of ``write`` for b."""
+        self.write(folder / "a", 1)
+        self.write(folder / "b", **({"seed": 2} | second))
+        return read_runs([folder / "a", folder / "b"], "test")[0]
+
+
+@pytest.fixture(scope="session")
+def run_writer() -> RunWriter:
+    """Writes finished runs with known predictions, without training anything."""
+    return RunWriter()

@@ -5,12 +5,11 @@ from dataclasses import fields
 
 import lightning
 import pytest
-from hydra import compose, initialize_config_dir
 from hydra.errors import ConfigCompositionException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from celeba_lab.cli.explain import explain
-from celeba_lab.config import Config, build, check_types, register_schema
+from celeba_lab.config import Config, build, check_types
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.errors import SettingError, UserError
 from celeba_lab.files import config_directory
@@ -19,29 +18,23 @@ from celeba_lab.models.classifier.module import AttributeClassifier
 CONF = config_directory()
 
 
-def composed(*overrides: str) -> DictConfig:
-    register_schema()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("config", list(overrides))
-
-
 def options(group: str) -> list[str]:
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
 @pytest.mark.parametrize("trainer", options("trainer"))
 @pytest.mark.parametrize("recipe", options("recipe"))
-def test_every_recipe_goes_with_every_trainer(recipe: str, trainer: str) -> None:
-    cfg = composed("experiment=smile", f"recipe={recipe}", f"trainer={trainer}")
+def test_every_recipe_goes_with_every_trainer(recipe: str, trainer: str, compose) -> None:
+    cfg = compose("experiment=smile", f"recipe={recipe}", f"trainer={trainer}")
     assert set(cfg) == {field.name for field in fields(Config)}
 
 
-def test_smoke_beats_the_recipe() -> None:
-    assert composed("experiment=smile", "trainer=smoke").trainer.max_epochs == 1
+def test_smoke_beats_the_recipe(compose) -> None:
+    assert compose("experiment=smile", "trainer=smoke").trainer.max_epochs == 1
 
 
-def test_the_notebook_recipe_is_the_notebooks() -> None:
-    cfg = composed("experiment=smile", "recipe=notebook")
+def test_the_notebook_recipe_is_the_notebooks(compose) -> None:
+    cfg = compose("experiment=smile", "recipe=notebook")
     assert (cfg.model.optimizer, cfg.model.lr, cfg.model.schedule, cfg.model.weight_decay) == (
         "Adam",
         1e-3,
@@ -58,18 +51,20 @@ def test_the_notebook_recipe_is_the_notebooks() -> None:
     assert (cfg.model.freeze, cfg.model.flip_average, "ema" in cfg.callbacks) == (0, False, False)
 
 
-def test_the_trainer_takes_every_argument_of_lightnings_by_its_name() -> None:
+def test_the_trainer_takes_every_argument_of_lightnings_by_its_name(compose) -> None:
     known = set(inspect.signature(lightning.Trainer).parameters) - {"logger", "callbacks"}
-    assert set(composed().trainer) - {"_target_"} == known
+    assert set(compose().trainer) - {"_target_"} == known
 
 
 @pytest.mark.parametrize(
     ("group", "target", "given_by_the_task"),
     [("data", CelebADataModule, {"attributes", "image_size"}), ("model", AttributeClassifier, {"prevalence"})],
 )
-def test_a_yaml_key_equals_the_constructor_argument(group: str, target: type, given_by_the_task: set[str]) -> None:
+def test_a_yaml_key_equals_the_constructor_argument(
+    group: str, target: type, given_by_the_task: set[str], compose
+) -> None:
     assert (
-        set(composed("data=celeba")[group]) - {"_target_"}
+        set(compose("data=celeba")[group]) - {"_target_"}
         == set(inspect.signature(target).parameters) - given_by_the_task
     )
 
@@ -89,19 +84,19 @@ def test_build_of_nothing_is_nothing() -> None:
     assert build(None) is None
 
 
-def test_types_are_checked_everywhere() -> None:
-    cfg = composed("experiment=smile")
+def test_types_are_checked_everywhere(compose) -> None:
+    cfg = compose("experiment=smile")
     cfg.callbacks.ema.decay = "slow"
     cfg = OmegaConf.create({"callbacks": {"ema": cfg.callbacks.ema}})
     with pytest.raises(UserError, match=r"callbacks\.ema\.decay='slow' has the wrong type"):
         check_types(cfg)
 
 
-def test_the_root_of_the_data_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_root_of_the_data_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch, compose) -> None:
     monkeypatch.delenv("CELEBA_ROOT", raising=False)
-    assert composed().data.root == "data/celeba"
+    assert compose().data.root == "data/celeba"
     monkeypatch.setenv("CELEBA_ROOT", "/faces")
-    assert composed().data.root == "/faces"
+    assert compose().data.root == "/faces"
 
 
 def test_an_object_in_place_of_a_name_is_checked_as_what_it_configures() -> None:
@@ -115,10 +110,10 @@ def test_an_object_in_place_of_a_name_is_checked_as_what_it_configures() -> None
         check_types(OmegaConf.create({"trainer": bad}))
 
 
-def test_a_renamed_setting_is_explained_in_a_file_and_on_the_command_line() -> None:
-    cfg = composed("data=celeba", "+data.in_memory=true")
+def test_a_renamed_setting_is_explained_in_a_file_and_on_the_command_line(compose) -> None:
+    cfg = compose("data=celeba", "+data.in_memory=true")
     with pytest.raises(SettingError, match=r"^data\.in_memory=true has been replaced by data\.store=memory"):
         check_types(cfg)
     with pytest.raises(ConfigCompositionException) as error:
-        composed("data.in_memory=true")
+        compose("data.in_memory=true")
     assert str(explain(error.value)).startswith("data.in_memory has been replaced by data.store=memory")

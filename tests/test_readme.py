@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from celeba_lab.files import config_directory
-from tests.test_config import composed
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -85,9 +84,9 @@ def commands_of(page: str) -> list[list[str]]:
 @pytest.mark.parametrize(
     "path", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda path: path.name
 )
-def test_every_printed_command_can_be_composed(path: Path) -> None:
+def test_every_printed_command_can_be_composed(path: Path, compose) -> None:
     for overrides in commands_of(path.read_text()):
-        composed(*overrides)
+        compose(*overrides)
 
 
 def test_printed_commands_are_found() -> None:

@@ -4,16 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from celeba_lab.cli.choose_data import choose_data
-from celeba_lab.config import build, register_schema
+from celeba_lab.config import build
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.data.synthetic.datamodule import SyntheticDataModule, draw_faces
 from celeba_lab.data.synthetic.dataset import Settings
-from celeba_lab.files import config_directory
-from tests.tasks.conftest import run_command
 
 SMOKE = ["experiment=smile", "trainer=smoke", "model.weights=null", "model.image_size=32", "~callbacks.progress_bar"]
 
@@ -30,7 +27,7 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_without_celeba_everything_says_synthetic(faces: Path, tmp_path: Path) -> None:
+def test_without_celeba_everything_says_synthetic(faces: Path, tmp_path: Path, run_command) -> None:
     result = run_command(*SMOKE, f"data.otherwise.root={faces}", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
@@ -50,10 +47,8 @@ def test_without_celeba_everything_says_synthetic(faces: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("how", ["data=auto", "data=celeba", "data=synthetic"])
-def test_drawn_faces_are_never_called_celeba(faces: Path, how: str) -> None:
-    register_schema()
-    with initialize_config_dir(str(config_directory()), version_base="1.3"):
-        cfg = compose("config", [how, "data.name=mine", "seed=1"])
+def test_drawn_faces_are_never_called_celeba(faces: Path, how: str, compose) -> None:
+    cfg = compose(how, "data.name=mine", "seed=1")
     cfg.data.root = str(faces)
     assert choose_data(cfg) is None
     assert (cfg.data.name, cfg.data.root) == ("synthetic", str(faces))
@@ -62,23 +57,21 @@ def test_drawn_faces_are_never_called_celeba(faces: Path, how: str) -> None:
     assert datamodule.provenance["synthetic"]["n"] == 80
 
 
-def test_auto_is_celeba_where_there_is_some(tiny_celeba: Path) -> None:
-    register_schema()
-    with initialize_config_dir(str(config_directory()), version_base="1.3"):
-        cfg = compose("config", [])
+def test_auto_is_celeba_where_there_is_some(tiny_celeba: Path, compose) -> None:
+    cfg = compose()
     cfg.data.root = str(tiny_celeba)
     assert choose_data(cfg) is None
     assert cfg.data.name == "celeba"
     assert type(build(cfg.data, attributes=["Smiling"])) is CelebADataModule
 
 
-def test_celeba_by_name_is_never_replaced(tmp_path: Path) -> None:
+def test_celeba_by_name_is_never_replaced(tmp_path: Path, run_command) -> None:
     result = run_command(*SMOKE, "data=celeba", cwd=tmp_path)
     assert result.returncode == 1
     assert "There is no folder data/celeba" in result.stderr
 
 
-def test_synthesize_by_the_real_command(tmp_path: Path) -> None:
+def test_synthesize_by_the_real_command(tmp_path: Path, run_command) -> None:
     arguments = ["task=synthesize", "data.root=faces", "task.n=20", "seed=3"]
     result = run_command(*arguments, cwd=tmp_path)
     assert result.returncode == 0, result.stderr

@@ -43,19 +43,6 @@ pytestmark = pytest.mark.filterwarnings(
 State = dict[str, torch.Tensor]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # on a busy machine two threads mostly wait for each other
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
-
-
 class Toy(L.LightningModule):
     """A network with batch normalisation, whose step count is an integer buffer; notes its weights as it goes.
 

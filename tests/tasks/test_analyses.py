@@ -18,7 +18,6 @@ from celeba_lab.data.annotations import Annotations
 from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.data.images import load_image
 from celeba_lab.reports import clusters
-from tests.tasks.conftest import TrainedRun
 
 Command = Callable[..., tuple[int, str, str]]
 # A few faces: fewer than the perplexity, and groups that are there by chance.
@@ -281,7 +280,7 @@ def test_a_mistake_is_one_sentence(
 # ----------------------------------------------------------------------------------------------------------- embeddings
 
 
-def test_embeddings(command: Command, trained: TrainedRun, tiny_celeba: Path, tmp_path: Path) -> None:
+def test_embeddings(command: Command, trained, tiny_celeba: Path, tmp_path: Path) -> None:
     arguments = [f"checkpoint={trained.checkpoint}", "data.partitions=[train,test]", "task.n_clusters=3"]
     quiet = ["trainer=cpu", "~callbacks.progress_bar", "task.projector_images=10"]
     code, out, err = command("experiment=embeddings", f"data.root={tiny_celeba}", *QUICK, *arguments, *quiet)
@@ -308,7 +307,7 @@ def test_embeddings(command: Command, trained: TrainedRun, tiny_celeba: Path, tm
 
 
 def test_embeddings_are_the_features_of_the_named_images(
-    command: Command, trained: TrainedRun, tiny_celeba: Path, tmp_path: Path
+    command: Command, trained, tiny_celeba: Path, tmp_path: Path
 ) -> None:
     import torch
 

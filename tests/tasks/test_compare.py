@@ -12,9 +12,6 @@ import pytest
 from scipy.stats import binomtest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tests.reports.test_comparison import LABELS, NAMES, probabilities, write_run
-from tests.tasks.conftest import TrainedRun, run_command
-
 Command = Callable[..., tuple[int, str, str]]
 RUNS = "task.runs='runs/*'"
 
@@ -25,16 +22,16 @@ def result(tmp_path: Path) -> tuple[Path, dict]:
 
 
 @pytest.fixture
-def runs(tmp_path: Path) -> Path:
+def runs(tmp_path: Path, run_writer) -> Path:
     """Three finished runs: the best on validation, one as good, and one that is wrong about 30 of 60 faces."""
     folder = tmp_path / "runs"
-    write_run(folder / "best", 1, val_accuracy=0.95)
-    write_run(folder / "equal", 1, val_accuracy=0.94, settings={"model": {"lr": 3e-4}})
-    write_run(folder / "bad", 2, said=probabilities(2, wrong=30), val_accuracy=0.9)
+    run_writer.write(folder / "best", 1, val_accuracy=0.95)
+    run_writer.write(folder / "equal", 1, val_accuracy=0.94, settings={"model": {"lr": 3e-4}})
+    run_writer.write(folder / "bad", 2, probabilities=run_writer.probabilities(2, wrong=30), val_accuracy=0.9)
     return folder
 
 
-def test_runs_side_by_side(command: Command, runs: Path, tmp_path: Path) -> None:
+def test_runs_side_by_side(command: Command, runs: Path, tmp_path: Path, run_writer) -> None:
     code, out, err = command("task=compare", RUNS)
     assert code == 0, err
     folder, summary = result(tmp_path)
@@ -50,15 +47,17 @@ def test_runs_side_by_side(command: Command, runs: Path, tmp_path: Path) -> None
     assert paired.loc["bad", "difference"] == pytest.approx(0.5 - 50 / 60)
     assert paired.loc["bad", "high"] < 0
     assert paired.loc["equal", ["difference", "low", "high", "p"]].tolist() == [0, 0, 0, 1]
-    right, base = ((probabilities(seed, wrong) >= 0.5) == LABELS for seed, wrong in ((2, 30), (1, 10)))
+    right, base = (
+        (run_writer.probabilities(seed, wrong) >= 0.5) == run_writer.labels for seed, wrong in ((2, 30), (1, 10))
+    )
     details = tables["mcnemar"][tables["mcnemar"]["run"] == "bad"].set_index("attribute")
-    assert list(details.index) == NAMES
+    assert list(details.index) == list(run_writer.names)
     assert details["only_run_right"].tolist() == (right & ~base).sum(axis=0).tolist()
     assert details["only_baseline_right"].tolist() == (base & ~right).sum(axis=0).tolist()
 
     assert summary["task"] == "compare"
     assert summary["data"]["name"] == "celeba"
-    assert (summary["baseline"], summary["attributes"]) == ("best", NAMES)
+    assert (summary["baseline"], summary["attributes"]) == ("best", list(run_writer.names))
     assert summary["runs"]["bad"] == str(Path("runs") / "bad")
     assert summary["metrics"] == {
         "runs": 3.0,
@@ -81,7 +80,7 @@ def test_runs_side_by_side(command: Command, runs: Path, tmp_path: Path) -> None
     assert "not about other seeds" in words
 
 
-def test_a_trained_run_and_a_copy_with_other_answers(trained: TrainedRun, tmp_path: Path) -> None:
+def test_a_trained_run_and_a_copy_with_other_answers(trained, tmp_path: Path, run_command) -> None:
     """One face said wrong and one more: the tables of a real run can be read, and the two faces are what is found."""
     for name in ("first", "second"):
         shutil.copytree(trained.folder, tmp_path / "runs" / name, ignore=shutil.ignore_patterns("*.ckpt"))
@@ -124,10 +123,12 @@ def test_the_seed_decides_the_intervals(command: Command, runs: Path, tmp_path: 
     assert lows[0] == lows[1] != lows[2]
 
 
-def test_runs_that_cannot_be_compared_are_left_out_by_name(command: Command, runs: Path, tmp_path: Path) -> None:
+def test_runs_that_cannot_be_compared_are_left_out_by_name(
+    command: Command, runs: Path, tmp_path: Path, run_writer
+) -> None:
     (runs / "stopped").mkdir()
     (runs / "stopped" / "config.yaml").write_text("{}")
-    write_run(runs / "validated", split="val")
+    run_writer.write(runs / "validated", split="val")
     code, out, err = command("task=compare", RUNS)
     assert code == 0, err
     assert "left out (unfinished, without summary.json): runs/stopped" in out
@@ -156,7 +157,9 @@ def test_evaluated_checkpoints_have_no_curves(command: Command, runs: Path, tmp_
     assert [path.name for path in (folder / "figures").glob("*.png")] == ["differences.png"]
 
 
-def test_of_many_runs_the_best_have_curves(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_many_runs_the_best_have_curves(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_writer
+) -> None:
     from celeba_lab import figures
 
     shown = {}
@@ -169,16 +172,16 @@ def test_of_many_runs_the_best_have_curves(command: Command, tmp_path: Path, mon
     monkeypatch.setattr(figures, "run_curves", spy)
     order = np.random.default_rng(0).permutation(14)
     for k in range(14):
-        write_run(tmp_path / "runs" / f"run{k}", k, val_accuracy=0.5 + order[k] / 100)
+        run_writer.write(tmp_path / "runs" / f"run{k}", k, val_accuracy=0.5 + order[k] / 100)
     code, _, err = command("task=compare", RUNS)
     assert code == 0, err
     assert shown["names"] == [f"run{k}" for k in np.argsort(-order)][:12]
     assert shown["note"] == "The 12 of 14 runs with the highest validation accuracy"
 
 
-def test_drawn_faces_are_called_so(command: Command, tmp_path: Path) -> None:
+def test_drawn_faces_are_called_so(command: Command, tmp_path: Path, run_writer) -> None:
     for k in range(2):
-        write_run(tmp_path / "runs" / str(k), k, data={"name": "synthetic"})
+        run_writer.write(tmp_path / "runs" / str(k), k, data={"name": "synthetic"})
     code, out, err = command("task=compare", RUNS)
     assert code == 0, err
     assert "data: synthetic, 60 test images, 3 attributes: SYNTHETIC faces, which say nothing about CelebA" in " ".join(
@@ -212,8 +215,8 @@ def test_a_mistake_is_one_sentence(command: Command, runs: Path, arguments: list
     assert re.fullmatch(f"celeba_lab: error: .*{sentence}\n", err), err
 
 
-def test_other_data_is_refused(command: Command, runs: Path) -> None:
-    write_run(runs / "drawn", data={"name": "synthetic"})
+def test_other_data_is_refused(command: Command, runs: Path, run_writer) -> None:
+    run_writer.write(runs / "drawn", data={"name": "synthetic"})
     code, _, err = command("task=compare", RUNS)
     assert code == 1
     assert "bad and drawn are about different data: data.name is celeba in the one and synthetic in the other" in err

@@ -9,13 +9,11 @@ import pytest
 import torch
 from scipy.special import logit
 
-from tests.tasks.conftest import TrainedRun, run_command
-
 QUIET = ["trainer=cpu", "~callbacks.progress_bar"]
 
 
 @pytest.mark.parametrize("split", ["val", "test", "train"])
-def test_it_repeats_what_training_reported(trained: TrainedRun, tiny_celeba: Path, tmp_path: Path, split: str) -> None:
+def test_it_repeats_what_training_reported(trained, tiny_celeba: Path, tmp_path: Path, split: str, run_command) -> None:
     arguments = ["task=evaluate", f"checkpoint={trained.checkpoint}", f"task.split={split}"]
     result = run_command(*QUIET, *arguments, f"data.root={tiny_celeba}", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
@@ -35,7 +33,7 @@ def test_it_repeats_what_training_reported(trained: TrainedRun, tiny_celeba: Pat
     assert (path.parent / "tables" / f"thresholds_{split}.csv").exists() == (split != "val")
 
 
-def test_a_checkpoint_moved_elsewhere_still_works(trained: TrainedRun, tiny_celeba: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_moved_elsewhere_still_works(trained, tiny_celeba: Path, tmp_path: Path, run_command) -> None:
     """Nothing of the run folder, and no weights file, is needed beside it; another image size in conf/ is not used."""
     moved = shutil.copy(trained.checkpoint, tmp_path / "my model.ckpt")
     arguments = ["task=evaluate", f"checkpoint='{moved}'", "model.image_size=224", f"data.root={tiny_celeba}"]
@@ -44,7 +42,7 @@ def test_a_checkpoint_moved_elsewhere_still_works(trained: TrainedRun, tiny_cele
     assert "at 32 x 32 pixels" in result.stdout
 
 
-def test_a_split_without_images_is_named(trained: TrainedRun, write_celeba, tmp_path: Path) -> None:
+def test_a_split_without_images_is_named(trained, write_celeba, tmp_path: Path, run_command) -> None:
     root = write_celeba(tmp_path / "celeba", partition=[0] * 40 + [1] * 8)
     arguments = ["task=evaluate", f"checkpoint={trained.checkpoint}", f"data.root={root}"]
     result = run_command(*QUIET, *arguments, cwd=tmp_path)
@@ -54,7 +52,7 @@ def test_a_split_without_images_is_named(trained: TrainedRun, write_celeba, tmp_
 
 
 def test_an_ensemble_averages_the_logits_of_its_checkpoints(
-    trained: TrainedRun, tiny_celeba: Path, tmp_path: Path
+    trained, tiny_celeba: Path, tmp_path: Path, run_command
 ) -> None:
     content = torch.load(trained.checkpoint, weights_only=True)
     content["state_dict"]["head.bias"] += 2.0  # its logits are those of the first, plus 2
@@ -72,7 +70,7 @@ def test_an_ensemble_averages_the_logits_of_its_checkpoints(
     assert averaged == pytest.approx(alone + 1.0, abs=1e-3)
 
 
-def test_an_ensemble_of_unlike_networks_is_refused(trained: TrainedRun, tiny_celeba: Path, tmp_path: Path) -> None:
+def test_an_ensemble_of_unlike_networks_is_refused(trained, tiny_celeba: Path, tmp_path: Path, run_command) -> None:
     content = torch.load(trained.checkpoint, weights_only=True)
     content["hyper_parameters"]["image_size"] = 64
     torch.save(content, tmp_path / "other.ckpt")

@@ -22,8 +22,6 @@ from celeba_lab.errors import UserError
 from celeba_lab.models.classifier.module import AttributeClassifier
 from celeba_lab.models.gan.module import GAN
 from celeba_lab.tasks.generate import generate
-from tests.tasks.conftest import TrainedRun, run_command
-from tests.test_config import composed
 
 QUIET = ["trainer=cpu", "~callbacks.progress_bar", "~callbacks.model_summary"]
 SMALL = [
@@ -59,7 +57,7 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def gan(tiny_celeba: Path, features: Path, trained: TrainedRun, tmp_path_factory: pytest.TempPathFactory) -> DrawnRun:
+def gan(tiny_celeba: Path, features: Path, trained, tmp_path_factory: pytest.TempPathFactory, run_command) -> DrawnRun:
     """Three epochs of a small conditional GAN, audited by the shared classifier."""
     cwd = tmp_path_factory.mktemp("gan")
     arguments = ["experiment=gan", *SMALL, *CONDITIONAL, f"data.root={tiny_celeba}", "seed=3"]
@@ -112,7 +110,9 @@ def test_global_step_counts_batches(gan: DrawnRun) -> None:
     assert content["training_labels"].shape[0] == 32
 
 
-def test_generate_writes_faces_a_grid_a_walk_and_neighbours(gan: DrawnRun, tiny_celeba: Path, tmp_path: Path) -> None:
+def test_generate_writes_faces_a_grid_a_walk_and_neighbours(
+    gan: DrawnRun, tiny_celeba: Path, tmp_path: Path, run_command
+) -> None:
     arguments = [
         "task=generate",
         f"checkpoint={gan.checkpoint}",
@@ -136,7 +136,7 @@ def test_generate_writes_faces_a_grid_a_walk_and_neighbours(gan: DrawnRun, tiny_
     assert (tiny_celeba / "img_align_celeba" / "img_align_celeba" / nearest["image_id"][0]).exists()
 
 
-def test_an_exported_generator_draws_the_same_faces(gan: DrawnRun, tmp_path: Path) -> None:
+def test_an_exported_generator_draws_the_same_faces(gan: DrawnRun, tmp_path: Path, run_command) -> None:
     result = run_command("task=export", f"checkpoint={gan.checkpoint}", "hydra.run.dir=e", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     exported, whole = load_sampler(str(tmp_path / "e" / "generator.safetensors")), load_gan(str(gan.checkpoint), "x")
@@ -175,7 +175,7 @@ def test_impossible_settings_are_refused(settings: dict, sentence: str) -> None:
         generate(OmegaConf.create({"checkpoint": "none.ckpt", "seed": 1}), **settings)
 
 
-def test_a_mistake_is_said_before_a_folder_is_filled(gan: DrawnRun, tmp_path: Path) -> None:
+def test_a_mistake_is_said_before_a_folder_is_filled(gan: DrawnRun, tmp_path: Path, run_command) -> None:
     given = ["task=generate", f"checkpoint={gan.checkpoint}", "task.nearest=false", "task.attributes={Smilling: 1}"]
     result = run_command(*given, "hydra.run.dir=run", cwd=tmp_path)
     assert result.returncode == 1
@@ -183,7 +183,7 @@ def test_a_mistake_is_said_before_a_folder_is_filled(gan: DrawnRun, tmp_path: Pa
     assert not (tmp_path / "run" / "faces").exists()
 
 
-def test_a_checkpoint_of_the_other_kind_is_refused(gan: DrawnRun, trained: TrainedRun) -> None:
+def test_a_checkpoint_of_the_other_kind_is_refused(gan: DrawnRun, trained) -> None:
     with pytest.raises(UserError, match=r"holds no GAN. To draw faces, give one of experiment=gan."):
         load_sampler(str(trained.checkpoint))
     with pytest.raises(UserError, match="holds no attribute classifier"):
@@ -203,7 +203,7 @@ def test_a_file_that_is_no_generator_is_refused(tmp_path: Path) -> None:
         load_sampler(str(tmp_path / "b.safetensors"))
 
 
-def test_no_weights_for_distances_is_said_before_training(tiny_celeba: Path, tmp_path: Path) -> None:
+def test_no_weights_for_distances_is_said_before_training(tiny_celeba: Path, tmp_path: Path, run_command) -> None:
     arguments = ["experiment=gan", *SMALL, f"data.root={tiny_celeba}", "task.distances.features=nowhere.pth"]
     result = run_command(*arguments, cwd=tmp_path)
     assert result.returncode == 1
@@ -212,7 +212,7 @@ def test_no_weights_for_distances_is_said_before_training(tiny_celeba: Path, tmp
 
 
 def test_an_audit_without_faces_to_compare_is_said_before_training(
-    tiny_celeba: Path, trained: TrainedRun, gan: DrawnRun, tmp_path: Path
+    tiny_celeba: Path, trained, gan: DrawnRun, tmp_path: Path, run_command
 ) -> None:
     train_only = [f"data.root={tiny_celeba}", "data.partitions=[train]", f"task.classifier={trained.checkpoint}"]
     training = ["experiment=gan", *SMALL, "task.distances=null", *train_only]
@@ -238,7 +238,7 @@ def test_an_audit_without_faces_to_compare_is_said_before_training(
     ],
 )
 def test_what_cannot_be_trained_is_said(
-    settings: list[str], sentence: str, gan: DrawnRun, trained: TrainedRun, tiny_celeba: Path, command
+    settings: list[str], sentence: str, gan: DrawnRun, trained, tiny_celeba: Path, command
 ) -> None:
     given = [text.format(classifier=trained.checkpoint, gan=gan.checkpoint) for text in settings]
     arguments = ["experiment=gan", *SMALL, "recipe.max_epochs=9", *CONDITIONAL, f"data.root={tiny_celeba}"]
@@ -248,7 +248,7 @@ def test_what_cannot_be_trained_is_said(
     assert sentence in " ".join(err.split())
 
 
-def test_a_run_that_diverges_keeps_its_last_good_checkpoint(tiny_celeba: Path, tmp_path: Path) -> None:
+def test_a_run_that_diverges_keeps_its_last_good_checkpoint(tiny_celeba: Path, tmp_path: Path, run_command) -> None:
     """Two good epochs, continued with a rate that nothing survives."""
     arguments = ["experiment=gan", *SMALL, f"data.root={tiny_celeba}", "task.distances=null", "hydra.run.dir=run"]
     result = run_command(*arguments, "recipe.max_epochs=2", cwd=tmp_path)
@@ -263,9 +263,9 @@ def test_a_run_that_diverges_keeps_its_last_good_checkpoint(tiny_celeba: Path, t
     assert all(torch.equal(value, kept[name]) for name, value in good.items())
 
 
-def test_the_notebooks_gan_is_the_notebooks() -> None:
+def test_the_notebooks_gan_is_the_notebooks(compose) -> None:
     """Composed and built: every number that the 2024 notebook gave, and nothing that it did not have."""
-    cfg = composed("experiment=gan_notebook")
+    cfg = compose("experiment=gan_notebook")
     model: GAN = build(cfg.model)
     players = (model.generator, model.discriminator)
     channels = [
@@ -289,14 +289,14 @@ def test_the_notebooks_gan_is_the_notebooks() -> None:
 
 
 @pytest.mark.parametrize("loss", ["non_saturating", "hinge", "relativistic", "wasserstein", "r1"])
-def test_every_loss_of_the_group_makes_a_gan(loss: str) -> None:
-    model: GAN = build(composed("experiment=gan", f"loss={loss}").model)
+def test_every_loss_of_the_group_makes_a_gan(loss: str, compose) -> None:
+    model: GAN = build(compose("experiment=gan", f"loss={loss}").model)
     named = "non_saturating" if loss == "r1" else loss
     assert model.hparams["loss"]["name"] == named
     assert (model.hparams["r1"] > 0, model.hparams["gradient_penalty"] > 0) == (loss == "r1", loss == "wasserstein")
 
 
-def test_the_notebooks_gan_trains_without_distances(tiny_celeba: Path, tmp_path: Path) -> None:
+def test_the_notebooks_gan_trains_without_distances(tiny_celeba: Path, tmp_path: Path, run_command) -> None:
     arguments = ["experiment=gan_notebook", *SMALL, f"data.root={tiny_celeba}", "task.distances=null"]
     result = run_command(*arguments, "hydra.run.dir=run", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
@@ -304,7 +304,7 @@ def test_the_notebooks_gan_trains_without_distances(tiny_celeba: Path, tmp_path:
 
 
 @pytest.mark.slow
-def test_an_interrupted_run_continues_to_the_same_end(tiny_celeba: Path, tmp_path: Path) -> None:
+def test_an_interrupted_run_continues_to_the_same_end(tiny_celeba: Path, tmp_path: Path, run_command) -> None:
     """Two epochs, then the other two by the checkpoint, are four epochs at once."""
     arguments = ["experiment=gan", *SMALL, f"data.root={tiny_celeba}", "task.distances=null"]
     runs = [
@@ -324,7 +324,7 @@ def test_an_interrupted_run_continues_to_the_same_end(tiny_celeba: Path, tmp_pat
 
 
 @pytest.mark.slow
-def test_two_processes_train_one_gan(tiny_celeba: Path, features: Path, trained: TrainedRun, tmp_path: Path) -> None:
+def test_two_processes_train_one_gan(tiny_celeba: Path, features: Path, trained, tmp_path: Path, run_command) -> None:
     """With plain trainer=ddp; and what is reported afterwards is of all the faces."""
     arguments = ["experiment=gan", *SMALL, *CONDITIONAL, f"data.root={tiny_celeba}", "hydra.run.dir=run"]
     arguments += [f"task.distances.features={features}", f"task.classifier={trained.checkpoint}"]
@@ -351,7 +351,9 @@ def test_two_processes_train_one_gan(tiny_celeba: Path, features: Path, trained:
 
 
 @pytest.mark.slow
-def test_ctrl_c_leaves_a_checkpoint_and_the_command_that_continues(tiny_celeba: Path, tmp_path: Path) -> None:
+def test_ctrl_c_leaves_a_checkpoint_and_the_command_that_continues(
+    tiny_celeba: Path, tmp_path: Path, run_command
+) -> None:
     arguments = ["experiment=gan", *SMALL, f"data.root={tiny_celeba}", "task.distances=null", "recipe.max_epochs=5000"]
     process = subprocess.Popen(
         [sys.executable, "-m", "celeba_lab", *arguments, "hydra.run.dir=run"],

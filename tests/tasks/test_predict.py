@@ -10,12 +10,11 @@ import torch
 from PIL import Image
 
 from celeba_lab.models.classifier.module import AttributeClassifier
-from tests.tasks.conftest import TrainedRun, run_command
 
 QUIET = ["trainer=cpu", "~callbacks.progress_bar", "task=predict"]
 
 
-def test_files_of_any_kind_and_size(trained: TrainedRun, tmp_path: Path) -> None:
+def test_files_of_any_kind_and_size(trained, tmp_path: Path, run_command) -> None:
     photos = tmp_path / "my photos"
     photos.mkdir()
     random = np.random.default_rng(0)
@@ -37,13 +36,13 @@ def test_files_of_any_kind_and_size(trained: TrainedRun, tmp_path: Path) -> None
     assert table.loc[2, "Smiling"] == pytest.approx(expected.item(), abs=1e-4)
 
 
-def test_images_that_were_not_named_are_one_sentence(tmp_path: Path) -> None:
+def test_images_that_were_not_named_are_one_sentence(tmp_path: Path, run_command) -> None:
     result = run_command(*QUIET, "checkpoint=best.ckpt", cwd=tmp_path)
     assert result.returncode == 1
     assert result.stderr == "celeba_lab: error: task.images has no value. Give one: task.images=...\n"
 
 
-def test_a_glob_without_files_is_one_sentence(trained: TrainedRun, tmp_path: Path) -> None:
+def test_a_glob_without_files_is_one_sentence(trained, tmp_path: Path, run_command) -> None:
     arguments = [f"checkpoint={trained.checkpoint}", f"task.images='{tmp_path}/*.jpg'"]
     result = run_command(*QUIET, *arguments, cwd=tmp_path)
     assert result.returncode == 1

@@ -19,17 +19,16 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from celeba_lab.files import config_directory
 from celeba_lab.models.classifier.module import AttributeClassifier
-from tests.tasks.conftest import SMALL, TrainedRun, run_command
 
 FIGURES = ["accuracy", "confusion", "mistakes", "precision_recall", "roc", "scores"]
 
 
-def test_the_first_line_names_the_data(trained: TrainedRun, tiny_celeba: Path) -> None:
+def test_the_first_line_names_the_data(trained, tiny_celeba: Path) -> None:
     assert trained.printed.splitlines()[0].startswith("data: celeba in ")
     assert str(tiny_celeba) in trained.printed.replace("\n", "")
 
 
-def test_the_terminal_tells_everything(trained: TrainedRun) -> None:
+def test_the_terminal_tells_everything(trained) -> None:
     text = trained.printed
     assert "backbone: mobilenet_v2" in text
     assert "images: 32 train + 8 val + 8 test at 32 x 32 pixels" in text
@@ -41,7 +40,7 @@ def test_the_terminal_tells_everything(trained: TrainedRun) -> None:
     assert re.search(r"report: outputs/smile/.*/report.html", text)
 
 
-def test_the_folder_is_complete(trained: TrainedRun) -> None:
+def test_the_folder_is_complete(trained) -> None:
     names = {str(path.relative_to(trained.folder)) for path in trained.folder.rglob("*") if path.is_file()}
     expected = {
         ".hydra/config.yaml", ".hydra/overrides.yaml", "config.yaml", "summary.json", "celeba_lab.log",
@@ -59,7 +58,7 @@ def test_the_folder_is_complete(trained: TrainedRun) -> None:
     assert not [name for name in names if Path(name).name.startswith(".") and not name.startswith(".hydra")]
 
 
-def test_the_summary_holds_the_contract(trained: TrainedRun, tiny_celeba: Path) -> None:
+def test_the_summary_holds_the_contract(trained, tiny_celeba: Path) -> None:
     summary = trained.summary
     assert summary["experiment"] == "smile"
     assert summary["task"] == "train"
@@ -73,7 +72,7 @@ def test_the_summary_holds_the_contract(trained: TrainedRun, tiny_celeba: Path) 
     assert summary["weights"] == "random weights (model.weights=null)"
 
 
-def test_the_reported_numbers_are_the_best_checkpoints(trained: TrainedRun) -> None:
+def test_the_reported_numbers_are_the_best_checkpoints(trained) -> None:
     history = pd.read_csv(trained.folder / "tables" / "history.csv").set_index("epoch")
     best = trained.summary["best_epoch"]
     assert best == history["val/accuracy"].idxmax()
@@ -85,14 +84,14 @@ def test_the_reported_numbers_are_the_best_checkpoints(trained: TrainedRun) -> N
         assert trained.summary["metrics"][f"train/{metric}"] == pytest.approx(history.loc[best, f"train/{metric}"])
 
 
-def test_the_prediction_table_gives_the_reported_accuracy(trained: TrainedRun) -> None:
+def test_the_prediction_table_gives_the_reported_accuracy(trained) -> None:
     table = pd.read_csv(trained.folder / "tables" / "predictions_test.csv")
     assert table.columns[0] == "image_id"
     accuracy = ((table["probability/Smiling"] >= 0.5) == table["label/Smiling"]).mean()
     assert accuracy == pytest.approx(trained.summary["metrics"]["test/accuracy"])
 
 
-def test_tensorboard_has_it_all(trained: TrainedRun) -> None:
+def test_tensorboard_has_it_all(trained) -> None:
     events = EventAccumulator(str(trained.folder), size_guidance={"images": 0, "tensors": 0, "scalars": 0})
     events.Reload()
     tags = events.Tags()
@@ -106,15 +105,15 @@ def test_tensorboard_has_it_all(trained: TrainedRun) -> None:
     assert len(events.Scalars("val/loss")) == 2
 
 
-def test_the_checkpoint_needs_nothing_else(trained: TrainedRun) -> None:
+def test_the_checkpoint_needs_nothing_else(trained) -> None:
     content = torch.load(trained.checkpoint, weights_only=True)
     assert "optimizer_states" in content
     model = AttributeClassifier.load_from_checkpoint(trained.checkpoint, weights_only=True).eval()
     assert model.probabilities(torch.zeros(1, 3, 109, 89, dtype=torch.uint8)).shape == (1, 1)
 
 
-def test_the_same_seed_gives_the_same_numbers(trained: TrainedRun, tiny_celeba: Path, tmp_path: Path) -> None:
-    result = run_command(*SMALL, f"data.root={tiny_celeba}", "seed=3", "data.num_workers=2", cwd=tmp_path)
+def test_the_same_seed_gives_the_same_numbers(trained, tiny_celeba: Path, tmp_path: Path, run_command, small) -> None:
+    result = run_command(*small, f"data.root={tiny_celeba}", "seed=3", "data.num_workers=2", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     [summary] = tmp_path.glob("outputs/smile/*/summary.json")
     assert json.loads(summary.read_text())["metrics"] == trained.summary["metrics"]
@@ -122,7 +121,7 @@ def test_the_same_seed_gives_the_same_numbers(trained: TrainedRun, tiny_celeba: 
 
 @pytest.mark.parametrize("experiment", sorted(path.stem for path in config_directory().glob("experiment/*.yaml")))
 def test_every_experiment_runs_under_smoke(
-    experiment: str, trained: TrainedRun, tiny_celeba: Path, tmp_path: Path
+    experiment: str, trained, tiny_celeba: Path, tmp_path: Path, run_command
 ) -> None:
     arguments = [f"experiment={experiment}", "trainer=smoke", f"data.root={tiny_celeba}", "data.batch_size=4"]
     if experiment == "embeddings":
@@ -132,8 +131,8 @@ def test_every_experiment_runs_under_smoke(
     assert list(tmp_path.glob(f"outputs/{experiment}/*/summary.json"))
 
 
-def test_several_attributes_are_the_same_class(tiny_celeba: Path, tmp_path: Path) -> None:
-    result = run_command(*SMALL, f"data.root={tiny_celeba}", "model.attributes=[Smiling,Male,Young]", cwd=tmp_path)
+def test_several_attributes_are_the_same_class(tiny_celeba: Path, tmp_path: Path, run_command, small) -> None:
+    result = run_command(*small, f"data.root={tiny_celeba}", "model.attributes=[Smiling,Male,Young]", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     [summary] = tmp_path.glob("outputs/smile/*/summary.json")
     metrics = json.loads(summary.read_text())["metrics"]
@@ -141,14 +140,14 @@ def test_several_attributes_are_the_same_class(tiny_celeba: Path, tmp_path: Path
     assert metrics["test/accuracy"] == pytest.approx(sum(single) / 3)
 
 
-def test_fast_dev_run_works(tiny_celeba: Path, tmp_path: Path) -> None:
-    result = run_command(*SMALL, f"data.root={tiny_celeba}", "trainer.fast_dev_run=true", cwd=tmp_path)
+def test_fast_dev_run_works(tiny_celeba: Path, tmp_path: Path, run_command, small) -> None:
+    result = run_command(*small, f"data.root={tiny_celeba}", "trainer.fast_dev_run=true", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert not list(tmp_path.rglob("*.ckpt"))
 
 
-def test_max_time_ends_training_in_order(tiny_celeba: Path, tmp_path: Path) -> None:
-    arguments = [*SMALL, f"data.root={tiny_celeba}", "trainer.max_epochs=100000", "trainer.max_time='00:00:00:04'"]
+def test_max_time_ends_training_in_order(tiny_celeba: Path, tmp_path: Path, run_command, small) -> None:
+    arguments = [*small, f"data.root={tiny_celeba}", "trainer.max_epochs=100000", "trainer.max_time='00:00:00:04'"]
     result = run_command(*arguments, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     [path] = tmp_path.glob("outputs/smile/*/summary.json")
@@ -157,8 +156,8 @@ def test_max_time_ends_training_in_order(tiny_celeba: Path, tmp_path: Path) -> N
     assert "test/accuracy" in summary["metrics"]
 
 
-def test_a_sweep_has_a_folder_for_each_run(tiny_celeba: Path, tmp_path: Path) -> None:
-    arguments = [*SMALL, f"data.root={tiny_celeba}", "trainer.max_epochs=1", "model.lr=1e-3,1e-4"]
+def test_a_sweep_has_a_folder_for_each_run(tiny_celeba: Path, tmp_path: Path, run_command, small) -> None:
+    arguments = [*small, f"data.root={tiny_celeba}", "trainer.max_epochs=1", "model.lr=1e-3,1e-4"]
     result = run_command("-m", *arguments, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     runs = sorted(tmp_path.glob("outputs/smile/sweep_*/*/summary.json"))
@@ -166,14 +165,14 @@ def test_a_sweep_has_a_folder_for_each_run(tiny_celeba: Path, tmp_path: Path) ->
     assert ["model.lr-0.001" in runs[0].parent.name, "model.lr-0.0001" in runs[1].parent.name] == [True, True]
 
 
-def test_bad_images_are_left_out_and_named(write_celeba, tmp_path: Path) -> None:
+def test_bad_images_are_left_out_and_named(write_celeba, tmp_path: Path, run_command, small) -> None:
     root = write_celeba(tmp_path / "celeba")
     (root / "img_align_celeba" / "img_align_celeba" / "000002.jpg").write_bytes(b"no image")
-    result = run_command(*SMALL, f"data.root={root}", "data.num_workers=2", cwd=tmp_path)
+    result = run_command(*small, f"data.root={root}", "data.num_workers=2", cwd=tmp_path)
     assert result.returncode == 1
     assert "000002.jpg" in result.stderr
     assert "Traceback" not in result.stderr
-    arguments = [*SMALL, f"data.root={root}", "data.on_bad_image=skip", "data.max_bad_fraction=0.1"]
+    arguments = [*small, f"data.root={root}", "data.on_bad_image=skip", "data.max_bad_fraction=0.1"]
     result = run_command(*arguments, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     [table] = tmp_path.glob("outputs/smile/*/tables/bad_images.csv")
@@ -183,8 +182,10 @@ def test_bad_images_are_left_out_and_named(write_celeba, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("cause", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_run_says_how_to_continue(cause: signal.Signals, tiny_celeba: Path, tmp_path: Path) -> None:
-    arguments = [*SMALL, f"data.root={tiny_celeba}", "trainer.max_epochs=500"]
+def test_a_stopped_run_says_how_to_continue(
+    cause: signal.Signals, tiny_celeba: Path, tmp_path: Path, run_command, small
+) -> None:
+    arguments = [*small, f"data.root={tiny_celeba}", "trainer.max_epochs=500"]
     process = subprocess.Popen(
         [sys.executable, "-m", "celeba_lab", *arguments], cwd=tmp_path, text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -222,18 +223,20 @@ def _wait_for(condition, seconds: float = 120) -> None:
         time.sleep(0.1)
 
 
-def test_a_finished_run_is_not_continued_in_silence(trained: TrainedRun, tiny_celeba: Path, tmp_path: Path) -> None:
+def test_a_finished_run_is_not_continued_in_silence(
+    trained, tiny_celeba: Path, tmp_path: Path, run_command, small
+) -> None:
     last = trained.checkpoint.with_name("last.ckpt")
-    result = run_command(*SMALL, f"data.root={tiny_celeba}", f"checkpoint={last}", cwd=tmp_path)
+    result = run_command(*small, f"data.root={tiny_celeba}", f"checkpoint={last}", cwd=tmp_path)
     assert result.returncode == 1
     assert "Raise trainer.max_epochs to train on." in result.stderr
 
 
-def test_a_longer_run_continues_a_finished_one(trained: TrainedRun, tiny_celeba: Path, tmp_path: Path) -> None:
+def test_a_longer_run_continues_a_finished_one(trained, tiny_celeba: Path, tmp_path: Path, run_command, small) -> None:
     """One cycle's length is the new run's: the old one would be over."""
     home = shutil.copytree(trained.folder, tmp_path / "outputs" / "run")
     last = home / "checkpoints" / "last.ckpt"
-    arguments = [*SMALL, f"data.root={tiny_celeba}", f"checkpoint={last}", "trainer.max_epochs=4"]
+    arguments = [*small, f"data.root={tiny_celeba}", f"checkpoint={last}", "trainer.max_epochs=4"]
     elsewhere = run_command(*arguments, cwd=tmp_path)
     assert elsewhere.returncode == 1
     assert "add hydra.run.dir=outputs/run" in elsewhere.stderr
@@ -242,16 +245,16 @@ def test_a_longer_run_continues_a_finished_one(trained: TrainedRun, tiny_celeba:
     assert pd.read_csv(home / "tables" / "history.csv")["epoch"].tolist() == [1, 2, 3, 4]
 
 
-def test_another_model_is_not_continued(trained: TrainedRun, tiny_celeba: Path, tmp_path: Path) -> None:
+def test_another_model_is_not_continued(trained, tiny_celeba: Path, tmp_path: Path, run_command, small) -> None:
     other = ["model.backbone=resnet18", "trainer.max_epochs=5", f"checkpoint={trained.checkpoint}"]
-    result = run_command(*SMALL, f"data.root={tiny_celeba}", *other, cwd=tmp_path)
+    result = run_command(*small, f"data.root={tiny_celeba}", *other, cwd=tmp_path)
     assert result.returncode == 1
     assert "was trained with model.backbone=mobilenet_v2, not resnet18" in result.stderr
 
 
 @pytest.mark.slow
-def test_two_processes_measure_every_image_once(trained: TrainedRun, tiny_celeba: Path, tmp_path: Path) -> None:
-    arguments = [*SMALL, f"data.root={tiny_celeba}", "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
+def test_two_processes_measure_every_image_once(trained, tiny_celeba: Path, tmp_path: Path, run_command, small) -> None:
+    arguments = [*small, f"data.root={tiny_celeba}", "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
     arguments += ["trainer.max_epochs=1", "model.freeze=0", "data.limit=7"]
     result = run_command(*arguments, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
@@ -262,7 +265,7 @@ def test_two_processes_measure_every_image_once(trained: TrainedRun, tiny_celeba
     assert json.loads(summary.read_text())["metrics"]["test/accuracy"] == pytest.approx(accuracy)
 
 
-def test_real_faces_teach_more_than_the_majority(shared: Path, tmp_path: Path) -> None:
+def test_real_faces_teach_more_than_the_majority(shared: Path, tmp_path: Path, run_command) -> None:
     weights = shared / "weights" / "mobilenet_v2_imagenet.pth"
     if not weights.exists() or not (shared / "celeba-8k").is_dir():
         pytest.skip(f"no faces or weights in {shared}")

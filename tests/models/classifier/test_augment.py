@@ -15,11 +15,6 @@ EACH = [{"flip": 0.5}, {"shift": 0.1}, {"scale": 0.2}, {"rotate": 20.0}, {"light
 IDS = [next(iter(options)) for options in EACH]
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
-
-
 def one_image(copies: int) -> torch.Tensor:
     return torch.rand(1, 3, SIDE, SIDE).expand(copies, -1, -1, -1).clone()
 

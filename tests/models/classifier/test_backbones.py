@@ -39,14 +39,6 @@ HEAVY = {"alexnet", "vgg11"}  # 60 and 130 million numbers to draw
 LOADED = ["densenet121", "googlenet", "mnasnet0_5", "resnet18", "squeezenet1_1"]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # on a busy machine two threads mostly wait for each other
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(autouse=True)
 def _offline(monkeypatch, tmp_path):
     """No test may reach the network, nor weights that someone once downloaded."""

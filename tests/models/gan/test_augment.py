@@ -9,11 +9,6 @@ from celeba_lab.models.gan.augment import DiffAugment
 IMAGES = torch.rand(6, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
 
-@pytest.fixture(autouse=True)
-def _seed() -> None:
-    torch.manual_seed(1)
-
-
 @pytest.mark.parametrize("settings", [{"color": 1.0}, {"translation": 0.25}, {"cutout": 0.5}])
 def test_gradients_pass_through(settings: dict) -> None:
     images = IMAGES.clone().requires_grad_()

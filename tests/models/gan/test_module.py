@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import inspect
 import math
 import os
 import subprocess
@@ -369,7 +370,7 @@ def test_a_checkpoint_gives_the_same_faces(tmp_path: Path) -> None:
         assert torch.equal(asked, asked_again)
 
 
-PROCESSES = """
+PROCESSES = f"""
 import hashlib, sys
 from pathlib import Path
 import lightning as L, torch
@@ -377,7 +378,8 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 from celeba_lab.engine.callbacks import RandomState
 from celeba_lab.models.gan.module import GAN
-from tests.models.gan.test_module import SMALL, Faces
+
+{inspect.getsource(Faces)}
 
 class Watched(GAN):
     def _train_generator(self, optimizer, real, fake, attributes):
@@ -386,7 +388,7 @@ class Watched(GAN):
 
 if __name__ == "__main__":
     torch.manual_seed(3)
-    model = Watched(**SMALL, loss={"name": "relativistic"}, ema=0.5)
+    model = Watched(**{SMALL}, loss={{"name": "relativistic"}}, ema=0.5)
     trainer = L.Trainer(
         accelerator="cpu", devices=2, strategy=DDPStrategy(find_unused_parameters=True), max_epochs=3, logger=False,
         enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False, callbacks=[RandomState()],
@@ -394,7 +396,7 @@ if __name__ == "__main__":
     trainer.fit(model, DataLoader(Faces(), batch_size=8))
     weights = torch.cat([p.detach().flatten() for p in model.parameters()])
     digests = [hashlib.sha256(t.numpy().tobytes()).hexdigest()[:12] for t in (weights, model.drawn)]
-    Path(sys.argv[1], f"rank_{trainer.global_rank}").write_text(" ".join(digests))
+    Path(sys.argv[1], f"rank_{{trainer.global_rank}}").write_text(" ".join(digests))
     trainer.strategy.barrier()
 """
 

@@ -1,0 +1,131 @@
+"""The answers of several runs: broken predictions, thresholds, and images, labels and attributes in common."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from celeba_lab.errors import UserError
+from celeba_lab.runs.answers import read_answers
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("000061.jpg,-1,0.5,1,0.5,0,0.5", "a label is neither 0 nor 1|out of bounds|cannot safely"),
+        ("000061.jpg,2,0.5,1,0.5,0,0.5", "a label is neither 0 nor 1"),
+        ("000061.jpg,1,1.5,1,0.5,0,0.5", "a probability is missing or not from 0 to 1"),
+        ("000061.jpg,1,,1,0.5,0,0.5", "a probability is missing or not from 0 to 1"),
+        ("000061.jpg,1,high,1,0.5,0,0.5", "could not convert"),
+        ("000061.jpg,1,0.5,1", "Integer column has NA values"),
+        ("000001.jpg,1,0.5,1,0.5,0,0.5", "an image_id is missing or there twice"),
+        (",1,0.5,1,0.5,0,0.5", "an image_id is missing or there twice"),
+    ],
+)
+def test_broken_predictions_are_named(tmp_path: Path, row: str, reason: str, run_writer) -> None:
+    runs = run_writer.pair(tmp_path)
+    path = runs[1].predictions("test")
+    path.write_text(path.read_text() + row + "\n")
+    with pytest.raises(UserError, match=f"^{re.escape(str(path))} cannot be used: .*({reason})"):
+        read_answers(runs, "test")
+
+
+def test_predictions_without_ids_or_images_are_refused(tmp_path: Path, run_writer) -> None:
+    runs = run_writer.pair(tmp_path)
+    path = runs[1].predictions("test")
+    header = path.read_text().splitlines()[0]
+    path.write_text(header.replace("image_id", "image") + "\n")
+    with pytest.raises(UserError, match="it has no column image_id"):
+        read_answers(runs, "test")
+    path.write_text(header + "\n")
+    with pytest.raises(UserError, match="it holds no image"):
+        read_answers(runs, "test")
+
+
+def test_answers_are_right_where_they_are(tmp_path: Path, run_writer) -> None:
+    answers = read_answers(run_writer.pair(tmp_path), "test")
+    assert answers.attributes == list(run_writer.names)
+    assert answers.left_out == []
+    assert answers.image_ids.tolist() == list(run_writer.image_ids)
+    np.testing.assert_array_equal(answers.labels, run_writer.labels)
+    for name, seed in (("a", 1), ("b", 2)):
+        np.testing.assert_array_equal(answers.right[name], (run_writer.probabilities(seed) >= 0.5) == run_writer.labels)
+        assert answers.right[name].dtype == bool
+
+
+def test_each_run_has_its_own_threshold(tmp_path: Path, run_writer) -> None:
+    probabilities = np.random.default_rng(5).random((60, 3), dtype=np.float32)
+    answers = read_answers(run_writer.pair(tmp_path, probabilities=probabilities, threshold=0.35), "test")
+    np.testing.assert_array_equal(answers.right["b"], (probabilities >= np.float32(0.35)) == run_writer.labels)
+
+
+def test_a_threshold_that_does_not_give_the_reported_accuracy_is_refused(tmp_path: Path, run_writer) -> None:
+    probabilities = np.random.default_rng(5).random((60, 3), dtype=np.float32)
+    runs = run_writer.pair(
+        tmp_path, probabilities=probabilities, threshold=0.35, settings={"model": {"threshold": 0.5}}
+    )
+    with pytest.raises(UserError, match=r"^b: test/accuracy/Smiling is .* at the threshold 0\.5\. If its checkpoint"):
+        read_answers(runs, "test")
+
+
+def test_one_attribute_is_checked_by_the_accuracy_of_all(tmp_path: Path, run_writer) -> None:
+    runs = run_writer.pair(tmp_path)
+    del runs[0].summary["metrics"]["test/accuracy/Smiling"]
+    runs[0].summary["metrics"]["test/accuracy"] += 1 / 60
+    with pytest.raises(UserError, match=r"^a: test/accuracy is "):
+        read_answers(runs, "test")
+
+
+def test_the_order_of_the_images_does_not_matter(tmp_path: Path, run_writer) -> None:
+    order = np.random.default_rng(3).permutation(60)
+    shuffled = {
+        "ids": [run_writer.image_ids[k] for k in order],
+        "labels": run_writer.labels[order],
+        "probabilities": run_writer.probabilities(2)[order],
+    }
+    answers = read_answers(run_writer.pair(tmp_path, **shuffled), "test")
+    np.testing.assert_array_equal(answers.right["b"], (run_writer.probabilities(2) >= 0.5) == run_writer.labels)
+
+
+def test_only_common_attributes_are_compared(tmp_path: Path, run_writer) -> None:
+    names = ["Young", "Smiling", "Bald"]
+    columns = [2, 0, 1]
+    runs = run_writer.pair(
+        tmp_path,
+        names=names,
+        labels=run_writer.labels[:, columns],
+        probabilities=run_writer.probabilities(2)[:, columns],
+    )
+    answers = read_answers(runs, "test")
+    assert answers.attributes == ["Smiling", "Young"]
+    assert answers.left_out == ["Male", "Bald"]
+    np.testing.assert_array_equal(
+        answers.right["b"], ((run_writer.probabilities(2) >= 0.5) == run_writer.labels)[:, [0, 2]]
+    )
+
+
+def test_no_common_attribute_is_refused(tmp_path: Path, run_writer) -> None:
+    with pytest.raises(UserError, match="no attribute in common: a has Smiling, Male, Young"):
+        read_answers(run_writer.pair(tmp_path, names=["Bald"]), "test")
+
+
+def test_other_images_are_refused(tmp_path: Path, run_writer) -> None:
+    other = [*run_writer.image_ids[:-1], "999999.jpg"]
+    with pytest.raises(UserError, match=r"^a and b are about different images .* a alone has 000060\.jpg\. Name runs"):
+        read_answers(run_writer.pair(tmp_path, ids=other), "test")
+
+
+def test_more_images_are_refused(tmp_path: Path, run_writer) -> None:
+    more = {"ids": [*run_writer.image_ids, "x.jpg"], "labels": np.vstack([run_writer.labels, run_writer.labels[:1]])}
+    with pytest.raises(UserError, match=r"60 and 61, of which b alone has x\.jpg"):
+        read_answers(run_writer.pair(tmp_path, **more), "test")
+
+
+def test_other_labels_are_refused(tmp_path: Path, run_writer) -> None:
+    labels = run_writer.labels.copy()
+    labels[7, 1] = 1 - labels[7, 1]
+    one, other = run_writer.labels[7, 1], labels[7, 1]
+    sentence = f"Male of 000008.jpg is {one} in the one and {other} in the other, and 1 of 180 labels differ"
+    with pytest.raises(UserError, match=sentence):
+        read_answers(run_writer.pair(tmp_path, labels=labels), "test")

@@ -1,0 +1,79 @@
+"""Which folders a pattern means, which runs are unfinished, and how runs are named."""
+
+from pathlib import Path
+
+import pytest
+
+from celeba_lab.errors import UserError
+from celeba_lab.runs.find import distinct_names, find_runs
+
+
+@pytest.fixture
+def outputs(tmp_path: Path) -> Path:
+    """Two single runs, a sweep of three, an unfinished one in either, and what is no run."""
+    smile = tmp_path / "outputs" / "smile"
+    for name in ("2026-01-01", "2026-01-02", "sweep_1/2_lr-2", "sweep_1/10_lr-[3]", "sweep_1/1_lr-1"):
+        (smile / name / "tables").mkdir(parents=True)
+        (smile / name / "summary.json").write_text("{}")
+        (smile / name / "config.yaml").write_text("{}")
+    (smile / "2026-01-03" / ".hydra").mkdir(parents=True)
+    (smile / "sweep_1" / "3_lr-4").mkdir()
+    (smile / "sweep_1" / "3_lr-4" / "config.yaml").write_text("{}")
+    (smile / "sweep_1" / "multirun.yaml").write_text("{}")
+    (smile / "notes").mkdir()
+    return tmp_path / "outputs"
+
+
+SINGLE = ["2026-01-01", "2026-01-02"]
+SWEPT = ["1_lr-1", "2_lr-2", "10_lr-[3]"]  # in natural order
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("smile/*", SINGLE + SWEPT),
+        ("smile", SINGLE + SWEPT),
+        ("", SINGLE + SWEPT),
+        ("smile/sweep_1", SWEPT),
+        ("smile/sweep_*", SWEPT),
+        ("smile/sweep_1/*", SWEPT),
+        ("smile/2026-*/summary.json", SINGLE),
+        ("smile/**", SINGLE + SWEPT),
+        ("smile/sweep_1/10_lr-[3]", ["10_lr-[3]"]),  # a folder's own name is no glob
+    ],
+)
+def test_a_pattern_means_runs_or_folders_of_runs(outputs: Path, pattern: str, expected: list[str]) -> None:
+    finished, _ = find_runs(str(outputs / pattern))
+    assert [folder.name for folder in finished] == expected
+
+
+def test_unfinished_runs_are_found_too(outputs: Path) -> None:
+    _, unfinished = find_runs([str(outputs / "smile")])
+    assert [folder.name for folder in unfinished] == ["2026-01-03", "3_lr-4"]
+
+
+def test_each_run_counts_once_and_the_comparison_itself_never(outputs: Path) -> None:
+    patterns = [str(outputs / "smile" / "2026-01-0[12]"), str(outputs / "smile" / ".." / "smile" / "*")]
+    finished, unfinished = find_runs(patterns, ignore=outputs / "smile" / "2026-01-03")
+    assert [folder.name for folder in finished] == SINGLE + SWEPT
+    assert [folder.name for folder in unfinished] == ["3_lr-4"]
+
+
+def test_relative_patterns(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(outputs.parent)
+    assert find_runs("outputs/smile/2026-01-01") == find_runs(str(outputs / "smile" / "2026-01-01"))
+    with pytest.raises(UserError, match=f"nearest folder that exists, {outputs.parent}, holds outputs"):
+        find_runs("output/smile/*")
+
+
+def test_nothing_matched_names_the_nearest_folders(outputs: Path) -> None:
+    with pytest.raises(UserError) as error:
+        find_runs(str(outputs / "smlie" / "*"))
+    assert str(error.value).endswith(f"The nearest folder that exists, {outputs}, holds smile. Did you mean 'smile'?")
+    with pytest.raises(UserError, match=r"smile/notes, holds no folder\."):
+        find_runs(str(outputs / "smile" / "notes" / "*"))
+
+
+def test_names_are_the_shortest_distinct_ends() -> None:
+    paths = ["/o/smile/a", "/o/male/a", "/o/male/b", "/p/male/b", "/o/smile/c"]
+    assert distinct_names([Path(path) for path in paths]) == ["smile/a", "male/a", "o/male/b", "p/male/b", "c"]

@@ -1,0 +1,79 @@
+"""Finished runs read back: what they hold, which files are refused, and whether two are about the same data."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from celeba_lab.errors import UserError
+from celeba_lab.runs.finished import FinishedRun, check_same_data, read_runs
+
+
+def test_a_run_is_read_back(tmp_path: Path, run_writer) -> None:
+    run = FinishedRun.read(run_writer.write(tmp_path / "a", 3, threshold=0.4), "a")
+    assert run.metrics["val/accuracy"] == 0.9
+    assert np.isnan(run.metrics["test/f1"])
+    assert run.threshold == 0.4
+    assert run.settings == {"seed": 3, "model.lr": 1e-3, "model.threshold": 0.4}  # without its own folder
+    assert run.history is not None
+    assert run.history["val/loss"].tolist() == [0.5, 0.4]
+
+
+def test_runs_without_predictions_of_the_split_are_told_apart(tmp_path: Path, run_writer) -> None:
+    a, b = run_writer.write(tmp_path / "x" / "a"), run_writer.write(tmp_path / "y" / "a", split="val")
+    runs, others = read_runs([a, b], "test")
+    assert [run.folder for run in runs] == [a]
+    assert [run.name for run in runs] == ["a"]  # distinct among those that are compared
+    assert others == [b]
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "reason"),
+    [
+        ("summary.json", '{"metrics": ', "Expecting value"),
+        ("summary.json", "[]", "it is no summary of a run"),
+        ("summary.json", '{"data": {}}', "its metrics is None"),
+        ("summary.json", '{"data": {}, "metrics": {"test/accuracy": "high"}}', "a metric is no number"),
+        ("summary.json", '{"data": {}, "metrics": {}, "best_epoch": "third"}', "its best_epoch is 'third'"),
+        ("config.yaml", "model: [", "while parsing"),
+        ("config.yaml", None, "No such file"),
+        ("tables/history.csv", "", "No columns"),
+        ("tables/history.csv", "val/loss\n0.5\n", "it has no column epoch"),
+        ("tables/history.csv", "epoch,val/loss\n1,low\n", "could not convert"),
+    ],
+)
+def test_a_broken_file_is_named(tmp_path: Path, file: str, content: str | None, reason: str, run_writer) -> None:
+    folder = run_writer.write(tmp_path / "a")
+    if content is None:
+        (folder / file).unlink()
+    else:
+        (folder / file).write_text(content)
+    with pytest.raises(UserError) as error:
+        FinishedRun.read(folder, "a")
+    assert str(error.value).startswith(f"{folder / file} cannot be used: {reason}")
+    assert str(error.value).endswith("Leave this run out of task.runs, or run it again.")
+
+
+@pytest.mark.parametrize(
+    ("data", "key"),
+    [
+        ({"name": "synthetic"}, "data.name is celeba in the one and synthetic in the other"),
+        ({"images": {"train": 40, "val": 20, "test": 59}}, "data.images.test is 60 in the one and 59"),
+    ],
+)
+def test_other_data_is_refused(tmp_path: Path, data: dict[str, Any], key: str, run_writer) -> None:
+    with pytest.raises(UserError, match=f"^a and b are about different data: {key}"):
+        check_same_data(run_writer.pair(tmp_path, data=data), "test")
+
+
+def test_faces_drawn_otherwise_are_other_data(tmp_path: Path, run_writer) -> None:
+    drawn = [{"name": "synthetic", "synthetic": {"n": 100, "seed": seed}} for seed in (1, 2)]
+    folders = [run_writer.write(tmp_path / str(k), data=data) for k, data in enumerate(drawn)]
+    with pytest.raises(UserError, match=r"data\.synthetic\.seed is 1 in the one and 2 in the other"):
+        check_same_data(read_runs(folders, "test")[0], "test")
+
+
+def test_another_folder_and_more_images_to_train_on_are_the_same_data(tmp_path: Path, run_writer) -> None:
+    data = {"root": "/elsewhere", "images": {"train": 4000, "val": 20, "test": 60}}
+    check_same_data(run_writer.pair(tmp_path, data=data), "test")
