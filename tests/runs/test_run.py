@@ -3,9 +3,6 @@
 import io
 import json
 import math
-import re
-import stat
-import subprocess
 import time
 from pathlib import Path
 
@@ -18,9 +15,6 @@ from matplotlib.figure import Figure
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from celeba_lab.files import write_atomically
-from celeba_lab.runs import environment
-from celeba_lab.runs.environment import device_name, git_commit, library_versions
 from celeba_lab.runs.run import RunFolder
 
 
@@ -43,58 +37,6 @@ def small_figure() -> Figure:
     figure = Figure(figsize=(2, 1))
     figure.add_subplot().plot([0, 1], [1, 0])
     return figure
-
-
-# -- write_atomically ------------------------------------------------------------------------------------------------
-
-
-def test_writes_and_replaces(tmp_path):
-    path = tmp_path / "deep/er/file.bin"
-    write_atomically(path, lambda file: file.write(b"one"))
-    write_atomically(path, lambda file: file.write(b"two"))
-    assert path.read_bytes() == b"two"
-    assert names_in(path.parent) == ["file.bin"]
-
-
-@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
-def test_a_failed_write_leaves_what_was_there(tmp_path, error):
-    path = tmp_path / "file.bin"
-    path.write_bytes(b"old")
-
-    def fail(file):
-        file.write(b"half of the n")
-        raise error
-
-    with pytest.raises(error):
-        write_atomically(path, fail)
-    assert path.read_bytes() == b"old"
-    assert names_in(tmp_path) == ["file.bin"]
-
-
-def test_a_failed_first_write_leaves_nothing(tmp_path):
-    with pytest.raises(ZeroDivisionError):
-        write_atomically(tmp_path / "file.bin", lambda file: 1 / 0)
-    assert names_in(tmp_path) == []
-
-
-def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path):
-    path = tmp_path / "file.bin"
-    path.write_bytes(b"old")
-
-    def look(file):
-        file.write(b"new")
-        file.flush()
-        assert path.read_bytes() == b"old"
-        assert {p.parent for p in tmp_path.rglob("*file.bin*")} == {tmp_path}, "staged on the same file system"
-
-    write_atomically(path, look)
-    assert path.read_bytes() == b"new"
-
-
-def test_others_may_read_the_file(tmp_path):
-    path = tmp_path / "file.bin"
-    write_atomically(path, lambda file: file.write(b""))
-    assert stat.S_IMODE(path.stat().st_mode) == 0o644
 
 
 # -- tables and figures ----------------------------------------------------------------------------------------------
@@ -196,51 +138,3 @@ def test_seconds_add_up(tmp_path):
         _ = 1 / 0
     assert 0.04 <= run.seconds["val"] < 2
     assert "failed" in run.seconds
-
-
-# -- circumstances ---------------------------------------------------------------------------------------------------
-
-
-def test_versions_of_what_a_result_depends_on():
-    versions = library_versions()
-    assert {"celeba_lab", "python", "torch", "torchvision", "lightning", "numpy"} <= set(versions)
-    assert all(version[0].isdigit() for version in versions.values())
-
-
-@pytest.fixture
-def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A git checkout with one commit, from which the code seems to run."""
-    folder = tmp_path / "checkout"
-    (folder / "celeba_lab/runs").mkdir(parents=True)
-    (folder / "celeba_lab/runs/environment.py").write_text("")
-    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
-        monkeypatch.delenv(name, raising=False)
-    identity = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
-    for command in (["init", "-q"], ["add", "."], [*identity, "commit", "-qm", "first"]):
-        subprocess.run(["git", "-C", str(folder), *command], check=True)
-    monkeypatch.setattr(environment, "__file__", str(folder / "celeba_lab/runs/environment.py"))
-    return folder
-
-
-def test_the_commit_and_whether_files_differ_from_it(checkout):
-    head = subprocess.run(["git", "-C", str(checkout), "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
-    assert git_commit() == head.stdout[:12]
-    (checkout / "celeba_lab/runs/environment.py").write_text("changed")
-    assert git_commit() == head.stdout[:12] + "-dirty"
-
-
-def test_no_commit_outside_a_checkout(tmp_path, monkeypatch):
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    monkeypatch.setattr(environment, "__file__", str(tmp_path / "celeba_lab/runs/environment.py"))
-    assert git_commit() is None
-
-
-def test_no_commit_without_git(monkeypatch, tmp_path):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert git_commit() is None
-
-
-def test_the_device_has_a_name():
-    name = device_name(torch.device("cpu"))
-    assert re.search(rf", {torch.get_num_threads()} threads?$", name)
-    assert len(name.partition(",")[0]) > 2
