@@ -1,24 +1,35 @@
-"""The predictions of a classifier for labelled images."""
+"""The predictions of a classifier for labelled images: one table format with its writer and its reader."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from celeba_lab.console import display_path
+from celeba_lab.errors import UserError
+
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a classifier says about N labelled images.
+    """Predictions of a classifier for N labelled images.
+
+    :meth:`to_table` and :meth:`read` define format 1 of ``tables/predictions_<split>.csv``: a CSV file in UTF-8 with
+    one row per image. Its columns are ``image_id``, a file name that appears once, and for each attribute
+    ``label/<attribute>``, 0 or 1, and ``probability/<attribute>``, a float32 in [0, 1]. Other columns are ignored, so
+    columns can be added without a new format. The threshold is a setting of the model and not part of the table.
 
     Attributes:
-        split: train, val or test.
-        image_ids: N file names.
-        index: int64 (N,), their rows in the annotations.
-        labels: uint8 (N, K) of 0 and 1.
-        probabilities: float32 (N, K) in [0, 1].
-        attributes: the K names.
-        threshold: probability from which on an attribute is said to be present.
+        split: Name of the split: train, val or test.
+        image_ids: File names of the N images.
+        index: Rows of the images in the annotations, int64 (N,); for predictions that were read from a table, the
+            rows of that table.
+        labels: True labels, uint8 (N, K), 0 or 1.
+        probabilities: Predicted probabilities, float32 (N, K), in [0, 1].
+        attributes: Names of the K attributes.
+        threshold: Probability from which an attribute is predicted to be present.
     """
 
     split: str
@@ -27,18 +38,87 @@ class Predictions:
     labels: np.ndarray
     probabilities: np.ndarray
     attributes: Sequence[str]
-    threshold: float
+    threshold: float = 0.5
 
     @property
-    def said(self) -> np.ndarray:
-        """uint8 (N, K): 1 where an attribute was said to be present."""
+    def predicted(self) -> np.ndarray:
+        """Predicted labels, uint8 (N, K): 1 where the probability reaches the threshold."""
         return (self.probabilities >= self.threshold).astype(np.uint8)
 
+    def to_table(self) -> pd.DataFrame:
+        """Return the table that :meth:`read` reads back: one row per image."""
+        columns: dict[str, Sequence[object] | np.ndarray] = {"image_id": self.image_ids}
+        for k, name in enumerate(self.attributes):
+            columns[f"label/{name}"] = self.labels[:, k]
+            columns[f"probability/{name}"] = self.probabilities[:, k]
+        return pd.DataFrame(columns)
 
-def prediction_table(predictions: Predictions) -> pd.DataFrame:
-    """Return one row per image: ``image_id``, then label and probability of each attribute."""
-    columns: dict[str, Sequence[object] | np.ndarray] = {"image_id": predictions.image_ids}
-    for k, name in enumerate(predictions.attributes):
-        columns[f"label/{name}"] = predictions.labels[:, k]
-        columns[f"probability/{name}"] = predictions.probabilities[:, k]
-    return pd.DataFrame(columns)
+    @classmethod
+    def read(cls, path: Path, attributes: Sequence[str] | None = None, threshold: float = 0.5) -> "Predictions":
+        """Read a table that a run has written.
+
+        Args:
+            path: Path of a table named ``predictions_<split>.csv``.
+            attributes: Attributes to read, in this order; all attributes of the table by default.
+            threshold: Probability from which an attribute is predicted to be present.
+
+        Raises:
+            UserError: The table is missing or broken, or lacks a column.
+        """
+        stored = read_attributes(path)
+        names = stored if attributes is None else list(attributes)
+        if missing := [name for name in names if name not in stored]:
+            raise _unusable(path, f"it has no label and probability of {missing[0]}")
+        labels = [f"label/{name}" for name in names]
+        probabilities = [f"probability/{name}" for name in names]
+        types = {"image_id": str} | dict.fromkeys(labels, np.uint8) | dict.fromkeys(probabilities, np.float32)
+        table = _read_csv(path, usecols=list(types), dtype=types)
+        _check(path, table, labels, probabilities)
+        return cls(
+            split=path.stem.removeprefix("predictions_"),
+            image_ids=table["image_id"].tolist(),
+            index=np.arange(len(table)),
+            labels=table[labels].to_numpy(),
+            probabilities=table[probabilities].to_numpy(),
+            attributes=names,
+            threshold=threshold,
+        )
+
+
+def read_attributes(path: Path) -> list[str]:
+    """Return the attributes of a table of predictions, from its header alone.
+
+    Raises:
+        UserError: The table is missing or has no column ``image_id``.
+    """
+    columns = list(map(str, _read_csv(path, nrows=0).columns))
+    if "image_id" not in columns:
+        raise _unusable(path, "it has no column image_id")
+    names = [name.removeprefix("label/") for name in columns if name.startswith("label/")]
+    return [name for name in names if f"probability/{name}" in columns]
+
+
+def _check(path: Path, table: pd.DataFrame, labels: list[str], probabilities: list[str]) -> None:
+    if table.empty:
+        raise _unusable(path, "it contains no images")
+    if table["image_id"].hasnans or table["image_id"].duplicated().any():
+        raise _unusable(path, "an image_id is missing or appears twice")
+    if (table[labels].to_numpy() > 1).any():
+        raise _unusable(path, "a label is neither 0 nor 1")
+    values = table[probabilities].to_numpy()
+    if not ((values >= 0) & (values <= 1)).all():
+        raise _unusable(path, "a probability is missing or not between 0 and 1")
+
+
+def _read_csv(path: Path, **options: Any) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path, **options)
+    except OSError as error:
+        raise _unusable(path, error.strerror or str(error)) from error
+    # Errors of pandas and of Unicode are ValueErrors, and a label that is too large overflows.
+    except (ValueError, OverflowError) as error:
+        raise _unusable(path, " ".join(str(error).split()).rstrip(".")) from error
+
+
+def _unusable(path: Path, reason: str) -> UserError:
+    return UserError(f"{display_path(path)} cannot be used: {reason}.")

@@ -14,7 +14,7 @@ from celeba_lab import figures
 from celeba_lab.analyses.paired import FEW, holm, mcnemar, paired_bootstrap
 from celeba_lab.console import console, display_path, show_table
 from celeba_lab.errors import UserError, did_you_mean, enumerate_names
-from celeba_lab.runs.answers import Answers
+from celeba_lab.runs.answers import CorrectAnswers
 from celeba_lab.runs.find import find_runs
 from celeba_lab.runs.finished import FinishedRun, check_same_data, read_runs
 from celeba_lab.runs.run import RunFolder
@@ -151,7 +151,9 @@ def _yaml(value: object) -> str:
     return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
 
 
-def paired_tables(answers: Answers, baseline: str, resamples: int, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def paired_tables(
+    answers: CorrectAnswers, baseline: str, resamples: int, seed: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Test each run against the baseline.
 
     Args:
@@ -164,13 +166,13 @@ def paired_tables(answers: Answers, baseline: str, resamples: int, seed: int) ->
         One row per run, of the accuracy over all attributes; and one row per run and attribute, of McNemar's test.
         ``p_adjusted`` is Holm's, over the runs in the first and over one run's attributes in the second.
     """
-    base = answers.right[baseline]
+    base = answers.correct[baseline]
     rows, details = [], []
-    for run, right in answers.right.items():
+    for run, correct in answers.correct.items():
         if run == baseline:
             continue
-        only_run = np.count_nonzero(right & ~base, axis=0)
-        only_baseline = np.count_nonzero(base & ~right, axis=0)
+        only_run = np.count_nonzero(correct & ~base, axis=0)
+        only_baseline = np.count_nonzero(base & ~correct, axis=0)
         p = mcnemar(only_run, only_baseline)
         detail = pd.DataFrame(
             {
@@ -189,11 +191,11 @@ def paired_tables(answers: Answers, baseline: str, resamples: int, seed: int) ->
             {
                 "run": run,
                 "baseline": baseline,
-                "images": right.shape[0],
-                "attributes": right.shape[1],
-                "accuracy": right.mean(),
+                "images": correct.shape[0],
+                "attributes": correct.shape[1],
+                "accuracy": correct.mean(),
                 "baseline_accuracy": base.mean(),
-                **asdict(paired_bootstrap(right, base, resamples, seed)),
+                **asdict(paired_bootstrap(correct, base, resamples, seed)),
                 "attributes_better": int((shown & (only_run > only_baseline)).sum()),
                 "attributes_worse": int((shown & (only_run < only_baseline)).sum()),
             }
@@ -279,7 +281,7 @@ def draw_differences(run: RunFolder, paired: pd.DataFrame, title: str) -> None:
     run.figure("differences", figure)
 
 
-def show_data(answers: Answers, split: str, name: str | None) -> None:
+def show_data(answers: CorrectAnswers, split: str, name: str | None) -> None:
     """Print which images and attributes are compared."""
     images, count = answers.labels.shape
     what = answers.attributes[0] if count == 1 else f"{count} attributes"

@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 
 from celeba_lab import figures
-from celeba_lab.analyses.predictions import Predictions
 from celeba_lab.analyses.regression import Regression
 from celeba_lab.console import console, show_table
 from celeba_lab.errors import enumerate_names
@@ -31,8 +30,7 @@ def regression_table(results: list[Regression], labels: np.ndarray, attributes: 
     """
     probabilities = np.stack([result.probability for result in results], axis=1)
     fitted = np.array([result.fitted for result in results])
-    said = Predictions("test", [], np.arange(len(labels)), labels, np.nan_to_num(probabilities), attributes, 0.5)
-    table = attribute_table(said)
+    table = attribute_table(labels, np.nan_to_num(probabilities), attributes)
     right = np.where(labels == 1, probabilities, 1 - probabilities)
     table.insert(list(table).index("gain"), "log_loss", -np.log(np.maximum(right, 1e-7)).mean(axis=0))
     measured = table.columns.difference(["attribute", "images", "prevalence", "majority_accuracy"])

@@ -10,8 +10,8 @@ from celeba_lab.engine.build import build_datamodule
 from celeba_lab.engine.checkpoints import load_classifier
 from celeba_lab.engine.measure import measure
 from celeba_lab.errors import UserError, did_you_mean
-from celeba_lab.reports.classifier.case import Case
 from celeba_lab.reports.classifier.report import ClassifierReport
+from celeba_lab.reports.classifier.result import EvaluationResult
 from celeba_lab.reports.classifier.scores import mean_majority_accuracy
 from celeba_lab.runs.environment import device_name
 from celeba_lab.runs.run import facts_of_run, open_run, show_ending, task_name, write_bad_images
@@ -55,10 +55,10 @@ def evaluate(
             _, validation, _ = measure(cfg, model, datamodule, "val")
     if not trainer.is_global_zero:
         return metrics
-    case = Case(run, datamodule, predictions, validation, f"{datamodule.name} · {cfg.name}")
+    result = EvaluationResult(run, datamodule, predictions, validation, f"{datamodule.name} · {cfg.name}")
     with run.timed("report"):
         table, added = report.write(
-            case, facts_of_run(cfg, datamodule, cfg.checkpoint, trainer) | {"checkpoint": checkpoints}
+            result, facts_of_run(cfg, datamodule, cfg.checkpoint, trainer) | {"checkpoint": checkpoints}
         )
         metrics |= added
         write_bad_images(run, datamodule)

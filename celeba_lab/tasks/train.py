@@ -23,9 +23,9 @@ from celeba_lab.engine.resume import read_unfinished, show_how_to_continue
 from celeba_lab.engine.signals import exit_codes_of_signals
 from celeba_lab.errors import UserError
 from celeba_lab.models.classifier.module import AttributeClassifier
-from celeba_lab.reports.classifier.case import Case
 from celeba_lab.reports.classifier.history import report_history
 from celeba_lab.reports.classifier.report import ClassifierReport
+from celeba_lab.reports.classifier.result import EvaluationResult
 from celeba_lab.reports.classifier.scores import mean_majority_accuracy
 from celeba_lab.runs.environment import device_name
 from celeba_lab.runs.run import RunFolder, facts_of_run, open_run, show_ending, task_name, write_bad_images
@@ -123,8 +123,8 @@ def _report(
     if not trainer.is_global_zero:
         return metrics
     source = f"{datamodule.name} · {cfg.name}"
-    val = Case(run, datamodule, predictions["val"], None, source)
-    test = Case(run, datamodule, predictions["test"], predictions["val"], source)
+    val = EvaluationResult(run, datamodule, predictions["val"], None, source)
+    test = EvaluationResult(run, datamodule, predictions["test"], predictions["val"], source)
     facts = {"weights": weights} | facts_of_run(cfg, datamodule, best, trainer)
     tables = {}
     with run.timed("report"):

@@ -23,8 +23,8 @@ from celeba_lab.data.annotations import SPLITS
 from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.files import config_directory
-from celeba_lab.reports.classifier.case import Case
 from celeba_lab.reports.classifier.report import ClassifierReport
+from celeba_lab.reports.classifier.result import EvaluationResult
 from celeba_lab.runs.run import RunFolder
 
 
@@ -59,7 +59,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = RunFolder(Path(folder))
         start = time.perf_counter()
-        report.write(Case(run, data, predictions, validation, "CelebA's labels, made-up predictions"), {})
+        report.write(EvaluationResult(run, data, predictions, validation, "CelebA's labels, made-up predictions"), {})
         seconds = time.perf_counter() - start
         sizes = {path.name: path.stat().st_size for path in run.path.rglob("*") if path.is_file()}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -16,7 +16,7 @@ from celeba_lab.reports.comparison import (
     run_table,
     setting_table,
 )
-from celeba_lab.runs.answers import Answers
+from celeba_lab.runs.answers import CorrectAnswers
 from celeba_lab.runs.finished import read_runs
 
 
@@ -82,12 +82,12 @@ def test_only_settings_that_differ(tmp_path: Path, run_writer) -> None:
     }
 
 
-def answers_of(right: dict[str, list[list[int]]]) -> Answers:
+def answers_of(right: dict[str, list[list[int]]]) -> CorrectAnswers:
     """Return the answers of several runs; for each image, whether the run is right about each attribute."""
     arrays = {name: np.array(rows, dtype=bool) for name, rows in right.items()}
     n, k = next(iter(arrays.values())).shape
     ids = np.array([f"{row}.jpg" for row in range(n)], dtype=object)
-    return Answers(ids, ["Smiling", "Male", "Young"][:k], [], np.zeros((n, k), dtype=np.uint8), arrays)
+    return CorrectAnswers(ids, ["Smiling", "Male", "Young"][:k], [], np.zeros((n, k), dtype=np.uint8), arrays)
 
 
 def test_every_run_against_the_baseline() -> None:

@@ -1,15 +1,12 @@
 """How well each attribute is told, beside always saying the majority class."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from celeba_lab import figures
-from celeba_lab.reports.classifier.case import Case, first_names, percent
+from celeba_lab.reports.classifier.result import EvaluationResult, first_names, percent
 from celeba_lab.reports.classifier.scores import attribute_table, mean_majority_accuracy
-from celeba_lab.reports.page.page import Section
+from celeba_lab.reports.page.page import Picture, Section
 
 _COLUMNS = {
     "attribute": "attribute",
@@ -29,54 +26,66 @@ _COLUMNS = {
 }
 
 
-def report_attributes(case: Case, bins: int = 15) -> tuple[Section, pd.DataFrame]:
+def report_attributes(result: EvaluationResult, bins: int = 15) -> tuple[Section, pd.DataFrame]:
     """Write every score of every attribute, its confusion, curves and scores; also return the table.
 
     Args:
-        case: what is reported.
-        bins: of the probability, for the calibration error.
+        result: Predictions to report.
+        bins: Number of bins of the probability for the calibration error.
     """
-    found, names = case.predictions, case.names
-    table = attribute_table(found, bins)
-    ordered = table.sort_values("gain", ascending=False, kind="stable")
-    shown = case.table("attributes", table, "Every score of every attribute", columns=_COLUMNS)
-    labels, probabilities, threshold = found.labels, found.probabilities, found.threshold
-    drawn: dict[str, tuple[Callable[[], Figure], str]] = {
-        "accuracy": (
-            lambda: figures.attribute_scores(
-                table["accuracy"],
-                table["majority_accuracy"],
-                names,
-                metric="accuracy",
-                title=case.title,
-                note="Accuracy of each attribute beside that of always saying the majority class",
-            ),
-            "Accuracy of each attribute; the tick is what always saying the majority class would reach.",
-        ),
-        "confusion": (
-            lambda: figures.confusion_matrices(labels, probabilities, names, threshold=threshold, title=case.title),
-            "What was said of the images of each true class.",
-        ),
-        "roc": (
-            lambda: figures.roc_curves(labels, probabilities, names, title=case.title),
-            "True against false positives at every threshold.",
-        ),
-        "precision_recall": (
-            lambda: figures.precision_recall_curves(labels, probabilities, names, title=case.title),
-            "Precision against recall at every threshold; the dashed line is the prevalence.",
-        ),
-        "scores": (
-            lambda: figures.score_histograms(labels, probabilities, names, threshold=threshold, title=case.title),
-            "The probabilities of the two true classes.",
-        ),
-    }
-    pictures = [case.picture(name, draw(), caption) for name, (draw, caption) in drawn.items()]
-    _add_precision_recall(case)
-    return Section("Attributes", _describe(case, table, ordered, bins), tables=[shown], pictures=pictures), table
+    found, names = result.predictions, result.names
+    table = attribute_table(found.labels, found.probabilities, names, found.threshold, bins)
+    shown = result.table("attributes", table, "Every score of every attribute", columns=_COLUMNS)
+    pictures = [_draw_accuracy(result, table), _draw_confusion(result), *_draw_curves(result), _draw_scores(result)]
+    _add_precision_recall(result)
+    return Section("Attributes", _describe(result, table, bins), tables=[shown], pictures=pictures), table
 
 
-def _describe(case: Case, table: pd.DataFrame, ordered: pd.DataFrame, bins: int) -> str:
-    right = (case.predictions.said == case.predictions.labels).mean(axis=1)  # (N,) share of right answers per image
+def _draw_accuracy(result: EvaluationResult, table: pd.DataFrame) -> Picture:
+    figure = figures.attribute_scores(
+        table["accuracy"],
+        table["majority_accuracy"],
+        result.names,
+        metric="accuracy",
+        title=result.title,
+        note="Accuracy of each attribute beside that of always saying the majority class",
+    )
+    caption = "Accuracy of each attribute; the tick is what always saying the majority class would reach."
+    return result.picture("accuracy", figure, caption)
+
+
+def _draw_confusion(result: EvaluationResult) -> Picture:
+    found = result.predictions
+    figure = figures.confusion_matrices(
+        found.labels, found.probabilities, result.names, threshold=found.threshold, title=result.title
+    )
+    return result.picture("confusion", figure, "What was said of the images of each true class.")
+
+
+def _draw_curves(result: EvaluationResult) -> list[Picture]:
+    found, names = result.predictions, result.names
+    roc = figures.roc_curves(found.labels, found.probabilities, names, title=result.title)
+    curves = figures.precision_recall_curves(found.labels, found.probabilities, names, title=result.title)
+    caption = "Precision against recall at every threshold; the dashed line is the prevalence."
+    return [
+        result.picture("roc", roc, "True against false positives at every threshold."),
+        result.picture("precision_recall", curves, caption),
+    ]
+
+
+def _draw_scores(result: EvaluationResult) -> Picture:
+    found = result.predictions
+    figure = figures.score_histograms(
+        found.labels, found.probabilities, result.names, threshold=found.threshold, title=result.title
+    )
+    return result.picture("scores", figure, "The probabilities of the two true classes.")
+
+
+def _describe(result: EvaluationResult, table: pd.DataFrame, bins: int) -> str:
+    ordered = table.sort_values("gain", ascending=False, kind="stable")["attribute"].tolist()
+    right = (result.predictions.predicted == result.predictions.labels).mean(
+        axis=1
+    )  # (N,) share of right answers per image
     half = 1.96 * right.std(ddof=1) / np.sqrt(len(right)) if len(right) > 1 else np.nan
     majority = mean_majority_accuracy(table)
     lines = [
@@ -84,10 +93,7 @@ def _describe(case: Case, table: pd.DataFrame, ordered: pd.DataFrame, bins: int)
         f" {len(right):,} images); always saying the majority class is right for {percent(majority, 2)}.",
     ]
     if len(table) > 1:
-        lines[0] += (
-            f" The pictures help most with {first_names(ordered['attribute'].tolist())}, least with"
-            f" {first_names(ordered['attribute'].tolist()[::-1])}."
-        )
+        lines[0] += f" The pictures help most with {first_names(ordered)}, least with {first_names(ordered[::-1])}."
         behind = int((table["gain"] < 0).sum())
         if behind:
             lines[0] += f" {behind} of the {len(table)} attributes are told worse than by saying the majority class."
@@ -100,11 +106,11 @@ def _describe(case: Case, table: pd.DataFrame, ordered: pd.DataFrame, bins: int)
     return "\n\n".join(lines)
 
 
-def _add_precision_recall(case: Case) -> None:
-    if case.run.writer is None:
+def _add_precision_recall(result: EvaluationResult) -> None:
+    if result.run.writer is None:
         return
-    found = case.predictions
-    for k, name in enumerate(case.names):
-        case.run.writer.add_pr_curve(
-            f"{case.split}/{name}", found.labels[:, k], found.probabilities[:, k], num_thresholds=127
+    found = result.predictions
+    for k, name in enumerate(result.names):
+        result.run.writer.add_pr_curve(
+            f"{result.split}/{name}", found.labels[:, k], found.probabilities[:, k], num_thresholds=127
         )

@@ -5,42 +5,44 @@ import pandas as pd
 
 from celeba_lab import figures
 from celeba_lab.analyses.intervals import difference_interval
-from celeba_lab.reports.classifier.case import Case
+from celeba_lab.reports.classifier.result import EvaluationResult
 from celeba_lab.reports.page.page import Picture, Section
 
 
-def report_drift(case: Case) -> Section | None:
+def report_drift(result: EvaluationResult) -> Section | None:
     """Compare prevalence and accuracy of validation and of the reported split; None without validation."""
-    if case.validation is None:
+    if result.validation is None:
         return None
-    table = drift_table(case.validation.labels, case.validation.said, case.predictions.labels, case.predictions.said)
-    table.insert(0, "attribute", case.names)
-    table.columns = table.columns.str.replace("split", case.split)
+    table = drift_table(
+        result.validation.labels, result.validation.predicted, result.predictions.labels, result.predictions.predicted
+    )
+    table.insert(0, "attribute", result.names)
+    table.columns = table.columns.str.replace("split", result.split)
     columns = {"attribute": "attribute"}
     for what in ("prevalence", "accuracy"):
         columns |= {
             f"{what}_val": f"{what} validation",
-            f"{what}_{case.split}": f"{what} {case.split}",
+            f"{what}_{result.split}": f"{what} {result.split}",
             f"{what}_difference": "difference",
             f"{what}_low": "low",
             f"{what}_high": "high",
         }
-    shown = case.table("drift", table, f"Validation against {case.split}", columns=columns)
-    pictures = [_draw(case, table, what) for what in ("accuracy", "prevalence")]
-    return Section("Drift", _describe(case, table), tables=[shown], pictures=pictures)
+    shown = result.table("drift", table, f"Validation against {result.split}", columns=columns)
+    pictures = [_draw(result, table, what) for what in ("accuracy", "prevalence")]
+    return Section("Drift", _describe(result, table), tables=[shown], pictures=pictures)
 
 
-def _draw(case: Case, table: pd.DataFrame, what: str) -> Picture:
+def _draw(result: EvaluationResult, table: pd.DataFrame, what: str) -> Picture:
     size = table[f"{what}_difference"].abs()
     ordered = table.loc[size.sort_values(ascending=False, kind="stable").index]
     figure = figures.score_comparison(
-        {"validation": ordered[f"{what}_val"], case.split: ordered[f"{what}_{case.split}"]},
+        {"validation": ordered[f"{what}_val"], result.split: ordered[f"{what}_{result.split}"]},
         ordered["attribute"].tolist(),
         metric=what,
-        title=case.title,
-        note=f"{what.capitalize()} of validation and {case.split}, the largest change on top",
+        title=result.title,
+        note=f"{what.capitalize()} of validation and {result.split}, the largest change on top",
     )
-    return case.picture(f"drift_{what}", figure, f"{what.capitalize()} of validation and {case.split}.")
+    return result.picture(f"drift_{what}", figure, f"{what.capitalize()} of validation and {result.split}.")
 
 
 def drift_table(val_labels: np.ndarray, val_said: np.ndarray, labels: np.ndarray, said: np.ndarray) -> pd.DataFrame:
@@ -75,11 +77,11 @@ def drift_table(val_labels: np.ndarray, val_said: np.ndarray, labels: np.ndarray
     return pd.DataFrame(table)
 
 
-def _describe(case: Case, table: pd.DataFrame) -> str:
+def _describe(result: EvaluationResult, table: pd.DataFrame) -> str:
     text = (
-        f"What was chosen on validation holds for {case.split} only as far as the two are alike. The intervals are of"
-        f" the difference, {case.split} minus validation (Newcombe, 1998); of {len(table)} attributes one in twenty is"
-        " expected to lie outside by chance."
+        f"What was chosen on validation holds for {result.split} only as far as the two are alike. The intervals are"
+        f" of the difference, {result.split} minus validation (Newcombe, 1998); of {len(table)} attributes one in"
+        " twenty is expected to lie outside by chance."
     )
     for what in ("prevalence", "accuracy"):
         outside = table[(table[f"{what}_low"] > 0) | (table[f"{what}_high"] < 0)]

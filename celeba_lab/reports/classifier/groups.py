@@ -9,7 +9,7 @@ from celeba_lab import figures
 from celeba_lab.analyses.cooccurrence import Cooccurrence, cluster_attributes
 from celeba_lab.analyses.groups import amplification_pairs, group_cells, group_pairs
 from celeba_lab.data.attributes import ATTRIBUTES
-from celeba_lab.reports.classifier.case import Case, percent
+from celeba_lab.reports.classifier.result import EvaluationResult, percent
 from celeba_lab.reports.page.page import PageTable, Section
 
 # The pair that the literature on spurious correlations measures (Sagawa et al., "Distributionally Robust Neural
@@ -48,23 +48,23 @@ _AMPLIFICATION_COLUMNS = {
 }
 
 
-def report_groups(case: Case, smallest: int) -> tuple[Section, dict[str, float]]:
+def report_groups(result: EvaluationResult, smallest: int) -> tuple[Section, dict[str, float]]:
     """Measure every target in the four cells that each attribute makes with it.
 
     Args:
-        case: the groups are made by all forty true labels.
+        result: the groups are made by all forty true labels.
         smallest: cells of fewer images are marked, and are no worst cell.
 
     Returns:
         The section, and ``split/worst_cell_accuracy``: of the worst cell of all, where one has enough images.
     """
-    found = case.predictions
-    cells = group_cells(found.labels, found.said, case.names, case.all_labels(), ATTRIBUTES, smallest)
+    found = result.predictions
+    cells = group_cells(found.labels, found.predicted, result.names, result.all_labels(), ATTRIBUTES, smallest)
     pairs = group_pairs(cells)
-    case.run.table(f"group_cells_{case.split}", cells)
+    result.run.table(f"group_cells_{result.split}", cells)
     worst = [_name_cell(*row) for row in pairs[["target", "group", "worst_label", "worst_member"]].to_numpy()]
     shown = [
-        case.table(
+        result.table(
             "groups",
             pairs.assign(worst=worst),
             "Every target by every group, the largest equalised-odds difference first",
@@ -72,25 +72,27 @@ def report_groups(case: Case, smallest: int) -> tuple[Section, dict[str, float]]
         )
     ]
     drawn = pairs[pairs["gap"].notna()].head(_DRAWN)[["target", "group"]].apply(tuple, axis=1).tolist()
-    if NAMED[0] in case.names:
+    if NAMED[0] in result.names:
         drawn = [NAMED, *(pair for pair in drawn if pair != NAMED)][:_DRAWN]
-        shown.insert(0, _named_table(case, cells))
+        shown.insert(0, _named_table(result, cells))
     by_pair = cells.set_index(["target", "group"])
     figure = figures.group_cells(
         pd.concat([by_pair.loc[[pair]] for pair in drawn]).reset_index() if drawn else cells.head(0),
-        title=case.title,
+        title=result.title,
         note=f"Pairs with the largest equalised-odds differences; 95 % intervals; few: under {smallest} images",
     )
     pictures = [
-        case.picture("group_cells", figure, "Accuracy in each cell with its 95 % interval, worst cells in red.")
+        result.picture("group_cells", figure, "Accuracy in each cell with its 95 % interval, worst cells in red.")
     ]
-    if len(case.names) > 1:
+    if len(result.names) > 1:
         pictures.append(
-            case.picture("groups", _draw_odds(case, pairs, smallest), "The equalised-odds difference of every pair.")
+            result.picture(
+                "groups", _draw_odds(result, pairs, smallest), "The equalised-odds difference of every pair."
+            )
         )
     worst_accuracy = pairs["worst_accuracy"].min()
-    metrics = {} if np.isnan(worst_accuracy) else {f"{case.split}/worst_cell_accuracy": float(worst_accuracy)}
-    return Section("Groups", _describe(pairs, smallest, case.split), tables=shown, pictures=pictures), metrics
+    metrics = {} if np.isnan(worst_accuracy) else {f"{result.split}/worst_cell_accuracy": float(worst_accuracy)}
+    return Section("Groups", _describe(pairs, smallest, result.split), tables=shown, pictures=pictures), metrics
 
 
 def _name_cell(target: str, group: str, label: float, member: float) -> str:
@@ -99,22 +101,22 @@ def _name_cell(target: str, group: str, label: float, member: float) -> str:
     return f"{'' if label else 'not '}{target}, {'' if member else 'not '}{group}"
 
 
-def _named_table(case: Case, cells: pd.DataFrame) -> PageTable:
+def _named_table(result: EvaluationResult, cells: pd.DataFrame) -> PageTable:
     target, group = NAMED
     rows = cells[(cells["target"] == target) & (cells["group"] == group)]
     names = [_name_cell(*row) for row in rows[["target", "group", "label", "member"]].to_numpy()]
     frame = rows.assign(cell=names)[list(_CELL_COLUMNS)]
-    return PageTable(f"{target} by {group}", frame, file=f"tables/group_cells_{case.split}.csv")
+    return PageTable(f"{target} by {group}", frame, file=f"tables/group_cells_{result.split}.csv")
 
 
-def _draw_odds(case: Case, pairs: pd.DataFrame, smallest: int) -> Figure:
+def _draw_odds(result: EvaluationResult, pairs: pd.DataFrame, smallest: int) -> Figure:
     table = pairs.pivot(index="target", columns="group", values="equalised_odds_difference")
     return figures.matrix_heatmap(
-        table.reindex(index=case.names, columns=list(ATTRIBUTES)).to_numpy(),
-        case.names,
+        table.reindex(index=result.names, columns=list(ATTRIBUTES)).to_numpy(),
+        result.names,
         list(ATTRIBUTES),
         label="equalised-odds difference",
-        title=case.title,
+        title=result.title,
         note="How far true or false positive rates of a target (row) differ between who has another attribute (column)"
         f" and who has not. Grey: a cell of fewer than {smallest} images",
         limits=(0, 1),
@@ -151,21 +153,21 @@ def _describe(pairs: pd.DataFrame, smallest: int, split: str) -> str:
     )
 
 
-def report_amplification(case: Case, smallest: int) -> tuple[Section | None, dict[str, float]]:
+def report_amplification(result: EvaluationResult, smallest: int) -> tuple[Section | None, dict[str, float]]:
     """Compare P(A | B) among the predictions with P(A | B) among the labels.
 
     Args:
-        case: of at least two attributes; else there is no section.
+        result: of at least two attributes; else there is no section.
         smallest: pairs whose B has fewer images are marked, and grey in the figure.
 
     Returns:
         The section, and ``split/amplification``: the mean absolute difference over the pairs that are not marked.
     """
-    found, names = case.predictions, case.names
+    found, names = result.predictions, result.names
     if len(names) < 2:
         return None, {}
-    pairs = amplification_pairs(found.labels, found.said, names, smallest)
-    shown = case.table(
+    pairs = amplification_pairs(found.labels, found.predicted, names, smallest)
+    shown = result.table(
         "amplification",
         pairs,
         "P(A | B) among labels and predictions, the largest difference first",
@@ -180,13 +182,13 @@ def report_amplification(case: Case, smallest: int) -> tuple[Section | None, dic
         ordered,
         ordered,
         label="P(A | B) among predictions minus labels",
-        title=case.title,
+        title=result.title,
         scale="diverging",
         row_title="A",
         column_title="B",
         note=f"Red: A accompanies B more often than in the labels. Grey: fewer than {smallest} images with B",
     )
-    picture = case.picture("amplification", figure, "P(A | B) among the predictions minus among the labels.")
+    picture = result.picture("amplification", figure, "P(A | B) among the predictions minus among the labels.")
     text = (
         "Does the classifier exaggerate what goes together? Red cells: among its answers attribute A (row) goes with"
         " B (column) more often than among the labels. A whole red or blue row is no association: A is said too"
@@ -200,4 +202,4 @@ def report_amplification(case: Case, smallest: int) -> tuple[Section | None, dic
         f" {first['predictions']:.3f} among predictions and {first['labels']:.3f} among labels."
     )
     section = Section("Bias amplification", text, tables=[shown], pictures=[picture])
-    return section, {f"{case.split}/amplification": mean}
+    return section, {f"{result.split}/amplification": mean}

@@ -7,7 +7,7 @@ from sklearn.base import ClassifierMixin
 from celeba_lab import figures
 from celeba_lab.analyses.regression import regress_each
 from celeba_lab.data.attributes import ATTRIBUTES
-from celeba_lab.reports.classifier.case import Case, first_names
+from celeba_lab.reports.classifier.result import EvaluationResult, first_names
 from celeba_lab.reports.page.page import Section
 
 _COLUMNS = {
@@ -22,24 +22,24 @@ _COLUMNS = {
 
 
 def report_pixels(
-    case: Case, scores: pd.DataFrame, classifier: ClassifierMixin | None
+    result: EvaluationResult, scores: pd.DataFrame, classifier: ClassifierMixin | None
 ) -> tuple[Section | None, dict[str, float]]:
     """Predict each attribute from the true labels of the 39 others, and set the network beside that.
 
     Args:
-        case: the classifier learns from the labels of the train split; without one there is no section.
+        result: the classifier learns from the labels of the train split; without one there is no section.
         scores: the table of :func:`~celeba_lab.reports.classifier.scores.attribute_table`.
         classifier: unfitted, of scikit-learn; None for no section.
 
     Returns:
         The section, and ``split/other_labels_accuracy``, the mean over the attributes.
     """
-    data = case.datamodule
+    data = result.datamodule
     train = data.split_indices("train")
     if classifier is None or not len(train):
         return None, {}
-    targets = data.annotations.columns(case.names)
-    truth = case.all_labels()
+    targets = data.annotations.columns(result.names)
+    truth = result.all_labels()
     accuracy = np.full(len(targets), np.nan)
     found = regress_each(
         data.annotations.labels[train], truth, classifier, targets=targets.tolist(), setting="task.report.classifier"
@@ -52,7 +52,7 @@ def report_pixels(
         **{name: scores[name] for name in ("accuracy", "accuracy_low", "accuracy_high")},
         pixels_gain=scores["accuracy"] - accuracy,
     )
-    shown = case.table("pixels", table, "Accuracy with and without the image", columns=_COLUMNS)
+    shown = result.table("pixels", table, "Accuracy with and without the image", columns=_COLUMNS)
     ordered = table.sort_values("pixels_gain", ascending=False, kind="stable")
     others = f"other {len(ATTRIBUTES) - 1} labels"
     figure = figures.score_comparison(
@@ -63,20 +63,20 @@ def report_pixels(
         },
         ordered["attribute"].tolist(),
         metric="accuracy",
-        title=case.title,
+        title=result.title,
         note="What the image tells beyond the other labels; whiskers: the network's 95 % interval",
         low=ordered["accuracy_low"].to_numpy(),
         high=ordered["accuracy_high"].to_numpy(),
     )
-    picture = case.picture("pixels", figure, "The network, the other labels, and the majority class.")
-    text = _describe(case, table, ordered, type(classifier).__name__, len(train))
+    picture = result.picture("pixels", figure, "The network, the other labels, and the majority class.")
+    text = _describe(result, table, ordered, type(classifier).__name__, len(train))
     metrics = (
-        {f"{case.split}/other_labels_accuracy": float(np.nanmean(accuracy))} if not np.isnan(accuracy).all() else {}
+        {f"{result.split}/other_labels_accuracy": float(np.nanmean(accuracy))} if not np.isnan(accuracy).all() else {}
     )
     return Section("Do the pixels help?", text, tables=[shown], pictures=[picture]), metrics
 
 
-def _describe(case: Case, table: pd.DataFrame, ordered: pd.DataFrame, classifier: str, rows: int) -> str:
+def _describe(result: EvaluationResult, table: pd.DataFrame, ordered: pd.DataFrame, classifier: str, rows: int) -> str:
     behind = table.loc[table["pixels_gain"] < 0, "attribute"].tolist()
     ahead = int((table["accuracy_low"] > table["other_labels_accuracy"]).sum())
     means = (f"{table[name].mean():.4f}" for name in ("accuracy", "other_labels_accuracy", "majority_accuracy"))

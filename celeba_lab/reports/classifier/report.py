@@ -13,11 +13,11 @@ from celeba_lab.console import console
 from celeba_lab.errors import UserError
 from celeba_lab.reports.classifier.attributes import report_attributes
 from celeba_lab.reports.classifier.calibration import report_calibration
-from celeba_lab.reports.classifier.case import Case
 from celeba_lab.reports.classifier.drift import report_drift
 from celeba_lab.reports.classifier.groups import report_amplification, report_groups
 from celeba_lab.reports.classifier.mistakes import report_contradictions, report_mistakes
 from celeba_lab.reports.classifier.pixels import report_pixels
+from celeba_lab.reports.classifier.result import EvaluationResult
 from celeba_lab.reports.classifier.thresholds import report_thresholds
 from celeba_lab.reports.page.page import Section, write_page
 from celeba_lab.runs.run import PAGE
@@ -54,35 +54,35 @@ class ClassifierReport:
             if getattr(self, name) < least:
                 raise UserError(f"task.report.{name}={getattr(self, name)}: give a whole number from {least}.")
 
-    def write_split(self, case: Case) -> tuple[list[Section], pd.DataFrame]:
+    def write_split(self, result: EvaluationResult) -> tuple[list[Section], pd.DataFrame]:
         """Write what one split is told by itself: scores, predictions, mistakes; return the table of attributes."""
-        attributes, table = report_attributes(case, self.bins)
-        return [attributes, report_mistakes(case, self.mistakes)], table
+        attributes, table = report_attributes(result, self.bins)
+        return [attributes, report_mistakes(result, self.mistakes)], table
 
     def write(
-        self, case: Case, facts: Mapping[str, str], more: Section | None = None
+        self, result: EvaluationResult, facts: Mapping[str, str], more: Section | None = None
     ) -> tuple[pd.DataFrame, dict[str, float]]:
         """Write every table and figure, and the page that holds them.
 
         Args:
-            case: what is reported.
+            result: what is reported.
             facts: about the run, by what they are called; the head of the page.
             more: the last section of the page.
 
         Returns:
             The table of attributes, and the metrics that only a report has.
         """
-        (attributes, wrong), table = self.write_split(case)
-        thresholds, metrics = report_thresholds(case, self.tune)
-        calibration, calibrated = report_calibration(case, self.bins)
+        (attributes, wrong), table = self.write_split(result)
+        thresholds, metrics = report_thresholds(result, self.tune)
+        calibration, calibrated = report_calibration(result, self.bins)
         with console.status("predicting each attribute from the other labels"):
-            pixels, compared = report_pixels(case, table, self.classifier)
-        groups, worst = report_groups(case, self.smallest)
-        amplification, amplified = report_amplification(case, self.smallest)
-        contradictions, contradicted = report_contradictions(case, self.contradictions)
-        drift = report_drift(case)
+            pixels, compared = report_pixels(result, table, self.classifier)
+        groups, worst = report_groups(result, self.smallest)
+        amplification, amplified = report_amplification(result, self.smallest)
+        contradictions, contradicted = report_contradictions(result, self.contradictions)
+        drift = report_drift(result)
         parts = [attributes, pixels, thresholds, calibration, groups, amplification, drift, wrong, contradictions, more]
         if self.page:
             sections = [part for part in parts if part is not None]
-            write_page(case.run.path / PAGE, case.title, facts, sections, warning=case.datamodule.notice)
+            write_page(result.run.path / PAGE, result.title, facts, sections, warning=result.datamodule.notice)
         return table, metrics | calibrated | compared | worst | amplified | contradicted

@@ -1,5 +1,7 @@
 """The scores of a classifier, as tables."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import torch
@@ -10,35 +12,43 @@ from celeba_lab.analyses.predictions import Predictions
 from celeba_lab.models.classifier.metrics import AttributeMetrics
 
 
-def attribute_table(predictions: Predictions, bins: int = 15) -> pd.DataFrame:
+def attribute_table(
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    attributes: Sequence[str],
+    threshold: float = 0.5,
+    bins: int = 15,
+) -> pd.DataFrame:
     """Return one row per attribute: prevalence, the majority class's accuracy, every metric, the gain in accuracy.
 
     ``accuracy_low`` and ``accuracy_high`` are the ends of the 95 % Wilson interval, ``ece`` is the expected calibration
     error; undefined values are NaN.
 
     Args:
-        predictions: to measure.
-        bins: of the probability, for the calibration error.
+        labels: True labels, uint8 (N, K), 0 or 1.
+        probabilities: Predicted probabilities, float32 (N, K), in [0, 1].
+        attributes: Names of the K attributes.
+        threshold: Probability from which an attribute is predicted to be present.
+        bins: Number of bins of the probability for the calibration error.
     """
-    metrics = AttributeMetrics(len(predictions.attributes), predictions.threshold, synchronise=False)
-    probabilities, labels = torch.from_numpy(predictions.probabilities), torch.from_numpy(predictions.labels)
-    metrics.update(torch.tensor(0.0), probabilities, labels)
+    metrics = AttributeMetrics(len(attributes), threshold, synchronise=False)
+    metrics.update(torch.tensor(0.0), torch.from_numpy(probabilities), torch.from_numpy(labels))
     scores = {name: value.numpy() for name, value in metrics.compute().items() if name != "loss"}
-    prevalence = predictions.labels.mean(axis=0)
+    prevalence = labels.mean(axis=0)
     majority = np.maximum(prevalence, 1 - prevalence)
-    n = len(predictions.labels)
+    n = len(labels)
     low, high = wilson_interval(np.rint(scores["accuracy"] * n), np.full(len(prevalence), n))
     return pd.DataFrame(
         {
-            "attribute": list(predictions.attributes),
-            "images": len(predictions.labels),
+            "attribute": list(attributes),
+            "images": n,
             "prevalence": prevalence,
             "majority_accuracy": majority,
             **scores,
-            "ece": reliability(predictions.labels, predictions.probabilities, bins).error,
-            # In the accuracy's own precision: a model that says what the majority is has a gain of 0, not of 1e-9.
-            "accuracy_low": low,  # of the 95 % interval
+            "ece": reliability(labels, probabilities, bins).error,
+            "accuracy_low": low,
             "accuracy_high": high,
+            # In the accuracy's own precision: a model that predicts the majority class has a gain of 0, not of 1e-9.
             "gain": scores["accuracy"] - majority.astype(np.float32),
         }
     )
@@ -74,7 +84,7 @@ def mistakes(predictions: Predictions) -> pd.DataFrame:
     Columns: ``row`` (in the predictions), image_id, attribute, label, probability, ``confidence`` (of what was said,
     0.5 to 1 at a threshold of 0.5).
     """
-    said = predictions.said
+    said = predictions.predicted
     rows, columns = np.nonzero(said != predictions.labels)
     probability = predictions.probabilities[rows, columns]
     frame = pd.DataFrame(

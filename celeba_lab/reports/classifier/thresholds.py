@@ -2,53 +2,53 @@
 
 from celeba_lab import figures
 from celeba_lab.analyses.thresholds import tune_thresholds
-from celeba_lab.reports.classifier.case import Case
+from celeba_lab.reports.classifier.result import EvaluationResult
 from celeba_lab.reports.classifier.scores import threshold_table
 from celeba_lab.reports.page.page import Section
 
 _WORDS = {"balanced_accuracy": "balanced accuracy", "f1": "F1"}
 
 
-def report_thresholds(case: Case, criterion: str | None) -> tuple[Section | None, dict[str, float]]:
+def report_thresholds(result: EvaluationResult, criterion: str | None) -> tuple[Section | None, dict[str, float]]:
     """Choose thresholds on validation, apply them to the reported split, and show both columns.
 
     Args:
-        case: without validation there is no section.
+        result: without validation there is no section.
         criterion: see :func:`~celeba_lab.analyses.thresholds.tune_thresholds`; None for no section.
 
     Returns:
         The section, and ``split/tuned_metric``, the mean over the attributes for which it is defined.
     """
-    if criterion is None or case.validation is None:
+    if criterion is None or result.validation is None:
         return None, {}
-    chosen_on = case.validation
+    chosen_on = result.validation
     thresholds = tune_thresholds(chosen_on.labels, chosen_on.probabilities, criterion, chosen_on.threshold)
-    table = threshold_table(case.predictions, thresholds)
-    what, default = _WORDS[criterion], case.predictions.threshold
+    table = threshold_table(result.predictions, thresholds)
+    what, default = _WORDS[criterion], result.predictions.threshold
     columns = {"attribute": "attribute", "tuned_threshold": "tuned threshold"}
     for name, words in (("balanced_accuracy", "balanced accuracy"), ("f1", "F1"), ("accuracy", "accuracy")):
         columns |= {name: f"{words} at {default:g}", f"tuned_{name}": f"{words} tuned"}
-    shown = case.table("thresholds", table, "Scores at both thresholds", columns=columns)
+    shown = result.table("thresholds", table, "Scores at both thresholds", columns=columns)
     ordered = table.sort_values(f"tuned_{criterion}", ascending=False, kind="stable")
     figure = figures.score_comparison(
         {f"at {default:g}": ordered[criterion], "tuned": ordered[f"tuned_{criterion}"]},
         ordered["attribute"].tolist(),
         metric=what,
-        title=case.title,
+        title=result.title,
         note=f"{what.capitalize()} at {default:g} and at thresholds that maximise it on validation",
     )
     caption = f"{what.capitalize()} at a threshold of {default:g} and at tuned ones."
     before, after = table[criterion].mean(), table[f"tuned_{criterion}"].mean()
     text = (
         f"Thresholds were chosen on the {len(chosen_on.labels):,} validation images, each for the best {what} of its"
-        f" attribute, and measured on the {case.split} images, whose labels had no say. The mean {what} is {before:.4f}"
-        f" at {default:g} and {after:.4f} at the tuned thresholds; the mean accuracy"
+        f" attribute, and measured on the {result.split} images, whose labels had no say. The mean {what} is"
+        f" {before:.4f} at {default:g} and {after:.4f} at the tuned thresholds; the mean accuracy"
         f" {table['accuracy'].mean():.4f} and {table['tuned_accuracy'].mean():.4f}."
     )
     metrics = {
-        f"{case.split}/{name}": float(table[name].mean())
+        f"{result.split}/{name}": float(table[name].mean())
         for name in table
         if str(name).startswith("tuned_") and name != "tuned_threshold"
     }
-    pictures = [case.picture("thresholds", figure, caption)]
+    pictures = [result.picture("thresholds", figure, caption)]
     return Section("Thresholds", text, tables=[shown], pictures=pictures), metrics

@@ -20,10 +20,10 @@ from celeba_lab.errors import UserError
 from celeba_lab.reports.classifier import report as classifier
 from celeba_lab.reports.classifier.attributes import report_attributes
 from celeba_lab.reports.classifier.calibration import report_calibration
-from celeba_lab.reports.classifier.case import Case
 from celeba_lab.reports.classifier.history import report_history
 from celeba_lab.reports.classifier.mistakes import report_mistakes
 from celeba_lab.reports.classifier.report import ClassifierReport
+from celeba_lab.reports.classifier.result import EvaluationResult
 from celeba_lab.reports.classifier.scores import attribute_table, mistakes
 from celeba_lab.reports.classifier.thresholds import report_thresholds
 from celeba_lab.runs.run import RunFolder
@@ -53,9 +53,13 @@ def predictions_of(data: CelebADataModule, split: str, guess: Guess = noisy) -> 
     return Predictions(split, data.image_ids(rows), rows, labels, probabilities, data.attributes, 0.5)
 
 
-def case_of(folder: Path, data: CelebADataModule, guess: Guess = noisy, split: str = "test") -> Case:
+def result_of(folder: Path, data: CelebADataModule, guess: Guess = noisy, split: str = "test") -> EvaluationResult:
     validation = None if split == "val" else predictions_of(data, "val", guess)
-    return Case(RunFolder(folder), data, predictions_of(data, split, guess), validation, "tiny CelebA")
+    return EvaluationResult(RunFolder(folder), data, predictions_of(data, split, guess), validation, "tiny CelebA")
+
+
+def scores_of(found: Predictions) -> pd.DataFrame:
+    return attribute_table(found.labels, found.probabilities, found.attributes, found.threshold)
 
 
 def files(folder: Path) -> set[str]:
@@ -63,19 +67,21 @@ def files(folder: Path) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def forty(tiny_celeba: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Case, pd.DataFrame, dict[str, float]]:
+def forty(
+    tiny_celeba: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[EvaluationResult, pd.DataFrame, dict[str, float]]:
     """A report on all forty attributes of the test split."""
-    case = case_of(tmp_path_factory.mktemp("forty"), data_of(tiny_celeba, list(ATTRIBUTES)))
-    table, metrics = REPORT.write(case, {"experiment": "attributes"})
-    return case, table, metrics
+    result = result_of(tmp_path_factory.mktemp("forty"), data_of(tiny_celeba, list(ATTRIBUTES)))
+    table, metrics = REPORT.write(result, {"experiment": "attributes"})
+    return result, table, metrics
 
 
-def table_of(case: Case, name: str) -> pd.DataFrame:
-    return pd.read_csv(case.run.path / "tables" / f"{name}_{case.split}.csv")
+def table_of(result: EvaluationResult, name: str) -> pd.DataFrame:
+    return pd.read_csv(result.run.path / "tables" / f"{name}_{result.split}.csv")
 
 
 def test_a_report_is_tables_figures_and_a_page(forty) -> None:
-    case, table, metrics = forty
+    result, table, metrics = forty
     tables = [
         "amplification", "attributes", "calibration", "contradictions", "drift", "group_cells", "groups", "mistakes",
         "pixels", "predictions", "thresholds",
@@ -84,15 +90,15 @@ def test_a_report_is_tables_figures_and_a_page(forty) -> None:
         "accuracy", "amplification", "confusion", "contradictions", "drift_accuracy", "drift_prevalence", "group_cells",
         "groups", "mistakes", "pixels", "precision_recall", "reliability", "roc", "scores", "thresholds",
     ]  # fmt: skip
-    assert files(case.run.path) == {
+    assert files(result.run.path) == {
         "report.html",
         *(f"tables/{name}_test.csv" for name in tables),
         *(f"figures/{name}_test.png" for name in pictures),
     }
-    pd.testing.assert_frame_equal(table, attribute_table(case.predictions))
-    assert len(table_of(case, "predictions")) == len(case.predictions.labels)
-    assert set(table_of(case, "mistakes")["image_id"]) <= set(case.predictions.image_ids)
-    page = (case.run.path / "report.html").read_text()
+    pd.testing.assert_frame_equal(table, scores_of(result.predictions))
+    assert len(table_of(result, "predictions")) == len(result.predictions.labels)
+    assert set(table_of(result, "mistakes")["image_id"]) <= set(result.predictions.image_ids)
+    page = (result.run.path / "report.html").read_text()
     for heading in ("Do the pixels help?", "Thresholds", "Groups", "Blond_Hair by Male", "Drift", "Contradictions"):
         assert heading in page
     assert set(metrics) >= {"test/ece", "test/scaled_ece", "test/tuned_accuracy", "test/other_labels_accuracy"}
@@ -100,25 +106,25 @@ def test_a_report_is_tables_figures_and_a_page(forty) -> None:
 
 @pytest.mark.parametrize("attributes", [["Smiling"], ["Male", "Blond_Hair"]])
 def test_one_attribute_or_two(attributes: list[str], tiny_celeba: Path, tmp_path: Path) -> None:
-    case = case_of(tmp_path, data_of(tiny_celeba, attributes))
-    table, metrics = REPORT.write(case, {})
+    result = result_of(tmp_path, data_of(tiny_celeba, attributes))
+    table, metrics = REPORT.write(result, {})
     assert table["attribute"].tolist() == attributes
     assert (tmp_path / "figures" / "amplification_test.png").exists() == (len(attributes) > 1)
     assert not (tmp_path / "tables" / "contradictions_test.csv").exists()
     assert "test/contradictions" not in metrics
-    groups = table_of(case, "groups")
+    groups = table_of(result, "groups")
     assert len(groups) == len(attributes) * 39
     assert set(groups["group"]) == set(ATTRIBUTES) - ({"Smiling"} if len(attributes) == 1 else set())
 
 
 def test_the_numbers_of_the_table_are_scikit_learns(forty) -> None:
-    case, table, _ = forty
+    result, table, _ = forty
     for k in (0, 20, 31):
-        truth, said = case.predictions.labels[:, k], case.predictions.said[:, k]
+        truth, said = result.predictions.labels[:, k], result.predictions.predicted[:, k]
         assert table["accuracy"][k] == pytest.approx(accuracy_score(truth, said))
         assert table["f1"][k] == pytest.approx(f1_score(truth, said))
-    expected = reliability(case.predictions.labels, case.predictions.probabilities).error
-    assert table_of(case, "calibration")["ece"].to_numpy() == pytest.approx(expected)
+    expected = reliability(result.predictions.labels, result.predictions.probabilities).error
+    assert table_of(result, "calibration")["ece"].to_numpy() == pytest.approx(expected)
     assert table["ece"].to_numpy() == pytest.approx(expected)
 
 
@@ -126,57 +132,58 @@ def test_the_numbers_of_the_table_are_scikit_learns(forty) -> None:
 
 
 @pytest.fixture
-def both(tmp_path: Path, tiny_celeba: Path) -> tuple[Case, Case]:
+def both(tmp_path: Path, tiny_celeba: Path) -> tuple[EvaluationResult, EvaluationResult]:
     """The same predictions, once with the test labels turned round."""
-    case = case_of(tmp_path / "a", data_of(tiny_celeba, ["Male", "Young"]))
-    flipped = replace(case.predictions, labels=1 - case.predictions.labels)
-    return case, replace(case, run=RunFolder(tmp_path / "b"), predictions=flipped)
+    result = result_of(tmp_path / "a", data_of(tiny_celeba, ["Male", "Young"]))
+    flipped = replace(result.predictions, labels=1 - result.predictions.labels)
+    return result, replace(result, run=RunFolder(tmp_path / "b"), predictions=flipped)
 
 
 def test_tuned_thresholds_never_see_the_labels_they_are_measured_on(both) -> None:
     """Other test labels give other scores, and the same thresholds."""
-    metrics = [report_thresholds(case, "balanced_accuracy")[1] for case in both]
-    first, second = (table_of(case, "thresholds") for case in both)
+    metrics = [report_thresholds(result, "balanced_accuracy")[1] for result in both]
+    first, second = (table_of(result, "thresholds") for result in both)
     assert first["tuned_threshold"].tolist() == second["tuned_threshold"].tolist()
     assert first["tuned_accuracy"].to_numpy() == pytest.approx(1 - second["tuned_accuracy"].to_numpy())
-    for table, found, case in zip((first, second), metrics, both, strict=True):
+    for table, found, result in zip((first, second), metrics, both, strict=True):
         assert found["test/tuned_balanced_accuracy"] == pytest.approx(table["tuned_balanced_accuracy"].mean())
         for k in range(2):
-            truth, scores = case.predictions.labels[:, k], case.predictions.probabilities[:, k]
+            truth, scores = result.predictions.labels[:, k], result.predictions.probabilities[:, k]
             assert table["tuned_f1"][k] == pytest.approx(f1_score(truth, scores >= table["tuned_threshold"][k]))
             assert table["f1"][k] == pytest.approx(f1_score(truth, scores >= 0.5))
 
 
 def test_temperatures_never_see_the_labels_they_are_measured_on(both) -> None:
-    for case in both:
-        report_calibration(case, bins=15)
-    first, second = (table_of(case, "calibration") for case in both)
+    for result in both:
+        report_calibration(result, bins=15)
+    first, second = (table_of(result, "calibration") for result in both)
     assert first["temperature"].tolist() == second["temperature"].tolist()
     assert first["scaled_ece"].tolist() != second["scaled_ece"].tolist()
 
 
 def test_validation_labels_choose(both) -> None:
-    case = both[0]
-    assert case.validation is not None
-    other = replace(case, validation=replace(case.validation, labels=1 - case.validation.labels), run=both[1].run)
-    for one in (case, other):
+    result = both[0]
+    assert result.validation is not None
+    other = replace(result, validation=replace(result.validation, labels=1 - result.validation.labels), run=both[1].run)
+    for one in (result, other):
         report_thresholds(one, "balanced_accuracy")
         report_calibration(one, bins=15)
-    assert table_of(case, "thresholds")["tuned_threshold"].tolist() != (
+    assert table_of(result, "thresholds")["tuned_threshold"].tolist() != (
         table_of(other, "thresholds")["tuned_threshold"].tolist()
     )
     assert (
-        table_of(case, "calibration")["temperature"].tolist() != table_of(other, "calibration")["temperature"].tolist()
+        table_of(result, "calibration")["temperature"].tolist()
+        != table_of(other, "calibration")["temperature"].tolist()
     )
 
 
 def test_one_setting_says_how_many_bins_the_calibration_error_has(both) -> None:
-    case = both[0]
-    section, table = report_attributes(case, bins=3)
-    report_calibration(case, bins=3)
+    result = both[0]
+    section, table = report_attributes(result, bins=3)
+    report_calibration(result, bins=3)
     assert "3 bins" in section.text
-    assert table["ece"].tolist() == pytest.approx(table_of(case, "calibration")["ece"].tolist())
-    assert table["ece"].tolist() != pytest.approx(attribute_table(case.predictions)["ece"].tolist())
+    assert table["ece"].tolist() == pytest.approx(table_of(result, "calibration")["ece"].tolist())
+    assert table["ece"].tolist() != pytest.approx(scores_of(result.predictions)["ece"].tolist())
 
 
 def test_scaling_mends_what_is_too_sure(tmp_path: Path, write_celeba) -> None:
@@ -188,23 +195,23 @@ def test_scaling_mends_what_is_too_sure(tmp_path: Path, write_celeba) -> None:
         honest = rng.beta(1 + labels, 2 - labels)  # of a face that was given p, a share of p has the attribute
         return expit(3 * logit(honest))
 
-    case = case_of(tmp_path / "run", data_of(root, ["Male", "Young"]), too_sure)
-    _, metrics = report_calibration(case, bins=15)
-    table = table_of(case, "calibration")
+    result = result_of(tmp_path / "run", data_of(root, ["Male", "Young"]), too_sure)
+    _, metrics = report_calibration(result, bins=15)
+    table = table_of(result, "calibration")
     assert (table["temperature"] > 2).all()
     assert metrics["test/scaled_ece"] < metrics["test/ece"] / 2
     assert (table["scaled_log_loss"] < table["log_loss"]).all()
-    scaled = apply_temperature(case.predictions.probabilities, table["temperature"].to_numpy())
-    assert table["scaled_ece"].to_numpy() == pytest.approx(reliability(case.predictions.labels, scaled).error)
-    report_mistakes(case, most=3)
+    scaled = apply_temperature(result.predictions.probabilities, table["temperature"].to_numpy())
+    assert table["scaled_ece"].to_numpy() == pytest.approx(reliability(result.predictions.labels, scaled).error)
+    report_mistakes(result, most=3)
     assert not (tmp_path / "run/figures/mistakes_test.png").exists(), "there are no images"
 
 
 def test_the_other_labels_are_those_of_scikit_learn(forty) -> None:
     """Fitted on the train rows, measured on the test rows, with the true labels of the other 39."""
-    case, _, metrics = forty
-    table = table_of(case, "pixels").set_index("attribute")
-    data = case.datamodule
+    result, _, metrics = forty
+    table = table_of(result, "pixels").set_index("attribute")
+    data = result.datamodule
     train, test = (data.annotations.labels[data.split_indices(split)] for split in ("train", "test"))
     for name in ("Male", "Smiling"):
         k = ATTRIBUTES.index(name)
@@ -217,10 +224,10 @@ def test_the_other_labels_are_those_of_scikit_learn(forty) -> None:
 
 
 def test_drift_is_test_minus_validation(forty) -> None:
-    case, table, _ = forty
-    drift = table_of(case, "drift")
+    result, table, _ = forty
+    drift = table_of(result, "drift")
     assert drift["accuracy_test"].to_numpy() == pytest.approx(table["accuracy"].to_numpy())
-    assert drift["prevalence_val"].to_numpy() == pytest.approx(case.validation.labels.mean(axis=0))
+    assert drift["prevalence_val"].to_numpy() == pytest.approx(result.validation.labels.mean(axis=0))
     difference = drift["accuracy_test"] - drift["accuracy_val"]
     assert drift["accuracy_difference"].to_numpy() == pytest.approx(difference.to_numpy())
     assert ((drift["accuracy_low"] <= difference) & (difference <= drift["accuracy_high"])).all()
@@ -230,10 +237,10 @@ def test_drift_is_test_minus_validation(forty) -> None:
 
 
 def test_validation_itself_is_not_tuned_on(tiny_celeba: Path, tmp_path: Path) -> None:
-    case = case_of(tmp_path, data_of(tiny_celeba, ["Male", "Young"]), split="val")
-    _, metrics = REPORT.write(case, {})
+    result = result_of(tmp_path, data_of(tiny_celeba, ["Male", "Young"]), split="val")
+    _, metrics = REPORT.write(result, {})
     assert not {"tables/thresholds_val.csv", "tables/drift_val.csv"} & files(tmp_path)
-    assert "temperature" not in table_of(case, "calibration")
+    assert "temperature" not in table_of(result, "calibration")
     assert not [name for name in metrics if "tuned" in name or "scaled" in name]
 
 
@@ -247,8 +254,8 @@ def test_one_image(tiny_celeba: Path, tmp_path: Path) -> None:
         labels=one.labels[:1],
         probabilities=one.probabilities[:1],
     )
-    case = Case(RunFolder(tmp_path), data, cut, val, "one face")
-    table, metrics = REPORT.write(case, {})
+    result = EvaluationResult(RunFolder(tmp_path), data, cut, val, "one face")
+    table, metrics = REPORT.write(result, {})
     assert table[["auroc", "average_precision", "balanced_accuracy"]].isna().all(axis=None)
     assert "test/worst_cell_accuracy" not in metrics
     assert (tmp_path / "report.html").exists()
@@ -256,27 +263,27 @@ def test_one_image(tiny_celeba: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("present", [0, 1])
 def test_one_class_only(present: int, tiny_celeba: Path, tmp_path: Path) -> None:
-    case = case_of(tmp_path, data_of(tiny_celeba, ["Male", "Young"]))
-    said, val = case.predictions, case.validation
+    result = result_of(tmp_path, data_of(tiny_celeba, ["Male", "Young"]))
+    said, val = result.predictions, result.validation
     assert val is not None
     constant = [replace(found, labels=np.full_like(found.labels, present)) for found in (said, val)]
-    table, metrics = REPORT.write(replace(case, predictions=constant[0], validation=constant[1]), {})
+    table, metrics = REPORT.write(replace(result, predictions=constant[0], validation=constant[1]), {})
     assert table[["auroc", "balanced_accuracy"]].isna().all(axis=None)
-    assert table_of(case, "thresholds")["tuned_threshold"].tolist() == [0.5, 0.5]
-    assert table_of(case, "calibration")["temperature"].tolist() == [1.0, 1.0]
+    assert table_of(result, "thresholds")["tuned_threshold"].tolist() == [0.5, 0.5]
+    assert table_of(result, "calibration")["temperature"].tolist() == [1.0, 1.0]
     assert np.isnan(metrics["test/tuned_balanced_accuracy"])
 
 
 def test_without_train_rows_no_comparison_with_labels(write_celeba, tmp_path: Path) -> None:
     root = write_celeba(tmp_path / "data", partition=np.repeat([1, 2], 24))
-    _, metrics = REPORT.write(case_of(tmp_path / "run", data_of(root, ["Male"])), {})
+    _, metrics = REPORT.write(result_of(tmp_path / "run", data_of(root, ["Male"])), {})
     assert "test/other_labels_accuracy" not in metrics
     assert not (tmp_path / "run/tables/pixels_test.csv").exists()
 
 
 def test_parts_can_be_left_out(tiny_celeba: Path, tmp_path: Path) -> None:
     report = ClassifierReport(tune=None, classifier=None, mistakes=0, page=False)
-    report.write(case_of(tmp_path, data_of(tiny_celeba, ["Male", "Young"])), {})
+    report.write(result_of(tmp_path, data_of(tiny_celeba, ["Male", "Young"])), {})
     absent = {"report.html", "tables/thresholds_test.csv", "tables/pixels_test.csv", "figures/mistakes_test.png"}
     assert not absent & files(tmp_path)
 
@@ -310,32 +317,32 @@ def test_the_pictures_of_mistakes_are_those_images(tmp_path: Path, tiny_celeba: 
     original = figures.face_grid
     monkeypatch.setattr(figures, "face_grid", spy)
     data = data_of(tiny_celeba, ["Smiling", "Male"])
-    case = case_of(tmp_path, data, lambda labels: np.where(labels == 1, 0.1, 0.2))  # every positive is a mistake
-    REPORT.write_split(case)
-    wrong = mistakes(case.predictions)
-    assert len(shown["images"]) == len(wrong) == case.predictions.labels.sum()
+    result = result_of(tmp_path, data, lambda labels: np.where(labels == 1, 0.1, 0.2))  # every positive is a mistake
+    REPORT.write_split(result)
+    wrong = mistakes(result.predictions)
+    assert len(shown["images"]) == len(wrong) == result.predictions.labels.sum()
     for image, row in zip(shown["images"], wrong["row"], strict=True):
-        [expected] = data.raw_images(case.predictions.index[[row]])
+        [expected] = data.raw_images(result.predictions.index[[row]])
         np.testing.assert_array_equal(image, expected)
     for caption, image_id in zip(shown["captions"], wrong["image_id"], strict=True):
         assert image_id in str(caption)
 
 
 def test_without_mistakes_no_picture_of_them(tmp_path: Path, tiny_celeba: Path) -> None:
-    case = case_of(tmp_path, data_of(tiny_celeba, ["Smiling", "Male"]), lambda labels: labels.astype(float))
-    REPORT.write_split(case)
+    result = result_of(tmp_path, data_of(tiny_celeba, ["Smiling", "Male"]), lambda labels: labels.astype(float))
+    REPORT.write_split(result)
     assert not (tmp_path / "figures/mistakes_test.png").exists()
-    assert len(table_of(case, "mistakes")) == 0
+    assert len(table_of(result, "mistakes")) == 0
 
 
 # -- epochs ----------------------------------------------------------------------------------------------
 
 
 def test_the_epochs_by_attributes(tmp_path: Path, tiny_celeba: Path) -> None:
-    case = case_of(tmp_path, data_of(tiny_celeba, ["Male", "Young"]), split="val")
-    val = attribute_table(case.predictions)
+    result = result_of(tmp_path, data_of(tiny_celeba, ["Male", "Young"]), split="val")
+    val = scores_of(result.predictions)
     rows = {"epoch": [1, 2], "val/accuracy/Male": [0.5, 0.75], "val/accuracy/Young": [0.625, 0.875]}
-    section = report_history(case.run, pd.DataFrame(rows), 2, val, "tiny")
+    section = report_history(result.run, pd.DataFrame(rows), 2, val, "tiny")
     assert section is not None
     table = pd.read_csv(tmp_path / "tables/attributes_by_epoch.csv").set_index("attribute")
     assert table.loc["Male", ["epoch 1", "epoch 2"]].tolist() == [0.5, 0.75]
@@ -353,5 +360,5 @@ def test_the_page_names_what_the_data_are(tmp_path: Path, tiny_celeba: Path, mon
     monkeypatch.setattr(classifier, "write_page", lambda *arguments, **options: seen.update(options))
     data = data_of(tiny_celeba, ["Smiling"])
     data.notice = "drawn faces"
-    REPORT.write(case_of(tmp_path, data), {})
+    REPORT.write(result_of(tmp_path, data), {})
     assert seen["warning"] == "drawn faces"

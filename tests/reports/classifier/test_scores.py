@@ -1,11 +1,12 @@
 """The tables of what was said, on predictions small enough to work out by hand."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from celeba_lab.analyses.predictions import Predictions, prediction_table
+from celeba_lab.analyses.predictions import Predictions
 from celeba_lab.reports.classifier.scores import attribute_table, mistakes
 
 pytestmark = pytest.mark.filterwarnings("ignore:No (positive|negative) samples")
@@ -21,6 +22,10 @@ def predictions(labels, probabilities, threshold=0.5, **options) -> Predictions:
         **options,
     }
     return Predictions(split="val", labels=labels, probabilities=probabilities, threshold=threshold, **named)
+
+
+def table_of(found: Predictions) -> pd.DataFrame:
+    return attribute_table(found.labels, found.probabilities, found.attributes, found.threshold)
 
 
 # Four faces, two attributes. Said at 0.5: [1, 0], [1, 1], [0, 0], [1, 0]; wrong: (1, 0), (2, 1), (3, 0), (3, 1).
@@ -59,13 +64,13 @@ def test_mistakes_and_accuracy_agree():
     some = predictions(
         generator.integers(0, 2, (200, 5)), generator.integers(0, 101, (200, 5)) / np.float32(100), threshold=0.35
     )
-    accuracy = attribute_table(some).set_index("attribute")["accuracy"]
+    accuracy = table_of(some).set_index("attribute")["accuracy"]
     wrong = mistakes(some)["attribute"].value_counts()
     np.testing.assert_allclose(1 - wrong[accuracy.index] / 200, accuracy, rtol=1e-6)
 
 
 def test_the_gain_is_over_the_majority_class():
-    table = attribute_table(FOUR).set_index("attribute")
+    table = table_of(FOUR).set_index("attribute")
     assert table["images"].tolist() == [4, 4]
     assert table["prevalence"].tolist() == [0.25, 0.75]
     assert table["majority_accuracy"].tolist() == [0.75, 0.75]
@@ -82,13 +87,13 @@ def test_the_gain_is_over_the_majority_class():
 
 def test_the_threshold_reaches_the_table():
     labels, probabilities = [[1], [1], [0], [0]], [[0.3], [0.1], [0.2], [0.2]]
-    assert attribute_table(predictions(labels, probabilities))["accuracy"].tolist() == [0.5]
-    assert attribute_table(predictions(labels, probabilities, threshold=0.25))["accuracy"].tolist() == [0.75]
+    assert table_of(predictions(labels, probabilities))["accuracy"].tolist() == [0.5]
+    assert table_of(predictions(labels, probabilities, threshold=0.25))["accuracy"].tolist() == [0.75]
 
 
 @pytest.mark.parametrize("present", [0, 1])
 def test_an_attribute_with_one_class_only(present):
-    table = attribute_table(predictions([[present], [present]], [[0.9], [0.8]]))
+    table = table_of(predictions([[present], [present]], [[0.9], [0.8]]))
     assert table["majority_accuracy"].tolist() == [1.0]
     assert table["gain"].tolist() == [present - 1.0]
     assert table[["auroc", "average_precision", "balanced_accuracy"]].isna().all(axis=None)
@@ -96,27 +101,12 @@ def test_an_attribute_with_one_class_only(present):
 
 def test_the_calibration_error_of_the_table():
     """Two faces were given 0.9 and one has the attribute; two were given 0.2 and none has it."""
-    table = attribute_table(predictions([[1], [0], [0], [0]], [[0.9], [0.9], [0.2], [0.2]]))
+    table = table_of(predictions([[1], [0], [0], [0]], [[0.9], [0.9], [0.2], [0.2]]))
     assert table["ece"].item() == pytest.approx((2 * 0.4 + 2 * 0.2) / 4)
-
-
-def test_one_row_of_predictions_for_each_image():
-    table = prediction_table(FOUR)
-    assert list(table) == [
-        "image_id",
-        "label/attribute_0",
-        "probability/attribute_0",
-        "label/attribute_1",
-        "probability/attribute_1",
-    ]
-    assert table["image_id"].tolist() == FOUR.image_ids
-    np.testing.assert_array_equal(table.filter(like="label/"), FOUR.labels)
-    np.testing.assert_array_equal(table.filter(like="probability/"), FOUR.probabilities)
 
 
 def test_the_accuracy_has_an_interval() -> None:
     labels = np.array([[1]] * 9 + [[0]], dtype=np.uint8)
-    said = Predictions("val", [], np.arange(10), labels, np.full((10, 1), 0.9, dtype=np.float32), ["Male"], 0.5)
-    row = attribute_table(said).iloc[0]
+    row = attribute_table(labels, np.full((10, 1), 0.9, dtype=np.float32), ["Male"]).iloc[0]
     expected = binomtest(9, 10).proportion_ci(method="wilson")
     assert (row["accuracy_low"], row["accuracy_high"]) == pytest.approx((expected.low, expected.high))

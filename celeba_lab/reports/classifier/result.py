@@ -14,41 +14,41 @@ from celeba_lab.runs.run import RunFolder
 
 
 @dataclass(frozen=True)
-class Case:
-    """Predictions of one split, and what they are to be judged beside.
+class EvaluationResult:
+    """The predictions of one split, with what is needed to report them.
 
     Attributes:
-        run: the folder of tables and figures; a part's files are called ``<name>_<split>``.
-        datamodule: where the images and the other labels are.
-        predictions: what is reported.
-        validation: predictions of the validation split, which may choose thresholds and temperatures; None where it is
-            itself what is reported, or has no images.
-        source: names data and experiment in every figure.
+        run: Folder of the tables and figures, which are called ``<name>_<split>``.
+        datamodule: Data module with the images and with the labels of the other attributes.
+        predictions: The predictions to report.
+        validation: The predictions of the validation split, on which thresholds and temperatures are chosen; None if
+            validation itself is reported, or has no images.
+        run_title: Names of the data and of the experiment, with which the title of every figure starts.
     """
 
     run: RunFolder
     datamodule: CelebADataModule
     predictions: Predictions
     validation: Predictions | None
-    source: str
+    run_title: str
 
     @property
     def split(self) -> str:
-        """The split that is reported."""
+        """Name of the split that is reported."""
         return self.predictions.split
 
     @property
     def names(self) -> list[str]:
-        """The K attributes."""
+        """Names of the K attributes."""
         return list(self.predictions.attributes)
 
     @property
     def title(self) -> str:
-        """What stands above every figure."""
-        return f"{self.source} · {self.split}"
+        """Title of every figure."""
+        return f"{self.run_title} · {self.split}"
 
     def all_labels(self) -> np.ndarray:
-        """Return int8 (N, 40): every label of the images, also of attributes that the classifier was not asked."""
+        """Return all forty labels of the N images, int8 (N, 40), whatever the classifier predicts."""
         return self.datamodule.annotations.labels[self.predictions.index]
 
     def table(
@@ -59,31 +59,31 @@ class Case:
         columns: Mapping[str, str] | None = None,
         rows: int | None = None,
     ) -> PageTable:
-        """Write ``tables/<name>_<split>.csv``; return it for the page.
+        """Write ``tables/<name>_<split>.csv`` and return the table for the page.
 
         Args:
-            name: without the split.
-            frame: all of it goes into the file.
-            caption: says what a row is.
-            columns: those that the page shows, and their headings there; all by default.
-            rows: the page shows only the first ones; all by default.
+            name: Name of the table without the split.
+            frame: The table, all of which is written.
+            caption: Caption that says what a row is.
+            columns: Columns that the page shows and their headings; all columns by default.
+            rows: Number of rows that the page shows; all rows by default.
         """
         path = self.run.table(f"{name}_{self.split}", frame)
         shown = frame if columns is None else frame[list(columns)].rename(columns=dict(columns))
         return PageTable(caption, shown, file=f"tables/{path.name}", rows=rows)
 
     def picture(self, name: str, figure: Figure, caption: str) -> Picture:
-        """Write ``figures/<name>_<split>.png``; return it for the page."""
+        """Write ``figures/<name>_<split>.png`` and return the picture for the page."""
         path = self.run.figure(f"{name}_{self.split}", figure)
         return Picture(path, caption, alt=f"{name.replace('_', ' ')}: {caption}")
 
 
 def percent(share: float, digits: int = 1) -> str:
-    """Return a share in words, ``undefined`` if it is NaN."""
+    """Return a share as a percentage, or ``undefined`` if it is NaN."""
     return "undefined" if np.isnan(share) else f"{100 * share:.{digits}f} %"
 
 
 def first_names(names: Sequence[str], limit: int = 3) -> str:
-    """Return names for a sentence: ``a, b and c``."""
+    """Return the first names for a sentence: ``a, b and c``."""
     chosen = list(names[:limit])
     return chosen[0] if len(chosen) == 1 else f"{', '.join(chosen[:-1])} and {chosen[-1]}"
