@@ -1,4 +1,4 @@
-"""Which faces a run is about: CelebA or drawn ones."""
+"""Choosing the data of a run: CelebA or synthetic faces."""
 
 from pathlib import Path
 
@@ -14,12 +14,15 @@ _SYNTHETIC = "celeba_lab.data.synthetic.datamodule.SyntheticDataModule"
 
 
 def choose_data(cfg: DictConfig) -> str | None:
-    """Turn ``data=auto`` into CelebA if ``data.root`` holds it, else into the synthetic faces.
+    """Replace ``data=auto`` by CelebA if ``data.root`` contains it, or else by synthetic faces.
 
-    A folder of drawn faces is called synthetic however it was asked for.
+    A folder of synthetic faces is called synthetic even if the configuration says otherwise.
+
+    Args:
+        cfg: The configuration, which is changed in place.
 
     Returns:
-        The folder without CelebA, where it came to that.
+        The folder where CelebA was not found, if synthetic faces replace it; otherwise None.
     """
     if cfg.data is None:
         return None
@@ -37,11 +40,11 @@ def choose_data(cfg: DictConfig) -> str | None:
 
 
 def announce_data(cfg: DictConfig, without_celeba: str | None) -> None:
-    """Say which data this run is about; nobody shall take a synthetic result for one of CelebA.
+    """Print which data this run uses, with a warning that cannot be missed if they are synthetic.
 
     Args:
-        cfg: the configuration.
-        without_celeba: what :func:`choose_data` returned.
+        cfg: The configuration.
+        without_celeba: What :func:`choose_data` returned.
     """
     console.print(f"data: {cfg.data.name} in {cfg.data.root}", style="bold", markup=False, soft_wrap=True)
     if cfg.data._target_ != _SYNTHETIC:
@@ -51,7 +54,7 @@ def announce_data(cfg: DictConfig, without_celeba: str | None) -> None:
         lines.append(f"There are {settings}.")
     if without_celeba is not None:
         lines = [
-            f"There is no CelebA in {without_celeba}. Instead:",
+            f"There is no CelebA in {without_celeba}. These faces are used instead:",
             *lines,
             "For CelebA: data=celeba data.root=FOLDER",
         ]

@@ -1,1 +1,1 @@
-"""Faces and their annotations: from files on disk to validated arrays and uint8 batches. Knows no model."""
+"""Faces and their annotations, from files on disk to validated arrays and batches of uint8 images."""

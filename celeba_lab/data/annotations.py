@@ -1,4 +1,4 @@
-"""The annotations of all faces: forty labels, the official partition, and what else lies beside them."""
+"""Annotations of all faces: forty labels, the official partition, and optional tables."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ import numpy as np
 from celeba_lab.data.attributes import ATTRIBUTES, check_attributes
 from celeba_lab.data.layouts import LABEL_TABLE, PARTITION_TABLE, find_table, list_tables, only_one
 from celeba_lab.data.tables import Table, read_table
-from celeba_lab.errors import UserError, did_you_mean, enumerate_names
+from celeba_lab.errors import UserError, check_choice, enumerate_names
 
 SPLITS: tuple[str, ...] = ("train", "val", "test")
-"""The names of partition 0, 1 and 2."""
+"""Names of the partitions 0, 1 and 2."""
 
 _INT32 = range(-(2**31), 2**31)
 _LANDMARKS = tuple(
@@ -24,13 +24,13 @@ _BBOX = ("x_1", "y_1", "width", "height")
 
 @dataclass(frozen=True)
 class Annotations:
-    """What is known about each face, in the order of the attribute table; checked once, when it is read.
+    """Annotations of N faces, in the order of the attribute table. They are validated once, when they are read.
 
     Attributes:
-        root: The folder it was read from.
-        image_ids: ``(N,)`` str, the images' file names.
-        labels: ``(N, 40)`` int8, 0 or 1, columns in the order of ``ATTRIBUTES``.
-        partition: ``(N,)`` int8, 0, 1 or 2: an index into ``SPLITS``.
+        root: Folder that they were read from.
+        image_ids: File names of the images, str (N,).
+        labels: Labels, int8 (N, 40), 0 or 1, columns in the order of ``ATTRIBUTES``.
+        partition: Partition of each face, int8 (N,), an index into ``SPLITS``.
     """
 
     root: Path
@@ -40,10 +40,13 @@ class Annotations:
 
     @classmethod
     def load(cls, root: Path) -> "Annotations":
-        """Read the attribute and the partition table of ``root``, in any of the layouts CelebA is found in.
+        """Read the table of attributes and the table of the partition, in any layout.
+
+        Args:
+            root: The data folder.
 
         Raises:
-            UserError: A table is missing, there more than once, or broken; the sentence names file, row or id.
+            UserError: A table is missing, exists more than once, or is broken; the sentence names file, row or id.
         """
         root = Path(root)
         label_path, partition_path = find_table(root, LABEL_TABLE), find_table(root, PARTITION_TABLE)
@@ -61,32 +64,36 @@ class Annotations:
         return len(self.image_ids)
 
     def rows(self, split: str) -> np.ndarray:
-        """Return the int64 row numbers of ``split`` ("train", "val" or "test"), ascending."""
-        if split not in SPLITS:
-            raise UserError(
-                f"'{split}' is not a split; the splits are {', '.join(SPLITS)}.{did_you_mean(split, SPLITS)}"
-            )
+        """Return the row numbers of a split, int64, ascending.
+
+        Raises:
+            SettingError: ``split`` is not ``train``, ``val`` or ``test``.
+        """
+        check_choice("split", split, SPLITS)
         return np.flatnonzero(self.partition == SPLITS.index(split))
 
     def columns(self, names: Sequence[str]) -> np.ndarray:
-        """Return the int64 column numbers of the attributes ``names``, in the order given."""
+        """Return the column numbers of attributes, int64, in the order given."""
         return np.array([ATTRIBUTES.index(name) for name in check_attributes(names)], dtype=np.int64)
 
     @cached_property
     def identity(self) -> np.ndarray | None:
-        """``(N,)`` int32 number of the person, read when first asked for; None where there is no such file."""
+        """Number of the person on each image, int32 (N,); None if there is no table of identities."""
         values = self._extra("identity_CelebA", ("identity",))
         return None if values is None else values[:, 0]
 
     @cached_property
     def landmarks(self) -> np.ndarray | None:
-        """``(N, 5, 2)`` int32 (x, y) in pixels of the 178x218 image: both eyes, nose, both corners of the mouth."""
+        """Coordinates (x, y) of both eyes, the nose and both corners of the mouth, int32 (N, 5, 2).
+
+        They are in pixels of the image of 178 x 218 pixels; None if there is no table of landmarks.
+        """
         values = self._extra("list_landmarks_align_celeba", _LANDMARKS)
         return None if values is None else values.reshape(-1, 5, 2)
 
     @cached_property
     def bbox(self) -> np.ndarray | None:
-        """``(N, 4)`` int32 x, y, width, height in pixels of the photograph before alignment; None where absent."""
+        """Left, top, width, height of the face in the original photograph, in pixels, int32 (N, 4); None if absent."""
         return self._extra("list_bbox_celeba", _BBOX)
 
     def _extra(self, stem: str, columns: Sequence[str]) -> np.ndarray | None:
@@ -97,7 +104,13 @@ class Annotations:
 
 
 def _check_one_convention(table: Table) -> None:
-    """Labels are -1/1 or 0/1; a table with both was spliced together, and nobody knows what its 0 means."""
+    """Check that labels are either -1/1 or 0/1.
+
+    A table with both was made of two tables, where 0 may mean absent in one and unknown in the other.
+
+    Raises:
+        UserError: The table contains both -1 and 0.
+    """
     negative, zero = table.values == -1, table.values == 0
     if not (negative.any() and zero.any()):
         return
@@ -105,13 +118,13 @@ def _check_one_convention(table: Table) -> None:
     first, second = sorted(rows, key=lambda value: (rows[value], value))
     attribute = ATTRIBUTES[int(np.flatnonzero(table.values[rows[second]] == second)[0])]
     raise UserError(
-        f"{table.place(rows[second])}: '{attribute}' is {second}, while other labels are {first}; labels are -1/1 or"
-        f" 0/1 in the whole table: download it again or convert it."
+        f"{table.place(rows[second])}: '{attribute}' is {second}, while other labels are {first}. Labels must be -1/1"
+        " or 0/1 in the whole table. Download it again or convert it."
     )
 
 
 def _align(table: Table, ids: np.ndarray, source: Path) -> np.ndarray:
-    """Return the values of ``table`` in the order of ``ids``, which were read from ``source``."""
+    """Return the values of a table in the order of ``ids``, which were read from the file ``source``."""
     if np.array_equal(table.ids, ids):
         return table.values
     for here, there, name in ((ids, table.ids, source), (table.ids, ids, table.path)):
@@ -119,9 +132,9 @@ def _align(table: Table, ids: np.ndarray, source: Path) -> np.ndarray:
         if len(missing):
             other = table.path if name == source else source
             raise UserError(
-                f"{other} lacks {len(missing)} of the images in {name} ({enumerate_names(missing.tolist())});"
-                f" both tables must list the same images: download them again or correct them."
+                f"{other} lacks {len(missing)} of the images in {name} ({enumerate_names(missing.tolist())})."
+                " Both tables must list the same images. Download them again or correct them."
             )
-    # Both are permutations of the same ids: sort one, find the others in it.
+    # Both lists contain the same ids in a different order: sort one of them and look up the other.
     order = np.argsort(table.ids)
     return table.values[order[np.searchsorted(table.ids, ids, sorter=order)]]

@@ -1,4 +1,4 @@
-"""The forty attributes of CelebA, by name."""
+"""Names of the forty attributes of CelebA."""
 
 from collections.abc import Sequence
 
@@ -46,24 +46,25 @@ ATTRIBUTES: tuple[str, ...] = (
     "Wearing_Necktie",
     "Young",
 )
-"""The attribute names in the official order (Liu et al., "Deep Learning Face Attributes in the Wild", ICCV 2015)."""
+"""Names in the official order (Liu et al., "Deep Learning Face Attributes in the Wild", ICCV 2015)."""
 
 
 def check_attributes(names: Sequence[str]) -> list[str]:
-    """Return ``names`` as a list, in the order given.
+    """Return the names of attributes as a list, in the order given.
 
     Raises:
-        UserError: ``names`` is empty, names no attribute of CelebA (the nearest is suggested) or names one twice.
+        UserError: The list is empty, or contains an unknown or a repeated name; for an unknown name, the sentence
+            suggests the nearest attribute.
     """
     if isinstance(names, str):
-        raise UserError(f"attributes is the single text '{names}'; write it as a list: attributes=[{names}].")
+        raise UserError(f"attributes must be a list, not the text '{names}'. Write attributes=[{names}].")
     names = list(names)
     if not names:
-        raise UserError("attributes is an empty list; name at least one, for example attributes=[Smiling].")
+        raise UserError("attributes must name at least one attribute, for example attributes=[Smiling].")
     for position, name in enumerate(names):
         if name not in ATTRIBUTES:
             hint = did_you_mean(str(name), ATTRIBUTES) or f" The forty are: {', '.join(ATTRIBUTES)}."
             raise UserError(f"'{name}' is not an attribute of CelebA.{hint}")
         if name in names[:position]:
-            raise UserError(f"attributes names '{name}' twice; remove one of the two.")
+            raise UserError(f"attributes contains '{name}' twice. Remove one of the two.")
     return names

@@ -58,7 +58,7 @@ def test_rows_and_columns(tiny_celeba):
     assert [r.dtype for r in rows] == [np.int64] * 3
     assert np.concatenate(rows).tolist() == list(range(48))
     assert annotations.columns(["Young", "5_o_Clock_Shadow"]).tolist() == [39, 0]
-    with pytest.raises(UserError, match=r"'tests' is not a split.*'test'"):
+    with pytest.raises(UserError, match=r"^split=tests must be one of train, val, test\. Did you mean 'test'\?$"):
         annotations.rows("tests")
 
 
@@ -158,14 +158,14 @@ HTML = b"\n<!DOCTYPE html><html><body>Quota exceeded</body></html>"
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("list_attr_celeba.csv", HTML, ["web page", "download"]),
-        ("list_attr_celeba.zip", HTML, ["web page", "download"]),
+        ("list_attr_celeba.csv", HTML, ["web page", "Download"]),
+        ("list_attr_celeba.zip", HTML, ["web page", "Download"]),
         ("list_attr_celeba.csv", gzip.compress(HTML, mtime=0), ["web page"]),
-        ("list_attr_celeba.zip", b"no archive", ["not a zip archive", "download"]),
-        ("list_attr_celeba.txt.gz", b"no archive", ["not a gz archive", "download"]),
-        ("list_attr_celeba.zip", b"PK\x03\x04 cut short", ["cannot be read", "download"]),
-        ("list_attr_celeba.csv.gz", gzip.compress(b"image_id,x\n" * 99, mtime=0)[:-12], ["cannot be read", "download"]),
-        ("list_attr_celeba.csv", b"", ["empty", "download"]),
+        ("list_attr_celeba.zip", b"no archive", ["not a zip archive", "Download"]),
+        ("list_attr_celeba.txt.gz", b"no archive", ["not a gz archive", "Download"]),
+        ("list_attr_celeba.zip", b"PK\x03\x04 cut short", ["cannot be read", "Download"]),
+        ("list_attr_celeba.csv.gz", gzip.compress(b"image_id,x\n" * 99, mtime=0)[:-12], ["cannot be read", "Download"]),
+        ("list_attr_celeba.csv", b"", ["empty", "Download"]),
         ("list_attr_celeba.csv", b" \n\n", ["empty"]),
         ("list_attr_celeba.txt", b"202599\r\n", ["no rows"]),
         ("list_attr_celeba.csv", "image_id,Male\n".encode("utf-16"), ["not UTF-8"]),
@@ -186,13 +186,13 @@ def test_zip_with_several_files(tmp_path, write_celeba):
     with zipfile.ZipFile(root / "list_attr_celeba.zip", "w") as archive:
         archive.writestr("a.csv", "x")
         archive.writestr("b.csv", "x")
-    assert "holds a.csv, b.csv" in sentence_of(root)
+    assert "contains a.csv, b.csv" in sentence_of(root)
 
 
 def test_zip_bomb_is_not_unpacked(tmp_path, write_celeba, monkeypatch):
     root = write_celeba(tmp_path, compress="zip", images=False)
     monkeypatch.setattr("celeba_lab.data.tables.MAX_BYTES", (root / "list_attr_celeba.zip").stat().st_size)
-    assert "unpacks to more than" in sentence_of(root)
+    assert "MiB when uncompressed" in sentence_of(root)
 
 
 def drop_column(name):
@@ -211,7 +211,7 @@ def drop_column(name):
         (lambda t: t.replace("Smiling", "Smilling"), ["line 1", "'Smilling'", "Did you mean 'Smiling'?"]),
         (lambda t: t.replace("\n", ",1\n").replace("Young,1", "Young,Tall"), ["line 1", "unknown column 'Tall'"]),
         (lambda t: t.replace("Wavy_Hair", "Young"), ["line 1", "column 'Young' twice"]),
-        (lambda t: t[: t.index("\n") + 1], ["header and no rows"]),
+        (lambda t: t[: t.index("\n") + 1], ["a header but no rows"]),
         (lambda t: t[t.index("\n") + 1 :], ["line 1", "unknown column"]),
     ],
     ids=["missing", "missing-first", "misspelt", "extra", "repeated", "no-rows", "no-header"],
@@ -233,10 +233,10 @@ def test_columns_that_are_not_the_forty(tmp_path, write_celeba, change, words):
         (lambda row: row.rsplit(",", 1)[0] + ",yes", ["'Young' is 'yes'"]),
         (lambda row: row.rsplit(",", 1)[0] + ",nan", ["'Young' is 'nan'"]),
         (lambda row: row.rsplit(",", 1)[0] + ",", ["(000016.jpg)", "'Young' is empty"]),
-        (lambda row: row.rsplit(",", 1)[0], ["(000016.jpg)", "short row", "40 fields instead of 41"]),
-        (lambda row: row + ",1", ["(000016.jpg)", "a field too many", "42 fields instead of 41"]),
-        (lambda row: row + ",", ["a field too many"]),
-        (lambda row: row + ",1,1", ["a field too many", "43 fields"]),
+        (lambda row: row.rsplit(",", 1)[0], ["(000016.jpg)", "too few fields", "40 fields instead of 41"]),
+        (lambda row: row + ",1", ["(000016.jpg)", "too many fields", "42 fields instead of 41"]),
+        (lambda row: row + ",", ["too many fields"]),
+        (lambda row: row + ",1,1", ["too many fields", "43 fields"]),
         (lambda row: row.replace("000016", "000003"), ["(000003.jpg)", "repeats the image id of line 4"]),
         (lambda row: row.replace("000016", "../000016"), ["'../000016.jpg'", "plain file name"]),
         (lambda row: row.replace("000016", "/etc/000016"), ["'/etc/000016.jpg'", "plain file name"]),
@@ -254,7 +254,7 @@ def test_a_bad_row_is_named_with_its_line(tmp_path, write_celeba, change, words,
     sentence = sentence_of(root)
     for word in (f"{root / KAGGLE_ATTR}, line {17 + blank_lines}", *words):
         assert word in sentence
-    assert any(remedy in sentence for remedy in ("correct", "remove"))
+    assert any(remedy in sentence for remedy in ("correct", "Remove"))
 
 
 @pytest.mark.parametrize("number", [2, 49])
@@ -262,14 +262,14 @@ def test_a_bad_row_is_named_with_its_line(tmp_path, write_celeba, change, words,
 def test_a_field_too_many_in_the_first_and_last_row(tmp_path, write_celeba, number, tail):
     root = write_celeba(tmp_path, images=False)
     edit_line(root / KAGGLE_ATTR, number, lambda row: row + tail)
-    assert f"line {number} (0000{number - 1:02d}.jpg) has a field too many" in sentence_of(root)
+    assert f"line {number} (0000{number - 1:02d}.jpg) has too many fields" in sentence_of(root)
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda row: row + " 1", ["(000015.jpg)", "a field too many"]),
-        (lambda row: row[:-2], ["(000015.jpg)", "short row"]),
+        (lambda row: row + " 1", ["(000015.jpg)", "too many fields"]),
+        (lambda row: row[:-2], ["(000015.jpg)", "too few fields"]),
         (lambda row: row[:-2] + " x", ["(000015.jpg)", "'Young' is 'x'"]),
         (lambda row: row.replace("000015", "a/b"), ["'a/b.jpg'", "plain file name"]),
     ],
@@ -286,7 +286,7 @@ def test_official_count_that_is_not_the_number_of_rows(tmp_path, write_celeba):
     root = write_celeba(tmp_path, layout="official", images=False)
     edit(root / "Anno/list_attr_celeba.txt", lambda text: text[: text.index("000040.jpg")])
     assert "announces 48 rows" in sentence_of(root)
-    assert "holds 39" in sentence_of(root)
+    assert "but there are 39" in sentence_of(root)
 
 
 @pytest.mark.parametrize(("first", "second"), [("-1", "0"), ("0", "-1")])
@@ -294,7 +294,7 @@ def test_a_table_that_mixes_minus_one_and_zero(tmp_path, write_celeba, first, se
     root = write_celeba(tmp_path, labels="-1/1" if first == "-1" else "0/1", images=False)
     edit_line(root / KAGGLE_ATTR, 30, lambda row: row.replace(f",{first},", f",{second},", 1))
     sentence = sentence_of(root)
-    for word in (f"{root / KAGGLE_ATTR}, line 30 (000029.jpg)", f"is {second}", f"labels are {first}", "download"):
+    for word in (f"{root / KAGGLE_ATTR}, line 30 (000029.jpg)", f"is {second}", f"labels are {first}", "Download"):
         assert word in sentence
 
 
@@ -306,7 +306,9 @@ def test_a_partition_that_is_not_0_1_2(tmp_path, write_celeba, layout, value):
     edit_line(path, 20, lambda row: row[:-1] + value)
     sentence = sentence_of(root)
     assert f"{path}, line 20" in sentence
-    assert ("0, 1, 2 can stand" in sentence) or (value == "" and layout == "official" and "short row" in sentence)
+    assert ("must be one of 0, 1, 2" in sentence) or (
+        value == "" and layout == "official" and "too few fields" in sentence
+    )
 
 
 @pytest.mark.parametrize(("name", "other"), [(KAGGLE_ATTR, KAGGLE_EVAL), (KAGGLE_EVAL, KAGGLE_ATTR)])

@@ -20,8 +20,8 @@ def test_keeps_the_order_given():
         (["Smilling"], ["'Smilling'", "Did you mean 'Smiling'?"]),
         (["smiling"], ["Did you mean 'Smiling'?"]),
         (["zzzz"], ["'zzzz'", "The forty are", "Wavy_Hair"]),
-        (["Male", "Young", "Male"], ["'Male' twice", "remove"]),
-        ([], ["empty", "attributes=[Smiling]"]),
+        (["Male", "Young", "Male"], ["'Male' twice", "Remove"]),
+        ([], ["at least one", "attributes=[Smiling]"]),
         ("Smiling", ["attributes=[Smiling]"]),
     ],
 )

@@ -1,1 +1,1 @@
-"""Drawn faces with CelebA's attributes: labels from a model of their joint distribution, portraits from a canvas."""
+"""Synthetic faces with CelebA's attributes: labels are sampled from a fitted model, portraits are drawn."""

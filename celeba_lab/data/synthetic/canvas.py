@@ -1,4 +1,4 @@
-"""Painting smooth shapes: OpenCV rasterises, the canvas blends."""
+"""A canvas for smooth shapes, which OpenCV rasterises and the canvas blends."""
 
 import math
 from collections.abc import Sequence
@@ -9,23 +9,22 @@ import cv2
 import numpy as np
 
 Colour = np.ndarray
-"""R, G, B in 0..255, float32 (3,)."""
+"""A colour: R, G, B in 0..255, float32 (3,)."""
 
-# OpenCV takes integer coordinates with this many fractional bits.
-_SHIFT = 4
-# Less opacity than this changes no pixel that anybody sees, and takes as long.
-_INVISIBLE = 0.012
+_SHIFT = 4  # number of fractional bits in the integer coordinates that OpenCV takes
+_INVISIBLE = 0.012  # shapes below this opacity are left out: they are invisible, but take time
 
 
 class Canvas:
-    """A picture that shapes are painted on, later ones over earlier ones.
+    """An image that shapes are drawn on, later ones over earlier ones.
 
     Args:
-        width: pixels.
-        height: pixels.
+        width: Width in pixels.
+        height: Height in pixels.
 
     Attributes:
-        planes: R, G, B in 0..255, float32 (3, H, W): NumPy is several times faster on long rows than on triples.
+        planes: R, G, B in 0..255, float32 (3, H, W). Channels come first because NumPy is several times faster on long
+            rows than on triples.
     """
 
     def __init__(self, width: int, height: int) -> None:
@@ -42,11 +41,11 @@ class Canvas:
         """Fill a closed shape.
 
         Args:
-            outline: corners in pixels, (N, 2).
-            colour: what to fill it with.
-            opacity: 0 leaves the canvas as it is, 1 covers it.
-            softness: standard deviation of the edge's blur in pixels.
-            within: where paint takes, 0..1, (H, W); everywhere by default.
+            outline: Corners of the shape in pixels, (N, 2).
+            colour: Colour of the shape.
+            opacity: Opacity from 0 (invisible) to 1 (opaque).
+            softness: Standard deviation of the blur of the edge in pixels.
+            within: Mask with values from 0 to 1 that multiplies the opacity, (H, W); None for no mask.
         """
         self._blend(outline, [outline], None, colour, opacity, softness, within)
 
@@ -59,12 +58,21 @@ class Canvas:
         softness: float = 0.0,
         within: np.ndarray | None = None,
     ) -> None:
-        """Draw lines of one colour, each given as points in pixels, (N, 2); ``width`` in whole pixels."""
+        """Draw lines of one colour.
+
+        Args:
+            lines: Points of each line in pixels, (N, 2).
+            colour: Colour of the lines.
+            width: Width of the lines in whole pixels.
+            opacity: See :meth:`fill`.
+            softness: See :meth:`fill`.
+            within: See :meth:`fill`.
+        """
         if len(lines):
             self._blend(np.concatenate(lines), lines, width, colour, opacity, softness, within)
 
     def mask(self, outline: np.ndarray, softness: float = 0.0) -> np.ndarray:
-        """Return where a shape lies, float32 (H, W) in 0..1; for ``within``."""
+        """Return the mask of a shape for ``within``, float32 (H, W) from 0 to 1."""
         height, width = self.planes.shape[1:]
         full = np.zeros((height, width), dtype=np.uint8)
         cv2.fillPoly(full, [_fixed(outline)], 255, cv2.LINE_AA, _SHIFT)
@@ -82,7 +90,7 @@ class Canvas:
         softness: float,
         within: np.ndarray | None,
     ) -> None:
-        """Rasterise in the smallest box that holds the shapes, then mix the colour in."""
+        """Rasterise the shapes in their bounding box and blend the colour into the canvas."""
         margin = 2 + 3 * softness + (width or 0)
         rows, columns = self.planes.shape[1:]
         (x_low, y_low), (x_high, y_high) = extent.min(axis=0).tolist(), extent.max(axis=0).tolist()
@@ -108,7 +116,7 @@ class Canvas:
 
 
 def _soften(cover: np.ndarray, softness: float) -> np.ndarray:
-    """Blur by a stack blur, whose time does not grow with its width: a triangle of the variance wanted."""
+    """Blur with a stack blur, a triangular kernel whose run time does not depend on its width."""
     radius = max(1, round(6**0.5 * softness - 1))
     return cv2.stackBlur(cover, (2 * radius + 1, 2 * radius + 1))
 
@@ -119,9 +127,9 @@ def _fixed(points: np.ndarray) -> np.ndarray:
 
 # ------------------------------------------------------------------------------------------------------------- outlines
 
-_STEPS = 8  # points on each piece of a curve
+_STEPS = 8  # number of points on each piece of a curve
 _T = np.arange(_STEPS, dtype=np.float64) / _STEPS
-# Catmull-Rom: a cubic through the two middle points of four. (STEPS, 4) weights of the four.
+# Catmull-Rom spline: a cubic through the two middle points of four. Weights of the four points, (STEPS, 4).
 _BASIS = (
     np.stack([_T**0, _T, _T**2, _T**3], axis=1)
     @ np.array([[0, 2, 0, 0], [-1, 0, 1, 0], [2, -5, 4, -1], [-1, 3, -3, 1]], dtype=np.float64)
@@ -130,7 +138,7 @@ _BASIS = (
 
 
 def curve(points: Sequence[Sequence[float]] | np.ndarray, closed: bool = False) -> np.ndarray:
-    """Return a smooth line through the points, (M, 2) (Catmull and Rom, 1974)."""
+    """Return a smooth curve through points, (M, 2), as a spline (Catmull and Rom, 1974)."""
     points = np.asarray(points, dtype=np.float64)
     ends = (points[-1:], points[:2]) if closed else (points[:1], points[-1:])
     padded = np.concatenate([ends[0], points, ends[1]])  # (P, 2), P = pieces + 3
@@ -140,14 +148,14 @@ def curve(points: Sequence[Sequence[float]] | np.ndarray, closed: bool = False) 
 
 
 def ribbon(points: Sequence[Sequence[float]] | np.ndarray, widths: Sequence[float]) -> np.ndarray:
-    """Return the outline of a smooth line whose width changes along it.
+    """Return the outline of a smooth line of variable width.
 
     Args:
-        points: the middle line, (N, 2).
-        widths: at each of its points.
+        points: Points on the centre line, (N, 2).
+        widths: Widths of the line at points that are evenly spaced along it.
     """
     middle = curve(points)
-    along = np.empty_like(middle)  # at each point from the one before it to the one after
+    along = np.empty_like(middle)  # direction at each point, from the previous point to the next one
     along[1:-1], along[0], along[-1] = middle[2:] - middle[:-2], middle[1] - middle[0], middle[-1] - middle[-2]
     length = np.hypot(along[:, 0], along[:, 1])
     half = np.interp(_steps(len(middle)), _steps(len(widths)), widths) / 2
@@ -156,7 +164,7 @@ def ribbon(points: Sequence[Sequence[float]] | np.ndarray, widths: Sequence[floa
 
 
 def ellipse(centre: Sequence[float] | np.ndarray, radii: Sequence[float] | np.ndarray, n: int = 24) -> np.ndarray:
-    """Return an ellipse as ``n`` points."""
+    """Return the outline of an ellipse as ``n`` points."""
     return _circle(n) * radii + centre
 
 
@@ -172,7 +180,7 @@ def _steps(n: int) -> np.ndarray:
 
 
 def mirrored(right: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:
-    """Complete the right half of a symmetric outline, given from top to bottom, by its mirror image."""
+    """Return a symmetric outline from its right half, given from top to bottom."""
     right = np.asarray(right, dtype=np.float64)
     left = (right * (-1, 1))[::-1]
     return np.concatenate([right, left[left[:, 0] != 0]])
@@ -183,17 +191,17 @@ def mirrored(right: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Pose:
-    """Where the head is and how it is turned.
+    """Position and rotation of the head.
 
-    A portrait is described in units of its own: the origin lies between the eyes, x goes to the right, y down, and at
-    scale 1 a unit is a pixel.
+    Faces are described in face coordinates: the origin is between the eyes, x points to the right and y down. At scale
+    1, one unit is one pixel.
 
     Attributes:
-        centre: where the origin falls, in pixels.
-        scale: pixels per unit.
-        yaw: turn to the viewer's right, in radians.
-        pitch: nod downwards, in radians.
-        roll: tilt clockwise, in radians.
+        centre: Position of the origin in the image, in pixels.
+        scale: Number of pixels per unit.
+        yaw: Rotation to the viewer's right, in radians.
+        pitch: Rotation downwards, in radians.
+        roll: Clockwise rotation in the image plane, in radians.
     """
 
     centre: tuple[float, float]
@@ -203,18 +211,18 @@ class Pose:
     roll: float
 
     def on_face(self, points: np.ndarray) -> np.ndarray:
-        """Return the pixels of points, (..., 2), on the front of the face, which a turn of the head moves."""
+        """Return the positions in pixels of points on the front of the face, (..., 2); the rotation moves them."""
         x, y = points[..., 0], points[..., 1]
         aside = x * x
-        depth = np.maximum(0, 26 - 26 / 46**2 * aside)  # of a head 92 wide
-        depth += np.maximum(0, 8 - 8 / 20**2 * (y - 28) ** 2 - 8 / 14**2 * aside)  # and of a nose
+        depth = np.maximum(0, 26 - 26 / 46**2 * aside)  # depth of a head that is 92 units wide
+        depth += np.maximum(0, 8 - 8 / 20**2 * (y - 28) ** 2 - 8 / 14**2 * aside)  # depth of the nose
         turned = np.empty(points.shape)
         turned[..., 0] = x * math.cos(self.yaw) + depth * math.sin(self.yaw)
         turned[..., 1] = y * math.cos(self.pitch) + depth * math.sin(self.pitch)
         return self.on_head(turned)
 
     def on_head(self, points: np.ndarray) -> np.ndarray:
-        """Return the pixels of points, (..., 2), on the outline of the head."""
+        """Return the positions in pixels of points on the outline of the head, (..., 2)."""
         return points @ self._tilt + self.centre
 
     @cached_property
@@ -223,5 +231,5 @@ class Pose:
         return np.array([[cos, sin], [-sin, cos]]) * self.scale
 
     def on_body(self, points: np.ndarray) -> np.ndarray:
-        """Return the pixels of points, (..., 2), below the head, which does not tilt with it."""
+        """Return the positions in pixels of points on the body, (..., 2), which does not rotate with the head."""
         return points * self.scale + self.centre

@@ -1,4 +1,4 @@
-"""Which attributes go together: a model of CelebA's joint distribution, without any of its rows."""
+"""A model of the joint distribution of CelebA's attributes, without any rows of the data."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +13,13 @@ TABLE = Path(__file__).with_name("distribution.csv")
 
 @dataclass(frozen=True)
 class AttributeDistribution:
-    """A chain of logistic regressions: each attribute given those before it.
+    """A chain of logistic regressions, where each attribute depends on the attributes before it.
 
     Attributes:
-        order: the forty names, first the one that depends on no other.
-        intercept: float64 (40,), in that order.
-        weight: float64 (40, 40), strictly lower triangular; row k weighs the attributes before the k-th.
+        order: Names of the forty attributes in the order of the chain.
+        intercept: Intercept of each attribute, float64 (40,), in this order.
+        weight: Weights, float64 (40, 40), strictly lower triangular: row k has the weights of the attributes before
+            attribute k.
     """
 
     order: tuple[str, ...]
@@ -27,13 +28,13 @@ class AttributeDistribution:
 
     @classmethod
     def load(cls, path: Path = TABLE) -> "AttributeDistribution":
-        """Read the table that ``fit_distribution.py`` wrote; the one of CelebA by default."""
+        """Read a table that ``fit_distribution.py`` wrote; by default, the one that was fitted to CelebA."""
         table = pd.read_csv(path, comment="#", index_col="attribute")
         order = tuple(table.index)
         return cls(order, table["intercept"].to_numpy(), table[list(order)].fillna(0.0).to_numpy())
 
     def save(self, path: Path, header: str) -> None:
-        """Write the table under a header that says what it is."""
+        """Write the table below a comment that explains it."""
         table = pd.DataFrame(self.weight, index=pd.Index(self.order, name="attribute"), columns=self.order)
         table = table.where(np.tri(len(self.order), k=-1, dtype=bool))
         table.insert(0, "intercept", self.intercept)
@@ -41,14 +42,14 @@ class AttributeDistribution:
         path.write_text(comment + table.to_csv(float_format="%.4f", lineterminator="\n"))
 
     def sample(self, n: int, seed: int) -> np.ndarray:
-        """Draw labels.
+        """Sample the labels of ``n`` faces.
 
         Args:
-            n: how many; a larger number begins with the same rows.
-            seed: a whole number from 0.
+            n: Number of faces. With the same seed, a larger sample starts with the rows of a smaller one.
+            seed: Seed of the sample, at least 0.
 
         Returns:
-            uint8 (n, 40), 0 or 1, columns in the order of ``ATTRIBUTES``.
+            Labels, uint8 (n, 40), 0 or 1, columns in the order of ``ATTRIBUTES``.
         """
         chance = np.random.default_rng([seed, 0]).random((n, len(self.order)))
         drawn = np.zeros((n, len(self.order)))

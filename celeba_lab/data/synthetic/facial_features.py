@@ -1,13 +1,14 @@
-"""The face itself: head, skin, eyes, brows, nose and mouth."""
+"""Drawing the face: head, skin, eyes, eyebrows, nose and mouth."""
 
 import numpy as np
 
 from celeba_lab.data.synthetic.canvas import Canvas, Pose, curve, ellipse, mirrored, ribbon
 from celeba_lab.data.synthetic.person import BLACK, WHITE, Person, colour, mix
 
-# Where things are, in units of the pose.
 EYE = (20.0, 0.0)
+"""Position of the right eye in face coordinates."""
 MOUTH = 43.5
+"""Distance of the mouth below the eyes in face coordinates."""
 
 _SHADOW = colour(70, 34, 28)
 _BLUSH = colour(228, 84, 92)
@@ -17,7 +18,7 @@ _EYE_SHADOW = np.array([(84, 58, 92), (60, 70, 110), (112, 72, 52), (70, 50, 50)
 
 
 def draw_neck(canvas: Canvas, pose: Pose, person: Person) -> None:
-    """Neck and its shadow; a double chin is a second curve under the first."""
+    """Draw the neck, its shadow, and a second curve below the chin for a double chin."""
     width = 22 + 9 * person.masculinity + 3 * person.random("neck").random()
     width += person.amount("Chubby", (3.0, 6.0), (-0.5, 0.5))
     chin = person.chin
@@ -33,16 +34,16 @@ def draw_neck(canvas: Canvas, pose: Pose, person: Person) -> None:
 
 
 def draw_ears(canvas: Canvas, pose: Pose, person: Person) -> None:
-    """Both ears, behind the head."""
+    """Draw both ears; the head is drawn over them later."""
     for side in (-1, 1):
-        turned = side * pose.yaw  # the ear on the side we turn to hides
+        turned = side * pose.yaw  # the head hides the ear on the side that it turns to
         centre = (side * (person.half_width + 1.5 - 9 * max(0.0, turned)), 5)
         canvas.fill(pose.on_head(ellipse(centre, (5.5, 11.5))), mix(person.skin, _SHADOW, 0.1))
         canvas.fill(pose.on_head(ellipse((centre[0] + side, 5), (2.6, 7))), _SHADOW, 0.3, softness=1.0)
 
 
 def draw_head(canvas: Canvas, pose: Pose, person: Person) -> np.ndarray:
-    """The head and everything on its skin; return where its skin lies, (H, W) in 0..1."""
+    """Draw the head with light, cheeks and wrinkles; return the mask of the skin, (H, W) from 0 to 1."""
     outline = pose.on_head(curve(person.head, closed=True))
     canvas.fill(outline, person.skin)
     skin = canvas.mask(outline)
@@ -53,7 +54,7 @@ def draw_head(canvas: Canvas, pose: Pose, person: Person) -> np.ndarray:
 
 
 def _draw_relief(canvas: Canvas, pose: Pose, person: Person, skin: np.ndarray) -> None:
-    """Light from one side, sockets of the eyes, and the roundness of the head."""
+    """Draw light from one side, the eye sockets and the curvature of the head."""
     side, strength, height = person.random("relief").random(3)
     direction = -1 if side < 0.5 else 1
     edge = person.half_width
@@ -84,7 +85,7 @@ def _draw_cheeks(canvas: Canvas, pose: Pose, person: Person, skin: np.ndarray) -
 
 
 def _draw_age(canvas: Canvas, pose: Pose, person: Person, skin: np.ndarray) -> None:
-    """Lines of the forehead, the corners of the eyes and the cheeks; freckles and moles on anybody."""
+    """Draw wrinkles according to age, and freckles and moles at any age."""
     random = person.random("wrinkles")
     jitter = random.normal(size=(4, 3))
     age = person.amount("Young", (0.0, 0.1), (0.6, 1.0))
@@ -103,7 +104,7 @@ def _draw_age(canvas: Canvas, pose: Pose, person: Person, skin: np.ndarray) -> N
 
 
 def draw_eyes(canvas: Canvas, pose: Pose, person: Person) -> None:
-    """Eyes with lids, lashes, bags and eye shadow."""
+    """Draw eyes with lids, lashes, bags and eye shadow."""
     random = person.random("eyes")
     hue, look_x, look_y, size, shadow_hue, *_ = random.random(8)
     iris = _IRIS[int(hue * len(_IRIS))]
@@ -139,7 +140,7 @@ def draw_eyes(canvas: Canvas, pose: Pose, person: Person) -> None:
 
 
 def draw_brows(canvas: Canvas, pose: Pose, person: Person) -> None:
-    """Eyebrows: their arch and their thickness."""
+    """Draw the eyebrows."""
     random = person.random("brows")
     lift, tilt, *_ = random.random(4)
     arch = person.amount("Arched_Eyebrows", (4.5, 7.0), (0.2, 1.6))
@@ -161,7 +162,7 @@ def draw_brows(canvas: Canvas, pose: Pose, person: Person) -> None:
 
 
 def draw_nose(canvas: Canvas, pose: Pose, person: Person) -> None:
-    """Bridge, wings, nostrils and tip."""
+    """Draw bridge, wings, nostrils and tip of the nose."""
     side, length, *_ = person.random("nose").random(3)
     direction = -1 if side < 0.5 else 1
     width = person.amount("Big_Nose", (11.5, 14.5), (6.6, 8.4))
@@ -188,7 +189,7 @@ def draw_nose(canvas: Canvas, pose: Pose, person: Person) -> None:
 
 
 def draw_mouth(canvas: Canvas, pose: Pose, person: Person) -> None:
-    """Lips and teeth; a smile lifts the corners and folds the cheeks."""
+    """Draw lips and teeth; a smile raises the corners of the mouth and folds the cheeks."""
     width, curl, gape, hue, gloss, asymmetry = person.random("mouth").random(6)
     smile = person.amount("Smiling", (0.6, 1.0), (-0.1, 0.2))
     half = 13.2 + 2.2 * width + 5.2 * max(0.0, smile)
@@ -201,7 +202,7 @@ def draw_mouth(canvas: Canvas, pose: Pose, person: Person) -> None:
     lip = mix(natural, _LIPSTICK[int(hue * len(_LIPSTICK))], painted)
     tilt = 1.2 * (asymmetry - 0.5)
     left, right = (-half, MOUTH - lift + tilt), (half, MOUTH - lift - tilt)
-    bow = MOUTH + 1.2 * smile  # the middle of a smile sinks
+    bow = MOUTH + 1.2 * smile  # the middle of a smiling mouth is lower
     seam_up = [
         (-half / 2, bow - 0.35 * lift - 0.42 * gap),
         (0, bow - 0.42 * gap),

@@ -1,8 +1,8 @@
-"""Make ``distribution.csv`` from the annotations of CelebA.
+"""Fit ``distribution.csv`` to the annotations of CelebA.
 
     python -m celeba_lab.data.synthetic.fit_distribution path/to/celeba
 
-Nothing of the data itself is kept: 40 intercepts and 780 weights describe 202,599 rows.
+The result has 40 intercepts and 780 weights, and no rows of the data.
 """
 
 import argparse
@@ -26,11 +26,12 @@ P(attribute = 1) = sigmoid(intercept + sum of the weights of the attributes abov
 
 
 def fit(labels: np.ndarray, inverse_penalty: float = 100.0) -> AttributeDistribution:
-    """Fit the chain to labels, (N, 40) of 0/1 in the order of ``ATTRIBUTES``; the most frequent attribute comes first.
+    """Fit the chain to labels; the most frequent attribute comes first.
 
     Args:
-        labels: see above.
-        inverse_penalty: scikit-learn's C. Some pairs never occur together, and their weights would grow without end.
+        labels: Labels, (N, 40), 0 or 1, in the order of ``ATTRIBUTES``.
+        inverse_penalty: Inverse strength of the penalty, scikit-learn's ``C``. Without a penalty, the weights of pairs
+            that never occur together would grow without bound.
     """
     order = np.argsort(-labels.mean(axis=0), kind="stable")
     chain = labels[:, order].astype(np.float64)
@@ -45,9 +46,15 @@ def fit(labels: np.ndarray, inverse_penalty: float = 100.0) -> AttributeDistribu
 
 
 def calibrate(model: AttributeDistribution, prevalence: np.ndarray, n: int = 400_000) -> AttributeDistribution:
-    """Move the intercepts so that draws have the prevalences given, (40,) in the model's order.
+    """Adjust the intercepts until samples of the model have given prevalences.
 
-    The fit has them right given real attributes before; given drawn ones, which combine a little differently, not.
+    The fitted intercepts are right for real combinations of the preceding attributes. In a sample, the combinations
+    differ slightly, and so would the prevalences.
+
+    Args:
+        model: The fitted model.
+        prevalence: Wanted prevalence of each attribute, (40,), in the order of the model.
+        n: Size of the sample.
     """
     chance = np.random.default_rng(0).random((n, len(prevalence)))
     drawn, intercept = np.zeros(chance.shape), model.intercept.copy()
@@ -61,14 +68,14 @@ def calibrate(model: AttributeDistribution, prevalence: np.ndarray, n: int = 400
 
 
 def conditional(labels: np.ndarray) -> np.ndarray:
-    """Return P(A | B), float64 (40, 40), A along rows, of labels (N, 40); NaN where B never occurs."""
+    """Return P(A | B) of labels, (N, 40), as float64 (40, 40) with A along the rows; NaN where B never occurs."""
     x = labels.astype(np.float64)
     with np.errstate(invalid="ignore"):
         return (x.T @ x) / x.sum(axis=0)
 
 
 def main() -> None:
-    """Fit, write the table, and say how close its draws come."""
+    """Fit the model, write the table, and print how similar its samples are to CelebA."""
     parser = argparse.ArgumentParser(description="Fit the model of CelebA's attributes.")
     parser.add_argument("root", type=Path, help="a folder with CelebA's list_attr_celeba")
     parser.add_argument("--out", type=Path, default=TABLE)
@@ -82,7 +89,7 @@ def main() -> None:
 
 
 def compare(real: np.ndarray, drawn: np.ndarray, worst: int = 10) -> str:
-    """Return in words how far drawn labels are from real ones in prevalence and in P(A | B), B in at least 2 %."""
+    """Describe how much sampled and real labels differ in prevalence and in P(A | B), for B with at least 2 %."""
     prevalence = drawn.mean(axis=0) - real.mean(axis=0)
     gap = conditional(drawn) - conditional(real)
     frequent = real.mean(axis=0) >= 0.02
@@ -102,7 +109,7 @@ def compare(real: np.ndarray, drawn: np.ndarray, worst: int = 10) -> str:
 
 
 def compare_predictability(real: np.ndarray, drawn: np.ndarray, n: int = 40_000) -> str:
-    """Return in words how well the other 39 labels predict each attribute, among real labels and among drawn ones."""
+    """Describe how well the other 39 labels predict each attribute, for real labels and for sampled ones."""
     accuracy = np.array([[_accuracy(labels, k, n) for k in range(len(ATTRIBUTES))] for labels in (real, drawn)])
     gap = accuracy[1] - accuracy[0]
     k = int(np.abs(gap).argmax())
@@ -121,9 +128,10 @@ def _accuracy(labels: np.ndarray, k: int, n: int) -> float:
 
 
 def compare_clusters(real: np.ndarray, drawn: np.ndarray) -> str:
-    """Return in words how alike five clusters of real labels and five of drawn ones are.
+    """Describe how similar five clusters of real labels and five clusters of sampled labels are.
 
-    K-means finds other clusters with another seed: two seeds on the real labels tell how much can be hoped for.
+    K-means finds different clusters with a different seed. The similarity of two seeds on the real labels is therefore
+    the best that can be expected.
     """
     scaler = StandardScaler().fit(real)
     first, second, other = (_cluster_means(scaler, *pair) for pair in ((real, 42), (real, 43), (drawn, 42)))

@@ -1,4 +1,4 @@
-"""Each attribute absent and present in the same person, to see what it looks like."""
+"""Pairs of portraits that show the same person without and with an attribute."""
 
 import numpy as np
 
@@ -7,13 +7,13 @@ from celeba_lab.data.synthetic.portrait import draw_portrait
 
 _WOMAN = frozenset({"Brown_Hair", "No_Beard", "Young"})
 _MAN = _WOMAN | {"Male"}
-# Seen on men as a rule.
+# Attributes that mostly occur on men.
 _ON_MEN = {
     *("5_o_Clock_Shadow", "Goatee", "Mustache", "No_Beard", "Sideburns"),
     *("Bald", "Gray_Hair", "Receding_Hairline", "Wearing_Hat", "Wearing_Necktie"),
     *("Bags_Under_Eyes", "Big_Nose", "Bushy_Eyebrows", "Double_Chin"),
 }
-# What must be gone for the attribute to make sense.
+# Attributes that must be removed where the key is present, because both cannot be.
 _INSTEAD = {
     "Bald": {"Brown_Hair"},
     "Black_Hair": {"Brown_Hair"},
@@ -27,7 +27,7 @@ _INSTEAD = {
 
 
 def draw_pair(attribute: str, seed: int) -> np.ndarray:
-    """Draw a person without an attribute and, to the right, with it: uint8 (218, 356, 3)."""
+    """Draw a person without an attribute (left) and with it (right), uint8 (218, 356, 3)."""
     base = _MAN if attribute in _ON_MEN else _WOMAN
     without = base - {attribute}
     present = (base - _INSTEAD.get(attribute, set())) | {attribute}
@@ -35,5 +35,5 @@ def draw_pair(attribute: str, seed: int) -> np.ndarray:
 
 
 def draw_gallery(seed: int) -> dict[str, np.ndarray]:
-    """Return attribute to pair, each of another person, for all forty."""
+    """Return the pair of each of the forty attributes by name; each pair shows a different person."""
     return {name: draw_pair(name, seed + k) for k, name in enumerate(ATTRIBUTES)}

@@ -1,4 +1,4 @@
-"""Hair and beards."""
+"""Drawing hair and beards."""
 
 from dataclasses import dataclass
 
@@ -11,12 +11,12 @@ from celeba_lab.data.synthetic.person import BLACK, WHITE, Person, colour, mix
 
 @dataclass(frozen=True)
 class Strands:
-    """How single hairs run, which is what tells straight from wavy.
+    """Shape of single hairs, which distinguishes straight from wavy hair.
 
     Attributes:
-        amplitude: of their waves, in units of the pose.
-        period: of their waves, likewise.
-        disorder: how far a hair strays from its neighbours, likewise.
+        amplitude: Amplitude of the waves, in face coordinates.
+        period: Period of the waves, in face coordinates.
+        disorder: Standard deviation of the distance between a hair and its regular position, in face coordinates.
     """
 
     amplitude: float
@@ -25,7 +25,7 @@ class Strands:
 
     @classmethod
     def of(cls, person: Person) -> "Strands":
-        """Return the person's: straight, wavy, or neither."""
+        """Return the strands of a person: straight, wavy, or neither."""
         size, period = person.random("strands").random(2)
         if person.has("Wavy_Hair"):
             return cls(2.6 + 1.6 * size, 15 + 7 * period, 1.2)
@@ -34,11 +34,11 @@ class Strands:
         return cls(0.3 + 0.3 * size, 26.0, 3.0)
 
     def wave(self, lines: np.ndarray, phase: float | np.ndarray) -> np.ndarray:
-        """Bend lines into waves across their direction.
+        """Return lines with waves perpendicular to their direction.
 
         Args:
-            lines: one, (N, 2), or several, (S, N, 2).
-            phase: where in a period a line begins, 0..1; one for all or (S,).
+            lines: Points of one line, (N, 2), or of S lines, (S, N, 2).
+            phase: Phase at the start of each line as a fraction of the period, a number or (S,).
         """
         if self.amplitude == 0:
             return lines
@@ -55,7 +55,7 @@ def _volume(person: Person) -> float:
 
 
 def draw_back_hair(canvas: Canvas, pose: Pose, person: Person) -> None:
-    """What of the hair lies behind the head: much of it where it is long."""
+    """Draw the part of the hair that is behind the head."""
     if person.has("Bald"):
         return
     fall, flare, asymmetry = person.random("back hair").random(3)
@@ -77,7 +77,7 @@ def draw_back_hair(canvas: Canvas, pose: Pose, person: Person) -> None:
 
 
 def _draw_locks(canvas: Canvas, pose: Pose, person: Person, strands: Strands, edge: float, end: float) -> None:
-    """Hairs that fall beside the face."""
+    """Draw the long hairs on both sides of the face."""
     random = person.random("locks")
     n = 26
     x = np.where(np.arange(n) % 2, -1, 1) * (edge - 13 + 15 * random.random(n))
@@ -90,7 +90,7 @@ def _draw_locks(canvas: Canvas, pose: Pose, person: Person, strands: Strands, ed
 
 
 def draw_front_hair(canvas: Canvas, pose: Pose, person: Person) -> None:
-    """The hair on the skull down to the hairline, and bangs below it; a bald head shines."""
+    """Draw the hair above the hairline, bangs, or the reflections of a bald head."""
     if person.has("Bald"):
         _draw_bald_head(canvas, pose, person)
     else:
@@ -111,7 +111,7 @@ def _draw_bald_head(canvas: Canvas, pose: Pose, person: Person) -> None:
 
 
 def _hairline(person: Person) -> np.ndarray:
-    """Return where the forehead ends, from the right temple over the middle to the left one, (N, 2)."""
+    """Return the hairline from the right temple to the left temple, (N, 2)."""
     height, part, dip, *_ = person.random("hairline").random(4)
     edge = person.half_width
     top = -42 - 4 * height
@@ -180,7 +180,7 @@ def _draw_bangs(canvas: Canvas, pose: Pose, person: Person) -> None:
 
 
 def draw_beard(canvas: Canvas, pose: Pose, person: Person, skin: np.ndarray) -> None:
-    """Shadow, sideburns, goatee and moustache; a beard of no named kind is a short full one."""
+    """Draw shadow, sideburns, goatee and moustache, or a short full beard if the attributes name no kind of beard."""
     tone = mix(person.hair, BLACK, 0.35)
     length, density = person.random("beard").random(2)
     jaw = _jaw(person)
@@ -212,7 +212,7 @@ def draw_beard(canvas: Canvas, pose: Pose, person: Person, skin: np.ndarray) -> 
 
 
 def _jaw(person: Person) -> np.ndarray:
-    """Return the region where a beard grows: cheeks below the ears, upper lip and chin, without the mouth."""
+    """Return the outline of the region where a beard grows: cheeks, upper lip and chin."""
     edge, chin = person.half_width, person.chin
     right = [
         (0, 33.5),

@@ -1,4 +1,4 @@
-"""Who is drawn: forty attributes and a seed become colours and proportions."""
+"""The person to draw: colours and proportions that follow from forty attributes and a seed."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ from celeba_lab.data.synthetic.canvas import Colour
 
 
 def colour(*rgb: float) -> Colour:
-    """Return R, G, B as the canvas takes them."""
+    """Return a colour from R, G, B in 0..255."""
     return np.array(rgb, dtype=np.float32)
 
 
 def mix(first: Colour, second: Colour, amount: float) -> Colour:
-    """Return the colour ``amount`` of the way from the first to the second."""
+    """Return a colour between two others: the first for ``amount`` 0, the second for 1."""
     return first + (second - first) * np.float32(amount)
 
 
 BLACK = colour(14, 12, 12)
 WHITE = colour(246, 246, 244)
 
-# From light to dark, evenly spaced; faces that are not pale lie between the first and the last.
+# Skin tones from light to dark. Faces without Pale_Skin have a tone between the first and the last.
 _SKIN = np.array([(240, 205, 182), (226, 182, 152), (203, 152, 118), (164, 113, 82), (118, 77, 56)], dtype=np.float32)
 _PALE = colour(250, 232, 224)
 
@@ -34,20 +34,20 @@ _HAIR = {
     "Blond_Hair": colour(222, 188, 122),
     "Gray_Hair": colour(172, 172, 175),
 }
-# People whose hair nobody called black, brown, blond or grey: red and dyed.
+# Red and dyed hair, for people whose hair is labelled neither black, brown, blond nor grey.
 _OTHER_HAIR = np.array([(150, 58, 26), (120, 40, 40), (176, 96, 44), (110, 60, 96)], dtype=np.float32)
 
 
 @dataclass(frozen=True)
 class Person:
-    """A face to draw.
+    """A person to draw.
 
-    Every random choice belongs to a part of the picture and is made whatever the attributes are, so that two people
-    with the same seed differ only where their attributes do.
+    Each random choice belongs to one part of the image and is made in the same way for all attributes, so that two
+    people with the same seed differ only where their attributes do.
 
     Attributes:
-        attributes: the names of the attributes that are present.
-        seed: whole numbers from 0 that name this person.
+        attributes: Names of the attributes that are present.
+        seed: Numbers that identify the person, each at least 0.
     """
 
     attributes: frozenset[str]
@@ -55,30 +55,36 @@ class Person:
 
     @classmethod
     def of(cls, attributes: Iterable[str], *seed: int) -> "Person":
-        """Return the person with these attributes."""
+        """Return the person with these attributes and this seed."""
         return cls(frozenset(attributes), seed)
 
     def has(self, *names: str) -> bool:
-        """Return whether one of these attributes is present."""
+        """Return whether at least one of these attributes is present."""
         return not self.attributes.isdisjoint(names)
 
     def random(self, part: str) -> np.random.Generator:
-        """Return the source of random choices for one part of the picture, the same at every call."""
+        """Return a random generator for one part of the image, in the same state at every call."""
         return np.random.Generator(np.random.PCG64([*self.seed, crc32(part.encode())]))
 
     def amount(self, name: str, present: tuple[float, float], absent: tuple[float, float]) -> float:
-        """Draw how strongly an attribute shows, evenly from one of two ranges."""
+        """Return how strongly an attribute is visible, uniformly distributed over one of two ranges.
+
+        Args:
+            name: Name of the attribute.
+            present: Range if the attribute is present.
+            absent: Range if it is absent.
+        """
         low, high = present if self.has(name) else absent
         return low + (high - low) * self._amounts[name]
 
     @cached_property
     def _amounts(self) -> dict[str, float]:
-        """Where in its range each attribute lies, 0..1."""
+        """Position of each attribute within its range, from 0 to 1."""
         return dict(zip(ATTRIBUTES, self.random("amounts").random(len(ATTRIBUTES)).tolist(), strict=True))
 
     @cached_property
     def skin(self) -> Colour:
-        """The colour of the skin in neutral light."""
+        """Colour of the skin in neutral light."""
         random = self.random("skin")
         tone, pallor, *shift = random.random(5)
         if self.has("Pale_Skin"):
@@ -91,7 +97,7 @@ class Person:
 
     @cached_property
     def hair(self) -> Colour:
-        """The colour of the hair in neutral light."""
+        """Colour of the hair in neutral light."""
         random = self.random("hair colour")
         choice, towards, depth = random.random(3)
         colours = [value for name, value in _HAIR.items() if self.has(name)]
@@ -105,18 +111,18 @@ class Person:
 
     @cached_property
     def masculinity(self) -> float:
-        """How much of a man's build the head and the shoulders have, 0..1; some men have less of it than some women."""
+        """How masculine head and shoulders are, from 0 to 1; the ranges of men and women overlap."""
         return self.amount("Male", (0.45, 1.0), (0.0, 0.5))
 
     @cached_property
     def is_long_haired(self) -> bool:
-        """Whether hair falls beside the face; mostly women's does."""
+        """Whether the hair is long; it is for most women and for few men."""
         chance = float(self.random("hair length").random())
         return chance < (0.06 if self.has("Male") else 0.82)
 
     @cached_property
     def head(self) -> np.ndarray:
-        """The outline of the head from the top of the skull round to it again, in units of the pose, (N, 2)."""
+        """Closed outline of the head in face coordinates, (N, 2), starting at the top."""
         width, height, *_ = self.random("head").random(4)
         broad = 38.5 + 3 * width + self.amount("Chubby", (3.0, 6.0), (-1.0, 0.8))
         cheek = broad + self.amount("Chubby", (2.0, 4.5), (-1.5, 0.5)) - 1
@@ -138,10 +144,10 @@ class Person:
 
     @property
     def chin(self) -> float:
-        """How far the chin lies below the eyes, in units of the pose."""
+        """Distance of the chin below the eyes, in face coordinates."""
         return float(self.head[:, 1].max())
 
     @property
     def half_width(self) -> float:
-        """Half the width of the head at the height of the eyes, in units of the pose."""
+        """Half the width of the head at the height of the eyes, in face coordinates."""
         return float(self.head[3, 0])

@@ -1,4 +1,4 @@
-"""One portrait: background, person and light, then what a camera does to it."""
+"""Drawing a portrait: background, person and light, then the effects of a camera."""
 
 import math
 from collections.abc import Iterable
@@ -27,10 +27,11 @@ from celeba_lab.data.synthetic.wear import (
     draw_necklace,
 )
 
-# Of CelebA's aligned images, in pixels, and where the middle between the eyes lies in them.
 WIDTH, HEIGHT = 178, 218
-_BETWEEN_EYES = (88.5, 111.0)
-# Every pixel's place relative to the middle, -0.5..0.5, (H, 1) and (1, W).
+"""Size of CelebA's aligned images in pixels."""
+
+_BETWEEN_EYES = (88.5, 111.0)  # position of the middle between the eyes in these images
+# Position of every pixel relative to the centre, from -0.5 to 0.5, (H, 1) and (1, W).
 _Y = np.linspace(-0.5, 0.5, HEIGHT, dtype=np.float32)[:, None]
 _X = np.linspace(-0.5, 0.5, WIDTH, dtype=np.float32)[None, :]
 
@@ -39,11 +40,11 @@ def draw_portrait(attributes: Iterable[str], *seed: int) -> np.ndarray:
     """Draw a person with these attributes.
 
     Args:
-        attributes: names of those that are present; all others are absent.
-        seed: whole numbers from 0 that name the person.
+        attributes: Names of the attributes that are present; all others are absent.
+        seed: Numbers that identify the person, each at least 0.
 
     Returns:
-        uint8 (218, 178, 3), in which the face lies as in CelebA's aligned images.
+        The portrait, uint8 (218, 178, 3), with the face at the same position as in CelebA's aligned images.
     """
     person = Person.of(attributes, *seed)
     pose = _pose(person)
@@ -69,7 +70,7 @@ def draw_portrait(attributes: Iterable[str], *seed: int) -> np.ndarray:
 
 
 def encode_portrait(portrait: np.ndarray, *seed: int) -> bytes:
-    """Return a portrait, uint8 (H, W, 3), as a JPEG of random quality."""
+    """Encode a portrait, uint8 (H, W, 3), as a JPEG whose quality depends on the seed."""
     quality = int(Person.of((), *seed).random("quality").integers(72, 96))
     _, data = cv2.imencode(".jpg", portrait[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     return data.tobytes()
@@ -99,7 +100,7 @@ def _draw_background(canvas: Canvas, person: Person) -> None:
 
 
 def _draw_obstacle(canvas: Canvas, person: Person) -> None:
-    """Now and then something is in the way: a hand, a microphone, somebody's shoulder."""
+    """Draw an object in front of some faces, like a hand or a microphone."""
     random = person.random("obstacle")
     present = random.random() < 0.06
     angle, radius = random.uniform(0, 2 * np.pi), random.uniform(18, 34)
@@ -113,7 +114,7 @@ def _draw_obstacle(canvas: Canvas, person: Person) -> None:
 
 
 def _photograph(canvas: Canvas, person: Person) -> np.ndarray:
-    """Light, colour, sharpness and noise."""
+    """Apply light, colour, blur and noise, and return the image, uint8 (H, W, 3)."""
     random = person.random("camera")
     exposure, contrast, warmth, angle, falloff = random.normal(size=5).tolist()
     blur = person.amount("Blurry", (1.9, 3.0), (0.0, 0.7))

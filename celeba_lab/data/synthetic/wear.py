@@ -1,4 +1,4 @@
-"""What people wear: clothes, necktie, necklace, earrings, glasses and hats."""
+"""Drawing clothes, neckties, necklaces, earrings, glasses and hats."""
 
 import colorsys
 
@@ -11,14 +11,14 @@ _GOLD, _SILVER = colour(222, 180, 84), colour(214, 218, 224)
 
 
 def any_colour(random: np.random.Generator, brightness: tuple[float, float] = (0.15, 0.95)) -> Colour:
-    """Return a random colour of limited saturation."""
+    """Return a random colour of limited saturation, with a brightness (HSV value) within a range."""
     hue, saturation, value = random.random(3)
     low, high = brightness
     return colour(*(255 * part for part in colorsys.hsv_to_rgb(hue, 0.75 * saturation, low + (high - low) * value)))
 
 
 def draw_clothes(canvas: Canvas, pose: Pose, person: Person) -> None:
-    """Shoulders, with a shirt and a necktie where one is worn."""
+    """Draw the shoulders, and a shirt and a necktie if the person wears one."""
     random = person.random("clothes")
     fabric = any_colour(random)
     width, neckline, *_ = random.random(3)
@@ -54,7 +54,7 @@ def _draw_necktie(canvas: Canvas, pose: Pose, person: Person) -> None:
 
 
 def draw_necklace(canvas: Canvas, pose: Pose, person: Person) -> None:
-    """A chain or beads, some with a pendant."""
+    """Draw a chain, with or without a pendant, or beads."""
     if not person.has("Wearing_Necklace"):
         return
     random = person.random("necklace")
@@ -74,7 +74,7 @@ def draw_necklace(canvas: Canvas, pose: Pose, person: Person) -> None:
 
 
 def draw_earrings(canvas: Canvas, pose: Pose, person: Person) -> None:
-    """Studs, drops or hoops at both lobes."""
+    """Draw studs, drops or hoops on both earlobes."""
     if not person.has("Wearing_Earrings"):
         return
     random = person.random("earrings")
@@ -98,20 +98,20 @@ def draw_earrings(canvas: Canvas, pose: Pose, person: Person) -> None:
 
 
 def _draw_bead(canvas: Canvas, centre: np.ndarray, radius: float, tone: Colour) -> None:
-    """A shiny ball and its shadow; ``centre`` and ``radius`` in pixels."""
+    """Draw a shiny ball and its shadow; ``centre`` and ``radius`` are in pixels."""
     canvas.fill(ellipse(centre + 0.2 * radius, 1.06 * np.array([radius, radius]), 12), BLACK, 0.4, 0.6)
     canvas.fill(ellipse(centre, (radius, radius), 12), tone)
     canvas.fill(ellipse(centre - 0.28 * radius, (0.35 * radius, 0.35 * radius), 8), WHITE, 0.92)
 
 
 def draw_glasses(canvas: Canvas, pose: Pose, person: Person) -> None:
-    """Frames of several shapes, some rimless and thin, some with dark lenses."""
+    """Draw glasses of various shapes, some thin and some with dark lenses."""
     if not person.has("Eyeglasses"):
         return
     random = person.random("glasses")
     shape, dark, thick, size, reflection, *_ = random.random(6)
     frame = mix(BLACK, any_colour(random, (0.1, 0.7)), random.random())
-    power = 0.45 + 0.55 * shape  # of a superellipse: from a rounded square to an ellipse
+    power = 0.45 + 0.55 * shape  # exponent of a superellipse, from a rounded square to an ellipse
     angle = np.linspace(0, 2 * np.pi, 28, endpoint=False)
     circle = np.stack([np.cos(angle), np.sin(angle)], axis=1)
     unit = np.sign(circle) * np.abs(circle) ** power
@@ -135,12 +135,12 @@ def draw_glasses(canvas: Canvas, pose: Pose, person: Person) -> None:
 
 
 def draw_hat(canvas: Canvas, pose: Pose, person: Person) -> None:
-    """A cap, a knitted hat or one with a wide brim."""
+    """Draw a cap, a knitted hat or a hat with a wide brim."""
     if not person.has("Wearing_Hat"):
         return
     random = person.random("hat")
     kind, tall, tilt, back, match = random.random(5)
-    # Some sit far back, and some have the colour of the hair: a hat is not told by one glance either.
+    # Some hats are far back on the head, and some have the colour of the hair, so that hats are not too easy to detect.
     felt = mix(any_colour(random), person.hair, max(0.0, 1.2 * match - 0.3))
     edge = person.half_width + 5
     low, top = -27 + 3 * tilt - 20 * max(0.0, 2 * back - 1), -74 - 14 * tall
