@@ -1,7 +1,8 @@
-"""What a person is told about clusters of faces: who is in them, how they differ, and whether to believe in them."""
+"""The report of clusters of faces: which faces they have, how they differ, and how far they can be trusted."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -12,27 +13,93 @@ from celeba_lab.analyses.clustering import Clustering, describe, standardised_di
 from celeba_lab.analyses.estimators import has_parameter, refusals_of
 from celeba_lab.analyses.sampling import LabelSample
 from celeba_lab.console import console, progress, show_table
-from celeba_lab.errors import UserError
+from celeba_lab.errors import SettingError, UserError, check_at_least, check_between, settings_of
 from celeba_lab.runs.run import RunFolder
 
-# A figure of more clusters, or of more faces of each, would be too large to read, and slow.
+# A figure with more clusters, or with more faces of each, would be too large to read and slow to draw.
 _MOST_SHOWN = 20
 _MOST_FACES = 20
-_NUMBERS = "One fit for each number: where the curves jump, the clusters depend on the seed"
+
+
+@dataclass(frozen=True)
+class ClusteringResult:
+    """Clusters of a sample of faces, with what is needed to report them.
+
+    Attributes:
+        run: Folder of the tables and figures.
+        sample: The N faces, one for each point.
+        clustering: The C clusters of the points.
+        clusterer: Unfitted scikit-learn clusterer that found them.
+        axes: Names of the columns of the points; None if they have no names.
+        seed: Seed of every random choice of the report.
+    """
+
+    run: RunFolder
+    sample: LabelSample
+    clustering: Clustering
+    clusterer: ClusterMixin
+    axes: list[str] | None
+    seed: int
+
+    @property
+    def title(self) -> str:
+        """Title of every figure."""
+        return self.sample.source
+
+    @property
+    def numbers(self) -> list[str]:
+        """Numbers of the clusters, from 1."""
+        return [str(c + 1) for c in range(self.clustering.count)]
+
+    @cached_property
+    def differences(self) -> np.ndarray:
+        """Mean of each attribute in each cluster minus its mean in all, in standard deviations, (C, K)."""
+        return standardised_differences(self.clustering, self.sample.labels)
+
+    @property
+    def descriptions(self) -> list[str]:
+        """Description of each cluster by its attributes."""
+        return [describe(row, self.sample.attributes) for row in self.differences]
+
+    @property
+    def headings(self) -> list[str]:
+        """Number and size of each cluster, on two lines."""
+        sizes = self.clustering.sizes.tolist()
+        return [f"cluster {c}:\n{size:,} faces" for c, size in zip(self.numbers, sizes, strict=True)]
+
+    @property
+    def legend(self) -> list[str]:
+        """Number, size and description of each cluster that maps show."""
+        named = zip(self.headings, self.descriptions, strict=True)
+        return [f"{heading.replace(chr(10), ' ')}\n{words}" for heading, words in named][:_MOST_SHOWN]
+
+    @property
+    def shown(self) -> np.ndarray:
+        """Positions of the points that maps show, the members of the largest clusters, int64."""
+        members = self.clustering.members
+        return members[self.clustering.clusters[members] < _MOST_SHOWN]
+
+    @property
+    def scope(self) -> str:
+        """Which clusters a figure shows, as the end of a phrase; empty if it shows all."""
+        return f" (the {_MOST_SHOWN} largest)" if self.clustering.count > _MOST_SHOWN else ""
 
 
 @dataclass(frozen=True)
 class ClusterReport:
-    """How much is looked at; the parts come in the order of the time they take.
+    """The report of clusters. Its parts are written in the order of the time they take.
 
-    Attributes:
-        pca: finds the axes of the first map; None for no such map.
-        numbers: of clusters, to compare with the one chosen.
-        silhouette_sample: points whose silhouette is measured; the time grows with its square.
-        seeds: so many other seeds tell how stable the clusters are.
-        faces: shown of each cluster.
-        tsne: finds the coordinates of the second map; None for no such map.
-        tsne_sample: points on that map; the time grows a little faster than their number.
+    Args:
+        pca: scikit-learn transformer that finds the axes of the first map; None for no such map.
+        numbers: Numbers of clusters to compare with the chosen one.
+        silhouette_sample: Number of points whose silhouette is measured. The time grows with its square.
+        seeds: Number of other seeds with which the stability of the clusters is measured.
+        faces: Number of faces to show of each cluster.
+        tsne: scikit-learn transformer that finds the coordinates of the second map; None for no such map.
+        tsne_sample: Number of points on the second map. The time grows slightly faster than this number.
+
+    Raises:
+        SettingError: A number is out of range.
     """
 
     pca: TransformerMixin | None
@@ -44,86 +111,78 @@ class ClusterReport:
     tsne_sample: int = 3000
 
     def __post_init__(self) -> None:
-        for name in ("silhouette_sample", "tsne_sample"):
-            if getattr(self, name) < 2:
-                raise UserError(f"task.report.{name}={getattr(self, name)}: give at least 2.")
-        if self.seeds < 0:
-            raise UserError(f"task.report.seeds={self.seeds}: give a whole number from 0.")
-        if not 0 <= self.faces <= _MOST_FACES:
-            raise UserError(f"task.report.faces={self.faces}: give a number from 0 to {_MOST_FACES}.")
+        check_at_least("silhouette_sample", self.silhouette_sample, 2)
+        check_at_least("tsne_sample", self.tsne_sample, 2)
+        check_at_least("seeds", self.seeds, 0)
+        check_between("faces", self.faces, 0, _MOST_FACES)
         if any(number < 2 for number in self.numbers):
-            raise UserError(f"task.report.numbers={self.numbers}: give numbers of clusters from 2.")
+            raise SettingError("numbers", self.numbers, "must be numbers of clusters of at least 2")
 
-    def write(
-        self,
-        run: RunFolder,
-        sample: LabelSample,
-        clustering: Clustering,
-        clusterer: ClusterMixin,
-        seed: int,
-        features: list[str] | None,
-    ) -> dict[str, float]:
-        """Write every table and figure, the clusters themselves first.
-
-        Args:
-            run: where they go.
-            sample: the faces, a row for each point.
-            clustering: their clusters.
-            clusterer: what found them.
-            seed: of every random choice here.
-            features: what the axes of the points are called; None if they have no names.
+    def write(self, result: ClusteringResult) -> dict[str, float]:
+        """Write every table and figure, starting with the clusters themselves.
 
         Returns:
-            ``clusters``, ``inertia``, ``silhouette``, ``alone`` (the share of faces in no cluster) and the mean and
-            least ``stability``.
+            ``clusters``, ``inertia``, ``silhouette``, ``alone`` (the share of faces without a cluster), and the mean
+            and the lowest ``stability``.
+
+        Raises:
+            SettingError: An estimator refuses its parameters or the data.
         """
-        names = _write_clusters(run, sample, clustering)
-        _draw_distances(run, sample, clustering)
+        clustering = result.clustering
+        _write_clusters(result)
+        _draw_profile(result)
+        _draw_distances(result)
         if self.faces:
-            _draw_faces(run, sample, clustering, self.faces, seed)
+            _write_faces(result, self.faces)
         if self.pca is not None:
-            _write_pca(run, sample, clustering, names, clone(self.pca), features)
+            _write_pca(result, clone(self.pca))
         metrics = {
             "clusters": float(clustering.count),
             "inertia": clustering.inertia,
-            "silhouette": clustering.silhouette(self.silhouette_sample, seed),
+            "silhouette": clustering.silhouette(self.silhouette_sample, result.seed),
             "alone": float(np.mean(clustering.clusters < 0)),
         }
-        self._write_numbers(run, sample, clustering, clusterer, seed)
-        metrics |= self._write_stability(run, clustering, clusterer, seed)
+        self._write_numbers(result)
+        metrics |= self._write_stability(result)
         if self.tsne is not None:
-            _write_tsne(run, sample, clustering, names, clone(self.tsne), self.tsne_sample, seed)
+            _write_tsne(result, clone(self.tsne), self.tsne_sample)
         return metrics
 
-    def _write_numbers(
-        self, run: RunFolder, sample: LabelSample, clustering: Clustering, clusterer: ClusterMixin, seed: int
-    ) -> None:
+    def _write_numbers(self, result: ClusteringResult) -> None:
+        """Write inertia and silhouette for other numbers of clusters."""
+        clustering, clusterer = result.clustering, result.clusterer
         if clusterer.get_params(deep=False).get("n_clusters") is None:
             console.print(f"{type(clusterer).__name__} was not told the number of clusters: no elbow to show")
             return
         numbers = sorted({*self.numbers, clustering.count})
-        found = try_numbers(clustering, clusterer, numbers, self.silhouette_sample, seed)
+        found = try_numbers(clustering, clusterer, numbers, self.silhouette_sample, result.seed)
         rows = list(progress(found, "other numbers of clusters", len(numbers)))
         frame = pd.DataFrame(rows, columns=["n_clusters", "inertia", "silhouette"])
-        run.table("numbers", frame)
-        k, inertia, silhouette = (frame[name].to_numpy() for name in frame)
-        picture = figures.number_of_clusters(
-            k, inertia, silhouette, clustering.count, title=sample.source, note=_NUMBERS
+        result.run.table("numbers", frame)
+        figure = figures.number_of_clusters(
+            frame["n_clusters"].to_numpy(),
+            frame["inertia"].to_numpy(),
+            frame["silhouette"].to_numpy(),
+            clustering.count,
+            title=result.title,
+            note="One fit for each number: where the curves jump, the clusters depend on the seed",
         )
-        run.figure("numbers", picture)
+        result.run.figure("numbers", figure)
 
-    def _write_stability(
-        self, run: RunFolder, clustering: Clustering, clusterer: ClusterMixin, seed: int
-    ) -> dict[str, float]:
+    def _write_stability(self, result: ClusteringResult) -> dict[str, float]:
+        """Write and print how far the clusters with other seeds agree."""
         if not self.seeds:
             return {}
-        if not has_parameter(clusterer, "random_state"):
-            console.print(f"{type(clusterer).__name__} leaves nothing to chance: no stability over seeds to show")
+        if not has_parameter(result.clusterer, "random_state"):
+            console.print(
+                f"{type(result.clusterer).__name__} leaves nothing to chance: no stability over seeds to show"
+            )
             return {}
-        found = try_seeds(clustering, clusterer, range(seed + 1, seed + 1 + self.seeds))
+        seeds = range(result.seed + 1, result.seed + 1 + self.seeds)
+        found = try_seeds(result.clustering, result.clusterer, seeds)
         rows = list(progress(found, "other seeds", self.seeds))
         frame = pd.DataFrame(rows, columns=["seed", "adjusted_rand_index"])
-        run.table("stability", frame)
+        result.run.table("stability", frame)
         index = frame["adjusted_rand_index"]
         console.print(
             f"stability: {self.seeds} other seeds agree with these clusters to an adjusted Rand index of"
@@ -132,82 +191,89 @@ class ClusterReport:
         return {"stability": float(index.mean()), "stability/least": float(index.min())}
 
 
-def _write_clusters(run: RunFolder, sample: LabelSample, clustering: Clustering) -> list[str]:
-    """Write who is in the clusters and how they differ; return their names, in words."""
-    differences = standardised_differences(clustering, sample.labels)
-    described = [describe(row, sample.attributes) for row in differences]
-    numbers = _numbers(clustering)
+def _write_clusters(result: ClusteringResult) -> None:
+    """Write and print the clusters, and write the cluster of each face and the means of the attributes."""
+    run, sample, clustering = result.run, result.sample, result.clustering
     share = clustering.sizes / len(clustering.points)
-    frame = pd.DataFrame({"cluster": numbers, "faces": clustering.sizes, "share": share, "description": described})
+    columns = {"cluster": result.numbers, "faces": clustering.sizes, "share": share}
+    frame = pd.DataFrame(columns | {"description": result.descriptions})
     run.table("clusters", frame)
     image_ids = sample.datamodule.image_ids(sample.rows)
     run.table("assignments", pd.DataFrame({"image_id": image_ids, "cluster": clustering.clusters + 1}))
     prevalence = clustering.means(sample.labels)
-    run.matrix("cluster_prevalence", prevalence, numbers, sample.attributes, corner="cluster")
-    run.matrix("cluster_standardised_means", differences, numbers, sample.attributes, corner="cluster")
-    show_table(f"{sample.source}: {clustering.count} clusters", frame, most=_MOST_SHOWN)
+    run.matrix("cluster_prevalence", prevalence, result.numbers, sample.attributes, corner="cluster")
+    run.matrix("cluster_standardised_means", result.differences, result.numbers, sample.attributes, corner="cluster")
+    show_table(f"{result.title}: {clustering.count} clusters", frame, most=_MOST_SHOWN)
     if alone := len(clustering.points) - len(clustering.members):
         console.print(f"{alone:,} faces belong to no cluster (cluster 0 in the tables)")
-    headings = [f"cluster {c}:\n{size:,} faces" for c, size in zip(numbers, clustering.sizes.tolist(), strict=True)]
-    profile = figures.cluster_profile(
-        differences[:_MOST_SHOWN],
-        sample.attributes,
-        headings[:_MOST_SHOWN],
+
+
+def _draw_profile(result: ClusteringResult) -> None:
+    """Draw how the attributes of each cluster differ from those of all faces."""
+    figure = figures.cluster_profile(
+        result.differences[:_MOST_SHOWN],
+        result.sample.attributes,
+        result.headings[:_MOST_SHOWN],
         label="cluster mean - mean of all, in standard deviations",
-        title=sample.source,
-        note=f"What is more common in a cluster than among all these faces, and what is rarer{_cut(clustering)};"
+        title=result.title,
+        note=f"What is more common in a cluster than among all these faces, and what is rarer{result.scope};"
         " blocks: the cluster in which an attribute is most common",
     )
-    run.figure("cluster_means", profile)
-    named = zip(headings, described, strict=True)
-    return [f"{heading.replace(chr(10), ' ')}\n{words}" for heading, words in named]
+    result.run.figure("cluster_means", figure)
 
 
-def _draw_distances(run: RunFolder, sample: LabelSample, clustering: Clustering) -> None:
-    distances = clustering.centroid_distances()
-    numbers = _numbers(clustering)
-    run.matrix("centroid_distances", distances, numbers, numbers, corner="cluster")
-    ticks = [f"cluster {c}" for c in numbers][:_MOST_SHOWN]
-    picture = figures.matrix_heatmap(
+def _draw_distances(result: ClusteringResult) -> None:
+    """Write and draw the distances between the centroids."""
+    distances = result.clustering.centroid_distances()
+    result.run.matrix("centroid_distances", distances, result.numbers, result.numbers, corner="cluster")
+    ticks = [f"cluster {c}" for c in result.numbers][:_MOST_SHOWN]
+    figure = figures.matrix_heatmap(
         distances[:_MOST_SHOWN, :_MOST_SHOWN],
         ticks,
         ticks,
         label="Euclidean distance",
-        title=sample.source,
-        note=f"Distances between the centroids of the {clustering.count} clusters{_cut(clustering)}",
+        title=result.title,
+        note=f"Distances between the centroids of the {result.clustering.count} clusters{result.scope}",
     )
-    run.figure("centroid_distances", picture)
+    result.run.figure("centroid_distances", figure)
 
 
-def _draw_faces(run: RunFolder, sample: LabelSample, clustering: Clustering, each: int, seed: int) -> None:
-    """Draw members of each cluster, chosen at random among those whose image can be read."""
-    if not sample.datamodule.has_images:
-        console.print(f"no images in {sample.datamodule.root}: the faces of the clusters are left out")
+def _write_faces(result: ClusteringResult, each: int) -> None:
+    """Draw members of each cluster that are chosen at random among those whose image can be read."""
+    datamodule = result.sample.datamodule
+    if not datamodule.has_images:
+        console.print(f"no images in {datamodule.root}: the faces of the clusters are left out")
         return
     faces, captions, borders, rows = [], [], [], []
-    for cluster, position, face in readable_members(sample, clustering, each, seed):
-        [image_id] = sample.datamodule.image_ids([sample.rows[position]])
+    for cluster, position, face in readable_members(result.sample, result.clustering, each, result.seed):
+        [image_id] = datamodule.image_ids([result.sample.rows[position]])
         faces.append(face)
         captions.append(f"cluster {cluster + 1}\n{image_id}")
         borders.append(figures.cluster_colour(cluster))
         rows.append((image_id, cluster + 1))
     if not faces:
         console.print(
-            f"none of the images tried in {sample.datamodule.root} can be read: the faces of the clusters are left out"
+            f"none of the images tried in {datamodule.root} can be read: the faces of the clusters are left out"
         )
         return
-    run.table("faces", pd.DataFrame(rows, columns=["image_id", "cluster"]))
-    title = f"{sample.source} · faces drawn at random from each cluster"
-    run.figure("faces", figures.face_grid(faces, captions, columns=each, borders=borders, title=title))
+    result.run.table("faces", pd.DataFrame(rows, columns=["image_id", "cluster"]))
+    title = f"{result.title} · faces drawn at random from each cluster"
+    result.run.figure("faces", figures.face_grid(faces, captions, columns=each, borders=borders, title=title))
 
 
 def readable_members(
     sample: LabelSample, clustering: Clustering, each: int, seed: int
 ) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Draw members of each cluster at random, passing over a few images that are missing or damaged.
+    """Choose members of each cluster at random, and skip a few whose image is missing or damaged.
+
+    Args:
+        sample: The faces, one for each point.
+        clustering: The clusters of the points.
+        each: Number of members of each cluster.
+        seed: Seed of the choice.
 
     Yields:
-        Cluster, position of the point, and the face, uint8 (H, W, 3), cluster by cluster.
+        Cluster, position of the point, and face, uint8 (H, W, 3), cluster by cluster.
     """
     order = np.random.default_rng(seed).permutation(clustering.members)
     for cluster in range(min(clustering.count, _MOST_SHOWN)):
@@ -223,90 +289,67 @@ def readable_members(
             yield cluster, position, face
 
 
-def _write_pca(
-    run: RunFolder,
-    sample: LabelSample,
-    clustering: Clustering,
-    names: list[str],
-    pca: TransformerMixin,
-    features: list[str] | None,
-) -> None:
-    limit = min(clustering.points.shape)
+def _write_pca(result: ClusteringResult, pca: TransformerMixin) -> None:
+    """Write the explained variance and the loadings of the principal components, and draw the first two."""
+    points = result.clustering.points
+    limit = min(points.shape)
     if limit < 2:
         console.print("one column or one row has no principal components: the PCA is left out")
         return
     if isinstance(pca.get_params().get("n_components"), int):
         pca.set_params(n_components=min(pca.get_params()["n_components"], limit))
-    with refusals_of(pca, "task.report.pca"):
-        positions = pca.fit_transform(clustering.points)
-    if not hasattr(pca, "explained_variance_ratio_") or positions.shape[1] < 2:
-        raise UserError(
-            f"task.report.pca={type(pca).__name__} does not explain variance by two components or more; take for"
-            " example sklearn.decomposition.PCA or TruncatedSVD with n_components=10."
-        )
+    with settings_of("report"):
+        with refusals_of(pca, "pca"):
+            positions = pca.fit_transform(points)
+        if not hasattr(pca, "explained_variance_ratio_") or positions.shape[1] < 2:
+            hint = "Use, for example, sklearn.decomposition.PCA or TruncatedSVD with n_components=10."
+            rule = "must explain the variance by two components or more"
+            raise SettingError("pca", type(pca).__name__, rule, hint)
     explained, loadings = pca.explained_variance_ratio_, pca.components_
-    axes = features or [f"feature_{k}" for k in range(loadings.shape[1])]
+    axes = result.axes or [f"feature_{k}" for k in range(loadings.shape[1])]
     components = [str(number + 1) for number in range(len(loadings))]
-    run.matrix("pca_loadings", loadings, components, axes, corner="component")
-    run.table("pca", pd.DataFrame({"component": components, "explained_variance_ratio": explained}))
-    seen = _seen(clustering)
-    picture = figures.pca_overview(
-        positions[seen, :2],
-        clustering.clusters[seen],
-        names[:_MOST_SHOWN],
+    result.run.matrix("pca_loadings", loadings, components, axes, corner="component")
+    result.run.table("pca", pd.DataFrame({"component": components, "explained_variance_ratio": explained}))
+    figure = figures.pca_overview(
+        positions[result.shown, :2],
+        result.clustering.clusters[result.shown],
+        result.legend,
         explained,
         loadings[:2],
-        features,
-        title=sample.source,
+        result.axes,
+        title=result.title,
     )
-    run.figure("pca", picture)
+    result.run.figure("pca", figure)
 
 
-def _write_tsne(
-    run: RunFolder,
-    sample: LabelSample,
-    clustering: Clustering,
-    names: list[str],
-    tsne: BaseEstimator,
-    most: int,
-    seed: int,
-) -> None:
-    chosen = np.sort(np.random.default_rng(seed).permutation(_seen(clustering))[:most])
+def _write_tsne(result: ClusteringResult, tsne: BaseEstimator, most: int) -> None:
+    """Write and draw the coordinates of up to ``most`` faces by t-SNE."""
+    points = result.clustering.points
+    chosen = np.sort(np.random.default_rng(result.seed).permutation(result.shown)[:most])
     perplexity = tsne.get_params().get("perplexity")
-    if min(clustering.points.shape) < 2 or (perplexity is not None and perplexity >= len(chosen)):
-        needs = "two columns" if perplexity is None else f"more than task.report.tsne.perplexity={perplexity:g} faces"
+    if min(points.shape) < 2 or (perplexity is not None and perplexity >= len(chosen)):
+        needs = "two columns" if perplexity is None else f"more faces than its perplexity of {perplexity:g}"
         console.print(f"the t-SNE is left out: it needs {needs}, and there are {len(chosen)}")
         return
-    what = f"t-SNE of {len(chosen):,} of the {len(clustering.points):,} faces (task.report.tsne_sample)"
-    with run.timed("tsne"), console.status(what), refusals_of(tsne, "task.report.tsne"):
-        positions = tsne.fit_transform(clustering.points[chosen])
-    if positions.shape[1] < 2:
-        raise UserError(f"task.report.tsne={type(tsne).__name__} gives one coordinate; a map needs n_components=2.")
+    what = f"t-SNE of {len(chosen):,} of the {len(points):,} faces"
+    with result.run.timed("tsne"), console.status(what), settings_of("report"):
+        with refusals_of(tsne, "tsne"):
+            positions = tsne.fit_transform(points[chosen])
+        if positions.shape[1] < 2:
+            raise SettingError("tsne", type(tsne).__name__, "must have n_components=2 to draw a map")
     console.print(what)
+    clusters = result.clustering.clusters[chosen]
     frame = pd.DataFrame(positions[:, :2], columns=["x", "y"])
-    frame.insert(0, "image_id", sample.datamodule.image_ids(sample.rows[chosen]))
-    frame["cluster"] = clustering.clusters[chosen] + 1
-    run.table("tsne", frame)
+    frame.insert(0, "image_id", result.sample.datamodule.image_ids(result.sample.rows[chosen]))
+    frame["cluster"] = clusters + 1
+    result.run.table("tsne", frame)
     settings = "" if perplexity is None else f", perplexity {perplexity:g}"
-    picture = figures.cluster_scatter(
+    figure = figures.cluster_scatter(
         positions[:, :2],
-        clustering.clusters[chosen],
-        names[:_MOST_SHOWN],
+        clusters,
+        result.legend,
         axes=("t-SNE 1", "t-SNE 2"),
-        title=sample.source,
+        title=result.title,
         note=f"{len(chosen):,} faces{settings}: neighbours are alike; distances and sizes of groups mean little",
     )
-    run.figure("tsne", picture)
-
-
-def _numbers(clustering: Clustering) -> list[str]:
-    return [str(c + 1) for c in range(clustering.count)]
-
-
-def _seen(clustering: Clustering) -> np.ndarray:
-    """Return the positions of the points that figures show: the members of the largest clusters."""
-    return clustering.members[clustering.clusters[clustering.members] < _MOST_SHOWN]
-
-
-def _cut(clustering: Clustering) -> str:
-    return f" (the {_MOST_SHOWN} largest)" if clustering.count > _MOST_SHOWN else ""
+    result.run.figure("tsne", figure)

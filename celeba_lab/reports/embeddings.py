@@ -9,6 +9,7 @@ from celeba_lab.analyses.clustering import Clustering, contingency
 from celeba_lab.analyses.sampling import LabelSample
 from celeba_lab.console import console
 from celeba_lab.files import write_atomically
+from celeba_lab.reports.clusters import ClusteringResult
 from celeba_lab.runs.run import RunFolder
 
 _SPRITE = 48  # side in pixels of a face in TensorBoard's projector
@@ -27,26 +28,22 @@ def write_features(run: RunFolder, sample: LabelSample, features: np.ndarray) ->
     write_atomically(run.path / "features.npz", lambda file: np.savez(file, features=features, image_id=ids))
 
 
-def write_projector(
-    run: RunFolder, sample: LabelSample, clustering: Clustering, features: np.ndarray, most: int, seed: int
-) -> None:
-    """Send features, faces, clusters and labels to TensorBoard's projector.
+def write_projector(result: ClusteringResult, features: np.ndarray, most: int) -> None:
+    """Send features, faces, clusters and labels to TensorBoard's projector; without a logger nothing is sent.
 
     Args:
-        run: Folder of the run; without a logger nothing is sent.
-        sample: The faces, one for each row of ``features``.
-        clustering: The clusters of the faces.
+        result: Clusters of the features.
         features: Features of the N faces, float32 (N, D).
         most: Maximum number of faces, which are chosen at random; 0 for none.
-        seed: Seed of that choice.
     """
-    if run.writer is None or not most:
+    writer, sample = result.run.writer, result.sample
+    if writer is None or not most:
         return
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(features))[:most])
-    numbers = (clustering.clusters[chosen] + 1).tolist()
+    chosen = np.sort(np.random.default_rng(result.seed).permutation(len(features))[:most])
+    numbers = (result.clustering.clusters[chosen] + 1).tolist()
     faces = np.stack(sample.datamodule.raw_images(sample.rows[chosen], size=_SPRITE))  # (N, H, W, 3)
     ids = sample.datamodule.image_ids(sample.rows[chosen])
-    run.writer.add_embedding(
+    writer.add_embedding(
         features[chosen],
         metadata=[
             [name, cluster, *row]
@@ -58,19 +55,18 @@ def write_projector(
     )
 
 
-def report_agreement(run: RunFolder, clustering: Clustering, of_labels: Clustering, title: str) -> dict[str, float]:
+def report_agreement(result: ClusteringResult, of_labels: Clustering) -> dict[str, float]:
     """Write and print how far the clusters of the features agree with those of the labels.
 
     Args:
-        run: Folder of the table and the figure.
-        clustering: Clusters by the features.
+        result: Clusters of the features.
         of_labels: Clusters of the same faces by their labels.
-        title: Title of the figure.
 
     Returns:
         ``labels/adjusted_rand_index`` and ``labels/adjusted_mutual_information``, over the faces that have a cluster
         in both.
     """
+    run, clustering = result.run, result.clustering
     both = np.intersect1d(clustering.members, of_labels.members)
     first, second = clustering.clusters[both], of_labels.clusters[both]
     counts = contingency(first, second, (clustering.count, of_labels.count))
@@ -88,7 +84,7 @@ def report_agreement(run: RunFolder, clustering: Clustering, of_labels: Clusteri
         label="faces",
         row_title="cluster by features",
         column_title="cluster by labels",
-        title=title,
+        title=result.title,
         note=note,
     )
     run.figure("agreement", figure)

@@ -1,4 +1,4 @@
-"""Group faces by their labels."""
+"""Cluster faces by their labels."""
 
 import torch
 from omegaconf import DictConfig
@@ -6,8 +6,8 @@ from sklearn.base import ClusterMixin, TransformerMixin
 
 from celeba_lab.analyses.clustering import check_clusterer, find_clusters, scale
 from celeba_lab.engine.build import sample_labels
-from celeba_lab.errors import UserError
-from celeba_lab.reports.clusters import ClusterReport
+from celeba_lab.errors import SettingError
+from celeba_lab.reports.clusters import ClusteringResult, ClusterReport
 from celeba_lab.runs.environment import device_name
 from celeba_lab.runs.run import log_settings, open_run, show_ending, task_name
 
@@ -21,35 +21,33 @@ def clusters(
     attributes: list[str] | None = None,
     fraction: float = 1.0,
 ) -> dict[str, float]:
-    """Cluster a sample of the labels, and show what the clusters are.
+    """Cluster the faces of a sample by their labels, and report the clusters.
 
     Args:
-        cfg: the configuration.
-        clusterer: of scikit-learn.
-        scaler: what is done to the labels first; None for nothing.
-        report: what is looked at.
-        n_clusters: for clusterers that are told the number; None leaves them as they are.
-        attributes: all forty by default.
-        fraction: of the rows in use.
+        cfg: Configuration of the run.
+        clusterer: Unfitted scikit-learn clusterer.
+        scaler: scikit-learn transformer of the labels before clustering; None for no scaling.
+        report: Tables and figures to write about the clusters.
+        n_clusters: Number of clusters, for clusterers that have this parameter; None for the clusterer's own.
+        attributes: Names of at least two attributes; all forty by default.
+        fraction: Fraction of the rows to use.
 
     Returns:
-        See :meth:`ClusterReport.write`.
+        The metrics of :meth:`ClusterReport.write`.
 
     Raises:
-        UserError: a setting or the data cannot be used.
+        UserError: A setting or the data cannot be used.
     """
     clusterer = check_clusterer(clusterer, n_clusters)
     if attributes is not None and len(attributes) == 1:
-        raise UserError(
-            "task.attributes names one attribute; at least two are needed, to make groups of more than a yes and a no."
-        )
+        raise SettingError("attributes", attributes, "must name at least two attributes")
     sample = sample_labels(cfg, attributes, fraction)
-    points, features = scale(sample.labels, scaler, sample.attributes)
+    points, axes = scale(sample.labels, scaler, sample.attributes)
     run = open_run(cfg)
     with run.timed("compute"):
         clustering = find_clusters(points, clusterer)
     with run.timed("report"):
-        metrics = report.write(run, sample, clustering, clusterer, cfg.seed, features)
+        metrics = report.write(ClusteringResult(run, sample, clustering, clusterer, axes, cfg.seed))
     log_settings(cfg, run, metrics)
     run.summary(
         experiment=cfg.name,

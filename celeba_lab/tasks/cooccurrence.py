@@ -5,7 +5,7 @@ from omegaconf import DictConfig
 
 from celeba_lab.analyses.cooccurrence import Cooccurrence, pair_table
 from celeba_lab.engine.build import sample_labels
-from celeba_lab.errors import UserError
+from celeba_lab.errors import SettingError
 from celeba_lab.reports.cooccurrence import show_cooccurrence, write_cooccurrence
 from celeba_lab.runs.environment import device_name
 from celeba_lab.runs.run import log_settings, open_run, show_ending, task_name
@@ -28,7 +28,7 @@ def cooccurrence(cfg: DictConfig, attributes: list[str] | None = None, fraction:
     sample = sample_labels(cfg, attributes, fraction)
     names = sample.attributes
     if len(names) < 2:
-        raise UserError("task.attributes names one attribute; at least two are needed, to see which go together.")
+        raise SettingError("attributes", attributes, "must name at least two attributes")
     run = open_run(cfg)
     with run.timed("compute"):
         found = Cooccurrence.of(sample.labels)

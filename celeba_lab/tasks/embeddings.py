@@ -18,7 +18,7 @@ from celeba_lab.engine.signals import exit_codes_of_signals
 from celeba_lab.errors import check_between
 from celeba_lab.models.classifier.embedder import Embedder
 from celeba_lab.models.classifier.module import AttributeClassifier
-from celeba_lab.reports.clusters import ClusterReport
+from celeba_lab.reports.clusters import ClusteringResult, ClusterReport
 from celeba_lab.reports.embeddings import MOST_SPRITES, report_agreement, write_features, write_projector
 from celeba_lab.runs.environment import device_name
 from celeba_lab.runs.run import log_settings, open_run, show_ending, task_name, write_bad_images
@@ -69,9 +69,10 @@ def embeddings(
     with run.timed("compute"):
         clustering = find_clusters(scale(features, scaler)[0], clusterer, "features")
     with run.timed("report"):
-        write_projector(run, sample, clustering, features, projector_images, cfg.seed)
-        agreement = report_agreement(run, clustering, of_labels, sample.source)
-        metrics = report.write(run, sample, clustering, clusterer, cfg.seed, None) | agreement
+        result = ClusteringResult(run, sample, clustering, clusterer, axes=None, seed=cfg.seed)
+        write_projector(result, features, projector_images)
+        agreement = report_agreement(result, of_labels)
+        metrics = report.write(result) | agreement
         write_bad_images(run, sample.datamodule)
     log_settings(cfg, run, metrics)
     run.summary(

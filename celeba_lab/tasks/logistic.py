@@ -9,7 +9,7 @@ from celeba_lab.analyses.regression import regress_each
 from celeba_lab.analyses.sampling import LabelSample, split_officially, split_randomly
 from celeba_lab.console import progress
 from celeba_lab.engine.build import sample_labels
-from celeba_lab.errors import UserError, check_choice
+from celeba_lab.errors import SettingError, check_choice
 from celeba_lab.reports.logistic import (
     majority_accuracy,
     regression_metrics,
@@ -50,7 +50,7 @@ def logistic(
     check_choice("split", split, ("random", "official"))
     sample = sample_labels(cfg, attributes, fraction)
     if len(sample.attributes) < 2:
-        raise UserError("task.attributes names one attribute; at least two are needed, to predict one from another.")
+        raise SettingError("attributes", attributes, "must name at least two attributes")
     train, test = _split(sample, split, test_size, cfg.seed)
     labels = sample.datamodule.annotations.labels[:, sample.datamodule.annotations.columns(sample.attributes)]
     run = open_run(cfg)

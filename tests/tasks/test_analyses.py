@@ -248,7 +248,10 @@ def test_clusters_in_a_sweep(command: Command, labels_only: Path, tmp_path: Path
         (["experiment=clusters", "task.fraction=0"], "task.fraction=0: give a number above 0, at most 1"),
         (["experiment=logistic", "task.fraction=1.5"], "task.fraction=1.5: give a number above 0, at most 1"),
         (["experiment=cooccurrence", "task.attributes=[Smilling,Male]"], "'Smilling' is not an attribute of CelebA"),
-        (["experiment=cooccurrence", "task.attributes=[Male]"], "task.attributes names one attribute"),
+        (
+            ["experiment=cooccurrence", "task.attributes=[Male]"],
+            "task.attributes=[Male] must name at least two attributes.",
+        ),
         (["experiment=clusters", "task.fraction=1", "task.n_clusters=241"], "the labels of the 240 faces hold"),
         (["experiment=logistic", "~task.classifier"], "task.classifier has no value"),
         (["experiment=logistic", "task.classifier=null"], "task.classifier=None has the wrong type"),
@@ -257,14 +260,23 @@ def test_clusters_in_a_sweep(command: Command, labels_only: Path, tmp_path: Path
             "task.clusterer._target_=sklearn.cluster.KMaens cannot be imported",
         ),
         (["experiment=clusters", "task/clusterer=kmaens"], "Did you mean 'kmeans'"),
-        (["experiment=clusters", "task.report.numbers=[1,2]"], "task.report.numbers=[1, 2]"),
+        (
+            ["experiment=clusters", "task.report.numbers=[1,2]"],
+            "task.report.numbers=[1,2] must be numbers of clusters of at least 2.",
+        ),
         (["experiment=logistic", "task.split=offical"], "Did you mean 'official'"),
         (["experiment=logistic", "task.split=official", "data.partitions=[train]"], "rows of the test split"),
         (["experiment=logistic", "data.partitions=[tain]"], "data.partitions=tain must be one of train, val, test."),
         (["experiment=embeddings"], "To embed faces, name a checkpoint"),
-        (["experiment=clusters", "task.attributes=[Male]"], "task.attributes names one attribute"),
-        (["experiment=clusters", "task.report.faces=21"], "task.report.faces=21: give a number from 0 to 20"),
-        (["experiment=clusters", "task.report.pca._target_=sklearn.decomposition.FactorAnalysis"], "task.report.pca"),
+        (
+            ["experiment=clusters", "task.attributes=[Male]"],
+            "task.attributes=[Male] must name at least two attributes.",
+        ),
+        (["experiment=clusters", "task.report.faces=21"], "task.report.faces=21 must be between 0 and 20."),
+        (
+            ["experiment=clusters", "task.report.pca._target_=sklearn.decomposition.FactorAnalysis"],
+            "task.report.pca=FactorAnalysis must",
+        ),
     ],
 )
 def test_a_mistake_is_one_sentence(
