@@ -15,7 +15,12 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 
 from celeba_lab.errors import SettingError, UserError, did_you_mean
 
-RENAMED = {"data.in_memory": "data.store=memory (for true) or data.store=jpeg (for false)"}
+RENAMED = {
+    "data.in_memory": "data.store=memory (for true) or data.store=jpeg (for false)",
+    "task.classifier": "task.estimator (in task=logistic) or task.auditor (in task=generate and task=train_gan)",
+    "task.report.classifier": "task.report.estimator",
+    "task/classifier": "task/estimator",
+}
 """Settings of earlier versions, by their full key, and what replaces each of them."""
 
 
@@ -50,6 +55,7 @@ def register_schema() -> None:
     ConfigStore.instance().store("schema", Config)
     # ${task_name:${task._target_}}: ${hydra:runtime.choices.task} would not resolve yet when a sweep makes its folder.
     OmegaConf.register_new_resolver("task_name", lambda target: target.rpartition(".")[2], replace=True)
+    OmegaConf.register_new_resolver("without_slashes", lambda name: name.replace("/", "-"), replace=True)
 
 
 def build(node: DictConfig | None, **arguments: Any) -> Any:

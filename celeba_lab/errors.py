@@ -137,11 +137,17 @@ class DivergenceError(UserError):
     """Training cannot go on from its weights, so no checkpoint of them is worth keeping."""
 
 
-def did_you_mean(name: str, choices: Iterable[str]) -> str:
-    """Return ``" Did you mean 'x'?"`` for the choice nearest to ``name``, or ``""`` where none is near."""
-    folded = {choice.casefold(): choice for choice in choices}  # case is no difference to a person
+def find_nearest(name: str, choices: Iterable[str]) -> str | None:
+    """Return the choice that is spelled most like ``name``, whatever its case, or None if none is similar."""
+    folded = {choice.casefold(): choice for choice in choices}
     matches = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
-    return f" Did you mean '{folded[matches[0]]}'?" if matches else ""
+    return folded[matches[0]] if matches else None
+
+
+def did_you_mean(name: str, choices: Iterable[str]) -> str:
+    """Return ``" Did you mean 'x'?"`` for the choice nearest to ``name``, or an empty string if none is similar."""
+    nearest = find_nearest(name, choices)
+    return f" Did you mean '{nearest}'?" if nearest else ""
 
 
 def enumerate_names(names: Iterable[str], limit: int = 5) -> str:

@@ -8,8 +8,9 @@ import pytest
 from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
+from celeba_lab.cli.choices import list_choices
 from celeba_lab.cli.explain import explain
-from celeba_lab.config import Config, build, check_types
+from celeba_lab.config import Config, Recipe, build, check_types
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.errors import SettingError, UserError
 from celeba_lab.files import config_directory
@@ -18,19 +19,45 @@ from celeba_lab.models.classifier.module import AttributeClassifier
 CONF = config_directory()
 
 
-def options(group: str) -> list[str]:
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+CLASSIFIERS, GANS = ("smile", "attributes"), ("gan", "gan_notebook")
 
 
-@pytest.mark.parametrize("trainer", options("trainer"))
-@pytest.mark.parametrize("recipe", options("recipe"))
-def test_every_recipe_goes_with_every_trainer(recipe: str, trainer: str, compose) -> None:
-    cfg = compose("experiment=smile", f"recipe={recipe}", f"trainer={trainer}")
+def pairs_that_go_together(group: str) -> list[tuple[str, str]]:
+    """Each experiment that trains, with each choice of a group that is for its model."""
+    choices = list_choices(group)
+    pairs = [(experiment, name) for experiment in CLASSIFIERS for name in choices if "/" not in name]
+    return pairs + [(experiment, name) for experiment in GANS for name in choices if name.startswith("gan/")]
+
+
+@pytest.mark.parametrize(("experiment", "recipe"), pairs_that_go_together("recipe"))
+def test_every_experiment_goes_with_every_recipe_of_its_kind(experiment: str, recipe: str, compose) -> None:
+    cfg = compose(f"experiment={experiment}", f"recipe={recipe}")
     assert set(cfg) == {field.name for field in fields(Config)}
+    assert cfg.name == experiment
+    assert cfg.trainer.max_epochs == cfg.recipe.max_epochs
+    assert cfg.trainer.precision == cfg.recipe.precision
 
 
-def test_smoke_beats_the_recipe(compose) -> None:
-    assert compose("experiment=smile", "trainer=smoke").trainer.max_epochs == 1
+@pytest.mark.parametrize("trainer", list_choices("trainer"))
+@pytest.mark.parametrize("experiment", ["smile", "gan"])
+def test_every_experiment_goes_with_every_trainer(experiment: str, trainer: str, compose) -> None:
+    cfg = compose(f"experiment={experiment}", f"trainer={trainer}")
+    assert cfg.trainer.max_epochs == (1 if trainer == "smoke" else cfg.recipe.max_epochs)
+
+
+@pytest.mark.parametrize(("experiment", "loss"), pairs_that_go_together("loss"))
+def test_every_experiment_goes_with_every_loss_of_its_kind(experiment: str, loss: str, compose) -> None:
+    name = loss.removeprefix("gan/")
+    model = compose(f"experiment={experiment}", f"loss={loss}").model
+    assert model.loss.name == {"r1": "non_saturating"}.get(name, name)
+
+
+@pytest.mark.parametrize("task", ["clusters", "compare", "cooccurrence", "export", "logistic", "synthesize"])
+def test_a_task_without_a_model_has_no_settings_of_training(task: str, compose) -> None:
+    cfg = compose(f"task={task}")
+    assert [cfg.model, cfg.trainer, cfg.callbacks] == [None, None, None]
+    assert cfg.recipe == Recipe()
+    assert (cfg.data is None) == (task in ("compare", "export"))
 
 
 def test_the_notebook_recipe_is_the_notebooks(compose) -> None:
@@ -70,7 +97,7 @@ def test_a_yaml_key_equals_the_constructor_argument(
 
 
 def test_every_file_says_what_it_is_in_its_first_comment() -> None:
-    for path in CONF.glob("*/*.yaml"):
+    for path in CONF.rglob("*.yaml"):
         comments = [line for line in path.read_text().splitlines() if line.startswith("# ") and "@package" not in line]
         assert comments, path
 

@@ -16,7 +16,7 @@ def refusals_of(estimator: BaseEstimator, setting: str) -> Iterator[None]:
 
     Args:
         estimator: what is used inside the block.
-        setting: where the configuration names it, for example ``task.classifier``.
+        setting: where the configuration names it, for example ``task.estimator``.
     """
     try:
         yield

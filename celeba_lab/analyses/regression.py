@@ -37,7 +37,7 @@ class Regression:
     fitted: bool = True
 
 
-def check_classifier(classifier: ClassifierMixin, setting: str = "task.classifier") -> None:
+def check_classifier(classifier: ClassifierMixin, setting: str = "task.estimator") -> None:
     """Check that an estimator can do this work.
 
     Args:
@@ -63,7 +63,7 @@ def regress_each(
     classifier: ClassifierMixin,
     workers: int | None = None,
     targets: Iterable[int] | None = None,
-    setting: str = "task.classifier",
+    setting: str = "task.estimator",
 ) -> Iterator[Regression]:
     """Predict columns, each from all the others.
 

@@ -1,12 +1,13 @@
-"""Choosing the data of a run: CelebA or synthetic faces."""
+"""Choosing the data and the attributes of a run."""
 
 from pathlib import Path
 
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.panel import Panel
 from rich.text import Text
 
 from celeba_lab.console import console
+from celeba_lab.data.attributes import ALL, check_attributes
 from celeba_lab.data.layouts import holds_annotations
 from celeba_lab.data.synthetic.dataset import NOTICE, find_settings, holds_drawn_faces
 
@@ -24,7 +25,8 @@ def choose_data(cfg: DictConfig) -> str | None:
     Returns:
         The folder where CelebA was not found, if synthetic faces replace it; otherwise None.
     """
-    if cfg.data is None:
+    if cfg.data is None or "_target_" not in cfg.data:  # A recipe may set keys of data for a task that uses none.
+        cfg.data = None
         return None
     with open_dict(cfg.data):
         otherwise = cfg.data.pop("otherwise", None)
@@ -37,6 +39,20 @@ def choose_data(cfg: DictConfig) -> str | None:
         if holds_drawn_faces(_folder(cfg)):
             cfg.data.update(_target_=_SYNTHETIC, name="synthetic")
     return missing
+
+
+def choose_attributes(cfg: DictConfig) -> None:
+    """Replace ``attributes=all`` of the model and of the task by the forty names, and check names that are given.
+
+    Raises:
+        UserError: A name is not an attribute, or is given twice.
+    """
+    for node in (cfg.model, cfg.task):
+        if node is None or OmegaConf.is_missing(node, "attributes"):
+            continue
+        names = node.get("attributes")
+        if names == ALL or OmegaConf.is_list(names):
+            node.attributes = check_attributes(names)
 
 
 def announce_data(cfg: DictConfig, without_celeba: str | None) -> None:

@@ -1,5 +1,7 @@
 """What Hydra, OmegaConf, the YAML reader and Lightning raise, as one sentence."""
 
+import re
+
 from hydra.errors import (
     ConfigCompositionException,
     HydraException,
@@ -15,8 +17,11 @@ from omegaconf.errors import (
 )
 from yaml import YAMLError
 
+from celeba_lab.cli.choices import explain_unknown_choice, list_groups
 from celeba_lab.config import RENAMED, no_value, one_line
 from celeba_lab.errors import UserError, did_you_mean
+
+_UNKNOWN_GROUP = re.compile(r"Could not override '([\w/]+)")
 
 
 def explain(error: Exception) -> str | None:
@@ -32,7 +37,7 @@ def explain(error: Exception) -> str | None:
     while isinstance(cause, ConfigCompositionException) and cause.__cause__ is not None:
         cause = cause.__cause__
     if isinstance(cause, MissingConfigException) and cause.missing_cfg_file:
-        return _explain_missing_file(cause)
+        return explain_unknown_choice(str(cause.missing_cfg_file), cause.options or [])
     if isinstance(cause, YAMLError):
         return f"Broken YAML: {one_line(cause)}."
     if isinstance(cause, OverrideParseException):
@@ -40,6 +45,8 @@ def explain(error: Exception) -> str | None:
             f"'{cause.override}' on the command line cannot be read. Write key=value, and quote a value that holds"
             " spaces, commas or brackets twice: 'key=\"a b\"'."
         )
+    if isinstance(cause, ConfigCompositionException) and (group := _UNKNOWN_GROUP.match(str(cause))):
+        return _explain_group(group[1])
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         return _explain_key(cause)
     if isinstance(cause, HydraException | OmegaConfBaseException) or _is_misconfiguration(error):
@@ -52,11 +59,13 @@ def _is_misconfiguration(error: Exception) -> bool:
     return any(kind.__name__ == "MisconfigurationException" for kind in type(error).__mro__)
 
 
-def _explain_missing_file(error: MissingConfigException) -> str:
-    group, _, name = str(error.missing_cfg_file).rpartition("/")
-    options = sorted(error.options or [])
-    choices = f" Choose from: {', '.join(options)}." if options else ""
-    return f"There is no {group or 'configuration'} '{name}'.{did_you_mean(name, options)}{choices}"
+def _explain_group(name: str) -> str:
+    if name in RENAMED:
+        return f"{name} has been replaced by {RENAMED[name]}."
+    groups = list_groups()
+    if name in groups:
+        return f"{name} cannot be chosen here: this task or experiment does not use it."
+    return f"There is no group '{name}'.{did_you_mean(name, groups)}"
 
 
 def _explain_key(error: OmegaConfBaseException) -> str:
@@ -72,8 +81,8 @@ def _explain_key(error: OmegaConfBaseException) -> str:
     parent, _, key = full_key.rpartition(".")
     siblings: list[str] = []
     if isinstance(error.parent_node, DictConfig):
-        siblings = [str(name) for name in error.parent_node]
-    hint = did_you_mean(key, siblings) or (
-        f" {parent or 'The configuration'} has {', '.join(siblings)}." if siblings else ""
-    )
+        siblings = [str(name) for name in error.parent_node if name != "hydra"]
+    hint = did_you_mean(key, siblings if parent else [*siblings, *list_groups()])
+    if not hint and siblings:
+        hint = f" {parent or 'The configuration'} has {', '.join(siblings)}."
     return f"There is no setting '{full_key}'.{hint}"

@@ -1,58 +1,61 @@
-"""The text of ``--help``, read from the YAML files themselves; imports nothing that takes time."""
+"""The text of ``--help``, read from the YAML files themselves. Imports nothing slow."""
 
 import shutil
 import textwrap
 from pathlib import Path
 
+from celeba_lab.cli.choices import list_choices
 from celeba_lab.files import config_directory
 
 _ABOUT = (
-    "celeba_lab runs experiments on CelebA faces: every setting is a file under conf/ or an override on the command"
-    " line, and every run leaves one folder under outputs/ with its tables, figures, checkpoints and summary."
+    "celeba_lab runs experiments on CelebA faces. Every setting is in a file under conf/ and can be changed on the"
+    " command line. Every run writes its tables, figures, checkpoints and summary into a folder under outputs/."
 )
 
 _OVERRIDES = [
-    ("data.root=PATH", "the folder that holds CelebA (or set CELEBA_ROOT)"),
-    ("data.limit=500", "at most so many images of each split: a quick try"),
-    ("data.batch_size=64", "images per step"),
-    ("model.attributes=[Smiling,Male]", "any of the forty"),
-    ("model.backbone=resnet18", "any classifier of torchvision"),
-    ("model.weights=PATH", "auto, a torchvision weights name, a file, or null for a random start"),
-    ("trainer.max_epochs=10", "every argument of Lightning's Trainer by its own name"),
-    ("seed=1 checkpoint=PATH", "checkpoint: the model of evaluate and predict; train continues it"),
+    ("data.root=PATH", "Folder that contains CelebA (or set CELEBA_ROOT)"),
+    ("data.limit=500", "Maximum number of images of each split, for a quick try"),
+    ("data.batch_size=64", "Number of images in each training step"),
+    ("model.attributes=[Smiling,Male]", "Any of the forty attributes, or all"),
+    ("model.backbone=resnet18", "Any classifier of torchvision"),
+    ("model.weights=PATH", "auto, the name of torchvision weights, a file, or null for random weights"),
+    ("trainer.max_epochs=10", "Any argument of Lightning's Trainer"),
+    ("checkpoint=PATH", "Model to evaluate, to predict with or to train further"),
+    ("seed=1", "Seed of all random numbers"),
 ]
 
 _EXAMPLES = [
     "python -m celeba_lab experiment=smile data.root=data/celeba",
     "python -m celeba_lab -m experiment=smile model.lr=1e-4,3e-4,1e-3",
-    "python -m celeba_lab task=predict checkpoint=outputs/smile/.../checkpoints/best.ckpt task.images='photos/*.jpg'",
+    "python -m celeba_lab task=predict checkpoint=PATH task.images='photos/*.jpg'",
+    "python -m celeba_lab experiment=smile --cfg job     (prints every setting)",
+    "python -m celeba_lab --hydra-help                   (lists the flags of Hydra)",
 ]
 
-_CHOICES = ["recipe", "loss", "trainer", "data", "model", "callbacks", "logger"]
+_GROUPS = ["recipe", "loss", "trainer", "data", "model", "callbacks", "logger"]
 
 
 def help_text() -> str:
-    """Return the help page: what the tool does, experiments, tasks, overrides and examples."""
-    conf = config_directory()
+    """Return the help page: what the program does, experiments, tasks, overrides and examples."""
     parts = [
         textwrap.fill(_ABOUT, width=_width()),
-        "Usage: python -m celeba_lab [-m] experiment=NAME [key=value ...]      (or: celeba-lab ...)",
-        _section("Experiments (experiment=NAME)", _describe(conf / "experiment")),
-        _section("Tasks (task=NAME)", _describe(conf / "task")),
-        *(_section(f"{group.capitalize()} ({group}=NAME)", _describe(conf / group)) for group in _CHOICES),
+        "Usage: python -m celeba_lab [-m] experiment=NAME [key=value ...]\n   or: celeba-lab ...",
+        _section("Experiments (experiment=NAME)", _describe("experiment")),
+        _section("Tasks (task=NAME)", _describe("task")),
+        *(_section(f"{group.capitalize()} ({group}=NAME)", _describe(group)) for group in _GROUPS),
         _section("Useful overrides", _OVERRIDES),
         "Examples:\n" + "\n".join(f"  {line}" for line in _EXAMPLES),
-        "Every setting:  python -m celeba_lab experiment=smile --cfg job        Hydra's own flags:  --hydra-help",
     ]
     return "\n\n".join(parts)
 
 
-def _describe(folder: Path) -> list[tuple[str, str]]:
-    return [(path.stem, _first_comment(path)) for path in sorted(folder.glob("*.yaml"))]
+def _describe(group: str) -> list[tuple[str, str]]:
+    folder = config_directory() / group
+    return [(name, _first_comment(folder / f"{name}.yaml")) for name in list_choices(group)]
 
 
 def _first_comment(path: Path) -> str:
-    """Return the first comment that is no directive of Hydra's: by convention the file in one line."""
+    """Return the first comment that is not a directive of Hydra: by convention, it describes the file in one line."""
     for line in path.read_text(encoding="utf-8").splitlines():
         if line.startswith("#") and "@package" not in line:
             return line.lstrip("# ").strip()

@@ -49,21 +49,27 @@ ATTRIBUTES: tuple[str, ...] = (
 """Names in the official order (Liu et al., "Deep Learning Face Attributes in the Wild", ICCV 2015)."""
 
 
+ALL = "all"
+"""What stands for the forty names in a setting: ``model.attributes=all``."""
+
+
 def check_attributes(names: Sequence[str]) -> list[str]:
-    """Return the names of attributes as a list, in the order given.
+    """Return the names of attributes as a list, in the order given; the forty names for ``"all"``.
 
     Raises:
         UserError: The list is empty, or contains an unknown or a repeated name; for an unknown name, the sentence
             suggests the nearest attribute.
     """
+    if names == ALL:
+        return list(ATTRIBUTES)
     if isinstance(names, str):
-        raise UserError(f"attributes must be a list, not the text '{names}'. Write attributes=[{names}].")
+        raise UserError(f"attributes={names} must be a list of names or {ALL}. Write attributes=[{names}].")
     names = list(names)
     if not names:
         raise UserError("attributes must name at least one attribute, for example attributes=[Smiling].")
     for position, name in enumerate(names):
         if name not in ATTRIBUTES:
-            hint = did_you_mean(str(name), ATTRIBUTES) or f" The forty are: {', '.join(ATTRIBUTES)}."
+            hint = did_you_mean(str(name), ATTRIBUTES) or f" The forty attributes are {', '.join(ATTRIBUTES)}."
             raise UserError(f"'{name}' is not an attribute of CelebA.{hint}")
         if name in names[:position]:
             raise UserError(f"attributes contains '{name}' twice. Remove one of the two.")

@@ -120,7 +120,7 @@ def show_regressions(table: pd.DataFrame, title: str) -> None:
     unfinished = table.loc[table["converged"].eq(False), "attribute"]
     if len(unfinished):
         console.print(
-            f"NOT CONVERGED: {enumerate_names(unfinished)}; raise task.classifier.max_iter", style="bold yellow"
+            f"NOT CONVERGED: {enumerate_names(unfinished)}; raise task.estimator.max_iter", style="bold yellow"
         )
     elif table["iterations"].any():
         console.print(f"converged, in at most {table['iterations'].max()} iterations")

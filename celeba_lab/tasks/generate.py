@@ -26,7 +26,7 @@ def generate(
     attributes: dict[str, int] | None = None,
     interpolate: int | None = None,
     nearest: bool = True,
-    classifier: str | None = None,
+    auditor: str | None = None,
 ) -> dict[str, float]:
     """Write single faces as PNG, a grid of them and, where they are asked for, walks, nearest faces and an audit.
 
@@ -41,7 +41,7 @@ def generate(
         attributes: Attributes to ask a conditional generator for: name to 1 or 0.
         interpolate: Number of steps of a walk from each of the first eight faces to the next; None for no walks.
         nearest: If true, find the nearest training face of each face, for which the training data are needed.
-        classifier: Path of a classifier's checkpoint that audits the faces, for which data are needed; None for no
+        auditor: Path of a classifier's checkpoint that audits the faces, for which data are needed; None for no
             audit.
 
     Returns:
@@ -53,10 +53,10 @@ def generate(
     _check_settings(n, upscale, filter, truncation, interpolate)
     sampler = load_sampler(cfg.checkpoint, weights)
     sampler.network.to(device(cfg))
-    auditor = load_classifier(classifier, "audit the faces").to(device(cfg)) if classifier else None
+    classifier = load_classifier(auditor, "audit the faces").to(device(cfg)) if auditor else None
     # Sampling checks the attributes, so it comes before the run folder is made.
     faces, asked = sampler.sample(n, cfg.seed, truncation, attributes)
-    names = auditor.attributes if auditor is not None else ["Smiling"]
+    names = classifier.attributes if classifier is not None else ["Smiling"]
     datamodule = build_datamodule(cfg, names, sampler.network.image_size)
     nearest = nearest and has_training_data(datamodule, sampler)
     if nearest:
@@ -74,8 +74,8 @@ def generate(
     metrics = {"generate/faces": float(n)}
     if nearest:
         metrics |= report_nearest(run, faces, datamodule, samples.title)
-    if auditor is not None:
-        metrics |= report_audit(run, sampler, auditor, datamodule, cfg.seed, source, truncation=truncation)
+    if classifier is not None:
+        metrics |= report_audit(run, sampler, classifier, datamodule, cfg.seed, source, truncation=truncation)
     run.summary(
         experiment=cfg.name,
         task=task_name(),

@@ -23,7 +23,7 @@ from celeba_lab.runs.run import log_settings, open_run, show_ending, task_name
 
 def logistic(
     cfg: DictConfig,
-    classifier: ClassifierMixin,
+    estimator: ClassifierMixin,
     split: str = "random",
     test_size: float = 0.2,
     attributes: list[str] | None = None,
@@ -34,7 +34,7 @@ def logistic(
 
     Args:
         cfg: Configuration of the run.
-        classifier: Unfitted scikit-learn classifier with ``predict_proba``.
+        estimator: Unfitted scikit-learn classifier with ``predict_proba``.
         split: ``random`` divides all rows in use; ``official`` fits CelebA's train and measures its test partition.
         test_size: Fraction of the rows that the random split measures.
         attributes: Names of at least two attributes; all forty by default.
@@ -55,10 +55,10 @@ def logistic(
     labels = sample.datamodule.annotations.labels[:, sample.datamodule.annotations.columns(sample.attributes)]
     run = open_run(cfg)
     with run.timed("compute"):
-        fits = regress_each(labels[train], labels[test], classifier, workers)
+        fits = regress_each(labels[train], labels[test], estimator, workers)
         results = list(progress(fits, "fitting", len(sample.attributes)))
         table = regression_table(results, labels[test], sample.attributes)
-    title = f"{sample.source} · {type(classifier).__name__}, {split} split"
+    title = f"{sample.source} · {type(estimator).__name__}, {split} split"
     with run.timed("report"):
         write_regressions(run, results, table, title)
     metrics = regression_metrics(table)

@@ -39,7 +39,7 @@ _Kind = TypeVar("_Kind", bound=Callback)
 def train_gan(
     cfg: DictConfig,
     distances: DistanceSettings | None = None,
-    classifier: str | None = None,
+    auditor: str | None = None,
     nearest: int = 16,
 ) -> dict[str, float]:
     """Fit, then report the last weights: nothing is measured by which a GAN's best epoch could be chosen.
@@ -47,7 +47,7 @@ def train_gan(
     Args:
         cfg: the configuration.
         distances: how to measure how far the faces are from real ones; None for no distances.
-        classifier: checkpoint of an attribute classifier that audits the faces; None for no audit.
+        auditor: Path of the checkpoint of an attribute classifier that audits the faces; None for no audit.
         nearest: generated faces, at most 64, that are shown beside their nearest training faces; 0 for none.
 
     Returns:
@@ -62,7 +62,7 @@ def train_gan(
     if cfg.checkpoint:
         same = (*_SAME, "attributes") if cfg.model.conditional else _SAME
         read_unfinished(cfg, check_gan, same, "start anew, without a checkpoint")
-    auditor = load_classifier(classifier, "audit the faces").to(device(cfg)) if classifier else None
+    classifier = load_classifier(auditor, "audit the faces").to(device(cfg)) if auditor else None
     model: GAN = build(cfg.model)
     datamodule = build_datamodule(cfg, model.attributes or ["Smiling"], cfg.model.image_size)
     _set_up(datamodule, model, audited=auditor is not None, compared=nearest > 0)
@@ -85,7 +85,7 @@ def train_gan(
     if not trainer.is_global_zero:
         return metrics
     with run.timed("report"):
-        metrics |= _report(cfg, run, trainer, model.eval(), datamodule, auditor, nearest)
+        metrics |= _report(cfg, run, trainer, model.eval(), datamodule, classifier, nearest)
     _summarise(cfg, run, trainer, datamodule, metrics)
     return metrics
 

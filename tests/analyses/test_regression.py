@@ -32,7 +32,7 @@ from celeba_lab.reports.logistic import regression_table
 
 
 def configured() -> LogisticRegression:
-    return instantiate(OmegaConf.load(config_directory() / "task" / "classifier" / "logistic.yaml"))
+    return instantiate(OmegaConf.load(config_directory() / "task" / "estimator" / "logistic.yaml"))
 
 
 def dependent_labels(n: int = 600) -> np.ndarray:
@@ -146,7 +146,7 @@ def test_other_classifiers_do() -> None:
     [
         (KMeans(), "KMeans, which is no classifier"),
         (Perceptron(), "Perceptron gives no probabilities"),
-        (LogisticRegression(C=-1), "task.classifier=LogisticRegression: The 'C' parameter"),
+        (LogisticRegression(C=-1), "task.estimator=LogisticRegression: The 'C' parameter"),
     ],
 )
 def test_what_does_not_suit_is_one_sentence(classifier: object, sentence: str) -> None:
@@ -180,5 +180,5 @@ def test_only_some_targets() -> None:
 
 
 def test_a_refused_classifier_is_named_by_its_setting() -> None:
-    with pytest.raises(UserError, match=r"task\.report\.classifier=Perceptron gives no probabilities"):
-        check_classifier(Perceptron(), "task.report.classifier")
+    with pytest.raises(UserError, match=r"task\.report\.estimator=Perceptron gives no probabilities"):
+        check_classifier(Perceptron(), "task.report.estimator")

@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from celeba_lab.cli.choose_data import choose_data
+from celeba_lab.cli.choose_data import choose_attributes, choose_data
 from celeba_lab.config import build
+from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.data.synthetic.datamodule import SyntheticDataModule, draw_faces
 from celeba_lab.data.synthetic.dataset import Settings
+from celeba_lab.errors import UserError
 
 SMOKE = ["experiment=smile", "trainer=smoke", "model.weights=null", "model.image_size=32", "~callbacks.progress_bar"]
 
@@ -63,6 +65,33 @@ def test_auto_is_celeba_where_there_is_some(tiny_celeba: Path, compose) -> None:
     assert choose_data(cfg) is None
     assert cfg.data.name == "celeba"
     assert type(build(cfg.data, attributes=["Smiling"])) is CelebADataModule
+
+
+def test_a_recipe_does_not_bring_data_back_to_a_task_without_data(compose) -> None:
+    cfg = compose("experiment=gan", "task=export")
+    assert choose_data(cfg) is None
+    assert cfg.data is None
+
+
+def test_all_attributes_are_spelled_out_for_model_and_task(compose) -> None:
+    cfg = compose("experiment=attributes", "task=clusters", "task.attributes=all")
+    choose_attributes(cfg)
+    assert cfg.model.attributes == cfg.task.attributes == list(ATTRIBUTES)
+
+
+def test_attributes_that_are_not_named_stay_as_they_are(compose) -> None:
+    cfg = compose("experiment=gan", "task=logistic", "model.attributes=null")
+    choose_attributes(cfg)
+    assert (cfg.model.attributes, cfg.task.attributes) == (None, None)
+    choose_attributes(compose("task=compare", "task.runs=x"))
+    choose_attributes(compose("task=generate", "task.attributes={Smiling: 1}"))
+
+
+@pytest.mark.parametrize("key", ["model.attributes", "task.attributes"])
+def test_a_misspelt_attribute_is_named(key: str, compose) -> None:
+    cfg = compose("experiment=smile", "task=embeddings", f"{key}=[Smling]")
+    with pytest.raises(UserError, match=r"'Smling' is not an attribute of CelebA\. Did you mean 'Smiling'\?"):
+        choose_attributes(cfg)
 
 
 def test_celeba_by_name_is_never_replaced(tmp_path: Path, run_command) -> None:

@@ -14,15 +14,19 @@ def test_keeps_the_order_given():
     assert check_attributes(("Young", "Male")) == ["Young", "Male"]
 
 
+def test_all_means_the_forty_names():
+    assert check_attributes("all") == list(ATTRIBUTES)
+
+
 @pytest.mark.parametrize(
     ("names", "words"),
     [
         (["Smilling"], ["'Smilling'", "Did you mean 'Smiling'?"]),
         (["smiling"], ["Did you mean 'Smiling'?"]),
-        (["zzzz"], ["'zzzz'", "The forty are", "Wavy_Hair"]),
+        (["zzzz"], ["'zzzz'", "The forty attributes are", "Wavy_Hair"]),
         (["Male", "Young", "Male"], ["'Male' twice", "Remove"]),
         ([], ["at least one", "attributes=[Smiling]"]),
-        ("Smiling", ["attributes=[Smiling]"]),
+        ("Smiling", ["attributes=Smiling must be a list of names or all", "attributes=[Smiling]"]),
     ],
 )
 def test_says_what_is_wrong_with_names(names, words):

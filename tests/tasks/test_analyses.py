@@ -89,14 +89,14 @@ def test_logistic_on_the_official_split_of_a_part(command: Command, labels_only:
 
 
 def test_another_classifier_is_a_setting(command: Command, labels_only: Path, tmp_path: Path) -> None:
-    code, out, err = command("experiment=logistic", f"data.root={labels_only}", "task/classifier=naive_bayes")
+    code, out, err = command("experiment=logistic", f"data.root={labels_only}", "task/estimator=naive_bayes")
     assert code == 0, err
     assert "odds ratios are left out" in out
     assert not (run_folder(tmp_path, "logistic") / "figures" / "odds_ratios.png").exists()
 
 
 def test_a_solver_that_did_not_finish_is_told(command: Command, labels_only: Path) -> None:
-    _, out, _ = command("experiment=logistic", f"data.root={labels_only}", "task.classifier.max_iter=1")
+    _, out, _ = command("experiment=logistic", f"data.root={labels_only}", "task.estimator.max_iter=1")
     assert "NOT CONVERGED" in out
 
 
@@ -253,8 +253,8 @@ def test_clusters_in_a_sweep(command: Command, labels_only: Path, tmp_path: Path
             "task.attributes=[Male] must name at least two attributes.",
         ),
         (["experiment=clusters", "task.fraction=1", "task.n_clusters=241"], "the labels of the 240 faces hold"),
-        (["experiment=logistic", "~task.classifier"], "task.classifier has no value"),
-        (["experiment=logistic", "task.classifier=null"], "task.classifier=None has the wrong type"),
+        (["experiment=logistic", "~task.estimator"], "task.estimator has no value"),
+        (["experiment=logistic", "task.estimator=null"], "task.estimator=None has the wrong type"),
         (
             ["experiment=clusters", "task.clusterer._target_=sklearn.cluster.KMaens"],
             "task.clusterer._target_=sklearn.cluster.KMaens cannot be imported",

@@ -19,6 +19,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from celeba_lab.config import build
 from celeba_lab.engine.checkpoints import load_classifier, load_gan, load_sampler
 from celeba_lab.errors import UserError
+from celeba_lab.files import config_directory
 from celeba_lab.models.classifier.module import AttributeClassifier
 from celeba_lab.models.gan.module import GAN
 from celeba_lab.tasks.generate import generate
@@ -62,7 +63,7 @@ def gan(tiny_celeba: Path, features: Path, trained, tmp_path_factory: pytest.Tem
     cwd = tmp_path_factory.mktemp("gan")
     arguments = ["experiment=gan", *SMALL, *CONDITIONAL, f"data.root={tiny_celeba}", "seed=3"]
     arguments += [f"task.distances.features={features}", "task.distances.every_n_epochs=2"]
-    result = run_command(*arguments, f"task.classifier={trained.checkpoint}", cwd=cwd)
+    result = run_command(*arguments, f"task.auditor={trained.checkpoint}", cwd=cwd)
     assert result.returncode == 0, result.stderr
     [summary] = cwd.glob("outputs/gan/*/summary.json")
     return DrawnRun(summary.parent, json.loads(summary.read_text()), result.stdout)
@@ -214,7 +215,7 @@ def test_no_weights_for_distances_is_said_before_training(tiny_celeba: Path, tmp
 def test_an_audit_without_faces_to_compare_is_said_before_training(
     tiny_celeba: Path, trained, gan: DrawnRun, tmp_path: Path, run_command
 ) -> None:
-    train_only = [f"data.root={tiny_celeba}", "data.partitions=[train]", f"task.classifier={trained.checkpoint}"]
+    train_only = [f"data.root={tiny_celeba}", "data.partitions=[train]", f"task.auditor={trained.checkpoint}"]
     training = ["experiment=gan", *SMALL, "task.distances=null", *train_only]
     for arguments in (training, ["task=generate", f"checkpoint={gan.checkpoint}", *train_only]):
         result = run_command(*arguments, cwd=tmp_path)
@@ -288,9 +289,9 @@ def test_the_notebooks_gan_is_the_notebooks(compose) -> None:
     assert model.hparams["loss"] == {"name": "non_saturating", "smooth": 0.0}
 
 
-@pytest.mark.parametrize("loss", ["non_saturating", "hinge", "relativistic", "wasserstein", "r1"])
+@pytest.mark.parametrize("loss", sorted(path.stem for path in (config_directory() / "loss" / "gan").glob("*.yaml")))
 def test_every_loss_of_the_group_makes_a_gan(loss: str, compose) -> None:
-    model: GAN = build(compose("experiment=gan", f"loss={loss}").model)
+    model: GAN = build(compose("experiment=gan", f"loss=gan/{loss}").model)
     named = "non_saturating" if loss == "r1" else loss
     assert model.hparams["loss"]["name"] == named
     assert (model.hparams["r1"] > 0, model.hparams["gradient_penalty"] > 0) == (loss == "r1", loss == "wasserstein")
@@ -327,7 +328,7 @@ def test_an_interrupted_run_continues_to_the_same_end(tiny_celeba: Path, tmp_pat
 def test_two_processes_train_one_gan(tiny_celeba: Path, features: Path, trained, tmp_path: Path, run_command) -> None:
     """With plain trainer=ddp; and what is reported afterwards is of all the faces."""
     arguments = ["experiment=gan", *SMALL, *CONDITIONAL, f"data.root={tiny_celeba}", "hydra.run.dir=run"]
-    arguments += [f"task.distances.features={features}", f"task.classifier={trained.checkpoint}"]
+    arguments += [f"task.distances.features={features}", f"task.auditor={trained.checkpoint}"]
     processes = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
     result = run_command(*arguments, *processes, cwd=tmp_path)
     assert result.returncode == 0, result.stderr

@@ -42,7 +42,7 @@ def report_pixels(
     truth = result.all_labels()
     accuracy = np.full(len(targets), np.nan)
     found = regress_each(
-        data.annotations.labels[train], truth, classifier, targets=targets.tolist(), setting="task.report.classifier"
+        data.annotations.labels[train], truth, classifier, targets=targets.tolist(), setting="task.report.estimator"
     )
     for k, regression in enumerate(found):
         if regression.fitted:

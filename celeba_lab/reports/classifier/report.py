@@ -29,7 +29,8 @@ class ClassifierReport:
 
     Attributes:
         tune: what thresholds chosen on validation maximise: ``balanced_accuracy`` or ``f1``; None for none.
-        classifier: of scikit-learn; predicts an attribute from the other labels; None for no such comparison.
+        estimator: Unfitted classifier of scikit-learn that predicts an attribute from the other labels; None for no
+            such comparison.
         smallest: a group of fewer images is marked, and is no worst group.
         bins: of the probabilities, for calibration.
         mistakes: pictures of the most confident ones.
@@ -38,7 +39,7 @@ class ClassifierReport:
     """
 
     tune: str | None = "balanced_accuracy"
-    classifier: ClassifierMixin | None = None
+    estimator: ClassifierMixin | None = None
     smallest: int = 20
     bins: int = 15
     mistakes: int = 24
@@ -48,8 +49,8 @@ class ClassifierReport:
     def __post_init__(self) -> None:
         check_criterion(self.tune)
         check_contradictions(self.contradictions)
-        if self.classifier is not None:
-            check_classifier(self.classifier, "task.report.classifier")
+        if self.estimator is not None:
+            check_classifier(self.estimator, "task.report.estimator")
         for name, least in (("smallest", 1), ("bins", 1), ("mistakes", 0)):
             if getattr(self, name) < least:
                 raise UserError(f"task.report.{name}={getattr(self, name)}: give a whole number from {least}.")
@@ -76,7 +77,7 @@ class ClassifierReport:
         thresholds, metrics = report_thresholds(result, self.tune)
         calibration, calibrated = report_calibration(result, self.bins)
         with console.status("predicting each attribute from the other labels"):
-            pixels, compared = report_pixels(result, table, self.classifier)
+            pixels, compared = report_pixels(result, table, self.estimator)
         groups, worst = report_groups(result, self.smallest)
         amplification, amplified = report_amplification(result, self.smallest)
         contradictions, contradicted = report_contradictions(result, self.contradictions)

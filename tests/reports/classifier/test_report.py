@@ -31,7 +31,7 @@ from celeba_lab.runs.run import RunFolder
 pytestmark = pytest.mark.filterwarnings("ignore:No (positive|negative) samples")
 
 REPORT = ClassifierReport(
-    classifier=LogisticRegression(), smallest=2, contradictions=[["Bald", "Bangs"], ["Straight_Hair", "Wavy_Hair"]]
+    estimator=LogisticRegression(), smallest=2, contradictions=[["Bald", "Bangs"], ["Straight_Hair", "Wavy_Hair"]]
 )
 Guess = Callable[[np.ndarray], np.ndarray]
 
@@ -282,7 +282,7 @@ def test_without_train_rows_no_comparison_with_labels(write_celeba, tmp_path: Pa
 
 
 def test_parts_can_be_left_out(tiny_celeba: Path, tmp_path: Path) -> None:
-    report = ClassifierReport(tune=None, classifier=None, mistakes=0, page=False)
+    report = ClassifierReport(tune=None, estimator=None, mistakes=0, page=False)
     report.write(result_of(tmp_path, data_of(tiny_celeba, ["Male", "Young"])), {})
     absent = {"report.html", "tables/thresholds_test.csv", "tables/pixels_test.csv", "figures/mistakes_test.png"}
     assert not absent & files(tmp_path)
@@ -296,7 +296,7 @@ def test_parts_can_be_left_out(tiny_celeba: Path, tmp_path: Path) -> None:
         ({"bins": 0}, r"task\.report\.bins=0"),
         ({"mistakes": -1}, r"task\.report\.mistakes=-1"),
         ({"contradictions": [["Bald", "Bang"]]}, r"Did you mean 'Bangs'"),
-        ({"classifier": object()}, r"task\.report\.classifier is object"),
+        ({"estimator": object()}, r"task\.report\.estimator is object"),
     ],
 )
 def test_a_wrong_setting_is_one_sentence(settings: dict, sentence: str) -> None:

@@ -1,0 +1,85 @@
+"""The choices of each configuration group, read from the names of its files. Imports nothing slow.
+
+``conf/loss`` and ``conf/recipe`` contain a folder for each model that has losses and recipes of its own, such as
+``conf/loss/gan``. Their choices start with the name of the folder: ``loss=gan/hinge``.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from celeba_lab.errors import UserError, find_nearest
+from celeba_lab.files import config_directory
+
+_GROUPS_OF_MODELS = ("loss", "recipe")
+
+
+def list_choices(group: str) -> list[str]:
+    """Return the choices of a group, those in the folder of a model last."""
+    folder = config_directory() / group
+    names = sorted(path.stem for path in folder.glob("*.yaml"))
+    if group in _GROUPS_OF_MODELS:
+        names += sorted(f"{path.parent.name}/{path.stem}" for path in folder.glob("*/*.yaml"))
+    return names
+
+
+def list_groups() -> list[str]:
+    """Return the names of all groups, such as ``loss`` and ``task/scaler``."""
+    conf = config_directory()
+    folders = [path.parent.relative_to(conf) for path in conf.rglob("*.yaml")]
+    names = {str(folder) for folder in folders if folder.parts and folder.parts[0] != "base"}
+    return sorted(name for name in names if not name.startswith(tuple(f"{group}/" for group in _GROUPS_OF_MODELS)))
+
+
+def explain_unknown_choice(path: str, options: Iterable[str]) -> str:
+    """Say that a choice does not exist, and which ones of the same kind do.
+
+    Args:
+        path: Group and name of the choice, such as ``loss/hinge``.
+        options: Choices that Hydra knows.
+    """
+    group, _, name = path.rpartition("/")
+    choices = sorted(options)
+    if (top := path.partition("/")[0]) in _GROUPS_OF_MODELS:
+        group, name, choices = top, path.removeprefix(f"{top}/"), list_choices(top)
+    return f"There is no {group or 'configuration'} '{name}'.{_suggest(name, choices)}"
+
+
+def check_choices(chosen: Mapping[str, str | None]) -> None:
+    """Check that loss and recipe are among those of the model.
+
+    Args:
+        chosen: Name of each group to its choice, or to None.
+
+    Raises:
+        UserError: A choice is for another model.
+    """
+    model = chosen.get("model")
+    for group in _GROUPS_OF_MODELS:
+        choice, choices = chosen.get(group), list_choices(group)
+        if model is None or choice is None:
+            continue
+        kind = model if any(_kind(name) == model for name in choices) else ""
+        if _kind(choice) != kind:
+            suggestion = _suggest(choice, [name for name in choices if _kind(name) == kind])
+            raise UserError(f"{group}={choice} is not for model={model}.{suggestion}")
+
+
+def _kind(choice: str) -> str:
+    """Return the model whose folder a choice is in, or an empty string."""
+    return choice.rpartition("/")[0]
+
+
+def _suggest(name: str, choices: list[str]) -> str:
+    """Name the choice that was probably meant, and the others of its kind."""
+    last_parts = {choice.rpartition("/")[2]: choice for choice in reversed(choices)}
+    nearest = last_parts.get(name.rpartition("/")[2])
+    if nearest is None and f"{name}/default" in choices:
+        nearest = f"{name}/default"
+    if nearest is None:
+        nearest = find_nearest(name, [*choices, *last_parts])
+        nearest = last_parts.get(nearest or "", nearest)
+    if nearest is None:
+        hint = ""
+    else:
+        hint = f" Did you mean '{nearest}'?"
+        choices = [choice for choice in choices if _kind(choice) == _kind(nearest)]
+    return f"{hint} Choose from: {', '.join(choices)}." if choices else hint
