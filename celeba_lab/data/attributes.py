@@ -59,6 +59,10 @@ def check_attributes(names: Sequence[str]) -> list[str]:
     Raises:
         UserError: The list is empty, or contains an unknown or a repeated name; for an unknown name, the sentence
             suggests the nearest attribute.
+
+    Example:
+        >>> check_attributes(("Smiling", "Male"))
+        ['Smiling', 'Male']
     """
     if names == ALL:
         return list(ATTRIBUTES)

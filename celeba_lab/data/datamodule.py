@@ -7,7 +7,6 @@ from typing import Any
 import lightning
 import numpy as np
 import pandas as pd
-from torch.utils.data import DataLoader
 from typing_extensions import override
 
 from celeba_lab.data.annotations import SPLITS, Annotations
@@ -16,7 +15,7 @@ from celeba_lab.data.checks import LEFT_OUT, check_listed, leave_out_unusable, l
 from celeba_lab.data.datasets import FaceDataset
 from celeba_lab.data.images import resize_images
 from celeba_lab.data.layouts import find_image_folder, holds_images
-from celeba_lab.data.loaders import LoaderSettings, Processes
+from celeba_lab.data.loaders import FaceLoader, LoaderSettings, Processes
 from celeba_lab.data.stores import STORES, FaceStore, JpegFolder
 from celeba_lab.errors import SettingError, UserError, check_at_least, check_choice, check_fraction
 
@@ -170,11 +169,13 @@ class CelebADataModule(lightning.LightningDataModule):
 
     def labels(self, rows: np.ndarray) -> np.ndarray:
         """Return the labels of rows of the annotations, uint8 (N, K), 0 or 1, in the order of ``attributes``."""
-        return self.annotations.labels[rows][:, self.annotations.columns(self.attributes)].astype(np.uint8)
+        labels: np.ndarray = self.annotations.labels[rows][:, self.annotations.columns(self.attributes)]
+        return labels.astype(np.uint8)
 
     def image_ids(self, indices: Sequence[int] | np.ndarray) -> list[str]:
         """Return the file names of rows of the annotations."""
-        return self.annotations.image_ids[np.asarray(indices, dtype=np.int64)].tolist()
+        names: list[str] = self.annotations.image_ids[np.asarray(indices, dtype=np.int64)].tolist()
+        return names
 
     def raw_images(self, indices: Sequence[int] | np.ndarray, size: int | None = None) -> list[np.ndarray]:
         """Return images for figures, as they are on disk.
@@ -278,7 +279,7 @@ class CelebADataModule(lightning.LightningDataModule):
         """Return the images of a split in table order; call ``setup`` first, to have them checked."""
         return self._dataset(self.split_indices(split))
 
-    def shuffled_dataloader(self, processes: Processes, epoch: int = 0) -> DataLoader:
+    def shuffled_dataloader(self, processes: Processes, epoch: int = 0) -> FaceLoader:
         """Return the training batches, in an order that depends only on (seed, epoch).
 
         Args:
@@ -289,7 +290,7 @@ class CelebADataModule(lightning.LightningDataModule):
         dataset.store.prepare(dataset.rows, processes.local)
         return self._loaders.training_loader(dataset, processes, epoch)
 
-    def evaluation_dataloader(self, split: str, processes: Processes | None = None) -> DataLoader:
+    def evaluation_dataloader(self, split: str, processes: Processes | None = None) -> FaceLoader:
         """Return the batches of any split, in table order.
 
         Args:
@@ -299,24 +300,24 @@ class CelebADataModule(lightning.LightningDataModule):
         """
         return self._loaders.evaluation_loader(self.dataset(split), processes or Processes())
 
-    def rows_dataloader(self, rows: np.ndarray, processes: Processes | None = None) -> DataLoader:
+    def rows_dataloader(self, rows: np.ndarray, processes: Processes | None = None) -> FaceLoader:
         """Return the batches of any rows of the annotations, int64 (N,), in the order given."""
         return self._loaders.evaluation_loader(self._dataset(rows), processes or Processes())
 
     @override
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> FaceLoader:
         return self.shuffled_dataloader(self._processes, self.trainer.current_epoch if self.trainer else 0)
 
     @override
-    def val_dataloader(self) -> DataLoader:
+    def val_dataloader(self) -> FaceLoader:
         return self.evaluation_dataloader("val", self._processes)
 
     @override
-    def test_dataloader(self) -> DataLoader:
+    def test_dataloader(self) -> FaceLoader:
         return self.evaluation_dataloader("test", self._processes)
 
     @override
-    def predict_dataloader(self) -> DataLoader:
+    def predict_dataloader(self) -> FaceLoader:
         """Return the files given to ``predict_dataset``, or else the test split, in order."""
         dataset = self.dataset("test") if self._predicted is None else self._predicted
         return self._loaders.evaluation_loader(dataset, self._processes)
@@ -346,7 +347,7 @@ class TrainingFaces(lightning.LightningDataModule):
         self.data = data
 
     @override
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> FaceLoader:
         assert self.trainer is not None
         return self.data.shuffled_dataloader(Processes.of(self.trainer), self.trainer.current_epoch)
 

@@ -132,7 +132,9 @@ def resize_images(arrays: Sequence[np.ndarray], size: int) -> torch.Tensor:
     if len({array.shape for array in arrays}) > 1:
         return torch.cat([resize_images([array], size) for array in arrays])
     images = torch.stack([torch.from_numpy(array).permute(2, 0, 1) for array in arrays])  # (B, 3, H, W)
-    return F.resize(images, [size, size], antialias=True).contiguous()  # one call takes half the time of B calls
+    # One call takes half the time of B calls.
+    resized: torch.Tensor = F.resize(images, [size, size], antialias=True)
+    return resized.contiguous()
 
 
 def _read_header(data: bytes) -> ImageFile:
@@ -154,7 +156,8 @@ def _decode(header: Image.Image, data: bytes) -> np.ndarray:
     if header.format in ("JPEG", "MPO"):  # MPO is a JPEG followed by further images
         # Strict, because Pillow and torchvision silently fill missing parts with grey.
         if header.mode in ("L", "RGB"):
-            return simplejpeg.decode_jpeg(data, "RGB", strict=True)
+            rgb: np.ndarray = simplejpeg.decode_jpeg(data, "RGB", strict=True)
+            return rgb
         simplejpeg.decode_jpeg(data, header.mode, strict=True)  # CMYK is only checked here; Pillow converts it
     if header.format == "PNG":
         _check_png_rows(data)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import lightning
 import numpy as np
@@ -12,6 +13,9 @@ from torch.utils.data import DataLoader, DistributedSampler, Sampler, Sequential
 
 from celeba_lab.data.datasets import FaceDataset
 from celeba_lab.errors import UserError
+
+FaceLoader: TypeAlias = DataLoader[dict[str, Any]]
+"""A loader whose iterator yields a :class:`~celeba_lab.data.batch.Batch`."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ class LoaderSettings:
     num_workers: int | None
     seed: int
 
-    def training_loader(self, dataset: FaceDataset, processes: Processes, epoch: int) -> DataLoader:
+    def training_loader(self, dataset: FaceDataset, processes: Processes, epoch: int) -> FaceLoader:
         """Return shuffled batches, in an order that depends only on (seed, epoch).
 
         Args:
@@ -64,7 +68,7 @@ class LoaderSettings:
             epoch: Epoch that starts next. Lightning sets it as well, but after the workers of a resumed run have begun
                 to load.
         """
-        sampler: EpochSampler | DistributedSampler
+        sampler: EpochSampler | DistributedSampler[dict[str, Any]]
         if processes.world_size > 1:
             # Lightning would wrap an EpochSampler in one of these and no longer set its epoch.
             sampler = DistributedSampler(dataset, processes.world_size, processes.rank, seed=self.seed)
@@ -73,7 +77,7 @@ class LoaderSettings:
         sampler.set_epoch(epoch)
         return self._loader(dataset, processes, sampler, self.batch_size, drop_last=len(sampler) > self.batch_size)
 
-    def evaluation_loader(self, dataset: FaceDataset, processes: Processes) -> DataLoader:
+    def evaluation_loader(self, dataset: FaceDataset, processes: Processes) -> FaceLoader:
         """Return batches in the order of the dataset; each image is loaded by exactly one of the processes.
 
         Raises:
@@ -96,10 +100,10 @@ class LoaderSettings:
         self,
         dataset: FaceDataset,
         processes: Processes,
-        sampler: Sampler[int],
+        sampler: Sampler[Any],
         batch_size: int,
         drop_last: bool = False,
-    ) -> DataLoader:
+    ) -> FaceLoader:
         workers = self._workers(dataset, processes)
         return DataLoader(
             dataset,
@@ -127,6 +131,13 @@ class EpochSampler(Sampler[int]):
     Args:
         n: Number of positions to shuffle.
         seed: Seed of the orders of all epochs.
+
+    Example:
+        >>> sampler = EpochSampler(5, seed=0)
+        >>> first = list(sampler)
+        >>> sampler.set_epoch(1)
+        >>> sorted(sampler) == sorted(first), list(sampler) == first
+        (True, False)
     """
 
     def __init__(self, n: int, seed: int) -> None:

@@ -122,7 +122,8 @@ def _soften(cover: np.ndarray, softness: float) -> np.ndarray:
 
 
 def _fixed(points: np.ndarray) -> np.ndarray:
-    return np.rint(points * (1 << _SHIFT)).astype(np.int32)
+    fixed: np.ndarray = np.rint(points * (1 << _SHIFT)).astype(np.int32)
+    return fixed
 
 
 # ------------------------------------------------------------------------------------------------------------- outlines
@@ -223,7 +224,8 @@ class Pose:
 
     def on_head(self, points: np.ndarray) -> np.ndarray:
         """Return the positions in pixels of points on the outline of the head, (..., 2)."""
-        return points @ self._tilt + self.centre
+        pixels: np.ndarray = points @ self._tilt + self.centre
+        return pixels
 
     @cached_property
     def _tilt(self) -> np.ndarray:

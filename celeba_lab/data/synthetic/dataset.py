@@ -47,6 +47,13 @@ class Settings:
 
     Raises:
         SettingError: A value is out of range.
+
+    Example:
+        >>> settings = Settings(n=100, seed=1)
+        >>> print(settings)
+        100 faces, seed 1, default proportions, version 1
+        >>> settings.labels().shape
+        (100, 40)
     """
 
     n: int = DEFAULT_N

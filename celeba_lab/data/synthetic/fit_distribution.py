@@ -71,7 +71,8 @@ def conditional(labels: np.ndarray) -> np.ndarray:
     """Return P(A | B) of labels, (N, 40), as float64 (40, 40) with A along the rows; NaN where B never occurs."""
     x = labels.astype(np.float64)
     with np.errstate(invalid="ignore"):
-        return (x.T @ x) / x.sum(axis=0)
+        given: np.ndarray = (x.T @ x) / x.sum(axis=0)
+    return given
 
 
 def main() -> None:
@@ -143,7 +144,8 @@ def compare_clusters(real: np.ndarray, drawn: np.ndarray) -> str:
 
 def _cluster_means(scaler: StandardScaler, labels: np.ndarray, seed: int) -> np.ndarray:
     model = MiniBatchKMeans(5, random_state=seed, batch_size=1000, n_init=10).fit(scaler.transform(labels))
-    return scaler.inverse_transform(model.cluster_centers_)  # (5, 40)
+    means: np.ndarray = scaler.inverse_transform(model.cluster_centers_)  # (5, 40)
+    return means
 
 
 def _distance(first: np.ndarray, second: np.ndarray) -> float:

@@ -47,7 +47,8 @@ class Strands:
         along = np.cumsum(length, axis=-1)
         swing = np.sin(2 * np.pi * (along / self.period + np.asarray(phase)[..., None])) * np.minimum(1, along / 10)
         normal = steps[..., ::-1] * (-1, 1) / np.maximum(length, 1e-9)[..., None]
-        return lines + normal * (self.amplitude * swing)[..., None]
+        waves: np.ndarray = lines + normal * (self.amplitude * swing)[..., None]
+        return waves
 
 
 def _volume(person: Person) -> float:

@@ -18,7 +18,8 @@ def colour(*rgb: float) -> Colour:
 
 def mix(first: Colour, second: Colour, amount: float) -> Colour:
     """Return a colour between two others: the first for ``amount`` 0, the second for 1."""
-    return first + (second - first) * np.float32(amount)
+    mixed: np.ndarray = first + (second - first) * np.float32(amount)
+    return mixed
 
 
 BLACK = colour(14, 12, 12)
@@ -93,7 +94,8 @@ class Person:
             position = (len(_SKIN) - 1) * (0.06 + 0.94 * tone**1.6)
             index = min(int(position), len(_SKIN) - 2)
             base = mix(_SKIN[index], _SKIN[index + 1], position - index)
-        return base + (np.array(shift, dtype=np.float32) - 0.5) * (6, 6, 8)
+        tinted: np.ndarray = base + (np.array(shift, dtype=np.float32) - 0.5) * (6, 6, 8)
+        return tinted
 
     @cached_property
     def hair(self) -> Colour:
@@ -107,7 +109,8 @@ class Person:
             position = choice * (len(_OTHER_HAIR) - 1)
             index = min(int(position), len(_OTHER_HAIR) - 2)
             base = mix(_OTHER_HAIR[index], _OTHER_HAIR[index + 1], towards if choice > 0.5 else 0.0)
-        return np.clip(base * np.float32(0.86 + 0.28 * depth), 0, 255)
+        shaded: np.ndarray = np.clip(base * np.float32(0.86 + 0.28 * depth), 0, 255)
+        return shaded
 
     @cached_property
     def masculinity(self) -> float:

@@ -127,4 +127,5 @@ def _photograph(canvas: Canvas, person: Person) -> np.ndarray:
     if blur > 0.35:
         planes = np.stack([cv2.GaussianBlur(plane, (0, 0), blur) for plane in planes])
     planes += random.standard_normal((HEIGHT, WIDTH), dtype=np.float32) * np.float32(random.uniform(1.0, 5.0))
-    return cv2.merge(list(np.clip(planes, 0, 255, out=planes).astype(np.uint8)))
+    image: np.ndarray = cv2.merge(list(np.clip(planes, 0, 255, out=planes).astype(np.uint8)))
+    return image
