@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from pathlib import Path
 from threading import Event, Thread
 from time import perf_counter
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -121,7 +121,7 @@ class Progress:
 
     On a terminal the line is redrawn in place, never wraps, and disappears at the end. In a log (CI, ``nohup``, SLURM)
     a line is printed every 30 seconds of work. Work that takes less than two seconds shows nothing, and only the main
-    process of a distributed run shows anything.
+    process of a distributed run shows anything. Work that is part of other work is shown in the line of that work.
 
     Args:
         what: Description of the work.
@@ -138,6 +138,7 @@ class Progress:
     """Seconds between two lines in a log."""
     delay = 2.0
     """Seconds of work before anything is shown on a terminal."""
+    _open: ClassVar[list["Progress"]] = []  # from the outermost to the innermost
 
     def __init__(self, what: str, total: float | None = None, unit: str = "") -> None:
         self.what = what
@@ -151,13 +152,15 @@ class Progress:
 
     def __enter__(self) -> "Progress":
         self._start = perf_counter()
-        if not console.quiet:
+        self._open.append(self)
+        if len(self._open) == 1 and not console.quiet:
             self._stopped.clear()
             self._thread = Thread(target=self._show_live if console.is_terminal else self._log, daemon=True)
             self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._open.remove(self)
         self._stopped.set()
         if self._thread is not None:
             self._thread.join()
@@ -201,14 +204,18 @@ class Progress:
     def _show_live(self) -> None:
         if self._stopped.wait(self.delay):
             return
-        with Live(
-            console=console, transient=True, refresh_per_second=8, get_renderable=lambda: Text(self.text(console.width))
-        ):
+        with Live(console=console, transient=True, refresh_per_second=8, get_renderable=lambda: Text(self._shown())):
             self._stopped.wait()
 
     def _log(self) -> None:
         while not self._stopped.wait(self.interval):
-            console.print(self.text(console.width), markup=False, soft_wrap=True)
+            console.print(self._shown(), markup=False, soft_wrap=True)
+
+    def _shown(self) -> str:
+        """Return the line of the innermost work, after the names of the work that it is part of."""
+        outer, inner = [*self._open[:-1]], self._open[-1] if self._open else self
+        prefix = "".join(f"{work.what}: " for work in outer)
+        return prefix[: console.width // 2] + inner.text(console.width - min(len(prefix), console.width // 2))
 
 
 def progress(items: Iterable[T], what: str, total: int | None = None, unit: str = "") -> Iterator[T]:

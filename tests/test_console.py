@@ -31,6 +31,16 @@ def test_a_log_gets_lines_of_work_without_steps(log, capsys):
     assert "t-SNE  0:00 so far" in capsys.readouterr().out
 
 
+def test_work_within_work_is_one_line(log, capsys):
+    with Progress("report", total=2) as outer, Progress("drawing"):
+        time.sleep(0.1)
+        assert outer._open[-1].what == "drawing"
+    lines = capsys.readouterr().out.splitlines()
+    assert lines
+    assert all(line == "report: drawing  0:00 so far" for line in lines)
+    assert not Progress._open
+
+
 def test_short_work_shows_nothing(capsys):
     assert list(progress(range(3), "counting")) == [0, 1, 2]
     assert capsys.readouterr().out == ""
@@ -53,10 +63,10 @@ def test_the_time_left_follows_from_the_steps_done(monkeypatch):
 
 def test_the_count_comes_from_the_items(monkeypatch):
     seen = []
-    monkeypatch.setattr(Progress, "__enter__", lambda self: seen.append(self.total) or self)
+    monkeypatch.setattr(Progress, "advance", lambda self, steps=1: seen.append(self.total))
     list(progress([1, 2, 3], "counting"))
     list(progress(iter([1, 2, 3]), "counting"))
-    assert seen == [3, None]
+    assert seen == [3] * 3 + [None] * 3
 
 
 def test_an_exception_ends_the_line_and_passes(log):
