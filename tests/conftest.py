@@ -10,6 +10,7 @@ import io
 import json
 import subprocess
 import sys
+import warnings
 import zipfile
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -25,7 +26,9 @@ from hydra import initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image, ImageDraw
 
+from celeba_lab.cli.main import main
 from celeba_lab.config import register_schema
+from celeba_lab.console import console
 from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.files import config_directory
 from celeba_lab.runs.finished import FinishedRun, read_runs
@@ -148,46 +151,66 @@ def shared() -> Path:
     return folder
 
 
-@pytest.fixture
-def command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str, str]]:
-    """``command("experiment=smile", ...)`` runs the command line in ``tmp_path``; gives exit code, stdout, stderr."""
-    from celeba_lab.cli.main import main
+Completed = subprocess.CompletedProcess[str]
 
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr("sys.argv", ["celeba_lab", *arguments])
-        code = 0
+
+def _run(arguments: Sequence[str], cwd: Path, width: int | None = None) -> Completed:
+    """Run the command line in this process, with what it prints caught and every warning filter put back."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        patch.chdir(cwd)
+        patch.setattr("sys.argv", ["celeba_lab", *arguments])
+        patch.setattr("sys.stdout", out)
+        patch.setattr("sys.stderr", err)
+        if width is not None:
+            patch.setattr(console, "_width", width)
         try:
             main()
+            code = 0
         except SystemExit as stop:
             code = int(stop.code or 0)
-        out, err = capsys.readouterr()
-        return code, out, err
+    return subprocess.CompletedProcess(["celeba_lab", *arguments], code, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="session")
+def run_command() -> Callable[..., Completed]:
+    """``run_command("experiment=smile", ..., cwd=folder)`` runs the command line, in this process.
+
+    It gives what ``subprocess.run`` would: ``returncode``, ``stdout`` (140 columns wide) and ``stderr``.
+    """
+    return lambda *arguments, cwd: _run(arguments, cwd, width=140)
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Callable[..., tuple[int, str, str]]:
+    """``command("experiment=smile", ...)`` runs the command line in ``tmp_path``; gives exit code, stdout, stderr."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        result = _run(arguments, tmp_path)
+        return result.returncode, result.stdout, result.stderr
 
     return run
 
 
-def _run_command(*arguments: str, cwd: Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "celeba_lab", *arguments],
-        cwd=cwd,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "140"},
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
-
-
 @pytest.fixture(scope="session")
-def run_command() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """``run_command("experiment=smile", ..., cwd=folder)`` runs the real command in a new process.
+def run_process() -> Callable[..., Completed]:
+    """``run_process("experiment=smile", ..., cwd=folder)`` is ``run_command`` in a new process, as a user runs it.
 
-    It takes several seconds to start. Prefer ``command`` where a process of its own is not what is tested.
+    Starting it takes several seconds: use it only where a process of its own is what is tested.
     """
-    return _run_command
+
+    def run(*arguments: str, cwd: Path, timeout: float = 300) -> Completed:
+        return subprocess.run(
+            [sys.executable, "-m", "celeba_lab", *arguments],
+            cwd=cwd,
+            env=os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "140"},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -29,17 +29,6 @@ from celeba_lab.engine.callbacks import (
 from celeba_lab.engine.measure import CollectPredictions
 from celeba_lab.models.classifier.module import AttributeClassifier
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:You defined a `validation_step` but have no",
-    "ignore:The '.*_dataloader' does not have many workers",
-    "ignore:Checkpoint directory",
-    "ignore:`isinstance\\(treespec",
-    "ignore:No (positive|negative) samples",
-    "ignore:The number of training batches",
-    "ignore:You're resuming from a checkpoint that ended before",
-    "ignore:Found .* in eval mode",
-    "ignore:Be aware that when using `ckpt_path`",
-)
 State = dict[str, torch.Tensor]
 
 

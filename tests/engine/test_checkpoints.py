@@ -128,7 +128,6 @@ def test_guard_hyperparameters_must_be_plain(tmp_path, value):
         torch.load(path, weights_only=True)
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_guard_resuming_past_the_end_is_silent(tmp_path):
     # Once Lightning objects, _read_unfinished in tasks/train.py need not.
     class Nothing(L.LightningModule):

@@ -325,12 +325,14 @@ def test_an_interrupted_run_continues_to_the_same_end(tiny_celeba: Path, tmp_pat
 
 
 @pytest.mark.slow
-def test_two_processes_train_one_gan(tiny_celeba: Path, features: Path, trained, tmp_path: Path, run_command) -> None:
+def test_two_processes_train_one_gan(
+    tiny_celeba: Path, features: Path, trained, tmp_path: Path, run_command, run_process
+) -> None:
     """With plain trainer=ddp; and what is reported afterwards is of all the faces."""
     arguments = ["experiment=gan", *SMALL, *CONDITIONAL, f"data.root={tiny_celeba}", "hydra.run.dir=run"]
     arguments += [f"task.distances.features={features}", f"task.auditor={trained.checkpoint}"]
     processes = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
-    result = run_command(*arguments, *processes, cwd=tmp_path)
+    result = run_process(*arguments, *processes, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     content = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
     assert content["global_step"] == 3 * (32 // 2 // 8)

@@ -112,8 +112,8 @@ def test_the_checkpoint_needs_nothing_else(trained) -> None:
     assert model.probabilities(torch.zeros(1, 3, 109, 89, dtype=torch.uint8)).shape == (1, 1)
 
 
-def test_the_same_seed_gives_the_same_numbers(trained, tiny_celeba: Path, tmp_path: Path, run_command, small) -> None:
-    result = run_command(*small, f"data.root={tiny_celeba}", "seed=3", "data.num_workers=2", cwd=tmp_path)
+def test_the_same_seed_gives_the_same_numbers(trained, tiny_celeba: Path, tmp_path: Path, run_process, small) -> None:
+    result = run_process(*small, f"data.root={tiny_celeba}", "seed=3", "data.num_workers=2", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     [summary] = tmp_path.glob("outputs/smile/*/summary.json")
     assert json.loads(summary.read_text())["metrics"] == trained.summary["metrics"]
@@ -253,10 +253,10 @@ def test_another_model_is_not_continued(trained, tiny_celeba: Path, tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_two_processes_measure_every_image_once(trained, tiny_celeba: Path, tmp_path: Path, run_command, small) -> None:
+def test_two_processes_measure_every_image_once(trained, tiny_celeba: Path, tmp_path: Path, run_process, small) -> None:
     arguments = [*small, f"data.root={tiny_celeba}", "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
     arguments += ["trainer.max_epochs=1", "model.freeze=0", "data.limit=7"]
-    result = run_command(*arguments, cwd=tmp_path)
+    result = run_process(*arguments, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     [summary] = tmp_path.glob("outputs/smile/*/summary.json")
     table = pd.read_csv(summary.parent / "tables" / "predictions_test.csv")

@@ -12,7 +12,6 @@ from torchmetrics.classification import BinaryPrecision, MultilabelAUROC
 from celeba_lab.models.classifier.metrics import AttributeMetrics
 
 # torchmetrics warns where a curve is undefined; that we leave it out is tested below.
-pytestmark = pytest.mark.filterwarnings("ignore:No (positive|negative) samples")
 
 SCORES = {"accuracy", "balanced_accuracy", "precision", "recall", "f1", "auroc", "average_precision"}
 BATCHES = (5, 64, 1, 30, 17)  # uneven, one of a single image

@@ -18,13 +18,6 @@ from celeba_lab.models.classifier.augment import enlarge
 from celeba_lab.models.classifier.module import IMAGENET_MEAN, IMAGENET_STD, AttributeClassifier
 
 SMALL = "shufflenet_v2_x0_5"  # 0.3 million parameters, batch normalisation, no dropout
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:No (positive|negative) samples",
-    "ignore:You defined a `validation_step` but have no",
-    "ignore:Found .* in eval mode",
-    "ignore:Checkpoint directory",
-    "ignore:`isinstance\\(treespec",
-)
 
 
 def names(count: int) -> list[str]:

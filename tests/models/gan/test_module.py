@@ -24,7 +24,6 @@ from celeba_lab.models.gan.losses import gradient_penalty, r1_penalty
 from celeba_lab.models.gan.module import GAN
 from celeba_lab.models.gan.networks import Verdict
 
-pytestmark = pytest.mark.filterwarnings("ignore")
 SMALL = {"image_size": 16, "latent_size": 8, "width": 4}
 EVERY_LOSS = [
     {"loss": {"name": "non_saturating"}},

@@ -28,8 +28,6 @@ from celeba_lab.reports.classifier.scores import attribute_table, mistakes
 from celeba_lab.reports.classifier.thresholds import report_thresholds
 from celeba_lab.runs.run import RunFolder
 
-pytestmark = pytest.mark.filterwarnings("ignore:No (positive|negative) samples")
-
 REPORT = ClassifierReport(
     estimator=LogisticRegression(), smallest=2, contradictions=[["Bald", "Bangs"], ["Straight_Hair", "Wavy_Hair"]]
 )

@@ -9,8 +9,6 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from celeba_lab.analyses.predictions import Predictions
 from celeba_lab.reports.classifier.scores import attribute_table, mistakes
 
-pytestmark = pytest.mark.filterwarnings("ignore:No (positive|negative) samples")
-
 
 def predictions(labels, probabilities, threshold=0.5, **options) -> Predictions:
     labels, probabilities = np.array(labels, dtype=np.uint8), np.array(probabilities, dtype=np.float32)
