@@ -10,12 +10,64 @@ import pandas as pd
 
 from celeba_lab.console import Progress
 from celeba_lab.data.stores import JpegFolder
-from celeba_lab.errors import UserError, enumerate_names
+from celeba_lab.errors import UserError, check_choice, check_fraction, enumerate_names
 
+ON_BAD_IMAGE = ("raise", "skip")
 LEFT_OUT = ("image_id", "split", "reason")
 """Columns of the table of images that were left out."""
 
 _CHUNK = 64  # images for each call of a thread: one future for each of 200,000 images would take much memory
+
+
+class ImageChecks:
+    """Checks the image files of a dataset, one split at a time, before they are used.
+
+    Args:
+        on_bad_image: ``raise`` only checks that the files exist. ``skip`` decodes every image once and leaves out those
+            that cannot be used.
+        max_bad_fraction: With ``skip``, the largest fraction of a split that may be left out.
+
+    Attributes:
+        left_out: Table of the images that were left out, with the columns ``LEFT_OUT``.
+
+    Raises:
+        SettingError: An argument is out of range.
+    """
+
+    def __init__(self, on_bad_image: str, max_bad_fraction: float) -> None:
+        check_choice("on_bad_image", on_bad_image, ON_BAD_IMAGE)
+        check_fraction("max_bad_fraction", max_bad_fraction)
+        self.on_bad_image = on_bad_image
+        self.max_bad_fraction = max_bad_fraction
+        self.left_out = pd.DataFrame(columns=LEFT_OUT, dtype=str)
+        self._listed: set[str] | None = None  # everything in the image folder, once it has been listed
+
+    def check_split(self, files: JpegFolder, rows: np.ndarray, split: str) -> np.ndarray:
+        """Return the rows of a split that are to be used, int64 (M,).
+
+        Args:
+            files: The image files, all in the folder of ``files``.
+            rows: int64 (N,), the images of the split.
+            split: Name of the split.
+
+        Raises:
+            UserError: With ``raise``, images are missing; with ``skip``, too many of them cannot be used.
+        """
+        if self.on_bad_image == "skip":
+            return self.leave_out(files, rows, split)
+        if self._listed is None:
+            self._listed = list_files(files.folder)
+        check_listed(files.names[rows].tolist(), self._listed, files.folder, split)
+        return rows
+
+    def leave_out(self, files: JpegFolder, rows: np.ndarray, split: str) -> np.ndarray:
+        """With ``skip``, return the rows of the usable images and record the others; otherwise return all rows."""
+        if self.on_bad_image != "skip":
+            return rows
+        usable, left_out = leave_out_unusable(files, rows, split, self.max_bad_fraction)
+        others = self.left_out[self.left_out["split"] != split]
+        self.left_out = pd.concat([others, left_out], ignore_index=True)
+        return usable
 
 
 def find_unusable(files: JpegFolder, rows: np.ndarray, description: str) -> dict[int, str]:

@@ -11,15 +11,14 @@ from typing_extensions import override
 
 from celeba_lab.data.annotations import SPLITS, Annotations
 from celeba_lab.data.attributes import check_attributes
-from celeba_lab.data.checks import LEFT_OUT, check_listed, leave_out_unusable, list_files
+from celeba_lab.data.checks import ImageChecks
 from celeba_lab.data.datasets import FaceDataset
 from celeba_lab.data.images import resize_images
 from celeba_lab.data.layouts import find_image_folder, holds_images
 from celeba_lab.data.loaders import FaceLoader, LoaderSettings, Processes
 from celeba_lab.data.stores import STORES, FaceStore, JpegFolder
-from celeba_lab.errors import SettingError, UserError, check_at_least, check_choice, check_fraction
+from celeba_lab.errors import SettingError, UserError, check_at_least, check_choice
 
-ON_BAD_IMAGE = ("raise", "skip")
 _STAGES = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
 
 
@@ -51,9 +50,6 @@ class CelebADataModule(lightning.LightningDataModule):
         seed: Seed of the training order.
         name: Name of the data in reports. Default: ``celeba``.
 
-    Attributes:
-        bad_images: Table of the images that were left out: ``image_id``, ``split``, ``reason``.
-
     Raises:
         SettingError: An argument is out of range.
     """
@@ -81,37 +77,22 @@ class CelebADataModule(lightning.LightningDataModule):
     ) -> None:
         super().__init__()
         check_at_least("image_size", image_size, 1)
-        check_at_least("batch_size", batch_size, 1)
         check_at_least("max_pixels", max_pixels, 1)
-        check_at_least("seed", seed, 0)
-        for setting, value, least in (
-            ("eval_batch_size", eval_batch_size, 1),
-            ("num_workers", num_workers, 0),
-            ("limit", limit, 1),
-        ):
-            if value is not None:
-                check_at_least(setting, value, least)
-        check_choice("on_bad_image", on_bad_image, ON_BAD_IMAGE)
-        check_fraction("max_bad_fraction", max_bad_fraction)
+        if limit is not None:
+            check_at_least("limit", limit, 1)
         check_choice("store", store, STORES)
         self.root = Path(root).expanduser()
         self.attributes = check_attributes(attributes)
         self.image_size = image_size
-        self.batch_size = batch_size
-        self.eval_batch_size = 2 * batch_size if eval_batch_size is None else eval_batch_size
-        self.num_workers = num_workers
         self.limit = limit
         self.partitions = _check_partitions(list(SPLITS) if partitions is None else partitions)
-        self.on_bad_image = on_bad_image
-        self.max_bad_fraction = max_bad_fraction
         self.max_pixels = max_pixels
         self.store = store
-        self.seed = seed
         self.name = name or self.default_name
-        self.bad_images = pd.DataFrame(columns=LEFT_OUT, dtype=str)
+        self._checks = ImageChecks(on_bad_image, max_bad_fraction)
+        self._loaders = LoaderSettings(batch_size, eval_batch_size, num_workers, seed)
         self._annotations: Annotations | None = None
         self._image_folder: Path | None = None
-        self._listed: set[str] | None = None  # everything in the image folder, once it has been listed
         self._faces: FaceStore | None = None
         self._rows: dict[str, np.ndarray] = {}  # rows in use of each split
         self._ready: set[str] = set()  # splits whose images have been checked
@@ -171,6 +152,11 @@ class CelebADataModule(lightning.LightningDataModule):
         """Return the labels of rows of the annotations, uint8 (N, K), 0 or 1, in the order of ``attributes``."""
         labels: np.ndarray = self.annotations.labels[rows][:, self.annotations.columns(self.attributes)]
         return labels.astype(np.uint8)
+
+    @property
+    def bad_images(self) -> pd.DataFrame:
+        """Table of the images that were left out so far: ``image_id``, ``split``, ``reason``."""
+        return self._checks.left_out
 
     def image_ids(self, indices: Sequence[int] | np.ndarray) -> list[str]:
         """Return the file names of rows of the annotations."""
@@ -243,19 +229,7 @@ class CelebADataModule(lightning.LightningDataModule):
                 f"The {split} split of {self.root} is empty: no image has partition {SPLITS.index(split)} in"
                 " list_eval_partition. Correct the partition or choose another split."
             )
-        if self.on_bad_image == "skip":
-            self._rows[split] = self._leave_out_unusable(self.files, rows, split)
-            return
-        if self._listed is None:
-            self._listed = list_files(self.image_folder)
-        check_listed(self.image_ids(rows), self._listed, self.image_folder, split)
-
-    def _leave_out_unusable(self, files: JpegFolder, rows: np.ndarray, split: str) -> np.ndarray:
-        """Return the rows whose images can be used, and record the others in ``bad_images``."""
-        usable, left_out = leave_out_unusable(files, rows, split, self.max_bad_fraction)
-        others = self.bad_images[self.bad_images["split"] != split]
-        self.bad_images = pd.concat([others, left_out], ignore_index=True)
-        return usable
+        self._rows[split] = self._checks.check_split(self.files, rows, split)
 
     def predict_dataset(self, paths: Sequence[Path]) -> FaceDataset:
         """Choose the image files that ``predict_dataloader`` loads; neither ``root`` nor annotations are needed.
@@ -267,10 +241,7 @@ class CelebADataModule(lightning.LightningDataModule):
             UserError: With ``on_bad_image="skip"``, too many of them cannot be used.
         """
         files = JpegFolder(Path(), [str(path) for path in paths], self.image_size, self.max_pixels)
-        rows = np.arange(len(paths))
-        if self.on_bad_image == "skip":
-            rows = self._leave_out_unusable(files, rows, "predict")
-        self._predicted = FaceDataset(files, rows)
+        self._predicted = FaceDataset(files, self._checks.leave_out(files, np.arange(len(paths)), "predict"))
         return self._predicted
 
     # ---------------------------------------------------------------------------------------------------------- loading
@@ -329,10 +300,6 @@ class CelebADataModule(lightning.LightningDataModule):
     def _processes(self) -> Processes:
         """Processes of the Trainer, which Lightning sets before it asks for loaders."""
         return Processes() if self.trainer is None else Processes.of(self.trainer)
-
-    @property
-    def _loaders(self) -> LoaderSettings:
-        return LoaderSettings(self.batch_size, self.eval_batch_size, self.num_workers, self.seed)
 
 
 class TrainingFaces(lightning.LightningDataModule):

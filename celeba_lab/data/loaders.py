@@ -12,7 +12,7 @@ from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from torch.utils.data import DataLoader, DistributedSampler, Sampler, SequentialSampler
 
 from celeba_lab.data.datasets import FaceDataset
-from celeba_lab.errors import UserError
+from celeba_lab.errors import UserError, check_at_least
 
 FaceLoader: TypeAlias = DataLoader[dict[str, Any]]
 """A loader whose iterator yields a :class:`~celeba_lab.data.batch.Batch`."""
@@ -49,15 +49,26 @@ class LoaderSettings:
 
     Attributes:
         batch_size: Number of images in a training batch.
-        eval_batch_size: Number of images in a batch of validation, test or prediction.
+        eval_batch_size: Number of images in a batch of validation, test or prediction; None for twice ``batch_size``.
         num_workers: Number of worker processes of a loader; None chooses it by device and store.
         seed: Seed of the training order.
+
+    Raises:
+        SettingError: A value is out of range.
     """
 
     batch_size: int
-    eval_batch_size: int
+    eval_batch_size: int | None
     num_workers: int | None
     seed: int
+
+    def __post_init__(self) -> None:
+        check_at_least("batch_size", self.batch_size, 1)
+        if self.eval_batch_size is not None:
+            check_at_least("eval_batch_size", self.eval_batch_size, 1)
+        if self.num_workers is not None:
+            check_at_least("num_workers", self.num_workers, 0)
+        check_at_least("seed", self.seed, 0)
 
     def training_loader(self, dataset: FaceDataset, processes: Processes, epoch: int) -> FaceLoader:
         """Return shuffled batches, in an order that depends only on (seed, epoch).
@@ -83,8 +94,9 @@ class LoaderSettings:
         Raises:
             UserError: There are fewer images than processes.
         """
+        batch_size = 2 * self.batch_size if self.eval_batch_size is None else self.eval_batch_size
         if processes.world_size == 1:
-            return self._loader(dataset, processes, SequentialSampler(dataset), self.eval_batch_size)
+            return self._loader(dataset, processes, SequentialSampler(dataset), batch_size)
         if len(dataset) < processes.world_size:
             raise UserError(
                 f"{len(dataset)} images cannot be shared among {processes.world_size} processes. Use fewer processes"
@@ -94,7 +106,7 @@ class LoaderSettings:
         sampler = UnrepeatedDistributedSampler(
             dataset, num_replicas=processes.world_size, rank=processes.rank, shuffle=False
         )
-        return self._loader(dataset, processes, sampler, self.eval_batch_size)
+        return self._loader(dataset, processes, sampler, batch_size)
 
     def _loader(
         self,

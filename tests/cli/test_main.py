@@ -76,7 +76,7 @@ def test_a_mistake_gets_one_sentence(command: Command, arguments: list[str], sen
         ("model.schedule=onecycle", "model.schedule=onecycle is unknown. Did you mean 'one_cycle'?"),
         ("model.threshold=2", "model.threshold=2 must lie between 0 and 1"),
         ("model.augment.flipp=1", "'model.augment.flipp'. Did you mean 'flip'?"),
-        ("data.on_bad_image=skp", "data.on_bad_image is 'skp'; it can be raise or skip. Did you mean 'skip'?"),
+        ("data.on_bad_image=skp", "data.on_bad_image=skp must be one of raise, skip. Did you mean 'skip'?"),
         ("trainer.accelerator=tpuu", "trainer: You selected an invalid accelerator name: `accelerator='tpuu'`"),
         ("callbacks.best.monitor=val/acuracy", "val/acuracy"),
         ("trainer.max_epochs=-1", "model.schedule=one_cycle needs to know when training ends"),

@@ -64,11 +64,15 @@ class Recorder(lightning.LightningModule):
         self.seen.setdefault(self.current_epoch, []).extend(batch["index"].tolist())
         return self.weight.sum()
 
-    def validation_step(self, batch, _):
-        return None
-
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+class ValidatedRecorder(Recorder):
+    """The same with a validation, which a data module with validation batches asks for."""
+
+    def validation_step(self, batch, _):
+        return None
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -78,7 +82,7 @@ def test_a_resumed_run_continues_the_order(
     checkpoint = tmp_path / "state.ckpt"
 
     def fit(epochs: int, workers: int, ckpt_path: Path | None = None) -> dict[int, list[int]]:
-        recorder, trainer = Recorder(), build_trainer(max_epochs=epochs, limit_val_batches=0)
+        recorder, trainer = ValidatedRecorder(), build_trainer(max_epochs=epochs, limit_val_batches=0)
         data = make_data(tiny_celeba, None, num_workers=workers, seed=5)
         trainer.fit(recorder, data, ckpt_path=ckpt_path, weights_only=True if ckpt_path else None)
         trainer.save_checkpoint(checkpoint)
