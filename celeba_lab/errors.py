@@ -133,6 +133,16 @@ def check_fraction(setting: str, value: float) -> None:
     check_between(setting, value, 0, 1)
 
 
+def check_positive_fraction(setting: str, value: float) -> None:
+    """Check that a number is above 0 and at most 1.
+
+    Raises:
+        SettingError: It is not.
+    """
+    if not 0 < value <= 1:
+        raise SettingError(setting, value, "must be above 0 and at most 1")
+
+
 class DivergenceError(UserError):
     """Training cannot go on from its weights, so no checkpoint of them is worth keeping."""
 

@@ -1,1 +1,1 @@
-"""What can be learnt from labels and features: arrays and scikit-learn's estimators in, arrays and tables out."""
+"""Numbers about labels and predictions: arrays in, arrays and tables out."""

@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say, and the one number per attribute that mends most of it."""
+"""Calibration of predicted probabilities: reliability, and temperature scaling, which improves it."""
 
 from dataclasses import dataclass
 
@@ -6,19 +6,19 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 
-# Where float32 can no longer tell a probability from 1; a logit of 16.
+# In float32, probabilities nearer to 1 than this cannot be distinguished from 1. It corresponds to a logit of 16.
 _SMALLEST = 1e-7
 _TEMPERATURES = (0.05, 20.0)
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """What was predicted and what was observed, in B bins of equal width of the probability.
+    """Predicted probabilities and observed frequencies of K attributes, in B probability bins of equal width.
 
     Attributes:
-        count: int64 (K, B), images in each bin.
-        confidence: float64 (K, B), their mean predicted probability; NaN in an empty bin.
-        frequency: float64 (K, B), the share of positives among them; NaN in an empty bin.
+        count: Number of images in each bin, int64 (K, B).
+        confidence: Mean predicted probability in each bin, float64 (K, B); NaN in an empty bin.
+        frequency: Fraction of images in each bin that have the attribute, float64 (K, B); NaN in an empty bin.
     """
 
     count: np.ndarray
@@ -27,31 +27,38 @@ class Reliability:
 
     @property
     def error(self) -> np.ndarray:
-        """Expected calibration error, float64 (K,) in [0, 1]: the mean over images of their bin's gap; NaN without any.
+        """Expected calibration error (ECE), float64 (K,), in [0, 1]; NaN if there are no images.
 
-        The gap of a bin is ``|frequency - confidence|``.
+        The mean of ``|frequency - confidence|`` over the bins, weighted by the number of images.
         """
         gaps = np.where(self.count > 0, np.abs(self.frequency - self.confidence), 0.0)
         with np.errstate(invalid="ignore"):
-            return (self.count * gaps).sum(axis=1) / self.count.sum(axis=1)
+            error: np.ndarray = (self.count * gaps).sum(axis=1) / self.count.sum(axis=1)
+        return error
 
 
 def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = 15) -> Reliability:
-    """Compare predicted probabilities with observed shares, each attribute for itself.
+    """Compare predicted probabilities with observed frequencies, separately for each attribute.
 
-    After Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017), but of the probability of the positive
-    class, as torchmetrics' ``BinaryCalibrationError`` measures it (``norm="l1"``). Guo's confidence is that of the
-    predicted class, in [0.5, 1]; it lets two errors cancel, of "no" that is too sure and of "yes" that is not.
+    This follows Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017), but uses the probability of the
+    positive class, as torchmetrics' ``BinaryCalibrationError`` with ``norm="l1"`` does. Guo et al. use the probability
+    of the predicted class, which is in [0.5, 1]. There, probabilities that are too low and probabilities that are too
+    high can cancel each other.
 
-    Bin b holds ``b / bins <= probability < (b + 1) / bins``, and the last one holds 1 too. (For torchmetrics a
-    probability of exactly 1 is a bin of its own, so its value can be slightly higher.)
+    Bin b contains the images with ``b / bins <= probability < (b + 1) / bins``; the last bin also contains probability
+    1. In torchmetrics, a probability of exactly 1 is in a separate bin, so its error can be slightly higher.
 
     Args:
-        labels: (N, K) of 0 and 1; N may be 0.
-        probabilities: (N, K) in [0, 1].
-        bins: how many, at least 1; the more, the noisier each is, and the higher the error for that alone.
+        labels: True labels, (N, K), 0 or 1; N can be 0.
+        probabilities: Predicted probabilities, (N, K), in [0, 1].
+        bins: Number of bins, at least 1. With more bins, each bin is noisier, which increases the error.
+
+    Example:
+        >>> found = reliability(np.array([[0], [1], [1]]), np.array([[0.1], [0.2], [0.8]]), bins=2)
+        >>> found.count, found.confidence, found.frequency, found.error
+        (array([[2, 1]]), array([[0.15, 0.8 ]]), array([[0.5, 1. ]]), array([0.3]))
     """
-    # In the precision of the probabilities: float32(1 / 3) is to fall on the edge, not just beside it.
+    # The edges need the precision of the probabilities: float32(1 / 3) must be exactly on an edge at 1 / 3.
     edges = np.linspace(0, 1, bins + 1).astype(np.result_type(probabilities.dtype, np.float16))
     shape = (labels.shape[1], bins)
     count, predicted, positives = np.zeros(shape, dtype=np.int64), np.zeros(shape), np.zeros(shape)
@@ -65,26 +72,35 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = 15) -
 
 
 def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Return the temperature of each attribute that makes these images most likely.
+    """Fit a temperature for each attribute that makes the labels most likely.
 
-    Temperature scaling (Guo et al., "On Calibration of Modern Neural Networks", ICML 2017), each attribute for itself:
-    T minimises the binary cross-entropy of ``sigmoid(logit(probability) / T)``. Above 1 the probabilities were too
-    sure, below 1 not sure enough. Fit on validation and apply to test: on the images themselves it looks better than
-    it is.
+    Temperature scaling (Guo et al., "On Calibration of Modern Neural Networks", ICML 2017), separately for each
+    attribute: the temperature T minimises the binary cross-entropy of ``sigmoid(logit(probability) / T)``. If T is
+    above 1, the probabilities were too close to 0 and 1. Fit temperatures on validation images and measure them on test
+    images. On the images that were used for fitting, calibration looks better than it is.
 
     Args:
-        labels: (N, K) of 0 and 1; N may be 0.
-        probabilities: (N, K) in [0, 1]; clipped to 1e-7 from 0 and 1, for their logits.
+        labels: True labels, (N, K), 0 or 1; N can be 0.
+        probabilities: Predicted probabilities, (N, K), in [0, 1]. They are clipped to [1e-7, 1 - 1e-7] before their
+            logits are computed.
 
     Returns:
-        float64 (K,) in [0.05, 20]; at an end where the best is beyond it, as for classes that are perfectly separated.
-        1 where nothing can be learnt: there is one class only or no image, or all probabilities are 0.5.
+        Temperatures, float64 (K,), in [0.05, 20]. A best temperature outside this range, as for classes that are
+        perfectly separated, is replaced by the nearer limit. The temperature is 1 if it cannot be fitted: there are no
+        images, all labels are equal, or all probabilities are 0.5.
+
+    Example:
+        >>> labels = np.array([[0], [0], [0], [1], [1], [1], [1], [0]])
+        >>> probabilities = np.where(np.arange(8) < 4, 0.1, 0.9)[:, None]  # right for 6 of 8 images
+        >>> fit_temperature(labels, probabilities).round(3)
+        array([2.])
     """
     columns = zip(labels.T, probabilities.T, strict=True)
     return np.array([_fit(truth.astype(bool), column) for truth, column in columns], dtype=np.float64)
 
 
 def _fit(truth: np.ndarray, column: np.ndarray) -> float:
+    """Return the temperature of one attribute for labels, bool (N,), and probabilities, (N,)."""
     if truth.all() or not truth.any():
         return 1.0
     logits = _logits(column)
@@ -93,7 +109,10 @@ def _fit(truth: np.ndarray, column: np.ndarray) -> float:
     target = logits[truth].sum()
 
     def slope(log_temperature: float) -> float:
-        """The derivative of the cross-entropy with respect to 1 / T, which changes its sign once: it is convex."""
+        """Return the derivative of the cross-entropy with respect to 1 / T.
+
+        The cross-entropy is convex in 1 / T, so the derivative changes its sign once.
+        """
         return float(logits @ expit(logits * np.exp(-log_temperature)) - target)
 
     low, high = np.log(_TEMPERATURES)
@@ -107,23 +126,33 @@ def _fit(truth: np.ndarray, column: np.ndarray) -> float:
 def apply_temperature(probabilities: np.ndarray, temperature: np.ndarray) -> np.ndarray:
     """Divide the logits of probabilities by the temperature of their attribute.
 
-    The order of the images stays, and so do AUROC and average precision; 0.5 stays 0.5, and so do decisions at 0.5.
-    Any other threshold that was tuned on raw probabilities must be scaled too, by this very function.
+    The order of the images does not change, so AUROC and average precision stay the same. A probability of 0.5 stays
+    0.5, so predictions at a threshold of 0.5 stay the same. Any other threshold that was tuned on unscaled
+    probabilities must also be scaled with this function.
 
     Args:
-        probabilities: (N, K) in [0, 1], or (K,) thresholds; clipped to 1e-7 from 0 and 1, for their logits.
-        temperature: (K,) above 0, of :func:`fit_temperature`.
+        probabilities: Probabilities, (N, K), or thresholds, (K,), in [0, 1]. They are clipped to [1e-7, 1 - 1e-7]
+            before their logits are computed.
+        temperature: Temperatures from :func:`fit_temperature`, (K,), above 0.
 
     Returns:
-        float64 of the shape of ``probabilities``: in float32, 0.4999999 could become 0.5.
+        Scaled probabilities, float64, with the shape of ``probabilities``. In float32, 0.4999999 could become 0.5.
+
+    Example:
+        >>> apply_temperature(np.array([[0.1], [0.5], [0.9]]), np.array([2.0])).round(3)
+        array([[0.25],
+               [0.5 ],
+               [0.75]])
     """
     logits = _logits(probabilities)
     logits /= temperature
-    return expit(logits, out=logits)
+    scaled: np.ndarray = expit(logits, out=logits)
+    return scaled
 
 
 def _logits(probabilities: np.ndarray) -> np.ndarray:
-    """The logits of clipped probabilities, float64, with no other array of their size in between."""
+    """Return the logits of clipped probabilities as float64, without a second array of the same size."""
     values = np.array(probabilities, dtype=np.float64)
     np.clip(values, _SMALLEST, 1 - _SMALLEST, out=values)
-    return logit(values, out=values)
+    logits: np.ndarray = logit(values, out=values)
+    return logits

@@ -1,4 +1,4 @@
-"""Groups of faces, by any clusterer of scikit-learn, and what can be said of them."""
+"""Clusters of faces from any scikit-learn clusterer, and measures of their quality."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -12,16 +12,21 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 
 from celeba_lab.analyses.estimators import has_parameter, refusals_of
-from celeba_lab.errors import UserError
+from celeba_lab.errors import SettingError, check_at_least
 
 
 @dataclass(frozen=True)
 class Clustering:
-    """Points in groups, the largest first.
+    """Points and their clusters, numbered from the largest to the smallest.
 
     Attributes:
-        points: float64 (N, D), as the clusterer saw them.
-        clusters: int64 (N,), 0..C-1, or -1 for a point that belongs to none.
+        points: Points that were clustered, float64 (N, D).
+        clusters: Cluster of each point, int64 (N,), from 0 to C - 1; -1 for a point without a cluster.
+
+    Example:
+        >>> found = Clustering(np.array([[0.0], [9.0], [11.0]]), np.array([1, 0, 0]))
+        >>> found.sizes, found.centroids.ravel(), found.inertia
+        (array([2, 1]), array([10.,  0.]), 2.0)
     """
 
     points: np.ndarray
@@ -29,22 +34,22 @@ class Clustering:
 
     @property
     def count(self) -> int:
-        """C, the number of groups."""
+        """Number of clusters, C."""
         return len(self.sizes)
 
     @cached_property
     def sizes(self) -> np.ndarray:
-        """Points in each group, (C,), descending."""
+        """Number of points in each cluster, int64 (C,), in descending order."""
         return np.bincount(self.clusters[self.members])
 
     @cached_property
     def members(self) -> np.ndarray:
-        """The positions of the points that belong to a group, int64, ascending."""
+        """Positions of the points that have a cluster, int64, in ascending order."""
         return np.flatnonzero(self.clusters >= 0)
 
     @cached_property
     def centroids(self) -> np.ndarray:
-        """The mean of each group's points, (C, D)."""
+        """Mean of the points of each cluster, float64 (C, D)."""
         return self.means(self.points)
 
     @property
@@ -54,15 +59,19 @@ class Clustering:
         return float((away**2).sum())
 
     def means(self, values: np.ndarray) -> np.ndarray:
-        """Return the mean of each group's rows of ``values``, (N, K), as float64 (C, K)."""
+        """Return the mean of the rows of ``values``, (N, K), in each cluster, float64 (C, K)."""
         return np.stack([values[self.clusters == c].mean(axis=0, dtype=np.float64) for c in range(self.count)])
 
     def centroid_distances(self) -> np.ndarray:
-        """Return the Euclidean distances between the centroids, (C, C)."""
-        return cdist(self.centroids, self.centroids)
+        """Return the Euclidean distances between the centroids, float64 (C, C)."""
+        distances: np.ndarray = cdist(self.centroids, self.centroids)
+        return distances
 
     def silhouette(self, sample: int, seed: int) -> float:
-        """Return the mean silhouette of at most ``sample`` points, -1..1 (Rousseeuw, 1987); NaN for one group."""
+        """Return the mean silhouette coefficient of up to ``sample`` points, in [-1, 1] (Rousseeuw, 1987).
+
+        It is NaN if the sampled points are in fewer than two clusters or each in a different one.
+        """
         chosen = np.random.default_rng(seed).permutation(self.members)[:sample]
         groups = len(np.unique(self.clusters[chosen]))
         if not 1 < groups < len(chosen):
@@ -73,26 +82,26 @@ class Clustering:
 def scale(
     values: np.ndarray, scaler: TransformerMixin | None, names: Sequence[str] | None = None
 ) -> tuple[np.ndarray, list[str] | None]:
-    """Transform values.
+    """Transform values with a scikit-learn transformer.
 
     Args:
-        values: (N, D).
-        scaler: of scikit-learn; None for nothing.
-        names: of the D columns, if they have names.
+        values: Values, (N, D).
+        scaler: Unfitted transformer; None for no transformation.
+        names: Names of the D columns, if they have names.
 
     Returns:
-        float64 (N, D'), and the names of its columns if they are known.
+        The transformed values, float64 (N, D'), and the names of their columns, or None if these are unknown.
 
     Raises:
-        UserError: the scaler refuses its settings or the data, or does not give a number for each row and column.
+        SettingError: The scaler refuses its parameters or the data, or does not return a dense (N, D') array.
     """
     if scaler is None:
         return np.asarray(values, dtype=np.float64), None if names is None else list(names)
     fitted = clone(scaler)
-    with refusals_of(scaler, "task.scaler"):
+    with refusals_of(scaler, "scaler"):
         points = fitted.fit_transform(values.astype(np.float64))
     if not isinstance(points, np.ndarray) or points.ndim != 2 or len(points) != len(values):
-        raise UserError(f"task.scaler={type(scaler).__name__} gives no dense table with a row for each face.")
+        raise SettingError("scaler", type(scaler).__name__, "must return a dense table with one row per face")
     if names is not None and hasattr(fitted, "get_feature_names_out"):
         names = fitted.get_feature_names_out(np.array(names, dtype=object))
     known = names is not None and len(names) == points.shape[1]
@@ -100,62 +109,68 @@ def scale(
 
 
 def check_clusterer(clusterer: ClusterMixin, n_clusters: int | None) -> ClusterMixin:
-    """Return the clusterer, told the number of clusters if it can be told.
+    """Check that an estimator can cluster rows, and set its number of clusters.
+
+    Args:
+        clusterer: Unfitted scikit-learn clusterer.
+        n_clusters: Number of clusters; None keeps the clusterer's own. Clusterers without such a parameter ignore it.
+
+    Returns:
+        The clusterer with this number of clusters.
 
     Raises:
-        UserError: it is no clusterer of rows, or the number is below 1.
+        SettingError: The estimator cannot cluster rows, or the number is below 1.
     """
-    name = type(clusterer).__name__
     if not isinstance(clusterer, ClusterMixin) or not hasattr(clusterer, "fit_predict"):
-        raise UserError(
-            f"task.clusterer is {name}, which is no clusterer of scikit-learn's kind; take for example"
-            " sklearn.cluster.MiniBatchKMeans."
-        )
-    if n_clusters is not None and n_clusters < 1:
-        raise UserError(f"task.n_clusters={n_clusters}: give at least 1.")
+        hint = "Use, for example, sklearn.cluster.MiniBatchKMeans."
+        raise SettingError("clusterer", type(clusterer).__name__, "must be a clusterer of scikit-learn", hint)
+    if n_clusters is not None:
+        check_at_least("n_clusters", n_clusters, 1)
     if n_clusters is None or not has_parameter(clusterer, "n_clusters"):
         return clusterer
     return clone(clusterer).set_params(n_clusters=n_clusters)
 
 
 def find_clusters(points: np.ndarray, clusterer: ClusterMixin, what: str = "labels") -> Clustering:
-    """Group points, (N, D).
+    """Cluster points.
 
     Args:
-        points: see above.
-        clusterer: of scikit-learn.
-        what: the points are, for the error.
+        points: Points, float64 (N, D).
+        clusterer: Unfitted scikit-learn clusterer.
+        what: Plural noun for the points in error messages.
 
     Raises:
-        UserError: there are fewer different points than clusters, none belongs to any, or the clusterer refuses its
-            settings or the data.
+        SettingError: There are fewer different points than clusters, no point has a cluster, or the clusterer refuses
+            its parameters or the data.
+
+    Example:
+        >>> from sklearn.cluster import KMeans
+        >>> find_clusters(np.array([[0.0], [1.0], [9.0]]), KMeans(2, random_state=0)).clusters
+        array([0, 0, 1])
     """
     wanted = clusterer.get_params(deep=False).get("n_clusters")
     if isinstance(wanted, int) and wanted > (different := count_different(points)):
-        raise UserError(
-            f"task.n_clusters={wanted}, but the {what} of the {len(points):,} faces hold {different:,} different rows:"
-            f" at most {different:,} clusters can be found; ask for fewer, or use more faces (task.fraction)."
-        )
+        rule = f"must be at most {different}: the {what} of the {len(points):,} faces have {different:,} different rows"
+        raise SettingError("n_clusters", wanted, rule, "Use fewer clusters or more faces (fraction).")
     found = _group(points, clusterer)
     if not found.count:
-        raise UserError(
-            f"task.clusterer={type(clusterer).__name__} finds no cluster: it takes every face for noise; loosen its"
-            " settings (for DBSCAN a larger task.clusterer.eps)."
-        )
+        hint = "Change its parameters (for DBSCAN, increase clusterer.eps)."
+        raise SettingError("clusterer", type(clusterer).__name__, "finds no clusters: all faces are noise", hint)
     return found
 
 
 def count_different(points: np.ndarray) -> int:
-    """Return how many of the rows, (N, D), differ from one another."""
+    """Return the number of different rows of ``points``, (N, D)."""
     return len(np.unique(points, axis=0))
 
 
 def _group(points: np.ndarray, clusterer: ClusterMixin) -> Clustering:
-    with refusals_of(clusterer, "task.clusterer"), warnings.catch_warnings():
+    """Fit a copy of the clusterer, and number its clusters by size."""
+    with refusals_of(clusterer, "clusterer"), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         found = np.asarray(clone(clusterer).fit_predict(points))
     clusters = np.full(len(points), -1, dtype=np.int64)
-    inside = found >= 0  # DBSCAN and its kind call noise -1
+    inside = found >= 0  # DBSCAN and similar clusterers label noise as -1
     _, group, sizes = np.unique(found[inside], return_inverse=True, return_counts=True)
     rank = np.empty(len(sizes), dtype=np.int64)
     rank[np.argsort(-sizes, kind="stable")] = np.arange(len(sizes))
@@ -166,11 +181,17 @@ def _group(points: np.ndarray, clusterer: ClusterMixin) -> Clustering:
 def try_numbers(
     clustering: Clustering, clusterer: ClusterMixin, numbers: Sequence[int], sample: int, seed: int
 ) -> Iterator[tuple[int, float, float]]:
-    """Group the same points into other numbers of clusters.
+    """Cluster the same points into other numbers of clusters.
+
+    Args:
+        clustering: Clusters that were found. They are reused for their own number of clusters.
+        clusterer: Unfitted scikit-learn clusterer with a parameter ``n_clusters``.
+        numbers: Numbers of clusters. Numbers above the number of different points are left out.
+        sample: Maximum number of points for the silhouette coefficient.
+        seed: Seed of this sample.
 
     Yields:
-        Number, inertia and mean silhouette; see :class:`Clustering`. Numbers above that of different points are left
-        out, and that of ``clustering`` is not grouped again.
+        The number of clusters, the inertia and the mean silhouette coefficient; see :class:`Clustering`.
     """
     different = count_different(clustering.points)
     for number in sorted(set(numbers)):
@@ -181,11 +202,16 @@ def try_numbers(
 
 
 def try_seeds(clustering: Clustering, clusterer: ClusterMixin, seeds: Sequence[int]) -> Iterator[tuple[int, float]]:
-    """Group the same points with other seeds.
+    """Cluster the same points with other seeds.
+
+    Args:
+        clustering: Clusters to compare with.
+        clusterer: Unfitted scikit-learn clusterer with a parameter ``random_state``.
+        seeds: Seeds to try.
 
     Yields:
-        Seed, and the adjusted Rand index of the two groupings: 1 for the same, 0 for no more agreement than by chance
-        (Hubert and Arabie, 1985).
+        The seed, and the adjusted Rand index of the two clusterings: 1 for the same clusters, about 0 for agreement by
+        chance (Hubert and Arabie, 1985).
     """
     for seed in seeds:
         other = _group(clustering.points, clone(clusterer).set_params(random_state=seed))
@@ -193,7 +219,15 @@ def try_seeds(clustering: Clustering, clusterer: ClusterMixin, seeds: Sequence[i
 
 
 def standardised_differences(clustering: Clustering, labels: np.ndarray) -> np.ndarray:
-    """Return how far each group's mean lies from that of all, in standard deviations: (C, K); 0 for constant labels."""
+    """Return the difference between the mean of each cluster and the mean of all points, in standard deviations.
+
+    Args:
+        clustering: Clusters of N points.
+        labels: Labels of the points, (N, K).
+
+    Returns:
+        Differences, float64 (C, K); 0 for a constant label.
+    """
     labels = labels.astype(np.float64)
     spread = labels.std(axis=0)
     difference = clustering.means(labels) - labels.mean(axis=0)
@@ -201,13 +235,17 @@ def standardised_differences(clustering: Clustering, labels: np.ndarray) -> np.n
 
 
 def describe(differences: np.ndarray, attributes: Sequence[str], most: int = 3, least: float = 0.3) -> str:
-    """Return a cluster's name in words: its most over- and under-represented attributes.
+    """Describe a cluster in words, by the attributes that are most over-represented and most under-represented.
 
     Args:
-        differences: (K,), in standard deviations.
-        attributes: their names.
-        most: how many of each kind are named.
-        least: what is nearer to the mean than this is not worth naming.
+        differences: Differences from the mean of all points in standard deviations, (K,).
+        attributes: Names of the K attributes.
+        most: Maximum number of attributes of either kind.
+        least: Smallest absolute difference that is mentioned.
+
+    Example:
+        >>> describe(np.array([-1.2, 0.4, 0.1]), ["Male", "Wearing_Hat", "Smiling"])
+        'often wearing hat; seldom male'
     """
     order = np.argsort(-differences, kind="stable")
     over = [attributes[k] for k in order[:most] if differences[k] >= least]
@@ -218,12 +256,31 @@ def describe(differences: np.ndarray, attributes: Sequence[str], most: int = 3, 
 
 
 def in_words(attribute: str) -> str:
-    """Return an attribute's name as words: ``Wearing_Hat`` becomes ``wearing hat``."""
+    """Return the name of an attribute as words.
+
+    Example:
+        >>> in_words("Wearing_Hat")
+        'wearing hat'
+    """
     return attribute.replace("_", " ").lower()
 
 
 def contingency(first: np.ndarray, second: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Return how many points lie in each pair of groups, int64 (C1, C2) = ``shape``, of two groupings, (N,) each."""
+    """Count the points in each pair of clusters of two clusterings.
+
+    Args:
+        first: Clusters of the points in one clustering, int64 (N,).
+        second: Clusters of the same points in the other clustering, int64 (N,).
+        shape: Numbers of clusters of both, (C1, C2).
+
+    Returns:
+        Counts, int64 (C1, C2).
+
+    Example:
+        >>> contingency(np.array([0, 0, 1]), np.array([0, 1, 1]), (2, 2))
+        array([[1, 1],
+               [0, 1]])
+    """
     counts = np.zeros(shape, dtype=np.int64)
     np.add.at(counts, (first, second), 1)
     return counts

@@ -1,4 +1,4 @@
-"""Pairs of attributes that one face cannot have, counted."""
+"""Counts of contradictions: pairs of attributes that exclude each other but occur on the same face."""
 
 from collections.abc import Sequence
 
@@ -6,45 +6,51 @@ import numpy as np
 import pandas as pd
 
 from celeba_lab.data.attributes import check_attributes
-from celeba_lab.errors import UserError
+from celeba_lab.errors import SettingError
 
 
 def check_contradictions(pairs: Sequence[Sequence[str]]) -> None:
-    """Check that these are pairs of attributes.
+    """Check that every entry is a pair of attributes.
 
     Raises:
-        UserError: one is not.
+        SettingError: An entry does not have two names.
+        UserError: A name is not an attribute, or a pair has the same name twice.
     """
     for pair in pairs:
         if len(pair) != 2:
-            raise UserError(
-                f"task.report.contradictions holds {list(pair)}; each entry must be two attributes, like [Bald, Bangs]."
-            )
+            raise SettingError("contradictions", [list(pair)], "must be a list of pairs, such as [[Bald,Bangs]]")
         check_attributes(pair)
 
 
 def count_contradictions(
-    labels: np.ndarray, said: np.ndarray, attributes: Sequence[str], pairs: Sequence[Sequence[str]]
+    labels: np.ndarray, predicted: np.ndarray, attributes: Sequence[str], pairs: Sequence[Sequence[str]]
 ) -> pd.DataFrame:
-    """Count the images with both attributes of a pair, among the labels and among what a classifier said.
+    """Count the images that have both attributes of a pair, among the labels and among the predictions.
 
-    CelebA's labels contradict themselves, too: a classifier that learns from them is to be judged beside them.
+    CelebA's labels also contain contradictions, so the predictions of a classifier that was trained on them should be
+    compared with the labels.
 
     Args:
-        labels: (N, K) of 0 and 1.
-        said: (N, K) of 0 and 1.
-        attributes: the K names.
-        pairs: of names; a pair of which a name is not among the K is left out.
+        labels: True labels, (N, K), 0 or 1.
+        predicted: Predicted labels, (N, K), 0 or 1.
+        attributes: Names of the K attributes.
+        pairs: Pairs of names. A pair with a name that is not among the K attributes is left out.
 
     Returns:
-        One row for each pair: ``first``, ``second``, ``labels`` and ``predictions`` (images), ``labels_share`` and
-        ``predictions_share`` (of all N images; NaN without any).
+        One row for each pair, with the columns ``first``, ``second``, ``labels`` and ``predictions`` (numbers of
+        images), ``labels_share`` and ``predictions_share`` (fractions of the N images; NaN if there are none).
+
+    Example:
+        >>> labels = np.array([[1, 1], [1, 0], [0, 0], [0, 1]])
+        >>> table = count_contradictions(labels, 0 * labels, ["Bald", "Bangs"], [["Bald", "Bangs"]])
+        >>> table[["first", "second", "labels", "predictions"]].values.tolist()
+        [['Bald', 'Bangs', 1, 0]]
     """
     column = {name: k for k, name in enumerate(attributes)}
     known = [(first, second) for first, second in pairs if first in column and second in column]
     counts = [
         [int((table[:, column[first]] & table[:, column[second]]).sum()) for first, second in known]
-        for table in (labels.astype(np.uint8), said.astype(np.uint8))
+        for table in (labels.astype(np.uint8), predicted.astype(np.uint8))
     ]
     n = len(labels) or np.nan
     return pd.DataFrame(

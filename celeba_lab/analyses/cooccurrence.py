@@ -1,4 +1,4 @@
-"""Which attributes go together: five 40 x 40 tables from one matrix product."""
+"""Co-occurrence of attributes: how often pairs occur together, and how strongly they are associated."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,20 +11,30 @@ from scipy.spatial.distance import squareform
 
 @dataclass(frozen=True)
 class Cooccurrence:
-    """How often pairs of attributes occur together, and what follows from it.
+    """Co-occurrence of K attributes and measures of their association.
 
-    In every table the first attribute, A, is the row and the second, B, is the column. What the data do not define is
+    In every table, the row is the first attribute, A, and the column is the second attribute, B. Undefined values are
     NaN.
 
     Attributes:
-        n: images.
-        joint: int64 (K, K): images with both; on the diagonal, images with the attribute.
-        conditional: float64 (K, K): P(A | B), 0..1; undefined where B never occurs.
-        lift: float64 (K, K): P(A, B) / (P(A) P(B)), from 0; 1 for independent attributes; undefined where A or B never
-            occurs.
-        phi: float64 (K, K): Pearson's correlation of two binary variables, -1..1; undefined where A or B is constant.
-        pmi: float64 (K, K): pointwise mutual information, the logarithm of the lift to base 2, in bits; -inf for
-            attributes that never occur together (Church and Hanks, 1990).
+        n: Number of images.
+        joint: Number of images with both attributes, int64 (K, K). The diagonal is the number with each attribute.
+        conditional: Conditional probability P(A | B), float64 (K, K), in [0, 1]; undefined if B never occurs.
+        lift: P(A, B) / (P(A) P(B)), float64 (K, K), at least 0. It is 1 for independent attributes, and undefined if A
+            or B never occurs.
+        phi: Pearson's correlation of the two binary variables, float64 (K, K), in [-1, 1]; undefined if A or B is
+            constant.
+        pmi: Pointwise mutual information in bits, float64 (K, K): the base 2 logarithm of the lift (Church and Hanks,
+            1990). It is -inf for attributes that never occur together.
+
+    Example:
+        >>> found = Cooccurrence.of(np.array([[1, 1], [1, 0], [0, 0], [0, 0]]))
+        >>> found.joint
+        array([[2, 1],
+               [1, 1]])
+        >>> found.conditional
+        array([[1. , 1. ],
+               [0.5, 1. ]])
     """
 
     n: int
@@ -36,7 +46,7 @@ class Cooccurrence:
 
     @classmethod
     def of(cls, labels: np.ndarray) -> "Cooccurrence":
-        """Count labels, (N, K) of 0 and 1, N at least 1."""
+        """Compute the co-occurrence of labels, (N, K), 0 or 1, with N at least 1."""
         n = len(labels)
         joint = count_together(labels, labels)
         count = np.diag(joint).astype(np.float64)
@@ -53,9 +63,17 @@ class Cooccurrence:
 
 
 def count_together(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return int64 (J, K): in how many rows of (N, J) and (N, K), of 0 and 1, two columns are both 1."""
+    """Count the rows where two columns are both 1, for every column of one table and every column of another.
+
+    Args:
+        first: Labels, (N, J), 0 or 1.
+        second: Labels of the same rows, (N, K), 0 or 1.
+
+    Returns:
+        Counts, int64 (J, K).
+    """
     together = np.zeros((first.shape[1], second.shape[1]), dtype=np.int64)
-    # float32 for the speed of BLAS; it counts exactly up to 2 ** 24, so larger tables go in pieces.
+    # BLAS is fastest in float32, which counts exactly only up to 2 ** 24, so larger tables are split into parts.
     for start in range(0, len(first), 2**23):
         rows = slice(start, start + 2**23)
         together += (first[rows].T.astype(np.float32) @ second[rows].astype(np.float32)).astype(np.int64)
@@ -63,22 +81,23 @@ def count_together(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def cluster_attributes(phi: np.ndarray) -> np.ndarray:
-    """Join attributes that go together, by average linkage on the distance 1 - phi.
+    """Cluster attributes hierarchically, by average linkage on the distance 1 - phi.
 
     Args:
-        phi: float64 (K, K), K at least 2; undefined correlations count as 0.
+        phi: Correlations, float64 (K, K), with K at least 2. Undefined correlations count as 0.
 
     Returns:
-        SciPy's linkage matrix, (K - 1, 4), its leaves ordered so that neighbours are alike (Bar-Joseph et al., 2001).
+        SciPy's linkage matrix, float64 (K - 1, 4), with similar leaves next to each other (Bar-Joseph et al., 2001).
     """
     distance = 1 - np.nan_to_num((phi + phi.T) / 2)
     np.fill_diagonal(distance, 0)
     condensed = squareform(np.maximum(distance, 0), checks=False)
-    return optimal_leaf_ordering(linkage(condensed, "average"), condensed)
+    tree: np.ndarray = optimal_leaf_ordering(linkage(condensed, "average"), condensed)
+    return tree
 
 
 def pair_table(found: Cooccurrence, attributes: Sequence[str]) -> pd.DataFrame:
-    """Return one row for each pair of attributes, the largest absolute phi first and undefined ones last."""
+    """Return one row for each pair of attributes, sorted by the absolute value of phi, undefined values last."""
     first, second = np.triu_indices(len(attributes), k=1)
     names = np.array(attributes)
     frame = pd.DataFrame(

@@ -1,34 +1,44 @@
-"""scikit-learn's estimators as settings."""
+"""Errors of scikit-learn's estimators, explained as errors of the setting that configures them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sklearn.base import BaseEstimator
 
-from celeba_lab.errors import UserError
+from celeba_lab.errors import SettingError
 
 
 @contextmanager
 def refusals_of(estimator: BaseEstimator, setting: str) -> Iterator[None]:
-    """Turn an estimator's ``ValueError``, by which scikit-learn refuses parameters and data, into a ``UserError``.
+    """Within this block, turn errors by which an estimator refuses its parameters or the data into setting errors.
 
-    So, too, for want of memory: some estimators need the square of the rows.
+    Estimators raise ``ValueError`` for both. Some estimators also need memory for the square of the number of rows, so
+    ``MemoryError`` is treated in the same way.
 
     Args:
-        estimator: what is used inside the block.
-        setting: where the configuration names it, for example ``task.estimator``.
+        estimator: Estimator that is fitted within the block.
+        setting: Name of the setting that configures the estimator, such as ``estimator``.
+
+    Raises:
+        SettingError: The estimator refuses its parameters or the data, or there is not enough memory.
     """
+    name = type(estimator).__name__
     try:
         yield
     except MemoryError as error:
-        raise UserError(
-            f"{setting}={type(estimator).__name__} needs more memory than there is ({error}); use fewer rows"
-            " (task.fraction) or another estimator."
-        ) from error
+        hint = "Use fewer rows (fraction) or another estimator."
+        raise SettingError(setting, name, f"needs more memory than is available ({error})", hint) from error
     except ValueError as error:
-        raise UserError(f"{setting}={type(estimator).__name__}: {' '.join(str(error).split())}") from error
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise SettingError(setting, name, f"cannot be fitted: {reason}") from error
 
 
 def has_parameter(estimator: BaseEstimator, parameter: str) -> bool:
-    """Return whether an estimator can be told something, such as ``n_clusters`` or ``random_state``."""
+    """Return whether an estimator has a parameter, such as ``n_clusters`` or ``random_state``.
+
+    Example:
+        >>> from sklearn.cluster import DBSCAN, KMeans
+        >>> has_parameter(KMeans(), "n_clusters"), has_parameter(DBSCAN(), "n_clusters")
+        (True, False)
+    """
     return parameter in estimator.get_params(deep=False)

@@ -1,4 +1,4 @@
-"""How well a classifier does in the groups that another attribute makes, and what it makes of their differences."""
+"""Accuracy in subgroups, and amplification of associations between attributes."""
 
 from collections.abc import Sequence
 
@@ -8,39 +8,50 @@ import pandas as pd
 from celeba_lab.analyses.cooccurrence import Cooccurrence, count_together
 from celeba_lab.analyses.intervals import wilson_interval
 
-# The true label of the target and membership of the group: the four cells of a pair.
-CELLS = ((0, 0), (0, 1), (1, 0), (1, 1))
+SUBGROUPS = ((0, 0), (0, 1), (1, 0), (1, 1))
+"""The four subgroups of a pair: the true label of the target, and membership of the group."""
 
 
-def group_cells(
+def subgroup_table(
     labels: np.ndarray,
-    said: np.ndarray,
+    predicted: np.ndarray,
     targets: Sequence[str],
     members: np.ndarray,
     groups: Sequence[str],
     smallest: int,
 ) -> pd.DataFrame:
-    """Count what was right in the four cells that a target's label and another attribute make.
+    """Measure the accuracy of each target in the four subgroups defined by its label and by another attribute.
 
     Args:
-        labels: (N, K) of 0 and 1, the truth about the targets.
-        said: (N, K) of 0 and 1, what the classifier said.
-        targets: the K names.
-        members: (N, G) of 0 and 1, who has the attributes that make the groups.
-        groups: the G names; a group is left out for the target of its own name.
-        smallest: a cell of fewer images is marked.
+        labels: True labels of the targets, (N, K), 0 or 1.
+        predicted: Predicted labels of the targets, (N, K), 0 or 1.
+        targets: Names of the K targets.
+        members: True labels of the attributes that define the groups, (N, G), 0 or 1.
+        groups: Names of the G groups. A group is left out for the target with the same name.
+        smallest: Number of images below which a subgroup is marked as too small.
 
     Returns:
-        Four rows for each pair, in the order of targets and groups: ``target``, ``group``, ``label`` (of the target)
-        and ``member`` (of the group) as 0 or 1, ``images``, ``accuracy`` with its 95 % Wilson interval ``low`` and
-        ``high``, all three NaN in an empty cell, and ``few``: there are fewer than ``smallest`` images.
+        Four rows for each pair, in the order of the targets and the groups, with the columns ``target``, ``group``,
+        ``label`` (of the target) and ``member`` (of the group), 0 or 1, ``images``, ``accuracy`` with its 95 % Wilson
+        interval ``low`` and ``high``, all three NaN in an empty subgroup, and ``few``, which is true for fewer than
+        ``smallest`` images.
+
+    Example:
+        >>> smiling, male = np.array([[0], [0], [1], [1]]), np.array([[0], [1], [0], [1]])
+        >>> table = subgroup_table(smiling, male, ["Smiling"], male, ["Male"], smallest=1)
+        >>> table[["label", "member", "images", "accuracy"]]
+           label  member  images  accuracy
+        0      0       0       1       1.0
+        1      0       1       1       0.0
+        2      1       0       1       0.0
+        3      1       1       1       1.0
     """
-    right = labels == said
+    right = labels == predicted
     images, correct = np.empty((2, 4, len(targets), len(groups)), dtype=np.int64)
-    for cell, (label, member) in enumerate(CELLS):
+    for k, (label, member) in enumerate(SUBGROUPS):
         rows, columns = labels == label, members == member
-        images[cell] = count_together(rows, columns)
-        correct[cell] = count_together(rows & right, columns)
+        images[k] = count_together(rows, columns)
+        correct[k] = count_together(rows & right, columns)
     low, high = wilson_interval(correct, images)
     with np.errstate(invalid="ignore"):
         accuracy = correct / images
@@ -54,8 +65,8 @@ def group_cells(
         {
             "target": np.repeat(np.array(targets, dtype=object)[first], 4),
             "group": np.repeat(np.array(groups, dtype=object)[second], 4),
-            "label": np.tile([label for label, _ in CELLS], len(pairs)),
-            "member": np.tile([member for _, member in CELLS], len(pairs)),
+            "label": np.tile([label for label, _ in SUBGROUPS], len(pairs)),
+            "member": np.tile([member for _, member in SUBGROUPS], len(pairs)),
             "images": column(images),
             "accuracy": column(accuracy),
             "low": column(low),
@@ -65,30 +76,35 @@ def group_cells(
     )
 
 
-def group_pairs(cells: pd.DataFrame) -> pd.DataFrame:
-    """Return one row for each pair of :func:`group_cells`, largest odds difference first, undefined ones last.
+def subgroup_pairs(subgroups: pd.DataFrame) -> pd.DataFrame:
+    """Summarise each pair of target and group in one row.
 
-    Only cells with enough images count, as with three images of which one is wrong nothing is known:
+    Subgroups with too few images do not count. Rows are sorted by the equalised odds difference, the largest first and
+    undefined ones last. The columns, in addition to ``target`` and ``group``:
 
-    - ``worst_...``: the cell with the lowest accuracy.
-    - ``gap``: the highest accuracy minus the lowest; undefined with fewer than two such cells.
-    - ``equalised_odds_difference``: the larger of the differences, between members and others, of the true and of the
-      false positive rate (Hardt, Price and Srebro, "Equality of Opportunity in Supervised Learning", 2016, as a number
-      as in Fairlearn); undefined unless all four cells count.
-    - ``few_cells``: how many do not count.
+    - ``worst_label``, ``worst_member``, ``worst_images``, ``worst_accuracy``, ``worst_low``, ``worst_high``: the
+      subgroup with the lowest accuracy.
+    - ``gap``: the highest accuracy minus the lowest; undefined if fewer than two subgroups count.
+    - ``equalised_odds_difference``: the larger of two differences between members and others: that of the true positive
+      rate and that of the false positive rate (Hardt, Price and Srebro, "Equality of Opportunity in Supervised
+      Learning", NeurIPS 2016; as one number as in Fairlearn). It is undefined unless all four subgroups count.
+    - ``few_subgroups``: the number of subgroups that do not count.
+
+    Args:
+        subgroups: Table from :func:`subgroup_table`.
     """
-    head = cells.iloc[::4][["target", "group"]].reset_index(drop=True)
-    table = {name: cells[name].to_numpy().reshape(-1, 4) for name in ("images", "accuracy", "low", "high", "few")}
+    head = subgroups.iloc[::4][["target", "group"]].reset_index(drop=True)
+    table = {name: subgroups[name].to_numpy().reshape(-1, 4) for name in ("images", "accuracy", "low", "high", "few")}
     few = table["few"] | (table["images"] == 0)
     accuracy = np.where(few, np.nan, table["accuracy"])
     counted = 4 - few.sum(axis=1)
     worst = np.where(few, np.inf, table["accuracy"]).argmin(axis=1) if len(head) else np.empty(0, dtype=np.int64)
     rows = np.arange(len(head))
     lowest, highest = np.where(few, np.inf, accuracy).min(axis=1), np.where(few, -np.inf, accuracy).max(axis=1)
-    # The accuracy among true negatives is 1 - false positive rate, among true positives the true positive rate.
+    # The accuracy of negatives is 1 - the false positive rate; the accuracy of positives is the true positive rate.
     odds = np.maximum(np.abs(accuracy[:, 1] - accuracy[:, 0]), np.abs(accuracy[:, 3] - accuracy[:, 2]))
     none = counted == 0
-    label, member = (np.array(CELLS, dtype=float)[:, side][worst] for side in (0, 1))
+    label, member = (np.array(SUBGROUPS, dtype=float)[:, side][worst] for side in (0, 1))
     pairs = head.assign(
         worst_label=np.where(none, np.nan, label),
         worst_member=np.where(none, np.nan, member),
@@ -98,41 +114,46 @@ def group_pairs(cells: pd.DataFrame) -> pd.DataFrame:
         worst_high=np.where(none, np.nan, table["high"][rows, worst]),
         gap=np.where(counted >= 2, highest - lowest, np.nan),
         equalised_odds_difference=odds,
-        few_cells=4 - counted,
+        few_subgroups=4 - counted,
     )
     return pairs.sort_values(["equalised_odds_difference", "gap"], ascending=False, kind="stable", ignore_index=True)
 
 
-def amplification_pairs(labels: np.ndarray, said: np.ndarray, attributes: Sequence[str], smallest: int) -> pd.DataFrame:
-    """Compare P(A | B) among what a classifier says with P(A | B) among the labels.
+def amplification_pairs(
+    labels: np.ndarray, predicted: np.ndarray, attributes: Sequence[str], smallest: int
+) -> pd.DataFrame:
+    """Compare P(A | B) among the predictions with P(A | B) among the labels.
 
-    After Zhao et al., "Men Also Like Shopping: Reducing Gender Bias Amplification using Corpus-level Constraints"
-    (EMNLP 2017): a classifier that makes A follow B more closely than the labels do amplifies the association.
+    A classifier amplifies the association of two attributes if A occurs with B more often among its predictions than
+    among the labels (Zhao et al., "Men Also Like Shopping: Reducing Gender Bias Amplification using Corpus-level
+    Constraints", EMNLP 2017).
 
     Args:
-        labels: (N, K) of 0 and 1, the truth.
-        said: (N, K) of 0 and 1, what the classifier said.
-        attributes: the K names.
-        smallest: a pair whose B is rarer than this, among the labels or what was said, is marked.
+        labels: True labels, (N, K), 0 or 1.
+        predicted: Predicted labels, (N, K), 0 or 1.
+        attributes: Names of the K attributes.
+        smallest: Number of images below which a pair is marked: those with B among the labels, or among the
+            predictions.
 
     Returns:
-        One row for each ordered pair, the largest absolute difference first: ``A``, ``B``, ``images_labels`` and
-        ``images_predictions`` (with B), ``labels`` and ``predictions`` (P(A | B)), ``difference`` (predictions minus
-        labels; undefined where B never occurs) and ``few``. Marked pairs come after the others, undefined ones last.
+        One row for each ordered pair, with the columns ``A``, ``B``, ``images_labels`` and ``images_predictions``
+        (numbers of images with B), ``labels`` and ``predictions`` (P(A | B)), ``difference`` (predictions minus labels;
+        undefined if B never occurs) and ``few``. Rows are sorted by the absolute difference, the largest first. Marked
+        pairs follow the others, and undefined ones come last.
     """
-    true, predicted = Cooccurrence.of(labels), Cooccurrence.of(said)
+    among_labels, among_predictions = Cooccurrence.of(labels), Cooccurrence.of(predicted)
     first, second = np.nonzero(~np.eye(len(attributes), dtype=bool))
     names = np.array(attributes, dtype=object)
-    counts = [np.diag(found.joint)[second] for found in (true, predicted)]
+    counts = [np.diag(found.joint)[second] for found in (among_labels, among_predictions)]
     frame = pd.DataFrame(
         {
             "A": names[first],
             "B": names[second],
             "images_labels": counts[0],
             "images_predictions": counts[1],
-            "labels": true.conditional[first, second],
-            "predictions": predicted.conditional[first, second],
-            "difference": (predicted.conditional - true.conditional)[first, second],
+            "labels": among_labels.conditional[first, second],
+            "predictions": among_predictions.conditional[first, second],
+            "difference": (among_predictions.conditional - among_labels.conditional)[first, second],
             "few": np.minimum(*counts) < smallest,
         }
     )

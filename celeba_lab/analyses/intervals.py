@@ -1,4 +1,4 @@
-"""How far a measured share may be from the true one."""
+"""Confidence intervals of proportions and of their differences."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -6,15 +6,22 @@ from scipy.stats import norm
 
 
 def wilson_interval(successes: ArrayLike, trials: ArrayLike, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """Return the score interval of proportions (Wilson, 1927), which holds for few trials and shares near 0 and 1.
+    """Return the score interval of proportions (Wilson, 1927).
+
+    The interval is also valid for few trials and for proportions near 0 and 1.
 
     Args:
-        successes: any shape, 0 to ``trials``.
-        trials: of the same shape.
-        confidence: that the interval covers the true share, for example 0.95.
+        successes: Numbers of successes, of any shape, between 0 and ``trials``.
+        trials: Numbers of trials, of the same shape.
+        confidence: Probability that the interval contains the true proportion, such as 0.95.
 
     Returns:
-        Lower and upper ends, float64 in [0, 1]; NaN where there is no trial.
+        Lower and upper ends, float64, in [0, 1]; NaN where there are no trials.
+
+    Example:
+        >>> low, high = wilson_interval([0, 90], [10, 100])
+        >>> low.round(3), high.round(3)
+        (array([0.   , 0.826]), array([0.278, 0.945]))
     """
     k, n = np.asarray(successes, dtype=np.float64), np.asarray(trials, dtype=np.float64)
     z = norm.ppf((1 + confidence) / 2)
@@ -28,18 +35,23 @@ def wilson_interval(successes: ArrayLike, trials: ArrayLike, confidence: float =
 def difference_interval(
     successes: tuple[ArrayLike, ArrayLike], trials: tuple[ArrayLike, ArrayLike], confidence: float = 0.95
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the interval of the second of two independent proportions minus the first.
+    """Return the interval of the difference between two independent proportions, the second minus the first.
 
-    Newcombe's hybrid of two score intervals ("Interval estimation for the difference between independent proportions",
-    Statistics in Medicine, 1998, method 10).
+    Method 10 of Newcombe, "Interval estimation for the difference between independent proportions: comparison of eleven
+    methods" (Statistics in Medicine, 1998), which combines the score intervals of both proportions.
 
     Args:
-        successes: of the first and of the second, any shape.
-        trials: of both, of the same shape.
-        confidence: that the interval covers the true difference.
+        successes: Numbers of successes of the first and of the second proportion, of any shape.
+        trials: Numbers of trials of both, of the same shape.
+        confidence: Probability that the interval contains the true difference.
 
     Returns:
-        Lower and upper ends, float64 in [-1, 1]; NaN where there is no trial.
+        Lower and upper ends, float64, in [-1, 1]; NaN where there are no trials.
+
+    Example:
+        >>> low, high = difference_interval((48, 56), (80, 70))
+        >>> float(low.round(4)), float(high.round(4))
+        (0.0524, 0.3339)
     """
     (low1, high1), (low2, high2) = (wilson_interval(k, n, confidence) for k, n in zip(successes, trials, strict=True))
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -1,4 +1,4 @@
-"""Nearest images, pixel by pixel."""
+"""Nearest images by the difference of their pixels."""
 
 from collections.abc import Iterable
 
@@ -8,23 +8,31 @@ import numpy as np
 def nearest_images(
     queries: np.ndarray, batches: Iterable[tuple[np.ndarray, np.ndarray]]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Find for each image the nearest of many others, as they are or mirrored; they may be too many for the memory.
+    """Find the nearest of many images for each query, where each query is also compared in mirrored form.
+
+    The images arrive in batches, so they do not have to fit into memory together.
 
     Args:
-        queries: uint8 (N, 3, H, W).
-        batches: for each part of the others their numbers, int64 (B,), and the images, uint8 (B, 3, H, W).
+        queries: Images to find neighbours for, uint8 (N, 3, H, W).
+        batches: Batches of the images to search: their numbers, int64 (B,), and their pixels, uint8 (B, 3, H, W).
 
     Returns:
-        The number of the nearest, int64 (N,); whether it is so near when it is mirrored, bool (N,); and its distance,
-        float64 (N,): the root mean square of the differences of all pixels and colours, of 255. Of equally near ones it
-        is the first.
+        Three arrays: the number of the nearest image, int64 (N,), which is the first of several equally near ones;
+        whether the query was mirrored for this match, bool (N,); and the distance, float64 (N,), which is the root mean
+        square difference of all pixels and colours, in [0, 255].
+
+    Example:
+        >>> query = np.zeros((1, 3, 2, 2), dtype=np.uint8)
+        >>> images = np.stack([query[0] + 9, query[0] + 3])
+        >>> nearest_images(query, [(np.array([7, 8]), images)])
+        (array([8]), array([False]), array([3.]))
     """
     n = len(queries)
-    wanted = _centred(np.concatenate([queries, queries[..., ::-1]]))  # (2 N, D): the queries, then their mirror images
+    wanted = _flatten(np.concatenate([queries, queries[..., ::-1]]))  # (2 N, D): the queries, then their mirror images
     best = np.full(2 * n, np.inf, dtype=np.float32)
     number = np.full(2 * n, -1, dtype=np.int64)
     for numbers, images in batches:
-        others = _centred(images)
+        others = _flatten(images)
         squares = (others**2).sum(axis=1) - 2 * wanted @ others.T  # (2 N, B), without the squares of the queries
         nearest = squares.argmin(axis=1)
         found = squares[np.arange(2 * n), nearest]
@@ -35,6 +43,6 @@ def nearest_images(
     return np.where(mirrored, number[n:], number[:n]), mirrored, np.sqrt(squares / max(1, wanted.shape[1]))
 
 
-def _centred(images: np.ndarray) -> np.ndarray:
-    """Return float32 (N, D) about mid grey, where single precision tells differences of less than a grey level."""
+def _flatten(images: np.ndarray) -> np.ndarray:
+    """Return images as rows, float32 (N, D), centred on mid-grey, where single precision resolves one grey level."""
     return images.reshape(len(images), -1).astype(np.float32) - 127.5

@@ -1,7 +1,8 @@
-"""Whether one classifier is better than another, measured on the same images.
+"""Comparison of two classifiers on the same images.
 
-Two answers to one image are no independent trials: what counts is where the two differ. A difference that the images
-can show is one between these two classifiers; other seeds of the same two recipes may differ as much.
+The predictions of two classifiers for one image are not independent, so only the images matter for which they differ. A
+significant difference is a difference between these two classifiers. Classifiers trained with the same two recipes and
+other seeds can differ by as much.
 """
 
 from dataclasses import dataclass
@@ -11,19 +12,20 @@ from numpy.typing import ArrayLike
 from scipy.stats import binomtest, chi2
 
 FEW = 25
-"""Below so many images that tell two classifiers apart, McNemar's chi-square is no approximation worth having."""
+"""With fewer differing images than this, the chi-square approximation of McNemar's test is not accurate."""
 
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """The accuracy of one classifier minus that of another.
+    """Difference in accuracy between a classifier and a baseline.
 
     Attributes:
-        difference: mean over images and attributes, in [-1, 1].
-        low: lower end of the interval.
-        high: upper end of the interval.
-        p: two-sided; of no difference.
-        images_apart: how many images have more right answers by one of the two.
+        difference: Accuracy of the classifier minus that of the baseline, averaged over images and attributes, in
+            [-1, 1].
+        low: Lower end of its confidence interval.
+        high: Upper end of its confidence interval.
+        p: Two-sided p-value for no difference.
+        images_apart: Number of images for which the two have different numbers of correct predictions.
     """
 
     difference: float
@@ -36,23 +38,31 @@ class PairedDifference:
 def paired_bootstrap(
     right: np.ndarray, baseline_right: np.ndarray, resamples: int = 2000, seed: int = 0, confidence: float = 0.95
 ) -> PairedDifference:
-    """Return the difference in mean accuracy, with the percentile interval of resampled images (Efron, 1979).
+    """Return the difference in mean accuracy with its bootstrap percentile interval over images (Efron, 1979).
 
-    An image keeps all its attributes and both classifiers' answers. Images of the same difference, of which there are
-    at most 2 K + 1 kinds, are exchangeable: how many of each kind a resample holds is multinomial, whatever N is.
+    Images are resampled together with all their attributes and with the predictions of both classifiers. There are at
+    most 2 K + 1 different values of the difference per image, so the numbers of images with each value in a resample
+    follow a multinomial distribution. The cost therefore does not depend on N.
+
+    The p-value is twice the fraction of resamples with a difference of zero or of the opposite sign, where the sample
+    itself counts as one more resample.
 
     Args:
-        right: bool (N, K), whether the classifier is right about attribute k of image n; at least one image.
-        baseline_right: bool (N, K), whether the other one is.
-        resamples: how many.
-        seed: the same seed, the same resamples.
-        confidence: of the interval, for example 0.95.
+        right: Whether the classifier is correct about attribute k of image n, bool (N, K), with N at least 1.
+        baseline_right: The same for the baseline, bool (N, K).
+        resamples: Number of resamples.
+        seed: Seed of the resampling.
+        confidence: Confidence level of the interval, such as 0.95.
 
-    Returns:
-        The p value is twice the share of resamples, the sample itself counted as one, on the other side of 0.
+    Example:
+        >>> baseline_right = np.arange(1000)[:, None] < 900
+        >>> right = np.arange(1000)[:, None] < 930
+        >>> found = paired_bootstrap(right, baseline_right)
+        >>> round(found.difference, 3), found.low > 0, found.images_apart
+        (0.03, True, 30)
     """
     n, k = right.shape
-    gained = np.count_nonzero(right, axis=1) - np.count_nonzero(baseline_right, axis=1)  # (N,), -K to K
+    gained = np.count_nonzero(right, axis=1) - np.count_nonzero(baseline_right, axis=1)  # (N,), from -K to K
     kinds, counts = np.unique(gained, return_counts=True)
     drawn = np.random.default_rng(seed).multinomial(n, counts / n, size=resamples)  # (resamples, kinds)
     differences = drawn @ kinds / (n * k)
@@ -60,7 +70,7 @@ def paired_bootstrap(
     beyond = min(np.count_nonzero(differences <= 0), np.count_nonzero(differences >= 0))
     return PairedDifference(
         difference=float(gained.sum() / (n * k)),
-        # Resamples themselves, not points between them: else an interval might leave out a 0 that p does not.
+        # Without interpolation, the interval excludes 0 exactly if p is below 1 - confidence.
         low=float(np.quantile(differences, tail, method="lower")),
         high=float(np.quantile(differences, 1 - tail, method="higher")),
         p=min(1.0, 2 * (beyond + 1) / (resamples + 1)),
@@ -69,23 +79,27 @@ def paired_bootstrap(
 
 
 def mcnemar(only_first: ArrayLike, only_second: ArrayLike) -> np.ndarray:
-    """Return the p values of McNemar's test (1947), which looks at the images that one of two has right.
+    """Return the p-values of McNemar's test (1947), which uses the images that one of two classifiers has right.
 
-    Exact binomial where there are fewer than 25 of them; else chi-square with Edwards's continuity correction ("Note on
-    the correction for continuity in testing the significance of the difference between correlated proportions",
-    Psychometrika, 1948), whose numerator is at least 0.
+    The test is the exact binomial test for fewer than 25 such images. Otherwise, it is the chi-square test with the
+    continuity correction of Edwards, "Note on the correction for continuity in testing the significance of the
+    difference between correlated proportions" (Psychometrika, 1948), where the numerator is at least 0.
 
     Args:
-        only_first: int (K,), images about which the first alone is right.
-        only_second: int (K,), images about which the second alone is.
+        only_first: Numbers of images for which only the first classifier is correct, int (K,).
+        only_second: Numbers of images for which only the second classifier is correct, int (K,).
 
     Returns:
-        float64 (K,), two-sided; 1 where there is no such image.
+        Two-sided p-values, float64 (K,); 1 where there are no such images.
+
+    Example:
+        >>> mcnemar([0, 1, 20], [0, 9, 45]).round(4)
+        array([1.    , 0.0215, 0.0029])
     """
     first, second = np.atleast_1d(only_first), np.atleast_1d(only_second)
     apart = first + second
     statistic = np.maximum(np.abs(first - second) - 1, 0) ** 2 / np.maximum(apart, 1)
-    p = chi2.sf(statistic, df=1)
+    p: np.ndarray = chi2.sf(statistic, df=1)
     p[apart == 0] = 1.0
     for k in np.flatnonzero((apart > 0) & (apart < FEW)):
         p[k] = binomtest(int(first[k]), int(apart[k])).pvalue
@@ -93,17 +107,21 @@ def mcnemar(only_first: ArrayLike, only_second: ArrayLike) -> np.ndarray:
 
 
 def holm(p: ArrayLike) -> np.ndarray:
-    """Return p values adjusted for their number.
+    """Return p-values adjusted for multiple tests.
 
-    Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics, 1979.
-
-    Rejecting those below 0.05 rejects a single true hypothesis with a probability of at most 0.05.
+    Holm, "A simple sequentially rejective multiple test procedure" (Scandinavian Journal of Statistics, 1979). If all
+    hypotheses with an adjusted p-value below 0.05 are rejected, the probability of rejecting any true hypothesis is at
+    most 0.05.
 
     Args:
-        p: float (K,) in [0, 1].
+        p: P-values, float (K,), in [0, 1].
 
     Returns:
-        float64 (K,), in the same order.
+        Adjusted p-values, float64 (K,), in the same order.
+
+    Example:
+        >>> holm([0.01, 0.04, 0.03])
+        array([0.03, 0.06, 0.06])
     """
     values = np.asarray(p, dtype=np.float64)
     order = np.argsort(values, kind="stable")

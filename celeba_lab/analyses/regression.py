@@ -1,4 +1,4 @@
-"""Each attribute predicted from the other ones, by one scikit-learn classifier per attribute."""
+"""Prediction of each attribute from the other attributes, with one scikit-learn classifier per attribute."""
 
 import os
 import warnings
@@ -12,21 +12,22 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from celeba_lab.analyses.estimators import refusals_of
-from celeba_lab.errors import UserError
+from celeba_lab.errors import SettingError, check_at_least
 
 
 @dataclass(frozen=True)
 class Regression:
-    """What one attribute's classifier made of the others.
+    """Predictions of one attribute from the others, and the model that made them.
 
     Attributes:
-        target: the column that was predicted.
-        probability: float32 (N,), of the rows to test; NaN where there is no model.
-        coefficients: float64 (K,) in log odds, NaN at the target itself; all NaN where there is no linear model.
-        iterations: of the solver; 0 if it does not say.
-        converged: false where the solver of a linear model used up its iterations; None where there is nothing that
-            converges.
-        fitted: false where the rows to fit have one class only, from which nothing can be learnt.
+        target: Column of the predicted attribute.
+        probability: Predicted probabilities for the test rows, float32 (N,), in [0, 1]; NaN if no model was fitted.
+        coefficients: Coefficients of a linear model in log odds, float64 (K,). NaN at the target itself; all NaN for a
+            model that is not linear or was not fitted.
+        iterations: Number of iterations of the solver; 0 if the model does not report it.
+        converged: If false, the solver of a linear model stopped at its maximum number of iterations; None for models
+            without such a solver.
+        fitted: If false, no model was fitted, because all training rows have the same label.
     """
 
     target: int
@@ -37,86 +38,91 @@ class Regression:
     fitted: bool = True
 
 
-def check_classifier(classifier: ClassifierMixin, setting: str = "task.estimator") -> None:
-    """Check that an estimator can do this work.
+def check_estimator(estimator: ClassifierMixin) -> None:
+    """Check that an estimator is a classifier that predicts probabilities.
 
     Args:
-        classifier: unfitted.
-        setting: where it was configured, for the sentence of an error.
+        estimator: Unfitted scikit-learn estimator.
 
     Raises:
-        UserError: it is no classifier, or gives no probabilities.
+        SettingError: The estimator is not a classifier or has no ``predict_proba``.
     """
-    name = type(classifier).__name__
-    if not isinstance(classifier, BaseEstimator) or not is_classifier(classifier):
-        raise UserError(
-            f"{setting} is {name}, which is no classifier of scikit-learn's kind; take for example"
-            " sklearn.linear_model.LogisticRegression."
-        )
-    if not hasattr(classifier, "predict_proba"):
-        raise UserError(f"{setting}={name} gives no probabilities; take a classifier with predict_proba.")
+    name = type(estimator).__name__
+    if not isinstance(estimator, BaseEstimator) or not is_classifier(estimator):
+        hint = "Use, for example, sklearn.linear_model.LogisticRegression."
+        raise SettingError("estimator", name, "must be a classifier of scikit-learn", hint)
+    if not hasattr(estimator, "predict_proba"):
+        raise SettingError("estimator", name, "must be a classifier with a method predict_proba")
 
 
 def regress_each(
     train: np.ndarray,
     test: np.ndarray,
-    classifier: ClassifierMixin,
+    estimator: ClassifierMixin,
     workers: int | None = None,
     targets: Iterable[int] | None = None,
-    setting: str = "task.estimator",
 ) -> Iterator[Regression]:
-    """Predict columns, each from all the others.
+    """Predict columns of a table of labels, each from all the other columns.
 
     Args:
-        train: (N_train, K) of 0 and 1, the rows to fit.
-        test: (N_test, K), the rows to predict.
-        classifier: unfitted; a copy of it is fitted for each column.
-        workers: threads; one for each core by default.
-        targets: the columns to predict; all K by default.
-        setting: where the classifier was configured, for the sentence of an error.
+        train: Labels of the training rows, (N_train, K), 0 or 1.
+        test: Labels of the test rows, (N_test, K), 0 or 1.
+        estimator: Unfitted scikit-learn classifier. A copy of it is fitted for each target.
+        workers: Number of threads; the number of cores by default.
+        targets: Columns to predict; all K columns by default.
 
     Yields:
-        One result for each target, in their order, each as soon as it is there.
+        The result of each target, in the order of the targets.
 
     Raises:
-        UserError: the classifier does not suit, or refuses its settings or the data.
+        SettingError: The estimator is not a suitable classifier or refuses its parameters or the data, or ``workers``
+            is below 1.
+
+    Example:
+        >>> from sklearn.linear_model import LogisticRegression
+        >>> labels = np.array([[0, 0], [0, 0], [1, 1], [1, 1]])
+        >>> for result in regress_each(labels, labels, LogisticRegression(), workers=1):
+        ...     print(result.target, result.probability.round(2), result.coefficients.round(2))
+        0 [0.4 0.4 0.6 0.6] [nan 0.8]
+        1 [0.4 0.4 0.6 0.6] [0.8 nan]
     """
-    check_classifier(classifier, setting)
-    if workers is not None and workers < 1:
-        raise UserError(f"task.workers={workers}: give at least one, or null for one on each core.")
-    # Half the bytes of float64, and the solvers keep to it; no probability differs in the fourth digit.
+    check_estimator(estimator)
+    if workers is not None:
+        check_at_least("workers", workers, 1)
+    # float32 needs half the memory of float64, and the solvers keep it; probabilities agree to four digits.
     train, test = train.astype(np.float32), test.astype(np.float32)
-    jobs = (
-        delayed(regress)(train, test, k, classifier) for k in (range(train.shape[1]) if targets is None else targets)
-    )
-    with warnings.catch_warnings(), threadpool_limits(1):  # a thread for each attribute is faster than many for one
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the table says it
-        with refusals_of(classifier, setting):
+    columns = range(train.shape[1]) if targets is None else targets
+    jobs = (delayed(regress)(train, test, k, estimator) for k in columns)
+    # One thread per attribute is faster than many threads within one model.
+    with warnings.catch_warnings(), threadpool_limits(1):
+        warnings.simplefilter("ignore", ConvergenceWarning)  # Regression.converged reports it instead
+        with refusals_of(estimator, "estimator"):
             yield from Parallel(n_jobs=workers or os.cpu_count(), prefer="threads", return_as="generator")(jobs)
 
 
-def regress(train: np.ndarray, test: np.ndarray, target: int, classifier: ClassifierMixin) -> Regression:
-    """Predict one column from the others; see :func:`regress_each`."""
+def regress(train: np.ndarray, test: np.ndarray, target: int, estimator: ClassifierMixin) -> Regression:
+    """Predict the column ``target`` from the other columns; see :func:`regress_each` for the arguments."""
     labels = train[:, target].astype(np.int8)
-    k_all = train.shape[1]
-    if k_all < 2 or labels.min() == labels.max():
-        nothing = np.full(len(test), np.nan, dtype=np.float32)
-        return Regression(target, nothing, np.full(k_all, np.nan), fitted=False)
-    model = clone(classifier).fit(np.delete(train, target, axis=1), labels)
+    n_columns = train.shape[1]
+    if n_columns < 2 or labels.min() == labels.max():
+        undefined = np.full(len(test), np.nan, dtype=np.float32)
+        return Regression(target, undefined, np.full(n_columns, np.nan), fitted=False)
+    model = clone(estimator).fit(np.delete(train, target, axis=1), labels)
     probability = model.predict_proba(np.delete(test, target, axis=1))[:, 1]
-    # Trees have iterations and a limit, too, but nothing that converges.
+    # Boosted trees also have n_iter_ and max_iter, but they do not converge.
     iterations = int(np.max(getattr(model, "n_iter_", 0))) if hasattr(model, "coef_") else 0
     return Regression(
         target,
         probability.astype(np.float32),
-        _coefficients(model, target, k_all),
+        _coefficients(model, target, n_columns),
         iterations,
         converged=not 0 < getattr(model, "max_iter", 0) <= iterations if iterations else None,
     )
 
 
-def _coefficients(model: ClassifierMixin, target: int, k_all: int) -> np.ndarray:
+def _coefficients(model: ClassifierMixin, target: int, n_columns: int) -> np.ndarray:
+    """Return the coefficients of a linear model, float64 (K,), with NaN at the target; all NaN for other models."""
     values = getattr(model, "coef_", None)
-    if values is None or np.size(values) != k_all - 1:
-        return np.full(k_all, np.nan)
+    if values is None or np.size(values) != n_columns - 1:
+        return np.full(n_columns, np.nan)
     return np.insert(np.ravel(values).astype(np.float64), target, np.nan)

@@ -1,4 +1,4 @@
-"""Which rows an analysis looks at."""
+"""Selection of the rows that an analysis uses."""
 
 from dataclasses import dataclass
 
@@ -8,44 +8,47 @@ from sklearn.model_selection import train_test_split
 
 from celeba_lab.data.annotations import SPLITS
 from celeba_lab.data.datamodule import CelebADataModule
-from celeba_lab.errors import UserError
+from celeba_lab.errors import SettingError, check_positive_fraction
 
 
 @dataclass(frozen=True)
 class LabelSample:
-    """The labels that an analysis looks at.
+    """Labels of the faces that an analysis uses.
 
     Attributes:
-        datamodule: where they are from; with images or without.
-        rows: int64 (N,), rows of its annotations, in the order of the sample.
-        attributes: K names.
-        labels: int8 (N, K) of 0 and 1.
-        source: says in words which faces these are, for titles.
+        datamodule: Data that the labels come from, with or without images.
+        rows: Rows of the faces in the annotations, int64 (N,), in the order of the sample.
+        attributes: Names of the K attributes.
+        labels: Labels, int8 (N, K), 0 or 1.
+        title: Description of the faces, for titles of figures and tables.
     """
 
     datamodule: CelebADataModule
     rows: np.ndarray
     attributes: list[str]
     labels: np.ndarray
-    source: str
+    title: str
 
 
 def take_fraction(rows: np.ndarray, fraction: float, seed: int) -> np.ndarray:
-    """Draw a fraction of rows without replacement, as ``pandas.DataFrame.sample`` does.
+    """Draw a fraction of the rows without replacement, like ``pandas.DataFrame.sample``.
 
     Args:
-        rows: int64 (N,).
-        fraction: above 0, at most 1; 1 returns the rows as they are.
-        seed: whole number from 0.
+        rows: Rows, int64 (N,).
+        fraction: Fraction of the rows, above 0 and at most 1. With 1, the rows are returned in their order.
+        seed: Seed of the drawing, at least 0.
 
     Returns:
-        int64 (round(fraction * N),), at least one, in random order.
+        The drawn rows in random order, int64 (round(fraction * N),), at least one row.
 
     Raises:
-        UserError: the fraction is out of range.
+        SettingError: ``fraction`` is out of range.
+
+    Example:
+        >>> take_fraction(np.arange(100), 0.04, seed=0)
+        array([26, 86,  2, 55])
     """
-    if not 0 < fraction <= 1:
-        raise UserError(f"task.fraction={fraction:g}: give a number above 0, at most 1.")
+    check_positive_fraction("fraction", fraction)
     if fraction == 1:
         return rows
     sample = pd.Series(rows).sample(n=max(1, round(fraction * len(rows))), random_state=seed)
@@ -53,37 +56,45 @@ def take_fraction(rows: np.ndarray, fraction: float, seed: int) -> np.ndarray:
 
 
 def split_randomly(rows: np.ndarray, test_size: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Divide rows into some to fit and some to test, as scikit-learn's ``train_test_split`` does.
+    """Split rows into training and test rows at random, with scikit-learn's ``train_test_split``.
+
+    Args:
+        rows: Rows, int64 (N,).
+        test_size: Fraction of the rows in the test part, above 0 and below 1.
+        seed: Seed of the split.
+
+    Returns:
+        The training rows and the test rows, int64.
 
     Raises:
-        UserError: ``test_size`` is no fraction between 0 and 1, or leaves nothing on one side.
+        SettingError: ``test_size`` is out of range, or one of the two parts would be empty.
     """
     if not 0 < test_size < 1:
-        raise UserError(f"task.test_size={test_size:g}: give a fraction between 0 and 1.")
+        raise SettingError("test_size", test_size, "must be above 0 and below 1")
     try:
         train, test = train_test_split(rows, test_size=test_size, random_state=seed)
     except ValueError as error:
-        raise UserError(
-            f"{len(rows)} rows with task.test_size={test_size:g} leave nothing to fit or nothing to test; take more."
-        ) from error
+        rule = f"leaves no rows for training or no rows for testing, because there are {len(rows)} in total"
+        raise SettingError("test_size", test_size, rule, "Use more rows.") from error
     return train, test
 
 
 def split_officially(rows: np.ndarray, partition: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Divide rows into those of CelebA's train and those of its test partition; the others are left out.
+    """Split rows into those of CelebA's training partition and those of its test partition; others are left out.
 
     Args:
-        rows: int64 (N,).
-        partition: (number of images,), an index into ``SPLITS`` for each.
+        rows: Rows, int64 (N,).
+        partition: Partition of every image as an index into ``SPLITS``, (number of images,).
+
+    Returns:
+        The training rows and the test rows, int64.
 
     Raises:
-        UserError: one of the two is empty.
+        SettingError: There are no training rows or no test rows.
     """
     parts = {split: rows[partition[rows] == SPLITS.index(split)] for split in ("train", "test")}
     for split, members in parts.items():
         if not len(members):
-            raise UserError(
-                f"task.split=official needs rows of the {split} split, and there are none: add it to data.partitions,"
-                " or take task.split=random."
-            )
+            hint = f"Add {split} to data.partitions, or use split=random."
+            raise SettingError("split", "official", f"needs rows of the {split} split, and there are none", hint)
     return parts["train"], parts["test"]

@@ -1,53 +1,52 @@
-"""From which probability on an attribute is said to be present, chosen on labelled images."""
+"""Thresholds on predicted probabilities, chosen on labelled images."""
 
 import numpy as np
 
-from celeba_lab.errors import UserError, did_you_mean
+from celeba_lab.errors import check_choice
 
 CRITERIA = ("balanced_accuracy", "f1")
-
-
-def check_criterion(criterion: str | None) -> None:
-    """Check what thresholds shall maximise; None for no tuning.
-
-    Raises:
-        UserError: there is no such criterion.
-    """
-    if criterion is not None and criterion not in CRITERIA:
-        hint = did_you_mean(criterion, CRITERIA)
-        raise UserError(f"task.report.tune={criterion}: it can be {' or '.join(CRITERIA)}, or null.{hint}")
+"""Scores that thresholds can maximise."""
 
 
 def tune_thresholds(labels: np.ndarray, probabilities: np.ndarray, criterion: str, default: float = 0.5) -> np.ndarray:
-    """Return the threshold of each attribute that is best on these images.
+    """Return the threshold of each attribute that maximises a score on these images.
 
-    Tune on validation and measure on test: on the images themselves a tuned threshold looks better than it is.
+    Tune thresholds on validation images and measure them on test images. On the images that were used for tuning, the
+    score is too optimistic.
 
     Args:
-        labels: (N, K) of 0 and 1.
-        probabilities: (N, K) in [0, 1].
-        criterion: ``balanced_accuracy`` or ``f1``.
-        default: for attributes of which there is one class only, and the one that ties are settled towards.
+        labels: True labels, (N, K), 0 or 1.
+        probabilities: Predicted probabilities, (N, K), in [0, 1].
+        criterion: Score to maximise: ``balanced_accuracy`` or ``f1``.
+        default: Threshold of attributes whose labels are all equal. If several thresholds maximise the score, the one
+            nearest to this value is chosen.
 
     Returns:
-        float64 (K,), each half-way between two neighbouring probabilities.
+        Thresholds, float64 (K,), each half-way between two neighbouring probabilities.
 
     Raises:
-        UserError: there is no such criterion.
+        SettingError: ``criterion`` is unknown.
+
+    Example:
+        >>> labels = np.array([[0], [0], [1], [1]])
+        >>> probabilities = np.array([[0.1], [0.2], [0.3], [0.9]])
+        >>> tune_thresholds(labels, probabilities, "f1")
+        array([0.25])
     """
-    check_criterion(criterion)
+    check_choice("criterion", criterion, CRITERIA)
     columns = zip(labels.T, probabilities.T, strict=True)
     return np.array([_tune(truth.astype(bool), scores, criterion, default) for truth, scores in columns])
 
 
 def _tune(truth: np.ndarray, scores: np.ndarray, criterion: str, default: float) -> float:
+    """Return the threshold of one attribute for labels, bool (N,), and probabilities, (N,)."""
     positives = int(truth.sum())
     negatives = len(truth) - positives
     if not positives or not negatives:
         return default
     order = np.argsort(-scores, kind="stable")
     ranked = scores[order].astype(np.float64)
-    # Positions after which a threshold may fall: the last of every run of equal probabilities.
+    # A threshold can only follow the last of several equal probabilities.
     ends = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
     tp = np.cumsum(truth[order])[ends]
     fp = ends + 1 - tp

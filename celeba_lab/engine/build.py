@@ -51,8 +51,8 @@ def sample_labels(
     where = " + ".join(splits)
     console.print(f"labels: {len(rows):,} of the {len(datamodule.rows):,} faces of {where}, {len(names)} attributes")
     labels = annotations.labels[rows][:, annotations.columns(names)]
-    source = f"{datamodule.name} · {cfg.name} · {len(rows):,} faces of {where}"
-    return LabelSample(datamodule, rows, names, labels, source)
+    title = f"{datamodule.name} · {cfg.name} · {len(rows):,} faces of {where}"
+    return LabelSample(datamodule, rows, names, labels, title)
 
 
 def build_trainer(cfg: DictConfig, callbacks: Sequence[Callback], logger: Any = False, **arguments: Any) -> L.Trainer:

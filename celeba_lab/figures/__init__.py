@@ -25,7 +25,7 @@ from celeba_lab.figures.comparisons import paired_counts, score_comparison
 from celeba_lab.figures.decisions import confusion_matrices, score_histograms
 from celeba_lab.figures.faces import face_grid, image_caption, label_caption, prediction_caption
 from celeba_lab.figures.generation import adversarial_curves, distance_curves
-from celeba_lab.figures.groups import group_cells
+from celeba_lab.figures.groups import subgroup_accuracy
 from celeba_lab.figures.matrices import cluster_profile, matrix_heatmap
 from celeba_lab.figures.ranking import precision_recall_curves, roc_curves
 from celeba_lab.figures.runs import MOST_CURVES, run_curves, run_differences
@@ -47,7 +47,6 @@ __all__ = [
     "dendrogram",
     "distance_curves",
     "face_grid",
-    "group_cells",
     "image_caption",
     "label_caption",
     "learning_curves",
@@ -64,5 +63,6 @@ __all__ = [
     "score_comparison",
     "score_histograms",
     "strongest_pairs",
+    "subgroup_accuracy",
     "top_associations",
 ]

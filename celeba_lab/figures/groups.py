@@ -14,7 +14,7 @@ _GAP = 1.35  # rows between the blocks, which hold their heading
 
 
 @matplotlib.rc_context(STYLE)
-def group_cells(cells: pd.DataFrame, *, title: str, note: str = "") -> Figure:
+def subgroup_accuracy(cells: pd.DataFrame, *, title: str, note: str = "") -> Figure:
     """The accuracy in the four cells of each pair of target and group, with its interval: a block of rows per pair.
 
     The worst cell of a pair is orange. Cells of few images are grey and hollow, and are no worst cell.

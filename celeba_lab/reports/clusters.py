@@ -44,7 +44,7 @@ class ClusteringResult:
     @property
     def title(self) -> str:
         """Title of every figure."""
-        return self.sample.source
+        return self.sample.title
 
     @property
     def numbers(self) -> list[str]:

@@ -34,7 +34,7 @@ def cooccurrence(cfg: DictConfig, attributes: list[str] | None = None, fraction:
         found = Cooccurrence.of(sample.labels)
     pairs = pair_table(found, names)
     with run.timed("report"):
-        write_cooccurrence(run, found, pairs, names, sample.source)
+        write_cooccurrence(run, found, pairs, names, sample.title)
     metrics = {
         "images": float(found.n),
         "phi/largest": float(pairs["phi"].max()),
@@ -49,6 +49,6 @@ def cooccurrence(cfg: DictConfig, attributes: list[str] | None = None, fraction:
         metrics=metrics,
         device=device_name(torch.device("cpu")),
     )
-    show_cooccurrence(pairs, sample.source)
+    show_cooccurrence(pairs, sample.title)
     show_ending(run.path, [])
     return metrics

@@ -58,7 +58,7 @@ def logistic(
         fits = regress_each(labels[train], labels[test], estimator, workers)
         results = list(progress(fits, "fitting", len(sample.attributes)))
         table = regression_table(results, labels[test], sample.attributes)
-    title = f"{sample.source} · {type(estimator).__name__}, {split} split"
+    title = f"{sample.title} · {type(estimator).__name__}, {split} split"
     with run.timed("report"):
         write_regressions(run, results, table, title)
     metrics = regression_metrics(table)

@@ -122,7 +122,9 @@ def test_two_rows() -> None:
 
 def test_more_clusters_than_different_rows_are_refused() -> None:
     points = np.repeat([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]], 10, axis=0)
-    with pytest.raises(UserError, match=r"task\.n_clusters=4, but the labels of the 30 faces hold 3 different rows"):
+    with pytest.raises(
+        UserError, match=r"^n_clusters=4 must be at most 3: the labels of the 30 faces have 3 different rows"
+    ):
         find_clusters(points, KMeans(4))
     two = find_clusters(points, KMeans(2))
     assert [number for number, *_ in try_numbers(two, KMeans(), range(2, 9), 100, seed=0)] == [2, 3]
@@ -131,13 +133,16 @@ def test_more_clusters_than_different_rows_are_refused() -> None:
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda: check_clusterer(LogisticRegression(), 5), "LogisticRegression, which is no clusterer"),
-        (lambda: check_clusterer(FeatureAgglomeration(), 5), "FeatureAgglomeration, which is no clusterer"),
-        (lambda: check_clusterer(KMeans(), 0), r"task\.n_clusters=0"),
-        (lambda: find_clusters(blobs(), DBSCAN(eps=1e-6)), "DBSCAN finds no cluster"),
-        (lambda: scale(blobs(), OneHotEncoder()), "OneHotEncoder gives no dense table"),
-        (lambda: scale(blobs(), MinMaxScaler(feature_range=(1, 0))), r"task\.scaler=MinMaxScaler: "),
-        (lambda: find_clusters(blobs(), KMeans(3, n_init=-1)), r"task\.clusterer=KMeans: The 'n_init' parameter"),
+        (lambda: check_clusterer(LogisticRegression(), 5), "^clusterer=LogisticRegression must be a clusterer"),
+        (lambda: check_clusterer(FeatureAgglomeration(), 5), "^clusterer=FeatureAgglomeration must be a clusterer"),
+        (lambda: check_clusterer(KMeans(), 0), "^n_clusters=0 must be at least 1"),
+        (lambda: find_clusters(blobs(), DBSCAN(eps=1e-6)), "^clusterer=DBSCAN finds no clusters"),
+        (lambda: scale(blobs(), OneHotEncoder()), "^scaler=OneHotEncoder must return a dense table"),
+        (lambda: scale(blobs(), MinMaxScaler(feature_range=(1, 0))), "^scaler=MinMaxScaler cannot be fitted: "),
+        (
+            lambda: find_clusters(blobs(), KMeans(3, n_init=-1)),
+            "^clusterer=KMeans cannot be fitted: The 'n_init' parameter",
+        ),
     ],
 )
 def test_what_does_not_suit_is_one_sentence(make, sentence: str) -> None:

@@ -36,7 +36,10 @@ def test_without_images_the_shares_are_undefined() -> None:
 
 @pytest.mark.parametrize(
     ("pairs", "sentence"),
-    [([["Bald"]], r"each entry must be two attributes"), ([["Bald", "Bang"]], r"Did you mean 'Bangs'")],
+    [
+        ([["Bald"]], r"^contradictions=\[\[Bald\]\] must be a list of pairs"),
+        ([["Bald", "Bang"]], r"Did you mean 'Bangs'"),
+    ],
 )
 def test_a_pair_that_is_none_is_named(pairs: list[list[str]], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):

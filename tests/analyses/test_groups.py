@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, recall_score
 
-from celeba_lab.analyses.groups import CELLS, amplification_pairs, group_cells, group_pairs
+from celeba_lab.analyses.groups import SUBGROUPS, amplification_pairs, subgroup_pairs, subgroup_table
 
 
 def biased(n: int = 4000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -21,7 +21,7 @@ def biased(n: int = 4000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_each_cell_is_that_of_scikit_learn() -> None:
     labels, said, members = biased()
-    cells = group_cells(labels, said, ["Blond_Hair", "Young"], members, ["Young", "Male"], smallest=5)
+    cells = subgroup_table(labels, said, ["Blond_Hair", "Young"], members, ["Young", "Male"], smallest=5)
     assert list(zip(cells["target"], cells["group"], strict=True))[::4] == [
         ("Blond_Hair", "Young"),
         ("Blond_Hair", "Male"),
@@ -40,8 +40,8 @@ def test_each_cell_is_that_of_scikit_learn() -> None:
 
 def test_the_worst_cell_of_a_constructed_bias_is_found() -> None:
     labels, said, members = biased()
-    cells = group_cells(labels, said, ["Blond_Hair", "Young"], members, ["Young", "Male"], smallest=5)
-    worst = group_pairs(cells).iloc[0]
+    cells = subgroup_table(labels, said, ["Blond_Hair", "Young"], members, ["Young", "Male"], smallest=5)
+    worst = subgroup_pairs(cells).iloc[0]
     assert (worst["target"], worst["group"], worst["worst_label"], worst["worst_member"]) == (
         "Blond_Hair",
         "Male",
@@ -58,7 +58,9 @@ def test_the_worst_cell_of_a_constructed_bias_is_found() -> None:
 
 def test_equalised_odds_is_the_larger_difference_of_the_two_rates() -> None:
     labels, said, members = biased()
-    pairs = group_pairs(group_cells(labels[:, :1], said[:, :1], ["Blond_Hair"], members[:, 1:], ["Male"], smallest=5))
+    pairs = subgroup_pairs(
+        subgroup_table(labels[:, :1], said[:, :1], ["Blond_Hair"], members[:, 1:], ["Male"], smallest=5)
+    )
     rates = []
     for member in (0, 1):
         rows = members[:, 1] == member
@@ -75,23 +77,23 @@ def test_small_cells_are_marked_and_count_for_nothing() -> None:
     members = np.array([[0]] * 10 + [[0]] * 10 + [[1]] * 10 + [[1]])
     said = labels.copy()
     said[0], said[-1] = 0, 0
-    cells = group_cells(labels, said, ["Blond_Hair"], members, ["Male"], smallest=5)
+    cells = subgroup_table(labels, said, ["Blond_Hair"], members, ["Male"], smallest=5)
     assert cells["images"].tolist() == [10, 10, 10, 1]
     assert cells["accuracy"].tolist() == [1, 1, 0.9, 0]
     assert cells["few"].tolist() == [False, False, False, True]
-    [pair] = group_pairs(cells).to_dict("records")
+    [pair] = subgroup_pairs(cells).to_dict("records")
     assert (pair["worst_label"], pair["worst_member"], pair["worst_accuracy"]) == (1, 0, 0.9)
     assert pair["gap"] == pytest.approx(0.1)
     assert np.isnan(pair["equalised_odds_difference"])
-    assert pair["few_cells"] == 1
+    assert pair["few_subgroups"] == 1
 
 
 def test_an_empty_cell_is_undefined() -> None:
-    cells = group_cells(np.ones((6, 1)), np.ones((6, 1)), ["Bald"], np.zeros((6, 1)), ["Male"], smallest=2)
+    cells = subgroup_table(np.ones((6, 1)), np.ones((6, 1)), ["Bald"], np.zeros((6, 1)), ["Male"], smallest=2)
     assert cells["images"].tolist() == [0, 0, 6, 0]
     assert cells["accuracy"].isna().tolist() == [True, True, False, True]
     assert cells["few"].tolist() == [True, True, False, True]
-    [pair] = group_pairs(cells).to_dict("records")
+    [pair] = subgroup_pairs(cells).to_dict("records")
     assert (pair["worst_label"], pair["worst_images"]) == (1, 6)
     assert np.isnan(pair["gap"])
 
@@ -99,31 +101,31 @@ def test_an_empty_cell_is_undefined() -> None:
 @pytest.mark.parametrize("n", [0, 1])
 def test_too_few_images_for_any_cell(n: int) -> None:
     empty = np.ones((n, 1), dtype=np.uint8)
-    pairs = group_pairs(group_cells(empty, empty, ["Bald"], empty, ["Male"], smallest=2))
-    assert pairs["few_cells"].tolist() == [4]
+    pairs = subgroup_pairs(subgroup_table(empty, empty, ["Bald"], empty, ["Male"], smallest=2))
+    assert pairs["few_subgroups"].tolist() == [4]
     assert pairs.filter(like="worst_").isna().all(axis=None)
 
 
 def test_a_target_alone_has_no_pair() -> None:
     labels = np.ones((3, 1))
-    assert group_pairs(group_cells(labels, labels, ["Bald"], labels, ["Bald"], smallest=1)).empty
+    assert subgroup_pairs(subgroup_table(labels, labels, ["Bald"], labels, ["Bald"], smallest=1)).empty
 
 
 def test_the_largest_difference_first_and_undefined_ones_last() -> None:
     labels, said, members = biased()
-    pairs = group_pairs(group_cells(labels, said, ["a", "b"], members, ["c", "d"], smallest=5))
+    pairs = subgroup_pairs(subgroup_table(labels, said, ["a", "b"], members, ["c", "d"], smallest=5))
     odds = pairs["equalised_odds_difference"].tolist()
     assert odds == sorted(odds, reverse=True)
     members[:, 0] = 0  # nobody is in this group: two cells are left
-    pairs = group_pairs(group_cells(labels, said, ["a", "b"], members, ["c", "d"], smallest=5))
+    pairs = subgroup_pairs(subgroup_table(labels, said, ["a", "b"], members, ["c", "d"], smallest=5))
     assert pairs["group"].tolist() == ["d", "d", "c", "c"]
     assert pairs["equalised_odds_difference"].isna().tolist() == [False, False, True, True]
 
 
 def test_the_cells_come_in_a_fixed_order() -> None:
     labels, said, members = biased(50)
-    cells = group_cells(labels[:, :1], said[:, :1], ["a"], members, ["c", "d"], smallest=1)
-    assert list(zip(cells["label"], cells["member"], strict=True)) == [*CELLS, *CELLS]
+    cells = subgroup_table(labels[:, :1], said[:, :1], ["a"], members, ["c", "d"], smallest=1)
+    assert list(zip(cells["label"], cells["member"], strict=True)) == [*SUBGROUPS, *SUBGROUPS]
 
 
 # -- amplification ---------------------------------------------------------------------------------------------------

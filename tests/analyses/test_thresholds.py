@@ -46,5 +46,5 @@ def test_one_image() -> None:
 
 
 def test_a_wrong_criterion_is_one_sentence() -> None:
-    with pytest.raises(UserError, match=r"task\.report\.tune=f2: it can be balanced_accuracy or f1"):
+    with pytest.raises(UserError, match=r"criterion=f2 must be one of balanced_accuracy, f1"):
         tune_thresholds(*some(), "f2")

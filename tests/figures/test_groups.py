@@ -9,7 +9,7 @@ from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.colors import to_hex
 
 from celeba_lab import figures
-from celeba_lab.analyses.groups import group_cells
+from celeba_lab.analyses.groups import subgroup_table
 from celeba_lab.figures.style import GREY, VERMILLION
 
 
@@ -20,7 +20,7 @@ def some_cells(targets: int, groups: int, images: int = 400, smallest: int = 30)
     members = (rng.random((images, groups)) < np.linspace(0.5, 0.02, groups)).astype(np.uint8)
     names = [f"Group_Of_The_Name_No_{g:02d}" for g in range(groups)]
     targeted = [f"Target_Of_The_Name_No_{k:02d}" for k in range(targets)]
-    return group_cells(truth, said, targeted, members, names, smallest)
+    return subgroup_table(truth, said, targeted, members, names, smallest)
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def whiskers(ax: Axes) -> list[np.ndarray]:
 @pytest.mark.parametrize(("targets", "groups"), [(1, 1), (3, 5), (1, 15)])
 def test_texts_of_groups_stay_apart(targets, groups, assert_texts_stay_apart, long_title, axes_texts):
     cells = some_cells(targets, groups)
-    figure = figures.group_cells(cells, title=long_title, note="a note")
+    figure = figures.subgroup_accuracy(cells, title=long_title, note="a note")
     assert_texts_stay_apart(figure)
     assert figure.get_suptitle().endswith("\na note")
     assert sum(" by " in text for text in axes_texts(figure.axes[0])) == targets * groups
@@ -68,7 +68,7 @@ def test_texts_of_groups_stay_apart(targets, groups, assert_texts_stay_apart, lo
 
 def test_every_cell_has_a_row_with_its_dot_its_interval_and_its_numbers(pair, tick_labels):
     other = pair.assign(target="Young", group="Bald", images=2000, accuracy=0.5, low=0.4, high=0.6, few=False)
-    ax = figures.group_cells(pd.concat([pair, other]), title="title").axes[0]
+    ax = figures.subgroup_accuracy(pd.concat([pair, other]), title="title").axes[0]
     assert tick_labels(ax.yaxis)[:4] == [
         "not Blond_Hair, not Male", "not Blond_Hair, Male", "Blond_Hair, not Male", "Blond_Hair, Male",
     ]  # fmt: skip
@@ -90,7 +90,7 @@ def test_every_cell_has_a_row_with_its_dot_its_interval_and_its_numbers(pair, ti
 
 def test_a_heading_stands_above_its_block(pair):
     other = pair.assign(target="Young", group="Bald")
-    ax = figures.group_cells(pd.concat([pair, other]), title="title").axes[0]
+    ax = figures.subgroup_accuracy(pd.concat([pair, other]), title="title").axes[0]
     heights = ax.get_yticks()
     places = {text.get_text(): float(text.xy[1]) for text in ax.texts if " by " in text.get_text()}
     assert places["Blond_Hair by Male"] < heights[0]
@@ -98,50 +98,52 @@ def test_a_heading_stands_above_its_block(pair):
 
 
 def test_an_empty_cell_is_said_and_not_drawn(pair):
-    ax = figures.group_cells(pair, title="title").axes[0]
+    ax = figures.subgroup_accuracy(pair, title="title").axes[0]
     (sentence,) = [text for text in ax.texts if text.get_text() == "no image"]
     assert float(sentence.xy[1]) == ax.get_yticks()[2]
     assert len(dots(ax)) == len(whiskers(ax)) == 3
 
 
 def test_the_worst_cell_with_enough_images_is_orange_and_few_images_are_hollow_and_grey(pair, legend_texts):
-    figure = figures.group_cells(pair, title="title")
+    figure = figures.subgroup_accuracy(pair, title="title")
     best, worst, few = dots(figure.axes[0])
     assert worst[2:] == (VERMILLION, VERMILLION)
     assert few[2:] == (GREY, "#FFFFFF")
     assert best[2] == best[3] not in {VERMILLION, GREY}
     assert any("few" in entry for entry in legend_texts(figure))
-    without = figures.group_cells(pair.assign(few=False, images=100, accuracy=0.5, low=0.4, high=0.6), title="title")
+    without = figures.subgroup_accuracy(
+        pair.assign(few=False, images=100, accuracy=0.5, low=0.4, high=0.6), title="title"
+    )
     assert not any("few" in entry for entry in legend_texts(without))
 
 
 def test_each_pair_has_its_own_worst_cell(pair):
     both = pd.concat([pair, pair.assign(group="Bald", accuracy=[0.5, 0.6, 0.7, 0.8], images=99, few=False)])
-    ax = figures.group_cells(both, title="title").axes[0]
+    ax = figures.subgroup_accuracy(both, title="title").axes[0]
     assert [dot[0] for dot in dots(ax) if dot[2] == VERMILLION] == [0.8, 0.5]
 
 
 def test_a_pair_of_which_nothing_is_known_is_still_listed(pair, assert_texts_stay_apart, axes_texts):
     nothing = pair.assign(images=0, accuracy=np.nan, low=np.nan, high=np.nan, few=True)
-    figure = figures.group_cells(nothing, title="title")
+    figure = figures.subgroup_accuracy(nothing, title="title")
     assert_texts_stay_apart(figure)
     assert axes_texts(figure.axes[0]).count("no image") == 4
     assert not dots(figure.axes[0])
 
 
 def test_a_table_of_any_index_is_drawn_the_same(pair, axes_texts):
-    plain = figures.group_cells(pair, title="title").axes[0]
-    shuffled = figures.group_cells(pair.set_index(pd.Index([7, 7, 2, 0])), title="title").axes[0]
+    plain = figures.subgroup_accuracy(pair, title="title").axes[0]
+    shuffled = figures.subgroup_accuracy(pair.set_index(pd.Index([7, 7, 2, 0])), title="title").axes[0]
     assert dots(plain) == dots(shuffled)
     assert axes_texts(plain) == axes_texts(shuffled)
 
 
 def test_a_table_without_its_columns_is_refused(pair):
     with pytest.raises(ValueError, match="low, few missing"):
-        figures.group_cells(pair.drop(columns=["few", "low"]), title="title")
+        figures.subgroup_accuracy(pair.drop(columns=["few", "low"]), title="title")
 
 
-def test_group_cells_leave_the_settings_alone(pair):
+def test_subgroup_accuracy_leaves_the_settings_alone(pair):
     before = dict(mpl.rcParams)
-    figures.group_cells(pair, title="title")
+    figures.subgroup_accuracy(pair, title="title")
     assert dict(mpl.rcParams) == before

@@ -245,14 +245,14 @@ def test_clusters_in_a_sweep(command: Command, labels_only: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["experiment=clusters", "task.fraction=0"], "task.fraction=0: give a number above 0, at most 1"),
-        (["experiment=logistic", "task.fraction=1.5"], "task.fraction=1.5: give a number above 0, at most 1"),
+        (["experiment=clusters", "task.fraction=0"], "task.fraction=0 must be above 0 and at most 1."),
+        (["experiment=logistic", "task.fraction=1.5"], "task.fraction=1.5 must be above 0 and at most 1."),
         (["experiment=cooccurrence", "task.attributes=[Smilling,Male]"], "'Smilling' is not an attribute of CelebA"),
         (
             ["experiment=cooccurrence", "task.attributes=[Male]"],
             "task.attributes=[Male] must name at least two attributes.",
         ),
-        (["experiment=clusters", "task.fraction=1", "task.n_clusters=241"], "the labels of the 240 faces hold"),
+        (["experiment=clusters", "task.fraction=1", "task.n_clusters=241"], "the labels of the 240 faces have"),
         (["experiment=logistic", "~task.estimator"], "task.estimator has no value"),
         (["experiment=logistic", "task.estimator=null"], "task.estimator=None has the wrong type"),
         (
@@ -265,7 +265,10 @@ def test_clusters_in_a_sweep(command: Command, labels_only: Path, tmp_path: Path
             "task.report.numbers=[1,2] must be numbers of clusters of at least 2.",
         ),
         (["experiment=logistic", "task.split=offical"], "Did you mean 'official'"),
-        (["experiment=logistic", "task.split=official", "data.partitions=[train]"], "rows of the test split"),
+        (
+            ["experiment=logistic", "task.split=official", "data.partitions=[train]"],
+            "task.split=official needs rows of the test split",
+        ),
         (["experiment=logistic", "data.partitions=[tain]"], "data.partitions=tain must be one of train, val, test."),
         (["experiment=embeddings"], "To embed faces, name a checkpoint"),
         (

@@ -7,7 +7,7 @@ from scipy.cluster.hierarchy import leaves_list
 
 from celeba_lab import figures
 from celeba_lab.analyses.cooccurrence import Cooccurrence, cluster_attributes
-from celeba_lab.analyses.groups import amplification_pairs, group_cells, group_pairs
+from celeba_lab.analyses.groups import amplification_pairs, subgroup_pairs, subgroup_table
 from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.reports.classifier.result import EvaluationResult, percent
 from celeba_lab.reports.page.page import PageTable, Section
@@ -26,7 +26,7 @@ _PAIR_COLUMNS = {
     "worst_high": "high",
     "gap": "gap",
     "equalised_odds_difference": "equalised-odds difference",
-    "few_cells": "cells with few images",
+    "few_subgroups": "cells with few images",
 }
 _CELL_COLUMNS = {
     "cell": "cell",
@@ -59,8 +59,8 @@ def report_groups(result: EvaluationResult, smallest: int) -> tuple[Section, dic
         The section, and ``split/worst_cell_accuracy``: of the worst cell of all, where one has enough images.
     """
     found = result.predictions
-    cells = group_cells(found.labels, found.predicted, result.names, result.all_labels(), ATTRIBUTES, smallest)
-    pairs = group_pairs(cells)
+    cells = subgroup_table(found.labels, found.predicted, result.names, result.all_labels(), ATTRIBUTES, smallest)
+    pairs = subgroup_pairs(cells)
     result.run.table(f"group_cells_{result.split}", cells)
     worst = [_name_cell(*row) for row in pairs[["target", "group", "worst_label", "worst_member"]].to_numpy()]
     shown = [
@@ -76,7 +76,7 @@ def report_groups(result: EvaluationResult, smallest: int) -> tuple[Section, dic
         drawn = [NAMED, *(pair for pair in drawn if pair != NAMED)][:_DRAWN]
         shown.insert(0, _named_table(result, cells))
     by_pair = cells.set_index(["target", "group"])
-    figure = figures.group_cells(
+    figure = figures.subgroup_accuracy(
         pd.concat([by_pair.loc[[pair]] for pair in drawn]).reset_index() if drawn else cells.head(0),
         title=result.title,
         note=f"Pairs with the largest equalised-odds differences; 95 % intervals; few: under {smallest} images",

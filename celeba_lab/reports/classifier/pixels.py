@@ -41,9 +41,7 @@ def report_pixels(
     targets = data.annotations.columns(result.names)
     truth = result.all_labels()
     accuracy = np.full(len(targets), np.nan)
-    found = regress_each(
-        data.annotations.labels[train], truth, classifier, targets=targets.tolist(), setting="task.report.estimator"
-    )
+    found = regress_each(data.annotations.labels[train], truth, classifier, targets=targets.tolist())
     for k, regression in enumerate(found):
         if regression.fitted:
             accuracy[k] = np.mean((regression.probability >= 0.5) == truth[:, regression.target])

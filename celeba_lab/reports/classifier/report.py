@@ -7,10 +7,10 @@ import pandas as pd
 from sklearn.base import ClassifierMixin
 
 from celeba_lab.analyses.contradictions import check_contradictions
-from celeba_lab.analyses.regression import check_classifier
-from celeba_lab.analyses.thresholds import check_criterion
+from celeba_lab.analyses.regression import check_estimator
+from celeba_lab.analyses.thresholds import CRITERIA
 from celeba_lab.console import console
-from celeba_lab.errors import UserError
+from celeba_lab.errors import check_at_least, check_choice, settings_of
 from celeba_lab.reports.classifier.attributes import report_attributes
 from celeba_lab.reports.classifier.calibration import report_calibration
 from celeba_lab.reports.classifier.drift import report_drift
@@ -47,13 +47,13 @@ class ClassifierReport:
     page: bool = True
 
     def __post_init__(self) -> None:
-        check_criterion(self.tune)
+        if self.tune is not None:
+            check_choice("tune", self.tune, CRITERIA)
         check_contradictions(self.contradictions)
         if self.estimator is not None:
-            check_classifier(self.estimator, "task.report.estimator")
+            check_estimator(self.estimator)
         for name, least in (("smallest", 1), ("bins", 1), ("mistakes", 0)):
-            if getattr(self, name) < least:
-                raise UserError(f"task.report.{name}={getattr(self, name)}: give a whole number from {least}.")
+            check_at_least(name, getattr(self, name), least)
 
     def write_split(self, result: EvaluationResult) -> tuple[list[Section], pd.DataFrame]:
         """Write what one split is told by itself: scores, predictions, mistakes; return the table of attributes."""
@@ -76,7 +76,7 @@ class ClassifierReport:
         (attributes, wrong), table = self.write_split(result)
         thresholds, metrics = report_thresholds(result, self.tune)
         calibration, calibrated = report_calibration(result, self.bins)
-        with console.status("predicting each attribute from the other labels"):
+        with settings_of("report"), console.status("predicting each attribute from the other labels"):
             pixels, compared = report_pixels(result, table, self.estimator)
         groups, worst = report_groups(result, self.smallest)
         amplification, amplified = report_amplification(result, self.smallest)
