@@ -1,6 +1,6 @@
 """Figures of how well probabilities order the images, whatever the threshold: ROC and precision-recall curves."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_curve
+from sklearn.metrics import precision_recall_curve, roc_curve
 
 from celeba_lab.figures.predictions import check_predictions, why_undefined
 from celeba_lab.figures.style import (
@@ -54,63 +54,88 @@ class _Style:
 
 
 @matplotlib.rc_context(STYLE)
-def roc_curves(labels: ArrayLike, probabilities: ArrayLike, names: Sequence[str], *, title: str) -> Figure:
+def roc_curves(
+    labels: ArrayLike, probabilities: ArrayLike, names: Sequence[str], *, areas: ArrayLike, title: str
+) -> Figure:
     """Receiver operating characteristic of every attribute, with the area below it (AUROC).
 
     Up to eight attributes are all named, best first; of more, the five best and the five worst, the others are grey.
     An attribute without positives or without negatives has no curve: the legend says so, and the mean leaves it out.
 
     Args:
-        labels: (N, K), 0 or 1.
-        probabilities: (N, K), in [0, 1].
-        names: The K attributes.
-        title: Shown above the axes.
+        labels: True labels, (N, K), 0 or 1.
+        probabilities: Predicted probabilities, (N, K), in [0, 1].
+        names: Names of the K attributes.
+        areas: AUROC of each attribute, (K,), for the legend and the ranking; not used where the curve is undefined.
+        title: Title of the figure.
 
     Raises:
-        ValueError: The arrays do not fit together or hold values outside their range.
+        ValueError: The arrays do not fit together or have values outside their range.
     """
     truth, scores = check_predictions(labels, probabilities, names)
-    curves = [_roc(truth[:, k], scores[:, k], name) for k, name in enumerate(names)]
+    columns = zip(truth.T, scores.T, names, _check_areas(areas, names), strict=True)
+    curves = [_curve(_roc, *column) for column in columns]
     return _draw(curves, _Style("AUROC", "false positive rate", "true positive rate (recall)"), title, len(truth))
 
 
 @matplotlib.rc_context(STYLE)
-def precision_recall_curves(labels: ArrayLike, probabilities: ArrayLike, names: Sequence[str], *, title: str) -> Figure:
+def precision_recall_curves(
+    labels: ArrayLike, probabilities: ArrayLike, names: Sequence[str], *, areas: ArrayLike, title: str
+) -> Figure:
     """Precision against recall of every attribute, with average precision (AP) and prevalence, which is chance.
 
     Which attributes are named, and what happens to those without positives or negatives, is as in :func:`roc_curves`.
 
     Args:
-        labels: (N, K), 0 or 1.
-        probabilities: (N, K), in [0, 1].
-        names: The K attributes.
-        title: Shown above the axes.
+        labels: True labels, (N, K), 0 or 1.
+        probabilities: Predicted probabilities, (N, K), in [0, 1].
+        names: Names of the K attributes.
+        areas: Average precision of each attribute, (K,), as in :func:`roc_curves`.
+        title: Title of the figure.
 
     Raises:
-        ValueError: The arrays do not fit together or hold values outside their range.
+        ValueError: The arrays do not fit together or have values outside their range.
     """
     truth, scores = check_predictions(labels, probabilities, names)
-    curves = [_precision_recall(truth[:, k], scores[:, k], name) for k, name in enumerate(names)]
+    columns = zip(truth.T, scores.T, names, _check_areas(areas, names), strict=True)
+    curves = [_curve(_precision_recall, *column) for column in columns]
     several = len(curves) > 1
     style = _Style("AP", "recall (true positive rate)", "precision", "steps-post", prevalence_in_legend=several)
     return _draw(curves, style, title, len(truth))
 
 
-def _roc(truth: NDArray[np.bool_], scores: NDArray[np.floating], name: str) -> _Curve:
+def _check_areas(areas: ArrayLike, names: Sequence[str]) -> NDArray[np.floating]:
+    values = np.asarray(areas, dtype=float)
+    if values.shape != (len(names),):
+        raise ValueError(f"Expected one area for each of {len(names)} attributes: got {values.shape}.")
+    return values
+
+
+_Points = tuple[NDArray[np.floating], NDArray[np.floating]]
+
+
+def _curve(
+    points: Callable[[NDArray[np.bool_], NDArray[np.floating]], _Points],
+    truth: NDArray[np.bool_],
+    scores: NDArray[np.floating],
+    name: str,
+    area: float,
+) -> _Curve:
+    """Return the curve of one attribute through the points that ``points`` computes."""
     reason = why_undefined(truth)
     if reason:
         return _undefined(truth, name, reason)
+    return _Curve(name, float(truth.mean()), *_thin(*points(truth, scores)), area=float(area))
+
+
+def _roc(truth: NDArray[np.bool_], scores: NDArray[np.floating]) -> _Points:
     x, y, _ = roc_curve(truth, scores)
-    return _Curve(name, float(truth.mean()), *_thin(x, y), area=float(auc(x, y)))
+    return x, y
 
 
-def _precision_recall(truth: NDArray[np.bool_], scores: NDArray[np.floating], name: str) -> _Curve:
-    reason = why_undefined(truth)
-    if reason:
-        return _undefined(truth, name, reason)
+def _precision_recall(truth: NDArray[np.bool_], scores: NDArray[np.floating]) -> _Points:
     precision, recall, _ = precision_recall_curve(truth, scores, drop_intermediate=True)
-    area = float(average_precision_score(truth, scores))
-    return _Curve(name, float(truth.mean()), *_thin(recall, precision), area=area)
+    return recall, precision
 
 
 def _undefined(truth: NDArray[np.bool_], name: str, reason: str) -> _Curve:

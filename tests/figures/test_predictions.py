@@ -5,12 +5,17 @@ import pytest
 
 from celeba_lab import figures
 
-PREDICTION_FIGURES = [
-    figures.confusion_matrices,
-    figures.roc_curves,
-    figures.precision_recall_curves,
-    figures.score_histograms,
-]
+
+def roc_curves(labels, probabilities, names, *, title):
+    return figures.roc_curves(labels, probabilities, names, areas=np.linspace(0.4, 0.9, len(names)), title=title)
+
+
+def precision_recall_curves(labels, probabilities, names, *, title):
+    areas = np.linspace(0.4, 0.9, len(names))
+    return figures.precision_recall_curves(labels, probabilities, names, areas=areas, title=title)
+
+
+PREDICTION_FIGURES = [figures.confusion_matrices, roc_curves, precision_recall_curves, figures.score_histograms]
 
 
 @pytest.mark.parametrize("draw", PREDICTION_FIGURES)

@@ -7,24 +7,33 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from celeba_lab import figures
 
 
+def areas_of(score, labels, probabilities):
+    return [score(truth, scores) for truth, scores in zip(labels.T, probabilities.T, strict=True)]
+
+
 @pytest.mark.parametrize("count", [1, 8])
-def test_legends_give_scikit_learns_areas_best_first(count, random_predictions, names_of, legend_texts):
+def test_legends_give_the_areas_best_first(count, random_predictions, names_of, legend_texts):
     labels, probabilities = random_predictions(400, count)
     names = names_of(count)
-    roc = legend_texts(figures.roc_curves(labels, probabilities, names, title="title"))
-    areas = {name: roc_auc_score(labels[:, k], probabilities[:, k]) for k, name in enumerate(names)}
+    areas = dict(zip(names, areas_of(roc_auc_score, labels, probabilities), strict=True))
+    roc = legend_texts(figures.roc_curves(labels, probabilities, names, areas=list(areas.values()), title="title"))
     best_first = sorted(names, key=lambda name: -areas[name])
     assert roc == [*(f"{name}  AUROC {areas[name]:.3f}" for name in best_first), "chance"]
 
-    pr = legend_texts(figures.precision_recall_curves(labels, probabilities, names, title="title"))
-    for k, name in enumerate(names):
-        area = average_precision_score(labels[:, k], probabilities[:, k])
+    precisions = areas_of(average_precision_score, labels, probabilities)
+    pr = legend_texts(figures.precision_recall_curves(labels, probabilities, names, areas=precisions, title="title"))
+    for name, area in zip(names, precisions, strict=True):
         assert any(text.startswith(f"{name}  AP {area:.3f}") for text in pr)
+
+
+def test_one_area_for_each_attribute(random_predictions, names_of):
+    with pytest.raises(ValueError, match=r"one area for each of 3 attributes: got \(2,\)"):
+        figures.roc_curves(*random_predictions(40, 3), names_of(3), areas=[0.5, 0.5], title="title")
 
 
 def test_the_chance_line_of_precision_is_the_prevalence(random_predictions):
     labels, probabilities = random_predictions(400, 1)
-    figure = figures.precision_recall_curves(labels, probabilities, ["Smiling"], title="title")
+    figure = figures.precision_recall_curves(labels, probabilities, ["Smiling"], areas=[0.5], title="title")
     chance = next(line for line in figure.axes[0].lines if "chance" in line.get_label())
     np.testing.assert_allclose(chance.get_ydata(), labels.mean())
     assert f"{labels.mean():.3f}" in chance.get_label()
@@ -33,8 +42,8 @@ def test_the_chance_line_of_precision_is_the_prevalence(random_predictions):
 def test_of_many_attributes_the_five_best_and_worst_are_named(random_predictions, names_of, legend_texts):
     labels, probabilities = random_predictions(400, 40)
     names = names_of(40)
-    figure = figures.roc_curves(labels, probabilities, names, title="title")
-    areas = np.array([roc_auc_score(labels[:, k], probabilities[:, k]) for k in range(40)])
+    areas = np.array(areas_of(roc_auc_score, labels, probabilities))
+    figure = figures.roc_curves(labels, probabilities, names, areas=areas, title="title")
     order = np.argsort(-areas)
     entries = [f"{names[k]}  AUROC {areas[k]:.3f}" for k in order]
     expected = ["Highest AUROC", *entries[:5], "Lowest AUROC", *entries[-5:], "the 30 between", "chance"]
@@ -46,7 +55,8 @@ def test_of_many_attributes_the_five_best_and_worst_are_named(random_predictions
 @pytest.mark.parametrize("count", [9, 10, 11])
 def test_no_attribute_is_both_best_and_worst(count, random_predictions, legend_texts, names_of):
     labels, probabilities = random_predictions(400, count)
-    entries = legend_texts(figures.roc_curves(labels, probabilities, names_of(count), title="title"))
+    areas = areas_of(roc_auc_score, labels, probabilities)
+    entries = legend_texts(figures.roc_curves(labels, probabilities, names_of(count), areas=areas, title="title"))
     named = [entry for entry in entries if entry.startswith("Attribute")]
     assert len(named) == len(set(named)) == min(count, 10)
     assert ("the 1 between" in entries) == (count == 11)
@@ -58,17 +68,17 @@ def test_an_undefined_curve_is_named_not_drawn_and_not_averaged(draw, value, rea
     labels, probabilities = random_predictions(400, 3)
     labels[:, 1] = value
     names = ["Smiling", "Bald", "Male"]
-    figure = draw(labels, probabilities, names, title="title")
+    figure = draw(labels, probabilities, names, areas=[0.6, np.nan, 0.7], title="title")
     assert f"Bald: undefined ({reason})" in legend_texts(figure)
     assert not any(line.get_label().startswith("Bald") for line in figure.axes[0].lines)
     assert "over 2 of 3 attributes" in figure.get_suptitle()
-    single = draw(labels[:, 1:2], probabilities[:, 1:2], ["Bald"], title="title")
+    single = draw(labels[:, 1:2], probabilities[:, 1:2], ["Bald"], areas=[np.nan], title="title")
     assert f"undefined: {reason}" in [text.get_text() for text in single.axes[0].texts]
 
 
 def test_the_drawn_curve_keeps_its_area_although_it_is_thinned(random_predictions):
     labels, probabilities = random_predictions(50_000, 1)
-    line = figures.roc_curves(labels, probabilities, ["Smiling"], title="title").axes[0].lines[0]
+    line = figures.roc_curves(labels, probabilities, ["Smiling"], areas=[0.5], title="title").axes[0].lines[0]
     assert len(line.get_xdata()) < 3000
     area = np.trapezoid(line.get_ydata(), line.get_xdata())
     assert area == pytest.approx(roc_auc_score(labels[:, 0], probabilities[:, 0]), abs=2e-3)

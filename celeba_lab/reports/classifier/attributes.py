@@ -36,7 +36,12 @@ def report_attributes(result: EvaluationResult, bins: int = 15) -> tuple[Section
     found, names = result.predictions, result.names
     table = attribute_table(found.labels, found.probabilities, names, found.threshold, bins)
     shown = result.table("attributes", table, "Every score of every attribute", columns=_COLUMNS)
-    pictures = [_draw_accuracy(result, table), _draw_confusion(result), *_draw_curves(result), _draw_scores(result)]
+    pictures = [
+        _draw_accuracy(result, table),
+        _draw_confusion(result),
+        *_draw_curves(result, table),
+        _draw_scores(result),
+    ]
     _add_precision_recall(result)
     return Section("Attributes", _describe(result, table, bins), tables=[shown], pictures=pictures), table
 
@@ -62,10 +67,12 @@ def _draw_confusion(result: EvaluationResult) -> Picture:
     return result.picture("confusion", figure, "What was said of the images of each true class.")
 
 
-def _draw_curves(result: EvaluationResult) -> list[Picture]:
-    found, names = result.predictions, result.names
-    roc = figures.roc_curves(found.labels, found.probabilities, names, title=result.title)
-    curves = figures.precision_recall_curves(found.labels, found.probabilities, names, title=result.title)
+def _draw_curves(result: EvaluationResult, table: pd.DataFrame) -> list[Picture]:
+    labels, probabilities, names = result.predictions.labels, result.predictions.probabilities, result.names
+    roc = figures.roc_curves(labels, probabilities, names, areas=table["auroc"], title=result.title)
+    curves = figures.precision_recall_curves(
+        labels, probabilities, names, areas=table["average_precision"], title=result.title
+    )
     caption = "Precision against recall at every threshold; the dashed line is the prevalence."
     return [
         result.picture("roc", roc, "True against false positives at every threshold."),
