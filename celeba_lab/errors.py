@@ -57,12 +57,17 @@ class SettingError(UserError):
 
 
 @contextmanager
-def settings_of(path: str) -> Iterator[None]:
-    """Within this block, add ``path`` to every :class:`SettingError`."""
+def settings_of(path: str, is_absolute: bool = False) -> Iterator[None]:
+    """Within this block, add ``path`` to every :class:`SettingError`.
+
+    Args:
+        path: Path of the node whose settings are used in the block.
+        is_absolute: Whether it is the whole path from the root of the configuration.
+    """
     try:
         yield
     except SettingError as error:
-        raise error.within(path) from error.__cause__
+        raise error.within(path, is_absolute) from error.__cause__
 
 
 def format_value(value: object) -> str:

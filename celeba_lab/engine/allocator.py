@@ -1,4 +1,4 @@
-"""Keeping freed memory for the next step, when the processor is what trains."""
+"""Keeping freed memory for the next training step on the CPU."""
 
 import ctypes
 import platform
@@ -8,15 +8,15 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
 
 
 def keep_freed_memory() -> bool:
-    """Tell glibc's allocator to keep what is freed instead of giving it back to the system.
+    """Tell glibc's allocator to keep freed memory instead of returning it to the system.
 
-    A training step on the processor frees and allocates the same hundreds of megabytes again. By default each large
-    block is a mapping of its own, which the kernel must fill with zeros every time; keeping them made a training epoch
-    of MobileNetV2 (128 x 128 pixels, batch 32, 2 cores) a fifth faster. The process keeps the memory of its largest
-    step until it ends.
+    A training step on the CPU frees and allocates the same hundreds of megabytes again. By default each large block is
+    a memory mapping, which the kernel fills with zeros every time. Keeping the memory made a training epoch of
+    MobileNetV2 (128 x 128 pixels, batches of 32, 2 cores) a fifth faster. The process then holds the memory of its
+    largest step until it ends.
 
     Returns:
-        Whether it was done: False where the C library is not glibc.
+        Whether the memory is kept; false if the C library is not glibc.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

@@ -1,110 +1,164 @@
-"""Reading checkpoints: what can be wrong with one is said before anything is built on it."""
+"""Reading checkpoints; what can be wrong with one is reported before anything is built from it."""
 
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from celeba_lab.errors import UserError
+from celeba_lab.engine.torch_files import UnreadableFileError, read_torch_file
+from celeba_lab.errors import SettingError, UserError
 from celeba_lab.exports.generator import EXPORT_SUFFIX, check_weights, read_export
+from celeba_lab.models.checkpoint_format import FORMAT, KEY
 from celeba_lab.models.classifier.module import AttributeClassifier
 from celeba_lab.models.gan.module import GAN
 from celeba_lab.models.gan.sampler import FaceSampler
 
+_NAMES = {"classifier": "an attribute classifier", "gan": "a GAN"}
+_EXPERIMENTS = {"classifier": "attributes", "gan": "gan"}
+# Hyperparameters that had another name in format 0, which did not say its version.
+_RENAMED = {"normalise": "normalization"}
 
-def read_checkpoint(path: str | None, purpose: str, usual: str = "best.ckpt") -> dict[str, Any]:
+
+def read_checkpoint(
+    path: str | None, purpose: str, usual: str = "best.ckpt", setting: str = "checkpoint"
+) -> dict[str, Any]:
     """Read a checkpoint that Lightning wrote, on the CPU, without running any code in it.
 
     Args:
-        path: the setting ``checkpoint``.
-        purpose: what it is wanted for, a verb for the error.
-        usual: the name of the file that is usually wanted.
+        path: Path of the checkpoint, as the setting gives it.
+        purpose: What the checkpoint is for, as the end of a sentence that starts with "To": ``evaluate``.
+        usual: Name of the file that usually serves this purpose.
+        setting: Name of the setting, for errors.
+
+    Returns:
+        The content, with today's names of the hyperparameters.
 
     Raises:
-        UserError: it is missing, damaged, or no checkpoint.
+        UserError: The file is missing, damaged or not a checkpoint, or a newer version of the package wrote it.
     """
     if path is None:
-        raise UserError(f"To {purpose}, name a checkpoint: checkpoint=outputs/.../checkpoints/{usual}")
+        raise UserError(f"To {purpose}, name a checkpoint: {setting}=outputs/.../checkpoints/{usual}")
     file = Path(path)
     if file.is_dir():
-        raise UserError(f"checkpoint={path} is a folder. Name the file in it: {file / 'checkpoints' / usual}")
+        raise _error(setting, path, "is a folder", f"Name the file in it: {file / 'checkpoints' / usual}")
     if not file.is_file():
-        raise UserError(f"checkpoint={path}: there is no such file. Runs keep theirs in outputs/.../checkpoints/.")
+        raise _error(setting, path, "does not exist", "The checkpoints of a run are in outputs/.../checkpoints/.")
     if file.suffix == EXPORT_SUFFIX:
-        raise UserError(
-            f"checkpoint={path} is an exported generator, from which only task=generate can go on. To {purpose}, give a"
-            f" checkpoint: outputs/.../checkpoints/{usual}"
-        )
+        hint = f"To {purpose}, name a checkpoint: outputs/.../checkpoints/{usual}"
+        raise _error(setting, path, "is an exported generator, which only task=generate can use", hint)
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises a dozen unrelated types for a file that is not its own
-        raise UserError(
-            f"checkpoint={path} cannot be read ({file.stat().st_size:,} bytes; {type(error).__name__}):"
-            " it is damaged or no checkpoint. Take another one."
-        ) from error
+        content = read_torch_file(file)
+    except UnreadableFileError as error:
+        rule = f"could not be read ({error}), because it is damaged or not a checkpoint"
+        raise _error(setting, path, rule, "Use another one.") from error
     if not isinstance(content, dict) or not {"state_dict", "hyper_parameters"} <= set(content):
-        raise UserError(
-            f"checkpoint={path} is no Lightning checkpoint with hyperparameters. A bare state dict goes into"
-            " model.weights."
-        )
+        hint = "To start from a bare state dict, set model.weights."
+        raise _error(setting, path, "is not a Lightning checkpoint with hyperparameters", hint)
+    version = content.get(KEY, {}).get("format", 0)
+    if version > FORMAT:
+        rule = f"has the checkpoint format {version}, and this version of celeba_lab reads formats up to {FORMAT}"
+        raise _error(setting, path, rule, "Update celeba_lab.")
+    content["hyper_parameters"] = {_RENAMED.get(k, k): value for k, value in content["hyper_parameters"].items()}
     return content
 
 
-def load_classifier(path: str | None, purpose: str) -> AttributeClassifier:
-    """Build the classifier that a checkpoint holds, in evaluation mode.
+def _error(setting: str, path: str, rule: str, hint: str) -> SettingError:
+    """Return an error about a setting; ``checkpoint`` is at the root of the configuration."""
+    return SettingError(setting, path, rule, hint, is_absolute=setting == "checkpoint")
+
+
+def check_kind(content: dict[str, Any], kind: str, path: str | None, purpose: str, setting: str = "checkpoint") -> None:
+    """Check which kind of model a checkpoint holds.
+
+    Args:
+        content: What :func:`read_checkpoint` returned.
+        kind: The kind that is needed, ``classifier`` or ``gan``.
+        path: Path of the checkpoint, for the error.
+        purpose: What the checkpoint is for, for the error.
+        setting: Name of the setting, for the error.
 
     Raises:
-        UserError: the checkpoint cannot be read, or holds another kind of model.
+        SettingError: The checkpoint holds another kind of model.
     """
-    check_classifier(read_checkpoint(path, purpose), path, purpose)
-    with torch.random.fork_rng(devices=[]):  # it is built with random weights, and a run must not notice
-        return AttributeClassifier.load_from_checkpoint(str(path), map_location="cpu", weights_only=True).eval()
+    if _kind_of(content) != kind:
+        hint = f"To {purpose}, name a checkpoint of experiment={_EXPERIMENTS[kind]}."
+        raise _error(setting, str(path), f"does not hold {_NAMES[kind]}", hint)
 
 
 def check_classifier(content: dict[str, Any], path: str | None, purpose: str) -> None:
-    """Raise UserError unless what :func:`read_checkpoint` returned is an attribute classifier's."""
-    if "attributes" not in content["hyper_parameters"] or "head.weight" not in content["state_dict"]:
-        raise UserError(
-            f"checkpoint={path} holds no attribute classifier. To {purpose}, give one of experiment=attributes."
-        )
-
-
-def load_gan(path: str | None, purpose: str) -> GAN:
-    """Build the GAN that a checkpoint holds, in evaluation mode.
-
-    Raises:
-        UserError: the checkpoint cannot be read, or holds another kind of model.
-    """
-    check_gan(read_checkpoint(path, purpose, "last.ckpt"), path, purpose)
-    return GAN.load_from_checkpoint(str(path), map_location="cpu", weights_only=True).eval()
+    """Check that a checkpoint holds a classifier; see :func:`check_kind`."""
+    check_kind(content, "classifier", path, purpose)
 
 
 def check_gan(content: dict[str, Any], path: str | None, purpose: str) -> None:
-    """Raise UserError unless what :func:`read_checkpoint` returned is a GAN's."""
-    if "latent_size" not in content["hyper_parameters"]:
-        raise UserError(f"checkpoint={path} holds no GAN. To {purpose}, give one of experiment=gan.")
+    """Check that a checkpoint holds a GAN; see :func:`check_kind`."""
+    check_kind(content, "gan", path, purpose)
+
+
+def _kind_of(content: dict[str, Any]) -> str | None:
+    """Return the kind of model in a checkpoint; None if it is unknown."""
+    if KEY in content:
+        return content[KEY]["kind"]
+    # Format 0 did not say it.
+    if "latent_size" in content["hyper_parameters"]:
+        return "gan"
+    if "attributes" in content["hyper_parameters"] and "head.weight" in content["state_dict"]:
+        return "classifier"
+    return None
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Return whether a file is a Lightning checkpoint, and not a bare state dict."""
+    """Return whether a file is a Lightning checkpoint rather than a bare state dict."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # see read_checkpoint
+        content = read_torch_file(path)
+    except UnreadableFileError:
         return False
     return isinstance(content, dict) and "hyper_parameters" in content
 
 
-def load_sampler(path: str | None, weights: str = "ema") -> FaceSampler:
-    """Read a generator from a checkpoint of a GAN or from a file of :func:`export_sampler`.
+def load_classifier(path: str | None, purpose: str, setting: str = "checkpoint") -> AttributeClassifier:
+    """Build the classifier in a checkpoint, in evaluation mode. Building it draws no random numbers of the run.
 
     Args:
-        path: the setting ``checkpoint``.
-        weights: one of :data:`WEIGHTS`; ``ema`` means the last ones where there is no average.
+        path: Path of the checkpoint.
+        purpose: What the classifier is for, as the end of a sentence that starts with "To": ``evaluate``.
+        setting: Name of the setting that gives the path, for errors.
 
     Raises:
-        UserError: the file cannot be read, holds something else, or not these weights.
+        UserError: The checkpoint cannot be read, or holds another kind of model.
+    """
+    check_kind(read_checkpoint(path, purpose, setting=setting), "classifier", path, purpose, setting)
+    with torch.random.fork_rng(devices=[]):
+        return AttributeClassifier.load_from_checkpoint(str(path), map_location="cpu", weights_only=True).eval()
+
+
+def load_gan(path: str | None, purpose: str) -> GAN:
+    """Build the GAN in a checkpoint, in evaluation mode.
+
+    Args:
+        path: Path of the checkpoint, as the setting ``checkpoint`` gives it.
+        purpose: What the GAN is for, as the end of a sentence that starts with "To": ``generate faces``.
+
+    Raises:
+        UserError: The checkpoint cannot be read, or holds another kind of model.
+    """
+    content = read_checkpoint(path, purpose, "last.ckpt")
+    check_kind(content, "gan", path, purpose)
+    options = {"map_location": "cpu", "weights_only": True} | content["hyper_parameters"]
+    return GAN.load_from_checkpoint(str(path), **options).eval()
+
+
+def load_sampler(path: str | None, weights: str = "ema") -> FaceSampler:
+    """Read a generator from a checkpoint of a GAN, or from a file that ``task=export`` wrote.
+
+    Args:
+        path: Path of the file, as the setting ``checkpoint`` gives it.
+        weights: ``ema`` for the average of the weights, where there is one, or ``raw`` for the last weights.
+
+    Raises:
+        UserError: The file cannot be read, holds something else, or does not have these weights.
     """
     check_weights(weights)
     if path is None or Path(path).suffix != EXPORT_SUFFIX or not Path(path).is_file():
-        return load_gan(path, "draw faces").sampler(averaged=weights == "ema")
+        return load_gan(path, "generate faces").sampler(averaged=weights == "ema")
     return read_export(Path(path), weights)

@@ -1,5 +1,6 @@
-"""The networks whose features distances are measured in, by the setting that names them."""
+"""The networks in whose features generated faces are compared with real ones."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -8,9 +9,12 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 
 from celeba_lab.engine.checkpoints import is_checkpoint, load_classifier
 from celeba_lab.engine.pretrained import fetch_weights, short_timeout
-from celeba_lab.errors import UserError, did_you_mean
+from celeba_lab.errors import SettingError, UserError, did_you_mean
 from celeba_lab.models.classifier.module import AttributeClassifier
-from celeba_lab.models.gan.distances import Features
+from celeba_lab.models.gan.distances import FeatureExtractor
+
+_SETTING = "feature_extractor"
+_NAMES = ("auto", "inception", "imagenet")
 
 
 class _ClassifierFeatures(nn.Module):
@@ -22,44 +26,43 @@ class _ClassifierFeatures(nn.Module):
         return self.classifier.features(images)
 
 
-def classifier_features(classifier: AttributeClassifier, name: str) -> Features:
-    """Return the features that a classifier sees, at its own image size and normalised as ImageNet's pictures.
+def classifier_extractor(classifier: AttributeClassifier, name: str) -> FeatureExtractor:
+    """Return the backbone of a classifier as a feature extractor, with the image size of the classifier.
 
     Args:
-        classifier: the network.
-        name: says which it is.
+        classifier: The classifier.
+        name: Origin of its weights, for descriptions.
     """
     size, resolution = classifier.hparams["image_size"], classifier.hparams["resolution"]
     through = f"{resolution} x {resolution} and " if resolution else ""
     num_features, backbone = classifier.backbone.num_features, classifier.backbone.name
     enlarged = f"bilinear to {through}{size} x {size}, ImageNet normalisation"
     words = f"{num_features:,} features of {backbone} ({name}), {enlarged}"
-    return Features(_ClassifierFeatures(classifier), num_features, words)
+    return FeatureExtractor(_ClassifierFeatures(classifier), num_features, words)
 
 
-def imagenet_features(weights: str, setting: str = "weights", image_size: int = 128) -> Features:
-    """Return the 1,280 pooled features of torchvision's MobileNetV2, faces enlarged bilinearly.
+def imagenet_extractor(weights: str, image_size: int = 128) -> FeatureExtractor:
+    """Return torchvision's MobileNetV2, which gives 1,280 pooled features; faces are enlarged bilinearly.
 
     Args:
-        weights: by name or path, as :func:`~celeba_lab.engine.pretrained.fetch_weights` takes them.
-        setting: what errors call them.
-        image_size: side in pixels to which faces are brought.
+        weights: Name or path of the weights; see :func:`~celeba_lab.engine.pretrained.fetch_weights`.
+        image_size: Side in pixels to which faces are enlarged.
 
     Raises:
-        UserError: the weights cannot be had, or do not fit.
+        UserError: The weights could not be loaded, or belong to another network.
     """
     classifier = AttributeClassifier(["Smiling"], backbone="mobilenet_v2", image_size=image_size)
-    state_dict, source = fetch_weights(weights, "mobilenet_v2", setting)
+    state_dict, origin = fetch_weights(weights, "mobilenet_v2", _SETTING)
     assert state_dict is not None, "only auto and None may end in random weights"
-    classifier.load_pretrained(state_dict, source)
-    return classifier_features(classifier, source)
+    classifier.load_pretrained(state_dict, origin)
+    return classifier_extractor(classifier, origin)
 
 
-def inception_features() -> Features:
-    """Return the 2,048 features of the Inception network that published distances are measured in.
+def inception_extractor() -> FeatureExtractor:
+    """Return the Inception network that published distances use, which gives 2,048 features.
 
     Raises:
-        UserError: torch-fidelity, which brings it, or its weights cannot be had.
+        UserError: The package torch-fidelity, which defines it, is missing, or its weights could not be downloaded.
     """
     try:
         with short_timeout():
@@ -68,53 +71,49 @@ def inception_features() -> Features:
         raise UserError("Inception needs the package torch-fidelity: pip install 'celeba-lab[inception]'.") from error
     except (OSError, RuntimeError) as error:
         raise UserError(f"Inception's weights could not be downloaded ({error}). Connect to the network.") from error
-    return Features(network, 2048, "2,048 features of Inception (torch-fidelity), bilinear to 299 x 299")
+    return FeatureExtractor(network, 2048, "2,048 features of Inception (torch-fidelity), bilinear to 299 x 299")
 
 
-_SETTING = "task.distances.features"
-_NAMES = ("auto", "inception", "imagenet")
-
-
-def build_features(features: str, device: torch.device | str = "cpu") -> Features | None:
-    """Return the features by the setting ``task.distances.features``; None for ``auto`` where none can be had.
-
-    What is built draws no random number of the run.
+def build_feature_extractor(name: str, device: torch.device | str = "cpu") -> FeatureExtractor | None:
+    """Return the feature extractor that a setting names. Building it draws no random numbers of the run.
 
     Args:
-        features: ``inception``; ``imagenet``, torchvision's MobileNetV2; ``auto``, the first of these whose weights can
-            be had; or the path of MobileNetV2's ImageNet weights, or of a checkpoint of a classifier trained here.
-        device: where they are computed.
+        name: ``inception``; ``imagenet``, which is torchvision's MobileNetV2; ``auto``, the first of these whose
+            weights can be loaded; or the path of MobileNetV2's ImageNet weights or of a checkpoint of a classifier.
+        device: Device that computes the features.
+
+    Returns:
+        The feature extractor; None for ``auto`` if no weights could be loaded.
 
     Raises:
-        UserError: the weights cannot be had, or do not fit.
+        SettingError: The name is unknown, or the weights could not be loaded or belong to another network.
     """
     with torch.random.fork_rng(devices=[]):
-        built = _try_both() if features == "auto" else _build(features)
-    return None if built is None else built.to(device)
+        extractor = _build_first() if name == "auto" else _build(name)
+    return None if extractor is None else extractor.to(device)
 
 
-def _build(features: str) -> Features:
-    if features == "inception":
+def _build(name: str) -> FeatureExtractor:
+    if name == "inception":
         try:
-            return inception_features()
+            return inception_extractor()
         except UserError as error:
-            raise UserError(
-                f"{_SETTING}=inception: {error} Or name weights that you have: {_SETTING}=mobilenet_v2.pth."
-            ) from error
-    if features == "imagenet":
-        return imagenet_features("DEFAULT", _SETTING)
-    if not Path(features).is_file():
-        raise UserError(
-            f"{_SETTING}={features}: there is no such file, and it is none of {', '.join(_NAMES)}."
-            f"{did_you_mean(features, _NAMES)}"
-        )
-    if is_checkpoint(Path(features)):
-        return classifier_features(load_classifier(features, "measure distances"), features)
-    return imagenet_features(features, _SETTING)
+            hint = f"{error} Or name a file of weights: {_SETTING}=mobilenet_v2.pth."
+            raise SettingError(_SETTING, name, "could not be loaded", hint) from error
+    if name == "imagenet":
+        return imagenet_extractor("DEFAULT")
+    if not Path(name).is_file():
+        rule = f"must be one of {', '.join(_NAMES)}, or the path of a file"
+        raise SettingError(_SETTING, name, rule, did_you_mean(name, _NAMES))
+    if is_checkpoint(Path(name)):
+        return classifier_extractor(load_classifier(name, "measure distances", _SETTING), name)
+    return imagenet_extractor(name)
 
 
-def _try_both() -> Features | None:
-    for build in (inception_features, lambda: imagenet_features("DEFAULT", _SETTING)):
+def _build_first() -> FeatureExtractor | None:
+    """Return the first feature extractor whose weights can be loaded; None if there is none."""
+    choices: tuple[Callable[[], FeatureExtractor], ...] = (inception_extractor, lambda: imagenet_extractor("DEFAULT"))
+    for build in choices:
         try:
             return build()
         except UserError:

@@ -15,7 +15,7 @@ from celeba_lab.data.loaders import Processes
 from celeba_lab.engine.build import build_trainer
 from celeba_lab.engine.callbacks import Stopwatch
 from celeba_lab.engine.signals import exit_codes_of_signals
-from celeba_lab.models.classifier.module import AttributeClassifier
+from celeba_lab.models.classifier.evaluation import AttributeModel
 
 
 def progress_bar(cfg: DictConfig) -> list[Callback]:
@@ -25,7 +25,7 @@ def progress_bar(cfg: DictConfig) -> list[Callback]:
 
 
 def measure(
-    cfg: DictConfig, model: AttributeClassifier, datamodule: CelebADataModule, split: str
+    cfg: DictConfig, model: AttributeModel, datamodule: CelebADataModule, split: str
 ) -> tuple[dict[str, float], Predictions, L.Trainer]:
     """Pass over a split once, in table order.
 
@@ -47,7 +47,7 @@ def measure(
         labels=collected.label,
         probabilities=collected.probability,
         attributes=datamodule.attributes,
-        threshold=model.hparams["threshold"],
+        threshold=model.threshold,
     )
     return named, predictions, trainer
 

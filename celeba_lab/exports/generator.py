@@ -1,4 +1,4 @@
-"""A generator as one safetensors file."""
+"""A generator in a safetensors file."""
 
 import json
 from pathlib import Path
@@ -8,28 +8,31 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors_bytes
 
-from celeba_lab.errors import UserError, did_you_mean
+from celeba_lab.errors import SettingError, UserError, check_choice
 from celeba_lab.files import write_atomically
 from celeba_lab.models.gan.networks import Generator
 from celeba_lab.models.gan.sampler import FaceSampler
 
-# Which of a generator's weights draw: their average where there is one, or the last ones.
+# The moving average of a generator's weights, where there is one, or the last weights.
 WEIGHTS = ("ema", "raw")
 
 
 def check_weights(weights: str) -> None:
-    """Raise UserError unless ``task.weights`` is one of :data:`WEIGHTS`."""
-    if weights not in WEIGHTS:
-        raise UserError(f"task.weights={weights} must be one of {', '.join(WEIGHTS)}.{did_you_mean(weights, WEIGHTS)}")
+    """Check that ``weights`` is one of :data:`WEIGHTS`.
+
+    Raises:
+        SettingError: It is not.
+    """
+    check_choice("weights", weights, WEIGHTS)
 
 
 EXPORT_SUFFIX = ".safetensors"
 _FORMAT = "celeba_lab generator 1"
-_LABELS = "training_labels"  # beside the tensors of the network, eight labels to a byte
+_LABELS = "training_labels"  # name of a tensor with eight labels in each byte
 
 
 def export_sampler(sampler: FaceSampler, path: Path) -> None:
-    """Write a generator alone, with what it takes to build it again, as one safetensors file."""
+    """Write a generator, and the settings that are needed to build it again, to a safetensors file."""
     network = sampler.network
     settings = {name: getattr(network, name) for name in ("image_size", "latent_size", "width")}
     tensors = {name: value.contiguous().cpu() for name, value in network.state_dict().items()}
@@ -46,27 +49,30 @@ def export_sampler(sampler: FaceSampler, path: Path) -> None:
 
 
 def read_export(path: Path, weights: str = "ema") -> FaceSampler:
-    """Read a generator from a file of :func:`export_sampler`.
+    """Read a generator from a file that :func:`export_sampler` wrote.
 
     Args:
-        path: the file.
-        weights: one of :data:`WEIGHTS`; ``raw`` is refused if the file holds the average.
+        path: Path of the file.
+        weights: One of :data:`WEIGHTS`.
 
     Raises:
-        UserError: the file cannot be read, holds something else, or not these weights.
+        UserError: The file cannot be read, holds something else, or holds the average while ``weights`` is ``raw``.
     """
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no dict
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is not a dict
     except SafetensorError as error:
-        raise UserError(f"checkpoint={path} cannot be read: it is damaged or no safetensors file ({error}).") from error
+        rule = f"could not be read ({error}), because it is damaged or not a safetensors file"
+        raise SettingError("checkpoint", str(path), rule, is_absolute=True) from error
     if metadata.get("format") != _FORMAT:
-        raise UserError(f"checkpoint={path} holds no generator that was exported here. Export one: task=export.")
+        hint = "Export one with task=export."
+        raise SettingError("checkpoint", str(path), "is not a generator from task=export", hint, is_absolute=True)
     configuration = json.loads(metadata["configuration"])
     if weights == "raw" != configuration["weights"]:
         raise UserError(
-            f"checkpoint={path} holds the averaged weights alone. Export the last ones: task=export task.weights=raw"
+            f"checkpoint={path} holds only the average of the weights. Export the last weights with task=export"
+            " weights=raw."
         )
     attributes = configuration["attributes"]
     packed = tensors.pop(_LABELS, torch.empty((0, 0), dtype=torch.uint8)).numpy()

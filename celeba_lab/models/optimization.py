@@ -9,80 +9,111 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+from typing_extensions import override
 
-from celeba_lab.errors import UserError, did_you_mean
+from celeba_lab.errors import SettingError, UserError, check_above, check_choice, did_you_mean
 
 
-def build_optimizer(name: str, modules: Iterable[nn.Module], lr: float, weight_decay: float) -> Optimizer:
-    """Build ``torch.optim.<name>``; weight decay leaves biases and normalisation (tensors of one axis) alone.
+def check_optimizer(name: str, lr: float) -> None:
+    """Check the settings of an optimizer before there is anything to optimise.
 
     Raises:
-        UserError: torch has no such optimizer, it does not suit this network, or lr is not above 0.
+        SettingError: torch has no such optimizer, or the learning rate is not above 0.
     """
     choices = [key for key, value in vars(torch.optim).items() if isinstance(value, type) and value is not Optimizer]
     if name not in choices:
-        raise UserError(f"model.optimizer={name} is not in torch.optim.{did_you_mean(name, choices)}")
-    if lr <= 0:
-        raise UserError(f"model.lr={lr} must be above 0.")
+        raise SettingError("optimizer", name, "is not an optimizer in torch.optim", did_you_mean(name, choices))
+    check_above("lr", lr, 0)
+
+
+def build_optimizer(name: str, modules: Iterable[nn.Module], lr: float, weight_decay: float) -> Optimizer:
+    """Build an optimizer; weight decay does not apply to biases and normalisation, which are tensors of one axis.
+
+    Args:
+        name: Name of an optimizer in ``torch.optim``.
+        modules: Modules whose parameters are optimised.
+        lr: Learning rate.
+        weight_decay: Weight decay of the parameters with two or more axes.
+
+    Raises:
+        SettingError: torch has no such optimizer, or the learning rate is not above 0.
+        UserError: The optimizer does not suit this network.
+
+    Example:
+        >>> optimizer = build_optimizer("AdamW", [nn.Linear(3, 1)], lr=1e-3, weight_decay=0.1)
+        >>> [group["weight_decay"] for group in optimizer.param_groups]
+        [0.1, 0.0]
+    """
+    check_optimizer(name, lr)
     parameters = [parameter for module in modules for parameter in module.parameters()]
     groups: list[dict[str, Any]] = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
     build = getattr(torch.optim, name)
-    # On a GPU torch picks its fast implementation by itself; on the processor only where it is asked for.
+    # On a GPU torch uses its fast implementation by default, on the CPU only if it is requested.
     on_cpu = all(parameter.device.type == "cpu" for parameter in parameters)
     options = {"fused": True} if on_cpu and "fused" in signature(build).parameters else {}
     try:
         return build(groups, lr=lr, **options)
     except ValueError as error:  # LBFGS and Muon want other parameters
-        raise UserError(
-            f"model.optimizer={name} cannot train this network: {error}. Take AdamW, Adam or SGD."
-        ) from error
+        raise UserError(f"{name} cannot train this network: {error}. Use optimizer=AdamW, Adam or SGD.") from error
 
 
 def build_schedule(name: str, optimizer: Optimizer, total_steps: float, warmup: float) -> LRScheduler | None:
     """Build a schedule that is stepped after every optimizer step.
 
     Args:
-        name: ``constant``, ``one_cycle`` (Smith and Topin, 2019, arXiv:1708.07120) or ``cosine`` (linear warm-up, then
-            half a cosine to 0: Loshchilov and Hutter, 2017, arXiv:1608.03983).
-        optimizer: its learning rates are the peak of the schedule.
-        total_steps: optimizer steps of the whole run; infinite when the run has no end.
-        warmup: fraction of ``total_steps`` in which the learning rate rises.
+        name: Name of the schedule: ``constant``, ``one_cycle`` (Smith and Topin, 2019, arXiv:1708.07120) or ``cosine``
+            (a linear warm-up, then half a cosine to 0; Loshchilov and Hutter, 2017, arXiv:1608.03983).
+        optimizer: Optimizer, whose learning rate is the peak of the schedule.
+        total_steps: Number of optimizer steps of the whole run; infinite if the run has no end.
+        warmup: Fraction of the steps in which the learning rate rises.
+
+    Returns:
+        The schedule; None for a constant learning rate.
 
     Raises:
-        UserError: the name is unknown, or the run has no end.
+        SettingError: The name is unknown.
+        UserError: The schedule needs to know the number of steps, and the run has no end.
+
+    Example:
+        >>> optimizer = build_optimizer("SGD", [nn.Linear(1, 1)], lr=0.1, weight_decay=0.0)
+        >>> schedule = build_schedule("cosine", optimizer, total_steps=10, warmup=0.2)
+        >>> rates = []
+        >>> for _ in range(10):
+        ...     rates.append(round(optimizer.param_groups[0]["lr"], 4))
+        ...     optimizer.step()
+        ...     schedule.step()
+        >>> rates
+        [0.0333, 0.0667, 0.1, 0.0962, 0.0854, 0.0691, 0.05, 0.0309, 0.0146, 0.0038]
     """
-    if name not in SCHEDULES:
-        raise UserError(
-            f"model.schedule={name} is unknown.{did_you_mean(name, SCHEDULES)} There are {', '.join(SCHEDULES)}."
-        )
+    check_choice("schedule", name, SCHEDULES)
     build = SCHEDULES[name]
     if build is None:
         return None
     if math.isinf(total_steps):
         raise UserError(
-            f"model.schedule={name} needs to know when training ends: set trainer.max_epochs or trainer.max_steps,"
-            " or take model.schedule=constant."
+            f"schedule={name} needs to know when training ends: set max_epochs or max_steps, or use schedule=constant."
         )
     return build(optimizer, int(total_steps), warmup)
 
 
 class _OneCycle(OneCycleLR):
-    """torch's one cycle, except that a continued run which is to be longer gets the longer cycle."""
+    """torch's one cycle, except that a run continued with more steps follows the longer cycle."""
 
+    @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the position from the checkpoint and keep the length of this run."""
+        # The position is that of the checkpoint, the length is that of this run.
         length = {"total_steps": self.total_steps, "_schedule_phases": self._schedule_phases}
         super().load_state_dict({**state_dict, **length})
 
 
 def _one_cycle(optimizer: Optimizer, total_steps: int, warmup: float) -> LRScheduler:
     peaks = [group["lr"] for group in optimizer.param_groups]
-    # torch divides by the length of the warm-up minus one step: a run of two or three steps needs another fraction.
+    # torch divides by the length of the warm-up minus one step, so a run of two or three steps needs a larger fraction.
     rising = min(max(warmup, 2 / total_steps), 1.0)
-    # Momentum is left alone: AdamW's betas stay what they are called in the configuration.
+    # The momentum is not cycled, so that AdamW's betas are the configured ones.
     return _OneCycle(optimizer, peaks, total_steps=total_steps + 1, pct_start=rising, cycle_momentum=False)
 
 

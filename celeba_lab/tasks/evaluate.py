@@ -10,6 +10,7 @@ from celeba_lab.engine.build import build_datamodule
 from celeba_lab.engine.checkpoints import load_classifier
 from celeba_lab.engine.measure import measure
 from celeba_lab.errors import UserError, did_you_mean
+from celeba_lab.models.classifier.ensemble import Ensemble
 from celeba_lab.reports.classifier.report import ClassifierReport
 from celeba_lab.reports.classifier.result import EvaluationResult
 from celeba_lab.reports.classifier.scores import mean_majority_accuracy
@@ -37,8 +38,9 @@ def evaluate(
     """
     if split not in SPLITS:
         raise UserError(f"task.split={split} must be one of {', '.join(SPLITS)}.{did_you_mean(split, SPLITS)}")
-    model = load_classifier(cfg.checkpoint, "evaluate")
-    model.average_with([load_classifier(path, "average") for path in ensemble])
+    first = load_classifier(cfg.checkpoint, "evaluate")
+    others = [load_classifier(path, "average", "ensemble") for path in ensemble]
+    model = Ensemble([first, *others]) if others else first
     checkpoints = ", ".join([str(cfg.checkpoint), *ensemble])
     datamodule = build_datamodule(cfg, model.attributes, model.input_size)
     datamodule.setup_split(split)

@@ -9,7 +9,7 @@ from celeba_lab.engine.build import build_datamodule, device
 from celeba_lab.engine.checkpoints import load_classifier, load_sampler
 from celeba_lab.errors import SettingError, check_above, check_at_least, check_choice
 from celeba_lab.figures.tiles import FILTERS, enlarge_faces
-from celeba_lab.reports.gan.audit import report_audit
+from celeba_lab.reports.gan.audit import Audit, report_audit
 from celeba_lab.reports.gan.nearest import report_nearest
 from celeba_lab.reports.gan.samples import Samples, describe_request, has_training_data
 from celeba_lab.runs.environment import device_name
@@ -75,7 +75,7 @@ def generate(
     if nearest:
         metrics |= report_nearest(run, faces, datamodule, samples.title)
     if classifier is not None:
-        metrics |= report_audit(run, sampler, classifier, datamodule, cfg.seed, source, truncation=truncation)
+        metrics |= report_audit(run, Audit(sampler, classifier, cfg.seed, truncation), datamodule, source)
     run.summary(
         experiment=cfg.name,
         task=task_name(),

@@ -21,7 +21,7 @@ from celeba_lab.engine.measure import measure, training_seconds
 from celeba_lab.engine.pretrained import fetch_weights
 from celeba_lab.engine.resume import read_unfinished, show_how_to_continue
 from celeba_lab.engine.signals import exit_codes_of_signals
-from celeba_lab.errors import UserError
+from celeba_lab.errors import UserError, settings_of
 from celeba_lab.models.classifier.module import AttributeClassifier
 from celeba_lab.reports.classifier.history import report_history
 from celeba_lab.reports.classifier.report import ClassifierReport
@@ -85,11 +85,13 @@ def _build_model(
     if unfinished is not None:  # Lightning loads them; what was frozen stays frozen
         freeze = unfinished["hyper_parameters"]["freeze"]
         return build(cfg.model, freeze=freeze, prevalence=prevalence), f"continued from {cfg.checkpoint}"
-    state_dict, source = fetch_weights(cfg.model.weights, cfg.model.backbone)
+    with settings_of("model", is_absolute=True):
+        state_dict, source = fetch_weights(cfg.model.weights, cfg.model.backbone)
     if state_dict is None:  # random layers must learn, wherever they are
         return build(cfg.model, freeze=0.0, prevalence=prevalence), source
     model: AttributeClassifier = build(cfg.model, prevalence=prevalence)
-    model.load_pretrained(state_dict, source)
+    with settings_of("model", is_absolute=True):
+        model.load_pretrained(state_dict, source)
     return model, source
 
 

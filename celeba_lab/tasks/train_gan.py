@@ -15,23 +15,33 @@ from celeba_lab.console import command_line, console, display_path, override, sh
 from celeba_lab.data.datamodule import CelebADataModule, TrainingFaces
 from celeba_lab.engine.allocator import keep_freed_memory
 from celeba_lab.engine.build import build_datamodule, build_trainer, device
-from celeba_lab.engine.callbacks import EpochLog
+from celeba_lab.engine.callbacks import EpochLog, Health, SampleGrid
+from celeba_lab.engine.callbacks.images import fixed_samples
 from celeba_lab.engine.checkpoints import check_gan, load_classifier
-from celeba_lab.engine.gan_callbacks import DistanceSchedule, DistanceSettings, Health, SampleGrid, fixed_samples
+from celeba_lab.engine.distances import DistanceSchedule, DistanceSettings
 from celeba_lab.engine.measure import training_seconds
 from celeba_lab.engine.resume import read_unfinished, show_how_to_continue
 from celeba_lab.engine.signals import exit_codes_of_signals
-from celeba_lab.errors import UserError
+from celeba_lab.errors import UserError, settings_of
 from celeba_lab.models.classifier.module import AttributeClassifier
 from celeba_lab.models.gan.module import GAN
-from celeba_lab.reports.gan.audit import report_audit
+from celeba_lab.reports.gan.audit import Audit, report_audit
 from celeba_lab.reports.gan.nearest import report_nearest
 from celeba_lab.reports.gan.training import animate, report_distances, report_training
 from celeba_lab.runs.environment import device_name
 from celeba_lab.runs.run import RunFolder, open_run, show_ending, task_name, write_bad_images
 
 # What a continued run cannot change.
-_SAME = ("image_size", "latent_size", "width", "discriminator_width", "normalise", "conditional", "auxiliary", "ema")
+_SAME = (
+    "image_size",
+    "latent_size",
+    "width",
+    "discriminator_width",
+    "normalization",
+    "conditional",
+    "auxiliary",
+    "ema",
+)
 
 _Kind = TypeVar("_Kind", bound=Callback)
 
@@ -66,7 +76,8 @@ def train_gan(
     model: GAN = build(cfg.model)
     datamodule = build_datamodule(cfg, model.attributes or ["Smiling"], cfg.model.image_size)
     _set_up(datamodule, model, audited=auditor is not None, compared=nearest > 0)
-    schedule = distances.schedule(datamodule, device(cfg)) if distances else None
+    with settings_of("distances"):
+        schedule = distances.schedule(datamodule, device(cfg)) if distances else None
     run = open_run(cfg)
     # Distances after everything else: the clocks of an epoch must not count them.
     callbacks: list[Callback] = [build(node) for node in (cfg.callbacks or {}).values() if node]
@@ -153,7 +164,7 @@ def _report(
         metrics |= report_nearest(run, fixed_samples(model, nearest), datamodule, source)
     if auditor is not None:
         auditor.to(trainer.strategy.root_device)
-        metrics |= report_audit(run, model.sampler(), auditor, datamodule, cfg.seed, source)
+        metrics |= report_audit(run, Audit(model.sampler(), auditor, cfg.seed), datamodule, source)
     if (grid := _find(trainer, SampleGrid)) is not None:
         animate(grid.folder, run.path / "figures" / "samples.gif")
     write_bad_images(run, datamodule)
@@ -167,7 +178,7 @@ def _summarise(
     schedule, health = _find(trainer, DistanceSchedule), _find(trainer, Health)
     settings = {"seed": cfg.seed, "batch_size": cfg.data.batch_size} | flatten(dict(trainer.lightning_module.hparams))
     if schedule is not None:
-        settings["distances"] = schedule.distances.features.name
+        settings["distances"] = schedule.distances.feature_extractor.name
     run.log_hyperparameters(settings, metrics, trainer.global_step)
     run.seconds |= training_seconds(trainer)
     if schedule is not None and "training" in run.seconds:

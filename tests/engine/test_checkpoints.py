@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from celeba_lab.engine.checkpoints import load_classifier, read_checkpoint
-from celeba_lab.errors import UserError
+from celeba_lab.engine.checkpoints import load_classifier, load_gan, read_checkpoint
+from celeba_lab.errors import SettingError, UserError, settings_of
 from celeba_lab.models.classifier.module import AttributeClassifier
+from celeba_lab.models.gan.module import GAN
 
 NAMES = ["Smiling", "Male"]
 
@@ -47,7 +48,7 @@ def test_none_given():
 
 def test_no_such_file(tmp_path):
     path = tmp_path / "best.ckpt"
-    with pytest.raises(UserError, match=rf"^checkpoint={re.escape(str(path))}: there is no such file\."):
+    with pytest.raises(UserError, match=rf"^checkpoint={re.escape(str(path))} does not exist\."):
         load_classifier(str(path), "evaluate")
 
 
@@ -67,7 +68,10 @@ def test_a_damaged_file(tmp_path, checkpoint, damage):
     path = tmp_path / "best.ckpt"
     path.write_bytes(damage(checkpoint.read_bytes()))
     size = f"{path.stat().st_size:,} bytes"
-    with pytest.raises(UserError, match=rf"best\.ckpt cannot be read \({size}; \w+\).* damaged or no checkpoint"):
+    with pytest.raises(
+        UserError,
+        match=rf"best\.ckpt could not be read \({size}; \w+\), because it is damaged",
+    ):
         load_classifier(str(path), "evaluate")
 
 
@@ -78,7 +82,7 @@ def test_a_file_with_code_in_it_is_refused_not_run(tmp_path):
 
     path = tmp_path / "best.ckpt"
     torch.save({"state_dict": {}, "hyper_parameters": {"attributes": Attack()}}, path)
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="could not be read"):
         load_classifier(str(path), "evaluate")
     assert not (tmp_path / "attacked").exists()
 
@@ -87,7 +91,7 @@ def test_a_file_with_code_in_it_is_refused_not_run(tmp_path):
 def test_something_else(tmp_path, content):
     path = tmp_path / "weights.pth"
     torch.save(content, path)
-    with pytest.raises(UserError, match=r"is no Lightning checkpoint with hyperparameters.*model\.weights"):
+    with pytest.raises(UserError, match=r"is not a Lightning checkpoint with hyperparameters\. .*set model\.weights"):
         load_classifier(str(path), "evaluate")
 
 
@@ -102,9 +106,67 @@ def test_a_checkpoint_of_another_kind(tmp_path, content):
     path = tmp_path / "gan.ckpt"
     torch.save(content, path)
     with pytest.raises(
-        UserError, match=r"gan\.ckpt holds no attribute classifier\. To predict, give one of experiment=attributes\."
+        UserError,
+        match=r"gan\.ckpt does not hold an attribute classifier\. To predict, name a .*=attributes\.",
     ):
         load_classifier(str(path), "predict")
+
+
+def save(model: L.LightningModule, path: pathlib.Path) -> dict:
+    """Save a checkpoint of a model and return its content."""
+    trainer = L.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False)
+    trainer.strategy.connect(model)
+    trainer.save_checkpoint(path)
+    return torch.load(path, weights_only=True)
+
+
+def small_gan(**settings) -> GAN:
+    return GAN(image_size=16, latent_size=8, width=4, **settings)
+
+
+def test_a_checkpoint_says_what_it_holds(tmp_path, checkpoint):
+    assert torch.load(checkpoint, weights_only=True)["celeba_lab"] == {"kind": "classifier", "format": 1}
+    content = save(small_gan(), tmp_path / "gan.ckpt")
+    assert content["celeba_lab"] == {"kind": "gan", "format": 1}
+    content["hyper_parameters"]["attributes"] = NAMES
+    content["state_dict"]["head.weight"] = torch.zeros(2)  # what once was the sign of a classifier
+    torch.save(content, tmp_path / "gan.ckpt")
+    with pytest.raises(UserError, match="does not hold an attribute classifier"):
+        load_classifier(str(tmp_path / "gan.ckpt"), "predict")
+
+
+def test_a_checkpoint_of_a_newer_version_is_refused(tmp_path, checkpoint):
+    content = torch.load(checkpoint, weights_only=True)
+    content["celeba_lab"]["format"] = 9
+    torch.save(content, tmp_path / "best.ckpt")
+    with pytest.raises(UserError, match=r"has the checkpoint format 9, and .* reads formats up to 1\. Update"):
+        load_classifier(str(tmp_path / "best.ckpt"), "predict")
+
+
+@pytest.mark.parametrize("normalization", ["batch", "spectral", "none"])
+def test_a_checkpoint_from_before_formats_still_loads(tmp_path, checkpoint, normalization):
+    """It does not say what it holds, and its hyperparameter ``normalise`` has another name today."""
+    model = small_gan(normalization=normalization)
+    content = save(model, tmp_path / "last.ckpt")
+    del content["celeba_lab"]
+    content["hyper_parameters"]["normalise"] = content["hyper_parameters"].pop("normalization")
+    torch.save(content, tmp_path / "last.ckpt")
+    loaded = load_gan(str(tmp_path / "last.ckpt"), "generate faces")
+    assert loaded.hparams["normalization"] == normalization
+    assert all(torch.equal(value, loaded.state_dict()[name]) for name, value in model.state_dict().items())
+    content = torch.load(checkpoint, weights_only=True)
+    del content["celeba_lab"]
+    torch.save(content, tmp_path / "best.ckpt")
+    assert load_classifier(str(tmp_path / "best.ckpt"), "predict").attributes == NAMES
+    with pytest.raises(UserError, match="does not hold a GAN"):
+        load_gan(str(tmp_path / "best.ckpt"), "generate faces")
+
+
+@pytest.mark.parametrize(("setting", "shown"), [("checkpoint", "checkpoint"), ("auditor", "task.auditor")])
+def test_the_setting_is_named_by_its_whole_path(setting, shown):
+    with pytest.raises(SettingError) as caught, settings_of("task"):
+        load_classifier("nowhere.ckpt", "audit the faces", setting)
+    assert str(caught.value).startswith(f"{shown}=nowhere.ckpt does not exist.")
 
 
 # -- guards: the reasons for reading a checkpoint ourselves before Lightning does --------------------------------------

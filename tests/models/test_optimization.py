@@ -62,25 +62,25 @@ def test_any_optimizer_of_torch_by_its_name(name):
 
 @pytest.mark.parametrize(("wrong", "meant"), [("Adamw", "AdamW"), ("adam", "Adam"), ("sgd", "SGD")])
 def test_unknown_optimizer_names_the_nearest(wrong, meant):
-    with pytest.raises(UserError, match=rf"model\.optimizer={wrong} .*Did you mean '{meant}'\?"):
+    with pytest.raises(UserError, match=rf"^optimizer={wrong} is not an optimizer in .*Did you mean '{meant}'\?"):
         build_optimizer(wrong, [network()], 1e-3, 0.0)
 
 
 @pytest.mark.parametrize("name", ["Optimizer", "lr_scheduler", "Any"])
 def test_not_everything_in_torch_optim_is_an_optimizer(name):
-    with pytest.raises(UserError, match=r"is not in torch\.optim"):
+    with pytest.raises(UserError, match=r"is not an optimizer in torch\.optim"):
         build_optimizer(name, [network()], 1e-3, 0.0)
 
 
 @pytest.mark.parametrize("lr", [0.0, -1e-3])
 def test_learning_rate_must_be_positive(lr):
-    with pytest.raises(UserError, match=r"model\.lr=.* must be above 0"):
+    with pytest.raises(UserError, match=r"^lr=.* must be above 0"):
         build_optimizer("AdamW", [network()], lr, 0.0)
 
 
 @pytest.mark.parametrize("name", ["LBFGS", "Muon"])
 def test_an_optimizer_that_does_not_suit_says_so(name):
-    with pytest.raises(UserError, match=rf"model\.optimizer={name} cannot train this network: .*Take AdamW"):
+    with pytest.raises(UserError, match=rf"^{name} cannot train this network: .*Use optimizer=AdamW"):
         build_optimizer(name, [network()], 1e-3, 0.0)
 
 
@@ -135,13 +135,13 @@ def test_constant_is_no_schedule():
     ("wrong", "meant"), [("one-cycle", "one_cycle"), ("cosin", "cosine"), ("Constant", "constant")]
 )
 def test_unknown_schedule_names_the_nearest(wrong, meant):
-    with pytest.raises(UserError, match=rf"model\.schedule={wrong} .*Did you mean '{meant}'\?.*one_cycle"):
+    with pytest.raises(UserError, match=rf"^schedule={wrong} must be one of .*one_cycle.*Did you mean '{meant}'\?"):
         build_schedule(wrong, build_optimizer("SGD", [network()], 0.5, 0.0), 10, 0.3)
 
 
 @pytest.mark.parametrize("schedule", ["one_cycle", "cosine"])
 def test_a_schedule_needs_an_end(schedule):
-    with pytest.raises(UserError, match=rf"model\.schedule={schedule} .*trainer\.max_epochs.*model\.schedule=constant"):
+    with pytest.raises(UserError, match=rf"^schedule={schedule} .*set max_epochs.*schedule=constant"):
         build_schedule(schedule, build_optimizer("SGD", [network()], 0.5, 0.0), math.inf, 0.3)
 
 

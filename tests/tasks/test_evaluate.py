@@ -77,4 +77,4 @@ def test_an_ensemble_of_unlike_networks_is_refused(trained, tiny_celeba: Path, t
     arguments = ["task=evaluate", f"checkpoint={trained.checkpoint}", f"task.ensemble=[{tmp_path / 'other.ckpt'}]"]
     result = run_command(*QUIET, *arguments, f"data.root={tiny_celeba}", cwd=tmp_path)
     assert result.returncode == 1
-    assert "Networks are averaged that have the same image_size: 64 is not 32." in result.stderr
+    assert "Cannot average checkpoints with different image_size: 32 and 64." in result.stderr

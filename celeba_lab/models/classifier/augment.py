@@ -1,7 +1,7 @@
 """Random changes of a batch of images on the accelerator, drawn anew for every image of the batch.
 
-torchvision's transforms draw once for a whole batch, and Kornia would be a second image library: the three changes
-that pay on aligned faces are a few tensor operations.
+torchvision's transforms draw once for a whole batch, and Kornia would be a second image library. The changes that help
+with aligned faces are only a few tensor operations.
 """
 
 import math
@@ -9,17 +9,23 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import override
 
 
 class RandomAugment(nn.Module):
-    """Mirror, move and light each image at random.
+    """Mirror, move and relight each image at random.
 
     Args:
-        flip: probability of a mirror image.
-        shift: largest move in each direction, as a fraction of the side.
-        scale: largest change of size, as a fraction: 0.1 draws a factor between 1 / 1.1 and 1.1.
-        rotate: largest rotation in degrees.
-        light: largest change of brightness and of contrast, as a fraction.
+        flip: Probability of a mirror image.
+        shift: Largest move in each direction, as a fraction of the side.
+        scale: Largest change of size, as a fraction: 0.1 gives factors between 1 / 1.1 and 1.1.
+        rotate: Largest rotation in degrees.
+        light: Largest change of brightness and of contrast, as a fraction.
+
+    Example:
+        >>> images = torch.rand(4, 3, 32, 32)
+        >>> RandomAugment(flip=0.5, rotate=10.0)(images).shape
+        torch.Size([4, 3, 32, 32])
     """
 
     def __init__(
@@ -28,8 +34,9 @@ class RandomAugment(nn.Module):
         super().__init__()
         self.flip, self.shift, self.scale, self.rotate, self.light = flip, shift, scale, rotate, light
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Return changed images, float (B, 3, H, W) in [0, 1], from images of the same kind."""
+        """Return changed images, float (B, 3, H, W) in [0, 1], of images of the same shape and range."""
         if self.shift or self.scale or self.rotate:
             images = self._move(images)
         elif self.flip:
@@ -40,11 +47,11 @@ class RandomAugment(nn.Module):
         return images
 
     def _move(self, images: Tensor) -> Tensor:
-        B = len(images)  # noqa: N806 (shape letters are capitals here)
+        B = len(images)  # noqa: N806 (shape letters are capitals)
         zoom = (1 + self.scale) ** _uniform(B, images)
         angle = _uniform(B, images) * math.radians(self.rotate)
         mirror = torch.where(torch.rand(B, device=images.device) < self.flip, -1.0, 1.0)
-        x, y = _uniform(B, images) * 2 * self.shift, _uniform(B, images) * 2 * self.shift  # the grid's side is 2
+        x, y = _uniform(B, images) * 2 * self.shift, _uniform(B, images) * 2 * self.shift  # the side of the grid is 2
         cos, sin = zoom * torch.cos(angle), zoom * torch.sin(angle)
         theta = torch.stack([cos * mirror, -sin, x, sin * mirror, cos, y], dim=1).view(B, 2, 3)
         grid = F.affine_grid(theta.to(images.dtype), list(images.shape), align_corners=False)
@@ -59,12 +66,19 @@ class RandomAugment(nn.Module):
 
 
 def enlarge(images: Tensor, factor: float) -> Tensor:
-    """Return images, float (B, 3, H, W), enlarged about their centre; below 1 made smaller, the margin mirrored."""
+    """Return images, float (B, 3, H, W), enlarged about their centre.
+
+    A factor below 1 makes them smaller, and the margin is filled by mirroring.
+
+    Example:
+        >>> enlarge(torch.ones(1, 3, 4, 4), 0.5).min()
+        tensor(1.)
+    """
     theta = images.new_tensor([[1 / factor, 0, 0], [0, 1 / factor, 0]]).expand(len(images), 2, 3)
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
 
 
 def _uniform(n: int, like: Tensor) -> Tensor:
-    """Draw n numbers in [-1, 1) on the device of ``like``."""
+    """Draw n random numbers in [-1, 1) on the device of ``like``."""
     return torch.rand(n, device=like.device) * 2 - 1

@@ -1,4 +1,4 @@
-"""Backbones by torchvision name, with the classification head taken off."""
+"""Backbones by their torchvision names, without the classification head."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -7,28 +7,34 @@ from typing import Any
 import torch
 import torchvision
 from torch import Tensor, nn
+from typing_extensions import override
 
-from celeba_lab.errors import UserError, did_you_mean, enumerate_names
+from celeba_lab.errors import SettingError, did_you_mean, enumerate_names
 from celeba_lab.models.classifier.frozen import FrozenStages, split_frozen
 
-# The class count of ImageNet: what marks a torchvision model's head.
+# The number of ImageNet's classes, by which the head of a torchvision model is found.
 IMAGENET_CLASSES = 1000
 
 
 class Backbone(nn.Module):
-    """A torchvision classifier without its last layer: images in, one feature vector per image out.
+    """A torchvision classifier without its last layer, which gives one feature vector per image.
 
     Args:
-        name: one of :func:`list_backbones`.
-        image_size: side of the square input in pixels; vision transformers are built for one size.
+        name: Name of the backbone, one of :func:`list_backbones`.
+        image_size: Side of the square images in pixels. Vision transformers are built for one size.
 
     Attributes:
-        network: the torchvision module, its last layer replaced.
-        num_features: D, the length of a feature vector.
-        head_name: the name of the replaced layer in torchvision's state dict, for example ``classifier.1``.
+        network: The torchvision module without its last layer.
+        num_features: Length of a feature vector, D.
+        head_name: Name of the removed layer in torchvision's state dict, for example ``classifier.1``.
 
     Raises:
-        UserError: the name is unknown, or the network cannot take images of that size.
+        SettingError: The name is unknown, or the network does not support images of this size.
+
+    Example:
+        >>> backbone = Backbone("shufflenet_v2_x0_5", image_size=64).eval()
+        >>> backbone(torch.zeros(2, 3, 64, 64)).shape
+        torch.Size([2, 1024])
     """
 
     def __init__(self, name: str, image_size: int) -> None:
@@ -45,12 +51,12 @@ class Backbone(nn.Module):
                 self.head_name = _remove_head(self.network)
             self.num_features = self._measure_features()
         except (ValueError, RuntimeError, AssertionError) as error:
-            raise UserError(
-                f"model.backbone={name} cannot take images of {image_size}x{image_size} pixels:"
-                f" {' '.join(str(error).split()).rstrip('.!')}."
-                " Set model.image_size to what the network was made for (224 as a rule)."
-            ) from error
+            reason = " ".join(str(error).split()).rstrip(".!")
+            rule = f"does not support images of {image_size} x {image_size} pixels: {reason}"
+            hint = "Set image_size to the size that the network was made for, usually 224."
+            raise SettingError("backbone", name, rule, hint) from error
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
         """Return the features, float (B, D), of normalised images, float (B, 3, H, W)."""
         if self._split is None:
@@ -59,22 +65,22 @@ class Backbone(nn.Module):
         return rest(frozen(images))
 
     def fold_frozen(self) -> None:
-        """Run leading frozen stages in a faster form, with the weights they have now, until :meth:`unfold_frozen`."""
+        """Run the leading frozen stages in a faster form, with their current weights, until :meth:`unfold_frozen`."""
         self._split = split_frozen(self.network)
 
     def unfold_frozen(self) -> None:
-        """Run every stage as it is again."""
+        """Run every stage in its usual form."""
         self._split = None
 
-    def load_pretrained(self, state_dict: Mapping[str, Tensor], source: str) -> None:
-        """Load torchvision's ImageNet weights, or a checkpoint of ours, into everything but the head.
+    def load_pretrained(self, state_dict: Mapping[str, Tensor], origin: str) -> None:
+        """Load weights into everything but the head.
 
         Args:
-            state_dict: name to tensor, as torchvision saves it.
-            source: where it came from, for the error.
+            state_dict: Tensors by their names in torchvision's state dict.
+            origin: Path or name of the weights, for the error.
 
         Raises:
-            UserError: the weights are another network's.
+            SettingError: The weights belong to another network.
         """
         self.unfold_frozen()
         own = self.network.state_dict()
@@ -82,22 +88,23 @@ class Backbone(nn.Module):
         weights = {key: value for key, value in weights.items() if key in own}
         if self.name.startswith("vit_") and "encoder.pos_embedding" in weights:
             weights = self._interpolate_positions(weights)
-        # Files from before PyTorch 0.4.1 do not count batches, and nothing here depends on the count.
+        # Files from before PyTorch 0.4.1 do not have the number of batches, which is not used here.
         missing = [key for key in own if key not in weights and not key.endswith(".num_batches_tracked")]
         misshapen = [key for key, value in weights.items() if value.shape != own[key].shape]
         if missing or misshapen:
-            raise UserError(
-                f"model.weights: {source} does not fit model.backbone={self.name}: of {len(own)} tensors {len(missing)}"
-                f" are missing and {len(misshapen)} have another shape ({enumerate_names(missing + misshapen, 3)})."
-                " Give the weights of the same architecture, or model.weights=null."
+            rule = (
+                f"does not fit backbone={self.name}: of {len(own)} tensors {len(missing)} are missing and"
+                f" {len(misshapen)} have another shape ({enumerate_names(missing + misshapen, 3)})"
             )
-        own.update(weights)  # not a new dict: this one carries the versions of its modules, which MNASNet checks
+            hint = "Name the weights of the same architecture, or set weights=null."
+            raise SettingError("weights", origin, rule, hint)
+        own.update(weights)  # this dict has the versions of the modules, which MNASNet checks
         self.network.load_state_dict(own)
 
     def layers(self) -> list[nn.Module]:
-        """Return every module that holds parameters or statistics of its own, in the order of construction.
+        """Return every module that has parameters or statistics itself, in the order of construction.
 
-        For torchvision's classifiers that is the order from input to output.
+        For torchvision's classifiers this is the order from input to output.
         """
         return [
             module
@@ -123,44 +130,55 @@ _REGISTERED: dict[str, Callable[[], nn.Module]] = {}
 
 
 def register_backbone(build: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
-    """Offer a backbone of your own as ``model.backbone=<name of the function>``.
+    """Register a backbone under the name of the function that builds it.
 
     Args:
-        build: takes nothing and returns a module from images, float (B, 3, H, W), to features, float (B, D).
+        build: Function without arguments that returns a module from images, float (B, 3, H, W), to features, float
+            (B, D).
+
+    Example:
+        >>> @register_backbone
+        ... def tiny():
+        ...     return nn.Sequential(nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        >>> Backbone("tiny", image_size=32).num_features
+        8
+        >>> _ = _REGISTERED.pop("tiny")
     """
     _REGISTERED[build.__name__] = build
     return build
 
 
 def list_backbones() -> list[str]:
-    """Return the names of torchvision's image classifiers and of those given to :func:`register_backbone`."""
+    """Return the names of torchvision's image classifiers and of registered backbones."""
     return sorted([*torchvision.models.list_models(module=torchvision.models), *_REGISTERED])
 
 
 def list_weights(name: str) -> Mapping[str, Any]:
-    """Return torchvision's weights for a backbone by their names; none for a backbone of the user's own."""
+    """Return torchvision's weights for a backbone by their names; empty for a registered backbone."""
     return {} if name in _REGISTERED else torchvision.models.get_model_weights(name).__members__
 
 
 def check_backbone_name(name: str) -> None:
-    """Raise UserError unless ``name`` is one of :func:`list_backbones`."""
+    """Check that ``name`` is one of :func:`list_backbones`.
+
+    Raises:
+        SettingError: It is not.
+    """
     choices = list_backbones()
     if name not in choices:
-        raise UserError(
-            f"model.backbone={name} is no torchvision classifier.{did_you_mean(name, choices)}"
-            " celeba_lab.models.classifier.backbones.list_backbones() lists them."
-        )
+        hint = f"{did_you_mean(name, choices)} celeba_lab.models.classifier.backbones.list_backbones() lists them."
+        raise SettingError("backbone", name, "is not a torchvision classifier", hint)
 
 
 def _present_name(key: str) -> str:
-    """Return today's name of a tensor in torchvision's files, some of which are older than the names in its code."""
+    """Return the current name of a tensor; some of torchvision's files are older than the names in its code."""
     key = re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2", key)
     return re.sub(r"\.mlp\.linear_([12])\.", lambda match: f".mlp.{3 * (int(match[1]) - 1)}.", key)
 
 
 def _build_options(name: str, image_size: int) -> dict[str, Any]:
     if name in ("googlenet", "inception_v3"):
-        # An auxiliary head would make the output a tuple in training; the pretrained weights expect images in [-1, 1].
+        # With an auxiliary head the output would be a tuple in training. The pretrained weights need images in [-1, 1].
         return {"aux_logits": False, "init_weights": True, "transform_input": True}
     if name.startswith("vit_"):
         return {"image_size": image_size}
@@ -170,13 +188,13 @@ def _build_options(name: str, image_size: int) -> dict[str, Any]:
 
 
 def _remove_head(network: nn.Module) -> str:
-    """Take the layer that gives the ImageNet logits out of the network; return its name."""
+    """Remove the layer that gives the ImageNet logits from the network, and return its name."""
     name, layer = [
         (name, module)
         for name, module in network.named_modules()
         if IMAGENET_CLASSES in (getattr(module, "out_features", None), getattr(module, "out_channels", None))
     ][-1]
-    if isinstance(layer, nn.Conv2d):  # SqueezeNet: a 1x1 convolution, then a ReLU that no logit may pass
+    if isinstance(layer, nn.Conv2d):  # SqueezeNet has a 1 x 1 convolution and a ReLU, which logits must not pass
         network.classifier = nn.Sequential(network.get_submodule("classifier.0"), nn.AdaptiveAvgPool2d(1))
         return name
     parent, _, child = name.rpartition(".")

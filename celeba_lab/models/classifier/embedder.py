@@ -1,22 +1,30 @@
-"""A trained classifier's features, through Lightning's Trainer."""
+"""Computing the features of a classifier with Lightning's Trainer."""
 
 import lightning as L
 from torch import Tensor
+from typing_extensions import override
 
 from celeba_lab.models.classifier.module import AttributeClassifier
 
 
 class Embedder(L.LightningModule):
-    """What the last layer of a classifier sees: raw faces in, one feature vector per face out.
+    """The backbone of a trained classifier, whose predictions are its features.
 
     Args:
-        classifier: trained.
+        classifier: The trained classifier.
+
+    Example:
+        >>> import torch
+        >>> embedder = Embedder(AttributeClassifier(["Smiling"], "shufflenet_v2_x0_5", image_size=32).eval())
+        >>> embedder.predict_step({"image": torch.zeros(2, 3, 109, 89, dtype=torch.uint8)}, 0).shape
+        torch.Size([2, 1024])
     """
 
     def __init__(self, classifier: AttributeClassifier) -> None:
         super().__init__()
         self.classifier = classifier
 
+    @override
     def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
-        """Return float32 (B, D) on the CPU."""
+        """Return the features of a batch, float32 (B, D) on the CPU."""
         return self.classifier.features(batch["image"]).float().cpu()

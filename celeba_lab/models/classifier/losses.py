@@ -1,4 +1,4 @@
-"""Losses of K binary attributes, by name: logits and labels in, one number out."""
+"""Losses of K binary attributes, by name."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -8,56 +8,59 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import sigmoid_focal_loss
 
-from celeba_lab.errors import UserError, did_you_mean
+from celeba_lab.errors import SettingError, check_at_least, check_choice, did_you_mean
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-"""Takes logits, float (B, K), and labels, float (B, K) in [0, 1]; returns a scalar."""
+"""Function of logits, float (B, K), and labels, float (B, K) in [0, 1], that returns a scalar."""
 
 
 def build_loss(name: str = "bce", prevalence: Sequence[float] | None = None, **settings: float) -> Loss:
-    """Return a loss by name.
+    """Return a loss by its name.
 
     Args:
-        name: ``bce``, ``weighted_bce``, ``focal`` or ``asymmetric``.
-        prevalence: of the K attributes among the training images, for ``weighted_bce``.
-        settings: of the loss, see its function.
+        name: Name of the loss: ``bce``, ``weighted_bce``, ``focal`` or ``asymmetric``.
+        prevalence: Fraction of the training images that have each of the K attributes, for ``weighted_bce``.
+        settings: Settings of the loss; see its function.
 
     Raises:
-        UserError: the name or a setting is unknown or out of range.
+        SettingError: The name or a setting is unknown, or a setting is below 0.
+
+    Example:
+        >>> loss = build_loss("focal", gamma=2.0)
+        >>> loss(torch.zeros(4, 1), torch.ones(4, 1))
+        tensor(0.1733)
     """
-    if name not in _LOSSES:
-        raise UserError(f"model.loss.name={name}: it can be {', '.join(_LOSSES)}.{did_you_mean(name, _LOSSES)}")
+    check_choice("name", name, _LOSSES)
     function, known = _LOSSES[name]
     for key, value in settings.items():
         if key not in known:
-            raise UserError(f"model.loss.{key} is no setting of the loss {name}.{did_you_mean(key, known)}")
-        if value < 0:
-            raise UserError(f"model.loss.{key}={value:g}: give a number from 0.")
+            raise SettingError(key, value, f"is not a setting of the loss {name}", did_you_mean(key, known))
+        check_at_least(key, value, 0)
     if name == "weighted_bce":
         if prevalence is None:
-            raise UserError("model.loss.name=weighted_bce needs the prevalence of the attributes in training.")
+            raise SettingError("name", name, "needs the prevalence of the attributes among the training images")
         function = partial(function, prevalence=torch.tensor(list(prevalence)))
     return partial(function, **settings)
 
 
 def binary_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the mean binary cross-entropy."""
+    """Return the mean binary cross-entropy of logits, float (B, K), and labels, float (B, K) in [0, 1]."""
     return F.binary_cross_entropy_with_logits(logits, labels)
 
 
 def weighted_binary_cross_entropy(
     logits: Tensor, labels: Tensor, prevalence: Tensor, power: float = 1.0, largest: float = 10.0
 ) -> Tensor:
-    """Return the cross-entropy in which the rarer class of each attribute counts for more (King and Zeng, 2001).
+    """Return the cross-entropy with a larger weight for the rarer class of each attribute (King and Zeng, 2001).
 
-    A class that a fraction p of the images belongs to has the weight (0.5 / p) ** power.
+    A class with a fraction p of the images has the weight (0.5 / p) ** power.
 
     Args:
-        logits: float (B, K).
-        labels: float (B, K) in [0, 1].
-        prevalence: float (K,), of each attribute among the training images.
-        power: 0 is the plain cross-entropy, 1 makes both classes count alike in total.
-        largest: weight that a very rare class may have.
+        logits: Logits, float (B, K).
+        labels: Labels, float (B, K) in [0, 1].
+        prevalence: Fraction of the training images that have each attribute, float (K,).
+        power: Exponent of the weights: 0 gives the plain cross-entropy, 1 gives both classes the same total weight.
+        largest: Largest weight, that of a very rare class.
     """
     share = prevalence.to(logits)
     present, absent = ((0.5 / part.clamp_min(1e-6)).pow(power).clamp_max(largest) for part in (share, 1 - share))
@@ -66,12 +69,12 @@ def weighted_binary_cross_entropy(
 
 
 def focal(logits: Tensor, labels: Tensor, gamma: float = 2.0) -> Tensor:
-    """Return the focal loss: what is right already counts for less (Lin et al., ICCV 2017).
+    """Return the focal loss, in which correct predictions have less weight (Lin et al., ICCV 2017).
 
     Args:
-        logits: float (B, K).
-        labels: float (B, K) in [0, 1].
-        gamma: 0 is the plain cross-entropy.
+        logits: Logits, float (B, K).
+        labels: Labels, float (B, K) in [0, 1].
+        gamma: Focusing parameter; 0 gives the plain cross-entropy.
     """
     return sigmoid_focal_loss(logits, labels, alpha=-1, gamma=gamma, reduction="mean")
 
@@ -79,14 +82,14 @@ def focal(logits: Tensor, labels: Tensor, gamma: float = 2.0) -> Tensor:
 def asymmetric(
     logits: Tensor, labels: Tensor, gamma_negative: float = 4.0, gamma_positive: float = 0.0, margin: float = 0.05
 ) -> Tensor:
-    """Return the asymmetric loss: easy negatives count for less than easy positives (Ridnik et al., ICCV 2021).
+    """Return the asymmetric loss, in which easy negatives have less weight than easy positives (Ridnik et al., 2021).
 
     Args:
-        logits: float (B, K).
-        labels: float (B, K) in [0, 1].
-        gamma_negative: focusing of the negatives.
-        gamma_positive: focusing of the positives.
-        margin: negatives of a lower probability than this count for nothing.
+        logits: Logits, float (B, K).
+        labels: Labels, float (B, K) in [0, 1].
+        gamma_negative: Focusing parameter of the negatives.
+        gamma_positive: Focusing parameter of the positives.
+        margin: Predicted probability below which negatives have no weight.
     """
     p = logits.sigmoid()
     shifted = (p - margin).clamp_min(0)

@@ -1,4 +1,4 @@
-"""Exact metrics of K binary attributes over a whole split, never a mean of batch means."""
+"""Exact metrics of K binary attributes over a whole split, not means of the metrics of batches."""
 
 from typing import Any
 
@@ -16,16 +16,24 @@ from torchmetrics.classification import (
 
 
 class AttributeMetrics(nn.Module):
-    """Loss, accuracy, balanced accuracy, precision, recall, F1 and, with ``ranking``, AUROC and average precision.
+    """Accuracy, balanced accuracy, precision, recall, F1, and optionally AUROC and average precision.
 
-    A value that the data do not define is NaN: precision where nothing was predicted positive, recall without
-    positives, AUROC with one class only. It leaves the mean over the attributes.
+    A value that the data do not define is NaN: the precision if nothing was predicted positive, the recall without
+    positives, the AUROC with one class only.
 
     Args:
-        num_attributes: K.
-        threshold: probability from which on an attribute is said to be present.
-        ranking: also AUROC and average precision, which keep every probability of the split (4 bytes x N x K).
-        synchronise: compute over what all processes have seen; off for what one process already has in full.
+        num_attributes: Number of attributes, K.
+        threshold: Probability from which an attribute is predicted to be present.
+        ranking: If true, also compute AUROC and average precision. They keep every probability of the split in memory
+            (4 bytes x N x K).
+        synchronise: If true, compute over the images of all processes. False if one process has all the images.
+
+    Example:
+        >>> metrics = AttributeMetrics(num_attributes=1)
+        >>> metrics.update(torch.tensor([[0.9], [0.2], [0.6]]), torch.tensor([[1], [0], [0]]))
+        >>> scores = metrics.compute()
+        >>> print(f"{scores['accuracy'].item():.4f} {scores['auroc'].item():.4f}")
+        0.6667 1.0000
     """
 
     def __init__(
@@ -33,10 +41,9 @@ class AttributeMetrics(nn.Module):
     ) -> None:
         super().__init__()
         options: dict[str, Any] = {"sync_on_compute": synchronise}
-        self.single = num_attributes == 1  # torchmetrics' multilabel metrics refuse one label
-        self.loss = MeanMetric(nan_strategy=torch.nan, **options)  # a NaN stays: by default it would leave the mean
+        self.single = num_attributes == 1  # torchmetrics' multilabel metrics refuse a single label
         self.threshold = threshold
-        # Only the counts and the curves come from torchmetrics: it would call an undefined ratio 0.
+        # Only the counts and the curves come from torchmetrics, which gives an undefined ratio the value 0.
         self.counts = (
             BinaryStatScores(**options)
             if self.single
@@ -44,22 +51,25 @@ class AttributeMetrics(nn.Module):
         )
         self.ranking = MetricCollection(_ranking_metrics(num_attributes, options)) if ranking else None
 
-    def update(self, loss: Tensor, probabilities: Tensor, labels: Tensor) -> None:
-        """Add a batch: its mean loss (scalar), probabilities float (B, K) in [0, 1], labels (B, K) of 0 and 1."""
-        self.loss.update(loss, weight=len(labels))
+    def update(self, probabilities: Tensor, labels: Tensor) -> None:
+        """Add a batch.
+
+        Args:
+            probabilities: Predicted probabilities, float (B, K) in [0, 1].
+            labels: Labels, (B, K) of 0 and 1.
+        """
         probabilities, labels = probabilities.float(), labels.long()
         if self.single:
             probabilities, labels = probabilities[:, 0], labels[:, 0]
-        self.counts.update((probabilities >= self.threshold).long(), labels)  # torchmetrics' own test is >
+        self.counts.update((probabilities >= self.threshold).long(), labels)  # torchmetrics compares with >
         if self.ranking is not None:
             self.ranking.update(probabilities, labels)
 
     def compute(self) -> dict[str, Tensor]:
-        """Return ``loss`` as a scalar and every other metric as float (K,), in all processes alike."""
+        """Return each metric by its name, float (K,), with the same values in all processes."""
         tp, fp, tn, fn, _ = self.counts.compute().view(-1, 5).double().unbind(dim=1)
         recall, specificity = tp / (tp + fn), tn / (tn + fp)
         scores = {
-            "loss": self.loss.compute(),
             "accuracy": (tp + tn) / (tp + fp + tn + fn),
             "balanced_accuracy": (recall + specificity) / 2,
             "precision": tp / (tp + fp),
@@ -73,11 +83,63 @@ class AttributeMetrics(nn.Module):
         return {name: value.float() for name, value in scores.items()}
 
     def reset(self) -> None:
-        """Forget the split seen so far."""
-        self.loss.reset()
+        """Remove all batches."""
         self.counts.reset()
         if self.ranking is not None:
             self.ranking.reset()
+
+
+class SplitMetrics(nn.Module):
+    """The mean loss of a split and its :class:`AttributeMetrics`.
+
+    Args:
+        num_attributes: Number of attributes, K.
+        threshold: Probability from which an attribute is predicted to be present.
+        ranking: If true, also compute AUROC and average precision.
+
+    Example:
+        >>> metrics = SplitMetrics(num_attributes=1)
+        >>> metrics.update(torch.tensor(0.5), torch.rand(3, 1), torch.tensor([[1], [0], [0]]))
+        >>> metrics.update(torch.tensor(0.9), torch.rand(1, 1), torch.tensor([[1]]))
+        >>> print(f"{metrics.compute()['loss'].item():.4f}")
+        0.6000
+    """
+
+    def __init__(self, num_attributes: int, threshold: float = 0.5, ranking: bool = True) -> None:
+        super().__init__()
+        self.loss = MeanMetric(nan_strategy=torch.nan)  # by default a NaN would be left out of the mean
+        self.attributes = AttributeMetrics(num_attributes, threshold, ranking)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no batch has been added."""
+        return not self.loss.update_called
+
+    @property
+    def running_loss(self) -> float:
+        """The mean loss of the batches in this process so far; 0 without any."""
+        total, weight = torch.as_tensor(self.loss.mean_value), torch.as_tensor(self.loss.weight)
+        return (total / weight).item() if weight else 0.0
+
+    def update(self, loss: Tensor, probabilities: Tensor, labels: Tensor) -> None:
+        """Add a batch.
+
+        Args:
+            loss: Mean loss of the batch, a scalar.
+            probabilities: Predicted probabilities, float (B, K) in [0, 1].
+            labels: Labels, (B, K) of 0 and 1.
+        """
+        self.loss.update(loss, weight=len(labels))
+        self.attributes.update(probabilities, labels)
+
+    def compute(self) -> dict[str, Tensor]:
+        """Return ``loss``, a scalar, and each metric by its name, float (K,), the same in all processes."""
+        return {"loss": self.loss.compute().float(), **self.attributes.compute()}
+
+    def reset(self) -> None:
+        """Remove all batches."""
+        self.loss.reset()
+        self.attributes.reset()
 
 
 def _ranking_metrics(num_attributes: int, options: dict[str, Any]) -> dict[str, Metric | MetricCollection]:

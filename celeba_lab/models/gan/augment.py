@@ -1,38 +1,46 @@
 """Random changes of real and generated images alike, through which gradients flow.
 
 Zhao et al., "Differentiable Augmentation for Data-Efficient GAN Training" (NeurIPS 2020): a discriminator that sees
-only changed images cannot learn the training set by heart, and as the generated ones are changed in the same way, the
-generator does not learn the changes.
+only changed images cannot memorise the training set. Generated images are changed in the same way, so the generator
+does not learn the changes.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import override
 
-from celeba_lab.errors import UserError
+from celeba_lab.errors import check_fraction
 
 
 class DiffAugment(nn.Module):
-    """Change colours, move and cut out, each image of a batch by its own draw.
+    """Change the colours of each image, move it, and cut a square out of it, at random.
 
     Args:
-        color: change brightness, saturation and contrast: 0 for no change, 1 for the paper's.
-        translation: largest move in each direction, as a fraction of the side; what comes in is mid grey.
-        cutout: side of the square that is greyed out, as a fraction of the side; its middle is anywhere in the image.
+        color: Strength of the changes of brightness, saturation and contrast: 0 for none, 1 for those of the paper.
+        translation: Largest move in each direction, as a fraction of the side. The margin is filled with mid-grey.
+        cutout: Side of the grey square, as a fraction of the side of the image. Its centre is anywhere in the image.
 
     Raises:
-        UserError: a fraction is out of range.
+        SettingError: A fraction is not between 0 and 1.
+
+    Example:
+        >>> images = torch.rand(2, 3, 32, 32, requires_grad=True)
+        >>> changed = DiffAugment(color=1.0, translation=0.125)(2 * images - 1)
+        >>> changed.sum().backward()
+        >>> images.grad.shape
+        torch.Size([2, 3, 32, 32])
     """
 
     def __init__(self, color: float = 0.0, translation: float = 0.0, cutout: float = 0.0) -> None:
         super().__init__()
         for name, value in {"color": color, "translation": translation, "cutout": cutout}.items():
-            if not 0 <= value <= 1:
-                raise UserError(f"model.augment.{name}={value} must lie between 0 and 1.")
+            check_fraction(name, value)
         self.color, self.translation, self.cutout = color, translation, cutout
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Return changed images, float (B, 3, H, W), from images in [-1, 1]."""
+        """Return changed images, float (B, 3, H, W), of images in [-1, 1]."""
         if self.color:
             images = self._recolor(images)
         if self.translation:

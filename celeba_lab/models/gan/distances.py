@@ -1,4 +1,4 @@
-"""How far generated faces are from real ones: Fréchet and kernel distance in the features of a named network."""
+"""Distances of generated faces from real ones: Fréchet and kernel distance in the features of a network."""
 
 from dataclasses import dataclass
 
@@ -6,25 +6,34 @@ import torch
 from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
+from typing_extensions import override
 
 from celeba_lab.errors import UserError
 
-# The usual scale of kernel distances in print.
+# Kernel distances are usually published times 1,000.
 KID_SCALE = 1000.0
 _KID_SUBSETS = 100
 _KID_SUBSET_SIZE = 1000
 _SEED = 0
 _BATCH = 100
-_FEWEST = 3  # faces: a subset of two has pairs, and one is left out of each subset
+_FEWEST = 3  # faces: a subset needs two for a pair, and one face is left out of each subset
 
 
-class Features(nn.Module):
-    """A network at rest: faces, uint8 (B, 3, H, W), to feature vectors, float (B, D).
+class FeatureExtractor(nn.Module):
+    """A frozen network from faces, uint8 (B, 3, H, W), to feature vectors, float (B, D).
 
     Args:
-        network: does that.
-        num_features: D.
-        name: says which network with which weights, and how it enlarges faces.
+        network: The network.
+        num_features: Length of a feature vector, D.
+        name: Description of the network, of the origin of its weights, and of how it resizes faces.
+
+    Example:
+        >>> class MeanColour(nn.Linear):
+        ...     def forward(self, images):
+        ...         return super().forward(images.float().mean(dim=(2, 3)))
+        >>> extractor = FeatureExtractor(MeanColour(3, 4), num_features=4, name="mean colour")
+        >>> extractor(torch.zeros(7, 3, 16, 16, dtype=torch.uint8)).shape
+        torch.Size([7, 4])
     """
 
     def __init__(self, network: nn.Module, num_features: int, name: str) -> None:
@@ -33,24 +42,25 @@ class Features(nn.Module):
         self.num_features = num_features
         self.name = name
 
+    @override
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
-        """Return the features, float32 (N, D) on the CPU, of any number of faces."""
+        """Return the features, float32 (N, D) on the CPU, of any number of faces, uint8 (N, 3, H, W)."""
         device = next(self.network.parameters()).device
         return torch.cat([self.network(batch.to(device)).float().cpu() for batch in images.split(_BATCH)])
 
 
 @dataclass(frozen=True)
 class Distance:
-    """How far one set of faces is from another.
+    """The distance of one set of faces from another.
 
     Attributes:
         fid: Fréchet distance (Heusel et al., "GANs Trained by a Two Time-Scale Update Rule", NeurIPS 2017).
-        kid: kernel distance with the cubic kernel, times 1,000 (Binkowski et al., "Demystifying MMD GANs", ICLR 2018);
-            the mean over 100 random subsets of both sides, without bias, so it may fall below 0.
-        kid_std: its standard deviation over the subsets.
-        images: number of faces on the side that is judged.
-        subset_size: faces of each side in a subset.
+        kid: Kernel distance with the cubic kernel, times 1,000 (Binkowski et al., "Demystifying MMD GANs", ICLR 2018).
+            It is the mean over 100 random subsets of both sets. The estimate has no bias, so it may be below 0.
+        kid_std: Standard deviation of the kernel distance over the subsets.
+        images: Number of faces in the generated set.
+        subset_size: Number of faces of each set in a subset.
     """
 
     fid: float
@@ -64,26 +74,35 @@ class Distances:
     """Distances from a fixed set of real faces.
 
     Args:
-        features: in which to measure.
-        real: uint8 (N, 3, S, S), faces that nothing was trained on.
-        split: where they are from, in words.
+        feature_extractor: Network whose features are compared.
+        real: Real faces, uint8 (N, 3, S, S), on which nothing was trained.
+        split: Name of the split or splits of the real faces, for descriptions.
 
     Raises:
-        UserError: there are fewer than three real faces.
+        UserError: There are fewer than three real faces.
+
+    Example:
+        >>> class MeanColour(nn.Linear):
+        ...     def forward(self, images):
+        ...         return super().forward(images.float().mean(dim=(2, 3)))
+        >>> real = torch.randint(0, 256, (20, 3, 16, 16), dtype=torch.uint8)
+        >>> distances = Distances(FeatureExtractor(MeanColour(3, 4), 4, "mean colour"), real, split="val")
+        >>> print(f"{abs(distances.measure(real).fid):.3f}")
+        0.000
     """
 
-    def __init__(self, features: Features, real: Tensor, split: str) -> None:
+    def __init__(self, feature_extractor: FeatureExtractor, real: Tensor, split: str) -> None:
         _check_count(len(real), f"real faces of {split}")
-        self.features = features
+        self.feature_extractor = feature_extractor
         self.split = split
         self.size = real.shape[-1]
-        self.real = features(real)  # (N, D)
+        self.real = feature_extractor(real)  # (N, D)
 
     def describe(self, n: int) -> str:
-        """Say what the distance of n faces is of, so that unlike numbers are not compared."""
+        """Describe how the distance of n faces is measured, so that unlike numbers are not compared."""
         return (
-            f"{self.features.name}; {n:,} faces against {len(self.real):,} real ones of {self.split}, which were not"
-            f" trained on, all of {self.size} x {self.size} pixels (real ones shrunk bilinearly, antialiased);"
+            f"{self.feature_extractor.name}; {n:,} faces against {len(self.real):,} real ones of {self.split}, which"
+            f" were not trained on, all of {self.size} x {self.size} pixels (real ones shrunk bilinearly, antialiased);"
             f" KID with the cubic kernel, times 1,000, mean of {_KID_SUBSETS} subsets of {self._subset_size(n):,}"
         )
 
@@ -94,22 +113,22 @@ class Distances:
         """Return the distance of faces, uint8 (N, 3, S, S), from the real ones.
 
         Raises:
-            UserError: there are fewer than three.
+            UserError: There are fewer than three faces.
         """
         _check_count(len(images), "faces to judge")
-        return self.between(self.features(images))
+        return self.between(self.feature_extractor(images))
 
     def between(self, features: Tensor) -> Distance:
-        """Return the distance of features, float (N, D), from those of the real faces."""
+        """Return the distance of the faces with these features, float (N, D), from the real ones."""
         subset = self._subset_size(len(features))
-        passed_on = _AsTheyAre(self.features.num_features)
+        passed_on = _Identity(self.feature_extractor.num_features)
         fid = FrechetInceptionDistance(feature=passed_on, sync_on_compute=False).set_dtype(torch.float64)
         kid = KernelInceptionDistance(passed_on, _KID_SUBSETS, subset, sync_on_compute=False)
         for metric in (fid, kid):
             metric.update(self.real.double(), real=True)
             metric.update(features.double(), real=False)
-        with torch.random.fork_rng(devices=[]):  # subsets are drawn, and training must not notice
-            torch.default_generator.manual_seed(_SEED)  # torch.manual_seed would reach every GPU's as well
+        with torch.random.fork_rng(devices=[]):  # drawing the subsets must not change training
+            torch.default_generator.manual_seed(_SEED)  # torch.manual_seed would also seed every GPU
             mean, std = kid.compute()
         return Distance(fid.compute().item(), KID_SCALE * mean.item(), KID_SCALE * std.item(), len(features), subset)
 
@@ -119,8 +138,8 @@ def _check_count(n: int, what: str) -> None:
         raise UserError(f"Distances need at least {_FEWEST} {what}, and there are {n}.")
 
 
-class _AsTheyAre(nn.Module):
-    """Stands in for Inception where features were computed already, once for both distances."""
+class _Identity(nn.Module):
+    """Replaces the feature extractor of a metric: the features are computed once for both distances."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Losses of the two players of a GAN, by name: logits in, one number out."""
+"""Losses of the generator and the discriminator, by name."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,19 +8,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from celeba_lab.errors import UserError, did_you_mean
+from celeba_lab.errors import SettingError, check_choice, check_fraction, did_you_mean
 
 
 @dataclass(frozen=True)
 class AdversarialLoss:
-    """What each player minimises.
+    """What the generator and the discriminator minimise.
 
     Attributes:
-        discriminator: takes logits of real and of generated images, float (B,) each; returns a scalar.
-        generator: takes the same; one that ``needs_real`` looks at both.
-        needs_real: the generator's loss looks at real images too.
-        relative: a logit says how real an image is only beside those of the other kind.
-        critic: logits are scores without a scale, so that neither their zero nor their size says who is ahead.
+        discriminator: Function of the logits of real and of generated images, float (B,) each, that returns a scalar.
+        generator: Function of the same logits. Those of the real images may be None unless ``needs_real``.
+        needs_real: If true, the loss of the generator depends on real images as well.
+        relative: If true, a logit says how real an image is only in comparison with images of the other kind.
+        critic: If true, logits are scores without a scale, so neither their sign nor their size says which of the two
+            networks is ahead.
+
+    Example:
+        >>> loss = build_adversarial_loss("hinge")
+        >>> real, fake = torch.tensor([2.0, 0.0]), torch.tensor([-1.0, 1.0])
+        >>> loss.discriminator(real, fake)
+        tensor(1.5000)
     """
 
     discriminator: Callable[[Tensor, Tensor], Tensor]
@@ -30,10 +37,10 @@ class AdversarialLoss:
     critic: bool = False
 
     def probability(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        """Return D(x) and D(G(z)), float (B,) each: how probably an image is real, as the discriminator sees it.
+        """Return D(x) and D(G(z)), float (B,) each: the probabilities that the images are real.
 
-        Of losses without probabilities (hinge, Wasserstein) it is the logistic function of the logit all the same; of a
-        critic, of the logit beside the mean of the other kind.
+        For losses without probabilities (hinge, Wasserstein) they are the logistic function of the logit as well, and
+        for relative losses that of the difference between the logit and the mean logit of the other kind.
         """
         if self.relative:
             real, fake = real - fake.mean(), fake - real.mean()
@@ -48,8 +55,12 @@ def non_saturating(smooth: float = 0.0) -> AdversarialLoss:
     """Return the non-saturating loss (Goodfellow et al., "Generative Adversarial Nets", NeurIPS 2014).
 
     Args:
-        smooth: real images are to be told with a probability of 1 minus this (one-sided label smoothing).
+        smooth: The target probability of real images is 1 minus this number (one-sided label smoothing).
+
+    Raises:
+        SettingError: The number is not between 0 and 1.
     """
+    check_fraction("smooth", smooth)
     return AdversarialLoss(
         discriminator=lambda real, fake: _bce(real, 1 - smooth) + _bce(fake, 0),
         generator=lambda real, fake: _bce(fake, 1),
@@ -67,7 +78,7 @@ def hinge() -> AdversarialLoss:
 def relativistic() -> AdversarialLoss:
     """Return the relativistic average loss (Jolicoeur-Martineau, "The relativistic discriminator", ICLR 2019).
 
-    Each image is judged beside the mean logit of the other kind, so the generator learns from real images as well.
+    Each logit is compared with the mean logit of the other kind, so the generator learns from real images as well.
     """
 
     def apart(above: Tensor, below: Tensor) -> Tensor:
@@ -84,7 +95,7 @@ def relativistic() -> AdversarialLoss:
 def wasserstein() -> AdversarialLoss:
     """Return the Wasserstein loss (Arjovsky et al., "Wasserstein GAN", ICML 2017).
 
-    It is bounded only for a critic whose slope is: by a gradient penalty or by spectral normalisation.
+    It has a bound only if the gradient of the critic has one, by a gradient penalty or by spectral normalisation.
     """
     return AdversarialLoss(
         discriminator=lambda real, fake: fake.mean() - real.mean(),
@@ -95,22 +106,26 @@ def wasserstein() -> AdversarialLoss:
 
 
 def _given(logits: Tensor | None) -> Tensor:
-    assert logits is not None, "a loss that needs_real is given real logits"
+    assert logits is not None, "this loss needs the logits of real images"
     return logits
 
 
-def attribute_loss(seen: Tensor, attributes: Tensor) -> Tensor:
-    """Return the cross-entropy of the attributes that a discriminator sees in images, a mean over all of them.
+def attribute_loss(predicted: Tensor, attributes: Tensor) -> Tensor:
+    """Return the mean cross-entropy of the attributes that a discriminator predicts.
 
-    After Odena et al., "Conditional Image Synthesis with Auxiliary Classifier GANs" (ICML 2017). The discriminator
-    learns it of real images, the generator of its own; a discriminator that learnt it of generated images as well would
-    learn the generator's mistakes.
+    After Odena et al., "Conditional Image Synthesis with Auxiliary Classifier GANs" (ICML 2017). The discriminator is
+    trained with real images only, the generator with its own: from generated images the discriminator would learn the
+    mistakes of the generator.
 
     Args:
-        seen: logits, float (B, K).
-        attributes: (B, K) of 0 and 1, of a real image its labels, of a generated one what was asked for.
+        predicted: Logits, float (B, K).
+        attributes: (B, K) of 0 and 1: the labels of real images, or the attributes that images were generated with.
+
+    Example:
+        >>> attribute_loss(torch.zeros(4, 2), torch.ones(4, 2, dtype=torch.uint8))
+        tensor(0.6931)
     """
-    return F.binary_cross_entropy_with_logits(seen, attributes.to(seen.dtype))
+    return F.binary_cross_entropy_with_logits(predicted, attributes.to(predicted.dtype))
 
 
 def r1_penalty(logits: Tensor, images: Tensor) -> Tensor:
@@ -119,8 +134,13 @@ def r1_penalty(logits: Tensor, images: Tensor) -> Tensor:
     After Mescheder et al., "Which Training Methods for GANs do actually Converge?" (ICML 2018).
 
     Args:
-        logits: float (B,), of ``images``, which require gradients.
-        images: float (B, 3, S, S).
+        logits: Logits of the images, float (B,).
+        images: Real images, float (B, 3, S, S), which require gradients.
+
+    Example:
+        >>> images = torch.ones(2, 3, 4, 4, requires_grad=True)
+        >>> print(r1_penalty(images.sum(dim=(1, 2, 3)), images).item())
+        24.0
     """
     return _gradients(logits, images).square().sum(dim=1).mean() / 2
 
@@ -128,15 +148,15 @@ def r1_penalty(logits: Tensor, images: Tensor) -> Tensor:
 def gradient_penalty(
     discriminate: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, mix: Tensor | None = None
 ) -> Tensor:
-    """Return how far the norm of the gradient is from 1 between real and generated images, squared.
+    """Return the mean squared difference between 1 and the norm of the gradient, between real and generated images.
 
     After Gulrajani et al., "Improved Training of Wasserstein GANs" (NeurIPS 2017).
 
     Args:
-        discriminate: images to logits.
-        real: float (B, 3, S, S).
-        fake: float (B, 3, S, S).
-        mix: float (B, 1, 1, 1) in [0, 1], the share of the real image; drawn by default.
+        discriminate: Function from images to logits.
+        real: Real images, float (B, 3, S, S).
+        fake: Generated images, float (B, 3, S, S).
+        mix: Share of the real image in each mixed image, float (B, 1, 1, 1) in [0, 1]; drawn at random by default.
     """
     if mix is None:
         mix = torch.rand(len(real), 1, 1, 1, device=real.device, dtype=real.dtype)
@@ -145,7 +165,7 @@ def gradient_penalty(
 
 
 def _gradients(logits: Tensor, images: Tensor) -> Tensor:
-    """Return float32 (B, 3 * S * S)."""
+    """Return the gradient of each logit with respect to its image, float32 (B, 3 * S * S)."""
     [gradients] = torch.autograd.grad(logits.sum(), images, create_graph=True)
     return gradients.float().flatten(start_dim=1)
 
@@ -159,13 +179,19 @@ LOSSES: dict[str, Callable[..., AdversarialLoss]] = {
 
 
 def build_adversarial_loss(name: str, **settings: float) -> AdversarialLoss:
-    """Return a loss by name.
+    """Return a loss by its name.
+
+    Args:
+        name: Name of the loss, one of :data:`LOSSES`.
+        settings: Settings of the loss; see the function of that name.
 
     Raises:
-        UserError: there is none of that name, or it has no such setting.
+        SettingError: There is no loss with this name, or it does not have this setting.
     """
-    if name not in LOSSES:
-        raise UserError(f"model.loss.name={name}: it can be {', '.join(LOSSES)}.{did_you_mean(name, LOSSES)}")
-    for setting in settings.keys() - signature(LOSSES[name]).parameters.keys():
-        raise UserError(f"model.loss: {name} has no setting {setting}.")
+    check_choice("name", name, LOSSES)
+    known = signature(LOSSES[name]).parameters
+    for setting, value in settings.items():
+        if setting not in known:
+            rule = f"is not a setting of the loss {name}"
+            raise SettingError(setting, value, rule, did_you_mean(setting, known))
     return LOSSES[name](**settings)

@@ -1,6 +1,5 @@
-"""A generative adversarial network: two players, two optimizers, and an average of the generator that is shown."""
+"""A generative adversarial network: two networks, two optimizers, and an average of the generator."""
 
-import math
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -13,8 +12,17 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
+from typing_extensions import override
 
-from celeba_lab.errors import UserError
+from celeba_lab.errors import (
+    SettingError,
+    check_above,
+    check_at_least,
+    check_fraction,
+    settings_of,
+)
+from celeba_lab.models.averaging import MovingAverage
+from celeba_lab.models.checkpoint_format import mark_checkpoint
 from celeba_lab.models.gan.augment import DiffAugment
 from celeba_lab.models.gan.losses import (
     AdversarialLoss,
@@ -23,56 +31,61 @@ from celeba_lab.models.gan.losses import (
     gradient_penalty,
     r1_penalty,
 )
-from celeba_lab.models.gan.networks import Discriminator, Generator, Verdict
+from celeba_lab.models.gan.networks import Discriminator, DiscriminatorOutput, Generator
 from celeba_lab.models.gan.sampler import FaceSampler
-from celeba_lab.models.optimization import build_optimizer
+from celeba_lab.models.optimization import build_optimizer, check_optimizer
 
-# Draws of the latents from which every grid of samples is made; nothing of training depends on it.
+# Seed of the latents that every grid of samples is generated from; training does not depend on it.
 _FIXED_SEED = 0
-
-_Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 class GAN(L.LightningModule):
-    """A generator that draws faces, and a discriminator that tells them from real ones, trained against each other.
+    """A generator of faces and a discriminator that separates them from real ones, trained against each other.
 
-    A checkpoint is self-contained: it holds both networks, the average of the generator and, of a conditional model,
-    the labels of the training faces, from whose joint distribution it samples.
+    A checkpoint is self-contained. It holds both networks, the average of the generator and, for a conditional model,
+    the labels of the training faces, from whose joint distribution attributes are sampled.
 
     Args:
-        attributes: the K names that a conditional model is told of.
-        conditional: draw faces with attributes that are asked for, and judge them by it.
-        image_size: side in pixels of the faces that are drawn: 8, 16, 32, 64, 128 ...
-        latent_size: Z, numbers that a face is made from.
-        width: channels of the generator's last map; every map before it has twice as many.
-        discriminator_width: channels of the discriminator's first map; ``width`` by default.
-        normalise: what normalises the discriminator, see :class:`~celeba_lab.models.gan.networks.Discriminator`.
-        loss: the name and the settings of :func:`~celeba_lab.models.gan.losses.build_adversarial_loss`.
-        r1: weight of the gradient penalty at real images; 0 for none. Penalties look at single images, which batch
+        attributes: Names of the K attributes of a conditional model.
+        conditional: If true, generate faces with given attributes, and judge them by their attributes as well.
+        image_size: Side of the generated faces in pixels: 8, 16, 32, 64, 128 ...
+        latent_size: Number of latent variables that a face is generated from, Z.
+        width: Number of channels of the generator's last feature map; each map before it has twice as many.
+        discriminator_width: Number of channels of the discriminator's first feature map; ``width`` by default.
+        normalization: Normalisation of the discriminator; see
+            :class:`~celeba_lab.models.gan.networks.Discriminator`.
+        loss: Name and settings of :func:`~celeba_lab.models.gan.losses.build_adversarial_loss`.
+        r1: Weight of the gradient penalty at real images; 0 for none. A penalty is of single images, which batch
             normalisation would mix.
-        gradient_penalty: weight of the one between real and generated images, of WGAN-GP; 0 for none.
-        auxiliary: of a conditional model, weight of the loss on the attributes that the discriminator sees (AC-GAN),
-            beside its projection; 0 for the projection alone.
-        augment: arguments of :class:`DiffAugment`, on all that the discriminator sees.
-        flip: probability that a real image is mirrored.
-        optimizer: a name in ``torch.optim``.
-        lr: learning rate of the generator, and of the discriminator where it has none of its own.
-        discriminator_lr: learning rate of the discriminator.
-        betas: of Adam, two; (0.5, 0.999) by default.
-        n_disc: steps of the discriminator for each one of the generator.
-        joint_batch: show the discriminator real and generated images in one batch, which share its batch statistics.
-        ema: weight of the past in the average of the generator's weights; 0 for no average.
-        channels_last: memory format of the networks; faster on every processor that we measured.
+        gradient_penalty: Weight of the gradient penalty between real and generated images (WGAN-GP); 0 for none.
+        auxiliary: For a conditional model, the weight of the loss of the attributes that the discriminator predicts
+            (AC-GAN), in addition to its projection; 0 for the projection alone.
+        augment: Arguments of :class:`~celeba_lab.models.gan.augment.DiffAugment`, for all images that the
+            discriminator sees.
+        flip: Probability that a real image is mirrored.
+        optimizer: Name of an optimizer in ``torch.optim``.
+        lr: Learning rate of the generator, and of the discriminator if it does not have another one.
+        discriminator_lr: Learning rate of the discriminator; ``lr`` by default.
+        betas: The two betas of Adam; (0.5, 0.999) by default.
+        n_disc: Number of steps of the discriminator for each step of the generator.
+        joint_batch: If true, the discriminator sees real and generated images in one batch, which share its batch
+            statistics.
+        ema: Decay of the moving average of the generator's weights; see
+            :class:`~celeba_lab.models.averaging.MovingAverage`. 0 for no average.
+        channels_last: If true, use the memory format ``channels_last``. It was faster on all processors on which it
+            was measured.
 
     Raises:
-        UserError: a setting is out of range, or two contradict each other.
+        SettingError: A setting is unknown or out of range, or two contradict each other.
 
     Example:
-        >>> model = GAN(image_size=64).eval()
+        >>> model = GAN(image_size=16, width=8).eval()
         >>> faces, _ = model.sampler().sample(2)
         >>> faces.shape
-        torch.Size([2, 3, 64, 64])
+        torch.Size([2, 3, 16, 16])
     """
+
+    divergence_advice = "Lower lr or discriminator_lr"
 
     fixed_latents: Tensor
 
@@ -84,7 +97,7 @@ class GAN(L.LightningModule):
         latent_size: int = 100,
         width: int = 32,
         discriminator_width: int | None = None,
-        normalise: str = "batch",
+        normalization: str = "batch",
         loss: dict[str, Any] | None = None,
         r1: float = 0.0,
         gradient_penalty: float = 0.0,
@@ -103,52 +116,58 @@ class GAN(L.LightningModule):
         super().__init__()
         self.save_hyperparameters()
         _check_ranges(self.hparams)
-        self.adversarial_loss = build_adversarial_loss(**(loss or {"name": "non_saturating"}))
+        check_optimizer(optimizer, lr)
+        with settings_of("loss"):
+            self.adversarial_loss = build_adversarial_loss(**(loss or {"name": "non_saturating"}))
         _check_penalties(self.hparams, self.adversarial_loss)
         if conditional and not attributes:
-            raise UserError("model.conditional=true needs attributes to be told of: model.attributes=[Smiling,Male].")
+            raise SettingError("attributes", attributes, "must name at least one attribute, because conditional=true")
         self.automatic_optimization = False
         self.attributes = list(attributes or []) if conditional else []
         num_attributes = len(self.attributes)
         self.generator = Generator(image_size, latent_size, width, num_attributes)
         self.discriminator = Discriminator(
-            image_size, discriminator_width or width, num_attributes, normalise, classifies=auxiliary > 0
+            image_size, discriminator_width or width, num_attributes, normalization, classifies=auxiliary > 0
         )
-        self.average = AveragedModel(self.generator, multi_avg_fn=self._average, use_buffers=True) if ema else None
-        if self.average is not None:
+        self.average: AveragedModel | None = None
+        if ema:
+            self.average = AveragedModel(self.generator, multi_avg_fn=MovingAverage(ema), use_buffers=True)
             self.average.requires_grad_(False)
-        self.diff_augment = DiffAugment(**(augment or {}))
+        with settings_of("augment"):
+            self.diff_augment = DiffAugment(**(augment or {}))
         latents = torch.randn(64, latent_size, generator=torch.Generator().manual_seed(_FIXED_SEED))
         self.register_buffer("fixed_latents", latents)
         self.training_labels = np.empty((0, num_attributes), dtype=np.uint8)
-        self.trained_on: str | None = None  # the name of the data
+        self.trained_on: str | None = None  # name of the dataset
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.generator.to(memory_format=self._memory_format)
         self.discriminator.to(memory_format=self._memory_format)
         self._sums: dict[str, Tensor] = {}
         self._steps = {"discriminator": 0, "generator": 0}
 
-    # -- drawing faces -----------------------------------------------------------------------------------------------
+    # -- generating faces --------------------------------------------------------------------------------------------
 
+    @override
     def forward(self, latents: Tensor, attributes: Tensor | None = None) -> Tensor:
-        """Return faces of the averaged generator, float (B, 3, S, S) in [-1, 1], of latents, float (B, Z)."""
+        """Return faces of the averaged generator, float (B, 3, S, S) in [-1, 1], for latents, float (B, Z)."""
         return self.sampler().network(latents, attributes)
 
     def sampler(self, averaged: bool = True) -> FaceSampler:
-        """Return the generator with what it takes to ask it for faces.
+        """Return a sampler of the generator.
 
         Args:
-            averaged: use the average of its weights over the steps where there is one, else the last weights.
+            averaged: If true, use the moving average of the weights, where there is one; else the last weights.
         """
-        averaged = averaged and self.average is not None
-        network = cast(AveragedModel, self.average).module if averaged else self.generator
-        weights = "ema" if averaged else "raw"
-        return FaceSampler(cast(Generator, network), self.attributes, self.training_labels, self.trained_on, weights)
+        network, weights = self.generator, "raw"
+        if averaged and self.average is not None:
+            network, weights = cast(Generator, self.average.module), "ema"
+        return FaceSampler(network, self.attributes, self.training_labels, self.trained_on, weights)
 
     # -- one batch ---------------------------------------------------------------------------------------------------
 
+    @override
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        """Teach the discriminator, and every ``n_disc`` batches the generator, which draws one batch for both."""
+        """Train the discriminator, and every ``n_disc`` batches the generator, on the same generated faces."""
         d_optimizer, g_optimizer = cast(list[LightningOptimizer], self.optimizers())
         _count_no_step(g_optimizer)
         real = self._real_images(batch["image"])
@@ -156,7 +175,7 @@ class GAN(L.LightningModule):
         latents = torch.randn(len(real), self.hparams["latent_size"], device=self.device, dtype=real.dtype)
         fake = self.generator(latents, attributes).to(real.dtype)  # (B, 3, S, S)
         self._train_discriminator(d_optimizer, real, fake.detach(), attributes)
-        if self.global_step % self.hparams["n_disc"] == 0:  # batches since the first epoch, this one included
+        if self.global_step % self.hparams["n_disc"] == 0:  # global_step counts the batches of all epochs
             self._train_generator(g_optimizer, real, fake, attributes)
             if self.average is not None:
                 self.average.update_parameters(self.generator)
@@ -209,38 +228,40 @@ class GAN(L.LightningModule):
         self._steps["generator"] += 1
         self._note({"generator_loss": loss.detach(), "generator_gradient_norm": norm})
 
-    def _attribute_loss(self, player: str, verdict: Verdict, attributes: Tensor | None) -> Tensor | float:
-        """Return the weighted loss on attributes; 0 where the discriminator says nothing of them."""
-        if verdict.attributes is None or attributes is None:
+    def _attribute_loss(self, player: str, output: DiscriminatorOutput, attributes: Tensor | None) -> Tensor | float:
+        """Return the weighted loss of the predicted attributes; 0 if the discriminator does not predict them."""
+        if output.attributes is None or attributes is None:
             return 0.0
-        loss = attribute_loss(verdict.attributes, attributes)
+        loss = attribute_loss(output.attributes, attributes)
         self._note({f"{player}_attribute_loss": loss.detach()})
         return self.hparams["auxiliary"] * loss
 
-    def _judge(self, real: Tensor, fake: Tensor, attributes: Tensor | None) -> tuple[Verdict, Verdict]:
-        """Return what the discriminator says, in float32, of real and of generated images."""
+    def _judge(
+        self, real: Tensor, fake: Tensor, attributes: Tensor | None
+    ) -> tuple[DiscriminatorOutput, DiscriminatorOutput]:
+        """Return the output of the discriminator for real and for generated images, in float32."""
         if not self.hparams["joint_batch"]:
             return self._judge_one(real, attributes), self._judge_one(fake, attributes)
         twice = None if attributes is None else attributes.repeat(2, 1)
-        logits, seen = self._judge_one(torch.cat([real, fake]), twice)
+        logits, predicted = self._judge_one(torch.cat([real, fake]), twice)
         n = len(real)
-        on_real = Verdict(logits[:n], None if seen is None else seen[:n])
-        return on_real, Verdict(logits[n:], None if seen is None else seen[n:])
+        on_real = DiscriminatorOutput(logits[:n], None if predicted is None else predicted[:n])
+        return on_real, DiscriminatorOutput(logits[n:], None if predicted is None else predicted[n:])
 
-    def _judge_one(self, images: Tensor, attributes: Tensor | None) -> Verdict:
-        logits, seen = self.discriminator(self.diff_augment(images), attributes)
-        return Verdict(logits.float(), None if seen is None else seen.float())
+    def _judge_one(self, images: Tensor, attributes: Tensor | None) -> DiscriminatorOutput:
+        logits, predicted = self.discriminator(self.diff_augment(images), attributes)
+        return DiscriminatorOutput(logits.float(), None if predicted is None else predicted.float())
 
     def _gradient_norm(self, network: nn.Module) -> Tensor:
-        """Return the L2 norm of all gradients of a network, a scalar; 0 of a step that float16 overflowed in."""
+        """Return the L2 norm of all gradients of a network, a scalar; 0 if they overflowed in float16."""
         norm = nn.utils.get_total_norm([p.grad for p in network.parameters() if p.grad is not None])
-        scaler = getattr(self.trainer.precision_plugin, "scaler", None)  # of 16-mixed alone
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)  # only 16-mixed has one
         if scaler is None:
             return norm
         return (norm / scaler.get_scale()).nan_to_num(nan=0.0, posinf=0.0)  # Lightning skips such a step
 
     def _real_images(self, images: Tensor) -> Tensor:
-        """Return float (B, 3, S, S) in [-1, 1] of raw faces, some of them mirrored."""
+        """Return raw faces as float (B, 3, S, S) in [-1, 1], mirrored with the probability ``flip``."""
         size = self.hparams["image_size"]
         signed = images.to(self.fixed_latents.dtype) / 127.5 - 1
         if signed.shape[-2:] != (size, size):
@@ -250,58 +271,50 @@ class GAN(L.LightningModule):
             signed = torch.where(mirrored, signed.flip(-1), signed)
         return signed.contiguous(memory_format=self._memory_format)
 
-    @torch.no_grad()
-    def _average(self, averages: _Tensors, currents: _Tensors, count: Tensor | int) -> None:
-        """Average all tensors of one type; the decay warms up, so that the first weights are soon forgotten."""
-        if not averages[0].is_floating_point():
-            torch._foreach_copy_(averages, currents)
-            return
-        n = int(count)
-        torch._foreach_lerp_(averages, currents, 1 - min(self.hparams["ema"], (1 + n) / (10 + n)))
-
     # -- one epoch ---------------------------------------------------------------------------------------------------
 
+    @override
     def on_train_start(self) -> None:
-        """Learn as this run was told to: a continued one finds the rates of the old one in its optimizers."""
+        # A continued run uses its own learning rates. The optimizers in the checkpoint have those of the earlier run.
         for optimizer, rate in zip(self.trainer.optimizers, self._rates(), strict=True):
             self._set_rate(optimizer, rate)
 
     def _note(self, measured: Mapping[str, Tensor]) -> None:
-        """Add to the sums of the epoch; logging each step would cost as much as a layer."""
+        """Add values to the sums of the epoch; logging each step would cost as much as a layer."""
         for name, value in measured.items():
             self._sums[name] = self._sums[name] + value if name in self._sums else value
 
+    @override
     def on_train_epoch_start(self) -> None:
-        """Begin new sums."""
         self._sums, self._steps = {}, {"discriminator": 0, "generator": 0}
 
+    @override
     def on_train_epoch_end(self) -> None:
-        """Log the means of the epoch over its steps, and over processes."""
         means = {f"train/{name}": value for name, value in self.epoch_means().items()}
         self.log_dict(means, sync_dist=self.trainer.world_size > 1)
 
     def epoch_means(self) -> dict[str, float]:
-        """Return losses, D(x), D(G(z)) and gradient norms, averaged over the steps of this epoch so far."""
+        """Return the losses, D(x), D(G(z)) and the gradient norms, averaged over the steps of this epoch so far."""
         means = {}
         for name, total in self._sums.items():
             player = "generator" if name.startswith("generator") else "discriminator"
             means[name] = total.item() / self._steps[player]
         return means
 
-    def broken_losses(self) -> list[str]:
-        """Return in words which losses of this epoch are no longer finite."""
-        losses = {name: value for name, value in self.epoch_means().items() if name.endswith("loss")}
-        return [name.replace("_", " ") for name, value in losses.items() if not math.isfinite(value)]
+    def running_losses(self) -> dict[str, float]:
+        """Return the mean losses of this epoch so far, by their names in words. It waits for the device."""
+        return {name.replace("_", " "): value for name, value in self.epoch_means().items() if name.endswith("loss")}
 
+    @override
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the name of the data and the labels that a conditional model samples from, eight to a byte."""
+        mark_checkpoint(checkpoint, "gan")
         checkpoint["trained_on"] = self.trained_on
         if self.attributes:
-            packed = np.packbits(self.training_labels, axis=1)
+            packed = np.packbits(self.training_labels, axis=1)  # eight labels in each byte
             checkpoint["training_labels"] = torch.from_numpy(packed)
 
+    @override
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take both up again."""
         self.trained_on = checkpoint["trained_on"]
         if self.attributes:
             packed = checkpoint["training_labels"].numpy()
@@ -309,8 +322,9 @@ class GAN(L.LightningModule):
 
     # -- learning ----------------------------------------------------------------------------------------------------
 
+    @override
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Build an optimizer for each player, the discriminator's first."""
+        """Build two optimizers, that of the discriminator first."""
         optimizers: list[Optimizer] = []
         for network, rate in zip((self.discriminator, self.generator), self._rates(), strict=True):
             optimizer = build_optimizer(self.hparams["optimizer"], [network], rate, weight_decay=0.0)
@@ -332,36 +346,30 @@ class GAN(L.LightningModule):
 
 def _check_ranges(settings: Mapping[str, Any]) -> None:
     for name in ("latent_size", "width", "n_disc"):
-        if settings[name] < 1:
-            raise UserError(f"model.{name}={settings[name]} must be at least 1.")
+        check_at_least(name, settings[name], 1)
     for name in ("flip", "ema"):
-        if not 0 <= settings[name] <= 1:
-            raise UserError(f"model.{name}={settings[name]} must lie between 0 and 1.")
+        check_fraction(name, settings[name])
     for name in ("r1", "gradient_penalty", "auxiliary"):
-        if settings[name] < 0:
-            raise UserError(f"model.{name}={settings[name]:g}: give a number from 0.")
-    for name in ("lr", "discriminator_lr"):
-        if settings[name] is not None and settings[name] <= 0:
-            raise UserError(f"model.{name}={settings[name]:g} must be above 0.")
+        check_at_least(name, settings[name], 0)
+    for name in ("discriminator_width", "discriminator_lr"):
+        if settings[name] is not None:
+            check_above(name, settings[name], 0)
     betas = settings["betas"]
     if betas is not None and (len(betas) != 2 or not all(0 <= beta < 1 for beta in betas)):
-        raise UserError(f"model.betas={list(betas)}: give two numbers from 0 and below 1: model.betas=[0.5,0.999].")
+        raise SettingError("betas", betas, "must be two numbers that are at least 0 and below 1")
 
 
 def _check_penalties(settings: Mapping[str, Any], loss: AdversarialLoss) -> None:
     penalties = [name for name in ("r1", "gradient_penalty") if settings[name]]
-    if penalties and settings["normalise"] == "batch":
-        raise UserError(
-            f"model.{penalties[0]}={settings[penalties[0]]:g} penalises the slope at single images, which"
-            " model.normalise=batch mixes. Add model.normalise=none (or spectral)."
-        )
-    if loss.critic and not penalties and settings["normalise"] != "spectral":
-        raise UserError(
-            "model.loss.name=wasserstein has no bound without a penalty: add model.gradient_penalty=10"
-            " model.normalise=none (as loss=wasserstein does), or model.normalise=spectral."
-        )
+    if penalties and settings["normalization"] == "batch":
+        [name, *_] = penalties
+        rule = "penalises the gradient at single images, which normalization=batch mixes"
+        raise SettingError(name, settings[name], rule, "Set normalization=none or normalization=spectral.")
+    if loss.critic and not penalties and settings["normalization"] != "spectral":
+        hint = "Set gradient_penalty=10 and normalization=none, as loss=wasserstein does, or normalization=spectral."
+        raise SettingError("loss.name", "wasserstein", "has no bound without a gradient penalty", hint)
 
 
 def _count_no_step(optimizer: LightningOptimizer) -> None:
-    """Let ``global_step`` and ``max_steps`` count batches: Lightning would count the steps of both optimizers."""
+    """Let ``global_step`` and ``max_steps`` count batches; Lightning would count the steps of both optimizers."""
     optimizer._on_before_step = optimizer._on_after_step = lambda: None

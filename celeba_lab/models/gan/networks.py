@@ -1,4 +1,4 @@
-"""Generator and discriminator of a DCGAN for images of 32, 64, 128 ... pixels, with or without attributes."""
+"""Generator and discriminator of a DCGAN, for images of 8, 16, 32, 64, 128 ... pixels, with or without attributes."""
 
 import math
 from collections.abc import Iterator
@@ -9,33 +9,34 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from celeba_lab.errors import UserError, did_you_mean
+from celeba_lab.errors import SettingError, UserError, check_choice
 
-_START = 4  # pixels of the smallest feature map
-_SLOPE = 0.2  # of the leaky ReLU
-_INIT = 0.02  # standard deviation of the first weights
+_START = 4  # side of the smallest feature map in pixels
+_SLOPE = 0.2  # slope of the leaky ReLU
+_INIT = 0.02  # standard deviation of the initial weights
 
-NORMALISE = ("batch", "spectral", "none")
+NORMALIZATIONS = ("batch", "spectral", "none")
 
 
 class Generator(nn.Module):
-    """Latents to images: a 4 x 4 map that doubles its side and halves its channels until it is an image.
+    """A network that turns latents into images.
 
-    After Radford, Metz and Chintala, "Unsupervised Representation Learning with Deep Convolutional Generative
-    Adversarial Networks" (ICLR 2016). At 32 pixels and a width of 32 the maps have 128, 64 and 32 channels.
+    A map of 4 x 4 pixels doubles its side and halves its channels until it is an image, after Radford, Metz and
+    Chintala, "Unsupervised Representation Learning with Deep Convolutional Generative Adversarial Networks" (ICLR
+    2016). For images of 32 pixels and a width of 32 the maps have 128, 64 and 32 channels.
 
     Args:
-        image_size: side of the images in pixels: 8, 16, 32, 64, 128 ...
-        latent_size: Z, numbers that an image is made from.
-        width: channels of the last map before the image.
-        num_attributes: K attributes that the image shall have; 0 for a generator that is told nothing.
+        image_size: Side of the images in pixels: 8, 16, 32, 64, 128 ...
+        latent_size: Number of latent variables that an image is generated from, Z.
+        width: Number of channels of the last feature map before the image.
+        num_attributes: Number of attributes that an image is generated with, K; 0 for an unconditional generator.
 
     Raises:
-        UserError: there are no images of this size.
+        SettingError: The image size is not 8, 16, 32, 64, 128 ...
 
     Example:
-        >>> Generator(image_size=64)(torch.randn(2, 100)).shape
-        torch.Size([2, 3, 64, 64])
+        >>> Generator(image_size=16, width=8)(torch.randn(2, 100)).shape
+        torch.Size([2, 3, 16, 16])
     """
 
     def __init__(
@@ -50,9 +51,9 @@ class Generator(nn.Module):
         self.width = width
         self.latent_size = latent_size
         self.num_attributes = num_attributes
-        channels = [width * 2**k for k in reversed(range(_doublings(image_size)))]  # the deepest map first
+        channels = [width * 2**k for k in reversed(range(_doublings(image_size)))]  # the smallest map first
         inputs = latent_size + num_attributes
-        # A transposed convolution of a single pixel; as a matrix product it takes a third of the time.
+        # This is a transposed convolution of a single pixel. As a matrix product it takes a third of the time.
         self.spread = nn.Linear(inputs, _START * _START * channels[0], bias=False)
         layers: list[nn.Module] = []
         for wide, narrow in pairwise(channels):
@@ -65,28 +66,28 @@ class Generator(nn.Module):
         """Return images, float (B, 3, S, S) in [-1, 1].
 
         Args:
-            latents: float (B, Z), standard normal.
-            attributes: (B, K) of 0 and 1, for a generator that is told of them; on the way from one face to another,
-                between the two.
+            latents: Latents, float (B, Z), drawn from a standard normal distribution.
+            attributes: Attributes for a conditional generator, (B, K) of 0 and 1, or of values between them to
+                interpolate between faces.
 
         Raises:
-            UserError: the latents or the attributes have another size.
+            UserError: The latents or the attributes have another size.
         """
         if latents.ndim != 2 or latents.shape[1] != self.latent_size:
             raise UserError(f"This generator takes latents (B, {self.latent_size}), not {tuple(latents.shape)}.")
         if self.num_attributes:
-            attributes = _given(attributes, "generator", len(latents), self.num_attributes)
+            attributes = _checked(attributes, "generator", len(latents), self.num_attributes)
             latents = torch.cat([latents, 2 * attributes.to(latents.dtype) - 1], dim=1)
         first = self.spread(latents).view(len(latents), _START, _START, -1)  # (B, 4, 4, C)
         return self.layers(first.permute(0, 3, 1, 2))
 
 
-class Verdict(NamedTuple):
-    """What a discriminator says of images.
+class DiscriminatorOutput(NamedTuple):
+    """What a discriminator predicts for a batch of images.
 
     Attributes:
-        logits: (B,), above 0 for images that look real.
-        attributes: logits (B, K) of the attributes that it sees; None if it does not classify.
+        logits: Logits, float (B,), of the images being real.
+        attributes: Logits, float (B, K), of the attributes of the images; None if it does not predict them.
     """
 
     logits: Tensor
@@ -94,22 +95,28 @@ class Verdict(NamedTuple):
 
 
 class Discriminator(nn.Module):
-    """Images to one logit each: how real they look, and where asked, how well they show their attributes.
+    """A network that predicts whether images are real, and optionally which attributes they have.
 
-    The attributes enter as the projection of Miyato and Koyama, "cGANs with Projection Discriminator" (ICLR 2018), here
-    of the whole last map instead of its sum, since faces are aligned: an attribute has its place.
+    A conditional discriminator uses the projection of Miyato and Koyama, "cGANs with Projection Discriminator" (ICLR
+    2018), but of the whole last feature map instead of its sum: faces are aligned, so an attribute has its place.
 
     Args:
-        image_size: side of the images in pixels.
-        width: channels of the first map; each next one has half the side and twice the channels.
-        num_attributes: K attributes that are judged too; 0 for none.
-        classifies: say of the attributes, too, which of them an image has.
-        normalise: ``batch`` normalisation as in DCGAN; ``spectral``: every weight by its largest singular value
-            (Miyato et al., "Spectral Normalization for Generative Adversarial Networks", ICLR 2018); or ``none``, which
-            a penalty on single gradients asks for.
+        image_size: Side of the images in pixels.
+        width: Number of channels of the first feature map; each map after it has half the side and twice the channels.
+        num_attributes: Number of attributes that the images should have, K; 0 for an unconditional discriminator.
+        normalization: ``batch`` for batch normalisation, as in DCGAN; ``spectral`` to divide each weight by its
+            largest singular value (Miyato et al., "Spectral Normalization for Generative Adversarial Networks", ICLR
+            2018); or ``none``, for penalties on the gradients of single images.
+        classifies: If true, also predict the attributes of the images.
 
     Raises:
-        UserError: there are no images of this size, or nothing is so called that normalises.
+        SettingError: The image size or the normalisation is unknown.
+
+    Example:
+        >>> discriminator = Discriminator(image_size=16, width=8, num_attributes=2, classifies=True)
+        >>> output = discriminator(torch.randn(4, 3, 16, 16), torch.ones(4, 2))
+        >>> output.logits.shape, output.attributes.shape
+        (torch.Size([4]), torch.Size([4, 2]))
     """
 
     def __init__(
@@ -117,50 +124,50 @@ class Discriminator(nn.Module):
         image_size: int = 32,
         width: int = 32,
         num_attributes: int = 0,
-        normalise: str = "batch",
+        normalization: str = "batch",
         classifies: bool = False,
     ) -> None:
         super().__init__()
-        _check_choice("normalise", normalise, NORMALISE)
+        check_choice("normalization", normalization, NORMALIZATIONS)
         channels = [width * 2**k for k in range(_doublings(image_size))]
-        in_batches = normalise == "batch"
+        in_batches = normalization == "batch"
         layers: list[nn.Module] = []
         for k, (narrow, wide) in enumerate(zip([3, *channels], channels, strict=False)):
             layers.append(nn.Conv2d(narrow, wide, 4, stride=2, padding=1, bias=not in_batches))
-            if k and in_batches:  # none on the image, as in DCGAN
+            if k and in_batches:  # the first map is not normalised, as in DCGAN
                 layers.append(nn.BatchNorm2d(wide))
             layers.append(nn.LeakyReLU(_SLOPE, inplace=True))
         self.layers = nn.Sequential(*layers)
-        size = _START * _START * channels[-1]  # of the last map
-        self.judge = nn.Linear(size, 1, bias=not in_batches)  # a convolution of that map
+        size = _START * _START * channels[-1]  # of the last map, flattened
+        self.judge = nn.Linear(size, 1, bias=not in_batches)  # the same as a convolution of the whole map
         self.projection = nn.Linear(num_attributes, size, bias=False) if num_attributes else None
         self.classify = nn.Linear(size, num_attributes) if num_attributes and classifies else None
         _initialise(self)
-        if normalise == "spectral":
+        if normalization == "spectral":
             for module in list(_weighted(self)):
                 spectral_norm(module)
 
-    def forward(self, images: Tensor, attributes: Tensor | None = None) -> Verdict:
-        """Return how real images look, and what the discriminator sees in them.
+    def forward(self, images: Tensor, attributes: Tensor | None = None) -> DiscriminatorOutput:
+        """Return the predictions for a batch.
 
         Args:
-            images: float (B, 3, S, S) in [-1, 1].
-            attributes: (B, K) of 0 and 1, for a discriminator that is told of them.
+            images: Images, float (B, 3, S, S) in [-1, 1].
+            attributes: Attributes that the images should have, (B, K) of 0 and 1, for a conditional discriminator.
 
         Raises:
-            UserError: the attributes have another size.
+            UserError: The attributes have another size.
         """
         features = self.layers(images).permute(0, 2, 3, 1).flatten(1)  # (B, 4 * 4 * C)
         logits = self.judge(features).flatten()  # (B,)
         if self.projection is not None:
-            attributes = _given(attributes, "discriminator", len(images), self.projection.in_features)
+            attributes = _checked(attributes, "discriminator", len(images), self.projection.in_features)
             embedded = self.projection(2 * attributes.to(features.dtype) - 1)  # (B, 4 * 4 * C)
-            # Divided as a mean over places would be: undivided, the projection outweighs everything else.
+            # The division makes it a mean over places. Without it the projection would outweigh everything else.
             logits = logits + (embedded * features).sum(dim=1) / _START**2
-        return Verdict(logits, None if self.classify is None else self.classify(features))
+        return DiscriminatorOutput(logits, None if self.classify is None else self.classify(features))
 
 
-def _given(attributes: Tensor | None, player: str, n: int, num_attributes: int) -> Tensor:
+def _checked(attributes: Tensor | None, player: str, n: int, num_attributes: int) -> Tensor:
     if attributes is None or attributes.shape != (n, num_attributes):
         found = "none" if attributes is None else str(tuple(attributes.shape))
         raise UserError(f"This {player} takes the attributes of each face, ({n}, {num_attributes}), not {found}.")
@@ -168,10 +175,10 @@ def _given(attributes: Tensor | None, player: str, n: int, num_attributes: int) 
 
 
 def _doublings(image_size: int) -> int:
-    """Return how often 4 pixels must double; raise UserError if they never meet the size."""
+    """Return how often 4 pixels are doubled to get an image size; raise SettingError if no number fits."""
     doublings = math.log2(image_size / _START) if image_size > 0 else 0
     if doublings < 1 or doublings != int(doublings):
-        raise UserError(f"model.image_size={image_size}: a GAN draws 8, 16, 32, 64, 128 or 256 pixels a side.")
+        raise SettingError("image_size", image_size, "must be a power of 2 that is at least 8, such as 32, 64 or 128")
     return int(doublings)
 
 
@@ -180,20 +187,15 @@ def _double(channels: int, out: int) -> nn.ConvTranspose2d:
     return nn.ConvTranspose2d(channels, out, 4, stride=2, padding=1, bias=False)
 
 
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        hint = did_you_mean(value, choices)
-        raise UserError(f"model.{name}={value}: it can be {', '.join(choices)}.{hint}")
-
-
 def _weighted(network: nn.Module) -> Iterator[nn.Module]:
+    """Yield the convolutions and linear layers of a network."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             yield module
 
 
 def _initialise(network: nn.Module) -> None:
-    """Draw weights as DCGAN does: from N(0, 0.02), of batch normalisation from N(1, 0.02)."""
+    """Draw the initial weights as DCGAN does: from N(0, 0.02), and those of batch normalisation from N(1, 0.02)."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             nn.init.normal_(module.weight, 0.0, _INIT)

@@ -1,4 +1,4 @@
-"""Drawing faces with a trained generator, whether it comes from a checkpoint or was exported alone."""
+"""Generating faces with a trained generator, from a checkpoint or from an exported file."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,24 +6,31 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from celeba_lab.errors import UserError, did_you_mean
+from celeba_lab.errors import SettingError, UserError, check_above, did_you_mean
 from celeba_lab.models.gan.networks import Generator
 
-_BATCH = 250  # faces; larger batches are no faster
+_BATCH = 250  # faces; larger batches are not faster
 
 
 class FaceSampler:
-    """A generator and what it takes to ask it for faces.
+    """A generator, and what is needed to generate faces with it.
 
     Args:
-        network: draws them.
-        attributes: the K names that it was told of; none of an unconditional one.
-        labels: uint8 (N, K), of the training faces, from whose joint distribution attributes are drawn.
-        trained_on: the name of the training data; None where it is not known.
-        weights: which of the generator's weights these are: ``ema``, an average over the steps, or ``raw``, the last.
+        network: The generator.
+        attributes: Names of the K attributes of a conditional generator; empty for an unconditional one.
+        labels: Labels of the training faces, uint8 (N, K), from whose joint distribution attributes are drawn.
+        trained_on: Name of the training dataset; None if it is not known.
+        weights: Which weights the generator has: ``ema`` for a moving average, or ``raw`` for the last ones.
 
     Raises:
-        UserError: the generator was told of attributes, and there is no label to draw from.
+        UserError: The generator is conditional, and there are no labels.
+
+    Example:
+        >>> generator = Generator(image_size=16, width=8, num_attributes=1)
+        >>> sampler = FaceSampler(generator, ["Smiling"], labels=np.array([[0], [1]], dtype=np.uint8))
+        >>> faces, attributes = sampler.sample(3, seed=0, asked={"Smiling": 1})
+        >>> faces.shape, faces.dtype, attributes.flatten().tolist()
+        (torch.Size([3, 3, 16, 16]), torch.uint8, [1, 1, 1])
     """
 
     def __init__(
@@ -35,7 +42,7 @@ class FaceSampler:
         weights: str = "raw",
     ) -> None:
         if len(attributes) and not len(labels):
-            raise UserError("A conditional generator samples the labels of its training faces, and there are none.")
+            raise UserError("A conditional generator needs the labels of its training faces, and there are none.")
         self.network = network
         self.attributes = list(attributes)
         self.labels = labels
@@ -44,23 +51,24 @@ class FaceSampler:
 
     @property
     def device(self) -> torch.device:
-        """Where the generator is."""
+        """Device of the generator."""
         return next(self.network.parameters()).device
 
     def latents(self, n: int, seed: int | None = None, truncation: float | None = None) -> Tensor:
-        """Return latents, float (n, Z) on the generator's device, standard normal.
+        """Return latents, float (n, Z) on the generator's device, from a standard normal distribution.
 
         Args:
-            n: how many.
-            seed: gives the same latents on every device; the global generator by default.
-            truncation: numbers farther from 0 than this are drawn again, which trades variety for typical faces
-                (Brock et al., "Large Scale GAN Training for High Fidelity Natural Image Synthesis", ICLR 2019).
+            n: Number of latents.
+            seed: Seed of the random numbers, which are the same on every device; None for torch's global generator.
+            truncation: Largest absolute value; numbers beyond it are drawn again. A small one gives typical faces with
+                little variety (Brock et al., "Large Scale GAN Training for High Fidelity Natural Image Synthesis",
+                ICLR 2019). None for no limit.
 
         Raises:
-            UserError: the truncation is not above 0.
+            SettingError: The truncation is not above 0.
         """
-        if truncation is not None and truncation <= 0:
-            raise UserError(f"truncation={truncation:g} must be above 0; null for none.")
+        if truncation is not None:
+            check_above("truncation", truncation, 0)
         generator = torch.Generator().manual_seed(seed) if seed is not None else None
         latents = torch.empty(n, self.network.latent_size)
         if truncation is None:
@@ -70,19 +78,23 @@ class FaceSampler:
         return latents.to(next(self.network.parameters()))
 
     def draw_attributes(self, n: int, asked: Mapping[str, int] | None = None, seed: int | None = None) -> Tensor | None:
-        """Return attributes of n faces to draw, uint8 (n, K) on the generator's device; None if it was told of none.
+        """Draw the attributes of n faces to generate.
 
-        Each row is that of a training face, picked at random among those that have what is asked for, so everything
-        else follows its true distribution given that. Where no training face has it all, it is written over random
-        rows.
+        Each row is the label of a training face, picked at random among those that have the requested attributes, so
+        all other attributes follow their distribution given those. If no training face has all of them, rows are
+        picked among all faces, and the requested values are written over theirs.
 
         Args:
-            n: how many.
-            asked: attribute to 0 or 1.
-            seed: of the picks; the global generator by default.
+            n: Number of faces.
+            asked: Requested values by the names of the attributes: 1 to have an attribute, 0 not to have it.
+            seed: Seed of the random picks; None for torch's global generator.
+
+        Returns:
+            The attributes, uint8 (n, K), on the generator's device; None for an unconditional generator.
 
         Raises:
-            UserError: the generator was told of no attributes, or not of this one, or a value is neither 0 nor 1.
+            UserError: The generator is unconditional or does not have such an attribute.
+            SettingError: A value is neither 0 nor 1.
         """
         columns = self._columns(asked or {})
         if not self.attributes:
@@ -98,30 +110,30 @@ class FaceSampler:
         return drawn.to(self.device)
 
     def _columns(self, asked: Mapping[str, int]) -> dict[int, int]:
-        """Return column to value of what is asked for."""
+        """Return the requested value for each requested column."""
         for name, value in asked.items():
             if not self.attributes:
                 raise UserError(
-                    f"This generator was not told of attributes, so it cannot be asked for {name}. Train one that is:"
+                    f"This generator is unconditional, so {name} cannot be requested. Train a conditional one:"
                     " experiment=gan model.conditional=true."
                 )
             if name not in self.attributes:
                 hint = did_you_mean(name, self.attributes)
-                raise UserError(f"This generator knows no {name}, only {', '.join(self.attributes)}.{hint}")
+                raise UserError(f"This generator has no attribute {name}, only {', '.join(self.attributes)}.{hint}")
             if value not in (0, 1):
-                raise UserError(f"attributes: {name} is {value}; 1 asks for an attribute, 0 refuses it.")
+                raise SettingError(f"attributes.{name}", value, "must be 1 to request it, or 0 to exclude it")
         return {self.attributes.index(name): int(value) for name, value in asked.items()}
 
     @torch.no_grad()
     def draw(self, latents: Tensor, attributes: Tensor | None = None) -> Tensor:
-        """Return faces, uint8 (N, 3, S, S) on the CPU, as the network at rest draws them.
+        """Return the faces of latents, uint8 (N, 3, S, S) on the CPU, generated in evaluation mode.
 
         Args:
-            latents: float (N, Z).
-            attributes: (N, K) from 0 to 1, for a conditional generator.
+            latents: Latents, float (N, Z).
+            attributes: Attributes for a conditional generator, (N, K), from 0 to 1.
 
         Raises:
-            UserError: the latents have another size.
+            UserError: The latents or the attributes have another size.
         """
         training = self.network.training
         self.network.eval()
@@ -136,16 +148,19 @@ class FaceSampler:
     def sample(
         self, n: int, seed: int | None = None, truncation: float | None = None, asked: Mapping[str, int] | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """Return n faces, uint8 (n, 3, S, S), and what was asked of each, uint8 (n, K) or None, both on the CPU.
+        """Generate faces.
 
         Args:
-            n: how many.
-            seed: see :meth:`latents`.
-            truncation: see :meth:`latents`.
-            asked: see :meth:`draw_attributes`.
+            n: Number of faces.
+            seed: Seed of the latents and of the attributes; None for torch's global generator.
+            truncation: Largest absolute value of the latents; see :meth:`latents`.
+            asked: Requested attributes; see :meth:`draw_attributes`.
+
+        Returns:
+            The faces, uint8 (n, 3, S, S), and their attributes, uint8 (n, K) or None, both on the CPU.
 
         Raises:
-            UserError: see these two.
+            UserError: See :meth:`latents` and :meth:`draw_attributes`.
         """
         attributes = self.draw_attributes(n, asked, seed)
         faces = self.draw(self.latents(n, seed, truncation), attributes)
@@ -153,19 +168,24 @@ class FaceSampler:
 
 
 def slerp(first: Tensor, last: Tensor, steps: int) -> Tensor:
-    """Return latents on the arc between two, float (steps, Z), both ends included.
+    """Return latents on the arc between two latents, float (steps, Z), both ends included.
 
-    Spherical interpolation (Shoemake, SIGGRAPH 1985) keeps their length typical; a straight line would pass near the
-    origin, where no training latent lay (White, "Sampling Generative Networks", 2016, arXiv:1609.04468).
+    Spherical interpolation (Shoemake, SIGGRAPH 1985) keeps the length of the latents typical. A straight line would
+    pass near the origin, where there are no training latents (White, "Sampling Generative Networks", 2016,
+    arXiv:1609.04468).
 
     Args:
-        first: float (Z,).
-        last: float (Z,).
-        steps: at least 2.
+        first: First latent, float (Z,).
+        last: Last latent, float (Z,).
+        steps: Number of latents, at least 2.
+
+    Example:
+        >>> slerp(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0]), steps=3)[1]
+        tensor([0.7071, 0.7071])
     """
     share = torch.linspace(0, 1, steps, device=first.device).unsqueeze(1)  # (steps, 1)
     cosine = torch.nn.functional.cosine_similarity(first, last, dim=0).clamp(-1, 1)
     angle = torch.arccos(cosine)
-    if angle.sin() < 1e-4:  # the same direction, or its opposite, to which no arc is the shortest
+    if angle.sin() < 1e-4:  # the same or opposite directions, which have no shortest arc
         return torch.lerp(first, last, share)
     return (((1 - share) * angle).sin() * first + (share * angle).sin() * last) / angle.sin()

@@ -32,8 +32,8 @@ def attribute_table(
         bins: Number of bins of the probability for the calibration error.
     """
     metrics = AttributeMetrics(len(attributes), threshold, synchronise=False)
-    metrics.update(torch.tensor(0.0), torch.from_numpy(probabilities), torch.from_numpy(labels))
-    scores = {name: value.numpy() for name, value in metrics.compute().items() if name != "loss"}
+    metrics.update(torch.from_numpy(probabilities), torch.from_numpy(labels))
+    scores = {name: value.numpy() for name, value in metrics.compute().items()}
     prevalence = labels.mean(axis=0)
     majority = np.maximum(prevalence, 1 - prevalence)
     n = len(labels)
@@ -66,10 +66,9 @@ def threshold_table(predictions: Predictions, thresholds: np.ndarray) -> pd.Data
     for prefix, chosen in (("", default), ("tuned_", thresholds)):
         metrics = AttributeMetrics(len(predictions.attributes), ranking=False, synchronise=False)
         said = torch.from_numpy(predictions.probabilities >= chosen)
-        metrics.update(torch.tensor(0.0), said, torch.from_numpy(predictions.labels))
-        scores = metrics.compute()
+        metrics.update(said, torch.from_numpy(predictions.labels))
         table[f"{prefix}threshold"] = chosen
-        table |= {f"{prefix}{name}": value.numpy() for name, value in scores.items() if name != "loss"}
+        table |= {f"{prefix}{name}": value.numpy() for name, value in metrics.compute().items()}
     return pd.DataFrame(table)
 
 

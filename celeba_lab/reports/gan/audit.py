@@ -1,4 +1,4 @@
-"""What an attribute classifier says of generated faces, beside what it says of real ones."""
+"""The attributes that a classifier predicts for generated faces, compared with those of real faces."""
 
 from dataclasses import dataclass
 
@@ -18,85 +18,99 @@ from celeba_lab.models.gan.sampler import FaceSampler
 from celeba_lab.runs.run import RunFolder
 
 _FACES = 2000
-_ASKED = 500  # faces for each attribute that a conditional generator is asked for
-_FEW = 20  # faces with an attribute, below which P(A | B) is marked
+_REQUESTED = 500  # number of faces for each requested value of an attribute
+_FEW = 20  # number of faces with B below which P(A | B) is left out
 _BATCH = 64
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """Real faces with their labels, and what the classifier sees in them and in generated ones: bool (N, K) each."""
+class Audit:
+    """A generator, the classifier that audits it, and how faces are generated for the audit.
+
+    Attributes:
+        sampler: Generator of the faces. For a conditional one, attributes follow the labels of its training faces.
+        auditor: Classifier, whose attributes are compared.
+        seed: Seed of the generated faces.
+        truncation: Largest absolute value of the latents; None for no limit.
+        split: Split of the real faces.
+    """
+
+    sampler: FaceSampler
+    auditor: AttributeClassifier
+    seed: int
+    truncation: float | None = None
+    split: str = "val"
+
+    def generate(self, n: int, asked: dict[str, int] | None = None) -> Tensor:
+        """Return n generated faces, uint8 (n, 3, S, S)."""
+        return self.sampler.sample(n, self.seed, self.truncation, asked)[0]
+
+    def classify(self, faces: Tensor) -> np.ndarray:
+        """Return the predicted attributes of faces, uint8 (N, 3, S, S), as bool (N, K)."""
+        auditor = self.auditor
+        probabilities = [auditor.probabilities(batch.to(auditor.device)).cpu() for batch in faces.split(_BATCH)]
+        return torch.cat(probabilities).numpy() >= auditor.threshold
+
+
+@dataclass(frozen=True)
+class _Predicted:
+    """Labels of the real faces, and the predicted attributes of real and of generated faces: bool (N, K) each."""
 
     labels: np.ndarray
     real: np.ndarray
     generated: np.ndarray
 
 
-def report_audit(
-    run: RunFolder,
-    sampler: FaceSampler,
-    classifier: AttributeClassifier,
-    datamodule: CelebADataModule,
-    seed: int,
-    title: str,
-    split: str = "val",
-    truncation: float | None = None,
-) -> dict[str, float]:
-    """Compare generated faces with real ones that were not trained on, seen by the same classifier at the same size.
+def report_audit(run: RunFolder, audit: Audit, datamodule: CelebADataModule, title: str) -> dict[str, float]:
+    """Compare generated faces with real faces on which nothing was trained.
 
-    Tables ``audit_attributes.csv`` (prevalences, and the classifier's accuracy on the real faces) and
-    ``audit_pairs.csv`` (P(A | B)); of a conditional generator also ``audit_asked.csv``: how often the classifier sees
-    what was asked for, beside how often it sees what real faces have.
+    The same classifier predicts the attributes of both, at the same image size. The table ``audit_attributes.csv`` has
+    their prevalences and the accuracy of the classifier on the real faces, ``audit_pairs.csv`` has P(A | B). For a
+    conditional generator ``audit_asked.csv`` has the share of faces with the requested attribute, compared with the
+    share of correct predictions for real faces.
 
     Args:
-        run: where they go.
-        sampler: draws the faces, of a conditional generator with the joint distribution of its training faces.
-        classifier: judges them; of the attributes that it knows.
-        datamodule: the real faces; it must give labels of the classifier's attributes.
-        seed: of the faces.
-        title: stands above the figures.
-        split: of the real faces.
-        truncation: of the latents.
+        run: Run folder for the tables and figures.
+        audit: The generator and its auditor.
+        datamodule: Data module of the real faces, with labels of the auditor's attributes.
+        title: Title of the figures.
 
     Returns:
-        ``audit/accuracy``, of the classifier on the real faces, mean over attributes; ``audit/prevalence_error``, the
-        mean absolute difference of prevalences; ``audit/agreement/<attribute>``, the share of faces in which the
-        classifier sees what was asked for.
+        ``audit/accuracy``, the accuracy of the classifier on the real faces, a mean over the attributes;
+        ``audit/prevalence_error``, the mean absolute difference of the prevalences; and
+        ``audit/agreement/<attribute>``, the share of faces that were generated with the attribute and classified as
+        having it.
     """
-    names = classifier.attributes
+    names = audit.auditor.attributes
     with console.status("auditing the faces"):
-        rows = datamodule.split_indices(split)
+        rows = datamodule.split_indices(audit.split)
         annotations = datamodule.annotations
-        seen = _Seen(
+        predicted = _Predicted(
             labels=annotations.labels[rows][:, annotations.columns(names)] == 1,
-            real=see(classifier, torch.cat([batch["image"] for batch in datamodule.rows_dataloader(rows)])),
-            generated=see(classifier, sampler.sample(_FACES, seed, truncation)[0]),
+            real=audit.classify(torch.cat([batch["image"] for batch in datamodule.rows_dataloader(rows)])),
+            generated=audit.classify(audit.generate(_FACES)),
         )
-    size = sampler.network.image_size
-    note = f"{_FACES:,} generated faces and {len(rows):,} real ones of {split}, all of {size} x {size} pixels"
-    metrics = _compare_prevalences(run, seen, names, title, note)
+    size = audit.sampler.network.image_size
+    note = f"{_FACES:,} generated faces and {len(rows):,} real ones of {audit.split}, all of {size} x {size} pixels"
+    metrics = _compare_prevalences(run, predicted, names, title, note)
     if len(names) > 1:
-        _compare_pairs(run, seen, names, title, note)
-    if sampler.attributes:
-        metrics |= _check_obedience(run, sampler, classifier, seen, (seed, truncation), title)
+        _compare_pairs(run, predicted, names, title, note)
+    if audit.sampler.attributes:
+        metrics |= _compare_requests(run, audit, predicted, title)
     return metrics
 
 
-def see(classifier: AttributeClassifier, faces: Tensor) -> np.ndarray:
-    """Return what a classifier sees in faces, uint8 (N, 3, S, S): bool (N, K)."""
-    probabilities = [classifier.probabilities(batch.to(classifier.device)).cpu() for batch in faces.split(_BATCH)]
-    return torch.cat(probabilities).numpy() >= classifier.hparams["threshold"]
-
-
-def _compare_prevalences(run: RunFolder, seen: _Seen, names: list[str], title: str, note: str) -> dict[str, float]:
-    """Write how often each attribute is seen in generated and in real faces."""
-    accuracy = (seen.real == seen.labels).mean(axis=0)
+def _compare_prevalences(
+    run: RunFolder, predicted: _Predicted, names: list[str], title: str, note: str
+) -> dict[str, float]:
+    """Write the prevalence of each attribute among generated and real faces."""
+    accuracy = (predicted.real == predicted.labels).mean(axis=0)
     table = pd.DataFrame(
         {
             "attribute": names,
-            "labels": seen.labels.mean(axis=0),
-            "real": seen.real.mean(axis=0),
-            "generated": seen.generated.mean(axis=0),
+            "labels": predicted.labels.mean(axis=0),
+            "real": predicted.real.mean(axis=0),
+            "generated": predicted.generated.mean(axis=0),
             "accuracy": accuracy,
         }
     )
@@ -122,9 +136,9 @@ def _compare_prevalences(run: RunFolder, seen: _Seen, names: list[str], title: s
     }
 
 
-def _compare_pairs(run: RunFolder, seen: _Seen, names: list[str], title: str, note: str) -> None:
-    """Write P(A | B) among generated faces beside that among real ones."""
-    real, generated = seen.real, seen.generated
+def _compare_pairs(run: RunFolder, predicted: _Predicted, names: list[str], title: str, note: str) -> None:
+    """Write P(A | B) among generated and among real faces."""
+    real, generated = predicted.real, predicted.generated
     pairs = amplification_pairs(real.astype(np.int8), generated.astype(np.int8), names, _FEW)
     renamed = {
         "images_labels": "images_real",
@@ -138,7 +152,7 @@ def _compare_pairs(run: RunFolder, seen: _Seen, names: list[str], title: str, no
     )
     np.fill_diagonal(difference, np.nan)
     few = np.minimum(real.sum(axis=0), generated.sum(axis=0)) < _FEW
-    difference[:, few] = np.nan  # a share of too few says nothing
+    difference[:, few] = np.nan  # a share of so few faces means nothing
     run.matrix("audit_conditional_difference", difference, names, names, corner="A given B")
     figure = figures.matrix_heatmap(
         difference,
@@ -146,7 +160,7 @@ def _compare_pairs(run: RunFolder, seen: _Seen, names: list[str], title: str, no
         names,
         label="P(A | B), generated minus real",
         title=title,
-        note=f"{note}; both as the classifier sees them; grey where fewer than {_FEW} faces have B",
+        note=f"{note}; both as predicted by the classifier; grey where fewer than {_FEW} faces have B",
         scale="diverging",
         row_title="A",
         column_title="given B",
@@ -154,49 +168,41 @@ def _compare_pairs(run: RunFolder, seen: _Seen, names: list[str], title: str, no
     run.figure("audit_conditional_difference", figure)
 
 
-def _check_obedience(
-    run: RunFolder,
-    sampler: FaceSampler,
-    classifier: AttributeClassifier,
-    seen: _Seen,
-    draw: tuple[int, float | None],
-    title: str,
-) -> dict[str, float]:
-    """Ask for each attribute that both know, and against it, and count what the classifier sees.
+def _compare_requests(run: RunFolder, audit: Audit, predicted: _Predicted, title: str) -> dict[str, float]:
+    """Request each attribute that generator and classifier share, and its absence, and count the predictions.
 
-    Beside each share stands the classifier's own: of the real faces that have what was asked for, those in which it
-    sees it. A generator that shows an attribute more plainly than real faces do may exceed that.
+    Each share is compared with that of the real faces which have the requested value and are classified correctly. A
+    generator that shows an attribute more clearly than real faces do may exceed it.
     """
-    seed, truncation = draw
     rows = []
-    for name in sampler.attributes:
-        if name not in classifier.attributes:
+    for name in audit.sampler.attributes:
+        if name not in audit.auditor.attributes:
             continue
-        column = classifier.attributes.index(name)
-        right = seen.real[:, column] == seen.labels[:, column]
+        column = audit.auditor.attributes.index(name)
+        correct = predicted.real[:, column] == predicted.labels[:, column]
         for value in (1, 0):
-            faces, _ = sampler.sample(_ASKED, seed, truncation, {name: value})
-            agreed = int((see(classifier, faces)[:, column] == bool(value)).sum())
-            low, high = wilson_interval(agreed, _ASKED)
-            alike = seen.labels[:, column] == bool(value)
+            classified = audit.classify(audit.generate(_REQUESTED, {name: value}))[:, column]
+            agreed = int((classified == bool(value)).sum())
+            low, high = wilson_interval(agreed, _REQUESTED)
+            alike = predicted.labels[:, column] == bool(value)
             rows.append(
-                {"attribute": name, "asked": value, "faces": _ASKED, "agreement": agreed / _ASKED}
+                {"attribute": name, "asked": value, "faces": _REQUESTED, "agreement": agreed / _REQUESTED}
                 | {"low": float(low), "high": float(high), "real_faces": int(alike.sum())}
-                | {"agreement_on_real": float(right[alike].mean()) if alike.any() else np.nan}
-                | {"accuracy_on_real": float(right.mean())}
+                | {"agreement_on_real": float(correct[alike].mean()) if alike.any() else np.nan}
+                | {"accuracy_on_real": float(correct.mean())}
             )
     if not rows:
-        console.print("The classifier knows none of the attributes that the generator was told of.", style="yellow")
+        console.print("The classifier does not know any attribute of this conditional generator.", style="yellow")
         return {}
     table = pd.DataFrame(rows)
     run.table("audit_asked", table)
-    _show_obedience(run, table, sampler.network.image_size, title)
+    _show_requests(run, table, audit.sampler.network.image_size, title)
     present = table[table["asked"] == 1].set_index("attribute")["agreement"]
     return {f"audit/agreement/{name}": float(share) for name, share in present.items()}
 
 
-def _show_obedience(run: RunFolder, table: pd.DataFrame, size: int, title: str) -> None:
-    """Print and draw the shares beside those of real faces; faces have ``size`` pixels a side."""
+def _show_requests(run: RunFolder, table: pd.DataFrame, size: int, title: str) -> None:
+    """Print and draw the shares of generated and of real faces; faces have a side of ``size`` pixels."""
     present, absent = (table[table["asked"] == value].reset_index(drop=True) for value in (1, 0))
     shown = {
         "attribute": present["attribute"],
@@ -205,7 +211,7 @@ def _show_obedience(run: RunFolder, table: pd.DataFrame, size: int, title: str) 
         "asked without": absent["agreement"],
         "real without": absent["agreement_on_real"],
     }
-    show_table("How often the classifier agrees, of generated and of real faces", pd.DataFrame(shown))
+    show_table("How often the classifier agrees, for generated and for real faces", pd.DataFrame(shown))
     run.figure(
         "audit_asked",
         figures.score_comparison(
@@ -218,7 +224,9 @@ def _show_obedience(run: RunFolder, table: pd.DataFrame, size: int, title: str) 
             present["attribute"].tolist(),
             metric="share of faces in which the classifier agrees",
             title=title,
-            note=f"{_ASKED} generated faces of {size} x {size} pixels for each; whiskers: 95 % intervals of the last",
+            note=(
+                f"{_REQUESTED} generated faces of {size} x {size} pixels for each; whiskers: 95 % intervals of the last"
+            ),
             low=present["low"],
             high=present["high"],
         ),

@@ -10,28 +10,35 @@ from celeba_lab.console import console
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.runs.run import RunFolder
 
-_PICTURED = 64
-_REFERENCE_FACES = 200  # real faces not trained on, whose nearest training faces show what is near by chance
+_SHOWN = 64
+_REFERENCE_FACES = 200  # real faces that were not trained on; their distances show how near a face is by chance
 
 
 def report_nearest(
     run: RunFolder, faces: torch.Tensor, datamodule: CelebADataModule, title: str, split: str = "val"
 ) -> dict[str, float]:
-    """Find for each generated face, uint8 (N, 3, S, S), the training face that is nearest to it, pixel by pixel.
+    """Find the nearest training face of each generated face, pixel by pixel.
 
-    Training faces are looked at as they are and mirrored, as they may have been trained on. The table has every face,
-    the figure the first 64.
+    Training faces are compared as they are and mirrored, because training may have mirrored them. The table has every
+    face, the figure the first 64.
+
+    Args:
+        run: Run folder for the table and the figure.
+        faces: Generated faces, uint8 (N, 3, S, S).
+        datamodule: Data module of the training faces.
+        title: Title of the figure.
+        split: Split of real faces that were not trained on.
 
     Returns:
-        ``nearest/generated``, the median distance of the generated faces from their nearest training faces, of 255; and
-        ``nearest/real``, that of real faces that were not trained on, where there are some: a generator that copies is
-        much nearer than these.
+        ``nearest/generated``, the median distance of the generated faces from their nearest training faces, on a scale
+        to 255; and ``nearest/real``, the same of real faces that were not trained on, if there are any. A generator
+        that copies training faces has a much smaller distance.
     """
     n = len(faces)
     others = datamodule.split_indices(split)[:_REFERENCE_FACES]
     heldout = [batch["image"] for batch in datamodule.rows_dataloader(others)] if len(others) else []
     batches = datamodule.rows_dataloader(datamodule.split_indices("train"))
-    with console.status("looking for the nearest training faces"):
+    with console.status("finding the nearest training faces"):
         found, mirrored, distance = nearest_images(
             torch.cat([faces, *heldout]).numpy(),
             ((batch["index"].numpy(), batch["image"].numpy()) for batch in batches),
@@ -40,17 +47,17 @@ def report_nearest(
     table = {"face": range(n), "image_id": names, "mirrored": mirrored[:n], "distance": distance[:n]}
     run.table("nearest", pd.DataFrame(table))
     medians = {"nearest/generated": float(np.median(distance[:n]))}
-    beside = ""
+    compared = ""
     if len(others):
         medians["nearest/real"] = float(np.median(distance[n:]))
-        beside = f"; of {len(others)} real faces of {split}, which were not trained on, {medians['nearest/real']:.1f}"
+        compared = f"; of {len(others)} real faces of {split}, which were not trained on, {medians['nearest/real']:.1f}"
     note = (
         "Each generated face with its nearest training face (root mean square of the differences, of 255)"
-        f"{f', the first {_PICTURED} of {n:,}' if n > _PICTURED else ''}\n"
-        f"Median distance {medians['nearest/generated']:.1f}{beside}"
+        f"{f', the first {_SHOWN} of {n:,}' if n > _SHOWN else ''}\n"
+        f"Median distance {medians['nearest/generated']:.1f}{compared}"
     )
     pictures, captions = [], []
-    shown = faces[:_PICTURED].permute(0, 2, 3, 1).numpy()
+    shown = faces[:_SHOWN].permute(0, 2, 3, 1).numpy()
     real = datamodule.raw_images(found[: len(shown)], size=faces.shape[-1])
     for k, (face, neighbour) in enumerate(zip(shown, real, strict=True)):
         pictures += [face, neighbour[:, ::-1] if mirrored[k] else neighbour]

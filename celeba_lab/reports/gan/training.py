@@ -12,7 +12,7 @@ from PIL import Image
 from celeba_lab import figures
 from celeba_lab.console import console
 from celeba_lab.data.datamodule import CelebADataModule
-from celeba_lab.engine.gan_callbacks import FRAMES
+from celeba_lab.engine.callbacks.images import SAMPLE_FILES
 from celeba_lab.files import write_atomically
 from celeba_lab.models.gan.distances import Distances
 from celeba_lab.runs.run import RunFolder
@@ -32,7 +32,7 @@ def animate(folder: Path, path: Path, seconds: float = 8.0, most: int = 32) -> i
     Returns:
         The number of its frames; 0, and no file, where there are fewer than two.
     """
-    files = sorted(folder.glob(FRAMES))
+    files = sorted(folder.glob(SAMPLE_FILES))
     if len(files) < 2:
         return 0
     shown = [files[k] for k in np.unique(np.linspace(0, len(files) - 1, min(most, len(files))).round().astype(int))]
@@ -69,7 +69,7 @@ def report_distances(
     Args:
         run: where they go.
         distances: what they were measured with.
-        rows: of :class:`~celeba_lab.engine.gan_callbacks.DistanceSchedule`, the averaged generator before the last
+        rows: of :class:`~celeba_lab.engine.distances.DistanceSchedule`, the averaged generator before the last
             weights.
         datamodule: has the training faces, which show how far real faces are from real ones.
         title: stands above the figures.

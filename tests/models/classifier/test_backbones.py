@@ -120,19 +120,19 @@ def test_layers_go_from_input_to_output(name):
 
 
 def test_unknown_backbone_names_the_nearest():
-    with pytest.raises(UserError, match=r"model\.backbone=mobilenet_v22 .*Did you mean 'mobilenet_v2'\?"):
+    with pytest.raises(UserError, match=r"^backbone=mobilenet_v22 .*Did you mean 'mobilenet_v2'\?"):
         Backbone("mobilenet_v22", 64)
 
 
 @pytest.mark.parametrize("name", ["fcn_resnet50", "raft_small", "r3d_18", "fasterrcnn_resnet50_fpn"])
 def test_torchvision_models_for_other_purposes_are_no_backbones(name):
-    with pytest.raises(UserError, match="is no torchvision classifier"):
+    with pytest.raises(UserError, match="is not a torchvision classifier"):
         Backbone(name, 64)
 
 
 @pytest.mark.parametrize(("name", "size"), [("alexnet", 32), ("vit_b_16", 100), ("maxvit_t", 64), ("densenet121", 8)])
 def test_unsuited_image_size_is_one_sentence(name, size):
-    with pytest.raises(UserError, match=rf"model\.backbone={name} .* {size}x{size} .*Set model\.image_size") as caught:
+    with pytest.raises(UserError, match=rf"^backbone={name} .* {size} x {size} .*Set image_size") as caught:
         Backbone(name, size)
     assert "\n" not in str(caught.value)
     assert not re.search(r"[.!]\.", str(caught.value)), "one full stop is enough"
@@ -149,9 +149,9 @@ def test_a_backbone_of_ones_own(monkeypatch):
     assert backbone.num_features == 6
     assert len(backbone.layers()) == 2
     assert fetch_weights("auto", "tiny_net") == (None, "RANDOM weights: torchvision has none for tiny_net")
-    with pytest.raises(UserError, match=r"no such weights for tiny_net.* It has none\."):
+    with pytest.raises(UserError, match=r"is neither a file nor the name of .* for tiny_net\. It has none\."):
         fetch_weights("IMAGENET1K_V1", "tiny_net")
-    with pytest.raises(UserError, match=r"model\.backbone=tinynet .*Did you mean 'tiny_net'\?"):
+    with pytest.raises(UserError, match=r"^backbone=tinynet .*Did you mean 'tiny_net'\?"):
         Backbone("tinynet", 32)
     other = Backbone("tiny_net", 32).eval()
     other.load_pretrained(backbone.network.state_dict(), "memory")
@@ -252,9 +252,9 @@ def test_weights_of_another_network_are_counted():
         backbone.load_pretrained(torchvision_model("squeezenet1_1").state_dict(), "squeezenet.pth")
     counted = [key for key in backbone.network.state_dict() if not key.endswith("num_batches_tracked")]
     sentence = str(caught.value)
-    assert "squeezenet.pth does not fit model.backbone=resnet18" in sentence
+    assert "weights=squeezenet.pth does not fit backbone=resnet18" in sentence
     assert f"{len(counted)} are missing and 0 have another shape (conv1.weight," in sentence
-    assert "model.weights=null" in sentence
+    assert "set weights=null" in sentence
     assert all(torch.equal(value, before[key]) for key, value in backbone.state_dict().items())
 
 
@@ -309,19 +309,19 @@ def test_a_checkpoint_of_another_kind_does_not_fit(tmp_path):
     path = tmp_path / "gan.ckpt"
     torch.save({"state_dict": {"generator.weight": torch.zeros(2)}, "hyper_parameters": {}}, path)
     state_dict, source = fetch_weights(str(path), "squeezenet1_1")
-    with pytest.raises(UserError, match=r"gan\.ckpt does not fit model\.backbone=squeezenet1_1"):
+    with pytest.raises(UserError, match=r"gan\.ckpt does not fit backbone=squeezenet1_1"):
         Backbone("squeezenet1_1", 64).load_pretrained(state_dict, source)
 
 
 @pytest.mark.parametrize("name", ["missing.pth", "folder/missing.ckpt"])
 def test_a_missing_path(tmp_path, name):
     path = tmp_path / name
-    with pytest.raises(UserError, match=rf"model\.weights={re.escape(str(path))}: there is no such file"):
+    with pytest.raises(UserError, match=rf"^weights={re.escape(str(path))} does not exist"):
         fetch_weights(str(path), "resnet18")
 
 
 def test_a_folder_is_no_file(tmp_path):
-    with pytest.raises(UserError, match="there is no such file"):
+    with pytest.raises(UserError, match="does not exist"):
         fetch_weights(str(tmp_path), "resnet18")
 
 
@@ -329,7 +329,7 @@ def test_a_folder_is_no_file(tmp_path):
 def test_a_file_that_is_no_state_dict(tmp_path, content):
     path = tmp_path / "weights.pth"
     path.write_bytes(content)
-    with pytest.raises(UserError, match=r"weights\.pth is not a state dict that torch can read safely"):
+    with pytest.raises(UserError, match=r"weights\.pth is not a state dict that torch can read"):
         fetch_weights(str(path), "resnet18")
 
 
@@ -340,7 +340,7 @@ def test_a_pickle_with_code_in_it_is_refused_not_run(tmp_path):
 
     path = tmp_path / "weights.pth"
     torch.save({"weight": Attack()}, path)
-    with pytest.raises(UserError, match="is not a state dict that torch can read safely"):
+    with pytest.raises(UserError, match="is not a state dict that torch can read"):
         fetch_weights(str(path), "resnet18")
     assert not (tmp_path / "attacked").exists()
 
@@ -349,7 +349,7 @@ def test_a_pickle_with_code_in_it_is_refused_not_run(tmp_path):
 def test_a_file_of_something_else(tmp_path, content):
     path = tmp_path / "weights.pth"
     torch.save(content, path)
-    with pytest.raises(UserError, match=r"weights\.pth holds no state dict"):
+    with pytest.raises(UserError, match=r"weights\.pth does not hold a state dict"):
         fetch_weights(str(path), "resnet18")
 
 
@@ -362,7 +362,7 @@ def test_auto_offline_is_a_random_start_that_says_so():
 
 @pytest.mark.parametrize("name", ["DEFAULT", "IMAGENET1K_V1", "ResNet18_Weights.IMAGENET1K_V1"])
 def test_a_name_offline_is_an_error(name):
-    with pytest.raises(UserError, match=r"could not be downloaded \(the tests are offline\).*model\.weights=null"):
+    with pytest.raises(UserError, match=r"^weights=\S+ could not be downloaded \(the tests are offline\).*to null"):
         fetch_weights(name, "resnet18")
 
 
@@ -374,7 +374,7 @@ def test_an_unknown_name_names_the_nearest(name):
 
 @pytest.mark.parametrize("weights", ["auto", "DEFAULT", None])
 def test_an_unknown_backbone_is_the_same_sentence_here(weights):
-    with pytest.raises(UserError, match=r"model\.backbone=resnet_18 .*Did you mean 'resnet18'\?"):
+    with pytest.raises(UserError, match=r"^backbone=resnet_18 .*Did you mean 'resnet18'\?"):
         fetch_weights(weights, "resnet_18")
 
 

@@ -81,9 +81,9 @@ def test_asymmetric_by_hand() -> None:
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"name": "focl"}, r"model\.loss\.name=focl.*Did you mean 'focal'"),
-        ({"name": "focal", "gama": 2.0}, r"model\.loss\.gama is no setting of the loss focal.*'gamma'"),
-        ({"name": "focal", "gamma": -1.0}, r"model\.loss\.gamma=-1"),
+        ({"name": "focl"}, r"^name=focl must be one of .*Did you mean 'focal'"),
+        ({"name": "focal", "gama": 2.0}, r"^gama=2 is not a setting of the loss focal.*'gamma'"),
+        ({"name": "focal", "gamma": -1.0}, r"^gamma=-1 must be at least 0"),
         ({"name": "weighted_bce"}, "needs the prevalence"),
     ],
 )

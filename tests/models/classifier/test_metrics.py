@@ -9,7 +9,7 @@ import torch
 from sklearn import metrics as sk
 from torchmetrics.classification import BinaryPrecision, MultilabelAUROC
 
-from celeba_lab.models.classifier.metrics import AttributeMetrics
+from celeba_lab.models.classifier.metrics import AttributeMetrics, SplitMetrics
 
 # torchmetrics warns where a curve is undefined; that we leave it out is tested below.
 
@@ -30,7 +30,7 @@ def random_split(n: int, count: int, seed: int = 0) -> tuple[torch.Tensor, torch
 def measure(probabilities, labels, batches=None, **options) -> dict[str, torch.Tensor]:
     metrics = AttributeMetrics(labels.shape[1], **options)
     for p, y in zip(probabilities.split(batches or len(labels)), labels.split(batches or len(labels)), strict=True):
-        metrics.update(torch.nn.functional.binary_cross_entropy(p, y.float()), p, y)
+        metrics.update(p, y)
     return metrics.compute()
 
 
@@ -58,17 +58,29 @@ def test_equal_to_scikit_learn_over_uneven_batches(count, threshold):
     probabilities, labels = random_split(sum(BATCHES), count)
     found = measure(probabilities, labels, BATCHES, threshold=threshold)
     expected = sklearn_scores(probabilities, labels, threshold)
-    assert set(found) == SCORES | {"loss"}
+    assert set(found) == SCORES
     for name in SCORES:
         assert found[name].shape == (count,)
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-5, err_msg=name)
-    loss = np.mean([sk.log_loss(y, p, labels=[0, 1]) for p, y in zip(probabilities.T, labels.T, strict=True)])
-    assert found["loss"].item() == pytest.approx(loss, rel=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_loss_of_a_split_is_that_of_all_its_images(count):
+    probabilities, labels = random_split(sum(BATCHES), count)
+    metrics = SplitMetrics(count)
+    for p, y in zip(probabilities.split(BATCHES), labels.split(BATCHES), strict=True):
+        metrics.update(torch.nn.functional.binary_cross_entropy(p, y.float()), p, y)
+    expected = np.mean([sk.log_loss(y, p, labels=[0, 1]) for p, y in zip(probabilities.T, labels.T, strict=True)])
+    found = metrics.compute()
+    assert found["loss"].item() == pytest.approx(expected, rel=1e-5)
+    assert metrics.running_loss == pytest.approx(expected, rel=1e-5)
+    scores = measure(probabilities, labels, BATCHES)
+    assert all(torch.equal(found[name], value) for name, value in scores.items())
 
 
 def test_not_a_mean_of_batch_means():
     # Three images all right, then one all wrong: the batch means would give 0.5 and a loss of 1.5.
-    metrics = AttributeMetrics(1)
+    metrics = SplitMetrics(1)
     metrics.update(torch.tensor(1.0), torch.tensor([[0.9], [0.8], [0.7]]), torch.tensor([[1], [1], [1]]))
     metrics.update(torch.tensor(2.0), torch.tensor([[0.2]]), torch.tensor([[1]]))
     scores = metrics.compute()
@@ -124,14 +136,16 @@ def test_the_threshold_itself_counts_as_present():
     assert scores["accuracy"].item() == 1
 
 
-def test_reset_forgets():
+def test_reset_removes_every_batch():
     probabilities, labels = random_split(60, 3)
-    metrics = AttributeMetrics(3)
+    metrics = SplitMetrics(3)
     metrics.update(torch.tensor(9.0), 1 - probabilities, labels)
     metrics.reset()
+    assert metrics.is_empty
     metrics.update(torch.tensor(1.0), probabilities, labels)
-    fresh = AttributeMetrics(3)
+    fresh = SplitMetrics(3)
     fresh.update(torch.tensor(1.0), probabilities, labels)
+    assert not fresh.is_empty
     for name, value in fresh.compute().items():
         assert torch.equal(metrics.compute()[name], value), name
 
@@ -139,24 +153,26 @@ def test_reset_forgets():
 def test_without_ranking_no_probability_is_kept():
     probabilities, labels = random_split(60, 3)
     metrics = AttributeMetrics(3, ranking=False)
-    metrics.update(torch.tensor(1.0), probabilities, labels)
-    assert set(metrics.compute()) == {"loss", *SCORES} - {"auroc", "average_precision"}
-    kept = sum(value.numel() for m in (metrics.loss, metrics.counts) for value in m.metric_state.values())
+    metrics.update(probabilities, labels)
+    assert set(metrics.compute()) == SCORES - {"auroc", "average_precision"}
+    kept = sum(value.numel() for value in metrics.counts.metric_state.values())
     assert kept < 20
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_one_bad_loss_shows(bad):
     # A batch whose loss is NaN must not silently leave the mean.
-    metrics = AttributeMetrics(1)
+    metrics = SplitMetrics(1)
+    assert metrics.running_loss == 0
     for loss in (1.0, bad, 1.0):
         metrics.update(torch.tensor(loss), torch.tensor([[0.9]]), torch.tensor([[1]]))
+    assert not math.isfinite(metrics.running_loss)
     assert not metrics.compute()["loss"].isfinite()
 
 
 def test_metrics_are_not_part_of_a_checkpoint():
     probabilities, labels = random_split(60, 3)
-    metrics = AttributeMetrics(3)
+    metrics = SplitMetrics(3)
     metrics.update(torch.tensor(1.0), probabilities, labels)
     assert not metrics.state_dict()
 

@@ -87,5 +87,5 @@ def test_colour_does_not_move_a_pixel() -> None:
 
 
 def test_a_fraction_out_of_range_is_refused() -> None:
-    with pytest.raises(UserError, match=r"model.augment.cutout=2.0 must lie between 0 and 1"):
+    with pytest.raises(UserError, match=r"^cutout=2 must be between 0 and 1\.$"):
         DiffAugment(cutout=2.0)

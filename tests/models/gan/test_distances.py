@@ -9,10 +9,10 @@ from scipy.linalg import sqrtm
 from torch import nn
 
 from celeba_lab.data.datamodule import CelebADataModule
-from celeba_lab.engine.features import build_features, classifier_features, inception_features
+from celeba_lab.engine.features import build_feature_extractor, classifier_extractor, inception_extractor
 from celeba_lab.errors import UserError
 from celeba_lab.models.classifier.module import AttributeClassifier
-from celeba_lab.models.gan.distances import Distances, Features
+from celeba_lab.models.gan.distances import Distances, FeatureExtractor
 
 D = 12
 
@@ -35,7 +35,7 @@ def faces(n: int, seed: int, brighter: int = 0) -> torch.Tensor:
 
 @pytest.fixture
 def distances() -> Distances:
-    return Distances(Features(Pixels(), D, "pixels"), faces(150, 0), "val")
+    return Distances(FeatureExtractor(Pixels(), D, "pixels"), faces(150, 0), "val")
 
 
 def by_hand_fid(x: np.ndarray, y: np.ndarray) -> float:
@@ -59,7 +59,7 @@ def by_hand_kid(x: np.ndarray, y: np.ndarray) -> float:
 def test_both_distances_are_those_of_a_direct_computation(distances: Distances, brighter: int) -> None:
     generated = faces(120, 1, brighter)
     measured = distances.measure(generated)
-    x, y = (distances.features(images).double().numpy() for images in (generated, faces(150, 0)))
+    x, y = (distances.feature_extractor(images).double().numpy() for images in (generated, faces(150, 0)))
     assert measured.fid == pytest.approx(by_hand_fid(y, x), rel=1e-6, abs=1e-6)
     error = 4 * measured.kid_std / 10 + 1e-9  # of the mean of 100 subsets
     assert measured.kid == pytest.approx(by_hand_kid(x, y), abs=error)
@@ -100,7 +100,7 @@ def test_a_distance_says_what_it_is_of(distances: Distances) -> None:
 
 def test_features_of_a_classifier_are_its_own() -> None:
     classifier = AttributeClassifier(["Smiling"], "shufflenet_v2_x0_5", image_size=32).eval()
-    features = classifier_features(classifier, "mine")
+    features = classifier_extractor(classifier, "mine")
     images = faces(230, 0)
     with torch.no_grad():
         assert torch.allclose(features(images), classifier.features(images), atol=1e-4)
@@ -114,14 +114,14 @@ def test_fewer_than_three_faces_have_no_distance(distances: Distances, n: int) -
     with pytest.raises(UserError, match=f"at least 3 faces to judge, and there are {n}"):
         distances.measure(faces(n, 0))
     with pytest.raises(UserError, match=f"at least 3 real faces of val, and there are {n}"):
-        Distances(Features(Pixels(), D, "pixels"), faces(n, 0), "val")
+        Distances(FeatureExtractor(Pixels(), D, "pixels"), faces(n, 0), "val")
     assert np.isfinite(distances.measure(faces(3, 0)).kid)
 
 
 def test_inception_needs_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torchmetrics.image.fid._TORCH_FIDELITY_AVAILABLE", False)
     with pytest.raises(UserError, match=r"pip install 'celeba-lab\[inception\]'"):
-        inception_features()
+        inception_extractor()
 
 
 @pytest.mark.slow
@@ -132,6 +132,6 @@ def test_real_faces_are_at_no_distance_from_other_real_faces(shared: Path) -> No
         torch.cat([batch["image"] for batch in faces.rows_dataloader(faces.split_indices(split))])
         for split in ("val", "test")
     )
-    distances = Distances(build_features(str(shared / "weights" / "mobilenet_v2_imagenet.pth")), real, "val")
+    distances = Distances(build_feature_extractor(str(shared / "weights" / "mobilenet_v2_imagenet.pth")), real, "val")
     assert abs(distances.measure(other).kid) < 5
     assert distances.measure(torch.randint(0, 256, real.shape, dtype=torch.uint8)).kid > 1000

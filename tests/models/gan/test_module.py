@@ -22,15 +22,15 @@ from celeba_lab.engine.callbacks import RandomState
 from celeba_lab.errors import UserError
 from celeba_lab.models.gan.losses import gradient_penalty, r1_penalty
 from celeba_lab.models.gan.module import GAN
-from celeba_lab.models.gan.networks import Verdict
+from celeba_lab.models.gan.networks import DiscriminatorOutput
 
 SMALL = {"image_size": 16, "latent_size": 8, "width": 4}
 EVERY_LOSS = [
     {"loss": {"name": "non_saturating"}},
-    {"loss": {"name": "hinge"}, "normalise": "spectral"},
+    {"loss": {"name": "hinge"}, "normalization": "spectral"},
     {"loss": {"name": "relativistic"}, "joint_batch": True},
-    {"loss": {"name": "relativistic"}, "r1": 1.0, "normalise": "none"},
-    {"loss": {"name": "wasserstein"}, "gradient_penalty": 10.0, "normalise": "none"},
+    {"loss": {"name": "relativistic"}, "r1": 1.0, "normalization": "none"},
+    {"loss": {"name": "wasserstein"}, "gradient_penalty": 10.0, "normalization": "none"},
 ]
 
 
@@ -137,9 +137,9 @@ def test_what_the_discriminator_sees_in_generated_faces_is_not_in_its_loss(monke
     torch.manual_seed(0)
     told = torch.randint(0, 2, (4, 2), dtype=torch.uint8)
     seen = [torch.randn(4, 2), torch.randn(4, 2)]  # in real faces, in generated ones
-    verdicts = (Verdict(torch.zeros(4), seen[0]), Verdict(torch.zeros(4), seen[1]))
-    monkeypatch.setattr(model, "_judge", lambda *_: verdicts)
-    monkeypatch.setattr(model, "_judge_one", lambda *_: verdicts[1])
+    outputs = (DiscriminatorOutput(torch.zeros(4), seen[0]), DiscriminatorOutput(torch.zeros(4), seen[1]))
+    monkeypatch.setattr(model, "_judge", lambda *_: outputs)
+    monkeypatch.setattr(model, "_judge_one", lambda *_: outputs[1])
     losses = []
     monkeypatch.setattr(model, "manual_backward", lambda total: losses.append(total.item()) or stop_here())
     for player in ("discriminator", "generator"):
@@ -176,7 +176,7 @@ def test_in_a_joint_batch_each_half_is_judged_beside_the_other_in_both_steps(los
 
 @pytest.mark.parametrize("joint_batch", [True, False])
 def test_all_that_the_discriminator_sees_is_augmented(joint_batch: bool) -> None:
-    model = build(joint_batch=joint_batch, loss={"name": "relativistic"}, gradient_penalty=1.0, normalise="none")
+    model = build(joint_batch=joint_batch, loss={"name": "relativistic"}, gradient_penalty=1.0, normalization="none")
     model.diff_augment = torch.nn.Identity()
     calls = []
     model.diff_augment.register_forward_hook(lambda module, given, output: calls.append(len(output)))
@@ -194,11 +194,11 @@ def test_a_penalty_enters_the_loss_with_its_weight_and_changes_the_gradient(name
     real, fake = torch.rand(2, 8, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
     gradients = []
     for weighed in (0.0, weight):
-        model = build(normalise="none", **{name: weighed})
+        model = build(normalization="none", **{name: weighed})
         model._train_discriminator = _keep_gradients(model, gradients)
         torch.manual_seed(5)
         model._train_discriminator(real.clone(), fake.clone())
-    model = build(normalise="none")
+    model = build(normalization="none")
     torch.manual_seed(5)
     if name == "r1":
         images = real.clone().requires_grad_()
@@ -476,17 +476,24 @@ def test_real_faces_are_brought_to_size_and_range_and_half_of_them_mirrored() ->
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"conditional": True}, "model.conditional=true needs attributes"),
-        ({"ema": 1.5}, "model.ema=1.5 must lie between 0 and 1"),
-        ({"r1": -1.0}, "model.r1=-1: give a number from 0"),
-        ({"auxiliary": -0.5}, "model.auxiliary=-0.5: give a number from 0"),
-        ({"latent_size": 0}, "model.latent_size=0 must be at least 1"),
-        ({"n_disc": 0}, "model.n_disc=0 must be at least 1"),
-        ({"discriminator_lr": 0.0}, "model.discriminator_lr=0 must be above 0"),
-        ({"betas": [0.5]}, r"model.betas=\[0.5\]: give two numbers from 0 and below 1"),
-        ({"r1": 1.0}, "model.r1=1 penalises the slope at single images, which model.normalise=batch mixes"),
-        ({"gradient_penalty": 10.0}, "model.gradient_penalty=10 penalises the slope at single images"),
-        ({"loss": {"name": "wasserstein"}, "normalise": "none"}, "wasserstein has no bound without a penalty"),
+        ({"optimizer": "Adamm"}, "^optimizer=Adamm is not an optimizer in torch.optim. Did you mean 'Adam'"),
+        ({"loss": {"name": "hingge"}}, "^loss.name=hingge must be one of .* Did you mean 'hinge'"),
+        ({"loss": {"name": "hinge", "margin": 1.0}}, "^loss.margin=1 is not a setting of the loss hinge"),
+        ({"augment": {"cutout": 2.0}}, "^augment.cutout=2 must be between 0 and 1"),
+        ({"conditional": True}, "^attributes=null must name at least one attribute, because conditional=true"),
+        ({"ema": 1.5}, "^ema=1.5 must be between 0 and 1"),
+        ({"r1": -1.0}, "^r1=-1 must be at least 0"),
+        ({"auxiliary": -0.5}, "^auxiliary=-0.5 must be at least 0"),
+        ({"latent_size": 0}, "^latent_size=0 must be at least 1"),
+        ({"n_disc": 0}, "^n_disc=0 must be at least 1"),
+        ({"discriminator_lr": 0.0}, "^discriminator_lr=0 must be above 0"),
+        ({"betas": [0.5]}, r"^betas=\[0.5\] must be two numbers that are at least 0 and below 1"),
+        ({"r1": 1.0}, "^r1=1 penalises the gradient at single images, which normalization=batch mixes"),
+        ({"gradient_penalty": 10.0}, "^gradient_penalty=10 penalises the gradient at single images"),
+        (
+            {"loss": {"name": "wasserstein"}, "normalization": "none"},
+            "^loss.name=wasserstein has no bound",
+        ),
     ],
 )
 def test_impossible_settings_are_refused(settings: dict, sentence: str) -> None:

@@ -84,8 +84,8 @@ def test_what_no_training_face_has_is_given_all_the_same(sampler: FaceSampler) -
 @pytest.mark.parametrize(
     ("asked", "sentence"),
     [
-        ({"Smilling": 1}, "knows no Smilling, only Smiling, Male, Eyeglasses. Did you mean 'Smiling'"),
-        ({"Smiling": 2}, "Smiling is 2; 1 asks for an attribute, 0 refuses it"),
+        ({"Smilling": 1}, "has no attribute Smilling, only Smiling, Male, Eyeglasses. Did you mean 'Smiling'"),
+        ({"Smiling": 2}, "^attributes.Smiling=2 must be 1 to request it, or 0 to exclude it"),
     ],
 )
 def test_what_cannot_be_asked_is_refused(sampler: FaceSampler, asked: dict, sentence: str) -> None:
@@ -95,12 +95,12 @@ def test_what_cannot_be_asked_is_refused(sampler: FaceSampler, asked: dict, sent
 
 def test_an_unconditional_generator_cannot_be_asked(plain: FaceSampler) -> None:
     assert plain.draw_attributes(2) is None
-    with pytest.raises(UserError, match=r"was not told of attributes, so it cannot be asked for Smiling"):
+    with pytest.raises(UserError, match=r"is unconditional, so Smiling cannot be requested"):
         plain.draw_attributes(2, {"Smiling": 1})
 
 
 def test_a_conditional_generator_needs_labels() -> None:
-    with pytest.raises(UserError, match="samples the labels of its training faces"):
+    with pytest.raises(UserError, match="needs the labels of its training faces"):
         FaceSampler(Generator(16, num_attributes=1), ["Smiling"], np.empty((0, 1), dtype=np.uint8))
 
 

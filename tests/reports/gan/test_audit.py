@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from celeba_lab.data.datamodule import CelebADataModule
-from celeba_lab.reports.gan.audit import report_audit
+from celeba_lab.reports.gan.audit import Audit, report_audit
 from celeba_lab.runs.run import RunFolder
 
 NAMES = ["Smiling", "Eyeglasses", "Male"]
@@ -20,7 +20,7 @@ class Reader:
 
     attributes = NAMES
     device = torch.device("cpu")
-    hparams = {"threshold": 0.5}  # noqa: RUF012
+    threshold = 0.5
 
     def probabilities(self, images: torch.Tensor) -> torch.Tensor:
         return (images[:, 0, 0, : len(NAMES)] >= 128).float()
@@ -54,7 +54,7 @@ def audited(tiny_celeba: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
     data.setup_split("val")
     folder = tmp_path_factory.mktemp("audit")
     painter = Painter()
-    metrics = report_audit(RunFolder(folder), painter, Reader(), data, 5, "title", truncation=0.8)
+    metrics = report_audit(RunFolder(folder), Audit(painter, Reader(), seed=5, truncation=0.8), data, "title")
     assert painter.truncations == {0.8}
     return folder, metrics, data
 
@@ -114,6 +114,6 @@ def test_agreement_stands_beside_what_the_classifier_sees_in_real_faces(audited,
 
 def test_an_unconditional_generator_is_asked_for_nothing(audited, tmp_path: Path) -> None:
     _, _, data = audited
-    metrics = report_audit(RunFolder(tmp_path), Painter(conditional=False), Reader(), data, 5, "title")
+    metrics = report_audit(RunFolder(tmp_path), Audit(Painter(conditional=False), Reader(), seed=5), data, "title")
     assert set(metrics) == {"audit/accuracy", "audit/prevalence_error"}
     assert not (tmp_path / "tables" / "audit_asked.csv").exists()

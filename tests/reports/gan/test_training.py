@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from celeba_lab.data.datamodule import CelebADataModule
-from celeba_lab.models.gan.distances import Distances, Features
+from celeba_lab.models.gan.distances import Distances, FeatureExtractor
 from celeba_lab.reports.gan.nearest import report_nearest
 from celeba_lab.reports.gan.training import report_distances
 from celeba_lab.runs.run import RunFolder
@@ -41,7 +41,7 @@ def row(epoch: int, weights: str, kid: float) -> dict:
 
 
 def test_distances_are_written_with_their_floor_and_their_words(data, tmp_path: Path, capsys) -> None:
-    distances = Distances(Features(Corners(), 12, "corners"), images_of(data, "val"), "val")
+    distances = Distances(FeatureExtractor(Corners(), 12, "corners"), images_of(data, "val"), "val")
     rows = [row(2, "ema", 90.0), row(2, "raw", 95.0), row(4, "ema", 70.0), row(4, "raw", 80.0)]
     metrics = report_distances(RunFolder(tmp_path), distances, rows, data, "title")
     floor = distances.measure(images_of(data, "train"))  # of 40 faces that were asked for there are 32
@@ -62,7 +62,7 @@ def test_distances_are_written_with_their_floor_and_their_words(data, tmp_path: 
 
 
 def test_one_measurement_is_no_curve(data, tmp_path: Path) -> None:
-    distances = Distances(Features(Corners(), 12, "corners"), images_of(data, "val"), "val")
+    distances = Distances(FeatureExtractor(Corners(), 12, "corners"), images_of(data, "val"), "val")
     report_distances(RunFolder(tmp_path), distances, [row(4, "raw", 80.0)], data, "title")
     assert not (tmp_path / "figures").exists()
 

@@ -1,0 +1,25 @@
+"""Callbacks of the Trainer: what happens around the training steps.
+
+Settings name them as ``celeba_lab.engine.callbacks.NAME``.
+"""
+
+from celeba_lab.engine.callbacks.averaging import ExponentialMovingAverage
+from celeba_lab.engine.callbacks.divergence import LastCheckpoint, TerminateOnNaN
+from celeba_lab.engine.callbacks.health import Health
+from celeba_lab.engine.callbacks.history import EpochLog
+from celeba_lab.engine.callbacks.images import SampleGrid, TrainingImageGrid
+from celeba_lab.engine.callbacks.random_state import RandomState
+from celeba_lab.engine.callbacks.timing import ImageRate, Stopwatch
+
+__all__ = [
+    "EpochLog",
+    "ExponentialMovingAverage",
+    "Health",
+    "ImageRate",
+    "LastCheckpoint",
+    "RandomState",
+    "SampleGrid",
+    "Stopwatch",
+    "TerminateOnNaN",
+    "TrainingImageGrid",
+]

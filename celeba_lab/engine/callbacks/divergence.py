@@ -1,0 +1,93 @@
+"""Stopping a run that diverged, and keeping the checkpoint from before."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from torch import Tensor
+from typing_extensions import override
+
+from celeba_lab.console import console, display_path
+from celeba_lab.errors import DivergenceError, check_at_least
+from celeba_lab.models.classifier.module import AttributeClassifier
+from celeba_lab.models.divergence import divergence_error
+from celeba_lab.models.gan.module import GAN
+
+
+class TerminateOnNaN(Callback):
+    """Stop training when a loss or a weight is no longer finite, and let no such weights into a checkpoint.
+
+    The losses are checked every few steps and at the end of each epoch, because each check waits for the device. The
+    weights are checked whenever a checkpoint is saved.
+
+    Args:
+        check_every_n_steps: Number of training batches between two checks of the losses.
+
+    Raises:
+        SettingError: The number of batches is below 1.
+        DivergenceError: While training, a loss or a weight is NaN or infinite.
+    """
+
+    def __init__(self, check_every_n_steps: int = 100) -> None:
+        check_at_least("check_every_n_steps", check_every_n_steps, 1)
+        self.check_every_n_steps = check_every_n_steps
+        self._constants: set[str] = set()
+
+    @override
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        # A backbone may hold masks of minus infinity, which say nothing about the training.
+        buffers = {name: buffer for name, buffer in pl_module.named_buffers() if buffer.is_floating_point()}
+        self._constants = set(non_finite(buffers))
+
+    @override
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        is_due = (batch_idx + 1) % self.check_every_n_steps == 0 or trainer.is_last_batch
+        if not is_due or not isinstance(pl_module, AttributeClassifier | GAN):
+            return
+        losses = [name for name, value in pl_module.running_losses().items() if not math.isfinite(value)]
+        # One process may see it first, and all of them must stop at the same step.
+        if trainer.strategy.reduce_boolean_decision(bool(losses), all=False):
+            raise divergence_error(pl_module, losses or ["loss in another process"])
+
+    @override
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        for key in ("state_dict", "current_model_state"):  # with an average of the weights, a checkpoint has both
+            if set(non_finite(checkpoint.get(key, {}))) - self._constants:
+                raise divergence_error(pl_module, ["weights"])
+
+
+class LastCheckpoint(ModelCheckpoint):
+    """Lightning's ``ModelCheckpoint``, which keeps the last good checkpoint when training diverges.
+
+    With ``save_on_exception`` Lightning would save the diverged weights, because a divergence ends the run with an
+    exception.
+    """
+
+    @override
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        diverged = isinstance(exception, DivergenceError)
+        if not diverged:
+            try:
+                super().on_exception(trainer, pl_module, exception)
+            except DivergenceError:  # of TerminateOnNaN, when a run that has diverged is stopped by something else
+                diverged = True
+        last = Path(self.best_model_path)
+        if diverged and last.is_file():
+            text = f"Training diverged, so {display_path(last)} is kept as it was saved before."
+            console.print(text, style="bold yellow", soft_wrap=True)
+
+
+def non_finite(state: Mapping[str, Tensor]) -> list[str]:
+    """Return the names of the tensors that hold NaN or infinity.
+
+    Example:
+        >>> import torch
+        >>> non_finite({"weight": torch.tensor([1.0, float("nan")]), "bias": torch.zeros(1)})
+        ['weight']
+    """
+    return [name for name, value in state.items() if isinstance(value, Tensor) and not value.isfinite().all()]

@@ -1,0 +1,124 @@
+"""Warnings about a GAN whose players no longer learn from each other."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+from typing_extensions import override
+
+from celeba_lab.console import console
+from celeba_lab.engine.callbacks.images import fixed_samples
+from celeba_lab.errors import check_at_least
+from celeba_lab.models.gan.module import GAN
+
+_SURE = 0.99  # the probability above which the discriminator is sure that a face is real
+_ALIKE = 0.15  # samples are nearly identical if their spread is below this fraction of that of real faces
+_FIRST_STEPS = 1000  # the steps in which samples may be nearly identical, because a new generator draws grey
+
+
+class Health(Callback):
+    """Print and keep a warning if the discriminator is sure of every face, or the samples are nearly identical.
+
+    Args:
+        patience: Number of epochs in a row before a warning.
+
+    Attributes:
+        warnings: The warnings so far, for ``summary.json``.
+
+    Raises:
+        SettingError: The number of epochs is below 1.
+    """
+
+    def __init__(self, patience: int = 3) -> None:
+        check_at_least("patience", patience, 1)
+        self.patience = patience
+        self.warnings: list[str] = []
+        self._streaks: dict[str, int] = {}
+        self._real_spread: float | None = None
+        self._varied = False  # whether the samples have ever differed
+
+    @override
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Mapping[str, Tensor],
+        batch_idx: int,
+    ) -> None:
+        if self._real_spread is None and isinstance(pl_module, GAN):
+            self._real_spread = spread(batch["image"])
+
+    @override
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if not isinstance(pl_module, GAN) or not trainer.is_global_zero:
+            return
+        epoch = trainer.current_epoch + 1
+        if not pl_module.adversarial_loss.critic:  # the outputs of a critic are not probabilities
+            self._check_discriminator(pl_module.epoch_means(), epoch)
+        self._check_samples(spread(fixed_samples(pl_module)), trainer.global_step, epoch)
+
+    def _check_discriminator(self, means: Mapping[str, float], epoch: int) -> None:
+        real, fake = means["D(x)"], means["D(G(z))"]
+        for_long = f"for {self.patience} epochs (D(x) {real:.3f}, D(G(z)) {fake:.3f})"
+        weaken = "so the generator learns little. Lower model.discriminator_lr, or strengthen model.augment."
+        strengthen = "Raise model.discriminator_lr or model.n_disc."
+        conditions = {
+            "separates": (_is_real(real) and _is_fake(fake), f"separated every face {for_long}, {weaken}"),
+            "all real": (_is_real(real) and _is_real(fake), f"classified every face as real {for_long}. {strengthen}"),
+            "all generated": (
+                _is_fake(real) and _is_fake(fake),
+                f"classified every face as generated {for_long}. {strengthen}",
+            ),
+            "all wrong": (_is_fake(real) and _is_real(fake), f"been wrong about every face {for_long}. {strengthen}"),
+        }
+        for name, (holds, sentence) in conditions.items():
+            self._count(name, holds, epoch, f"the discriminator has {sentence}")
+
+    def _check_samples(self, samples: float, steps: int, epoch: int) -> None:
+        alike = self._real_spread is not None and samples < _ALIKE * self._real_spread
+        self._varied |= not alike
+        self._count(
+            "collapsed",
+            alike and (self._varied or steps >= _FIRST_STEPS),
+            epoch,
+            f"the generator has drawn nearly the same face for {self.patience} epochs (the samples differ by"
+            f" {samples:.1f} of 255, real faces by {self._real_spread or 0:.1f}): its modes have collapsed. Lower"
+            " model.lr, or use another loss.",
+        )
+
+    def _count(self, name: str, holds: bool, epoch: int, sentence: str) -> None:
+        """Count the epochs in a row in which a condition holds, and warn once when there are enough."""
+        self._streaks[name] = self._streaks.get(name, 0) + 1 if holds else 0
+        if self._streaks[name] == self.patience:
+            self.warnings.append(f"epoch {epoch}: {sentence}")
+            console.print(f"epoch {epoch}: {sentence}", style="bold yellow")
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "warnings": self.warnings,
+            "streaks": self._streaks,
+            "real_spread": self._real_spread,
+            "varied": self._varied,
+        }
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.warnings, self._streaks = list(state_dict["warnings"]), dict(state_dict["streaks"])
+        self._real_spread, self._varied = state_dict["real_spread"], state_dict["varied"]
+
+
+def _is_real(probability: float) -> bool:
+    return probability > _SURE
+
+
+def _is_fake(probability: float) -> bool:
+    return probability < 1 - _SURE
+
+
+def spread(faces: Tensor) -> float:
+    """Return how much faces, uint8 (N, 3, H, W), differ: their standard deviation, averaged over the pixels."""
+    return faces.float().std(dim=0, correction=0).mean().item()

@@ -1,0 +1,96 @@
+"""The metrics of every epoch."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pandas as pd
+from lightning.pytorch.callbacks import Callback
+from typing_extensions import override
+
+from celeba_lab.console import console
+from celeba_lab.files import write_atomically
+
+
+class EpochLog(Callback):
+    """Keep the metrics of every epoch, write them to a table, and print a line for each epoch.
+
+    The rows are part of a checkpoint, so a continued run has those of its earlier epochs as well.
+
+    Args:
+        line: Names of the metrics to print. Those that are not logged are left out.
+        path: Path of the CSV file, which is written anew after each epoch; None for no file.
+
+    Attributes:
+        rows: For each epoch, counted from 1, the metrics by their names in ``trainer.callback_metrics``.
+    """
+
+    def __init__(
+        self,
+        line: Sequence[str] = ("train/loss", "train/accuracy", "val/loss", "val/accuracy"),
+        path: str | None = None,
+    ) -> None:
+        self.line = list(line)
+        self.path = None if path is None else Path(path)
+        self.rows: dict[int, dict[str, float]] = {}
+        self._trainer: L.Trainer | None = None
+        # The last epoch, counted from 1, whose training and whose validation has finished.
+        self._trained = self._validated = 0
+
+    @override
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        self._trainer = trainer  # state_dict needs it: a checkpoint of an epoch has the row of that epoch
+
+    @override
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        # The training metrics of an epoch exist only after the hooks at its end.
+        self._record(trainer)
+
+    @override
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            self._validated = trainer.current_epoch + 1
+
+    @override
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._trained = trainer.current_epoch + 1
+
+    @override
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._record(trainer)
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows | self._unrecorded()}
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows = {int(epoch): dict(row) for epoch, row in state_dict["rows"].items()}
+
+    def table(self) -> pd.DataFrame:
+        """Return one row per epoch: ``epoch``, and the metrics by their names."""
+        return pd.DataFrame([{"epoch": epoch, **row} for epoch, row in sorted(self.rows.items())])
+
+    def _unrecorded(self) -> dict[int, dict[str, float]]:
+        """Return the row of an epoch that has finished but is not in ``rows`` yet."""
+        if self._trainer is None or self._trained == 0 or self._trained in self.rows:
+            return {}
+        # Lightning keeps a metric until it is logged again, so after an epoch without validation it still has the
+        # metrics of an older validation.
+        splits = ("train/", "val/") if self._validated == self._trained else ("train/",)
+        metrics = self._trainer.callback_metrics
+        row = {name: float(value) for name, value in metrics.items() if name.startswith(splits)}
+        return {self._trained: row} if row else {}
+
+    def _record(self, trainer: L.Trainer) -> None:
+        for epoch, row in self._unrecorded().items():
+            self.rows[epoch] = row
+            if trainer.is_global_zero:
+                shown = [f"{name} {row[name]:.4f}" for name in self.line if name in row]
+                console.print(f"epoch {epoch}/{trainer.max_epochs}  {'  '.join(shown)}", markup=False, soft_wrap=True)
+                self._write()
+
+    def _write(self) -> None:
+        if self.path is not None:
+            write_atomically(self.path, lambda file: self.table().to_csv(file, index=False))

@@ -1,0 +1,61 @@
+"""The random generators of a run that is continued."""
+
+import random
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback
+from typing_extensions import override
+
+
+class RandomState(Callback):
+    """Keep the state of the random generators in checkpoints, so that a continued run draws the same numbers.
+
+    Each process of a distributed run has its own torch generator, seeded from the common seed and its rank. A
+    checkpoint holds the state of the first process; when the run is continued, the others are seeded anew from it.
+    """
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Any] | None = None
+        self._device = torch.device("cpu")
+
+    @override
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        self._device = trainer.strategy.root_device
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        # Plain types only: a checkpoint must load with weights_only=True.
+        name, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002  # the one that libraries use
+        kind = self._device.type
+        own = None if kind == "cpu" else torch.get_device_module(self._device).get_rng_state()
+        return {
+            "python": random.getstate(),
+            "numpy": (str(name), [int(key) for key in keys], int(position), int(has_gauss), float(cached)),
+            "torch": torch.get_rng_state(),
+            "accelerator": {"kind": kind, "state": own},
+        }
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._loaded = state_dict  # restored when training starts: building the rest of the run draws numbers as well
+
+    @override
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self._loaded is not None:
+            self._restore(self._loaded)
+            self._loaded = None
+        if trainer.global_rank > 0:
+            torch.manual_seed(int(torch.randint(2**62, ())) + trainer.global_rank)
+
+    def _restore(self, states: dict[str, Any]) -> None:
+        version, internal, gauss = states["python"]
+        random.setstate((version, tuple(internal), gauss))
+        name, keys, *rest = states["numpy"]
+        np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))  # noqa: NPY002  # as above
+        torch.set_rng_state(states["torch"].cpu())
+        accelerator = states["accelerator"]
+        if accelerator["state"] is not None and accelerator["kind"] == self._device.type:
+            torch.get_device_module(self._device).set_rng_state(accelerator["state"].cpu())

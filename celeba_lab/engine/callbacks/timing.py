@@ -1,0 +1,80 @@
+"""How long training takes."""
+
+from collections.abc import Mapping
+from time import perf_counter
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+from typing_extensions import override
+
+
+class Stopwatch(Callback):
+    """Measure the wall-clock seconds of training and of validation.
+
+    Lightning's ``Timer`` cannot be used, because ``trainer.max_time`` adds one, and a Trainer refuses two.
+
+    Attributes:
+        training: Seconds spent in training epochs, without the validation between them.
+        validation: Seconds spent in validation, without the check before the first epoch.
+    """
+
+    def __init__(self) -> None:
+        self.training = 0.0
+        self.validation = 0.0
+        self._fit_start = 0.0
+        self._validation_start = 0.0
+
+    @override
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.training = self.validation = 0.0
+        self._fit_start = perf_counter()
+
+    @override
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._validation_start = perf_counter()
+
+    @override
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            self.validation += perf_counter() - self._validation_start
+
+    @override
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.training = perf_counter() - self._fit_start - self.validation
+
+
+class ImageRate(Callback):
+    """Log the number of training images per second, of all processes together, as ``train/images_per_second``."""
+
+    def __init__(self) -> None:
+        self._start = 0.0
+        self._images = 0
+
+    @override
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._restart()  # a run that continues in the middle of an epoch does not call on_train_epoch_start
+
+    @override
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._restart()
+
+    @override
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Mapping[str, Tensor],
+        batch_idx: int,
+    ) -> None:
+        self._images += len(batch["image"])
+
+    @override
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        rate = self._images * trainer.world_size / (perf_counter() - self._start)
+        pl_module.log("train/images_per_second", rate)
+
+    def _restart(self) -> None:
+        self._start, self._images = perf_counter(), 0

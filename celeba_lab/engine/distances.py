@@ -1,0 +1,155 @@
+"""Measuring while a GAN trains how far generated faces are from real ones."""
+
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback
+from typing_extensions import override
+
+from celeba_lab.console import console
+from celeba_lab.data.annotations import SPLITS
+from celeba_lab.data.datamodule import CelebADataModule
+from celeba_lab.engine.features import build_feature_extractor
+from celeba_lab.errors import SettingError, check_at_least, check_choice
+from celeba_lab.models.gan.distances import Distance, Distances
+from celeba_lab.models.gan.module import GAN
+
+
+@dataclass(frozen=True)
+class DistanceSettings:
+    """How to measure the distances of generated faces from real ones.
+
+    Attributes:
+        feature_extractor: Name or path of the network whose features are compared; see
+            :func:`~celeba_lab.engine.features.build_feature_extractor`.
+        n_images: Number of faces to generate for each measurement.
+        splits: Splits of the real faces. The generator is not trained on them.
+        every_n_epochs: Number of epochs between two measurements; None to measure at the end only.
+
+    Raises:
+        SettingError: A setting is out of range.
+    """
+
+    feature_extractor: str = "auto"
+    n_images: int = 2000
+    splits: list[str] = field(default_factory=lambda: ["val", "test"])
+    every_n_epochs: int | None = None
+
+    def __post_init__(self) -> None:
+        check_at_least("n_images", self.n_images, 3)
+        if self.every_n_epochs is not None:
+            check_at_least("every_n_epochs", self.every_n_epochs, 1)
+        if not self.splits:
+            raise SettingError("splits", self.splits, "must name at least one split")
+        if "train" in self.splits:
+            raise SettingError("splits", self.splits, "must not name train", "The generator is trained on those faces.")
+        for split in self.splits:
+            check_choice("splits", split, [split for split in SPLITS if split != "train"])
+
+    def schedule(self, datamodule: CelebADataModule, device: torch.device) -> "DistanceSchedule | None":
+        """Compute the features of the real faces.
+
+        Args:
+            datamodule: Data module that reads the real faces.
+            device: Device of the feature extractor.
+
+        Returns:
+            The callback that measures the generated faces; None if no feature extractor could be loaded.
+        """
+        used = [split for split in self.splits if datamodule.counts[split]]
+        for split in used or self.splits[:1]:  # without any face, the error of the first split says what is missing
+            datamodule.setup_split(split)
+        with console.status("loading the network that distances are measured with"):
+            feature_extractor = build_feature_extractor(self.feature_extractor, device)
+        if feature_extractor is None:
+            console.print(
+                "NO DISTANCES: the weights of Inception and of MobileNetV2 could not be loaded. Set the"
+                " feature_extractor of the distances to a file of weights, such as mobilenet_v2.pth.",
+                style="bold yellow",
+            )
+            return None
+        rows = np.concatenate([datamodule.split_indices(split) for split in used])
+        batches = [batch["image"] for batch in datamodule.rows_dataloader(rows)]
+        with console.status(f"computing the features of {len(rows):,} real faces"):
+            distances = Distances(feature_extractor, torch.cat(batches), " + ".join(used))
+        return DistanceSchedule(distances, self.n_images, self.every_n_epochs)
+
+
+class DistanceSchedule(Callback):
+    """Measure the distances of generated faces from real ones while a GAN trains.
+
+    Args:
+        distances: Distances from the real faces.
+        n_images: Number of faces to generate for each measurement.
+        every_n_epochs: Number of epochs between two measurements; None for no measurement while training.
+
+    Attributes:
+        rows: One dictionary per measurement: epoch, step, weights, and the distances.
+        seconds: Seconds of the training time that were spent on measuring.
+    """
+
+    def __init__(self, distances: Distances, n_images: int, every_n_epochs: int | None) -> None:
+        self.distances = distances
+        self.n_images = n_images
+        self.every_n_epochs = every_n_epochs
+        self.rows: list[dict[str, Any]] = []
+        self.seconds = 0.0
+
+    @override
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        epoch = trainer.current_epoch + 1
+        if self.every_n_epochs is None or epoch % self.every_n_epochs or not isinstance(pl_module, GAN):
+            return
+        start = perf_counter()
+        if trainer.is_global_zero:
+            self._log(trainer, epoch, self.measure(pl_module, epoch, trainer.global_step))
+        trainer.strategy.barrier("distances")
+        self.seconds += perf_counter() - start
+
+    def _log(self, trainer: L.Trainer, epoch: int, measured: dict[str, Distance]) -> None:
+        if trainer.logger is not None:
+            for name, distance in measured.items():
+                trainer.logger.log_metrics({f"heldout/kid/{name}": distance.kid}, trainer.global_step)
+                trainer.logger.log_metrics({f"heldout/fid/{name}": distance.fid}, trainer.global_step)
+        shown = "  ".join(f"KID x 1,000 {d.kid:.1f} FID {d.fid:.1f} ({name})" for name, d in measured.items())
+        console.print(f"epoch {epoch}: {shown}", soft_wrap=True)
+
+    def measure(self, model: GAN, epoch: int, step: int) -> dict[str, Distance]:
+        """Measure the averaged generator and the one with the last weights, and add a row for each.
+
+        Args:
+            model: The GAN.
+            epoch: Number of finished epochs, for the rows.
+            step: Number of finished steps, for the rows.
+
+        Returns:
+            The distance for each name of the weights, ``ema`` and ``raw``.
+        """
+        measured = {}
+        for averaged in (True, False):
+            sampler = model.sampler(averaged)
+            if sampler.weights in measured:  # a model without an average
+                continue
+            distance = self.distances.measure(sampler.sample(self.n_images, seed=0)[0])
+            measured[sampler.weights] = distance
+            self.rows.append(
+                {"epoch": epoch, "step": step, "weights": sampler.weights, "kid_x1000": distance.kid}
+                | {"kid_std": distance.kid_std, "fid": distance.fid, "generated": distance.images}
+            )
+        return measured
+
+    def describe(self) -> str:
+        """Return what the distances are distances of; see :meth:`Distances.describe`."""
+        return self.distances.describe(self.n_images)
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows}
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows = [dict(row) for row in state_dict["rows"]]

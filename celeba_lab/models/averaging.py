@@ -1,0 +1,49 @@
+"""Averaging the weights of a network over the steps of training."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class MovingAverage:
+    """Exponential moving average whose decay warms up, for ``torch.optim.swa_utils.AveragedModel``.
+
+    After n updates the past has the weight min(decay, (1 + n) / (10 + n)), as in TensorFlow's
+    ``ExponentialMovingAverage``, so that the average soon forgets the random weights of the first steps. Tensors of
+    integers, such as the number of batches that batch normalisation has seen, are copied.
+
+    Args:
+        decay: Largest weight of the past, from 0 to 1. With 0.99 the average covers about the last hundred updates.
+
+    Example:
+        >>> from torch.optim.swa_utils import AveragedModel
+        >>> network = torch.nn.Linear(1, 1, bias=False)
+        >>> average = AveragedModel(network, multi_avg_fn=MovingAverage(decay=0.99))
+        >>> for weight in (1.0, 2.0):
+        ...     network.weight.data.fill_(weight)
+        ...     average.update_parameters(network)
+        tensor([[1.]])
+        tensor([[2.]])
+        >>> print(f"{average.module.weight.item():.4f}")  # 2/11 of the first and 9/11 of the second
+        1.8182
+    """
+
+    decay: float
+
+    @torch.no_grad()
+    def __call__(self, averages: Sequence[Tensor], currents: Sequence[Tensor], count: Tensor | int) -> None:
+        """Update tensors of one data type in place, all of them in one call.
+
+        Args:
+            averages: Averages so far.
+            currents: Current values, in the same order.
+            count: Number of updates so far.
+        """
+        if not averages[0].is_floating_point():
+            torch._foreach_copy_(averages, currents)
+            return
+        n = int(count)
+        torch._foreach_lerp_(averages, currents, 1 - min(self.decay, (1 + n) / (10 + n)))

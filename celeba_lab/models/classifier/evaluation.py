@@ -1,0 +1,93 @@
+"""How a model of K attributes is validated, tested and used for prediction."""
+
+import lightning as L
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from celeba_lab.errors import UserError
+from celeba_lab.models.classifier.losses import binary_cross_entropy
+from celeba_lab.models.classifier.metrics import SplitMetrics
+from celeba_lab.models.divergence import divergence_error
+
+_NAMES = {"train": "training", "val": "validation", "test": "test"}
+
+
+class AttributeModel(L.LightningModule):
+    """Base of what predicts attributes: a classifier, or an ensemble of classifiers.
+
+    Attributes:
+        attributes: Names of the K attributes, in the order of the logits.
+        threshold: Probability from which an attribute is predicted to be present.
+        input_size: Side in pixels of the faces that the model was trained on.
+        val_metrics: Metrics of the validation split.
+        test_metrics: Metrics of the split that ``trainer.test`` measures.
+    """
+
+    attributes: list[str]
+    threshold: float
+    val_metrics: SplitMetrics
+    test_metrics: SplitMetrics
+
+    @property
+    def input_size(self) -> int:
+        """Side in pixels of the faces that the model was trained on."""
+        raise NotImplementedError
+
+    def evaluation_logits(self, images: Tensor) -> Tensor:
+        """Return logits, float (B, K), of raw faces, uint8 (B, 3, H, W), with all the views that are averaged."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def probabilities(self, images: Tensor) -> Tensor:
+        """Return probabilities, float32 (B, K) in [0, 1], of raw faces, uint8 (B, 3, H, W) of any size."""
+        return self.evaluation_logits(images).float().sigmoid()
+
+    @override
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
+        return self._evaluation_step(self.val_metrics, batch)
+
+    @override
+    def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
+        return self._evaluation_step(self.test_metrics, batch)
+
+    @override
+    def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
+        """Return ``probability``, float32 (B, K), and ``index``, int64 (B,), of one batch without labels."""
+        return {"probability": self.probabilities(batch["image"]), "index": batch["index"]}
+
+    def _evaluation_step(self, metrics: SplitMetrics, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        logits = self.evaluation_logits(batch["image"]).float()  # (B, K)
+        probabilities = logits.sigmoid()
+        loss = binary_cross_entropy(logits, batch["label"].float())
+        metrics.update(loss, probabilities, batch["label"])
+        return {"probability": probabilities, "label": batch["label"], "index": batch["index"]}
+
+    @override
+    def on_validation_epoch_end(self) -> None:
+        self._log_metrics("val", self.val_metrics)
+
+    @override
+    def on_test_epoch_end(self) -> None:
+        self._log_metrics("test", self.test_metrics)
+
+    def _log_metrics(self, split: str, metrics: SplitMetrics) -> None:
+        if metrics.is_empty:  # the epoch was continued after its last batch, because it was interrupted in validation
+            return
+        scores = metrics.compute()
+        metrics.reset()
+        if not scores["loss"].isfinite():
+            self._refuse_loss(split)
+        accuracy = scores.pop("accuracy")
+        self.log_dict({f"{split}/{name}": value.nanmean() for name, value in scores.items()})
+        self.log(f"{split}/accuracy", accuracy.mean(), prog_bar=True)
+        if len(self.attributes) > 1:
+            names = (f"{split}/accuracy/{name}" for name in self.attributes)
+            self.log_dict(dict(zip(names, accuracy, strict=True)))
+
+    def _refuse_loss(self, split: str) -> None:
+        """Raise the error of a loss that is not finite."""
+        name = f"{_NAMES[split]} loss"
+        if self.trainer.state.fn == "fit":
+            raise divergence_error(self, [name])
+        raise UserError(f"The {name} is NaN or infinite. Evaluate a checkpoint of a run that did not diverge.")

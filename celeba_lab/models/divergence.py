@@ -1,0 +1,30 @@
+"""The error of a training run that diverged."""
+
+from collections.abc import Sequence
+
+import lightning as L
+
+from celeba_lab.errors import DivergenceError
+
+
+def divergence_error(model: L.LightningModule, quantities: Sequence[str]) -> DivergenceError:
+    """Return the error of a run whose losses or weights are no longer finite.
+
+    Args:
+        model: The model, with its trainer. If it has an attribute ``divergence_advice``, the error ends with it.
+        quantities: Names of what is not finite, such as ``training loss``.
+
+    Example:
+        >>> model = L.LightningModule()
+        >>> model.trainer = L.Trainer(barebones=True, accelerator="cpu")
+        >>> print(divergence_error(model, ["training loss"]))
+        Training diverged in epoch 1, step 0: the training loss is NaN or infinite. Lower the learning rate.
+    """
+    advice = getattr(model, "divergence_advice", "Lower the learning rate")
+    if not str(model.trainer.precision).startswith(("32", "64")):
+        advice += ", or train in float32 (precision=32-true)"
+    verb = "is" if len(quantities) == 1 and not quantities[0].endswith("weights") else "are"
+    return DivergenceError(
+        f"Training diverged in epoch {model.current_epoch + 1}, step {model.global_step}:"
+        f" the {' and the '.join(quantities)} {verb} NaN or infinite. {advice}."
+    )

@@ -1,0 +1,152 @@
+"""The rows of every epoch, also of runs that are interrupted and continued."""
+
+import pandas as pd
+import pytest
+import torch
+from lightning.pytorch.callbacks import Callback
+
+from celeba_lab.engine.callbacks import EpochLog
+
+
+class Stop(Callback):
+    """Raise at the end of a batch or at the start of an epoch."""
+
+    def __init__(self, epoch: int, batch: int | None = None) -> None:
+        self.epoch, self.batch = epoch, batch
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        if (trainer.current_epoch, None) == (self.epoch, self.batch):
+            raise InterruptedError
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if (trainer.current_epoch, batch_idx) == (self.epoch, self.batch):
+            raise InterruptedError
+
+
+class Expected(Callback):
+    """The metrics of each epoch, taken where all of them are known: after everyone's ``on_train_epoch_end``."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, dict[str, float]] = {}
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        if trainer.current_epoch:
+            self.rows[trainer.current_epoch] = {key: value.item() for key, value in trainer.callback_metrics.items()}
+
+    def on_train_end(self, trainer, pl_module):
+        self.on_train_epoch_start(trainer, pl_module)
+
+
+def test_rows_hold_training_and_validation_of_the_same_epoch(capsys, toy, numbers, trainer):
+    log, expected = EpochLog(), Expected()
+    trainer(log, expected, max_epochs=3).fit(toy(), numbers(), numbers())
+    assert log.rows == expected.rows
+    assert list(log.rows) == [1, 2, 3]
+    assert [row["train/accuracy"] for row in log.rows.values()] == [0.5, 1.5, 2.5]  # what the module logged last
+    assert all(set(row) == {"train/loss", "train/accuracy", "val/loss"} for row in log.rows.values())
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines] == ["1/3", "2/3", "3/3"]
+    assert f"val/loss {log.rows[2]['val/loss']:.4f}" in lines[1]
+
+
+def test_rows_survive_a_resumed_run(tmp_path, capsys, toy, numbers, trainer, save_in):
+    uninterrupted = EpochLog()
+    trainer(uninterrupted, max_epochs=3).fit(toy(), numbers(), numbers())
+    torch.manual_seed(0)
+    trainer(EpochLog(), save_in(tmp_path), max_epochs=1).fit(toy(), numbers(), numbers())
+    capsys.readouterr()
+    log = EpochLog()
+    trainer(log, save_in(tmp_path), max_epochs=3).fit(
+        toy(), numbers(), numbers(), ckpt_path=tmp_path / "last.ckpt", weights_only=True
+    )
+    assert list(log.rows) == [1, 2, 3]
+    assert all(set(row) == set(uninterrupted.rows[1]) for row in log.rows.values())
+    assert log.rows[1] == pytest.approx(uninterrupted.rows[1])
+    assert log.rows[3] == pytest.approx(uninterrupted.rows[3])
+    assert [line.split()[1] for line in capsys.readouterr().out.splitlines()] == ["2/3", "3/3"]
+
+
+@pytest.mark.parametrize(
+    "stop", [Stop(1, 0), Stop(1, 2), Stop(1), Stop(2)], ids=["first batch", "last", "start", "third"]
+)
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+def test_a_stopped_epoch_does_not_get_the_row_of_the_one_before(tmp_path, stop, before, toy, numbers, trainer, save_in):
+    uninterrupted = EpochLog()
+    trainer(uninterrupted, max_epochs=3).fit(toy(), numbers(), numbers())
+    torch.manual_seed(0)
+    log, saving = EpochLog(), save_in(tmp_path, save_on_exception=True)
+    with pytest.raises(InterruptedError):
+        trainer(*((stop, log) if before else (log, stop)), saving, max_epochs=3).fit(toy(), numbers(), numbers())
+    log = EpochLog()
+    trainer(log, save_in(tmp_path), max_epochs=3).fit(
+        toy(), numbers(), numbers(), ckpt_path=tmp_path / "last.ckpt", weights_only=True
+    )
+    assert sorted(log.rows) == [1, 2, 3] or (stop.batch == 2 and sorted(log.rows) == [1, 3])
+    assert log.rows[1] == pytest.approx(uninterrupted.rows[1])
+    for epoch, row in log.rows.items():
+        assert row.get("train/accuracy", epoch - 0.5) == epoch - 0.5
+    if stop.batch is None:  # stopped between epochs: nothing is missing, nothing differs
+        assert all(log.rows[epoch] == pytest.approx(row) for epoch, row in uninterrupted.rows.items())
+
+
+def test_an_epoch_without_validation_has_none_in_its_row(toy, numbers, trainer):
+    log = EpochLog()
+    trainer(log, max_epochs=4, check_val_every_n_epoch=2).fit(toy(), numbers(), numbers())
+    assert ["val/loss" in row for row in log.rows.values()] == [False, True, False, True]
+    assert all("train/loss" in row for row in log.rows.values())
+
+
+def test_the_check_before_training_is_no_epoch(toy, numbers, trainer):
+    log = EpochLog()
+    trainer(log, max_epochs=1, num_sanity_val_steps=2).fit(toy(), numbers(), numbers())
+    assert list(log.rows) == [1]
+    log = EpochLog()
+    trainer(log).validate(toy(), numbers(), verbose=False)
+    assert log.rows == {}
+
+
+def test_state_is_plain(tmp_path, toy, numbers, trainer, save_in):
+    trainer(EpochLog(), save_in(tmp_path), max_epochs=1).fit(toy(), numbers(), numbers())
+    [state] = [
+        state
+        for key, state in torch.load(tmp_path / "last.ckpt", weights_only=True)["callbacks"].items()
+        if key == "EpochLog"
+    ]
+    assert set(state["rows"]) == {1}
+    assert all(type(value) is float for value in state["rows"][1].values())
+
+
+def test_the_table_is_on_disk_after_each_epoch(tmp_path, toy, numbers, trainer):
+    path = tmp_path / "tables" / "history.csv"
+    log = EpochLog(path=str(path))
+    with pytest.raises(InterruptedError):
+        trainer(log, Stop(2, 1), max_epochs=4).fit(toy(), numbers(), numbers())
+    pd.testing.assert_frame_equal(pd.read_csv(path), log.table())
+    assert log.table()["epoch"].tolist() == [1, 2]
+
+
+# -- guards ----------------------------------------------------------------------------------------------------------
+
+
+def test_guard_lightning_leaves_out_validated_batches(tmp_path, toy, numbers, trainer, save_in, fit_until_stopped):
+    class Counting(toy):
+        def validation_step(self, batch, batch_idx):
+            counted.append(self.current_epoch)
+            super().validation_step(batch, batch_idx)
+
+    fit_until_stopped(tmp_path, EpochLog(), (1, 1))
+    counted: list[int] = []
+    trainer(save_in(tmp_path), max_epochs=3).fit(
+        Counting(), numbers(4), numbers(2), ckpt_path=tmp_path / "last.ckpt", weights_only=True
+    )
+    assert counted.count(1) == 1, "the workaround can go: AttributeClassifier.on_load_checkpoint"
+
+
+def test_guard_lightning_keeps_metrics_of_older_epochs(toy, numbers, trainer):
+    class Look(Callback):
+        def on_train_epoch_start(self, trainer, pl_module):
+            seen.append("val/loss" in trainer.callback_metrics)
+
+    seen: list[bool] = []
+    trainer(Look(), max_epochs=4, check_val_every_n_epoch=2).fit(toy(), numbers(), numbers())
+    assert seen[3], "the workaround can go: EpochLog._validated"

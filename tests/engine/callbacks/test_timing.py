@@ -1,0 +1,28 @@
+"""The seconds of training and of validation."""
+
+import time
+
+from celeba_lab.engine.callbacks import Stopwatch
+
+
+def test_seconds_of_training_and_of_validation(toy, numbers, trainer):
+    class Slow(toy):
+        def training_step(self, batch, batch_idx):
+            time.sleep(0.02)
+            return super().training_step(batch, batch_idx)
+
+        def validation_step(self, batch, batch_idx):
+            time.sleep(0.05)
+            return super().validation_step(batch, batch_idx)
+
+    watch = Stopwatch()
+    start = time.perf_counter()
+    fit = trainer(watch, max_epochs=2, num_sanity_val_steps=3)
+    fit.fit(Slow(), numbers(4), numbers(3))
+    wall = time.perf_counter() - start
+    assert watch.validation >= 2 * 3 * 0.05
+    assert watch.training >= 2 * 4 * 0.02
+    assert watch.training + watch.validation <= wall - 3 * 0.05, "the check before training counts as neither"
+    validation = watch.validation
+    fit.validate(Slow(), numbers(3), verbose=False)
+    assert watch.validation == validation
