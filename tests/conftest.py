@@ -8,6 +8,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import gzip
 import io
 import json
+import shutil
 import subprocess
 import sys
 import warnings
@@ -21,6 +22,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from filelock import FileLock
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
@@ -136,9 +138,28 @@ def write_celeba() -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def tiny_celeba(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """48 faces in the Kaggle layout: 32 train, 8 val, 8 test. Shared by all tests: write elsewhere."""
-    return _write_celeba(tmp_path_factory.mktemp("tiny_celeba"))
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """``made_once(name, make)`` is a folder that ``make(folder)`` has filled; parallel test processes share it."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def folder_of(name: str, make: Callable[[Path], None]) -> Path:
+        folder, done = base / f"{name}_made_once", base / f"{name}.done"
+        with FileLock(base / f"{name}.lock"):
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                make(folder)
+                done.touch()
+        return folder
+
+    return folder_of
+
+
+@pytest.fixture(scope="session")
+def tiny_celeba(made_once: Callable[..., Path]) -> Path:
+    """48 faces in the Kaggle layout: 32 train, 8 val, 8 test. All tests share it: write elsewhere."""
+    return made_once("tiny_celeba", _write_celeba)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).resolve().parents[1] / "celeba_lab"
+TESTS = Path(__file__).resolve().parent
+PACKAGE = TESTS.parent / "celeba_lab"
 FILES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = [
     {"errors", "files", "console", "config"},
@@ -83,3 +84,28 @@ def test_some_things_have_one_room(name: str, rooms: set[str]) -> None:
     strangers = {user for user in users if user not in rooms and user.partition("/")[0] not in rooms}
     assert not strangers, f"{name} belongs to {', '.join(sorted(rooms))}"
     assert users, f"nothing uses {name} any more: drop it from this test"
+
+
+# Tests of the whole project, not of one module.
+WHOLE = {"test_architecture.py", "test_package.py", "test_readme.py"}
+
+each_test_file = pytest.mark.parametrize(
+    "path", sorted(TESTS.rglob("test_*.py")), ids=lambda path: str(path.relative_to(TESTS))
+)
+
+
+@each_test_file
+def test_a_test_file_has_the_name_of_what_it_tests(path: Path) -> None:
+    name = path.relative_to(TESTS)
+    if str(name) in WHOLE:
+        return
+    module = PACKAGE / name.parent / name.stem.removeprefix("test_")
+    assert module.is_dir() or module.with_suffix(".py").is_file(), f"tests/{name} tests no module of celeba_lab"
+
+
+@each_test_file
+def test_no_test_file_imports_another(path: Path) -> None:
+    modules = {name.partition(".")[0] for name in imported_modules(ast.parse(path.read_text()))}
+    assert not {name for name in modules if name in ("tests", "conftest") or name.startswith("test_")}, (
+        "share it as a fixture of a conftest.py"
+    )

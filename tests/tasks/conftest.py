@@ -1,4 +1,4 @@
-"""A small trained run, shared by the tests of the tasks."""
+"""Small finished runs that the tests of the tasks share, and what the tests of the analyses have in common."""
 
 import json
 import subprocess
@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from celeba_lab.models.classifier.module import AttributeClassifier
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
 SMALL = [
     "experiment=smile",
     "trainer=cpu",
@@ -22,17 +27,46 @@ SMALL = [
 ]
 
 
+QUIET_GAN = ["trainer=cpu", "~callbacks.progress_bar", "~callbacks.model_summary"]
+SMALL_GAN = [
+    "experiment=gan",
+    *QUIET_GAN,
+    "data.batch_size=8",
+    "model.width=4",
+    "model.image_size=16",
+    "recipe.max_epochs=3",
+    "task.distances.n_images=40",
+    "task.nearest=8",
+]
+
+
 @dataclass(frozen=True)
 class TrainedRun:
-    """A finished run: its folder, its summary, and what it printed."""
+    """A finished run.
+
+    Attributes:
+        folder: Folder of the run.
+        checkpoint: Checkpoint that the run reports about.
+        printed: What the run printed.
+        summary: Content of its ``summary.json``.
+    """
 
     folder: Path
-    summary: dict[str, Any]
+    checkpoint: Path
     printed: str
+    summary: dict[str, Any]
 
-    @property
-    def checkpoint(self) -> Path:
-        return self.folder / "checkpoints" / "best.ckpt"
+
+def _finish(command: Run, cwd: Path, *arguments: str) -> None:
+    result = command(*arguments, cwd=cwd)
+    assert result.returncode == 0, result.stderr
+    (cwd / "printed.txt").write_text(result.stdout)
+
+
+def _read(cwd: Path, checkpoint: str) -> TrainedRun:
+    [path] = cwd.glob("outputs/*/*/summary.json")
+    summary = json.loads(path.read_text())
+    return TrainedRun(path.parent, path.parent / "checkpoints" / checkpoint, (cwd / "printed.txt").read_text(), summary)
 
 
 @pytest.fixture(scope="session")
@@ -42,15 +76,108 @@ def small() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def trained(
-    small: list[str],
-    run_command: Callable[..., subprocess.CompletedProcess[str]],
+def trained(small: list[str], run_command: Run, made_once: Callable[..., Path], tiny_celeba: Path) -> TrainedRun:
+    """Two epochs of ``experiment=smile`` on the tiny CelebA; its checkpoint is the best one."""
+    arguments = [*small, f"data.root={tiny_celeba}", "seed=3"]
+    return _read(made_once("trained", lambda cwd: _finish(run_command, cwd, *arguments)), "best.ckpt")
+
+
+@pytest.fixture(scope="session")
+def small_gan() -> list[str]:
+    """The overrides of a GAN that trains in seconds, with every callback, table and figure."""
+    return list(SMALL_GAN)
+
+
+@pytest.fixture(scope="session")
+def conditional() -> list[str]:
+    """The overrides that make a GAN conditional on two attributes."""
+    return ["model.conditional=true", "model.attributes=[Smiling,Male]"]
+
+
+@pytest.fixture(scope="session")
+def features(made_once: Callable[..., Path]) -> Path:
+    """Random weights of a MobileNetV2: enough for a distance that is computed and named."""
+
+    def write(folder: Path) -> None:
+        torch.manual_seed(0)
+        network = AttributeClassifier(["Smiling"], image_size=32).backbone.network
+        torch.save(network.state_dict(), folder / "mobilenet_v2.pth")
+
+    return made_once("features", write) / "mobilenet_v2.pth"
+
+
+@pytest.fixture(scope="session")
+def gan(
+    small_gan: list[str],
+    conditional: list[str],
+    features: Path,
+    trained: TrainedRun,
+    run_command: Run,
+    made_once: Callable[..., Path],
     tiny_celeba: Path,
-    tmp_path_factory: pytest.TempPathFactory,
 ) -> TrainedRun:
-    """Two epochs of ``experiment=smile`` on the tiny CelebA, trained by the real command."""
-    cwd = tmp_path_factory.mktemp("trained")
-    result = run_command(*small, f"data.root={tiny_celeba}", "seed=3", cwd=cwd)
-    assert result.returncode == 0, result.stderr
-    [summary] = cwd.glob("outputs/smile/*/summary.json")
-    return TrainedRun(summary.parent, json.loads(summary.read_text()), result.stdout)
+    """Three epochs of a small conditional GAN, audited by the shared classifier; its checkpoint is the last one."""
+    arguments = [*small_gan, *conditional, f"data.root={tiny_celeba}", "seed=3", f"task.auditor={trained.checkpoint}"]
+    arguments += [f"task.distances.feature_extractor={features}", "task.distances.every_n_epochs=2"]
+    return _read(made_once("gan", lambda cwd: _finish(run_command, cwd, *arguments)), "last.ckpt")
+
+
+# ------------------------------------------------------------------------------------------------------------- analyses
+
+
+@pytest.fixture
+def labels_only(write_celeba: Callable[..., Path], tmp_path: Path) -> Path:
+    """A folder with the labels of 240 faces and no images."""
+    return write_celeba(tmp_path / "labels", n=240, images=False)
+
+
+@pytest.fixture(scope="session")
+def quick_clusters() -> list[str]:
+    """The overrides of an analysis of clusters with few repetitions and a t-SNE of few faces."""
+    quick = ["fraction=1", "report.numbers=[2,3]", "report.seeds=2", "report.tsne.perplexity=5"]
+    return [f"task.{override}" for override in [*quick, "report.tsne.max_iter=250"]]
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path) -> Callable[[str], Path]:
+    """``run_folder("clusters")`` is the folder of the one finished run of an experiment."""
+
+    def find(name: str) -> Path:
+        [summary] = tmp_path.glob(f"outputs/{name}/*/summary.json")
+        return summary.parent
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def check_run() -> Callable[[Path, str], dict[str, Any]]:
+    """``check_run(folder, "clusters")`` checks what every analysis leaves and returns its summary."""
+
+    def check(folder: Path, task: str) -> dict[str, Any]:
+        summary = json.loads((folder / "summary.json").read_text())
+        assert summary["task"] == task
+        assert summary["data"]["name"] == "celeba"
+        assert summary["rows"]
+        drawn = {path.stem for path in (folder / "figures").glob("*.png")}
+        assert drawn
+        images = EventAccumulator(str(folder)).Reload().Tags()["images"]
+        assert {tag.removeprefix("figures/") for tag in images} == drawn
+        return summary
+
+    return check
+
+
+@pytest.fixture
+def assert_refused(
+    command: Callable[..., tuple[int, str, str]], labels_only: Path, tmp_path: Path
+) -> Callable[..., None]:
+    """``assert_refused(sentence, "experiment=clusters", ...)``: the mistake is one sentence, and nothing is written."""
+
+    def check(sentence: str, *arguments: str) -> None:
+        code, _, err = command(*arguments, f"data.root={labels_only}")
+        assert code == 1
+        assert sentence in err
+        assert len(err.strip().splitlines()) == 1, err
+        assert not list(tmp_path.glob("outputs/*/*/summary.json"))
+
+    return check

@@ -1,18 +1,15 @@
-"""``experiment=gan``, ``task=generate`` and ``task=export`` by the real command."""
+"""``experiment=gan`` from the command line: what it leaves behind, continues, refuses and survives."""
 
-import json
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from omegaconf import OmegaConf
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -20,56 +17,10 @@ from celeba_lab.config import build
 from celeba_lab.engine.checkpoints import load_classifier, load_gan, load_sampler
 from celeba_lab.errors import UserError
 from celeba_lab.files import config_directory
-from celeba_lab.models.classifier.module import AttributeClassifier
 from celeba_lab.models.gan.module import GAN
-from celeba_lab.tasks.generate import generate
-
-QUIET = ["trainer=cpu", "~callbacks.progress_bar", "~callbacks.model_summary"]
-SMALL = [
-    *QUIET,
-    "data.batch_size=8",
-    "model.width=4",
-    "model.image_size=16",
-    "recipe.max_epochs=3",
-    "task.distances.n_images=40",
-    "task.nearest=8",
-]
-CONDITIONAL = ["model.conditional=true", "model.attributes=[Smiling,Male]"]
 
 
-@dataclass(frozen=True)
-class DrawnRun:
-    folder: Path
-    summary: dict
-    printed: str
-
-    @property
-    def checkpoint(self) -> Path:
-        return self.folder / "checkpoints" / "last.ckpt"
-
-
-@pytest.fixture(scope="session")
-def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random weights of a MobileNetV2: enough for a distance that is computed and named."""
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("features") / "mobilenet_v2.pth"
-    torch.save(AttributeClassifier(["Smiling"], image_size=32).backbone.network.state_dict(), path)
-    return path
-
-
-@pytest.fixture(scope="session")
-def gan(tiny_celeba: Path, features: Path, trained, tmp_path_factory: pytest.TempPathFactory, run_command) -> DrawnRun:
-    """Three epochs of a small conditional GAN, audited by the shared classifier."""
-    cwd = tmp_path_factory.mktemp("gan")
-    arguments = ["experiment=gan", *SMALL, *CONDITIONAL, f"data.root={tiny_celeba}", "seed=3"]
-    arguments += [f"task.distances.feature_extractor={features}", "task.distances.every_n_epochs=2"]
-    result = run_command(*arguments, f"task.auditor={trained.checkpoint}", cwd=cwd)
-    assert result.returncode == 0, result.stderr
-    [summary] = cwd.glob("outputs/gan/*/summary.json")
-    return DrawnRun(summary.parent, json.loads(summary.read_text()), result.stdout)
-
-
-def test_a_run_leaves_what_it_should(gan: DrawnRun, features: Path) -> None:
+def test_a_run_leaves_what_it_should(gan, features: Path) -> None:
     for name in ("training", "kid", "fid", "nearest", "audit_asked", "audit_attributes"):
         assert (gan.folder / "figures" / f"{name}.png").exists(), name
     assert len(list((gan.folder / "figures" / "samples").glob("epoch_000[123].png"))) == 3
@@ -86,7 +37,7 @@ def test_a_run_leaves_what_it_should(gan: DrawnRun, features: Path) -> None:
     assert gan.summary["epochs"] == 3
 
 
-def test_distances_are_measured_on_their_schedule_and_at_the_end(gan: DrawnRun) -> None:
+def test_distances_are_measured_on_their_schedule_and_at_the_end(gan) -> None:
     table = pd.read_csv(gan.folder / "tables" / "distances.csv")
     assert list(zip(table["epoch"], table["weights"], strict=True)) == [
         (2, "ema"), (2, "raw"), (3, "ema"), (3, "raw"),
@@ -95,7 +46,7 @@ def test_distances_are_measured_on_their_schedule_and_at_the_end(gan: DrawnRun) 
     assert gan.summary["metrics"]["heldout/kid"] == pytest.approx(final["kid_x1000"])
 
 
-def test_tensorboard_has_scalars_and_samples(gan: DrawnRun) -> None:
+def test_tensorboard_has_scalars_and_samples(gan) -> None:
     events = EventAccumulator(str(gan.folder)).Reload()
     tags = events.Tags()
     expected = {"generator_loss", "discriminator_loss", "D(x)", "D(G(z))", "images_per_second"}
@@ -105,88 +56,13 @@ def test_tensorboard_has_scalars_and_samples(gan: DrawnRun) -> None:
     assert "distances/text_summary" in tags["tensors"]
 
 
-def test_global_step_counts_batches(gan: DrawnRun) -> None:
+def test_global_step_counts_batches(gan) -> None:
     content = torch.load(gan.checkpoint, weights_only=True)
     assert content["global_step"] == 3 * (32 // 8)
     assert content["training_labels"].shape[0] == 32
 
 
-def test_generate_writes_faces_a_grid_a_walk_and_neighbours(
-    gan: DrawnRun, tiny_celeba: Path, tmp_path: Path, run_command
-) -> None:
-    arguments = [
-        "task=generate",
-        f"checkpoint={gan.checkpoint}",
-        "task.n=5",
-        "task.upscale=3",
-        f"data.root={tiny_celeba}",
-    ]
-    result = run_command(*arguments, "task.interpolate=4", "task.attributes={Smiling: 1, Male: 0}", cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
-    [folder] = tmp_path.glob("outputs/generate/*")
-    files = sorted((folder / "faces").iterdir())
-    assert [path.name for path in files] == [f"{k:05d}.png" for k in range(5)]
-    assert Image.open(files[0]).size == (48, 48)
-    for name in ("faces", "interpolation", "nearest"):
-        assert (folder / "figures" / f"{name}.png").exists()
-    asked = pd.read_csv(folder / "tables" / "asked.csv")
-    assert asked["Smiling"].tolist() == [1] * 5
-    assert asked["Male"].tolist() == [0] * 5
-    nearest = pd.read_csv(folder / "tables" / "nearest.csv")
-    assert len(nearest) == 5
-    assert (tiny_celeba / "img_align_celeba" / "img_align_celeba" / nearest["image_id"][0]).exists()
-
-
-def test_an_exported_generator_draws_the_same_faces(gan: DrawnRun, tmp_path: Path, run_command) -> None:
-    result = run_command("task=export", f"checkpoint={gan.checkpoint}", "hydra.run.dir=e", cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
-    exported, whole = load_sampler(str(tmp_path / "e" / "generator.safetensors")), load_gan(str(gan.checkpoint), "x")
-    for (faces, asked), (again, asked_again) in [(exported.sample(6, seed=1), whole.sampler().sample(6, seed=1))]:
-        assert torch.equal(faces, again)
-        assert torch.equal(asked, asked_again)
-    assert exported.trained_on == "celeba"
-    assert exported.weights == json.loads((tmp_path / "e" / "summary.json").read_text())["weights"] == "ema"
-    with pytest.raises(
-        UserError, match=r"holds only the average of the weights. Export the last weights with task=export"
-    ):
-        load_sampler(str(tmp_path / "e" / "generator.safetensors"), "raw")
-    with pytest.raises(UserError, match="is an exported generator, which only task=generate can use"):
-        load_gan(str(tmp_path / "e" / "generator.safetensors"), "export its generator")
-    drawn = ["task=generate", "checkpoint=e/generator.safetensors", "hydra.run.dir=g"]
-    result = run_command(*drawn, cwd=tmp_path)  # neither data nor checkpoint is needed
-    assert result.returncode == 0, result.stderr
-    assert "left out: the generator was trained on celeba, and the data here is synthetic" in " ".join(
-        result.stdout.split()
-    )
-    assert not (tmp_path / "data").exists()  # and no face is drawn for nothing
-    assert len(list((tmp_path / "g" / "faces").iterdir())) == 16
-
-
-@pytest.mark.parametrize(
-    ("settings", "sentence"),
-    [
-        ({"n": 0}, "^n=0 must be at least 1"),
-        ({"upscale": 0}, "^upscale=0 must be at least 1"),
-        ({"filter": "bicubik"}, "^filter=bicubik must be one of .* Did you mean 'bicubic'"),
-        ({"interpolate": 8, "n": 1}, "^n=1 must be at least 2 to interpolate from one face to the next"),
-        ({"weights": "mean"}, "weights=mean must be one of ema, raw"),
-        ({"truncation": 0.0}, "^truncation=0 must be above 0"),
-    ],
-)
-def test_impossible_settings_are_refused(settings: dict, sentence: str) -> None:
-    with pytest.raises(UserError, match=sentence):
-        generate(OmegaConf.create({"checkpoint": "none.ckpt", "seed": 1}), **settings)
-
-
-def test_a_mistake_is_said_before_a_folder_is_filled(gan: DrawnRun, tmp_path: Path, run_command) -> None:
-    given = ["task=generate", f"checkpoint={gan.checkpoint}", "task.nearest=false", "task.attributes={Smilling: 1}"]
-    result = run_command(*given, "hydra.run.dir=run", cwd=tmp_path)
-    assert result.returncode == 1
-    assert "has no attribute Smilling, only Smiling, Male. Did you mean 'Smiling'?" in " ".join(result.stderr.split())
-    assert not (tmp_path / "run" / "faces").exists()
-
-
-def test_a_checkpoint_of_the_other_kind_is_refused(gan: DrawnRun, trained) -> None:
+def test_a_checkpoint_of_the_other_kind_is_refused(gan, trained) -> None:
     with pytest.raises(
         UserError, match=r"does not hold a GAN. To generate faces, name a checkpoint of experiment=gan."
     ):
@@ -197,19 +73,10 @@ def test_a_checkpoint_of_the_other_kind_is_refused(gan: DrawnRun, trained) -> No
         load_sampler(None)
 
 
-def test_a_file_that_is_no_generator_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "a.safetensors").write_bytes(b"nothing")
-    with pytest.raises(UserError, match=r"could not be read \(.*\), because it is damaged or not a safetensors file"):
-        load_sampler(str(tmp_path / "a.safetensors"))
-    from safetensors.torch import save_file
-
-    save_file({"x": torch.zeros(1)}, tmp_path / "b.safetensors")
-    with pytest.raises(UserError, match="is not a generator from task=export"):
-        load_sampler(str(tmp_path / "b.safetensors"))
-
-
-def test_no_weights_for_distances_is_said_before_training(tiny_celeba: Path, tmp_path: Path, run_command) -> None:
-    arguments = ["experiment=gan", *SMALL, f"data.root={tiny_celeba}", "task.distances.feature_extractor=nowhere.pth"]
+def test_no_weights_for_distances_is_said_before_training(
+    tiny_celeba: Path, tmp_path: Path, run_command, small_gan
+) -> None:
+    arguments = [*small_gan, f"data.root={tiny_celeba}", "task.distances.feature_extractor=nowhere.pth"]
     result = run_command(*arguments, cwd=tmp_path)
     assert result.returncode == 1
     assert (
@@ -220,10 +87,10 @@ def test_no_weights_for_distances_is_said_before_training(tiny_celeba: Path, tmp
 
 
 def test_an_audit_without_faces_to_compare_is_said_before_training(
-    tiny_celeba: Path, trained, gan: DrawnRun, tmp_path: Path, run_command
+    tiny_celeba: Path, trained, gan, tmp_path: Path, run_command, small_gan
 ) -> None:
     train_only = [f"data.root={tiny_celeba}", "data.partitions=[train]", f"task.auditor={trained.checkpoint}"]
-    training = ["experiment=gan", *SMALL, "task.distances=null", *train_only]
+    training = [*small_gan, "task.distances=null", *train_only]
     for arguments in (training, ["task=generate", f"checkpoint={gan.checkpoint}", *train_only]):
         result = run_command(*arguments, cwd=tmp_path)
         assert result.returncode == 1
@@ -246,19 +113,21 @@ def test_an_audit_without_faces_to_compare_is_said_before_training(
     ],
 )
 def test_what_cannot_be_trained_is_said(
-    settings: list[str], sentence: str, gan: DrawnRun, trained, tiny_celeba: Path, command
+    settings: list[str], sentence: str, gan, trained, tiny_celeba: Path, command, small_gan, conditional
 ) -> None:
     given = [text.format(classifier=trained.checkpoint, gan=gan.checkpoint) for text in settings]
-    arguments = ["experiment=gan", *SMALL, "recipe.max_epochs=9", *CONDITIONAL, f"data.root={tiny_celeba}"]
+    arguments = [*small_gan, "recipe.max_epochs=9", *conditional, f"data.root={tiny_celeba}"]
     arguments += [] if any("distances" in text for text in given) else ["task.distances=null"]
     code, _, err = command(*arguments, *given)
     assert code == 1
     assert sentence in " ".join(err.split())
 
 
-def test_a_run_that_diverges_keeps_its_last_good_checkpoint(tiny_celeba: Path, tmp_path: Path, run_command) -> None:
+def test_a_run_that_diverges_keeps_its_last_good_checkpoint(
+    tiny_celeba: Path, tmp_path: Path, run_command, small_gan
+) -> None:
     """Two good epochs, continued with a rate that nothing survives."""
-    arguments = ["experiment=gan", *SMALL, f"data.root={tiny_celeba}", "task.distances=null", "hydra.run.dir=run"]
+    arguments = [*small_gan, f"data.root={tiny_celeba}", "task.distances=null", "hydra.run.dir=run"]
     result = run_command(*arguments, "recipe.max_epochs=2", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     checkpoint = tmp_path / "run" / "checkpoints" / "last.ckpt"
@@ -304,17 +173,19 @@ def test_every_loss_of_the_group_makes_a_gan(loss: str, compose) -> None:
     assert (model.hparams["r1"] > 0, model.hparams["gradient_penalty"] > 0) == (loss == "r1", loss == "wasserstein")
 
 
-def test_the_notebooks_gan_trains_without_distances(tiny_celeba: Path, tmp_path: Path, run_command) -> None:
-    arguments = ["experiment=gan_notebook", *SMALL, f"data.root={tiny_celeba}", "task.distances=null"]
+def test_the_notebooks_gan_trains_without_distances(tiny_celeba: Path, tmp_path: Path, run_command, small_gan) -> None:
+    arguments = [*small_gan, "experiment=gan_notebook", f"data.root={tiny_celeba}", "task.distances=null"]
     result = run_command(*arguments, "hydra.run.dir=run", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert load_gan(str(tmp_path / "run" / "checkpoints" / "last.ckpt"), "x").average is None
 
 
 @pytest.mark.slow
-def test_an_interrupted_run_continues_to_the_same_end(tiny_celeba: Path, tmp_path: Path, run_command) -> None:
+def test_an_interrupted_run_continues_to_the_same_end(
+    tiny_celeba: Path, tmp_path: Path, run_command, small_gan
+) -> None:
     """Two epochs, then the other two by the checkpoint, are four epochs at once."""
-    arguments = ["experiment=gan", *SMALL, f"data.root={tiny_celeba}", "task.distances=null"]
+    arguments = [*small_gan, f"data.root={tiny_celeba}", "task.distances=null"]
     runs = [
         ("whole", ["recipe.max_epochs=4"]),
         ("parts", ["recipe.max_epochs=2"]),
@@ -333,10 +204,10 @@ def test_an_interrupted_run_continues_to_the_same_end(tiny_celeba: Path, tmp_pat
 
 @pytest.mark.slow
 def test_two_processes_train_one_gan(
-    tiny_celeba: Path, features: Path, trained, tmp_path: Path, run_command, run_process
+    tiny_celeba: Path, features: Path, trained, tmp_path: Path, run_command, run_process, small_gan, conditional
 ) -> None:
     """With plain trainer=ddp; and what is reported afterwards is of all the faces."""
-    arguments = ["experiment=gan", *SMALL, *CONDITIONAL, f"data.root={tiny_celeba}", "hydra.run.dir=run"]
+    arguments = [*small_gan, *conditional, f"data.root={tiny_celeba}", "hydra.run.dir=run"]
     arguments += [f"task.distances.feature_extractor={features}", f"task.auditor={trained.checkpoint}"]
     processes = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
     result = run_process(*arguments, *processes, cwd=tmp_path)
@@ -362,9 +233,9 @@ def test_two_processes_train_one_gan(
 
 @pytest.mark.slow
 def test_ctrl_c_leaves_a_checkpoint_and_the_command_that_continues(
-    tiny_celeba: Path, tmp_path: Path, run_command
+    tiny_celeba: Path, tmp_path: Path, run_command, small_gan
 ) -> None:
-    arguments = ["experiment=gan", *SMALL, f"data.root={tiny_celeba}", "task.distances=null", "recipe.max_epochs=5000"]
+    arguments = [*small_gan, f"data.root={tiny_celeba}", "task.distances=null", "recipe.max_epochs=5000"]
     process = subprocess.Popen(
         [sys.executable, "-m", "celeba_lab", *arguments, "hydra.run.dir=run"],
         cwd=tmp_path,

@@ -1,0 +1,46 @@
+"""``task=export``: a generator that draws the same faces without its checkpoint."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from celeba_lab.engine.checkpoints import load_gan, load_sampler
+from celeba_lab.errors import UserError
+
+
+def test_an_exported_generator_draws_the_same_faces(gan, tmp_path: Path, run_command) -> None:
+    result = run_command("task=export", f"checkpoint={gan.checkpoint}", "hydra.run.dir=e", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    exported, whole = load_sampler(str(tmp_path / "e" / "generator.safetensors")), load_gan(str(gan.checkpoint), "x")
+    for (faces, asked), (again, asked_again) in [(exported.sample(6, seed=1), whole.sampler().sample(6, seed=1))]:
+        assert torch.equal(faces, again)
+        assert torch.equal(asked, asked_again)
+    assert exported.trained_on == "celeba"
+    assert exported.weights == json.loads((tmp_path / "e" / "summary.json").read_text())["weights"] == "ema"
+    with pytest.raises(
+        UserError, match=r"holds only the average of the weights. Export the last weights with task=export"
+    ):
+        load_sampler(str(tmp_path / "e" / "generator.safetensors"), "raw")
+    with pytest.raises(UserError, match="is an exported generator, which only task=generate can use"):
+        load_gan(str(tmp_path / "e" / "generator.safetensors"), "export its generator")
+    drawn = ["task=generate", "checkpoint=e/generator.safetensors", "hydra.run.dir=g"]
+    result = run_command(*drawn, cwd=tmp_path)  # neither data nor checkpoint is needed
+    assert result.returncode == 0, result.stderr
+    assert "left out: the generator was trained on celeba, and the data here is synthetic" in " ".join(
+        result.stdout.split()
+    )
+    assert not (tmp_path / "data").exists()  # and no face is drawn for nothing
+    assert len(list((tmp_path / "g" / "faces").iterdir())) == 16
+
+
+def test_a_file_that_is_no_generator_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.safetensors").write_bytes(b"nothing")
+    with pytest.raises(UserError, match=r"could not be read \(.*\), because it is damaged or not a safetensors file"):
+        load_sampler(str(tmp_path / "a.safetensors"))
+    from safetensors.torch import save_file
+
+    save_file({"x": torch.zeros(1)}, tmp_path / "b.safetensors")
+    with pytest.raises(UserError, match="is not a generator from task=export"):
+        load_sampler(str(tmp_path / "b.safetensors"))

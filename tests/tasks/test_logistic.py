@@ -1,0 +1,85 @@
+"""``experiment=logistic``: each attribute predicted from the others."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from celeba_lab.data.attributes import ATTRIBUTES
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+def test_logistic(command: Command, labels_only: Path, tmp_path: Path, run_folder, check_run) -> None:
+    code, out, err = command("experiment=logistic", f"data.root={labels_only}")
+    assert code == 0, err
+    folder = run_folder("logistic")
+    summary = check_run(folder, "logistic")
+    table = pd.read_csv(folder / "tables" / "attributes.csv").set_index("attribute")
+    assert list(table.index) == list(ATTRIBUTES)
+    assert summary["rows"] == {"train": 192, "test": 48}
+    assert summary["metrics"]["test/accuracy"] == pytest.approx(table["accuracy"].mean())
+    assert summary["metrics"]["test/accuracy/Smiling"] == pytest.approx(table.loc["Smiling", "accuracy"])
+    odds = pd.read_csv(folder / "tables" / "odds_ratios.csv").set_index("attribute")
+    assert np.isnan(np.diag(odds)).all()
+    assert (odds.to_numpy()[~np.eye(40, dtype=bool)] > 0).all()
+    assert re.search(r"^converged, in at most \d+ iterations$", out, flags=re.MULTILINE)
+
+
+def test_logistic_on_the_official_split_of_a_part(command: Command, labels_only: Path, tmp_path: Path) -> None:
+    arguments = ["task.split=official", "task.fraction=0.5", "task.attributes=[Male,Young,Bald]", "seed=3"]
+    for name in ("first", "second"):
+        where = f"hydra.run.dir={tmp_path / name}"
+        assert command("experiment=logistic", f"data.root={labels_only}", *arguments, where)[0] == 0
+    first, second = (tmp_path / name / "tables" / "attributes.csv" for name in ("first", "second"))
+    assert first.read_text() == second.read_text(), "the same seed gives the same rows"
+    summary = json.loads((first.parents[1] / "summary.json").read_text())
+    assert summary["rows"]["train"] + summary["rows"]["test"] < 120, "validation is neither fitted nor tested"
+    assert [line.split(",")[0] for line in first.read_text().splitlines()[1:]] == ["Male", "Young", "Bald"]
+
+
+def test_another_classifier_is_a_setting(command: Command, labels_only: Path, tmp_path: Path, run_folder) -> None:
+    code, out, err = command("experiment=logistic", f"data.root={labels_only}", "task/estimator=naive_bayes")
+    assert code == 0, err
+    assert "odds ratios are left out" in out
+    assert not (run_folder("logistic") / "figures" / "odds_ratios.png").exists()
+
+
+def test_a_solver_that_did_not_finish_is_told(command: Command, labels_only: Path) -> None:
+    _, out, _ = command("experiment=logistic", f"data.root={labels_only}", "task.estimator.max_iter=1")
+    assert "NOT CONVERGED" in out
+
+
+def test_constant_attributes_leave_both_means(command: Command, write_celeba, tmp_path: Path, run_folder) -> None:
+    root = write_celeba(tmp_path / "celeba", n=240, images=False)
+    table = root / "list_attr_celeba.csv"
+    frame = pd.read_csv(table)
+    frame["Bald"] = -1
+    frame.to_csv(table, index=False)
+    code, out, err = command("experiment=logistic", f"data.root={root}", "task.attributes=[Bald,Male,Young]")
+    assert code == 0, err
+    folder = run_folder("logistic")
+    rows = pd.read_csv(folder / "tables" / "attributes.csv").set_index("attribute").loc[["Male", "Young"]]
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["majority_accuracy"]["test"] == pytest.approx(rows["majority_accuracy"].mean())
+    assert summary["metrics"]["test/gain"] == pytest.approx(rows["accuracy"].mean() - rows["majority_accuracy"].mean())
+    assert "no model for Bald" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["task.fraction=1.5"], "task.fraction=1.5 must be above 0 and at most 1."),
+        (["~task.estimator"], "task.estimator has no value"),
+        (["task.estimator=null"], "task.estimator=None has the wrong type"),
+        (["task.split=offical"], "Did you mean 'official'"),
+        (["task.split=official", "data.partitions=[train]"], "task.split=official needs rows of the test split"),
+        (["data.partitions=[tain]"], "data.partitions=tain must be one of train, val, test."),
+    ],
+)
+def test_a_mistake_is_one_sentence(arguments: list[str], sentence: str, assert_refused) -> None:
+    assert_refused(sentence, "experiment=logistic", *arguments)
