@@ -26,6 +26,23 @@ def check_optimizer(name: str, lr: float) -> None:
     check_above("lr", lr, 0)
 
 
+def describe_parameters(module: nn.Module) -> str:
+    """Return the number of parameters in words, and how many of them are trained if some are frozen.
+
+    Example:
+        >>> describe_parameters(nn.Linear(999, 1000))
+        '1.0 million parameters'
+    """
+    total = sum(parameter.numel() for parameter in module.parameters())
+    trained = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+    frozen = "" if trained == total else f" ({_in_words(trained)} trained)"
+    return f"{_in_words(total)} parameters{frozen}"
+
+
+def _in_words(count: int) -> str:
+    return f"{count / 1e6:.1f} million" if count >= 1e5 else f"{count:,}"
+
+
 def build_optimizer(name: str, modules: Iterable[nn.Module], lr: float, weight_decay: float) -> Optimizer:
     """Build an optimizer; weight decay does not apply to biases and normalisation, which are tensors of one axis.
 

@@ -8,6 +8,7 @@ from celeba_lab.engine.callbacks.divergence import LastCheckpoint, TerminateOnNa
 from celeba_lab.engine.callbacks.health import Health
 from celeba_lab.engine.callbacks.history import EpochLog
 from celeba_lab.engine.callbacks.images import SampleGrid, TrainingImageGrid
+from celeba_lab.engine.callbacks.progress import ModelLine, ProgressLine
 from celeba_lab.engine.callbacks.random_state import RandomState
 from celeba_lab.engine.callbacks.timing import ImageRate, Stopwatch
 
@@ -17,6 +18,8 @@ __all__ = [
     "Health",
     "ImageRate",
     "LastCheckpoint",
+    "ModelLine",
+    "ProgressLine",
     "RandomState",
     "SampleGrid",
     "Stopwatch",

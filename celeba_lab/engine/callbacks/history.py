@@ -1,7 +1,8 @@
 """The metrics of every epoch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import lightning as L
@@ -9,7 +10,7 @@ import pandas as pd
 from lightning.pytorch.callbacks import Callback
 from typing_extensions import override
 
-from celeba_lab.console import console
+from celeba_lab.console import MetricLines, console, format_seconds
 from celeba_lab.files import write_atomically
 
 
@@ -34,6 +35,9 @@ class EpochLog(Callback):
         self.line = list(line)
         self.path = None if path is None else Path(path)
         self.rows: dict[int, dict[str, float]] = {}
+        self._lines = MetricLines("  epoch", self.line)
+        self._has_heading = False
+        self._epoch_start = 0.0
         self._trainer: L.Trainer | None = None
         # The last epoch, counted from 1, whose training and whose validation has finished.
         self._trained = self._validated = 0
@@ -46,6 +50,7 @@ class EpochLog(Callback):
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         # The training metrics of an epoch exist only after the hooks at its end.
         self._record(trainer)
+        self._epoch_start = perf_counter()
 
     @override
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -87,9 +92,18 @@ class EpochLog(Callback):
         for epoch, row in self._unrecorded().items():
             self.rows[epoch] = row
             if trainer.is_global_zero:
-                shown = [f"{name} {row[name]:.4f}" for name in self.line if name in row]
-                console.print(f"epoch {epoch}/{trainer.max_epochs}  {'  '.join(shown)}", markup=False, soft_wrap=True)
+                self._print(epoch, trainer.max_epochs, row)
                 self._write()
+
+    def _print(self, epoch: int, epochs: int | None, row: Mapping[str, float]) -> None:
+        """Print the line of an epoch, and before the first one the heading."""
+        if not self._has_heading:
+            console.print(f"{self._lines.heading()}     time", style="bold", markup=False, soft_wrap=True)
+            self._has_heading = True
+        label = f"{epoch}/{epochs}" if epochs is not None and epochs > 0 else str(epoch)
+        line = self._lines.row(label, row).ljust(len(self._lines.heading()))
+        seconds = format_seconds(perf_counter() - self._epoch_start)
+        console.print(f"{line}  {seconds.rjust(7)}", markup=False, soft_wrap=True)
 
     def _write(self) -> None:
         if self.path is not None:

@@ -17,7 +17,13 @@ from celeba_lab.models.classifier.backbones import Backbone
 from celeba_lab.models.classifier.evaluation import AttributeModel
 from celeba_lab.models.classifier.losses import build_loss
 from celeba_lab.models.classifier.metrics import SplitMetrics
-from celeba_lab.models.optimization import SCHEDULES, build_optimizer, build_schedule, check_optimizer
+from celeba_lab.models.optimization import (
+    SCHEDULES,
+    build_optimizer,
+    build_schedule,
+    check_optimizer,
+    describe_parameters,
+)
 
 # Mean and standard deviation of R, G and B in [0, 1], with which torchvision's ImageNet weights were trained.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -191,6 +197,14 @@ class AttributeClassifier(AttributeModel):
         return labels * (1 - smoothing) + smoothing / 2
 
     # -- one epoch ---------------------------------------------------------------------------------------------------
+
+    def describe(self) -> str:
+        """Return the model in one line: backbone, image size, outputs, and parameters in total and trained."""
+        size, count = self.hparams["image_size"], len(self.attributes)
+        return (
+            f"{self.backbone.name}, {size} x {size} pixels, {count} attribute{'' if count == 1 else 's'},"
+            f" {describe_parameters(self)}"
+        )
 
     def running_losses(self) -> dict[str, float]:
         """Return the mean training loss of this epoch so far, by its name. It waits for the device."""

@@ -33,7 +33,7 @@ from celeba_lab.models.gan.losses import (
 )
 from celeba_lab.models.gan.networks import Discriminator, DiscriminatorOutput, Generator
 from celeba_lab.models.gan.sampler import FaceSampler
-from celeba_lab.models.optimization import build_optimizer, check_optimizer
+from celeba_lab.models.optimization import build_optimizer, check_optimizer, describe_parameters
 
 # Seed of the latents that every grid of samples is generated from; training does not depend on it.
 _FIXED_SEED = 0
@@ -300,6 +300,15 @@ class GAN(L.LightningModule):
             player = "generator" if name.startswith("generator") else "discriminator"
             means[name] = total.item() / self._steps[player]
         return means
+
+    def describe(self) -> str:
+        """Return the model in one line: image size, conditions, and the parameters of both networks."""
+        size = self.hparams["image_size"]
+        condition = f"conditional on {len(self.attributes)} attributes" if self.attributes else "unconditional"
+        return (
+            f"GAN, {size} x {size} pixels, {condition}; generator: {describe_parameters(self.generator)};"
+            f" discriminator: {describe_parameters(self.discriminator)}"
+        )
 
     def running_losses(self) -> dict[str, float]:
         """Return the mean losses of this epoch so far, by their names in words. It waits for the device."""

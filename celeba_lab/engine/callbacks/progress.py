@@ -1,15 +1,28 @@
-"""The progress of training and of evaluation, as one line."""
+"""One line about the model before training, and one line that shows how far training or evaluation has come."""
 
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import ProgressBar, Timer
+from lightning.pytorch.callbacks import ModelSummary, ProgressBar, Timer
 from lightning.pytorch.trainer.states import RunningStage
 from typing_extensions import override
 
-from celeba_lab.console import Progress
+from celeba_lab.console import Progress, console
 
 _REFRESH = 0.5  # seconds; reading the loss waits for the device, so it is not read at every step
+
+
+class ModelLine(ModelSummary):
+    """Print one line about the model before it is trained: what ``describe()`` of the model returns.
+
+    It is a ``ModelSummary`` so that Lightning does not add its table of layers as well.
+    """
+
+    @override
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        describe = getattr(pl_module, "describe", None)
+        text = type(pl_module).__name__ if describe is None else describe()
+        console.print(f"model: {text}", markup=False, soft_wrap=True)
 
 
 class ProgressLine(ProgressBar):
@@ -111,6 +124,7 @@ class ProgressLine(ProgressBar):
     # -- evaluation --------------------------------------------------------------------------------------------------
 
     def _start_evaluation(self, trainer: L.Trainer, what: str) -> None:
+        self.reset_dataloader_idx_tracker()
         self._rate_pause = 0.0 if self._line is None else self._line.seconds
         if trainer.state.fn != "fit":
             self._open(what)
@@ -139,6 +153,7 @@ class ProgressLine(ProgressBar):
         dataloader_idx: int = 0,
     ) -> None:
         if trainer.state.stage != RunningStage.SANITY_CHECKING:
+            self.has_dataloader_changed(dataloader_idx)
             self._count_evaluated(batch_idx, self.total_val_batches_current_dataloader)
 
     @override
@@ -162,6 +177,7 @@ class ProgressLine(ProgressBar):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
+        self.has_dataloader_changed(dataloader_idx)
         self._count_evaluated(batch_idx, self.total_test_batches_current_dataloader)
 
     @override
@@ -182,6 +198,7 @@ class ProgressLine(ProgressBar):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
+        self.has_dataloader_changed(dataloader_idx)
         self._count_evaluated(batch_idx, self.total_predict_batches_current_dataloader)
 
     @override
