@@ -14,6 +14,7 @@ import sys
 import warnings
 import zipfile
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from celeba_lab.console import console
 from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.files import config_directory
 from celeba_lab.runs.finished import FinishedRun, read_runs
+from celeba_lab.runs.summary import Summary
 
 SMILING = ATTRIBUTES.index("Smiling")
 # layout -> (folder of the attribute table, of the partition table, of the images)
@@ -294,14 +296,15 @@ class RunWriter:
         labels = labels[:, : len(names)]
         probabilities = self.probabilities(seed, labels=labels) if probabilities is None else probabilities
         accuracy = ((probabilities >= threshold) == labels).mean(axis=0).tolist()
-        metrics = {f"{split}/accuracy": float(np.mean(accuracy)), f"{split}/loss": 0.25, f"{split}/f1": None}
+        metrics = {f"{split}/accuracy": float(np.mean(accuracy)), f"{split}/loss": 0.25, f"{split}/f1": float("nan")}
         metrics |= {f"{split}/accuracy/{name}": value for name, value in zip(names, accuracy, strict=True)}
         if val_accuracy is not None:
             metrics |= {"val/accuracy": val_accuracy, "val/loss": 1 - val_accuracy}
         about = {"name": "celeba", "root": str(folder), "images": {"train": 40, "val": 20, split: len(ids)}}
         (folder / "tables").mkdir(parents=True)
-        content = {"task": "train", "data": about | (data or {}), "metrics": metrics, "seed": seed, "best_epoch": 2}
-        (folder / "summary.json").write_text(json.dumps(content | summary))
+        fields: dict[str, Any] = {"experiment": "smile", "task": "train", "seed": seed, "best_epoch": 2}
+        fields |= {"data": about | (data or {}), "metrics": metrics, **summary}
+        Summary(**fields).write(folder)
         cfg = OmegaConf.create({"seed": seed, "model": {"lr": 1e-3, "threshold": threshold}})
         cfg.merge_with({"logger": {"save_dir": str(folder)}}, settings or {})
         OmegaConf.save(cfg, folder / "config.yaml")
@@ -324,3 +327,19 @@ class RunWriter:
 def run_writer() -> RunWriter:
     """Writes finished runs with known predictions, without training anything."""
     return RunWriter()
+
+
+@pytest.fixture(scope="session")
+def read_summary() -> Callable[[Path], dict[str, Any]]:
+    """``read_summary(folder)`` reads the summary of a run, which has the same fields for every task."""
+
+    def read(folder: Path) -> dict[str, Any]:
+        content = json.loads((folder / "summary.json").read_text())
+        assert list(content) == [field.name for field in fields(Summary)]
+        assert all(
+            content[name] is not None for name in ("seed", "metrics", "device", "seconds", "versions", "details")
+        )
+        assert Summary.read(folder).task == content["task"]
+        return content
+
+    return read

@@ -46,13 +46,12 @@ def prepare(cfg: "DictConfig") -> "Callable[[DictConfig], dict[str, float]]":
     from celeba_lab.cli.choose_data import choose_attributes, choose_data
     from celeba_lab.config import build, check_types
     from celeba_lab.console import quiet_libraries
-    from celeba_lab.errors import UserError
+    from celeba_lab.errors import check_at_least
 
     check_choices(HydraConfig.get().runtime.choices)
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         refuse_distributed_sweep(cfg)
-    if cfg.seed < 0:
-        raise UserError(f"seed={cfg.seed}: give a whole number from 0.")
+    check_at_least("seed", cfg.seed, 0)
     without_celeba = choose_data(cfg)
     choose_attributes(cfg)
     check_types(cfg)

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any, Literal
 
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
@@ -64,7 +65,7 @@ def discard_unused_folder() -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _is_ours(hydra: DictConfig, key: str) -> bool:
+def _is_ours(hydra: HydraConf, key: str) -> bool:
     """Return whether this process creates the folder, and nobody typed where it is."""
     return is_main_process() and not any(text.lstrip("+").startswith(f"{key}=") for text in hydra.overrides.hydra)
 

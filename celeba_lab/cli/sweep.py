@@ -18,7 +18,9 @@ def score_of(cfg: "DictConfig", metrics: dict[str, float]) -> float | None:
         return metrics[cfg.score]
     if HydraConfig.get().mode == RunMode.MULTIRUN and cfg.score is not None:
         hint = did_you_mean(cfg.score, metrics)
-        console.print(f"score={cfg.score} is no metric of this task: the sweep ranks nothing.{hint}", style="yellow")
+        console.print(
+            f"score={cfg.score} is not a metric of this task, so the sweep ranks nothing.{hint}", style="yellow"
+        )
     return None
 
 
@@ -32,6 +34,6 @@ def refuse_distributed_sweep(cfg: "DictConfig") -> None:
     one = str(devices) == "1" or (not isinstance(devices, str | int) and len(devices) == 1)
     if not one or cfg.trainer.num_nodes != 1:
         raise UserError(
-            f"-m and trainer.devices={devices} contradict: every process of a distributed run would start the whole"
-            " sweep again. Sweep with trainer.devices=1, or start the runs one by one."
+            f"-m and trainer.devices={devices} contradict each other: every process of a distributed run would start"
+            " the whole sweep again. Sweep with trainer.devices=1, or start the runs one by one."
         )

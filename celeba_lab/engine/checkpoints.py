@@ -85,16 +85,6 @@ def check_kind(content: dict[str, Any], kind: str, path: str | None, purpose: st
         raise _error(setting, str(path), f"does not hold {_NAMES[kind]}", hint)
 
 
-def check_classifier(content: dict[str, Any], path: str | None, purpose: str) -> None:
-    """Check that a checkpoint holds a classifier; see :func:`check_kind`."""
-    check_kind(content, "classifier", path, purpose)
-
-
-def check_gan(content: dict[str, Any], path: str | None, purpose: str) -> None:
-    """Check that a checkpoint holds a GAN; see :func:`check_kind`."""
-    check_kind(content, "gan", path, purpose)
-
-
 def _kind_of(content: dict[str, Any]) -> str | None:
     """Return the kind of model in a checkpoint; None if it is unknown."""
     if KEY in content:

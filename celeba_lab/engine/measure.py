@@ -1,4 +1,4 @@
-"""Measuring a model on a split: predictions of every image, and seconds."""
+"""Measuring a classifier on a split: the prediction of every image."""
 
 from typing import Any
 
@@ -9,36 +9,40 @@ from lightning.pytorch.callbacks import Callback
 from omegaconf import DictConfig
 
 from celeba_lab.analyses.predictions import Predictions
-from celeba_lab.config import build
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.data.loaders import Processes
-from celeba_lab.engine.build import build_trainer
-from celeba_lab.engine.callbacks import Stopwatch
+from celeba_lab.engine.build import build_evaluator
 from celeba_lab.engine.signals import exit_codes_of_signals
 from celeba_lab.models.classifier.evaluation import AttributeModel
 
 
-def progress_bar(cfg: DictConfig) -> list[Callback]:
-    """Return the configured progress bar, if any: the only callback of training that measuring wants."""
-    node = (cfg.callbacks or {}).get("progress_bar")
-    return [build(node)] if node else []
-
-
 def measure(
-    cfg: DictConfig, model: AttributeModel, datamodule: CelebADataModule, split: str
+    model: AttributeModel,
+    datamodule: CelebADataModule,
+    split: str,
+    trainer: DictConfig,
+    callbacks: DictConfig | None,
 ) -> tuple[dict[str, float], Predictions, L.Trainer]:
-    """Pass over a split once, in table order.
+    """Predict every image of a split once, in table order, and measure the predictions.
+
+    Args:
+        model: The classifier, or an ensemble of classifiers.
+        datamodule: The data.
+        split: Name of the split.
+        trainer: The group ``trainer`` of the configuration.
+        callbacks: The group ``callbacks`` of the configuration, of which only the progress bar is used.
 
     Returns:
-        ``split/metric`` to value, and the predictions, both of the whole split in every process; and the trainer.
+        The metrics, ``split/metric`` to value, and the predictions, both of the whole split in every process; and the
+        Trainer that was used.
     """
     collected = CollectPredictions()
-    # One loop for every split, so each split's own limit must stand in for that of the test.
-    limit = cfg.trainer[f"limit_{split}_batches"]
-    trainer = build_trainer(cfg, [*progress_bar(cfg), collected], limit_test_batches=limit)
-    loader = datamodule.evaluation_dataloader(split, Processes.of(trainer))
-    with exit_codes_of_signals(trainer):
-        [metrics] = trainer.test(model, dataloaders=loader, verbose=False)
+    # Every split is measured by the same loop, so the limit of its own loop replaces the limit of the test.
+    limit = trainer[f"limit_{split}_batches"]
+    evaluator = build_evaluator(trainer, callbacks, collected, limit_test_batches=limit)
+    loader = datamodule.evaluation_dataloader(split, Processes.of(evaluator))
+    with exit_codes_of_signals(evaluator):
+        [metrics] = evaluator.test(model, dataloaders=loader, verbose=False)
     named = {f"{split}/{name.removeprefix('test/')}": float(value) for name, value in metrics.items()}
     predictions = Predictions(
         split=split,
@@ -49,24 +53,18 @@ def measure(
         attributes=datamodule.attributes,
         threshold=model.threshold,
     )
-    return named, predictions, trainer
-
-
-def training_seconds(trainer: L.Trainer) -> dict[str, float]:
-    """Return the seconds of the fit that went into training steps, and those into validation."""
-    watch = next((callback for callback in trainer.callbacks if isinstance(callback, Stopwatch)), None)  # type: ignore[attr-defined]
-    return {} if watch is None else {"training": round(watch.training, 3), "validation": round(watch.validation, 3)}
+    return named, predictions, evaluator
 
 
 class CollectPredictions(Callback):
-    """Keep what validation and test after training say about every image.
+    """Keep the predictions of every image that is validated, tested or predicted outside of training.
 
     After ``trainer.validate``, ``trainer.test`` or ``trainer.predict``, in every process:
 
     Attributes:
-        probability: float32 (N, K), ordered by ``index``.
-        label: uint8 (N, K); empty after predict.
-        index: int64 (N,), which image of the data each row is.
+        probability: Predicted probabilities, float32 (N, K), ordered by ``index``.
+        label: True labels, uint8 (N, K); empty after predict.
+        index: Row of each image in the data, int64 (N,).
     """
 
     def __init__(self) -> None:

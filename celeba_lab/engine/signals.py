@@ -13,13 +13,13 @@ from celeba_lab.console import console
 
 @contextmanager
 def exit_codes_of_signals(trainer: L.Trainer, advise: Callable[[L.Trainer], None] | None = None) -> Iterator[None]:
-    """End the process as shells and schedulers expect when Ctrl-C or SIGTERM stops the trainer: 130 or 143.
+    """Within this block, end the process with 130 or 143 when Ctrl-C or SIGTERM stops the Trainer.
 
-    Lightning would exit with 1 and with 0.
+    Shells and schedulers expect these codes. Lightning would exit with 1 and with 0.
 
     Args:
-        trainer: the one that runs in the block.
-        advise: called in the main process before the end.
+        trainer: The Trainer that runs in the block.
+        advise: Function that is called in the main process before it ends, to print what can be done next.
     """
     try:
         yield

@@ -109,22 +109,22 @@ def run_table(runs: Sequence[FinishedRun], split: str) -> pd.DataFrame:
     metrics = dict.fromkeys(name for run in runs for name in run.metrics if name.count("/") == 1)
     rows = []
     for run in runs:
-        summary, seconds = run.summary, run.summary.get("seconds") or {}
+        summary = run.summary
         rows.append(
             {
                 "run": run.name,
-                "task": summary.get("task"),
+                "task": summary.task,
                 **{name: run.metrics.get(name) for name in metrics},
-                "best_epoch": summary.get("best_epoch"),
-                "training_seconds": seconds.get("training", seconds.get("fit")),
-                "seed": summary.get("seed", run.settings.get("seed")),
-                "data": summary["data"].get("name"),
-                "train_images": summary["data"].get("images", {}).get("train"),
-                f"{split}_images": summary["data"].get("images", {}).get(split),
-                "weights": summary.get("weights"),
-                "checkpoint": summary.get("checkpoint"),
-                "device": summary.get("device"),
-                "commit": summary.get("git"),
+                "best_epoch": summary.best_epoch,
+                "training_seconds": run.training_seconds,
+                "seed": run.seed,
+                "data": run.data["name"],
+                "train_images": run.images("train"),
+                f"{split}_images": run.images(split),
+                "initial_weights": summary.initial_weights,
+                "checkpoint": summary.checkpoint,
+                "device": summary.device,
+                "commit": summary.git,
                 "folder": str(display_path(run.folder)),
             }
         )
@@ -260,7 +260,7 @@ def draw_curves(run: RunFolder, runs: Sequence[FinishedRun], metric: str, title:
         metric="accuracy" if metric == "loss" else metric,
         title=title,
         note=note if len(histories) > figures.MOST_CURVES else "",
-        best_epochs={one.name: one.summary["best_epoch"] for one in runs if one.summary.get("best_epoch")},
+        best_epochs={one.name: one.summary.best_epoch for one in runs if one.summary.best_epoch is not None},
     )
     run.figure("curves", figure)
 

@@ -1,26 +1,24 @@
-"""A run: its folder, opened once and finished once."""
+"""A run: opened once with its configuration, and finished once with its metrics."""
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-import lightning as L
-import numpy as np
+import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from celeba_lab import __version__
 from celeba_lab.config import build, flatten
 from celeba_lab.console import console, display_path
-from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.files import write_atomically
 from celeba_lab.runs.environment import device_name, git_commit, library_versions
-from celeba_lab.runs.summary import SUMMARY, _without_nan
+from celeba_lab.runs.summary import Summary
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,25 +27,32 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch.utils.tensorboard import SummaryWriter
 
+    from celeba_lab.data.datamodule import CelebADataModule
+
 
 PAGE = "report.html"
 
 
 class RunFolder:
-    """One run's folder: ``tables/*.csv``, ``figures/*.png``, ``summary.json``, and ``report.html`` of a classifier.
+    """The folder of a run, where reports put ``tables/*.csv`` and ``figures/*.png``.
 
     Args:
-        path: the folder.
+        path: Path of the folder.
         logger: Lightning's TensorBoard logger for the same folder, which gets a copy of every figure; None for none.
 
     Attributes:
-        seconds: wall-clock seconds of each part of the run.
+        seconds: Wall-clock seconds of each part of the run.
     """
 
     def __init__(self, path: Path, logger: "TensorBoardLogger | None" = None) -> None:
         self.path = path
-        self.logger = logger
+        self._logger = logger
         self.seconds: dict[str, float] = {}
+
+    @property
+    def logger(self) -> "TensorBoardLogger | None":
+        """Lightning's TensorBoard logger, or None."""
+        return self._logger
 
     @property
     def writer(self) -> "SummaryWriter | None":
@@ -55,13 +60,21 @@ class RunFolder:
         return None if self.logger is None else self.logger.experiment
 
     def table(self, name: str, frame: "pd.DataFrame") -> Path:
-        """Write ``tables/<name>.csv``, undefined values as empty cells."""
+        """Write ``tables/<name>.csv``, with empty cells for undefined values, and return its path."""
         path = self.path / "tables" / f"{name}.csv"
         write_atomically(path, lambda file: frame.to_csv(file, index=False))
         return path
 
     def matrix(self, name: str, values: "np.ndarray", rows: Sequence[str], columns: Sequence[str], corner: str) -> Path:
-        """Write ``tables/<name>.csv`` of values, (R, C), with R names in a first column that is called ``corner``."""
+        """Write ``tables/<name>.csv`` and return its path.
+
+        Args:
+            name: Name of the table.
+            values: The values, (R, C).
+            rows: R names, which go into the first column.
+            columns: C names.
+            corner: Name of the first column.
+        """
         import pandas as pd
 
         frame = pd.DataFrame(values, columns=list(columns))
@@ -69,7 +82,7 @@ class RunFolder:
         return self.table(name, frame)
 
     def figure(self, name: str, figure: "Figure", step: int = 0) -> Path:
-        """Write ``figures/<name>.png`` at 150 dots per inch and send the same picture to TensorBoard."""
+        """Write ``figures/<name>.png`` at 150 dots per inch and to TensorBoard, and return its path."""
         path = self.path / "figures" / f"{name}.png"
         stream = BytesIO()
         figure.savefig(stream, format="png", dpi=150)
@@ -78,8 +91,10 @@ class RunFolder:
             send_picture(self.writer, f"figures/{name}", stream.getvalue(), step)
         return path
 
-    def log_hyperparameters(self, hyperparameters: Mapping[str, Any], metrics: Mapping[str, float], step: int) -> None:
-        """Send hyperparameters with the metrics they led to, for TensorBoard's HParams page.
+    def log_hyperparameters(
+        self, hyperparameters: Mapping[str, Any], metrics: Mapping[str, float], step: int = 0
+    ) -> None:
+        """Send hyperparameters and the resulting metrics to TensorBoard, whose HParams page compares runs.
 
         The metrics are called ``best/...``: under their own names they would look like one more epoch.
         """
@@ -99,84 +114,169 @@ class RunFolder:
         finally:
             self.seconds[name] = round(self.seconds.get(name, 0.0) + perf_counter() - start, 3)
 
-    def summary(self, **content: Any) -> Path:
-        """Write ``summary.json``: the content given, the seconds, the versions and the commit.
 
-        NaN, which JSON does not know, becomes null. Call it last: a folder with a summary is a finished run.
+class Run(RunFolder):
+    """One run of one task: its folder, and everything about it that is known when it starts.
+
+    A task opens its run once and finishes it once, in the main process. Nothing is written before the first table,
+    figure or logged value, so a run that is refused because of a wrong setting or of its data leaves nothing behind.
+
+    Args:
+        path: Path of the run folder.
+        task: Name of the task.
+        settings: The resolved configuration, as nested dictionaries.
+        overrides: The overrides that were typed on the command line, without those of Hydra itself.
+        logger: The configuration of Lightning's logger; None for no logger.
+
+    Attributes:
+        experiment: Name of the experiment.
+        seed: Seed of the run.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        task: str,
+        settings: Mapping[str, Any],
+        overrides: Sequence[str] = (),
+        logger: DictConfig | None = None,
+    ) -> None:
+        super().__init__(path)
+        self.task = task
+        self.settings = settings
+        self.overrides = list(overrides)
+        self._logger_settings = logger
+        self.experiment: str = settings["name"]
+        self.seed: int = settings["seed"]
+
+    @classmethod
+    def open(cls, cfg: DictConfig) -> "Run":
+        """Return the run that Hydra has started, in the folder that Hydra has made."""
+        hydra = HydraConfig.get()
+        settings = OmegaConf.to_container(cfg, resolve=True)
+        assert isinstance(settings, dict)
+        return cls(
+            path=Path(hydra.runtime.output_dir),
+            task=str(hydra.runtime.choices["task"]),
+            settings={str(name): value for name, value in settings.items()},
+            overrides=list(hydra.overrides.task),
+            logger=cfg.logger,
+        )
+
+    @cached_property
+    def logger(self) -> "TensorBoardLogger | None":
+        """Lightning's TensorBoard logger, or None; its first text is the configuration."""
+        logger: TensorBoardLogger | None = build(self._logger_settings)
+        if logger is not None:
+            lines = OmegaConf.to_yaml(OmegaConf.create(dict(self.settings))).splitlines()
+            logger.experiment.add_text("configuration", "\n".join(f"    {line}" for line in lines))
+        return logger
+
+    @property
+    def data_overrides(self) -> list[str]:
+        """The overrides of the data, with which another command reads the same data."""
+        return [text for text in self.overrides if text.startswith("data")]
+
+    @property
+    def watch(self) -> tuple[str, str]:
+        """The purpose and the command of looking at this run and its neighbours in TensorBoard."""
+        return "watch", f"tensorboard --logdir {display_path(self.path.parent)}"
+
+    def finish(
+        self,
+        metrics: Mapping[str, float],
+        *,
+        device: torch.device | None = None,
+        hyperparameters: Mapping[str, Any] | None = None,
+        step: int = 0,
+        next_commands: Sequence[tuple[str, str]] = (),
+        **fields: Any,
+    ) -> dict[str, float]:
+        """Log the hyperparameters, write the summary, print where the results are, and return the metrics.
+
+        Args:
+            metrics: Value of each metric.
+            device: Where the model ran; the processor by default.
+            hyperparameters: What TensorBoard compares runs by. By default these are the settings of the task, with the
+                metrics over all attributes.
+            step: Training step to which the metrics belong, for TensorBoard.
+            next_commands: Pairs of a purpose and the command to type for it.
+            **fields: Further fields of the summary by their names, see :class:`~celeba_lab.runs.summary.Summary`.
         """
-        content = {**content, "seconds": self.seconds, "versions": library_versions(), "git": git_commit()}
-        text = json.dumps(_without_nan(content), indent=2, allow_nan=False) + "\n"
-        path = self.path / SUMMARY
-        write_atomically(path, lambda file: file.write(text.encode()))
-        return path
+        if hyperparameters is not None:
+            self.log_hyperparameters(hyperparameters, metrics, step)
+        else:
+            overall = {name: value for name, value in metrics.items() if name.count("/") <= 1}
+            self.log_hyperparameters(self._task_settings(), overall, step)
+        if fields.get("checkpoint") is not None:
+            fields["checkpoint"] = str(display_path(Path(fields["checkpoint"])))
+        summary = Summary(
+            experiment=self.experiment,
+            task=self.task,
+            seed=self.seed,
+            metrics=dict(metrics),
+            device=device_name(torch.device("cpu") if device is None else device),
+            seconds=self.seconds,
+            versions=library_versions(),
+            git=git_commit(),
+            **fields,
+        )
+        summary.write(self.path)
+        self.show(next_commands)
+        return summary.metrics
+
+    def _task_settings(self) -> dict[str, Any]:
+        data = self.settings["data"]
+        return {"seed": self.seed, "data": None if data is None else data["name"], **flatten(self.settings["task"])}
+
+    def show(self, next_commands: Sequence[tuple[str, str]] = ()) -> None:
+        """Print the run folder, its page or its figures, and the commands that may be typed next."""
+        console.print(f"run folder: [bold]{display_path(self.path)}[/bold]")
+        if (page := self.path / PAGE).exists():
+            console.print(f"  [dim]report:[/dim] {display_path(page)}", soft_wrap=True)
+        else:
+            for figure in sorted((self.path / "figures").glob("*.png")):
+                console.print(f"  [dim]figure:[/dim] {display_path(figure)}", soft_wrap=True)
+        for purpose, command in next_commands:
+            console.print(f"  [dim]{purpose}:[/dim]", end=" ")
+            console.print(command, soft_wrap=True, markup=False)  # A wrapped command could not be copied.
 
 
 def send_picture(writer: "SummaryWriter", tag: str, png: bytes, step: int) -> None:
-    """Send a PNG to TensorBoard as it is: SummaryWriter would draw or encode the picture a second time."""
+    """Send a PNG to TensorBoard as it is: SummaryWriter would draw or encode the image a second time."""
     from PIL import Image
-    from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
+    from tensorboard.compat.proto.summary_pb2 import Summary as Event  # type: ignore[import-untyped]
 
     with Image.open(BytesIO(png)) as image:
         width, height = image.size
         channels = len(image.getbands())
-    picture = Summary.Image(height=height, width=width, colorspace=channels, encoded_image_string=png)
-    writer._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=tag, image=picture)]), step)
-
-
-def show_ending(folder: Path, commands: Sequence[tuple[str, str]]) -> None:
-    """Print the run folder, its page or else its figures, and what a person would type next.
-
-    Args:
-        folder: the run folder.
-        commands: (purpose, command) pairs.
-    """
-    console.print(f"run folder: [bold]{display_path(folder)}[/bold]")
-    if (page := folder / PAGE).exists():
-        console.print(f"  [dim]report:[/dim] {display_path(page)}", soft_wrap=True)
-    else:
-        for figure in sorted((folder / "figures").glob("*.png")):
-            console.print(f"  [dim]figure:[/dim] {display_path(figure)}", soft_wrap=True)
-    for purpose, command in commands:
-        console.print(f"  [dim]{purpose}:[/dim]", end=" ")
-        console.print(command, soft_wrap=True, markup=False)  # never broken: it will be copied
-
-
-def open_run(cfg: DictConfig) -> RunFolder:
-    """Open the run folder that Hydra made, with its TensorBoard logger if the configuration has one."""
-    run = RunFolder(Path(HydraConfig.get().runtime.output_dir), build(cfg.logger))
-    if run.writer is not None:
-        resolved = OmegaConf.to_yaml(cfg, resolve=True)
-        run.writer.add_text("configuration", "\n".join(f"    {line}" for line in resolved.splitlines()))
-    return run
-
-
-def write_bad_images(run: RunFolder, datamodule: CelebADataModule) -> None:
-    """Name the images that were left out in ``tables/bad_images.csv``."""
-    if len(datamodule.bad_images):
-        run.table("bad_images", datamodule.bad_images)
+    picture = Event.Image(height=height, width=width, colorspace=channels, encoded_image_string=png)
+    writer._get_file_writer().add_summary(Event(value=[Event.Value(tag=tag, image=picture)]), step)
 
 
 def facts_of_run(
-    cfg: DictConfig, datamodule: CelebADataModule, checkpoint: str | Path | None, trainer: L.Trainer
+    run: Run, datamodule: "CelebADataModule", checkpoint: str | Path | None, device: torch.device
 ) -> dict[str, str]:
-    """Return what the head of a report says, by what it is called."""
+    """Return the facts at the head of a report, by their names.
+
+    Args:
+        run: The run.
+        datamodule: The data.
+        checkpoint: Path of the reported checkpoint, or None.
+        device: Where the model ran.
+    """
     return {
-        "experiment": cfg.name,
+        "experiment": run.experiment,
         "data": f"{datamodule.name} in {datamodule.root}: {datamodule.describe_splits()}",
         "checkpoint": "none" if checkpoint is None else str(display_path(Path(checkpoint))),
-        "seed": str(cfg.seed),
-        "device": device_name(trainer.strategy.root_device),
+        "seed": str(run.seed),
+        "device": device_name(device),
         "celeba_lab": " at ".join(filter(None, [__version__, git_commit()])),
-        "settings": "config.yaml, beside this page",
+        "settings": "config.yaml, in the same folder as this page",
     }
 
 
-def log_settings(cfg: DictConfig, run: RunFolder, metrics: Mapping[str, float]) -> None:
-    """Send the task's settings and what they led to, so that TensorBoard can compare the runs of a sweep."""
-    settings = flatten(OmegaConf.to_container(cfg.task, resolve=True))
-    run.log_hyperparameters({"seed": cfg.seed, "data": cfg.data.name, **settings}, metrics, step=0)
-
-
-def task_name() -> str:
-    """Return the name of the running task's file in ``conf/task``."""
-    return str(HydraConfig.get().runtime.choices["task"])
+def write_bad_images(run: RunFolder, datamodule: "CelebADataModule") -> None:
+    """Write the names of the images that were left out into ``tables/bad_images.csv``, if there are any."""
+    if len(datamodule.bad_images):
+        run.table("bad_images", datamodule.bad_images)

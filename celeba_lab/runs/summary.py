@@ -1,14 +1,146 @@
-"""The summary of a run."""
+"""The summary of a finished run: ``summary.json``, written and read in one place."""
 
+import json
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from textwrap import shorten
+from typing import Any, get_type_hints
 
-if TYPE_CHECKING:
-    pass
+from omegaconf.errors import OmegaConfBaseException
+from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
+from yaml import YAMLError
 
+from celeba_lab.console import display_path
+from celeba_lab.errors import UserError
+from celeba_lab.files import write_atomically
 
 SUMMARY = "summary.json"
+VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """What a finished run says about itself, with the same fields for every task.
+
+    Only a finished run has one: it is the last file that a run writes. In the file an undefined number is null.
+
+    Attributes:
+        version: Version of this schema; 0 stands for files that were written before there was a version.
+        experiment: Name of the experiment, which is also the folder of its runs.
+        task: Name of the task.
+        seed: Seed of the run.
+        metrics: Value of each metric, NaN where it is undefined. Most names are ``split/metric`` and
+            ``split/metric/attribute``.
+        majority_accuracy: For each split, the accuracy of always predicting the majority class.
+        data: Name and folder of the data, and the number of images in each split; None for a task without data.
+        checkpoint: Path of the checkpoint that the metrics belong to: the best one of a training, or the given one.
+        best_epoch: Epoch of the best checkpoint, counted from 1.
+        initial_weights: Where the weights came from that training started with.
+        generator_weights: ``ema`` if a generator used the average of its weights, ``raw`` if it used the last ones.
+        device: Name of the processor or GPU, which metrics may depend on in their last digits.
+        seconds: Wall-clock seconds of each part of the run.
+        versions: Versions of Python and of the libraries.
+        git: Commit of the code, with ``-dirty`` where files differ from it; None outside a checkout.
+        details: What only this task has to say.
+    """
+
+    version: int = VERSION
+    experiment: str
+    task: str
+    seed: int | None = None
+    metrics: dict[str, float]
+    majority_accuracy: dict[str, float] | None = None
+    data: dict[str, Any] | None = None
+    checkpoint: str | None = None
+    best_epoch: int | None = None
+    initial_weights: str | None = None
+    generator_weights: str | None = None
+    device: str | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    git: str | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, hint in get_type_hints(type(self)).items():
+            value = getattr(self, name)
+            try:
+                check_type(value, hint, collection_check_strategy=CollectionCheckStrategy.ALL_ITEMS)
+            except TypeCheckError as error:
+                raise TypeError(f"its {name} has the wrong type: {shorten(repr(value), 200)}") from error
+
+    def write(self, folder: Path) -> Path:
+        """Write ``summary.json`` into a run folder and return its path."""
+        text = json.dumps(_without_nan(asdict(self)), indent=2, allow_nan=False) + "\n"
+        path = folder / SUMMARY
+        write_atomically(path, lambda file: file.write(text.encode()))
+        return path
+
+    @classmethod
+    def read(cls, folder: Path) -> "Summary":
+        """Read the summary of a run folder, also one of an older version.
+
+        Raises:
+            UserError: The file is missing or damaged, or a newer version of celeba_lab wrote it.
+        """
+        path = folder / SUMMARY
+        with naming_file(path):
+            content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise unusable(path, "it is not the summary of a run")
+        version = content.get("version", 0)
+        if not isinstance(version, int) or version > VERSION:
+            newer = f"its version is {version}, and this version of celeba_lab reads versions up to {VERSION}"
+            raise unusable(path, newer, "Update celeba_lab, or leave this run out.")
+        if version == 0:
+            content = _upgrade(content)
+        missing = [name for name in (each.name for each in fields(cls)) if name not in content]
+        if missing:
+            raise unusable(path, f"it has no {missing[0]}")
+        try:
+            return cls(**{each.name: _with_nan(each.name, content[each.name]) for each in fields(cls)})
+        except TypeError as error:
+            raise unusable(path, str(error)) from error
+
+
+def unusable(path: Path, reason: str, remedy: str = "Leave this run out, or run it again.") -> UserError:
+    """Return the error that says why a file of a run cannot be used."""
+    return UserError(f"{display_path(path)} cannot be used: {reason.rstrip('.')}. {remedy}")
+
+
+@contextmanager
+def naming_file(path: Path) -> Iterator[None]:
+    """Within this block, turn what goes wrong when a file of a run is read into an error that names the file.
+
+    Raises:
+        UserError: The file is missing, or it is not valid JSON, YAML or CSV.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise unusable(path, error.strerror or str(error)) from error
+    # Errors of JSON, of pandas and of Unicode are ValueErrors; a number that is too large overflows.
+    except (ValueError, OverflowError, YAMLError, OmegaConfBaseException) as error:
+        raise unusable(path, " ".join(str(error).split())) from error
+
+
+def _upgrade(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Bring a summary that has no version to the first one.
+
+    It had the fields that its task happened to write, and ``weights`` was either where training started from or which
+    weights of a generator were used.
+    """
+    names = [each.name for each in fields(Summary)]
+    upgraded: dict[str, Any] = {name: content.get(name) for name in names}
+    for name in ("seconds", "versions"):
+        upgraded[name] = content.get(name) or {}
+    weights = content.get("weights")
+    upgraded["generator_weights" if weights in ("ema", "raw") else "initial_weights"] = weights
+    details = {name: value for name, value in content.items() if name not in names and name != "weights"}
+    return upgraded | {"version": 0, "details": details}
 
 
 def _without_nan(value: Any) -> Any:
@@ -17,3 +149,9 @@ def _without_nan(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_without_nan(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _with_nan(name: str, value: Any) -> Any:
+    if name not in ("metrics", "majority_accuracy") or not isinstance(value, dict):
+        return value
+    return {key: math.nan if item is None else item for key, item in value.items()}

@@ -1,6 +1,5 @@
 """Cluster faces by their labels."""
 
-import torch
 from omegaconf import DictConfig
 from sklearn.base import ClusterMixin, TransformerMixin
 
@@ -8,8 +7,7 @@ from celeba_lab.analyses.clustering import check_clusterer, find_clusters, scale
 from celeba_lab.engine.build import sample_labels
 from celeba_lab.errors import SettingError
 from celeba_lab.reports.clusters import ClusteringResult, ClusterReport
-from celeba_lab.runs.environment import device_name
-from celeba_lab.runs.run import log_settings, open_run, show_ending, task_name
+from celeba_lab.runs.run import Run
 
 
 def clusters(
@@ -41,21 +39,11 @@ def clusters(
     clusterer = check_clusterer(clusterer, n_clusters)
     if attributes is not None and len(attributes) == 1:
         raise SettingError("attributes", attributes, "must name at least two attributes")
-    sample = sample_labels(cfg, attributes, fraction)
+    run = Run.open(cfg)
+    sample = sample_labels(run, cfg.data, attributes, fraction)
     points, axes = scale(sample.labels, scaler, sample.attributes)
-    run = open_run(cfg)
     with run.timed("compute"):
         clustering = find_clusters(points, clusterer)
     with run.timed("report"):
         metrics = report.write(ClusteringResult(run, sample, clustering, clusterer, axes, cfg.seed))
-    log_settings(cfg, run, metrics)
-    run.summary(
-        experiment=cfg.name,
-        task=task_name(),
-        data=sample.datamodule.facts(),
-        rows=len(sample.rows),
-        metrics=metrics,
-        device=device_name(torch.device("cpu")),
-    )
-    show_ending(run.path, [])
-    return metrics
+    return run.finish(metrics, data=sample.datamodule.facts(), details={"rows": len(sample.rows)})

@@ -1,9 +1,5 @@
 """Put finished runs side by side."""
 
-from pathlib import Path
-
-import torch
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from celeba_lab.console import display_path
@@ -11,8 +7,7 @@ from celeba_lab.data.annotations import SPLITS
 from celeba_lab.errors import check_at_least, check_choice
 from celeba_lab.reports import comparison
 from celeba_lab.runs.answers import read_answers
-from celeba_lab.runs.environment import device_name
-from celeba_lab.runs.run import open_run, show_ending, task_name
+from celeba_lab.runs.run import Run
 
 _FEWEST_RESAMPLES = 100  # the ends of a 95 % interval are then the third values from either side
 
@@ -45,37 +40,34 @@ def compare(
     """
     check_choice("split", split, SPLITS)
     check_at_least("resamples", resamples, _FEWEST_RESAMPLES)
-    found = comparison.read_comparable(runs, split, ignore=Path(HydraConfig.get().runtime.output_dir))
+    run = Run.open(cfg)
+    found = comparison.read_comparable(runs, split, ignore=run.path)
     comparison.check_metric(found, split, metric)
     base = comparison.choose_baseline(found, metric, baseline)
     answers = read_answers(found, split)
-    run = open_run(cfg)
     with run.timed("compute"):
         paired, details = comparison.paired_tables(answers, base.name, resamples, cfg.seed)
     table, settings = comparison.run_table(found, split), comparison.setting_table(found)
-    data = base.summary["data"]
+    data = base.data
     with run.timed("report"):
         run.table("runs", table)
         run.table("settings", settings)
         run.table("paired", paired)
         run.table("mcnemar", details)
-        title = f"{data.get('name')} · {cfg.name}"
+        title = f"{data['name']} · {cfg.name}"
         comparison.draw_curves(run, found, metric, title)
         comparison.draw_differences(run, paired, f"{title} · {split}")
     metrics = comparison.comparison_metrics(table[f"{split}/{metric}"], base, paired)
-    run.summary(
-        experiment=cfg.name,
-        task=task_name(),
-        data=data,
-        metrics=metrics,
-        runs={one.name: str(display_path(one.folder)) for one in found},
-        baseline=base.name,
-        attributes=answers.attributes,
-        device=device_name(torch.device("cpu")),
-    )
-    comparison.show_data(answers, split, data.get("name"))
+    comparison.show_data(answers, split, data["name"])
     comparison.show_runs(table, metric, split)
     comparison.show_settings(settings)
     comparison.show_differences(paired, base, metric, is_chosen=baseline is not None)
-    show_ending(run.path, [])
-    return metrics
+    return run.finish(
+        metrics,
+        data=data,
+        details={
+            "runs": {one.name: str(display_path(one.folder)) for one in found},
+            "baseline": base.name,
+            "attributes": answers.attributes,
+        },
+    )

@@ -10,18 +10,17 @@ from sklearn.base import ClusterMixin, TransformerMixin
 
 from celeba_lab.analyses.clustering import check_clusterer, find_clusters, scale
 from celeba_lab.analyses.sampling import LabelSample
+from celeba_lab.console import display_path
 from celeba_lab.data.loaders import Processes
-from celeba_lab.engine.build import build_trainer, sample_labels
+from celeba_lab.engine.build import build_evaluator, sample_labels
 from celeba_lab.engine.checkpoints import load_classifier
-from celeba_lab.engine.measure import progress_bar
 from celeba_lab.engine.signals import exit_codes_of_signals
 from celeba_lab.errors import check_between
 from celeba_lab.models.classifier.embedder import Embedder
 from celeba_lab.models.classifier.module import AttributeClassifier
 from celeba_lab.reports.clusters import ClusteringResult, ClusterReport
 from celeba_lab.reports.embeddings import MOST_SPRITES, report_agreement, write_features, write_projector
-from celeba_lab.runs.environment import device_name
-from celeba_lab.runs.run import log_settings, open_run, show_ending, task_name, write_bad_images
+from celeba_lab.runs.run import Run, write_bad_images
 
 
 def embeddings(
@@ -55,14 +54,14 @@ def embeddings(
     """
     clusterer = check_clusterer(clusterer, n_clusters)
     check_between("projector_images", projector_images, 0, MOST_SPRITES)
+    run = Run.open(cfg)
     model = load_classifier(cfg.checkpoint, "embed faces")
-    sample = sample_labels(cfg, attributes, fraction, image_size=model.input_size)
+    sample = sample_labels(run, cfg.data, attributes, fraction, image_size=model.input_size)
     # The labels are clustered first, so that a wrong setting fails before the slow part.
     of_labels = find_clusters(scale(sample.labels, scaler)[0], clusterer)
-    run = open_run(cfg)
     # One process takes every batch, because each face needs its features.
     whole = {"devices": 1, "num_nodes": 1, "strategy": "auto", "limit_predict_batches": None, "fast_dev_run": False}
-    trainer = build_trainer(cfg, progress_bar(cfg), **whole)
+    trainer = build_evaluator(cfg.trainer, cfg.callbacks, **whole)
     with run.timed("embed"), exit_codes_of_signals(trainer):
         features = _embed(trainer, model, sample)
     write_features(run, sample, features)
@@ -74,18 +73,14 @@ def embeddings(
         agreement = report_agreement(result, of_labels)
         metrics = report.write(result) | agreement
         write_bad_images(run, sample.datamodule)
-    log_settings(cfg, run, metrics)
-    run.summary(
-        experiment=cfg.name,
-        task=task_name(),
+    return run.finish(
+        metrics,
         data=sample.datamodule.facts(),
-        rows=len(sample.rows),
-        metrics=metrics,
-        checkpoint=str(cfg.checkpoint),
-        device=device_name(trainer.strategy.root_device),
+        checkpoint=cfg.checkpoint,
+        device=trainer.strategy.root_device,
+        details={"rows": len(sample.rows)},
+        next_commands=[("look around in 3 D", f"tensorboard --logdir {display_path(run.path)}")],
     )
-    show_ending(run.path, [("look around in 3 D", f"tensorboard --logdir {run.path}")])
-    return metrics
 
 
 def _embed(trainer: L.Trainer, model: AttributeClassifier, sample: LabelSample) -> np.ndarray:

@@ -5,15 +5,14 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from celeba_lab.engine.build import build_datamodule, device
+from celeba_lab.engine.build import build_datamodule, choose_device
 from celeba_lab.engine.checkpoints import load_classifier, load_sampler
 from celeba_lab.errors import SettingError, check_above, check_at_least, check_choice
 from celeba_lab.figures.tiles import FILTERS, enlarge_faces
 from celeba_lab.reports.gan.audit import Audit, report_audit
 from celeba_lab.reports.gan.nearest import report_nearest
 from celeba_lab.reports.gan.samples import Samples, describe_request, has_training_data
-from celeba_lab.runs.environment import device_name
-from celeba_lab.runs.run import open_run, show_ending, task_name
+from celeba_lab.runs.run import Run
 
 
 def generate(
@@ -51,19 +50,20 @@ def generate(
         UserError: A setting, the checkpoint or the data cannot be used.
     """
     _check_settings(n, upscale, filter, truncation, interpolate)
+    run = Run.open(cfg)
     sampler = load_sampler(cfg.checkpoint, weights)
-    sampler.network.to(device(cfg))
-    classifier = load_classifier(auditor, "audit the faces").to(device(cfg)) if auditor else None
-    # Sampling checks the attributes, so it comes before the run folder is made.
+    device = choose_device(cfg.trainer)
+    sampler.network.to(device)
+    classifier = load_classifier(auditor, "audit the faces", "auditor").to(device) if auditor else None
+    # Sampling checks the attributes, so it comes before anything is written.
     faces, asked = sampler.sample(n, cfg.seed, truncation, attributes)
     names = classifier.attributes if classifier is not None else ["Smiling"]
-    datamodule = build_datamodule(cfg, names, sampler.network.image_size)
+    datamodule = build_datamodule(cfg.data, names, sampler.network.image_size)
     nearest = nearest and has_training_data(datamodule, sampler)
     if nearest:
         datamodule.setup_split("train")
-    if auditor is not None or (nearest and datamodule.counts["val"]):
+    if classifier is not None or (nearest and datamodule.counts["val"]):
         datamodule.setup_split("val")
-    run = open_run(cfg)
     source = f"{Path(cfg.checkpoint).name} · seed {cfg.seed}"
     enlarge = partial(enlarge_faces, scale=upscale, name=filter)
     samples = Samples(faces, asked, sampler.attributes, enlarge, source + describe_request(attributes))
@@ -76,19 +76,14 @@ def generate(
         metrics |= report_nearest(run, faces, datamodule, samples.title)
     if classifier is not None:
         metrics |= report_audit(run, Audit(sampler, classifier, cfg.seed, truncation), datamodule, source)
-    run.summary(
-        experiment=cfg.name,
-        task=task_name(),
-        data=datamodule.facts() if nearest or auditor is not None else None,
-        metrics=metrics,
-        seed=cfg.seed,
-        checkpoint=str(cfg.checkpoint),
-        weights=sampler.weights,
-        device=device_name(sampler.device),
-    )
     samples.show(run.seconds["generate"])
-    show_ending(run.path, [])
-    return metrics
+    return run.finish(
+        metrics,
+        data=datamodule.facts() if nearest or classifier is not None else None,
+        checkpoint=cfg.checkpoint,
+        generator_weights=sampler.weights,
+        device=device,
+    )
 
 
 def _check_settings(n: int, upscale: int, filter: str, truncation: float | None, interpolate: int | None) -> None:

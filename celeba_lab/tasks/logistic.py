@@ -1,7 +1,6 @@
 """Predict each attribute from the other ones."""
 
 import numpy as np
-import torch
 from omegaconf import DictConfig
 from sklearn.base import ClassifierMixin
 
@@ -17,8 +16,7 @@ from celeba_lab.reports.logistic import (
     show_regressions,
     write_regressions,
 )
-from celeba_lab.runs.environment import device_name
-from celeba_lab.runs.run import log_settings, open_run, show_ending, task_name
+from celeba_lab.runs.run import Run
 
 
 def logistic(
@@ -48,12 +46,12 @@ def logistic(
         UserError: A setting or the data cannot be used.
     """
     check_choice("split", split, ("random", "official"))
-    sample = sample_labels(cfg, attributes, fraction)
+    run = Run.open(cfg)
+    sample = sample_labels(run, cfg.data, attributes, fraction)
     if len(sample.attributes) < 2:
         raise SettingError("attributes", attributes, "must name at least two attributes")
     train, test = _split(sample, split, test_size, cfg.seed)
     labels = sample.datamodule.annotations.labels[:, sample.datamodule.annotations.columns(sample.attributes)]
-    run = open_run(cfg)
     with run.timed("compute"):
         fits = regress_each(labels[train], labels[test], estimator, workers)
         results = list(progress(fits, "fitting", len(sample.attributes)))
@@ -62,19 +60,13 @@ def logistic(
     with run.timed("report"):
         write_regressions(run, results, table, title)
     metrics = regression_metrics(table)
-    log_settings(cfg, run, {name: value for name, value in metrics.items() if name.count("/") == 1})
-    run.summary(
-        experiment=cfg.name,
-        task=task_name(),
-        data=sample.datamodule.facts(),
-        rows={"train": len(train), "test": len(test)},
-        metrics=metrics,
-        majority_accuracy={"test": majority_accuracy(table)},
-        device=device_name(torch.device("cpu")),
-    )
     show_regressions(table, title)
-    show_ending(run.path, [])
-    return metrics
+    return run.finish(
+        metrics,
+        majority_accuracy={"test": majority_accuracy(table)},
+        data=sample.datamodule.facts(),
+        details={"rows": {"train": len(train), "test": len(test)}},
+    )
 
 
 def _split(sample: LabelSample, split: str, test_size: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

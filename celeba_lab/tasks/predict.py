@@ -4,13 +4,12 @@ from omegaconf import DictConfig
 
 from celeba_lab.console import console
 from celeba_lab.data.images import list_images
-from celeba_lab.engine.build import build_datamodule, build_trainer
+from celeba_lab.engine.build import build_datamodule, build_evaluator
 from celeba_lab.engine.checkpoints import load_classifier
-from celeba_lab.engine.measure import CollectPredictions, progress_bar
+from celeba_lab.engine.measure import CollectPredictions
 from celeba_lab.engine.signals import exit_codes_of_signals
 from celeba_lab.reports.predictions import file_prediction_table, write_contact_sheet
-from celeba_lab.runs.environment import device_name
-from celeba_lab.runs.run import open_run, show_ending, task_name, write_bad_images
+from celeba_lab.runs.run import Run, write_bad_images
 
 
 def predict(cfg: DictConfig, images: str, max_shown: int = 48) -> dict[str, float]:
@@ -28,13 +27,13 @@ def predict(cfg: DictConfig, images: str, max_shown: int = 48) -> dict[str, floa
     Raises:
         UserError: No image matches, or the checkpoint cannot be used.
     """
+    run = Run.open(cfg)
     model = load_classifier(cfg.checkpoint, "predict")
     paths = list_images(images)
-    datamodule = build_datamodule(cfg, model.attributes, model.input_size)
+    datamodule = build_datamodule(cfg.data, model.attributes, model.input_size)
     datamodule.predict_dataset(paths)
-    run = open_run(cfg)
     collected = CollectPredictions()
-    trainer = build_trainer(cfg, [*progress_bar(cfg), collected])
+    trainer = build_evaluator(cfg.trainer, cfg.callbacks, collected)
     with run.timed("predict"), exit_codes_of_signals(trainer):
         trainer.predict(model, datamodule=datamodule, return_predictions=False)
     if not trainer.is_global_zero:
@@ -47,14 +46,10 @@ def predict(cfg: DictConfig, images: str, max_shown: int = 48) -> dict[str, floa
     write_bad_images(run, datamodule)
     prevalence = {f"predict/prevalence/{name}": float((table[name] >= threshold).mean()) for name in model.attributes}
     metrics = {"predict/images": float(len(used)), **prevalence}
-    run.summary(
-        experiment=cfg.name,
-        task=task_name(),
-        data={"name": "files", "root": images, "images": {"predict": len(used)}},
-        metrics=metrics,
-        checkpoint=str(cfg.checkpoint),
-        device=device_name(trainer.strategy.root_device),
-    )
     console.print(f"{len(used)} images: probabilities in {written.name}, faces in {sheet.name}")
-    show_ending(run.path, [])
-    return metrics
+    return run.finish(
+        metrics,
+        data={"name": "files", "root": images, "images": {"predict": len(used)}},
+        checkpoint=cfg.checkpoint,
+        device=trainer.strategy.root_device,
+    )

@@ -11,7 +11,7 @@ from celeba_lab.data.synthetic.datamodule import draw_faces
 from celeba_lab.data.synthetic.dataset import DEFAULT_N, Settings, find_settings
 from celeba_lab.engine.build import build_datamodule
 from celeba_lab.reports.synthetic import report_synthetic
-from celeba_lab.runs.run import open_run, show_ending, task_name
+from celeba_lab.runs.run import Run
 
 
 def synthesize(
@@ -36,17 +36,15 @@ def synthesize(
     Raises:
         UserError: The folder holds something else, or cannot be written.
     """
+    run = Run.open(cfg)
     root, settings = Path(cfg.data.root), Settings(n, cfg.seed, proportions)
     is_new = overwrite or find_settings(root) is None
     start = perf_counter()
     draw_faces(root, settings, workers, overwrite)
     seconds = perf_counter() - start
-    run = open_run(cfg)
-    datamodule = build_datamodule(cfg, ATTRIBUTES, image_size=128)
+    datamodule = build_datamodule(cfg.data, ATTRIBUTES, image_size=128)
     console.print(datamodule.describe())
     report_synthetic(run, datamodule, n, cfg.seed)
     metrics = {"images": float(n)} | ({"images_per_second": n / seconds} if is_new else {})
-    run.summary(experiment=cfg.name, task=task_name(), data=datamodule.facts(), metrics=metrics)
     train = ["experiment=smile", "data=synthetic", override("data.root", root)]
-    show_ending(run.path, [("train", command_line(train))])
-    return metrics
+    return run.finish(metrics, data=datamodule.facts(), next_commands=[("train", command_line(train))])

@@ -1,6 +1,5 @@
 """``data=auto``: CelebA where it is, else synthetic faces that nobody can take for CelebA."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -29,7 +28,7 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_without_celeba_everything_says_synthetic(faces: Path, tmp_path: Path, run_command) -> None:
+def test_without_celeba_everything_says_synthetic(faces: Path, tmp_path: Path, run_command, read_summary) -> None:
     result = run_command(*SMOKE, f"data.otherwise.root={faces}", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
@@ -37,7 +36,7 @@ def test_without_celeba_everything_says_synthetic(faces: Path, tmp_path: Path, r
     assert "There is no CelebA in data/celeba" in result.stdout
     assert "SYNTHETIC faces, drawn by celeba_lab: the results say nothing about CelebA." in result.stdout
     [folder] = (tmp_path / "outputs" / "smile").iterdir()
-    data = json.loads((folder / "summary.json").read_text())["data"]
+    data = read_summary(folder)["data"]
     assert (data["name"], data["synthetic"]["n"]) == ("synthetic", 80)
     events = EventAccumulator(str(folder), size_guidance={"tensors": 0}).Reload()
     [text] = events.Tensors("configuration/text_summary")
@@ -100,14 +99,14 @@ def test_celeba_by_name_is_never_replaced(tmp_path: Path, run_command) -> None:
     assert "There is no folder data/celeba" in result.stderr
 
 
-def test_synthesize_by_the_real_command(tmp_path: Path, run_command) -> None:
+def test_synthesize_by_the_real_command(tmp_path: Path, run_command, read_summary) -> None:
     arguments = ["task=synthesize", "data.root=faces", "task.n=20", "seed=3"]
     result = run_command(*arguments, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     [folder] = (tmp_path / "outputs" / "synthesize").iterdir()
     assert {path.name for path in (folder / "figures").iterdir()} == {"faces.png", "attributes.png"}
     assert (folder / "tables" / "prevalence.csv").is_file()
-    assert json.loads((folder / "summary.json").read_text())["data"]["images"] == {"train": 16, "val": 2, "test": 2}
+    assert read_summary(folder)["data"]["images"] == {"train": 16, "val": 2, "test": 2}
     other = run_command(*arguments, "seed=4", cwd=tmp_path)
     assert other.returncode == 1
     assert "contains other faces" in other.stderr

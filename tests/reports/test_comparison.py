@@ -32,7 +32,7 @@ def test_the_best_run_is_chosen_on_validation_not_on_test(tmp_path: Path, run_wr
     assert [run.name for run in best_first(runs, "loss")] == ["good", "lucky", "unknown"]
     assert choose_baseline(runs, "accuracy").name == "good"
     for run in runs:
-        run.summary["metrics"].pop("val/accuracy", None)
+        run.metrics.pop("val/accuracy", None)
     assert choose_baseline(runs, "accuracy").name == "lucky"
 
 

@@ -52,8 +52,8 @@ def test_a_threshold_that_does_not_give_the_reported_accuracy_is_refused(tmp_pat
 
 def test_one_attribute_is_checked_by_the_accuracy_of_all(tmp_path: Path, run_writer) -> None:
     runs = run_writer.pair(tmp_path)
-    del runs[0].summary["metrics"]["test/accuracy/Smiling"]
-    runs[0].summary["metrics"]["test/accuracy"] += 1 / 60
+    del runs[0].metrics["test/accuracy/Smiling"]
+    runs[0].metrics["test/accuracy"] += 1 / 60
     with pytest.raises(UserError, match=r"^a: test/accuracy is "):
         read_answers(runs, "test")
 

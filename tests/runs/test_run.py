@@ -1,10 +1,11 @@
 """What a run leaves behind: whole files or none, readable by other programs."""
 
 import io
-import json
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,10 +13,13 @@ import pytest
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from matplotlib.figure import Figure
+from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from celeba_lab.runs.run import RunFolder
+from celeba_lab.runs.environment import device_name
+from celeba_lab.runs.run import PAGE, Run, RunFolder
+from celeba_lab.runs.summary import Summary
 
 
 @pytest.fixture
@@ -93,42 +97,6 @@ def test_without_a_logger_only_files_are_written(tmp_path):
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["roc_val.png"]
 
 
-# -- summary.json ----------------------------------------------------------------------------------------------------
-
-
-def refuse_constant(name: str) -> None:
-    raise AssertionError(f"{name} is no JSON")
-
-
-def test_the_summary_is_valid_json(tmp_path):
-    run = RunFolder(tmp_path)
-    with run.timed("fit"):
-        pass
-    path = run.summary(
-        experiment="smile",
-        metrics={"val/auroc": math.nan, "val/loss": math.inf, "val/accuracy": 0.9},
-        data={"images": {"train": 6400}, "name": "CelebA – Gesichter"},
-        listed=[1.0, math.nan, (2, -math.inf)],
-        nothing=None,
-    )
-    assert path == tmp_path / "summary.json"
-    found = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse_constant)
-    assert found["metrics"] == {"val/auroc": None, "val/loss": None, "val/accuracy": 0.9}
-    assert found["data"] == {"images": {"train": 6400}, "name": "CelebA – Gesichter"}
-    assert found["listed"] == [1.0, None, [2, None]]
-    assert found["nothing"] is None
-    assert found["experiment"] == "smile"
-    assert set(found["seconds"]) == {"fit"}
-    assert found["versions"]["torch"] == torch.__version__.partition("+")[0]
-    assert "git" in found
-
-
-def test_a_summary_that_cannot_be_written_leaves_none(tmp_path):
-    with pytest.raises(TypeError):
-        RunFolder(tmp_path).summary(model=object())
-    assert names_in(tmp_path) == []
-
-
 def test_seconds_add_up(tmp_path):
     run = RunFolder(tmp_path)
     for _ in range(2):
@@ -138,3 +106,119 @@ def test_seconds_add_up(tmp_path):
         _ = 1 / 0
     assert 0.04 <= run.seconds["val"] < 2
     assert "failed" in run.seconds
+
+
+# -- a whole run -----------------------------------------------------------------------------------------------------
+
+SETTINGS = {
+    "name": "smile",
+    "seed": 3,
+    "data": {"name": "celeba"},
+    "task": {"split": "val", "report": {"bins": 15}},
+    "logger": None,
+}
+
+
+def run_in(folder: Path, **changes: Any) -> Run:
+    return Run(folder, "evaluate", SETTINGS | changes)
+
+
+def tensorboard_of(folder: Path) -> DictConfig:
+    logger = {
+        "_target_": "lightning.pytorch.loggers.TensorBoardLogger",
+        "save_dir": str(folder),
+        "name": "",
+        "version": "",
+    }
+    return OmegaConf.create(logger | {"default_hp_metric": False})
+
+
+def test_a_run_knows_what_it_was_started_with(
+    command: Callable[..., tuple[int, str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Run] = []
+    monkeypatch.setattr("celeba_lab.tasks.cooccurrence.sample_labels", lambda run, *_: opened.append(run) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        command("experiment=cooccurrence", "seed=7", "data=celeba", "data.root=faces", "task.fraction=0.5")
+    [run] = opened
+    assert (run.experiment, run.task, run.seed) == ("cooccurrence", "cooccurrence", 7)
+    assert run.data_overrides == ["data=celeba", "data.root=faces"]
+    assert run.settings["task"]["fraction"] == 0.5
+    assert run.settings["logger"]["save_dir"] == str(run.path), "interpolations are resolved"
+    assert run.path.parent == tmp_path / "outputs" / "cooccurrence"
+    assert not list(run.path.rglob("events.out.*")), "nothing is logged before there is something to log"
+
+
+def test_a_finished_run_has_a_summary_and_says_where_it_is(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = run_in(tmp_path / "run")
+    run.figure("roc", small_figure())
+    with run.timed("val"):
+        pass
+    metrics = {"val/accuracy": 0.9, "val/auroc": math.nan}
+    returned = run.finish(
+        metrics,
+        data={"name": "celeba", "root": "faces", "images": {"val": 8}},
+        checkpoint=tmp_path / "best.ckpt",
+        details={"ensemble": []},
+        next_commands=[("predict", "python -m celeba_lab task=predict [a]")],
+    )
+    assert returned["val/accuracy"] == 0.9
+    summary = Summary.read(run.path)
+    assert (summary.experiment, summary.task, summary.seed) == ("smile", "evaluate", 3)
+    assert summary.checkpoint == "best.ckpt", "as it would be typed in this folder"
+    assert summary.device == device_name(torch.device("cpu"))
+    assert set(summary.seconds) == {"val"}
+    assert summary.versions["torch"] == torch.__version__.partition("+")[0]
+    assert summary.details == {"ensemble": []}
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [
+        "run folder: run",
+        "  figure: run/figures/roc.png",
+        "  predict: python -m celeba_lab task=predict [a]",
+    ]
+
+
+def test_the_page_of_a_run_stands_for_its_figures(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = run_in(tmp_path)
+    run.figure("roc", small_figure())
+    (tmp_path / PAGE).touch()
+    run.show()
+    assert capsys.readouterr().out.splitlines() == ["run folder: .", f"  report: {PAGE}"]
+
+
+def test_a_field_that_the_summary_does_not_have_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="chekpoint"):
+        run_in(tmp_path).finish({"val/accuracy": 0.9}, chekpoint="best.ckpt")
+    assert names_in(tmp_path) == []
+
+
+def test_runs_are_compared_by_the_settings_of_the_task_and_the_overall_metrics(tmp_path: Path) -> None:
+    run = Run(tmp_path, "evaluate", SETTINGS, logger=tensorboard_of(tmp_path))
+    run.finish({"val/accuracy": 0.9, "val/accuracy/Smiling": 0.8})
+    run.logger.finalize("success")
+    found = events(tmp_path)
+    assert found.Tags()["scalars"] == ["best/val/accuracy"]
+    start = found.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    for name in (b"seed", b"data", b"split", b"report.bins"):
+        assert name in start
+    [text] = found.Tensors("configuration/text_summary")
+    assert b"name: smile" in text.tensor_proto.string_val[0]
+
+
+def test_runs_are_compared_by_hyperparameters_where_a_task_has_some(tmp_path: Path) -> None:
+    run = Run(tmp_path, "train", SETTINGS, logger=tensorboard_of(tmp_path))
+    run.finish({"val/accuracy": 0.9, "val/accuracy/Smiling": 0.8}, hyperparameters={"lr": 1e-3}, step=12)
+    run.logger.finalize("success")
+    found = events(tmp_path)
+    assert found.Tags()["scalars"] == ["best/val/accuracy", "best/val/accuracy/Smiling"]
+    assert found.Scalars("best/val/accuracy")[0].step == 12
+    start = found.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    assert b"lr" in start
+    assert b"split" not in start
+
+
+def test_a_run_without_data_is_finished_like_any_other(tmp_path: Path) -> None:
+    Run(tmp_path, "compare", SETTINGS | {"data": None}, logger=tensorboard_of(tmp_path)).finish({"runs": 2.0})
+    assert Summary.read(tmp_path).data is None

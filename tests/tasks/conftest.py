@@ -1,6 +1,5 @@
 """Small finished runs that the tests of the tasks share, and what the tests of the analyses have in common."""
 
-import json
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from celeba_lab.models.classifier.module import AttributeClassifier
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
+Read = Callable[[Path], dict[str, Any]]
 SMALL = [
     "experiment=smile",
     "trainer=cpu",
@@ -63,9 +63,9 @@ def _finish(command: Run, cwd: Path, *arguments: str) -> None:
     (cwd / "printed.txt").write_text(result.stdout)
 
 
-def _read(cwd: Path, checkpoint: str) -> TrainedRun:
+def _read(cwd: Path, checkpoint: str, read_summary: Read) -> TrainedRun:
     [path] = cwd.glob("outputs/*/*/summary.json")
-    summary = json.loads(path.read_text())
+    summary = read_summary(path.parent)
     return TrainedRun(path.parent, path.parent / "checkpoints" / checkpoint, (cwd / "printed.txt").read_text(), summary)
 
 
@@ -76,10 +76,12 @@ def small() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def trained(small: list[str], run_command: Run, made_once: Callable[..., Path], tiny_celeba: Path) -> TrainedRun:
+def trained(
+    small: list[str], run_command: Run, made_once: Callable[..., Path], tiny_celeba: Path, read_summary: Read
+) -> TrainedRun:
     """Two epochs of ``experiment=smile`` on the tiny CelebA; its checkpoint is the best one."""
     arguments = [*small, f"data.root={tiny_celeba}", "seed=3"]
-    return _read(made_once("trained", lambda cwd: _finish(run_command, cwd, *arguments)), "best.ckpt")
+    return _read(made_once("trained", lambda cwd: _finish(run_command, cwd, *arguments)), "best.ckpt", read_summary)
 
 
 @pytest.fixture(scope="session")
@@ -115,11 +117,12 @@ def gan(
     run_command: Run,
     made_once: Callable[..., Path],
     tiny_celeba: Path,
+    read_summary: Read,
 ) -> TrainedRun:
     """Three epochs of a small conditional GAN, audited by the shared classifier; its checkpoint is the last one."""
     arguments = [*small_gan, *conditional, f"data.root={tiny_celeba}", "seed=3", f"task.auditor={trained.checkpoint}"]
     arguments += [f"task.distances.feature_extractor={features}", "task.distances.every_n_epochs=2"]
-    return _read(made_once("gan", lambda cwd: _finish(run_command, cwd, *arguments)), "last.ckpt")
+    return _read(made_once("gan", lambda cwd: _finish(run_command, cwd, *arguments)), "last.ckpt", read_summary)
 
 
 # ------------------------------------------------------------------------------------------------------------- analyses
@@ -150,14 +153,14 @@ def run_folder(tmp_path: Path) -> Callable[[str], Path]:
 
 
 @pytest.fixture(scope="session")
-def check_run() -> Callable[[Path, str], dict[str, Any]]:
+def check_run(read_summary: Read) -> Callable[[Path, str], dict[str, Any]]:
     """``check_run(folder, "clusters")`` checks what every analysis leaves and returns its summary."""
 
     def check(folder: Path, task: str) -> dict[str, Any]:
-        summary = json.loads((folder / "summary.json").read_text())
+        summary = read_summary(folder)
         assert summary["task"] == task
         assert summary["data"]["name"] == "celeba"
-        assert summary["rows"]
+        assert summary["details"]["rows"]
         drawn = {path.stem for path in (folder / "figures").glob("*.png")}
         assert drawn
         images = EventAccumulator(str(folder)).Reload().Tags()["images"]

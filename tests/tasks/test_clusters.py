@@ -1,6 +1,5 @@
 """``experiment=clusters``: groups of labels, their faces and their distances."""
 
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -130,13 +129,13 @@ def test_a_scaler_that_makes_other_columns(
     assert list(loadings) == ["component", "pca0", "pca1", "pca2", "pca3", "pca4"]
 
 
-def test_clusters_in_a_sweep(command: Command, labels_only: Path, tmp_path: Path, quick_clusters) -> None:
+def test_clusters_in_a_sweep(command: Command, labels_only: Path, tmp_path: Path, quick_clusters, read_summary) -> None:
     quick = [argument for argument in quick_clusters if "tsne" not in argument]
     options = [*quick, "task.report.tsne=null", "task/scaler=none", "task/clusterer=agglomerative"]
     code, _, err = command("-m", "experiment=clusters", f"data.root={labels_only}", *options, "task.n_clusters=2,3")
     assert code == 0, err
     summaries = sorted(tmp_path.glob("outputs/clusters/sweep_*/*/summary.json"))
-    assert [json.loads(path.read_text())["metrics"]["clusters"] for path in summaries] == [2, 3]
+    assert [read_summary(path.parent)["metrics"]["clusters"] for path in summaries] == [2, 3]
 
 
 @pytest.mark.parametrize(

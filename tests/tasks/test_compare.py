@@ -5,6 +5,7 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,9 +17,15 @@ Command = Callable[..., tuple[int, str, str]]
 RUNS = "task.runs='runs/*'"
 
 
-def result(tmp_path: Path) -> tuple[Path, dict]:
-    [summary] = tmp_path.glob("outputs/compare/*/summary.json")
-    return summary.parent, json.loads(summary.read_text())
+@pytest.fixture
+def read_result(tmp_path: Path, read_summary) -> Callable[[], tuple[Path, dict[str, Any]]]:
+    """``read_result()`` gives the folder of the only comparison, and its summary."""
+
+    def read() -> tuple[Path, dict[str, Any]]:
+        [summary] = tmp_path.glob("outputs/compare/*/summary.json")
+        return summary.parent, read_summary(summary.parent)
+
+    return read
 
 
 @pytest.fixture
@@ -31,10 +38,10 @@ def runs(tmp_path: Path, run_writer) -> Path:
     return folder
 
 
-def test_runs_side_by_side(command: Command, runs: Path, tmp_path: Path, run_writer) -> None:
+def test_runs_side_by_side(command: Command, runs: Path, tmp_path: Path, run_writer, read_result) -> None:
     code, out, err = command("task=compare", RUNS)
     assert code == 0, err
-    folder, summary = result(tmp_path)
+    folder, summary = read_result()
     tables = {path.stem: pd.read_csv(path) for path in (folder / "tables").glob("*.csv")}
     assert set(tables) == {"runs", "settings", "paired", "mcnemar"}
     assert tables["runs"]["run"].tolist() == ["bad", "best", "equal"]
@@ -57,8 +64,8 @@ def test_runs_side_by_side(command: Command, runs: Path, tmp_path: Path, run_wri
 
     assert summary["task"] == "compare"
     assert summary["data"]["name"] == "celeba"
-    assert (summary["baseline"], summary["attributes"]) == ("best", list(run_writer.names))
-    assert summary["runs"]["bad"] == str(Path("runs") / "bad")
+    assert (summary["details"]["baseline"], summary["details"]["attributes"]) == ("best", list(run_writer.names))
+    assert summary["details"]["runs"]["bad"] == str(Path("runs") / "bad")
     assert summary["metrics"] == {
         "runs": 3.0,
         "test/accuracy/best": pytest.approx(50 / 60),
@@ -80,7 +87,9 @@ def test_runs_side_by_side(command: Command, runs: Path, tmp_path: Path, run_wri
     assert "not about other seeds" in words
 
 
-def test_a_trained_run_and_a_copy_with_other_answers(trained, tmp_path: Path, run_command) -> None:
+def test_a_trained_run_and_a_copy_with_other_answers(
+    trained, tmp_path: Path, run_command, read_summary, read_result
+) -> None:
     """One face said wrong and one more: the tables of a real run can be read, and the two faces are what is found."""
     for name in ("first", "second"):
         shutil.copytree(trained.folder, tmp_path / "runs" / name, ignore=shutil.ignore_patterns("*.ckpt"))
@@ -93,13 +102,13 @@ def test_a_trained_run_and_a_copy_with_other_answers(trained, tmp_path: Path, ru
     table.assign(**{"probability/Smiling": column}).to_csv(path, index=False)
     after = (column >= 0.5) == table["label/Smiling"]
     assert (before != after).sum() == 2
-    summary = json.loads((altered / "summary.json").read_text())
+    summary = read_summary(altered)
     summary["metrics"]["test/accuracy"] = float(after.mean())
     (altered / "summary.json").write_text(json.dumps(summary))
 
     found = run_command("task=compare", "task.runs=runs", "task.baseline=first", cwd=tmp_path)
     assert found.returncode == 0, found.stderr
-    folder, _ = result(tmp_path)
+    folder, _ = read_result()
     [row] = pd.read_csv(folder / "tables" / "mcnemar.csv").to_dict("records")
     gained, lost = int((after & ~before).sum()), int((before & ~after).sum())
     assert (row["only_run_right"], row["only_baseline_right"]) == (gained, lost)
@@ -124,7 +133,7 @@ def test_the_seed_decides_the_intervals(command: Command, runs: Path, tmp_path: 
 
 
 def test_runs_that_cannot_be_compared_are_left_out_by_name(
-    command: Command, runs: Path, tmp_path: Path, run_writer
+    command: Command, runs: Path, tmp_path: Path, run_writer, read_result
 ) -> None:
     (runs / "stopped").mkdir()
     (runs / "stopped" / "config.yaml").write_text("{}")
@@ -133,8 +142,8 @@ def test_runs_that_cannot_be_compared_are_left_out_by_name(
     assert code == 0, err
     assert "left out (unfinished, without summary.json): runs/stopped" in out
     assert "left out (no predictions of test): runs/validated" in out
-    _, summary = result(tmp_path)
-    assert set(summary["runs"]) == {"bad", "best", "equal"}
+    _, summary = read_result()
+    assert set(summary["details"]["runs"]) == {"bad", "best", "equal"}
 
 
 def test_a_comparison_does_not_find_itself(command: Command, runs: Path, tmp_path: Path) -> None:
@@ -148,12 +157,12 @@ def test_a_comparison_does_not_find_itself(command: Command, runs: Path, tmp_pat
     assert "unfinished" not in out
 
 
-def test_evaluated_checkpoints_have_no_curves(command: Command, runs: Path, tmp_path: Path) -> None:
+def test_evaluated_checkpoints_have_no_curves(command: Command, runs: Path, tmp_path: Path, read_result) -> None:
     for folder in runs.iterdir():
         (folder / "tables" / "history.csv").unlink()
     code, _, err = command("task=compare", RUNS)
     assert code == 0, err
-    folder, _ = result(tmp_path)
+    folder, _ = read_result()
     assert [path.name for path in (folder / "figures").glob("*.png")] == ["differences.png"]
 
 
@@ -219,7 +228,7 @@ def test_other_data_is_refused(command: Command, runs: Path, run_writer) -> None
     run_writer.write(runs / "drawn", data={"name": "synthetic"})
     code, _, err = command("task=compare", RUNS)
     assert code == 1
-    assert "bad and drawn are about different data: data.name is celeba in the one and synthetic in the other" in err
+    assert "bad and drawn are about different data: data.name is celeba in the first and synthetic in the second" in err
 
 
 def test_other_images_are_refused(command: Command, runs: Path, tmp_path: Path) -> None:

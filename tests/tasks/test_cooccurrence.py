@@ -16,7 +16,7 @@ def test_cooccurrence(command: Command, labels_only: Path, tmp_path: Path, run_f
     code, _, err = command("experiment=cooccurrence", f"data.root={labels_only}", "data.partitions=[val,test]")
     assert code == 0, err
     folder = run_folder("cooccurrence")
-    assert check_run(folder, "cooccurrence")["rows"] == 80
+    assert check_run(folder, "cooccurrence")["details"]["rows"] == 80
     annotations = Annotations.load(labels_only)
     labels = annotations.labels[annotations.partition > 0].astype(int)
     joint = pd.read_csv(folder / "tables" / "joint.csv").set_index("attribute")

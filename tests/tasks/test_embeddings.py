@@ -23,7 +23,7 @@ def test_embeddings(
     assert code == 0, err
     folder = run_folder("embeddings")
     summary = check_run(folder, "embeddings")
-    assert summary["rows"] == 40
+    assert summary["details"]["rows"] == 40
     assert summary["checkpoint"] == str(trained.checkpoint)
     counts = pd.read_csv(folder / "tables" / "agreement.csv").drop(columns="cluster").to_numpy()
     first, second = np.repeat(np.argwhere(counts >= 0), counts.ravel(), axis=0).T

@@ -1,6 +1,5 @@
 """``task=evaluate`` by the real command."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -13,12 +12,14 @@ QUIET = ["trainer=cpu", "~callbacks.progress_bar"]
 
 
 @pytest.mark.parametrize("split", ["val", "test", "train"])
-def test_it_repeats_what_training_reported(trained, tiny_celeba: Path, tmp_path: Path, split: str, run_command) -> None:
+def test_it_repeats_what_training_reported(
+    trained, tiny_celeba: Path, tmp_path: Path, split: str, run_command, read_summary
+) -> None:
     arguments = ["task=evaluate", f"checkpoint={trained.checkpoint}", f"task.split={split}"]
     result = run_command(*QUIET, *arguments, f"data.root={tiny_celeba}", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     [path] = tmp_path.glob("outputs/evaluate/*/summary.json")
-    summary = json.loads(path.read_text())
+    summary = read_summary(path.parent)
     assert summary["task"] == "evaluate"
     assert all(name.startswith(f"{split}/") for name in summary["metrics"])
     if split != "train":
@@ -52,7 +53,7 @@ def test_a_split_without_images_is_named(trained, write_celeba, tmp_path: Path, 
 
 
 def test_an_ensemble_averages_the_logits_of_its_checkpoints(
-    trained, tiny_celeba: Path, tmp_path: Path, run_command
+    trained, tiny_celeba: Path, tmp_path: Path, run_command, read_summary
 ) -> None:
     content = torch.load(trained.checkpoint, weights_only=True)
     content["state_dict"]["head.bias"] += 2.0  # its logits are those of the first, plus 2
@@ -65,7 +66,7 @@ def test_an_ensemble_averages_the_logits_of_its_checkpoints(
         result = run_command(*QUIET, *arguments, *settings, cwd=tmp_path)
         assert result.returncode == 0, result.stderr
         tables.append(pd.read_csv(folder / "tables" / "predictions_test.csv"))
-        assert json.loads((folder / "summary.json").read_text())["ensemble"] == ensemble
+        assert read_summary(folder)["details"]["ensemble"] == ensemble
     alone, averaged = (logit(table.filter(like="prob").to_numpy()) for table in tables)
     assert averaged == pytest.approx(alone + 1.0, abs=1e-3)
 

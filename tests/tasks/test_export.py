@@ -1,6 +1,5 @@
 """``task=export``: a generator that draws the same faces without its checkpoint."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from celeba_lab.engine.checkpoints import load_gan, load_sampler
 from celeba_lab.errors import UserError
 
 
-def test_an_exported_generator_draws_the_same_faces(gan, tmp_path: Path, run_command) -> None:
+def test_an_exported_generator_draws_the_same_faces(gan, tmp_path: Path, run_command, read_summary) -> None:
     result = run_command("task=export", f"checkpoint={gan.checkpoint}", "hydra.run.dir=e", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     exported, whole = load_sampler(str(tmp_path / "e" / "generator.safetensors")), load_gan(str(gan.checkpoint), "x")
@@ -18,7 +17,7 @@ def test_an_exported_generator_draws_the_same_faces(gan, tmp_path: Path, run_com
         assert torch.equal(faces, again)
         assert torch.equal(asked, asked_again)
     assert exported.trained_on == "celeba"
-    assert exported.weights == json.loads((tmp_path / "e" / "summary.json").read_text())["weights"] == "ema"
+    assert exported.weights == read_summary(tmp_path / "e")["generator_weights"] == "ema"
     with pytest.raises(
         UserError, match=r"holds only the average of the weights. Export the last weights with task=export"
     ):

@@ -1,6 +1,5 @@
 """``experiment=logistic``: each attribute predicted from the others."""
 
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +20,7 @@ def test_logistic(command: Command, labels_only: Path, tmp_path: Path, run_folde
     summary = check_run(folder, "logistic")
     table = pd.read_csv(folder / "tables" / "attributes.csv").set_index("attribute")
     assert list(table.index) == list(ATTRIBUTES)
-    assert summary["rows"] == {"train": 192, "test": 48}
+    assert summary["details"]["rows"] == {"train": 192, "test": 48}
     assert summary["metrics"]["test/accuracy"] == pytest.approx(table["accuracy"].mean())
     assert summary["metrics"]["test/accuracy/Smiling"] == pytest.approx(table.loc["Smiling", "accuracy"])
     odds = pd.read_csv(folder / "tables" / "odds_ratios.csv").set_index("attribute")
@@ -30,15 +29,17 @@ def test_logistic(command: Command, labels_only: Path, tmp_path: Path, run_folde
     assert re.search(r"^converged, in at most \d+ iterations$", out, flags=re.MULTILINE)
 
 
-def test_logistic_on_the_official_split_of_a_part(command: Command, labels_only: Path, tmp_path: Path) -> None:
+def test_logistic_on_the_official_split_of_a_part(
+    command: Command, labels_only: Path, tmp_path: Path, read_summary
+) -> None:
     arguments = ["task.split=official", "task.fraction=0.5", "task.attributes=[Male,Young,Bald]", "seed=3"]
     for name in ("first", "second"):
         where = f"hydra.run.dir={tmp_path / name}"
         assert command("experiment=logistic", f"data.root={labels_only}", *arguments, where)[0] == 0
     first, second = (tmp_path / name / "tables" / "attributes.csv" for name in ("first", "second"))
     assert first.read_text() == second.read_text(), "the same seed gives the same rows"
-    summary = json.loads((first.parents[1] / "summary.json").read_text())
-    assert summary["rows"]["train"] + summary["rows"]["test"] < 120, "validation is neither fitted nor tested"
+    summary = read_summary(first.parents[1])
+    assert sum(summary["details"]["rows"].values()) < 120, "validation is neither fitted nor tested"
     assert [line.split(",")[0] for line in first.read_text().splitlines()[1:]] == ["Male", "Young", "Bald"]
 
 
@@ -54,7 +55,9 @@ def test_a_solver_that_did_not_finish_is_told(command: Command, labels_only: Pat
     assert "NOT CONVERGED" in out
 
 
-def test_constant_attributes_leave_both_means(command: Command, write_celeba, tmp_path: Path, run_folder) -> None:
+def test_constant_attributes_leave_both_means(
+    command: Command, write_celeba, tmp_path: Path, run_folder, read_summary
+) -> None:
     root = write_celeba(tmp_path / "celeba", n=240, images=False)
     table = root / "list_attr_celeba.csv"
     frame = pd.read_csv(table)
@@ -64,7 +67,7 @@ def test_constant_attributes_leave_both_means(command: Command, write_celeba, tm
     assert code == 0, err
     folder = run_folder("logistic")
     rows = pd.read_csv(folder / "tables" / "attributes.csv").set_index("attribute").loc[["Male", "Young"]]
-    summary = json.loads((folder / "summary.json").read_text())
+    summary = read_summary(folder)
     assert summary["majority_accuracy"]["test"] == pytest.approx(rows["majority_accuracy"].mean())
     assert summary["metrics"]["test/gain"] == pytest.approx(rows["accuracy"].mean() - rows["majority_accuracy"].mean())
     assert "no model for Bald" in out

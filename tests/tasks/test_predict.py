@@ -1,6 +1,5 @@
 """``task=predict`` by the real command."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from celeba_lab.models.classifier.module import AttributeClassifier
 QUIET = ["trainer=cpu", "~callbacks.progress_bar", "task=predict"]
 
 
-def test_files_of_any_kind_and_size(trained, tmp_path: Path, run_command) -> None:
+def test_files_of_any_kind_and_size(trained, tmp_path: Path, run_command, read_summary) -> None:
     photos = tmp_path / "my photos"
     photos.mkdir()
     random = np.random.default_rng(0)
@@ -28,7 +27,7 @@ def test_files_of_any_kind_and_size(trained, tmp_path: Path, run_command) -> Non
     table = pd.read_csv(folder / "tables" / "predictions.csv")
     assert [Path(path).name for path in table["image"]] == ["a.jpg", "b.png", "c.jpg"]
     assert (folder / "figures" / "contact_sheet.png").stat().st_size > 5_000
-    assert json.loads((folder / "summary.json").read_text())["metrics"]["predict/images"] == 3
+    assert read_summary(folder)["metrics"]["predict/images"] == 3
 
     model = AttributeClassifier.load_from_checkpoint(trained.checkpoint, map_location="cpu", weights_only=True).eval()
     pixels = np.asarray(Image.open(photos / "c.jpg").convert("RGB"))  # of the model's size: nothing is resized

@@ -1,6 +1,5 @@
 """``task=train`` by the real command: what it prints, leaves behind, and does when it is stopped."""
 
-import json
 import os
 import re
 import shlex
@@ -69,7 +68,7 @@ def test_the_summary_holds_the_contract(trained, tiny_celeba: Path) -> None:
     assert summary["checkpoint"].endswith("checkpoints/best.ckpt")
     assert summary["versions"]["torch"] == version("torch")
     assert summary["device"]
-    assert summary["weights"] == "random weights (model.weights=null)"
+    assert summary["initial_weights"] == "random weights (model.weights=null)"
 
 
 def test_the_reported_numbers_are_the_best_checkpoints(trained) -> None:
@@ -112,11 +111,13 @@ def test_the_checkpoint_needs_nothing_else(trained) -> None:
     assert model.probabilities(torch.zeros(1, 3, 109, 89, dtype=torch.uint8)).shape == (1, 1)
 
 
-def test_the_same_seed_gives_the_same_numbers(trained, tiny_celeba: Path, tmp_path: Path, run_process, small) -> None:
+def test_the_same_seed_gives_the_same_numbers(
+    trained, tiny_celeba: Path, tmp_path: Path, run_process, small, read_summary
+) -> None:
     result = run_process(*small, f"data.root={tiny_celeba}", "seed=3", "data.num_workers=2", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     [summary] = tmp_path.glob("outputs/smile/*/summary.json")
-    assert json.loads(summary.read_text())["metrics"] == trained.summary["metrics"]
+    assert read_summary(summary.parent)["metrics"] == trained.summary["metrics"]
 
 
 @pytest.mark.parametrize("experiment", sorted(path.stem for path in config_directory().glob("experiment/*.yaml")))
@@ -131,11 +132,13 @@ def test_every_experiment_runs_under_smoke(
     assert list(tmp_path.glob(f"outputs/{experiment}/*/summary.json"))
 
 
-def test_several_attributes_are_the_same_class(tiny_celeba: Path, tmp_path: Path, run_command, small) -> None:
+def test_several_attributes_are_the_same_class(
+    tiny_celeba: Path, tmp_path: Path, run_command, small, read_summary
+) -> None:
     result = run_command(*small, f"data.root={tiny_celeba}", "model.attributes=[Smiling,Male,Young]", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     [summary] = tmp_path.glob("outputs/smile/*/summary.json")
-    metrics = json.loads(summary.read_text())["metrics"]
+    metrics = read_summary(summary.parent)["metrics"]
     single = [metrics[f"test/accuracy/{name}"] for name in ("Smiling", "Male", "Young")]
     assert metrics["test/accuracy"] == pytest.approx(sum(single) / 3)
 
@@ -146,12 +149,12 @@ def test_fast_dev_run_works(tiny_celeba: Path, tmp_path: Path, run_command, smal
     assert not list(tmp_path.rglob("*.ckpt"))
 
 
-def test_max_time_ends_training_in_order(tiny_celeba: Path, tmp_path: Path, run_command, small) -> None:
+def test_max_time_ends_training_in_order(tiny_celeba: Path, tmp_path: Path, run_command, small, read_summary) -> None:
     arguments = [*small, f"data.root={tiny_celeba}", "trainer.max_epochs=100000", "trainer.max_time='00:00:00:04'"]
     result = run_command(*arguments, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     [path] = tmp_path.glob("outputs/smile/*/summary.json")
-    summary = json.loads(path.read_text())
+    summary = read_summary(path.parent)
     assert 0 < summary["seconds"]["training"] + summary["seconds"]["validation"] < 8
     assert "test/accuracy" in summary["metrics"]
 
@@ -165,7 +168,7 @@ def test_a_sweep_has_a_folder_for_each_run(tiny_celeba: Path, tmp_path: Path, ru
     assert ["model.lr-0.001" in runs[0].parent.name, "model.lr-0.0001" in runs[1].parent.name] == [True, True]
 
 
-def test_bad_images_are_left_out_and_named(write_celeba, tmp_path: Path, run_command, small) -> None:
+def test_bad_images_are_left_out_and_named(write_celeba, tmp_path: Path, run_command, small, read_summary) -> None:
     root = write_celeba(tmp_path / "celeba")
     (root / "img_align_celeba" / "img_align_celeba" / "000002.jpg").write_bytes(b"no image")
     result = run_command(*small, f"data.root={root}", "data.num_workers=2", cwd=tmp_path)
@@ -177,7 +180,7 @@ def test_bad_images_are_left_out_and_named(write_celeba, tmp_path: Path, run_com
     assert result.returncode == 0, result.stderr
     [table] = tmp_path.glob("outputs/smile/*/tables/bad_images.csv")
     assert pd.read_csv(table)["image_id"].tolist() == ["000002.jpg"]
-    summary = json.loads((table.parents[1] / "summary.json").read_text())
+    summary = read_summary(table.parents[1])
     assert summary["data"]["images"] == {"train": 31, "val": 8, "test": 8}
 
 
@@ -253,7 +256,9 @@ def test_another_model_is_not_continued(trained, tiny_celeba: Path, tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_two_processes_measure_every_image_once(trained, tiny_celeba: Path, tmp_path: Path, run_process, small) -> None:
+def test_two_processes_measure_every_image_once(
+    trained, tiny_celeba: Path, tmp_path: Path, run_process, small, read_summary
+) -> None:
     arguments = [*small, f"data.root={tiny_celeba}", "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
     arguments += ["trainer.max_epochs=1", "model.freeze=0", "data.limit=7"]
     result = run_process(*arguments, cwd=tmp_path)
@@ -262,10 +267,10 @@ def test_two_processes_measure_every_image_once(trained, tiny_celeba: Path, tmp_
     table = pd.read_csv(summary.parent / "tables" / "predictions_test.csv")
     assert len(table) == table["image_id"].nunique() == 7
     accuracy = ((table["probability/Smiling"] >= 0.5) == table["label/Smiling"]).mean()
-    assert json.loads(summary.read_text())["metrics"]["test/accuracy"] == pytest.approx(accuracy)
+    assert read_summary(summary.parent)["metrics"]["test/accuracy"] == pytest.approx(accuracy)
 
 
-def test_real_faces_teach_more_than_the_majority(shared: Path, tmp_path: Path, run_command) -> None:
+def test_real_faces_teach_more_than_the_majority(shared: Path, tmp_path: Path, run_command, read_summary) -> None:
     weights = shared / "weights" / "mobilenet_v2_imagenet.pth"
     if not weights.exists() or not (shared / "celeba-8k").is_dir():
         pytest.skip(f"no faces or weights in {shared}")
@@ -276,6 +281,6 @@ def test_real_faces_teach_more_than_the_majority(shared: Path, tmp_path: Path, r
     result = run_command(*arguments, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     [path] = tmp_path.glob("outputs/smile/*/summary.json")
-    summary = json.loads(path.read_text())
+    summary = read_summary(path.parent)
     # One standard error of 800 images is 1.8 points; this is more than five of them.
     assert summary["metrics"]["test/accuracy"] > summary["majority_accuracy"]["test"] + 0.10

@@ -32,9 +32,9 @@ def test_a_run_leaves_what_it_should(gan, features: Path) -> None:
         assert np.isfinite(history[f"train/{name}"]).all(), name
     expected = {"heldout/kid", "heldout/fid", "heldout/kid_real", "heldout/fid_real", "audit/agreement/Smiling"}
     assert expected <= set(gan.summary["metrics"])
-    assert str(features) in gan.summary["distances"]
-    assert "16 real ones of val + test" in gan.summary["distances"]
-    assert gan.summary["epochs"] == 3
+    assert str(features) in gan.summary["details"]["distances"]
+    assert "16 real ones of val + test" in gan.summary["details"]["distances"]
+    assert gan.summary["details"]["epochs"] == 3
 
 
 def test_distances_are_measured_on_their_schedule_and_at_the_end(gan) -> None:
@@ -107,7 +107,7 @@ def test_an_audit_without_faces_to_compare_is_said_before_training(
             "was trained with model.attributes=['Smiling', 'Male']",
         ),
         (["checkpoint={gan}", "recipe.max_epochs=3"], "has already trained 3 epochs"),
-        (["task.nearest=65"], "task.nearest=65: give a number of faces from 0 to 64"),
+        (["task.nearest=65"], "task.nearest=65 must be between 0 and 64."),
         (["task.distances.n_images=2"], "task.distances.n_images=2 must be at least 3"),
         (["recipe.precision=bf16-true"], "recipe.precision=bf16-true has too few digits"),
     ],

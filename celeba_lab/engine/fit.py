@@ -1,0 +1,37 @@
+"""Fitting a model: what the training of a classifier and that of a GAN have in common."""
+
+from functools import partial
+
+import lightning as L
+from lightning.pytorch.accelerators import CPUAccelerator
+
+from celeba_lab.engine.allocator import keep_freed_memory
+from celeba_lab.engine.build import find_callback
+from celeba_lab.engine.callbacks import Stopwatch
+from celeba_lab.engine.resume import show_how_to_continue
+from celeba_lab.engine.signals import exit_codes_of_signals
+from celeba_lab.runs.run import Run
+
+
+def fit(
+    run: Run, trainer: L.Trainer, model: L.LightningModule, datamodule: L.LightningDataModule, checkpoint: str | None
+) -> None:
+    """Train a model, and add the seconds of training and of validation to those of the run.
+
+    If Ctrl-C or SIGTERM stops the training, the command that continues it is printed.
+
+    Args:
+        run: The run.
+        trainer: Lightning's Trainer.
+        model: The model.
+        datamodule: The data.
+        checkpoint: Path of the checkpoint to continue from; None to start anew.
+    """
+    if isinstance(trainer.accelerator, CPUAccelerator):
+        keep_freed_memory()
+    weights_only = True if checkpoint else None
+    with run.timed("fit"), exit_codes_of_signals(trainer, partial(show_how_to_continue, run)):
+        trainer.fit(model, datamodule=datamodule, ckpt_path=checkpoint, weights_only=weights_only)
+    watch = find_callback(trainer, Stopwatch)
+    if watch is not None:
+        run.seconds |= {"training": round(watch.training, 3), "validation": round(watch.validation, 3)}

@@ -1,0 +1,60 @@
+"""What a training of a classifier writes and prints."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from celeba_lab.console import console, show_metrics
+from celeba_lab.reports.classifier.history import report_history
+from celeba_lab.reports.classifier.report import ClassifierReport
+from celeba_lab.reports.classifier.result import EvaluationResult
+from celeba_lab.reports.classifier.scores import mean_majority_accuracy
+from celeba_lab.runs.run import Run
+
+
+def report_training(
+    report: ClassifierReport,
+    val: EvaluationResult,
+    test: EvaluationResult,
+    epochs: pd.DataFrame,
+    best_epoch: int,
+    facts: Mapping[str, str],
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Write what both splits show by themselves, the history of the training, and the report of the test split.
+
+    Args:
+        report: The report to write.
+        val: Predictions of the validation split.
+        test: Predictions of the test split.
+        epochs: Metrics of every epoch, one row each.
+        best_epoch: Epoch of the reported weights, counted from 1.
+        facts: Facts about the run by their names, for the head of the page.
+
+    Returns:
+        The metrics that only a report has, and for each split the accuracy of predicting the majority class.
+    """
+    _, val_table = report.write_split(val)
+    history = report_history(val.run, epochs, best_epoch, val_table, val.run_title)
+    test_table, metrics = report.write(test, facts, history)
+    return metrics, {"val": mean_majority_accuracy(val_table), "test": mean_majority_accuracy(test_table)}
+
+
+def show_results(run: Run, title: str, metrics: Mapping[str, float], majority_accuracy: Mapping[str, float]) -> None:
+    """Print the metrics of all splits side by side, and the seconds that they took.
+
+    Args:
+        run: The run.
+        title: Title of the table.
+        metrics: Value of each metric, ``split/metric``.
+        majority_accuracy: For each split, the accuracy of predicting the majority class.
+    """
+    columns: dict[str, dict[str, float]] = {split: {} for split in ("train", "val", "test")}
+    for name, value in metrics.items():
+        split, _, metric = name.partition("/")
+        if "/" not in metric:  # The accuracies of single attributes are in tables/attributes_*.csv.
+            columns[split][metric] = value
+    for split, accuracy in majority_accuracy.items():
+        columns[split]["accuracy of the majority class"] = accuracy
+    show_metrics(title, columns)
+    seconds = run.seconds.get("training", run.seconds["fit"])
+    console.print(f"training took {seconds:.0f} s, the report {run.seconds['report']:.0f} s")
