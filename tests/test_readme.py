@@ -1,33 +1,45 @@
-"""The README is true: its commands exist, and what it shows of adding things works as printed."""
+"""The pages are true: their commands, settings and links exist, and what they add works as printed."""
 
+import ast
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
+from omegaconf import DictConfig, OmegaConf
 
+import celeba_lab
 from celeba_lab.files import config_directory
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
-# Fenced blocks whose first line names a file: what a reader would put there.
-FILES = dict(re.findall(r"```(?:yaml|python)\n# (\S+\.(?:yaml|py))\n(.*?)```", README, flags=re.DOTALL))
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+# Code blocks whose first line names a file: what a reader would put there, or at its end.
+BLOCK = r"```(?:yaml|python)\n# {}(\S+\.(?:yaml|py))\n(.*?)```"
+FILES = dict(re.findall(BLOCK.format(""), README + CONTRIBUTING, flags=re.DOTALL))
+ENDS = dict(re.findall(BLOCK.format("at the end of "), CONTRIBUTING, flags=re.DOTALL))
+
+each_page = pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 
 
 @pytest.fixture(scope="module")
 def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project with everything in it that the README tells how to add."""
+    """A copy of the project with everything that the pages add as an example."""
     copy = tmp_path_factory.mktemp("checkout")
     for folder in ("celeba_lab", "conf"):
         shutil.copytree(ROOT / folder, copy / folder)
     for name, content in FILES.items():
         (copy / name).write_text(content)
-    with (copy / "celeba_lab/models/__init__.py").open("a") as file:
-        file.write("from celeba_lab.models import tiny\n")
+    for name, content in ENDS.items():
+        with (copy / name).open("a") as file:
+            file.write(content)
     return copy
 
 
@@ -43,23 +55,32 @@ def run(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_the_readme_has_at_most_150_lines() -> None:
+    assert len(README.splitlines()) <= 150
+
+
 def test_each_addition_takes_less_than_fifteen_lines() -> None:
-    assert {Path(name).name for name in FILES} == {"male_young.yaml", "count.py", "count.yaml", "tiny.py"}
-    assert all(len(content.splitlines()) + 1 < 15 for content in FILES.values())
+    added = {Path(name).name for name in FILES}
+    assert added == {"male_young.yaml", "count.py", "count.yaml", "tiny.py", "hinge.yaml"}
+    assert {Path(name).name for name in ENDS} == {"__init__.py", "losses.py"}
+    assert all(len(content.splitlines()) + 1 < 15 for content in [*FILES.values(), *ENDS.values()])
 
 
-def test_the_new_experiment_and_the_new_task_appear_in_the_help(extended: Path) -> None:
+def test_the_new_experiment_task_and_loss_appear_in_the_help(extended: Path) -> None:
     page = run(extended, "--help").stdout
     assert re.search(r"male_young +Two attributes at once on a ResNet-18", page)
     assert re.search(r"count +Count the faces that have an attribute", page)
+    assert re.search(r"hinge +Hinge loss: only predictions within the margin count", page)
 
 
-def test_the_new_experiment_runs_on_the_new_backbone(extended: Path, tiny_celeba: Path) -> None:
-    arguments = ["experiment=male_young", "model.backbone=tiny", "trainer=smoke", "data.batch_size=4"]
+def test_the_new_experiment_runs_on_the_new_backbone_with_the_new_loss(extended: Path, tiny_celeba: Path) -> None:
+    arguments = ["experiment=male_young", "model.backbone=tiny", "loss=hinge", "trainer=smoke", "data.batch_size=4"]
     result = run(extended, *arguments, "model.image_size=32", f"data.root={tiny_celeba}")
     assert result.returncode == 0, result.stderr
     assert "RANDOM weights: torchvision has none for tiny" in result.stdout
-    assert list(extended.glob("outputs/male_young/*/tables/attributes_test.csv"))
+    [table] = extended.glob("outputs/male_young/*/tables/attributes_test.csv")
+    config = OmegaConf.load(table.parents[1] / "config.yaml")
+    assert config.model.loss == {"name": "hinge", "margin": 1.0}
 
 
 def test_the_new_task_runs(extended: Path, tiny_celeba: Path) -> None:
@@ -72,6 +93,7 @@ def commands_of(page: str) -> list[list[str]]:
     """The overrides of each printed command; of a sweep the first value of each."""
     blocks = re.findall(r"```\n(.*?)```", page.replace("\\\n", " "), flags=re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines() if line.startswith("python -m celeba_lab ")]
+    lines = [line for line in lines if "experiment=NAME" not in line]
     commands = []
     for line in lines:
         words = shlex.split(line, comments=True)[3:]
@@ -81,10 +103,8 @@ def commands_of(page: str) -> list[list[str]]:
     return [words for words in commands if words != ["--help"]]
 
 
-@pytest.mark.parametrize(
-    "path", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda path: path.name
-)
-def test_every_printed_command_can_be_composed(path: Path, compose) -> None:
+@each_page
+def test_every_printed_command_can_be_composed(path: Path, compose: Callable[..., DictConfig]) -> None:
     for overrides in commands_of(path.read_text()):
         compose(*overrides)
 
@@ -94,15 +114,96 @@ def test_printed_commands_are_found() -> None:
     assert len(commands_of((ROOT / "docs" / "gan.md").read_text())) >= 9
 
 
-def test_every_make_target_of_the_readme_exists() -> None:
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
-    assert set(re.findall(r"\bmake ([a-z][a-z-]*)", README)) <= targets | {"builds", "installs"}
+def keys_of(node: object, prefix: str = "") -> Iterator[str]:
+    if prefix:
+        yield prefix
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from keys_of(value, f"{prefix}.{key}" if prefix else str(key))
 
 
-def test_every_experiment_task_and_recipe_is_in_the_tables() -> None:
-    for group in ("experiment", "task", "recipe"):
+@pytest.fixture(scope="module")
+def settings(compose: Callable[..., DictConfig]) -> set[str]:
+    """The dotted names of all settings of all tasks and experiments."""
+    found: set[str] = set()
+    for group in ("experiment", "task"):
         for path in (config_directory() / group).glob("*.yaml"):
-            assert f"`{group}={path.stem}" in README, f"{path} is not in the README"
+            found |= set(keys_of(OmegaConf.to_container(compose(f"{group}={path.stem}"))))
+    return found
+
+
+@each_page
+def test_every_setting_that_a_page_names_exists(path: Path, settings: set[str]) -> None:
+    text = re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL)
+    groups = "data|model|task|recipe|trainer|callbacks|hydra"
+    named = re.findall(rf"`~?((?:{groups})\.[a-z_0-9.]+)(?:=[^`]*)?`", text)
+    unknown = {name for name in named if name not in settings and not name.startswith("hydra.")}
+    assert not unknown, f"{path.name} names settings that do not exist"
+
+
+def test_every_make_target_of_the_pages_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    for page in (README, CONTRIBUTING):
+        # The first group is code in a line, the second a line of a code block.
+        named = {"".join(found) for found in re.findall(r"`make ([a-z-]+)|^make ([a-z-]+)", page, flags=re.MULTILINE)}
+        assert named, "no target is found"
+        assert named <= targets
+
+
+def names_in(group: str) -> list[str]:
+    folder = config_directory() / group
+    return [str(path.relative_to(folder).with_suffix("")) for path in folder.rglob("*.yaml")]
+
+
+@pytest.mark.parametrize(
+    ("page", "group"),
+    [
+        ("README.md", "experiment"),
+        ("docs/usage.md", "experiment"),
+        ("docs/usage.md", "recipe"),
+        ("docs/usage.md", "trainer"),
+        ("docs/data.md", "data"),
+    ],
+)
+def test_every_choice_is_in_the_tables(page: str, group: str) -> None:
+    text = (ROOT / page).read_text()
+    missing = [name for name in names_in(group) if f"`{group}={name}" not in text and name != "files"]
+    assert not missing, f"{page} does not mention {group}={missing}"
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/usage.md"])
+def test_every_task_is_in_the_tables(page: str) -> None:
+    tasks = [path.stem for path in (config_directory() / "task").glob("*.yaml")]
+    missing = [name for name in tasks if f"`task={name}" not in (ROOT / page).read_text()]
+    assert not missing, f"{page} does not mention task={missing}"
+
+
+def test_every_loss_is_in_the_tables() -> None:
+    text = (ROOT / "docs/usage.md").read_text() + (ROOT / "docs/gan.md").read_text()
+    missing = [name for name in names_in("loss") if f"`loss={name}`" not in text]
+    assert not missing
+
+
+@each_page
+def test_every_link_leads_to_a_file(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text()):
+        if "://" not in target:
+            file = path.parent / target.partition("#")[0]
+            assert file.exists(), f"{path.name} links to {target}"
+
+
+@each_page
+def test_python_examples_import_what_exists(path: Path) -> None:
+    for block in re.findall(r"```python\n(.*?)```", path.read_text(), flags=re.DOTALL):
+        for node in ast.parse(block).body:
+            if isinstance(node, ast.Import | ast.ImportFrom) and "tiny" not in ast.unparse(node):
+                exec(ast.unparse(node), {})
+
+
+def test_the_citation_names_this_version() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["cff-version"] == "1.2.0"
+    assert citation["version"] == celeba_lab.__version__
 
 
 def test_make_help_has_a_line_for_every_target() -> None:
