@@ -1,4 +1,4 @@
-# `make help` lists every target. A target that needs the environment makes it first, once.
+# `make help` lists all targets. A target that needs the environment creates it first, once.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -12,59 +12,64 @@ ARGS ?=
 PARALLEL ?= --numprocesses=auto --maxprocesses=8
 
 .PHONY: help
-help:  ## list the targets
+help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: $(INSTALLED)  ## make the virtual environment and install everything (5 GB: PyTorch comes with CUDA)
+setup: $(INSTALLED)  ## create the virtual environment and install everything (5 GB, because PyTorch comes with CUDA)
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo "celeba_lab needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+		|| { echo "celeba_lab needs Python 3.11 or newer. Name one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 .PHONY: demo
-demo: $(INSTALLED)  ## train the smile classifier on the built-in faces, or on your CelebA: make demo DATA=folder
+demo: $(INSTALLED)  ## train the smile classifier on synthetic faces, or on CelebA: make demo DATA=path/to/celeba
 	$(BIN)/python -m celeba_lab experiment=smile \
 		$(if $(DATA),data=celeba "data.root='$(DATA)'",data=synthetic model.weights=null) $(ARGS)
 
 .PHONY: test
-test: lint typecheck  ## everything CI runs: ruff, mypy and the tests that take seconds
+test: lint typecheck  ## run what CI runs: ruff, mypy and the tests that take seconds
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 .PHONY: test-all
-test-all: lint typecheck  ## the same with the slow tests
+test-all: lint typecheck  ## run the same and the slow tests
 	$(BIN)/python -m pytest -m 'slow or not slow' $(PARALLEL) $(ARGS)
 
 .PHONY: lint
-lint: $(INSTALLED)  ## ruff: mistakes and formatting, changing nothing
+lint: $(INSTALLED)  ## run ruff without changing anything
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 
 .PHONY: format
-format: $(INSTALLED)  ## ruff: mend what it can
+format: $(INSTALLED)  ## let ruff fix what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
 .PHONY: typecheck
-typecheck: $(INSTALLED)  ## mypy
+typecheck: $(INSTALLED)  ## run mypy
 	$(BIN)/mypy
 
 .PHONY: tensorboard
-tensorboard: $(INSTALLED)  ## open every run under outputs/ in TensorBoard, on this machine only
+tensorboard: $(INSTALLED)  ## show all runs under outputs/ in TensorBoard, on this machine only
 	$(BIN)/tensorboard --logdir outputs --host 127.0.0.1 $(ARGS)
+
+.PHONY: docs
+docs: $(INSTALLED)  ## build the documentation into build/docs; warnings are errors
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -b html docs build/docs $(ARGS)
 
 .PHONY: wheel
 wheel: $(INSTALLED)  ## build the wheel into dist/
 	$(BIN)/python -m build --wheel
 
 .PHONY: clean
-clean:  ## remove caches and builds; keeps data/, outputs/ and the environment
-	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache
+clean:  ## remove caches and builds, but not data/, outputs/ and the environment
+	rm -rf build dist docs/api .mypy_cache .pytest_cache .ruff_cache
 	find celeba_lab tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: distclean
-distclean: clean  ## clean, and remove the environment
+distclean: clean  ## run clean and remove the environment
 	rm -rf $(VENV)
