@@ -15,6 +15,7 @@ from sklearn.cluster import MiniBatchKMeans
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from celeba_lab.console import console
 from celeba_lab.data.annotations import Annotations
 from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.data.synthetic.distribution import TABLE, AttributeDistribution
@@ -84,9 +85,8 @@ def main() -> None:
     labels = Annotations.load(arguments.root).labels
     fit(labels).save(arguments.out, _HEADER.format(n=len(labels)))
     drawn = AttributeDistribution.load(arguments.out).sample(200_000, seed=0)
-    print(compare(labels, drawn))
-    print(compare_predictability(labels, drawn))
-    print(compare_clusters(labels, drawn))
+    for comparison in (compare, compare_predictability, compare_clusters):
+        console.print(comparison(labels, drawn), markup=False, soft_wrap=True)
 
 
 def compare(real: np.ndarray, drawn: np.ndarray, worst: int = 10) -> str:
