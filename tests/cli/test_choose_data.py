@@ -1,4 +1,4 @@
-"""``data=auto``: CelebA where it is, else synthetic faces that nobody can take for CelebA."""
+"""``data=auto`` is CelebA if it is found, otherwise synthetic faces that cannot be mistaken for CelebA."""
 
 from pathlib import Path
 

@@ -22,7 +22,7 @@ def edit(path: Path, change) -> None:
 
 
 def edit_line(path: Path, number: int, change) -> None:
-    """Change line ``number``, counted from 1 as an editor does."""
+    """Change one line; ``number`` counts from 1, as in an editor."""
     lines = path.read_text().splitlines()
     lines[number - 1] = change(lines[number - 1])
     path.write_text("\n".join(lines) + "\n")
@@ -109,14 +109,14 @@ def test_harmless_variations_are_read(tmp_path, write_celeba, tiny_celeba, chang
     root = write_celeba(tmp_path, images=False)
     for name in (KAGGLE_ATTR, KAGGLE_EVAL):
         path = root / name
-        # The partition has no -1, so that turning its 1 into True must not be tried.
+        # The partition contains 2, so its 1 cannot be replaced by True.
         text = path.read_text()
         path.write_bytes((change(text) if name == KAGGLE_ATTR or "True" not in change(text) else text).encode())
     assert (Annotations.load(root).labels == Annotations.load(tiny_celeba).labels).all()
 
 
 def test_content_decides_over_the_name(tmp_path, write_celeba):
-    """Kaggle serves a zip under the plain name; and an archive left beside its table is not a second table."""
+    """Kaggle serves a zip under the plain name, and an archive next to its table is not a second table."""
     root = write_celeba(tmp_path, images=False)
     plain = (root / KAGGLE_ATTR).read_bytes()
     stream = io.BytesIO()
@@ -228,7 +228,7 @@ def test_columns_that_are_not_the_forty(tmp_path, write_celeba, change, words):
     ("change", "words"),
     [
         (lambda row: row.rsplit(",", 1)[0] + ",2", ["(000016.jpg)", "'Young' is '2'", "-1, 0, 1"]),
-        (lambda row: row.rsplit(",", 1)[0] + ",257", ["'Young' is '257'"]),  # 1 in an int8 that wraps around
+        (lambda row: row.rsplit(",", 1)[0] + ",257", ["'Young' is '257'"]),  # would be 1 in an int8 that wraps around
         (lambda row: row.rsplit(",", 1)[0] + ",0.5", ["'Young' is '0.5'"]),
         (lambda row: row.rsplit(",", 1)[0] + ",yes", ["'Young' is 'yes'"]),
         (lambda row: row.rsplit(",", 1)[0] + ",nan", ["'Young' is 'nan'"]),
@@ -332,7 +332,7 @@ def test_text_that_is_not_utf8_is_named_with_its_line(tmp_path, write_celeba):
 
 @pytest.fixture(scope="session")
 def official_root(shared, tmp_path_factory):
-    """The real attribute table, zipped as people pass it on, with the partition in the official form."""
+    """The real attribute table, zipped, with the partition in the official format."""
     root = tmp_path_factory.mktemp("official")
     (root / "Anno").mkdir()
     (root / "Anno/list_attr_celeba.zip").symlink_to(shared / "celeba/official/list_attr_celeba.zip")
@@ -367,7 +367,7 @@ print(time.process_time() - begin, (resource.getrusage(resource.RUSAGE_SELF).ru_
 )
 @pytest.mark.parametrize("which", ["kaggle", "official"])
 def test_the_real_tables_load_quickly_and_in_little_memory(shared, official_root, which):
-    """Measured here: 0.5 s and 140 MB over the bare interpreter; the limits leave room for a busy machine."""
+    """It took 0.5 s and 140 MB more than the interpreter itself; the limits leave room for a busy machine."""
     root = shared / "celeba" if which == "kaggle" else official_root
     run = subprocess.run(
         [sys.executable, "-c", MEASURE, str(root)],

@@ -22,7 +22,7 @@ def test_unusable_images_are_found_by_row(
     root = write_celeba(tmp_path, n=150)
     face_file(root, 4).write_bytes(b"x")
     face_file(root, 150).unlink()
-    face_file(root, 7).write_bytes(b"x")  # not among the rows that are checked
+    face_file(root, 7).write_bytes(b"x")  # this row is not checked
     files = JpegFolder(find_image_folder(root), [f"{k + 1:06d}.jpg" for k in range(150)], 32, 10**6)
     reasons = find_unusable(files, np.delete(np.arange(150), 6), "Checking")
     assert list(reasons) == [3, 149]
@@ -47,7 +47,7 @@ def test_missing_images_are_counted_and_the_first_five_named(
     for word in ("7 of the 32 images of the train split", "000002.jpg, 000003.jpg", "000006.jpg and 2 more", "skip"):
         assert word in str(error.value)
     assert "000007" not in str(error.value)
-    make_data(root, "test")  # whose images are all there
+    make_data(root, "test")  # the images of this split are complete
 
 
 def test_skip_leaves_bad_images_out_and_lists_them(
@@ -64,7 +64,7 @@ def test_skip_leaves_bad_images_out_and_lists_them(
     assert data.counts == {"train": 31, "val": 7, "test": 8}
     assert 2 not in data.split_indices("train")
     assert order_of(data.val_dataloader()) == [32, 34, 35, 36, 37, 38, 39]
-    data.setup("validate")  # again, as after a fit: nothing is counted twice
+    data.setup("validate")  # a second setup counts nothing twice
     data.setup("test")
     assert data.bad_images.columns.tolist() == ["image_id", "split", "reason"]
     assert data.bad_images[["image_id", "split"]].to_numpy().tolist() == [

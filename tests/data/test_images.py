@@ -23,7 +23,7 @@ def encode(image: Image.Image, kind: str, **options) -> bytes:
 
 @pytest.fixture
 def picture() -> Image.Image:
-    """40x30 pixels of smooth colour, so that JPEG changes them little."""
+    """An image of 40 x 30 pixels with smooth colours, which JPEG hardly changes."""
     y, x = np.mgrid[0:30, 0:40]
     return Image.fromarray(np.stack([x * 6, y * 8, 255 - x * 3 - y * 4], axis=2).astype(np.uint8))
 
@@ -97,7 +97,7 @@ def test_transparent_palette_entry_is_white():
 def test_sixteen_bit_greyscale_keeps_its_range():
     values = np.array([[0, 257, 32768, 65535]], np.uint16)
     array = decode_image(encode(Image.fromarray(values), "PNG"), "x", LIMIT)
-    assert array[0, :, 0].tolist() == [0, 1, 128, 255]  # Pillow's own convert clips all but the first to 255
+    assert array[0, :, 0].tolist() == [0, 1, 128, 255]  # Pillow's convert clips all but the first to 255
 
 
 def test_float_pixels_are_refused_with_a_sentence():
@@ -133,7 +133,7 @@ def test_a_file_cut_short_is_refused(picture, kind, keep):
 def test_a_jpeg_damaged_within_is_refused_where_pillow_fills_it_silently(picture):
     data = bytearray(encode(picture, "JPEG", quality=95))
     at = data.index(b"\xff\xda") + 40
-    data[at : at + 4] = b"\xff\xd9\xff\xd9"  # an end of image amid the pixels
+    data[at : at + 4] = b"\xff\xd9\xff\xd9"  # an end-of-image marker between the pixels
     Image.open(io.BytesIO(bytes(data))).verify()
     with pytest.raises(UserError, match="damaged or cut short"):
         decode_image(bytes(data), "x", LIMIT)
@@ -150,7 +150,7 @@ def test_a_png_with_too_few_rows_is_refused(interlaced):
         header = struct.pack(">IIBBBBB", 8, 8, 8, 2, 0, 0, interlaced)
         return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
-    # Adam7 splits 8x8 into passes of 1x1, 1x1, 2x1, 2x2, 4x2, 4x4, 8x4 pixels; each row has one byte of filter
+    # Adam7 splits 8x8 into passes of 1x1, 1x1, 2x1, 2x2, 4x2, 4x4, 8x4 pixels; each row starts with a filter byte
     shapes = [(1, 1), (1, 1), (2, 1), (2, 2), (4, 2), (4, 4), (8, 4)] if interlaced else [(8, 8)]
     rows = b"".join((b"\0" + b"\xc8" * 3 * width) * height for width, height in shapes)
     assert (decode_image(png(rows), "x", LIMIT) == 200).all()

@@ -69,7 +69,7 @@ class Recorder(lightning.LightningModule):
 
 
 class ValidatedRecorder(Recorder):
-    """The same with a validation, which a data module with validation batches asks for."""
+    """A recorder with a validation step, for data modules with validation batches."""
 
     def validation_step(self, batch, _):
         return None

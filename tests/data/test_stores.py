@@ -24,7 +24,7 @@ def files(tiny_celeba: Path) -> JpegFolder:
 
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the files that have been decoded so far."""
+    """Names of the files that have been decoded so far."""
     names: list[str] = []
 
     def load(path: Path, max_pixels: int) -> np.ndarray:
@@ -39,7 +39,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_every_store_gives_the_resized_images_in_the_order_given(kind: str, files: JpegFolder) -> None:
     store: FaceStore = STORES[kind](files)
     store.prepare(np.arange(2, 12))
-    for rows in ([11, 2, 7], [3, 40]):  # the second reads a face that was not prepared
+    for rows in ([11, 2, 7], [3, 40]):  # the second list has a face that was not prepared
         faces = store.read(np.array(rows))
         assert faces.dtype == torch.uint8
         assert faces.shape == (len(rows), 3, SIZE, SIZE)

@@ -1,4 +1,4 @@
-"""Synthetic faces are drawn when they are first asked for, and only then."""
+"""Synthetic faces are drawn on first use, and only once."""
 
 from pathlib import Path
 

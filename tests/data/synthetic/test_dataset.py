@@ -1,4 +1,4 @@
-"""Folders of drawn faces: the same bytes every time, and whole or not there."""
+"""Folders of synthetic faces: the same settings give the same bytes, and no folder is incomplete."""
 
 import hashlib
 import json
@@ -120,14 +120,14 @@ def test_a_killed_run_leaves_no_half_and_does_not_disturb_the_next(faces: Path, 
     run = subprocess.Popen(script(root, 5000), stdout=subprocess.PIPE)
     assert run.stdout is not None
     run.stdout.readline()  # some faces are drawn
-    run.kill()  # it alone: its workers have to notice
+    run.kill()  # only this process: its workers have to notice
     run.wait()
     assert not root.exists()
     assert list(tmp_path.glob(".faces.*.partial"))
     assert digest(make(root, workers=1)) == digest(faces)
     assert not list(tmp_path.glob(".faces.*.partial"))
     time.sleep(1)
-    assert not list(tmp_path.glob(".faces.*.partial"))  # no worker of the killed run goes on writing
+    assert not list(tmp_path.glob(".faces.*.partial"))  # no worker of the killed run still writes
 
 
 def test_faces_are_drawn_again_on_request(faces: Path, tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_a_link_to_a_folder_is_followed(faces: Path, tmp_path: Path) -> None:
     assert digest(tmp_path / "disk" / "empty") == digest(faces)
 
 
-def test_workers_must_be_some(tmp_path: Path) -> None:
+def test_at_least_one_worker_is_needed(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^workers=0 must be at least 1\.$"):
         make(tmp_path / "faces", workers=0)
 

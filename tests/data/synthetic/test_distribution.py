@@ -1,4 +1,4 @@
-"""Drawn labels go together as CelebA's do."""
+"""Sampled labels have the joint distribution of CelebA's labels."""
 
 from pathlib import Path
 
