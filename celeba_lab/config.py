@@ -41,6 +41,7 @@ class Config:
     seed: int = 42
     score: str | None = None
     checkpoint: str | None = None
+    print_config: str = "changed"
     data: Any = None
     model: Any = None
     recipe: Recipe = field(default_factory=Recipe)

@@ -54,6 +54,11 @@ def _describe(group: str) -> list[tuple[str, str]]:
     return [(name, _first_comment(folder / f"{name}.yaml")) for name in list_choices(group)]
 
 
+def describe_option(group: str, name: str) -> str:
+    """Return what the help page says about an option of a group, such as ``recipe=default``."""
+    return _first_comment(config_directory() / group / f"{name}.yaml")
+
+
 def _first_comment(path: Path) -> str:
     """Return the first comment that is not a directive of Hydra: by convention, it describes the file in one line."""
     for line in path.read_text(encoding="utf-8").splitlines():

@@ -42,6 +42,7 @@ def prepare(cfg: "DictConfig") -> "Callable[[DictConfig], dict[str, float]]":
     from hydra.types import RunMode
     from lightning import seed_everything
 
+    from celeba_lab.cli.announce import announce
     from celeba_lab.cli.choices import check_choices
     from celeba_lab.cli.choose_data import choose_attributes, choose_data
     from celeba_lab.config import build, check_types
@@ -57,30 +58,9 @@ def prepare(cfg: "DictConfig") -> "Callable[[DictConfig], dict[str, float]]":
     check_types(cfg)
     quiet_libraries()
     task: Callable[[DictConfig], dict[str, float]] = build(cfg.task)
-    _announce(cfg, without_celeba)
+    announce(cfg, without_celeba)
     seed_everything(cfg.seed, workers=True, verbose=False)
     return task
-
-
-def _announce(cfg: "DictConfig", without_celeba: str | None) -> None:
-    """Say in the first line which data this is about, then print the configuration and keep it, resolved."""
-    from pathlib import Path
-
-    from hydra.core.hydra_config import HydraConfig
-    from omegaconf import OmegaConf
-
-    from celeba_lab.cli.choose_data import announce_data
-    from celeba_lab.console import is_main_process, show_configuration
-    from celeba_lab.files import write_atomically
-
-    if not is_main_process():
-        return
-    if cfg.data is not None:
-        announce_data(cfg, without_celeba)
-    show_configuration(cfg)
-    text = OmegaConf.to_yaml(cfg, resolve=True)
-    folder = Path(HydraConfig.get().runtime.output_dir)
-    write_atomically(folder / "config.yaml", lambda file: file.write(text.encode()))
 
 
 def main() -> None:

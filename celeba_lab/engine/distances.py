@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from typing_extensions import override
 
-from celeba_lab.console import console
+from celeba_lab.console import Progress, console
 from celeba_lab.data.annotations import SPLITS
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.engine.features import build_feature_extractor
@@ -63,7 +63,7 @@ class DistanceSettings:
         used = [split for split in self.splits if datamodule.counts[split]]
         for split in used or self.splits[:1]:  # without any face, the error of the first split says what is missing
             datamodule.setup_split(split)
-        with console.status("loading the network that distances are measured with"):
+        with Progress("loading the network that distances are measured with"):
             feature_extractor = build_feature_extractor(self.feature_extractor, device)
         if feature_extractor is None:
             console.print(
@@ -74,7 +74,7 @@ class DistanceSettings:
             return None
         rows = np.concatenate([datamodule.split_indices(split) for split in used])
         batches = [batch["image"] for batch in datamodule.rows_dataloader(rows)]
-        with console.status(f"computing the features of {len(rows):,} real faces"):
+        with Progress(f"computing the features of {len(rows):,} real faces"):
             distances = Distances(feature_extractor, torch.cat(batches), " + ".join(used))
         return DistanceSchedule(distances, self.n_images, self.every_n_epochs)
 

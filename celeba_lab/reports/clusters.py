@@ -14,6 +14,7 @@ from celeba_lab.analyses.estimators import has_parameter, refusals_of
 from celeba_lab.analyses.sampling import LabelSample
 from celeba_lab.console import console, progress, show_table
 from celeba_lab.errors import SettingError, UserError, check_at_least, check_between, settings_of
+from celeba_lab.reports.iterations import fit_with_progress
 from celeba_lab.runs.run import RunFolder
 
 # A figure with more clusters, or with more faces of each, would be too large to read and slow to draw.
@@ -332,9 +333,9 @@ def _write_tsne(result: ClusteringResult, tsne: BaseEstimator, most: int) -> Non
         console.print(f"the t-SNE is left out: it needs {needs}, and there are {len(chosen)}")
         return
     what = f"t-SNE of {len(chosen):,} of the {len(points):,} faces"
-    with result.run.timed("tsne"), console.status(what), settings_of("report"):
+    with result.run.timed("tsne"), settings_of("report"):
         with refusals_of(tsne, "tsne"):
-            positions = tsne.fit_transform(points[chosen])
+            positions = fit_with_progress(tsne, points[chosen], what)
         if positions.shape[1] < 2:
             raise SettingError("tsne", type(tsne).__name__, "must have n_components=2 to draw a map")
     console.print(what)

@@ -9,7 +9,7 @@ from sklearn.base import ClassifierMixin
 from celeba_lab.analyses.contradictions import check_contradictions
 from celeba_lab.analyses.regression import check_estimator
 from celeba_lab.analyses.thresholds import CRITERIA
-from celeba_lab.console import console
+from celeba_lab.console import Progress, split_name
 from celeba_lab.errors import check_at_least, check_choice, settings_of
 from celeba_lab.reports.classifier.attributes import report_attributes
 from celeba_lab.reports.classifier.calibration import report_calibration
@@ -73,17 +73,27 @@ class ClassifierReport:
         Returns:
             The table of attributes, and the metrics that only a report has.
         """
-        (attributes, wrong), table = self.write_split(result)
-        thresholds, metrics = report_thresholds(result, self.tune)
-        calibration, calibrated = report_calibration(result, self.bins)
-        with settings_of("report"), console.status("predicting each attribute from the other labels"):
-            pixels, compared = report_pixels(result, table, self.estimator)
-        groups, worst = report_groups(result, self.smallest)
-        amplification, amplified = report_amplification(result, self.smallest)
-        contradictions, contradicted = report_contradictions(result, self.contradictions)
-        drift = report_drift(result)
-        parts = [attributes, pixels, thresholds, calibration, groups, amplification, drift, wrong, contradictions, more]
-        if self.page:
-            sections = [part for part in parts if part is not None]
-            write_page(result.run.path / PAGE, result.title, facts, sections, warning=result.datamodule.notice)
+        with Progress(f"report of {split_name(result.split)}", total=10, unit="parts") as progress:
+            (attributes, wrong), table = self.write_split(result)
+            progress.advance(2)
+            thresholds, metrics = report_thresholds(result, self.tune)
+            progress.advance()
+            calibration, calibrated = report_calibration(result, self.bins)
+            progress.advance()
+            with settings_of("report"), Progress("predicting each attribute from the other labels"):
+                pixels, compared = report_pixels(result, table, self.estimator)
+            progress.advance()
+            groups, worst = report_groups(result, self.smallest)
+            progress.advance()
+            amplification, amplified = report_amplification(result, self.smallest)
+            progress.advance()
+            contradictions, contradicted = report_contradictions(result, self.contradictions)
+            progress.advance()
+            drift = report_drift(result)
+            progress.advance()
+            parts = [attributes, pixels, thresholds, calibration, groups, amplification, drift, wrong, contradictions]
+            if self.page:
+                sections = [part for part in [*parts, more] if part is not None]
+                write_page(result.run.path / PAGE, result.title, facts, sections, warning=result.datamodule.notice)
+            progress.advance()
         return table, metrics | calibrated | compared | worst | amplified | contradicted

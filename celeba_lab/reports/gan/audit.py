@@ -11,7 +11,7 @@ from celeba_lab import figures
 from celeba_lab.analyses.cooccurrence import Cooccurrence
 from celeba_lab.analyses.groups import amplification_pairs
 from celeba_lab.analyses.intervals import wilson_interval
-from celeba_lab.console import console, show_table
+from celeba_lab.console import Progress, console, show_table
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.models.classifier.module import AttributeClassifier
 from celeba_lab.models.gan.sampler import FaceSampler
@@ -82,7 +82,7 @@ def report_audit(run: RunFolder, audit: Audit, datamodule: CelebADataModule, tit
         having it.
     """
     names = audit.auditor.attributes
-    with console.status("auditing the faces"):
+    with Progress("auditing the faces"):
         rows = datamodule.split_indices(audit.split)
         annotations = datamodule.annotations
         predicted = _Predicted(

@@ -6,7 +6,7 @@ import torch
 
 from celeba_lab import figures
 from celeba_lab.analyses.neighbours import nearest_images
-from celeba_lab.console import console
+from celeba_lab.console import Progress
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.runs.run import RunFolder
 
@@ -38,7 +38,7 @@ def report_nearest(
     others = datamodule.split_indices(split)[:_REFERENCE_FACES]
     heldout = [batch["image"] for batch in datamodule.rows_dataloader(others)] if len(others) else []
     batches = datamodule.rows_dataloader(datamodule.split_indices("train"))
-    with console.status("finding the nearest training faces"):
+    with Progress("finding the nearest training faces"):
         found, mirrored, distance = nearest_images(
             torch.cat([faces, *heldout]).numpy(),
             ((batch["index"].numpy(), batch["image"].numpy()) for batch in batches),

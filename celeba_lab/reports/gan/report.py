@@ -5,7 +5,7 @@ from typing import Any
 
 import lightning as L
 
-from celeba_lab.console import console, show_metrics
+from celeba_lab.console import Progress, console, show_metrics
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.engine.build import find_callback
 from celeba_lab.engine.callbacks import EpochLog, Health, SampleGrid
@@ -45,7 +45,7 @@ def report_gan(
         report_training(run, log.table(), title)
     if (schedule := find_callback(trainer, DistanceSchedule)) is not None:
         set_apart_distances(run.seconds, schedule)
-        with console.status("measuring the distance from real faces"):
+        with Progress("measuring the distance from real faces"):
             if not schedule.rows or schedule.rows[-1]["step"] != trainer.global_step:
                 schedule.measure(model, trainer.current_epoch, trainer.global_step)
         metrics |= report_distances(run, schedule.distances, schedule.rows, datamodule, title)

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from celeba_lab import figures
-from celeba_lab.console import console
+from celeba_lab.console import Progress, console
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.engine.callbacks.images import SAMPLE_FILES
 from celeba_lab.files import write_atomically
@@ -80,7 +80,7 @@ def report_distances(
     """
     table = pd.DataFrame(rows)
     n = int(table["generated"].iloc[-1])
-    with console.status("measuring the distance of real faces from real ones"):
+    with Progress("measuring the distance of real faces from real ones"):
         floor = distances.measure(_training_faces(datamodule, n))
     words = distances.describe(n)
     beside = f"real against real: {floor.images:,} training faces against the same"

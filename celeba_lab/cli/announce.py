@@ -1,0 +1,51 @@
+"""What is printed before a task starts: the data, what was changed, and where all settings are stored."""
+
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from celeba_lab.cli.choose_data import announce_data
+from celeba_lab.cli.help import describe_option
+from celeba_lab.console import console, display_path, is_main_process, show_configuration
+from celeba_lab.errors import check_choice
+from celeba_lab.files import write_atomically
+
+PRINT_CONFIG = ("changed", "full", "none")
+_TRAINING_TASKS = ("train", "train_gan")
+
+
+def announce(cfg: DictConfig, without_celeba: str | None) -> None:
+    """Print what will run, and write the resolved configuration to ``config.yaml`` in the run folder.
+
+    ``print_config`` says how much of the configuration is printed: the settings that were changed on the command line
+    and the recipe, all settings, or none.
+
+    Args:
+        cfg: The composed configuration.
+        without_celeba: The folder in which CelebA was not found, if synthetic faces replace it.
+
+    Raises:
+        SettingError: ``print_config`` is not one of :data:`PRINT_CONFIG`.
+    """
+    check_choice("print_config", cfg.print_config, PRINT_CONFIG)
+    if not is_main_process():
+        return
+    hydra = HydraConfig.get()
+    folder = Path(hydra.runtime.output_dir)
+    text = OmegaConf.to_yaml(cfg, resolve=True)
+    if cfg.data is not None:
+        announce_data(cfg, without_celeba)
+    if cfg.print_config == "full":
+        show_configuration(cfg)
+    elif cfg.print_config == "changed":
+        changed = " ".join(hydra.overrides.task) or "nothing"
+        _show("changed", f"{changed} (all settings: {display_path(folder / 'config.yaml')})")
+        recipe = hydra.runtime.choices.get("recipe")
+        if recipe is not None and cfg.task._target_.rpartition(".")[2] in _TRAINING_TASKS:
+            _show("recipe", f"{recipe}: {describe_option('recipe', recipe)}")
+    write_atomically(folder / "config.yaml", lambda file: file.write(text.encode()))
+
+
+def _show(label: str, text: str) -> None:
+    console.print(f"{label}: {text}", markup=False, soft_wrap=True)

@@ -1,0 +1,68 @@
+"""The progress of an estimator of scikit-learn that prints its iterations."""
+
+import io
+import re
+import sys
+from contextlib import redirect_stdout
+from typing import Any, TextIO
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from typing_extensions import override
+
+from celeba_lab.console import Progress
+
+_ITERATION = re.compile(r"\[t-SNE\] Iteration (\d+)")
+
+
+def fit_with_progress(estimator: BaseEstimator, points: np.ndarray, what: str) -> np.ndarray:
+    """Fit an estimator to points and return their positions, with a line that shows how far it has come.
+
+    scikit-learn's t-SNE offers no callback, but prints its iterations if it is verbose; the count is read from there.
+    Other estimators, and the part of t-SNE before its first iteration, show the seconds so far.
+
+    Args:
+        estimator: Estimator with ``fit_transform``.
+        points: Points, float (N, D).
+        what: Description of the work.
+
+    Returns:
+        Positions, float (N, number of components).
+    """
+    parameters: dict[str, Any] = estimator.get_params(deep=False)
+    counts = type(estimator).__name__ == "TSNE" and not parameters["verbose"]
+    with Progress(what, parameters["max_iter"] if counts else None, "iterations" if counts else "") as progress:
+        if not counts:
+            return estimator.fit_transform(points)
+        estimator.set_params(verbose=2)
+        with redirect_stdout(_Iterations(sys.stdout, progress)):
+            return estimator.fit_transform(points)
+
+
+class _Iterations(io.TextIOBase):
+    """A stream that reads t-SNE's iterations from what it prints, and passes everything else on."""
+
+    def __init__(self, stream: TextIO, progress: Progress) -> None:
+        self.stream = stream
+        self.progress = progress
+        self._swallows_newline = False
+
+    @override
+    def write(self, text: str) -> int:
+        if text.startswith("[t-SNE]"):
+            self._swallows_newline = not text.endswith("\n")
+            if match := _ITERATION.match(text):
+                self.progress.update(int(match[1]))
+        elif text == "\n" and self._swallows_newline:  # ``print`` writes the end of a line by itself
+            self._swallows_newline = False
+        else:
+            self.stream.write(text)
+        return len(text)
+
+    @override
+    def flush(self) -> None:
+        self.stream.flush()
+
+    @override
+    def isatty(self) -> bool:
+        return self.stream.isatty()

@@ -1,0 +1,44 @@
+"""The iterations of t-SNE become progress, and nothing that is printed is lost."""
+
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+
+from celeba_lab.console import Progress
+from celeba_lab.reports.iterations import fit_with_progress
+
+POINTS = np.random.default_rng(0).normal(size=(60, 5))
+
+
+@pytest.fixture
+def updates(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float | None]]:
+    seen: list[tuple[float, float | None]] = []
+    monkeypatch.setattr(Progress, "update", lambda self, done, note="": seen.append((done, self.total)))
+    return seen
+
+
+def test_the_iterations_of_tsne_are_counted_and_not_printed(updates, capsys):
+    tsne = TSNE(perplexity=5, max_iter=300, random_state=0)
+    positions = fit_with_progress(tsne, POINTS, "t-SNE")
+    assert [done for done, _ in updates] == [50, 100, 150, 200, 250, 300]
+    assert {total for _, total in updates} == {300}
+    assert capsys.readouterr().out == ""
+    alone = TSNE(perplexity=5, max_iter=300, random_state=0).fit_transform(POINTS)
+    assert np.array_equal(positions, alone)
+
+
+def test_other_lines_pass(capsys):
+    class Talking(TSNE):
+        def fit_transform(self, points, y=None):
+            print("a line of somebody else")
+            return super().fit_transform(points, y)
+
+    Talking.__name__ = "TSNE"
+    fit_with_progress(Talking(perplexity=5, max_iter=250), POINTS, "t-SNE")
+    assert capsys.readouterr().out == "a line of somebody else\n"
+
+
+def test_an_estimator_that_does_not_count_is_fitted_as_it_is(updates):
+    assert fit_with_progress(PCA(n_components=2), POINTS, "PCA").shape == (60, 2)
+    assert updates == []
