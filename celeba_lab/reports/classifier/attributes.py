@@ -1,4 +1,4 @@
-"""How well each attribute is told, beside always saying the majority class."""
+"""Scores of every attribute, compared with always predicting the majority class."""
 
 import numpy as np
 import pandas as pd
@@ -27,15 +27,18 @@ _COLUMNS = {
 
 
 def report_attributes(result: EvaluationResult, bins: int = 15) -> tuple[Section, pd.DataFrame]:
-    """Write every score of every attribute, its confusion, curves and scores; also return the table.
+    """Write the scores of every attribute, with confusion matrices, curves and histograms.
 
     Args:
         result: Predictions to report.
         bins: Number of bins of the probability for the calibration error.
+
+    Returns:
+        The section, and the table of :func:`~celeba_lab.reports.classifier.scores.attribute_table`.
     """
     found, names = result.predictions, result.names
     table = attribute_table(found.labels, found.probabilities, names, found.threshold, bins)
-    shown = result.table("attributes", table, "Every score of every attribute", columns=_COLUMNS)
+    shown = result.table("attributes", table, "Scores of every attribute", columns=_COLUMNS)
     pictures = [
         _draw_accuracy(result, table),
         _draw_confusion(result),
@@ -53,9 +56,9 @@ def _draw_accuracy(result: EvaluationResult, table: pd.DataFrame) -> Picture:
         result.names,
         metric="accuracy",
         title=result.title,
-        note="Accuracy of each attribute beside that of always saying the majority class",
+        note="Accuracy of each attribute, compared with that of always predicting the majority class",
     )
-    caption = "Accuracy of each attribute; the tick is what always saying the majority class would reach."
+    caption = "Accuracy of each attribute. The tick marks the accuracy of always predicting the majority class."
     return result.picture("accuracy", figure, caption)
 
 
@@ -64,7 +67,7 @@ def _draw_confusion(result: EvaluationResult) -> Picture:
     figure = figures.confusion_matrices(
         found.labels, found.probabilities, result.names, threshold=found.threshold, title=result.title
     )
-    return result.picture("confusion", figure, "What was said of the images of each true class.")
+    return result.picture("confusion", figure, "Number of images by true and by predicted class.")
 
 
 def _draw_curves(result: EvaluationResult, table: pd.DataFrame) -> list[Picture]:
@@ -73,9 +76,9 @@ def _draw_curves(result: EvaluationResult, table: pd.DataFrame) -> list[Picture]
     curves = figures.precision_recall_curves(
         labels, probabilities, names, areas=table["average_precision"], title=result.title
     )
-    caption = "Precision against recall at every threshold; the dashed line is the prevalence."
+    caption = "Precision against recall at every threshold. The prevalence is the precision of a random prediction."
     return [
-        result.picture("roc", roc, "True against false positives at every threshold."),
+        result.picture("roc", roc, "True positive rate against false positive rate at every threshold."),
         result.picture("precision_recall", curves, caption),
     ]
 
@@ -85,35 +88,39 @@ def _draw_scores(result: EvaluationResult) -> Picture:
     figure = figures.score_histograms(
         found.labels, found.probabilities, result.names, threshold=found.threshold, title=result.title
     )
-    return result.picture("scores", figure, "The probabilities of the two true classes.")
+    return result.picture("scores", figure, "Distribution of the predicted probability in both true classes.")
 
 
 def _describe(result: EvaluationResult, table: pd.DataFrame, bins: int) -> str:
     ordered = table.sort_values("gain", ascending=False, kind="stable")["attribute"].tolist()
     right = (result.predictions.predicted == result.predictions.labels).mean(
         axis=1
-    )  # (N,) share of right answers per image
+    )  # (N,) share of correct predictions
     half = 1.96 * right.std(ddof=1) / np.sqrt(len(right)) if len(right) > 1 else np.nan
     majority = mean_majority_accuracy(table)
-    lines = [
-        f"{percent(table['accuracy'].mean(), 2)} of the answers are right (± {percent(half, 2)}: the 95 % interval over"
-        f" {len(right):,} images); always saying the majority class is right for {percent(majority, 2)}.",
-    ]
-    if len(table) > 1:
-        lines[0] += f" The pictures help most with {first_names(ordered)}, least with {first_names(ordered[::-1])}."
-        behind = int((table["gain"] < 0).sum())
-        if behind:
-            lines[0] += f" {behind} of the {len(table)} attributes are told worse than by saying the majority class."
-    lines.append(
-        "Low and high are the ends of the 95 % interval of the accuracy (Wilson). Gain is the accuracy minus the"
-        " majority's. Balanced accuracy is the mean of the accuracies of the two true classes: 0.5 for who always"
-        f" says the same. The calibration error is the expected one in {bins} bins. What the images do not define,"
-        " such as precision where nothing was called present, is left empty and leaves the means."
+    text = (
+        f"{percent(table['accuracy'].mean(), 2)} of the predictions are correct (± {percent(half, 2)}, the 95 %"
+        f" interval over {len(right):,} images). Always predicting the majority class is correct for"
+        f" {percent(majority, 2)}."
     )
-    return "\n\n".join(lines)
+    if len(table) > 1:
+        text += (
+            f" The gain over the majority class is largest for {first_names(ordered)}, and smallest for"
+            f" {first_names(ordered[::-1])}."
+        )
+        if behind := int((table["gain"] < 0).sum()):
+            text += f" {behind} of the {len(table)} attributes are predicted worse than by the majority class."
+    return text + (
+        "\n\nLow and high are the ends of the 95 % Wilson interval of the accuracy. The gain is the accuracy minus that"
+        " of the majority class. The balanced accuracy is the mean of the accuracies of the two true classes, which is"
+        f" 0.5 for a constant prediction. The calibration error is the expected calibration error in {bins} bins."
+        " Values that the images do not define, such as the precision without positive predictions, are left empty and"
+        " do not count in the means."
+    )
 
 
 def _add_precision_recall(result: EvaluationResult) -> None:
+    """Send the precision-recall curve of every attribute to TensorBoard."""
     if result.run.writer is None:
         return
     found = result.predictions

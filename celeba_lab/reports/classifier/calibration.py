@@ -1,4 +1,4 @@
-"""Whether a probability of 0.8 is right eight times of ten, before and after temperature scaling."""
+"""Reliability of the probabilities, before and after temperature scaling."""
 
 import numpy as np
 import pandas as pd
@@ -20,11 +20,11 @@ _COLUMNS = {
 
 
 def report_calibration(result: EvaluationResult, bins: int) -> tuple[Section, dict[str, float]]:
-    """Fit a temperature for each attribute on validation; draw the reliability of the reported split before and after.
+    """Report how reliable the probabilities are, before and after scaling by a temperature chosen on validation.
 
     Args:
-        result: without validation only the reliability as it is.
-        bins: of the probability, equally wide.
+        result: Predictions to report; without validation there is no scaling.
+        bins: Number of equally wide bins of the probability.
 
     Returns:
         The section, and ``split/ece`` and ``split/scaled_ece``, the means over the attributes.
@@ -49,7 +49,7 @@ def report_calibration(result: EvaluationResult, bins: int) -> tuple[Section, di
     picture = result.picture(
         "reliability",
         figure,
-        "How often an attribute is present, by the probability that was given. Best: the diagonal.",
+        "Share of images with the attribute, by predicted probability. A calibrated classifier is on the diagonal.",
     )
     metrics = {f"{result.split}/{name}": float(table[name].mean()) for name in ("ece", "scaled_ece") if name in table}
     return Section("Calibration", _describe(result, table, bins), tables=[shown], pictures=[picture]), metrics
@@ -57,23 +57,23 @@ def report_calibration(result: EvaluationResult, bins: int) -> tuple[Section, di
 
 def _describe(result: EvaluationResult, table: pd.DataFrame, bins: int) -> str:
     text = (
-        "A calibrated probability means what it says: of the images given 0.8, eight in ten have the attribute. The"
-        f" expected calibration error is the mean distance from that, over {bins} equally wide bins, weighted by their"
-        f" images; its mean over the attributes is {table['ece'].mean():.4f}."
+        "A classifier is calibrated if, for example, eight in ten of the images with a probability of 0.8 have the"
+        " attribute. The expected calibration error is the mean distance from that, over"
+        f" {bins} equally wide bins, weighted by their numbers of images. Its mean over the attributes is"
+        f" {table['ece'].mean():.4f}."
     )
-    if "scaled_ece" not in table:
+    if result.validation is None:
         return text
-    assert result.validation is not None
     return text + (
-        f" Temperature scaling divides the logits by one number for each attribute, chosen on the"
-        f" {len(result.validation.labels):,} validation images for the lowest log loss (Guo et al., 2017): above 1 it"
-        f" makes answers less sure. After it the mean error is {table['scaled_ece'].mean():.4f}. It changes no"
-        " order and no answer at 0.5."
+        " Temperature scaling divides the logits by one number for each attribute (Guo et al., 2017), which is chosen"
+        f" for the lowest log loss on the {len(result.validation.labels):,} validation images. A temperature above 1"
+        f" makes the predictions less confident. After scaling, the mean error is {table['scaled_ece'].mean():.4f}."
+        " Scaling changes neither the order of the images nor the predictions at a threshold of 0.5."
     )
 
 
 def _log_losses(labels: np.ndarray, probabilities: np.ndarray) -> list[float]:
-    """Return the mean cross-entropy of each attribute in nats, NaN without images."""
+    """Return the mean cross-entropy of each attribute in nats; NaN without images."""
     if not len(labels):
         return [np.nan] * labels.shape[1]
     return [

@@ -1,4 +1,4 @@
-"""How validation and the reported split differ, attribute by attribute."""
+"""Differences between validation and the reported split."""
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ from celeba_lab.reports.page.page import Picture, Section
 
 
 def report_drift(result: EvaluationResult) -> Section | None:
-    """Compare prevalence and accuracy of validation and of the reported split; None without validation."""
+    """Compare prevalence and accuracy of validation and the reported split; return None without validation."""
     if result.validation is None:
         return None
     table = drift_table(
@@ -40,28 +40,30 @@ def _draw(result: EvaluationResult, table: pd.DataFrame, what: str) -> Picture:
         ordered["attribute"].tolist(),
         metric=what,
         title=result.title,
-        note=f"{what.capitalize()} of validation and {result.split}, the largest change on top",
+        note=f"{what.capitalize()} of validation and {result.split}, sorted by the size of the difference",
     )
     return result.picture(f"drift_{what}", figure, f"{what.capitalize()} of validation and {result.split}.")
 
 
-def drift_table(val_labels: np.ndarray, val_said: np.ndarray, labels: np.ndarray, said: np.ndarray) -> pd.DataFrame:
-    """Return prevalence and accuracy of two splits, (K rows), each with its difference and a 95 % interval of that.
+def drift_table(
+    val_labels: np.ndarray, val_predicted: np.ndarray, labels: np.ndarray, predicted: np.ndarray
+) -> pd.DataFrame:
+    """Return prevalence and accuracy of two splits, with the difference and its 95 % interval, one row per attribute.
 
-    Columns, for ``prevalence`` and for ``accuracy``: ``_val``, ``_split``, ``_difference`` (split minus validation),
-    ``_low`` and ``_high`` (Newcombe's interval of the difference).
+    The columns, for both ``prevalence`` and ``accuracy``, are ``_val``, ``_split``, ``_difference`` (the split minus
+    validation), ``_low`` and ``_high`` (Newcombe's interval of the difference).
 
     Args:
-        val_labels: (N, K) of 0 and 1.
-        val_said: (N, K), what was said of the same images.
-        labels: (M, K), of the other split.
-        said: (M, K).
+        val_labels: True labels of validation, (N, K), 0 or 1.
+        val_predicted: Predicted labels of validation, (N, K), 0 or 1.
+        labels: True labels of the split, (M, K), 0 or 1.
+        predicted: Predicted labels of the split, (M, K), 0 or 1.
     """
     table: dict[str, np.ndarray] = {}
     trials = (np.full(labels.shape[1], len(val_labels)), np.full(labels.shape[1], len(labels)))
     for what, first, second in (
         ("prevalence", val_labels == 1, labels == 1),
-        ("accuracy", val_labels == val_said, labels == said),
+        ("accuracy", val_labels == val_predicted, labels == predicted),
     ):
         counts = first.sum(axis=0), second.sum(axis=0)
         low, high = difference_interval(counts, trials)
@@ -79,12 +81,13 @@ def drift_table(val_labels: np.ndarray, val_said: np.ndarray, labels: np.ndarray
 
 def _describe(result: EvaluationResult, table: pd.DataFrame) -> str:
     text = (
-        f"What was chosen on validation holds for {result.split} only as far as the two are alike. The intervals are"
-        f" of the difference, {result.split} minus validation (Newcombe, 1998); of {len(table)} attributes one in"
-        " twenty is expected to lie outside by chance."
+        f"Thresholds and temperatures that were chosen on validation suit {result.split} only if the two splits are"
+        f" alike. The intervals are those of the difference, {result.split}"
+        f" minus validation (Newcombe, 1998). By chance, about one in twenty of the {len(table)} attributes differs by"
+        " more than its interval."
     )
     for what in ("prevalence", "accuracy"):
         outside = table[(table[f"{what}_low"] > 0) | (table[f"{what}_high"] < 0)]
-        text += f" {what.capitalize()} differs by more than its interval for {len(outside)}"
+        text += f" The {what} differs significantly for {len(outside)} attributes"
         text += f": {', '.join(outside['attribute'])}." if len(outside) else "."
     return text

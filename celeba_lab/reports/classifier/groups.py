@@ -1,8 +1,7 @@
-"""How accuracy differs between the groups that another attribute makes, and whether associations are exaggerated."""
+"""Accuracy in subgroups, and amplification of associations between attributes."""
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from scipy.cluster.hierarchy import leaves_list
 
 from celeba_lab import figures
@@ -10,26 +9,26 @@ from celeba_lab.analyses.cooccurrence import Cooccurrence, cluster_attributes
 from celeba_lab.analyses.groups import amplification_pairs, subgroup_pairs, subgroup_table
 from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.reports.classifier.result import EvaluationResult, percent
-from celeba_lab.reports.page.page import PageTable, Section
+from celeba_lab.reports.page.page import PageTable, Picture, Section
 
 # The pair that the literature on spurious correlations measures (Sagawa et al., "Distributionally Robust Neural
-# Networks for Group Shifts", ICLR 2020): shown whatever its gap is.
+# Networks for Group Shifts", ICLR 2020). It is shown even if other pairs have larger differences.
 NAMED = ("Blond_Hair", "Male")
-_DRAWN = 12  # pairs whose cells are drawn; more would not be read
+_DRAWN = 12  # number of pairs whose subgroups are drawn; more would be hard to read
 _PAIR_COLUMNS = {
     "target": "target",
     "group": "group",
-    "worst": "worst cell",
+    "worst": "worst subgroup",
     "worst_images": "images",
     "worst_accuracy": "accuracy",
     "worst_low": "low",
     "worst_high": "high",
     "gap": "gap",
-    "equalised_odds_difference": "equalised-odds difference",
-    "few_subgroups": "cells with few images",
+    "equalised_odds_difference": "equalised odds difference",
+    "few_subgroups": "subgroups with few images",
 }
-_CELL_COLUMNS = {
-    "cell": "cell",
+_SUBGROUP_COLUMNS = {
+    "subgroup": "subgroup",
     "images": "images",
     "accuracy": "accuracy",
     "low": "low",
@@ -40,7 +39,7 @@ _AMPLIFICATION_COLUMNS = {
     "A": "A",
     "B": "B",
     "images_labels": "images with B",
-    "images_predictions": "said to have B",
+    "images_predictions": "predicted to have B",
     "labels": "among labels",
     "predictions": "among predictions",
     "difference": "difference",
@@ -49,107 +48,110 @@ _AMPLIFICATION_COLUMNS = {
 
 
 def report_groups(result: EvaluationResult, smallest: int) -> tuple[Section, dict[str, float]]:
-    """Measure every target in the four cells that each attribute makes with it.
+    """Measure every target in the four subgroups that its label and each other attribute define.
 
     Args:
-        result: the groups are made by all forty true labels.
-        smallest: cells of fewer images are marked, and are no worst cell.
+        result: Predictions to report. The groups are defined by all forty true labels.
+        smallest: Number of images below which a subgroup is marked as too small, and cannot be the worst subgroup.
 
     Returns:
-        The section, and ``split/worst_cell_accuracy``: of the worst cell of all, where one has enough images.
+        The section, and ``split/worst_subgroup_accuracy``, the lowest accuracy of a subgroup that is large enough, if
+        there is one.
     """
     found = result.predictions
-    cells = subgroup_table(found.labels, found.predicted, result.names, result.all_labels(), ATTRIBUTES, smallest)
-    pairs = subgroup_pairs(cells)
-    result.run.table(f"group_cells_{result.split}", cells)
-    worst = [_name_cell(*row) for row in pairs[["target", "group", "worst_label", "worst_member"]].to_numpy()]
+    subgroups = subgroup_table(found.labels, found.predicted, result.names, result.all_labels(), ATTRIBUTES, smallest)
+    pairs = subgroup_pairs(subgroups)
+    result.run.table(f"subgroups_{result.split}", subgroups)
+    worst = [_name(*row) for row in pairs[["target", "group", "worst_label", "worst_member"]].to_numpy()]
     shown = [
         result.table(
             "groups",
             pairs.assign(worst=worst),
-            "Every target by every group, the largest equalised-odds difference first",
+            "Pairs of target and group, sorted by the equalised odds difference",
             columns=_PAIR_COLUMNS,
         )
     ]
-    drawn = pairs[pairs["gap"].notna()].head(_DRAWN)[["target", "group"]].apply(tuple, axis=1).tolist()
     if NAMED[0] in result.names:
-        drawn = [NAMED, *(pair for pair in drawn if pair != NAMED)][:_DRAWN]
-        shown.insert(0, _named_table(result, cells))
-    by_pair = cells.set_index(["target", "group"])
-    figure = figures.subgroup_accuracy(
-        pd.concat([by_pair.loc[[pair]] for pair in drawn]).reset_index() if drawn else cells.head(0),
-        title=result.title,
-        note=f"Pairs with the largest equalised-odds differences; 95 % intervals; few: under {smallest} images",
-    )
-    pictures = [
-        result.picture("group_cells", figure, "Accuracy in each cell with its 95 % interval, worst cells in red.")
-    ]
+        shown.insert(0, _named_table(result, subgroups))
+    pictures = [_draw_subgroups(result, pairs, subgroups, smallest)]
     if len(result.names) > 1:
-        pictures.append(
-            result.picture(
-                "groups", _draw_odds(result, pairs, smallest), "The equalised-odds difference of every pair."
-            )
-        )
-    worst_accuracy = pairs["worst_accuracy"].min()
-    metrics = {} if np.isnan(worst_accuracy) else {f"{result.split}/worst_cell_accuracy": float(worst_accuracy)}
+        pictures.append(_draw_odds(result, pairs, smallest))
+    lowest = pairs["worst_accuracy"].min()
+    metrics = {} if np.isnan(lowest) else {f"{result.split}/worst_subgroup_accuracy": float(lowest)}
     return Section("Groups", _describe(pairs, smallest, result.split), tables=shown, pictures=pictures), metrics
 
 
-def _name_cell(target: str, group: str, label: float, member: float) -> str:
+def _name(target: str, group: str, label: float, member: float) -> str:
+    """Return the name of a subgroup; ``label`` and ``member`` are NaN if no subgroup is large enough."""
     if np.isnan(label):
         return "none with enough images"
     return f"{'' if label else 'not '}{target}, {'' if member else 'not '}{group}"
 
 
-def _named_table(result: EvaluationResult, cells: pd.DataFrame) -> PageTable:
+def _named_table(result: EvaluationResult, subgroups: pd.DataFrame) -> PageTable:
     target, group = NAMED
-    rows = cells[(cells["target"] == target) & (cells["group"] == group)]
-    names = [_name_cell(*row) for row in rows[["target", "group", "label", "member"]].to_numpy()]
-    frame = rows.assign(cell=names)[list(_CELL_COLUMNS)]
-    return PageTable(f"{target} by {group}", frame, file=f"tables/group_cells_{result.split}.csv")
+    rows = subgroups[(subgroups["target"] == target) & (subgroups["group"] == group)]
+    names = [_name(*row) for row in rows[["target", "group", "label", "member"]].to_numpy()]
+    frame = rows.assign(subgroup=names)[list(_SUBGROUP_COLUMNS)]
+    return PageTable(f"{target} by {group}", frame, file=f"tables/subgroups_{result.split}.csv")
 
 
-def _draw_odds(result: EvaluationResult, pairs: pd.DataFrame, smallest: int) -> Figure:
+def _draw_subgroups(result: EvaluationResult, pairs: pd.DataFrame, subgroups: pd.DataFrame, smallest: int) -> Picture:
+    """Draw the subgroups of the pairs with the largest equalised odds differences."""
+    drawn = pairs[pairs["gap"].notna()].head(_DRAWN)[["target", "group"]].apply(tuple, axis=1).tolist()
+    if NAMED[0] in result.names:
+        drawn = [NAMED, *(pair for pair in drawn if pair != NAMED)][:_DRAWN]
+    by_pair = subgroups.set_index(["target", "group"])
+    figure = figures.subgroup_accuracy(
+        pd.concat([by_pair.loc[[pair]] for pair in drawn]).reset_index() if drawn else subgroups.head(0),
+        title=result.title,
+        note="Pairs with the largest equalised odds differences, with 95 % intervals; subgroups with fewer than"
+        f" {smallest} images are grey",
+    )
+    caption = "Accuracy in each subgroup with its 95 % interval; the worst subgroup of each pair is orange."
+    return result.picture("subgroups", figure, caption)
+
+
+def _draw_odds(result: EvaluationResult, pairs: pd.DataFrame, smallest: int) -> Picture:
     table = pairs.pivot(index="target", columns="group", values="equalised_odds_difference")
-    return figures.matrix_heatmap(
+    figure = figures.matrix_heatmap(
         table.reindex(index=result.names, columns=list(ATTRIBUTES)).to_numpy(),
         result.names,
         list(ATTRIBUTES),
-        label="equalised-odds difference",
+        label="equalised odds difference",
         title=result.title,
-        note="How far true or false positive rates of a target (row) differ between who has another attribute (column)"
-        f" and who has not. Grey: a cell of fewer than {smallest} images",
+        note="Difference of the true or false positive rates of a target (row) between images with and without another"
+        f" attribute (column). Grey: a subgroup has fewer than {smallest} images",
         limits=(0, 1),
         row_title="target",
         column_title="group",
     )
+    return result.picture("groups", figure, "Equalised odds difference of every pair.")
 
 
 def _describe(pairs: pd.DataFrame, smallest: int, split: str) -> str:
     text = (
-        "Each target is measured in four cells: with and without the attribute itself, in and out of the group that"
-        " another attribute makes. A high accuracy can hide a cell in which most answers are wrong."
+        "Each target is measured in four subgroups: images with and without the target, inside and outside the group"
+        " of images with another attribute. A high accuracy can hide a subgroup in which most predictions are wrong."
     )
     known = pairs[pairs["gap"].notna()]
     if len(known):
         worst = known.iloc[int(known["worst_accuracy"].argmin())]
-        cell = _name_cell(worst["target"], worst["group"], worst["worst_label"], worst["worst_member"])
+        name = _name(worst["target"], worst["group"], worst["worst_label"], worst["worst_member"])
         text += (
-            f" The worst of all: of the {int(worst['worst_images']):,} images of '{cell}'"
-            f" {percent(worst['worst_accuracy'])} are told right."
+            f" In the worst subgroup, '{name}', {percent(worst['worst_accuracy'])} of the"
+            f" {int(worst['worst_images']):,} images are classified correctly."
         )
     if len(pairs) and not np.isnan(odds := pairs["equalised_odds_difference"].iloc[0]):
         first = pairs.iloc[0]
-        text += (
-            f" Groups differ most for {first['target']} by {first['group']}: true or false positive rates are"
-            f" {odds:.3f} apart."
-        )
+        text += f" The largest equalised odds difference is {odds:.3f}, for {first['target']} by {first['group']}."
     return text + (
-        "\n\nThe gap is the highest accuracy of a pair's cells minus the lowest: large for every attribute that is"
-        " rarely called present. The equalised-odds difference compares like with like: it is the larger difference"
-        " of true and of false positive rates between members of the group and others. Cells of fewer than"
-        f" {smallest} images are marked as few, and count for neither; they are in tables/group_cells_{split}.csv with"
-        " the others. With so many pairs some differences are chance: mind the intervals."
+        "\n\nThe gap is the highest accuracy in the subgroups of a pair minus the lowest. It is large for every"
+        " attribute that is rarely predicted. The equalised odds difference compares images with the same label: it is"
+        " the larger difference between the group and the other images, either of the true positive rate or of the"
+        f" false positive rate. Subgroups with fewer than {smallest} images are marked as few and count for neither;"
+        f" they are in tables/subgroups_{split}.csv with the others. Among this many pairs some differences are due to"
+        " chance, so look at the intervals."
     )
 
 
@@ -157,11 +159,11 @@ def report_amplification(result: EvaluationResult, smallest: int) -> tuple[Secti
     """Compare P(A | B) among the predictions with P(A | B) among the labels.
 
     Args:
-        result: of at least two attributes; else there is no section.
-        smallest: pairs whose B has fewer images are marked, and grey in the figure.
+        result: Predictions to report; for a single attribute there is no section.
+        smallest: Number of images with B below which a pair is marked, and grey in the figure.
 
     Returns:
-        The section, and ``split/amplification``: the mean absolute difference over the pairs that are not marked.
+        The section, and ``split/amplification``, the mean absolute difference over the pairs that are not marked.
     """
     found, names = result.predictions, result.names
     if len(names) < 2:
@@ -170,7 +172,7 @@ def report_amplification(result: EvaluationResult, smallest: int) -> tuple[Secti
     shown = result.table(
         "amplification",
         pairs,
-        "P(A | B) among labels and predictions, the largest difference first",
+        "P(A | B) among labels and predictions, sorted by the size of the difference",
         columns=_AMPLIFICATION_COLUMNS,
     )
     known = pairs[~pairs["few"]]
@@ -186,20 +188,21 @@ def report_amplification(result: EvaluationResult, smallest: int) -> tuple[Secti
         scale="diverging",
         row_title="A",
         column_title="B",
-        note=f"Red: A accompanies B more often than in the labels. Grey: fewer than {smallest} images with B",
+        note=f"Red: A occurs with B more often than in the labels. Grey: fewer than {smallest} images with B",
     )
-    picture = result.picture("amplification", figure, "P(A | B) among the predictions minus among the labels.")
+    picture = result.picture("amplification", figure, "P(A | B) among the predictions minus P(A | B) among the labels.")
     text = (
-        "Does the classifier exaggerate what goes together? Red cells: among its answers attribute A (row) goes with"
-        " B (column) more often than among the labels. A whole red or blue row is no association: A is said too"
-        " often or too rarely everywhere."
+        "Does the classifier exaggerate associations? In a red cell, attribute A (row) occurs with B (column) more"
+        " often among the predictions than among the labels. A row that is entirely red or blue does not show an"
+        " association: A is predicted too often or too rarely everywhere."
     )
     if not len(known):
         return Section("Bias amplification", text, tables=[shown], pictures=[picture]), {}
     mean, first = float(known["difference"].abs().mean()), known.iloc[0]
     text += (
-        f" The mean absolute difference is {mean:.3f}. The largest: P({first['A']} | {first['B']}) is"
-        f" {first['predictions']:.3f} among predictions and {first['labels']:.3f} among labels."
+        f" The mean absolute difference is {mean:.3f}. The largest difference is that of P({first['A']} |"
+        f" {first['B']}), which is {first['predictions']:.3f} among the predictions and {first['labels']:.3f} among the"
+        " labels."
     )
     section = Section("Bias amplification", text, tables=[shown], pictures=[picture])
     return section, {f"{result.split}/amplification": mean}

@@ -1,4 +1,4 @@
-"""What happened epoch by epoch."""
+"""Metrics after each epoch of the training."""
 
 import numpy as np
 import pandas as pd
@@ -17,32 +17,33 @@ def report_history(
     """Write the curves of loss and accuracy, and the validation accuracy of each attribute after each epoch.
 
     Args:
-        run: where they go.
-        history: one row per epoch, named as the metrics are; empty for no section.
-        best_epoch: whose checkpoint is reported.
-        val: the table of attributes of the validation split.
-        title: stands above the figures.
+        run: Folder of the tables and figures.
+        history: Metrics of each epoch, one row per epoch and one column per metric; if it is empty, there is no
+            section.
+        best_epoch: Epoch of the reported checkpoint.
+        val: Table of :func:`~celeba_lab.reports.classifier.scores.attribute_table` for the validation split.
+        title: Title of the figures.
     """
     if history.empty:
         return None
     run.table("history", history)
     majority = mean_majority_accuracy(val)
     curves = figures.learning_curves(history, title=title, best_epoch=best_epoch, majority_accuracy=majority)
-    caption = "Loss and accuracy of training and validation after each epoch; the star is the reported checkpoint."
+    caption = "Loss and accuracy of training and validation after each epoch. The star marks the reported checkpoint."
     path = run.figure("learning_curves", curves)
     pictures, tables = [Picture(path, caption, alt=f"learning curves: {caption}")], []
     by_attribute = _write_attributes(run, history, val, title)
     if by_attribute is not None:
         tables.append(by_attribute[0])
         pictures.append(by_attribute[1])
-    text = f"The reported checkpoint is that of epoch {best_epoch}: the one with the highest validation accuracy."
+    text = f"The reported checkpoint is that of epoch {best_epoch}, which has the highest validation accuracy."
     return Section("Training", text, tables=tables, pictures=pictures)
 
 
 def _write_attributes(
     run: RunFolder, history: pd.DataFrame, val: pd.DataFrame, title: str
 ) -> tuple[PageTable, Picture] | None:
-    """Write the validation accuracy of each attribute after each epoch, the lowest gain over the majority last."""
+    """Write the validation accuracy of each attribute after each epoch, sorted by the gain over the majority class."""
     measured = [name for name in history if str(name).startswith(_PREFIX)]
     rows = history.dropna(subset=measured, how="all")
     if not measured or rows.empty:
@@ -53,7 +54,7 @@ def _write_attributes(
     columns = ["majority", *(f"epoch {epoch}" for epoch in rows["epoch"])]
     values = np.column_stack([ordered["majority_accuracy"].to_numpy(), accuracy])
     file = run.matrix("attributes_by_epoch", values, names, columns, corner="attribute")
-    note = "Validation accuracy after each epoch, beside that of the majority class; sorted by the gain over it"
+    note = "Validation accuracy after each epoch and of the majority class, sorted by the gain over the majority class"
     figure = figures.matrix_heatmap(
         values,
         names,

@@ -1,4 +1,4 @@
-"""The most confident mistakes, and answers that exclude each other."""
+"""The most confident mistakes, and predictions that contradict each other."""
 
 from collections.abc import Sequence
 
@@ -13,26 +13,24 @@ from celeba_lab.reports.page.page import Section
 
 
 def report_mistakes(result: EvaluationResult, most: int) -> Section:
-    """Write the probabilities of every image, every mistake, and pictures of the most confident ones.
+    """Write the predictions of every image and every mistake, and draw the most confident mistakes.
 
     Args:
-        result: the figure is left out where there are no images, or no mistakes.
-        most: pictures at most.
+        result: Predictions to report. The figure is left out if there are no images or no mistakes.
+        most: Maximum number of mistakes to draw.
     """
     file = result.run.table(f"predictions_{result.split}", result.predictions.to_table())
     wrong = mistakes(result.predictions)
-    shown = result.table("mistakes", wrong.drop(columns="row"), "The most confident mistakes first", rows=200)
+    shown = result.table("mistakes", wrong.drop(columns="row"), "Mistakes, the most confident first", rows=200)
     pictures = []
     if len(wrong) and most and result.datamodule.has_images:
         figure = _draw(result, wrong.head(most))
-        pictures.append(
-            result.picture("mistakes", figure, "The most confident mistakes: what was said, and the label.")
-        )
-    answers = result.predictions.labels.size
+        pictures.append(result.picture("mistakes", figure, "The most confident mistakes, with prediction and label."))
+    total = result.predictions.labels.size
     text = (
-        f"{len(wrong):,} of {answers:,} answers differ from the label ({percent(len(wrong) / answers, 2)}). Not every"
-        " one is the network's fault: look at the pictures, CelebA's labels are wrong at times. The probabilities of"
-        f" every image lie in tables/{file.name}, to be joined by image_id."
+        f"{len(wrong):,} of {total:,} predictions differ from the label ({percent(len(wrong) / total, 2)}). Some of"
+        " CelebA's labels are wrong, so look at the images before you blame the network. The probabilities of every"
+        f" image are in tables/{file.name}, which can be joined with other tables by image_id."
     )
     return Section("Mistakes", text, tables=[shown], pictures=pictures)
 
@@ -52,14 +50,14 @@ def _draw(result: EvaluationResult, wrong: pd.DataFrame) -> Figure:
 def report_contradictions(
     result: EvaluationResult, pairs: Sequence[Sequence[str]]
 ) -> tuple[Section | None, dict[str, float]]:
-    """Count answers that exclude each other, beside the labels that do.
+    """Count the predictions that contradict each other, and the labels that do.
 
     Args:
-        result: where no pair's two attributes are among those told, there is no section.
-        pairs: that exclude each other.
+        result: Predictions to report. Without both attributes of any pair there is no section.
+        pairs: Pairs of attributes that exclude each other.
 
     Returns:
-        The section, and ``split/contradictions``: the pairs of answers that contradict each other, per image.
+        The section, and ``split/contradictions``, the mean number of contradictions per image.
     """
     found = result.predictions
     table = count_contradictions(found.labels, found.predicted, result.names, pairs)
@@ -74,14 +72,15 @@ def report_contradictions(
         series=("labels", "predictions"),
         total=len(found.labels),
         title=result.title,
-        note="Images said to have two attributes that exclude each other",
+        note="Images with two attributes that exclude each other",
     )
     picture = result.picture("contradictions", figure, "Contradictions in the labels and in the predictions.")
     text = (
-        "Attributes are told one by one, so two answers may exclude each other. The labels, given by people, do so as"
-        f" well: {int(table['labels'].sum()):,} times in {len(found.labels):,} images, the predictions"
-        f" {int(table['predictions'].sum()):,} times. Few contradictions are no merit in themselves: who never says"
-        " Goatee never contradicts No_Beard."
+        "Each attribute is predicted separately, so two predictions may exclude each other. So may the labels, which"
+        f" were given by people: they contradict each other {int(table['labels'].sum()):,} times in"
+        f" {len(found.labels):,} images, and the predictions {int(table['predictions'].sum()):,} times. Few"
+        " contradictions do not mean good predictions: a classifier that never predicts Goatee never contradicts"
+        " No_Beard."
     )
     section = Section("Contradictions", text, tables=[shown], pictures=[picture])
     return section, {f"{result.split}/contradictions": float(table["predictions_share"].sum())}

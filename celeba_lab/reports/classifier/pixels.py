@@ -1,4 +1,4 @@
-"""Do the pixels help? The network beside what the other labels alone would tell, and beside the majority."""
+"""What the image adds: the network compared with the other labels alone, and with the majority class."""
 
 import numpy as np
 import pandas as pd
@@ -22,26 +22,30 @@ _COLUMNS = {
 
 
 def report_pixels(
-    result: EvaluationResult, scores: pd.DataFrame, classifier: ClassifierMixin | None
+    result: EvaluationResult, scores: pd.DataFrame, estimator: ClassifierMixin | None
 ) -> tuple[Section | None, dict[str, float]]:
-    """Predict each attribute from the true labels of the 39 others, and set the network beside that.
+    """Predict each attribute from the true labels of the 39 others, and compare the network with these predictions.
 
     Args:
-        result: the classifier learns from the labels of the train split; without one there is no section.
-        scores: the table of :func:`~celeba_lab.reports.classifier.scores.attribute_table`.
-        classifier: unfitted, of scikit-learn; None for no section.
+        result: Predictions to report. The estimator is fitted to the labels of the train split; without one there is
+            no section.
+        scores: Table of :func:`~celeba_lab.reports.classifier.scores.attribute_table`.
+        estimator: Unfitted scikit-learn classifier; None for no section.
 
     Returns:
         The section, and ``split/other_labels_accuracy``, the mean over the attributes.
+
+    Raises:
+        SettingError: The estimator refuses its parameters or the data.
     """
     data = result.datamodule
     train = data.split_indices("train")
-    if classifier is None or not len(train):
+    if estimator is None or not len(train):
         return None, {}
     targets = data.annotations.columns(result.names)
     truth = result.all_labels()
     accuracy = np.full(len(targets), np.nan)
-    found = regress_each(data.annotations.labels[train], truth, classifier, targets=targets.tolist())
+    found = regress_each(data.annotations.labels[train], truth, estimator, targets=targets.tolist())
     for k, regression in enumerate(found):
         if regression.fitted:
             accuracy[k] = np.mean((regression.probability >= 0.5) == truth[:, regression.target])
@@ -52,41 +56,44 @@ def report_pixels(
     )
     shown = result.table("pixels", table, "Accuracy with and without the image", columns=_COLUMNS)
     ordered = table.sort_values("pixels_gain", ascending=False, kind="stable")
-    others = f"other {len(ATTRIBUTES) - 1} labels"
     figure = figures.score_comparison(
         {
             "majority": ordered["majority_accuracy"],
-            others: ordered["other_labels_accuracy"],
+            f"other {len(ATTRIBUTES) - 1} labels": ordered["other_labels_accuracy"],
             "network": ordered["accuracy"],
         },
         ordered["attribute"].tolist(),
         metric="accuracy",
         title=result.title,
-        note="What the image tells beyond the other labels; whiskers: the network's 95 % interval",
+        note="What the image adds to the other labels; whiskers: 95 % interval of the network",
         low=ordered["accuracy_low"].to_numpy(),
         high=ordered["accuracy_high"].to_numpy(),
     )
-    picture = result.picture("pixels", figure, "The network, the other labels, and the majority class.")
-    text = _describe(result, table, ordered, type(classifier).__name__, len(train))
+    picture = result.picture(
+        "pixels", figure, "Accuracy of the network, of the other labels alone, and of the majority class."
+    )
+    text = _describe(table, ordered, type(estimator).__name__, len(train))
     metrics = (
         {f"{result.split}/other_labels_accuracy": float(np.nanmean(accuracy))} if not np.isnan(accuracy).all() else {}
     )
     return Section("Do the pixels help?", text, tables=[shown], pictures=[picture]), metrics
 
 
-def _describe(result: EvaluationResult, table: pd.DataFrame, ordered: pd.DataFrame, classifier: str, rows: int) -> str:
+def _describe(table: pd.DataFrame, ordered: pd.DataFrame, estimator: str, rows: int) -> str:
     behind = table.loc[table["pixels_gain"] < 0, "attribute"].tolist()
     ahead = int((table["accuracy_low"] > table["other_labels_accuracy"]).sum())
-    means = (f"{table[name].mean():.4f}" for name in ("accuracy", "other_labels_accuracy", "majority_accuracy"))
-    text = (
-        f"Beside the network, which sees the image and no label, stands a {classifier} that sees no image but the true"
-        f" labels of the {len(ATTRIBUTES) - 1} other attributes; it learnt from the {rows:,} train images. Mean"
-        " accuracy: {} for the network, {} for the labels, {} for the majority class.".format(*means)
+    network, labels, majority = (
+        table[name].mean() for name in ("accuracy", "other_labels_accuracy", "majority_accuracy")
     )
-    text += f" The network is ahead by more than its interval for {ahead} of {len(table)} attributes"
+    text = (
+        f"The network sees the image and no labels. It is compared with a {estimator} that sees no image, but the true"
+        f" labels of the {len(ATTRIBUTES) - 1} other attributes, and was fitted to the {rows:,} train images. The mean"
+        f" accuracy is {network:.4f} for the network, {labels:.4f} for the other labels and {majority:.4f} for the"
+        f" majority class. The network is better by more than its interval for {ahead} of {len(table)} attributes"
+    )
     if len(table) > 1 and ahead:
-        text += f", most with {first_names(ordered['attribute'].tolist())}"
+        text += f", most of all for {first_names(ordered['attribute'].tolist())}"
     text += "."
     if behind:
-        text += f" For {len(behind)} the labels know better: {', '.join(behind)}."
+        text += f" The other labels are better for {len(behind)} attributes: {', '.join(behind)}."
     return text

@@ -1,4 +1,4 @@
-"""The report of a classifier: its parts, and the page that holds them."""
+"""The report of a classifier: its parts, and the page that contains them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,17 +25,21 @@ from celeba_lab.runs.run import PAGE
 
 @dataclass(frozen=True)
 class ClassifierReport:
-    """What is looked at, and how closely.
+    """The report of a classifier.
 
-    Attributes:
-        tune: what thresholds chosen on validation maximise: ``balanced_accuracy`` or ``f1``; None for none.
-        estimator: Unfitted classifier of scikit-learn that predicts an attribute from the other labels; None for no
-            such comparison.
-        smallest: a group of fewer images is marked, and is no worst group.
-        bins: of the probabilities, for calibration.
-        mistakes: pictures of the most confident ones.
-        contradictions: pairs of attributes that one face cannot have.
-        page: write ``report.html``.
+    Args:
+        tune: Score that the thresholds chosen on validation maximise: ``balanced_accuracy`` or ``f1``; None to tune no
+            thresholds.
+        estimator: Unfitted scikit-learn classifier that predicts each attribute from the labels of the others; None
+            for no such comparison.
+        smallest: Number of images below which a subgroup is marked as too small, and cannot be the worst subgroup.
+        bins: Number of bins of the probability for the calibration error.
+        mistakes: Number of the most confident mistakes to draw.
+        contradictions: Pairs of attributes that exclude each other.
+        page: If true, write ``report.html``.
+
+    Raises:
+        SettingError: A number is out of range, or a name or the estimator cannot be used.
     """
 
     tune: str | None = "balanced_accuracy"
@@ -56,25 +60,28 @@ class ClassifierReport:
             check_at_least(name, getattr(self, name), least)
 
     def write_split(self, result: EvaluationResult) -> tuple[list[Section], pd.DataFrame]:
-        """Write what one split is told by itself: scores, predictions, mistakes; return the table of attributes."""
+        """Write the parts that need no other split, and return their sections and the table of attributes."""
         attributes, table = report_attributes(result, self.bins)
         return [attributes, report_mistakes(result, self.mistakes)], table
 
     def write(
         self, result: EvaluationResult, facts: Mapping[str, str], more: Section | None = None
     ) -> tuple[pd.DataFrame, dict[str, float]]:
-        """Write every table and figure, and the page that holds them.
+        """Write every table and figure, and the page that contains them.
 
         Args:
-            result: what is reported.
-            facts: about the run, by what they are called; the head of the page.
-            more: the last section of the page.
+            result: Predictions to report.
+            facts: Facts about the run at the top of the page, from name to text.
+            more: Last section of the page; None for no further section.
 
         Returns:
-            The table of attributes, and the metrics that only a report has.
+            The table of attributes, and the metrics that only the report computes.
+
+        Raises:
+            SettingError: The estimator refuses its parameters or the data.
         """
         with Progress(f"report of {split_name(result.split)}", total=10, unit="parts") as progress:
-            (attributes, wrong), table = self.write_split(result)
+            (attributes, mistakes), table = self.write_split(result)
             progress.advance(2)
             thresholds, metrics = report_thresholds(result, self.tune)
             progress.advance()
@@ -91,7 +98,17 @@ class ClassifierReport:
             progress.advance()
             drift = report_drift(result)
             progress.advance()
-            parts = [attributes, pixels, thresholds, calibration, groups, amplification, drift, wrong, contradictions]
+            parts = [
+                attributes,
+                pixels,
+                thresholds,
+                calibration,
+                groups,
+                amplification,
+                drift,
+                mistakes,
+                contradictions,
+            ]
             if self.page:
                 sections = [part for part in [*parts, more] if part is not None]
                 write_page(result.run.path / PAGE, result.title, facts, sections, warning=result.datamodule.notice)

@@ -1,4 +1,4 @@
-"""The scores of a classifier, as tables."""
+"""Scores and mistakes of a classifier, as tables."""
 
 from collections.abc import Sequence
 
@@ -19,10 +19,10 @@ def attribute_table(
     threshold: float = 0.5,
     bins: int = 15,
 ) -> pd.DataFrame:
-    """Return one row per attribute: prevalence, the majority class's accuracy, every metric, the gain in accuracy.
+    """Return one row per attribute with its prevalence, the accuracy of the majority class, and every score.
 
     ``accuracy_low`` and ``accuracy_high`` are the ends of the 95 % Wilson interval, ``ece`` is the expected calibration
-    error; undefined values are NaN.
+    error, and ``gain`` is the accuracy minus that of the majority class. Undefined values are NaN.
 
     Args:
         labels: True labels, uint8 (N, K), 0 or 1.
@@ -55,36 +55,36 @@ def attribute_table(
 
 
 def threshold_table(predictions: Predictions, thresholds: np.ndarray) -> pd.DataFrame:
-    """Return one row per attribute: scores at the default threshold and, as ``tuned_...``, at another one.
+    """Return one row per attribute with the scores at the default threshold and, as ``tuned_...``, at another one.
 
     Args:
-        predictions: to measure.
-        thresholds: (K,), chosen on other images.
+        predictions: Predictions to measure.
+        thresholds: Threshold of each attribute, (K,).
     """
     table: dict[str, object] = {"attribute": list(predictions.attributes)}
     default = np.full(len(thresholds), predictions.threshold)
     for prefix, chosen in (("", default), ("tuned_", thresholds)):
         metrics = AttributeMetrics(len(predictions.attributes), ranking=False, synchronise=False)
-        said = torch.from_numpy(predictions.probabilities >= chosen)
-        metrics.update(said, torch.from_numpy(predictions.labels))
+        predicted = torch.from_numpy(predictions.probabilities >= chosen)
+        metrics.update(predicted, torch.from_numpy(predictions.labels))
         table[f"{prefix}threshold"] = chosen
         table |= {f"{prefix}{name}": value.numpy() for name, value in metrics.compute().items()}
     return pd.DataFrame(table)
 
 
 def mean_majority_accuracy(table: pd.DataFrame) -> float:
-    """Return the accuracy of always saying the majority class, mean over the attributes of :func:`attribute_table`."""
+    """Return the accuracy of always predicting the majority class, averaged over the rows of a table of attributes."""
     return float(table["majority_accuracy"].mean())
 
 
 def mistakes(predictions: Predictions) -> pd.DataFrame:
-    """Return every wrong (image, attribute) pair, the most confident first.
+    """Return one row for each wrong prediction, the most confident first.
 
-    Columns: ``row`` (in the predictions), image_id, attribute, label, probability, ``confidence`` (of what was said,
-    0.5 to 1 at a threshold of 0.5).
+    The columns are ``row`` (of the image in the predictions), ``image_id``, ``attribute``, ``label``, ``probability``
+    and ``confidence``, the probability of the predicted class.
     """
-    said = predictions.predicted
-    rows, columns = np.nonzero(said != predictions.labels)
+    predicted = predictions.predicted
+    rows, columns = np.nonzero(predicted != predictions.labels)
     probability = predictions.probabilities[rows, columns]
     frame = pd.DataFrame(
         {
@@ -93,7 +93,7 @@ def mistakes(predictions: Predictions) -> pd.DataFrame:
             "attribute": np.array(predictions.attributes, dtype=object)[columns],
             "label": predictions.labels[rows, columns],
             "probability": probability,
-            "confidence": np.where(said[rows, columns] == 1, probability, 1 - probability),
+            "confidence": np.where(predicted[rows, columns] == 1, probability, 1 - probability),
         }
     )
     return frame.sort_values("confidence", ascending=False, kind="stable", ignore_index=True)

@@ -1,4 +1,4 @@
-"""From which probability on to say yes: chosen on validation, measured on the reported split."""
+"""Thresholds that are chosen on validation and measured on the reported split."""
 
 from celeba_lab import figures
 from celeba_lab.analyses.thresholds import tune_thresholds
@@ -10,11 +10,11 @@ _WORDS = {"balanced_accuracy": "balanced accuracy", "f1": "F1"}
 
 
 def report_thresholds(result: EvaluationResult, criterion: str | None) -> tuple[Section | None, dict[str, float]]:
-    """Choose thresholds on validation, apply them to the reported split, and show both columns.
+    """Report the scores at the default threshold and at thresholds that are chosen on validation.
 
     Args:
-        result: without validation there is no section.
-        criterion: see :func:`~celeba_lab.analyses.thresholds.tune_thresholds`; None for no section.
+        result: Predictions to report; without validation there is no section.
+        criterion: Score to maximise, see :func:`~celeba_lab.analyses.thresholds.tune_thresholds`; None for no section.
 
     Returns:
         The section, and ``split/tuned_metric``, the mean over the attributes for which it is defined.
@@ -28,21 +28,21 @@ def report_thresholds(result: EvaluationResult, criterion: str | None) -> tuple[
     columns = {"attribute": "attribute", "tuned_threshold": "tuned threshold"}
     for name, words in (("balanced_accuracy", "balanced accuracy"), ("f1", "F1"), ("accuracy", "accuracy")):
         columns |= {name: f"{words} at {default:g}", f"tuned_{name}": f"{words} tuned"}
-    shown = result.table("thresholds", table, "Scores at both thresholds", columns=columns)
+    shown = result.table("thresholds", table, "Scores at the default and at the tuned thresholds", columns=columns)
     ordered = table.sort_values(f"tuned_{criterion}", ascending=False, kind="stable")
     figure = figures.score_comparison(
         {f"at {default:g}": ordered[criterion], "tuned": ordered[f"tuned_{criterion}"]},
         ordered["attribute"].tolist(),
         metric=what,
         title=result.title,
-        note=f"{what.capitalize()} at {default:g} and at thresholds that maximise it on validation",
+        note=f"{what.capitalize()} at a threshold of {default:g} and at thresholds that maximise it on validation",
     )
-    caption = f"{what.capitalize()} at a threshold of {default:g} and at tuned ones."
+    caption = f"{what.capitalize()} at a threshold of {default:g} and at the tuned thresholds."
     before, after = table[criterion].mean(), table[f"tuned_{criterion}"].mean()
     text = (
-        f"Thresholds were chosen on the {len(chosen_on.labels):,} validation images, each for the best {what} of its"
-        f" attribute, and measured on the {result.split} images, whose labels had no say. The mean {what} is"
-        f" {before:.4f} at {default:g} and {after:.4f} at the tuned thresholds; the mean accuracy"
+        f"The threshold of each attribute maximises its {what} on the {len(chosen_on.labels):,} validation images. The"
+        f" {result.split} images are not used to choose the thresholds, only to measure them. The mean {what} is"
+        f" {before:.4f} at {default:g} and {after:.4f} at the tuned thresholds; the mean accuracy is"
         f" {table['accuracy'].mean():.4f} and {table['tuned_accuracy'].mean():.4f}."
     )
     metrics = {

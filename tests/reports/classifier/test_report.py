@@ -81,11 +81,11 @@ def table_of(result: EvaluationResult, name: str) -> pd.DataFrame:
 def test_a_report_is_tables_figures_and_a_page(forty) -> None:
     result, table, metrics = forty
     tables = [
-        "amplification", "attributes", "calibration", "contradictions", "drift", "group_cells", "groups", "mistakes",
+        "amplification", "attributes", "calibration", "contradictions", "drift", "subgroups", "groups", "mistakes",
         "pixels", "predictions", "thresholds",
     ]  # fmt: skip
     pictures = [
-        "accuracy", "amplification", "confusion", "contradictions", "drift_accuracy", "drift_prevalence", "group_cells",
+        "accuracy", "amplification", "confusion", "contradictions", "drift_accuracy", "drift_prevalence", "subgroups",
         "groups", "mistakes", "pixels", "precision_recall", "reliability", "roc", "scores", "thresholds",
     ]  # fmt: skip
     assert files(result.run.path) == {
@@ -255,7 +255,7 @@ def test_one_image(tiny_celeba: Path, tmp_path: Path) -> None:
     result = EvaluationResult(RunFolder(tmp_path), data, cut, val, "one face")
     table, metrics = REPORT.write(result, {})
     assert table[["auroc", "average_precision", "balanced_accuracy"]].isna().all(axis=None)
-    assert "test/worst_cell_accuracy" not in metrics
+    assert "test/worst_subgroup_accuracy" not in metrics
     assert (tmp_path / "report.html").exists()
 
 
