@@ -6,10 +6,12 @@ import lightning as L
 import pytest
 import torch
 
+from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.engine.checkpoints import load_classifier
-from celeba_lab.engine.features import build_feature_extractor
+from celeba_lab.engine.features import build_feature_extractor, classifier_extractor, inception_extractor
 from celeba_lab.errors import UserError
 from celeba_lab.models.classifier.module import AttributeClassifier
+from celeba_lab.models.gan.distances import Distances
 
 
 @pytest.fixture(scope="module")
@@ -93,3 +95,32 @@ def test_auto_gives_none_if_nothing_can_be_loaded() -> None:
         build_feature_extractor("imagenet")
     with pytest.raises(UserError, match=r"=inception could not be loaded. There is no network. Or name a file"):
         build_feature_extractor("inception")
+
+
+def test_features_of_a_classifier_are_its_own() -> None:
+    classifier = AttributeClassifier(["Smiling"], "shufflenet_v2_x0_5", image_size=32).eval()
+    features = classifier_extractor(classifier, "mine")
+    images = torch.randint(0, 128, (230, 3, 4, 4), dtype=torch.uint8)
+    with torch.no_grad():
+        assert torch.allclose(features(images), classifier.features(images), atol=1e-4)
+    assert features.name == "1,024 features of shufflenet_v2_x0_5 (mine), bilinear to 32 x 32, ImageNet normalisation"
+    assert not any(parameter.requires_grad for parameter in features.parameters())
+
+
+def test_inception_needs_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torchmetrics.image.fid._TORCH_FIDELITY_AVAILABLE", False)
+    with pytest.raises(UserError, match=r"pip install 'celeba-lab\[inception\]'"):
+        inception_extractor()
+
+
+@pytest.mark.slow
+def test_real_faces_are_at_no_distance_from_other_real_faces(shared: Path) -> None:
+    """And noise is far, in the features that every number in the documentation is measured in."""
+    faces = CelebADataModule(str(shared / "celeba-8k"), ["Smiling"], image_size=32)
+    real, other = (
+        torch.cat([batch["image"] for batch in faces.rows_dataloader(faces.split_indices(split))])
+        for split in ("val", "test")
+    )
+    distances = Distances(build_feature_extractor(str(shared / "weights" / "mobilenet_v2_imagenet.pth")), real, "val")
+    assert abs(distances.measure(other).kid) < 5
+    assert distances.measure(torch.randint(0, 256, real.shape, dtype=torch.uint8)).kid > 1000

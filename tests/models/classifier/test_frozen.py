@@ -1,4 +1,4 @@
-"""The faster pass through frozen stages does what the network does."""
+"""Frozen layers: which they are, that they keep their weights, and that the faster pass gives the same output."""
 
 import lightning as L
 import pytest
@@ -8,6 +8,8 @@ from torch.utils.data import DataLoader
 
 from celeba_lab.models.classifier.frozen import split_frozen
 from celeba_lab.models.classifier.module import AttributeClassifier
+
+SMALL = "shufflenet_v2_x0_5"
 
 
 def freeze(network: torch.nn.Module, stages: int) -> None:
@@ -107,3 +109,65 @@ def test_training_is_the_same_without_folding(monkeypatch):
     plain = parameters(fit(0.5, **options))
     start = parameters(fit(1.0, **options | {"lr": 1e-12}))
     assert (folded - plain).norm() < 0.1 * (plain - start).norm()
+
+
+# -- which layers are frozen -----------------------------------------------------------------------------------------
+
+
+def changed_layers(model: AttributeClassifier, before: dict[str, torch.Tensor]) -> list[bool]:
+    """For each layer of the backbone: did any weight or statistic change?"""
+    prefixes = {module: name for name, module in model.backbone.named_modules()}
+    after = model.backbone.state_dict()
+    changed = []
+    for layer in model.backbone.layers():
+        own = [key for key in after if key.rpartition(".")[0] == prefixes[layer]]
+        assert own
+        changed.append(any(not torch.equal(before[key], after[key]) for key in own))
+    return changed
+
+
+@pytest.mark.parametrize("backbone", [SMALL, "mobilenet_v2"])
+@pytest.mark.parametrize("freeze", [0.0, 0.4, 1.0])
+def test_frozen_layers_keep_weights_and_statistics(backbone, freeze, classifier, loader, trainer, state_of):
+    model = classifier(2, backbone, freeze=freeze, lr=1e-2, schedule="constant", weight_decay=0.1)
+    before, head = state_of(model.backbone), state_of(model.head)
+    trainer(max_epochs=2).fit(model, loader(count=2), loader(count=2))
+    changed = changed_layers(model, before)
+    frozen = round(freeze * len(changed))
+    assert changed == [False] * frozen + [True] * (len(changed) - frozen)
+    assert all(not torch.equal(value, head[key]) for key, value in model.head.state_dict().items())
+
+
+def test_unfreeze_epoch_releases_the_layers(names, loader, trainer, state_of):
+    class Watched(AttributeClassifier):
+        def on_train_epoch_end(self):
+            super().on_train_epoch_end()
+            history.append(changed_layers(self, before))
+
+    history: list[list[bool]] = []
+    model = Watched(names(1), SMALL, image_size=32, freeze=0.5, unfreeze_epoch=2, lr=1e-2, schedule="constant")
+    before = state_of(model.backbone)
+    trainer(max_epochs=3).fit(model, loader(), loader())
+    layers = len(model.backbone.layers())
+    half = round(0.5 * layers)
+    assert history[0] == history[1] == [False] * half + [True] * (layers - half)
+    assert history[2] == [True] * layers
+
+
+def test_everything_is_frozen_until_the_epoch_comes(classifier, loader, trainer, state_of):
+    model = classifier(freeze=1.0, unfreeze_epoch=1, lr=1e-2, schedule="constant")
+    before = state_of(model.backbone)
+    trainer(max_epochs=1).fit(model, loader())
+    assert not any(changed_layers(model, before))
+    assert all(not layer.training for layer in model.backbone.layers())
+
+
+def test_a_frozen_parent_does_not_freeze_its_children(classifier):
+    # ConvNeXt's blocks hold a parameter and come before the layers in them.
+    model = classifier(backbone="convnext_tiny", freeze=0.1)
+    model.setup("fit")
+    model.train()
+    frozen = model.backbone.layers()[: round(0.1 * len(model.backbone.layers()))]
+    assert all(not layer.training for layer in frozen)
+    assert all(layer.training for layer in model.backbone.layers()[len(frozen) :])
+    assert all(not p.requires_grad for layer in frozen for p in layer.parameters(recurse=False))

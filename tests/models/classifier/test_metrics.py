@@ -193,3 +193,14 @@ def test_guard_torchmetrics_refuses_one_label():
     # Once this no longer raises, AttributeMetrics needs no metrics of the Binary family.
     with pytest.raises(ValueError, match="larger than 1"):
         MultilabelAUROC(1)
+
+
+def test_guard_torchmetrics_drops_a_nan():
+    # Once this fails, AttributeMetrics needs no nan_strategy.
+    from torchmetrics import MeanMetric
+
+    metric = MeanMetric()
+    with pytest.warns(UserWarning, match="nan"):
+        metric.update(torch.tensor(math.nan))
+    metric.update(torch.tensor(1.0))
+    assert metric.compute() == 1

@@ -1,17 +1,12 @@
 """The distances against direct computations, and what is said of them."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from scipy.linalg import sqrtm
 from torch import nn
 
-from celeba_lab.data.datamodule import CelebADataModule
-from celeba_lab.engine.features import build_feature_extractor, classifier_extractor, inception_extractor
 from celeba_lab.errors import UserError
-from celeba_lab.models.classifier.module import AttributeClassifier
 from celeba_lab.models.gan.distances import Distances, FeatureExtractor
 
 D = 12
@@ -98,16 +93,6 @@ def test_a_distance_says_what_it_is_of(distances: Distances) -> None:
     assert distances.describe(9000).endswith("subsets of 149")
 
 
-def test_features_of_a_classifier_are_its_own() -> None:
-    classifier = AttributeClassifier(["Smiling"], "shufflenet_v2_x0_5", image_size=32).eval()
-    features = classifier_extractor(classifier, "mine")
-    images = faces(230, 0)
-    with torch.no_grad():
-        assert torch.allclose(features(images), classifier.features(images), atol=1e-4)
-    assert features.name == "1,024 features of shufflenet_v2_x0_5 (mine), bilinear to 32 x 32, ImageNet normalisation"
-    assert not any(parameter.requires_grad for parameter in features.parameters())
-
-
 @pytest.mark.parametrize("n", [0, 1, 2])
 def test_fewer_than_three_faces_have_no_distance(distances: Distances, n: int) -> None:
     """Of two, a subset leaves out one, and one has no pairs: the kernel distance would be NaN."""
@@ -116,22 +101,3 @@ def test_fewer_than_three_faces_have_no_distance(distances: Distances, n: int) -
     with pytest.raises(UserError, match=f"at least 3 real faces of val, and there are {n}"):
         Distances(FeatureExtractor(Pixels(), D, "pixels"), faces(n, 0), "val")
     assert np.isfinite(distances.measure(faces(3, 0)).kid)
-
-
-def test_inception_needs_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torchmetrics.image.fid._TORCH_FIDELITY_AVAILABLE", False)
-    with pytest.raises(UserError, match=r"pip install 'celeba-lab\[inception\]'"):
-        inception_extractor()
-
-
-@pytest.mark.slow
-def test_real_faces_are_at_no_distance_from_other_real_faces(shared: Path) -> None:
-    """And noise is far, in the features that every number in the documentation is measured in."""
-    faces = CelebADataModule(str(shared / "celeba-8k"), ["Smiling"], image_size=32)
-    real, other = (
-        torch.cat([batch["image"] for batch in faces.rows_dataloader(faces.split_indices(split))])
-        for split in ("val", "test")
-    )
-    distances = Distances(build_feature_extractor(str(shared / "weights" / "mobilenet_v2_imagenet.pth")), real, "val")
-    assert abs(distances.measure(other).kid) < 5
-    assert distances.measure(torch.randint(0, 256, real.shape, dtype=torch.uint8)).kid > 1000

@@ -2,23 +2,13 @@
 
 import contextlib
 import copy
-import inspect
 import math
-import os
-import subprocess
-import sys
 import types
-from collections.abc import Sequence
 from pathlib import Path
 
-import lightning as L
-import numpy as np
 import pytest
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
-from torch.utils.data import DataLoader
 
-from celeba_lab.engine.callbacks import RandomState
 from celeba_lab.errors import UserError
 from celeba_lab.models.gan.losses import gradient_penalty, r1_penalty
 from celeba_lab.models.gan.module import GAN
@@ -34,49 +24,6 @@ EVERY_LOSS = [
 ]
 
 
-class Faces(torch.utils.data.Dataset):
-    """Sixteen batches' worth of noise; the order depends on the global generator only through the sampler."""
-
-    def __init__(self, n: int = 32, k: int = 2) -> None:
-        generator = torch.Generator().manual_seed(0)
-        self.images = torch.randint(0, 256, (n, 3, 16, 16), dtype=torch.uint8, generator=generator)
-        self.labels = torch.randint(0, 2, (n, k), dtype=torch.uint8, generator=generator)
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, i: int) -> dict:
-        return {"image": self.images[i], "label": self.labels[i], "index": i}
-
-
-def build(**settings) -> GAN:
-    torch.manual_seed(0)
-    return GAN(**SMALL | settings)
-
-
-def fit(
-    model: GAN,
-    epochs: int = 1,
-    folder: Path | None = None,
-    checkpoint: Path | None = None,
-    callbacks: Sequence[Callback] = (),
-    **arguments,
-):
-    torch.manual_seed(1)
-    trainer = L.Trainer(
-        **{"accelerator": "cpu", "max_epochs": epochs, "logger": False, "enable_progress_bar": False} | arguments,
-        enable_model_summary=False,
-        enable_checkpointing=any(isinstance(callback, ModelCheckpoint) for callback in callbacks),
-        callbacks=[RandomState(), *callbacks],
-    )
-    # Its own generator, as the data module gives it: a loader would draw from the global one.
-    loader = DataLoader(Faces(), batch_size=8, sampler=range(32), generator=torch.Generator())
-    trainer.fit(model, loader, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
-    if folder is not None:
-        trainer.save_checkpoint(folder / "last.ckpt")
-    return trainer
-
-
 def weights(network: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.detach().clone() for name, value in network.named_parameters()}
 
@@ -86,7 +33,9 @@ def same(first: dict, second: dict) -> bool:
 
 
 @pytest.mark.parametrize("settings", EVERY_LOSS)
-def test_each_player_learns_and_leaves_the_other_alone(settings: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_player_learns_and_leaves_the_other_alone(
+    settings: dict, monkeypatch: pytest.MonkeyPatch, build, fit
+) -> None:
     model = build(**settings)
     seen = []
     for player, other in (("discriminator", "generator"), ("generator", "discriminator")):
@@ -107,11 +56,13 @@ def test_each_player_learns_and_leaves_the_other_alone(settings: dict, monkeypat
 
 
 @pytest.mark.parametrize("joint_batch", [True, False])
-def test_the_discriminator_learns_attributes_of_real_faces_and_the_generator_of_its_own(joint_batch: bool) -> None:
+def test_the_discriminator_learns_attributes_of_real_faces_and_the_generator_of_its_own(
+    joint_batch: bool, build, fit, noise
+) -> None:
     """A weight that outweighs all else: what each player then learns is what its attribute loss asks for."""
     model = build(conditional=True, attributes=["Smiling", "Male"], auxiliary=1000.0, joint_batch=joint_batch, lr=1e-3)
-    model.training_labels = Faces().labels.numpy()
-    batch = Faces()[:32]
+    model.training_labels = noise().labels.numpy()
+    batch = noise()[:32]
     losses = []
     fit_epoch_end = model.on_train_epoch_end
 
@@ -131,8 +82,10 @@ def test_the_discriminator_learns_attributes_of_real_faces_and_the_generator_of_
     assert obeyed.float().mean() > 0.8
 
 
-def test_what_the_discriminator_sees_in_generated_faces_is_not_in_its_loss(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They may not yet show what they were asked for; the loss of the generator looks at nothing else."""
+def test_what_the_discriminator_sees_in_generated_faces_is_not_in_its_loss(
+    monkeypatch: pytest.MonkeyPatch, build
+) -> None:
+    """They may not show the requested attributes yet, which is what the loss of the generator is about."""
     model = build(conditional=True, attributes=["Smiling", "Male"], auxiliary=1.0)
     torch.manual_seed(0)
     told = torch.randint(0, 2, (4, 2), dtype=torch.uint8)
@@ -161,7 +114,7 @@ def stop_here() -> None:
 
 
 @pytest.mark.parametrize("loss", ["non_saturating", "relativistic"])
-def test_in_a_joint_batch_each_half_is_judged_beside_the_other_in_both_steps(loss: str) -> None:
+def test_in_a_joint_batch_each_half_is_judged_beside_the_other_in_both_steps(loss: str, build, fit) -> None:
     model = build(loss={"name": loss}, joint_batch=True)
     batches = []
     model.discriminator.register_forward_hook(lambda module, given, output: batches.append(len(given[0])))
@@ -175,7 +128,7 @@ def test_in_a_joint_batch_each_half_is_judged_beside_the_other_in_both_steps(los
 
 
 @pytest.mark.parametrize("joint_batch", [True, False])
-def test_all_that_the_discriminator_sees_is_augmented(joint_batch: bool) -> None:
+def test_all_that_the_discriminator_sees_is_augmented(joint_batch: bool, build, fit) -> None:
     model = build(joint_batch=joint_batch, loss={"name": "relativistic"}, gradient_penalty=1.0, normalization="none")
     model.diff_augment = torch.nn.Identity()
     calls = []
@@ -188,7 +141,7 @@ def test_all_that_the_discriminator_sees_is_augmented(joint_batch: bool) -> None
 
 
 @pytest.mark.parametrize("name", ["r1", "gradient_penalty"])
-def test_a_penalty_enters_the_loss_with_its_weight_and_changes_the_gradient(name: str) -> None:
+def test_a_penalty_enters_the_loss_with_its_weight_and_changes_the_gradient(name: str, build) -> None:
     """The step of plain gradient descent without the penalty, and what the penalty adds, make the step with it."""
     weight = 3.0
     real, fake = torch.rand(2, 8, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -226,13 +179,13 @@ def _keep_gradients(model: GAN, kept: list):
     return train
 
 
-def test_steps_are_batches() -> None:
+def test_steps_are_batches(build, fit) -> None:
     assert fit(build(), epochs=2).global_step == 8
     assert fit(build(n_disc=2), epochs=2).global_step == 8
     assert fit(build(), epochs=5, max_steps=6).global_step == 6
 
 
-def test_the_generator_draws_once_in_each_step() -> None:
+def test_the_generator_draws_once_in_each_step(build, fit) -> None:
     model = build(loss={"name": "relativistic"})
     calls = []
     model.generator.register_forward_hook(lambda *_: calls.append(1))
@@ -241,7 +194,9 @@ def test_the_generator_draws_once_in_each_step() -> None:
 
 
 @pytest.mark.parametrize(("n_disc", "steps"), [(2, 6), (3, 4), (5, 2)])
-def test_n_disc_steps_of_the_discriminator_for_each_of_the_generator(n_disc: int, steps: int, tmp_path: Path) -> None:
+def test_n_disc_steps_of_the_discriminator_for_each_of_the_generator(
+    n_disc: int, steps: int, tmp_path: Path, build, fit
+) -> None:
     """Counted over the epochs, which have four batches each, and over an interruption."""
     updates = []
 
@@ -256,16 +211,7 @@ def test_n_disc_steps_of_the_discriminator_for_each_of_the_generator(n_disc: int
     assert len(updates) == steps
 
 
-def test_a_continued_run_learns_as_it_is_told_now(tmp_path: Path) -> None:
-    fit(build(lr=1e-3, betas=[0.5, 0.999]), epochs=1, folder=tmp_path)
-    model = build(lr=1e-5, discriminator_lr=1e-6, betas=[0.0, 0.9])
-    trainer = fit(model, epochs=2, checkpoint=tmp_path / "last.ckpt")
-    rates = [{(group["lr"], group["betas"]) for group in each.param_groups} for each in trainer.optimizers]
-    assert rates == [{(1e-6, (0.0, 0.9))}, {(1e-5, (0.0, 0.9))}]
-    assert trainer.optimizers[0].state  # the moments were taken up
-
-
-def test_the_two_learning_rates_and_the_betas_arrive() -> None:
+def test_the_two_learning_rates_and_the_betas_arrive(build, fit) -> None:
     model = build(lr=1e-3, discriminator_lr=4e-3, betas=[0.0, 0.9])
     trainer = fit(model)
     discriminator, generator = trainer.optimizers
@@ -275,7 +221,7 @@ def test_the_two_learning_rates_and_the_betas_arrive() -> None:
     assert parameters == set(model.discriminator.parameters())
 
 
-def test_the_average_follows_its_formula() -> None:
+def test_the_average_follows_its_formula(build, fit) -> None:
     """The decay warms up: min(ema, (1 + n) / (10 + n)) after n steps; the first step copies."""
     model = build(ema=0.9)
     path = []
@@ -302,117 +248,8 @@ def test_the_average_follows_its_formula() -> None:
     assert model.sampler().network is model.average.module
 
 
-@pytest.mark.parametrize(
-    "settings", [{"ema": 0.9}, {"conditional": True, "attributes": ["Smiling", "Male"], "auxiliary": 1.0}]
-)
-def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, settings: dict) -> None:
-    settings = settings | {"augment": {"color": 1.0, "translation": 0.2}, "flip": 0.5}
-
-    def prepared() -> GAN:
-        model = build(**settings)
-        model.training_labels = np.array([[0, 1], [1, 1]], dtype=np.uint8)[:, : len(model.attributes)]
-        return model
-
-    whole = prepared()
-    fit(whole, epochs=4)
-    fit(prepared(), epochs=2, folder=tmp_path)
-    continued = prepared()
-    torch.rand(100)
-    trainer = fit(continued, epochs=4, checkpoint=tmp_path / "last.ckpt")
-    assert trainer.global_step == 16
-    wanted, found = whole.state_dict(), continued.state_dict()
-    assert all(torch.equal(wanted[name], found[name]) for name in wanted)
-
-
-def test_a_run_that_was_stopped_within_an_epoch_goes_on_drawing_where_it_was(tmp_path: Path) -> None:
-    """Lightning starts no epoch then; what is drawn in the next step is what would have been drawn."""
-    states = []
-
-    def watched() -> GAN:
-        model = build()
-        model.on_train_batch_start = lambda batch, batch_idx: states.append(torch.get_rng_state())
-        return model
-
-    fit(watched(), epochs=2)
-    whole = list(states)
-    states.clear()
-    kept = ModelCheckpoint(tmp_path, "{step}", auto_insert_metric_name=False, every_n_train_steps=6, save_top_k=-1)
-    fit(watched(), epochs=2, callbacks=[kept])  # with four steps in an epoch
-    states.clear()
-    torch.rand(100)
-    trainer = fit(watched(), epochs=2, checkpoint=tmp_path / "6.ckpt")
-    assert trainer.global_step == 8
-    assert torch.equal(states[0], whole[6])
-
-
-def test_processes_draw_differently() -> None:
-    """From one seed, and each of them the same in every run."""
-    draws = []
-    for rank in (0, 1, 2, 1):
-        model = build()
-        torch.manual_seed(7)
-        RandomState().on_train_start(types.SimpleNamespace(global_rank=rank), model)
-        draws.append(torch.randn(4))
-    assert torch.equal(draws[1], draws[3])
-    assert not any(torch.equal(draws[a], draws[b]) for a, b in ((0, 1), (0, 2), (1, 2)))
-
-
-def test_a_checkpoint_gives_the_same_faces(tmp_path: Path) -> None:
-    model = build(conditional=True, attributes=["Smiling", "Male"], ema=0.9)
-    model.training_labels = np.array([[0, 1], [1, 1], [1, 0]], dtype=np.uint8)
-    fit(model, folder=tmp_path)
-    loaded = GAN.load_from_checkpoint(tmp_path / "last.ckpt", weights_only=True)
-    assert np.array_equal(loaded.training_labels, model.training_labels)
-    for averaged in (True, False):
-        (faces, asked), (again, asked_again) = (m.sampler(averaged).sample(5, seed=3) for m in (model, loaded))
-        assert torch.equal(faces, again)
-        assert torch.equal(asked, asked_again)
-
-
-PROCESSES = f"""
-import hashlib, sys
-from pathlib import Path
-import lightning as L, torch
-from lightning.pytorch.strategies import DDPStrategy
-from torch.utils.data import DataLoader
-from celeba_lab.engine.callbacks import RandomState
-from celeba_lab.models.gan.module import GAN
-
-{inspect.getsource(Faces)}
-
-class Watched(GAN):
-    def _train_generator(self, optimizer, real, fake, attributes):
-        self.drawn = fake.detach().clone()
-        super()._train_generator(optimizer, real, fake, attributes)
-
-if __name__ == "__main__":
-    torch.manual_seed(3)
-    model = Watched(**{SMALL}, loss={{"name": "relativistic"}}, ema=0.5)
-    trainer = L.Trainer(
-        accelerator="cpu", devices=2, strategy=DDPStrategy(find_unused_parameters=True), max_epochs=3, logger=False,
-        enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False, callbacks=[RandomState()],
-    )
-    trainer.fit(model, DataLoader(Faces(), batch_size=8))
-    weights = torch.cat([p.detach().flatten() for p in model.parameters()])
-    digests = [hashlib.sha256(t.numpy().tobytes()).hexdigest()[:12] for t in (weights, model.drawn)]
-    Path(sys.argv[1], f"rank_{{trainer.global_rank}}").write_text(" ".join(digests))
-    trainer.strategy.barrier()
-"""
-
-
-@pytest.mark.slow
-def test_two_processes_share_their_weights_and_draw_their_own_faces(tmp_path: Path) -> None:
-    script = tmp_path / "processes.py"
-    script.write_text(PROCESSES)
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[3])}
-    subprocess.run([sys.executable, str(script), str(tmp_path)], env=environment, timeout=300, check=True)
-    (weights, drawn), (same_weights, others_drawn) = ((tmp_path / f"rank_{k}").read_text().split() for k in (0, 1))
-    assert weights == same_weights
-    assert drawn != others_drawn
-
-
 @pytest.mark.parametrize("settings", EVERY_LOSS)
-def test_mixed_precision_stays_finite_and_judges_in_float32(settings: dict) -> None:
+def test_mixed_precision_stays_finite_and_judges_in_float32(settings: dict, build, fit) -> None:
     model = build(**settings)
     fit(model, precision="bf16-mixed")
     means = model.epoch_means()
@@ -422,15 +259,15 @@ def test_mixed_precision_stays_finite_and_judges_in_float32(settings: dict) -> N
     assert on_real.logits.dtype == on_fake.logits.dtype == torch.float32
 
 
-def test_double_precision_trains() -> None:
+def test_double_precision_trains(build, fit, noise) -> None:
     model = build(conditional=True, attributes=["Smiling", "Male"])
-    model.training_labels = Faces().labels.numpy()
+    model.training_labels = noise().labels.numpy()
     fit(model, precision="64-true")
     assert model.generator.spread.weight.dtype == torch.float64
     assert model.sampler().sample(3, seed=0)[0].shape == (3, 3, 16, 16)
 
 
-def test_gradient_norms_of_float16_are_those_of_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gradient_norms_of_float16_are_those_of_the_loss(monkeypatch: pytest.MonkeyPatch, build) -> None:
     """Its scaler multiplies gradients; a step in which they overflow is left out, and counts for nothing."""
     model = build()
     gradient = torch.full((3,), 2.0)
@@ -445,7 +282,7 @@ def test_gradient_norms_of_float16_are_those_of_the_loss(monkeypatch: pytest.Mon
     assert norms == pytest.approx([math.sqrt(12), math.sqrt(12), 0.0])
 
 
-def test_the_means_of_an_epoch_are_logged() -> None:
+def test_the_means_of_an_epoch_are_logged(build, fit) -> None:
     trainer = fit(build())
     names = {name.removeprefix("train/") for name in trainer.callback_metrics}
     assert names == {
@@ -459,7 +296,7 @@ def test_the_means_of_an_epoch_are_logged() -> None:
     assert 0 < trainer.callback_metrics["train/D(x)"] < 1
 
 
-def test_real_faces_are_brought_to_size_and_range_and_half_of_them_mirrored() -> None:
+def test_real_faces_are_brought_to_size_and_range_and_half_of_them_mirrored(build) -> None:
     model = build(flip=0.5)
     raw = torch.randint(0, 256, (400, 3, 16, 16), dtype=torch.uint8)
     torch.manual_seed(0)

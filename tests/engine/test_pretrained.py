@@ -1,0 +1,160 @@
+"""Where the initial weights of a backbone come from; never over the network."""
+
+import re
+import socket
+from pathlib import Path
+from urllib.error import URLError
+
+import pytest
+import torch
+import torchvision
+
+from celeba_lab.engine.pretrained import fetch_weights
+from celeba_lab.errors import UserError
+from celeba_lab.models.classifier.backbones import Backbone
+from celeba_lab.models.classifier.module import AttributeClassifier
+
+
+@pytest.fixture(autouse=True)
+def _offline(monkeypatch, tmp_path):
+    """No test may reach the network, nor weights that someone once downloaded."""
+
+    def refuse(*args, **kwargs):
+        raise URLError("the tests are offline")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch_home"))
+    monkeypatch.setattr("torch.hub.urlopen", refuse)
+
+
+def test_null_is_a_random_start():
+    state_dict, source = fetch_weights(None, "resnet18")
+    assert state_dict is None
+    assert source == "random weights (model.weights=null)"
+
+
+def test_a_checkpoint_of_ours_gives_its_backbone(tmp_path):
+    torch.manual_seed(0)
+    trained = AttributeClassifier(["Smiling"], "squeezenet1_1", image_size=64)
+    path = tmp_path / "best.ckpt"
+    torch.save({"state_dict": trained.state_dict(), "hyper_parameters": {}, "epoch": 3}, path)
+    fresh = AttributeClassifier(["Male", "Bald"], "squeezenet1_1", image_size=64)
+    state_dict, source = fetch_weights(str(path), "squeezenet1_1")
+    fresh.load_pretrained(state_dict, source)
+    images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
+    with torch.no_grad():
+        assert torch.equal(fresh.eval().features(images), trained.eval().features(images))
+
+
+def test_a_checkpoint_of_another_kind_does_not_fit(tmp_path):
+    path = tmp_path / "gan.ckpt"
+    torch.save({"state_dict": {"generator.weight": torch.zeros(2)}, "hyper_parameters": {}}, path)
+    state_dict, source = fetch_weights(str(path), "squeezenet1_1")
+    with pytest.raises(UserError, match=r"gan\.ckpt does not fit backbone=squeezenet1_1"):
+        Backbone("squeezenet1_1", 64).load_pretrained(state_dict, source)
+
+
+@pytest.mark.parametrize("name", ["missing.pth", "folder/missing.ckpt"])
+def test_a_missing_path(tmp_path, name):
+    path = tmp_path / name
+    with pytest.raises(UserError, match=rf"^weights={re.escape(str(path))} does not exist"):
+        fetch_weights(str(path), "resnet18")
+
+
+def test_a_folder_is_no_file(tmp_path):
+    with pytest.raises(UserError, match="does not exist"):
+        fetch_weights(str(tmp_path), "resnet18")
+
+
+@pytest.mark.parametrize("content", [b"", b"<!DOCTYPE html>", b"PK\x03\x04 not really a zip"])
+def test_a_file_that_is_no_state_dict(tmp_path, content):
+    path = tmp_path / "weights.pth"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"weights\.pth is not a state dict that torch can read"):
+        fetch_weights(str(path), "resnet18")
+
+
+def test_a_pickle_with_code_in_it_is_refused_not_run(tmp_path):
+    class Attack:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "attacked",))
+
+    path = tmp_path / "weights.pth"
+    torch.save({"weight": Attack()}, path)
+    with pytest.raises(UserError, match="is not a state dict that torch can read"):
+        fetch_weights(str(path), "resnet18")
+    assert not (tmp_path / "attacked").exists()
+
+
+@pytest.mark.parametrize("content", [torch.zeros(3), {"epoch": 3}, [1, 2]])
+def test_a_file_of_something_else(tmp_path, content):
+    path = tmp_path / "weights.pth"
+    torch.save(content, path)
+    with pytest.raises(UserError, match=r"weights\.pth does not hold a state dict"):
+        fetch_weights(str(path), "resnet18")
+
+
+def test_auto_offline_is_a_random_start_that_says_so():
+    state_dict, source = fetch_weights("auto", "resnet18")
+    assert state_dict is None
+    assert source.startswith("RANDOM weights")
+    assert "the tests are offline" in source
+
+
+@pytest.mark.parametrize("name", ["DEFAULT", "IMAGENET1K_V1", "ResNet18_Weights.IMAGENET1K_V1"])
+def test_a_name_offline_is_an_error(name):
+    with pytest.raises(UserError, match=r"^weights=\S+ could not be downloaded \(the tests are offline\).*to null"):
+        fetch_weights(name, "resnet18")
+
+
+@pytest.mark.parametrize("name", ["IMAGENET1K_V3", "imagenet1k_v1", "ResNet18_Weights.IMAGENET1K_V9"])
+def test_an_unknown_name_names_the_nearest(name):
+    with pytest.raises(UserError, match=r"Did you mean 'IMAGENET1K_V1'\? It has IMAGENET1K_V1, DEFAULT\."):
+        fetch_weights(name, "resnet18")
+
+
+@pytest.mark.parametrize("weights", ["auto", "DEFAULT", None])
+def test_an_unknown_backbone_is_the_same_sentence_here(weights):
+    with pytest.raises(UserError, match=r"^backbone=resnet_18 .*Did you mean 'resnet18'\?"):
+        fetch_weights(weights, "resnet_18")
+
+
+@pytest.mark.parametrize("name", ["auto", "IMAGENET1K_V1", "MobileNet_V2_Weights.IMAGENET1K_V1"])
+def test_what_is_downloaded_is_what_is_loaded(monkeypatch, name):
+    downloaded = {"features.0.0.weight": torch.ones(1)}
+    monkeypatch.setattr(
+        torchvision.models.MobileNet_V2_Weights, "get_state_dict", lambda self, **options: downloaded, raising=True
+    )
+    state_dict, source = fetch_weights(name, "mobilenet_v2")
+    assert state_dict is downloaded
+    assert "RANDOM" not in source
+
+
+def test_a_damaged_download_is_as_good_as_none(monkeypatch):
+    def damaged(self, **options):
+        raise RuntimeError('invalid hash value (expected "b0353104", got "00")')
+
+    monkeypatch.setattr(torchvision.models.MobileNet_V2_Weights, "get_state_dict", damaged)
+    state_dict, source = fetch_weights("auto", "mobilenet_v2")
+    assert state_dict is None
+    assert "invalid hash value" in source
+
+
+def test_a_silent_network_is_given_up_after_seconds(monkeypatch):
+    waits = []
+    monkeypatch.setattr(
+        torchvision.models.MobileNet_V2_Weights,
+        "get_state_dict",
+        lambda *_, **__: waits.append(socket.getdefaulttimeout()),
+    )
+    before = socket.getdefaulttimeout()
+    fetch_weights("auto", "mobilenet_v2")
+    assert waits == [10]
+    assert socket.getdefaulttimeout() == before
+
+
+def test_a_name_without_a_file_of_that_name_is_not_taken_for_a_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save(torchvision.models.squeezenet1_1(weights=None).state_dict(), "DEFAULT")
+    state_dict, source = fetch_weights("DEFAULT", "squeezenet1_1")
+    assert source == "DEFAULT"
+    assert "classifier.1.weight" in state_dict
