@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from textwrap import shorten
 from typing import Any, get_type_hints
@@ -85,66 +86,115 @@ def build(node: DictConfig | None, **arguments: Any) -> Any:
         raise error.__cause__ or error from None
 
 
-def check_types(cfg: Config | DictConfig) -> None:
-    """Check every node that configures something, before anything is built.
+@dataclass(frozen=True)
+class Signature:
+    """What a class or a function can be given.
+
+    Attributes:
+        hints: Type hint of each argument by its name; ``Any`` for an argument without one.
+        required: Names of the arguments without a default.
+        takes_any: If true, arguments of any other name are accepted too.
+        is_complete: If false, some of the hints could not be found out and are ``Any``.
+    """
+
+    hints: dict[str, Any]
+    required: list[str]
+    takes_any: bool = False
+    is_complete: bool = True
+
+
+def import_signature(target: str) -> Signature:
+    """Import what a dotted path names, and return its signature.
 
     Raises:
-        UserError: see :func:`build`.
+        Exception: The import failed, for whatever reason.
+    """
+    found = get_object(target)
+    function = getattr(found, "__init__", found) if isinstance(found, type) else found  # perhaps inherited
+    parameters = inspect.signature(found).parameters.values()
+    try:
+        hints = get_type_hints(function)
+    except NameError:  # a library's hints that only its type checker can see
+        hints = {}
+    named = [
+        parameter for parameter in parameters if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    ]
+    return Signature(
+        hints={parameter.name: hints.get(parameter.name, Any) for parameter in named},
+        required=[parameter.name for parameter in named if parameter.default is parameter.empty],
+        takes_any=any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters),
+    )
+
+
+ReadSignature = Callable[[str], Signature | None]
+"""Returns the signature that a dotted path names, or None if it cannot be found out."""
+
+
+def check_types(cfg: Config | DictConfig, read: ReadSignature = import_signature) -> None:
+    """Check every node that configures something, before anything is built.
+
+    Args:
+        cfg: The configuration, or a part of it.
+        read: How to find the signature of a target; by default, by an import.
+
+    Raises:
+        UserError: See :func:`check_arguments`.
     """
     for node in cfg.values():  # type: ignore[union-attr]
         if not isinstance(node, DictConfig):
             continue
         if "_target_" in node:
-            check_arguments(node)
+            check_arguments(node, read)
         else:
-            check_types(node)
+            check_types(node, read)
 
 
-def check_arguments(node: DictConfig) -> None:
-    """Check one node's keys and values against the signature and the type hints of its ``_target_``.
+def check_arguments(node: DictConfig, read: ReadSignature = import_signature) -> None:
+    """Check the keys and the values of a node against the signature of its ``_target_``.
+
+    Args:
+        node: The node.
+        read: How to find the signature; see :func:`check_types`.
 
     Raises:
-        UserError: see :func:`build`.
+        UserError: The target cannot be imported, a key is not one of its arguments, a value has the wrong type, or a
+            value is missing.
     """
-    from typeguard import TypeCheckError, check_type  # an import of 0.1 s that --cfg job need not pay
-
     where = node._get_full_key(None)
     try:
-        target = get_object(node._target_)
+        signature = read(node._target_)
     except Exception as error:
         raise UserError(f"{where}._target_={node._target_} cannot be imported: {one_line(error)}.") from error
-    function = getattr(target, "__init__", target) if isinstance(target, type) else target  # perhaps inherited
-    parameters = inspect.signature(target).parameters
-    try:
-        hints = get_type_hints(function)
-    except NameError:  # a library's hints that only its type checker can see
-        hints = {}
-    if node.get("_partial_"):  # a task: main gives it the configuration, and nothing else
-        for name, parameter in list(parameters.items())[1:]:
-            if parameter.default is parameter.empty and name not in node:
+    if signature is not None and node.get("_partial_"):  # a task is given the configuration, and nothing else
+        for name in signature.required[1:]:
+            if name not in node:
                 raise UserError(no_value(f"{where}.{name}"))
-    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     for key in map(str, node):
         if key.startswith("_"):  # Hydra's own
             continue
+        path = f"{where}.{key}"
         if OmegaConf.is_missing(node, key):
-            raise UserError(no_value(f"{where}.{key}"))
+            raise UserError(no_value(path))
         value = OmegaConf.to_object(node[key]) if OmegaConf.is_config(node[key]) else node[key]
-        if f"{where}.{key}" in RENAMED:
-            rule = f"has been replaced by {RENAMED[f'{where}.{key}']}"
-            raise SettingError(f"{where}.{key}", value, rule, is_absolute=True)
-        if key not in parameters and not takes_any:
-            raise UserError(f"{where}.{key} is no setting of {node._target_}.{did_you_mean(key, parameters)}")
+        if path in RENAMED:
+            raise SettingError(path, value, f"has been replaced by {RENAMED[path]}", is_absolute=True)
+        if signature is not None and key not in signature.hints and not signature.takes_any:
+            raise UserError(f"{path} is not a setting of {node._target_}.{did_you_mean(key, signature.hints)}")
         if isinstance(value, dict) and "_target_" in value:
-            check_arguments(node[key])
-            continue
-        try:
-            check_type(value, hints.get(key, Any))
-        except TypeCheckError as error:
-            hint = str(getattr(hints[key], "__name__", hints[key])).replace("typing.", "")
-            wanted = shorten(hint, 200)
-            example = f", written {where}.{key}=[{value}]" if isinstance(value, str) and "list[" in hint else ""
-            raise UserError(f"{where}.{key}={value!r} has the wrong type: it must be {wanted}{example}.") from error
+            check_arguments(node[key], read)
+        elif signature is not None:
+            _check_type(path, value, signature.hints.get(key, Any))
+
+
+def _check_type(path: str, value: object, hint: Any) -> None:
+    from typeguard import TypeCheckError, check_type  # an import of 0.1 s that --cfg job need not pay
+
+    try:
+        check_type(value, hint)
+    except TypeCheckError as error:
+        wanted = shorten(str(getattr(hint, "__name__", hint)).replace("typing.", ""), 200)
+        example = f", written {path}=[{value}]" if isinstance(value, str) and "list[" in wanted else ""
+        raise UserError(f"{path}={value!r} has the wrong type: it must be {wanted}{example}.") from error
 
 
 def no_value(key: str) -> str:

@@ -1,0 +1,201 @@
+"""Signatures read from source code, so that settings can be checked before anything slow is imported.
+
+Importing torch and Lightning takes several seconds, and a person who has mistyped a setting should not wait for that.
+The arguments of a ``_target_``, with type hints and defaults, are therefore read from the syntax tree of its file.
+A hint that cannot be understood without running the code is left out, and is checked after the import instead.
+"""
+
+import ast
+import builtins
+import importlib
+import importlib.util
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from celeba_lab.config import Signature, import_signature
+
+# Modules whose names may appear in type hints, and which are imported for it because that takes no time.
+_QUICK = ("builtins", "collections.abc", "datetime", "os", "pathlib", "typing", "typing_extensions")
+# A class derived from one of these may accept a plain value.
+_LIKE_PLAIN_VALUES = ("str", "int", "float", "dict", "list", "tuple", "Protocol", "Enum", "StrEnum", "TypedDict")
+
+
+class _UnknownError(Exception):
+    """The source does not show what a name stands for."""
+
+
+@dataclass(frozen=True)
+class _Module:
+    """What the top level of a source file binds: definitions, imports and assignments, by name."""
+
+    name: str
+    path: Path
+    bound: dict[str, ast.AST] = field(repr=False)
+
+
+def read_signature(target: str) -> Signature | None:
+    """Return the signature of a class or function by its dotted path; None if the source does not show it."""
+    module_name, _, name = target.rpartition(".")
+    try:
+        return _signature_of(*_find(module_name, name))
+    except _UnknownError:
+        return None
+
+
+def complete_signature(target: str) -> Signature:
+    """Return the signature from the source if that shows all of it; otherwise import the target.
+
+    Raises:
+        ImportError: The target cannot be imported.
+    """
+    signature = read_signature(target)
+    return signature if signature is not None and signature.is_complete else import_signature(target)
+
+
+@cache
+def _source_of(name: str) -> Path:
+    """Return the file of a module. Importing a submodule would run its package, so files are looked for by name."""
+    package, _, last = name.rpartition(".")
+    if package:
+        folder = _source_of(package).parent
+        found = [path for path in (folder / f"{last}.py", folder / last / "__init__.py") if path.is_file()]
+        if _source_of(package).name == "__init__.py" and found:
+            return found[0]
+        raise _UnknownError(name)
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        raise _UnknownError(name)
+    return Path(spec.origin)
+
+
+@cache
+def _read(name: str) -> _Module:
+    path = _source_of(name)
+    bound: dict[str, ast.AST] = {}
+    _bind(ast.parse(path.read_text(encoding="utf-8")).body, bound)
+    return _Module(name, path, bound)
+
+
+def _bind(body: list[ast.stmt], bound: dict[str, ast.AST]) -> None:
+    for node in body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            bound[node.name] = node
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            for alias in node.names:
+                bound[alias.asname or alias.name] = node
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            bound[node.targets[0].id] = node.value
+        elif isinstance(node, ast.If | ast.Try):  # such as if TYPE_CHECKING
+            _bind(node.body, bound)
+
+
+def _find(module_name: str, name: str) -> tuple[_Module, ast.AST]:
+    """Return the definition of a name, and the module that contains it, through the imports of other modules."""
+    module = _read(module_name)
+    node = module.bound.get(name)
+    if node is None:
+        raise _UnknownError(f"{module_name}.{name}")
+    if not isinstance(node, ast.ImportFrom):
+        return module, node
+    original = next(alias.name for alias in node.names if name in (alias.asname, alias.name))
+    return _find(_absolute(module, node), original)
+
+
+def _absolute(module: _Module, node: ast.ImportFrom) -> str:
+    if not node.level:
+        return str(node.module)
+    parts = module.name.split(".")
+    above = parts if module.path.name == "__init__.py" else parts[:-1]
+    above = above[: len(above) - node.level + 1]
+    return ".".join([*above, *([node.module] if node.module else [])])
+
+
+def _signature_of(module: _Module, node: ast.AST) -> Signature:
+    if isinstance(node, ast.FunctionDef):
+        if node.decorator_list:  # which may return anything
+            raise _UnknownError(node.name)
+        return _read_parameters(module, node.args)
+    if not isinstance(node, ast.ClassDef):
+        raise _UnknownError(ast.dump(node))
+    for statement in node.body:
+        if isinstance(statement, ast.FunctionDef) and statement.name == "__init__":
+            return _read_parameters(module, statement.args, skip=1)
+    decorators = [ast.unparse(decorator).partition("(")[0] for decorator in node.decorator_list]
+    if decorators == ["dataclass"] and not node.bases:
+        return _read_fields(module, node)
+    if not node.bases or not isinstance(node.bases[0], ast.Name):
+        raise _UnknownError(node.name)
+    return _signature_of(*_find(module.name, node.bases[0].id))
+
+
+def _read_parameters(module: _Module, arguments: ast.arguments, skip: int = 0) -> Signature:
+    positional = [*arguments.posonlyargs, *arguments.args]
+    required = [argument.arg for argument in positional[: len(positional) - len(arguments.defaults)]][skip:]
+    required += [a.arg for a, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if not default]
+    hints = {argument.arg: argument.annotation for argument in [*positional[skip:], *arguments.kwonlyargs]}
+    return _with_hints(module, hints, required, takes_any=arguments.kwarg is not None)
+
+
+def _read_fields(module: _Module, node: ast.ClassDef) -> Signature:
+    fields = [f for f in node.body if isinstance(f, ast.AnnAssign) and isinstance(f.target, ast.Name)]
+    hints = {f.target.id: f.annotation for f in fields if isinstance(f.target, ast.Name)}
+    required = [f.target.id for f in fields if isinstance(f.target, ast.Name) and f.value is None]
+    return _with_hints(module, hints, required, takes_any=False)
+
+
+def _with_hints(
+    module: _Module, annotations: dict[str, ast.expr | None], required: list[str], takes_any: bool
+) -> Signature:
+    hints: dict[str, Any] = {}
+    is_complete = True
+    for name, annotation in annotations.items():
+        try:
+            hints[name] = Any if annotation is None else _evaluate(module, annotation)
+        except _UnknownError:
+            hints[name] = Any
+            is_complete = False
+    return Signature(hints, required, takes_any, is_complete)
+
+
+def _evaluate(module: _Module, annotation: ast.expr) -> Any:
+    """Return the type hint that an annotation means, with a class of the same name in place of each slow one."""
+    if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
+        annotation = ast.parse(annotation.value, mode="eval").body
+    names = {node.id for node in ast.walk(annotation) if isinstance(node, ast.Name)}
+    namespace = {name: _meaning(module, name) for name in names}
+    try:
+        return eval(compile(ast.Expression(annotation), str(module.path), "eval"), namespace)
+    except Exception as error:
+        raise _UnknownError(ast.unparse(annotation)) from error
+
+
+def _meaning(module: _Module, name: str) -> Any:
+    """Return what a name in an annotation stands for."""
+    node = module.bound.get(name)
+    if node is None:
+        if hasattr(builtins, name):
+            return getattr(builtins, name)
+        raise _UnknownError(name)
+    if isinstance(node, ast.Import):
+        original = next(alias.name for alias in node.names if name in (alias.asname, alias.name))
+        if original in _QUICK:
+            return importlib.import_module(original)
+        raise _UnknownError(name)
+    if isinstance(node, ast.ImportFrom):
+        source = _absolute(module, node)
+        original = next(alias.name for alias in node.names if name in (alias.asname, alias.name))
+        if source in _QUICK:
+            return getattr(importlib.import_module(source), original)
+        return _meaning(_read(source), original)
+    if isinstance(node, ast.ClassDef):
+        if any(ast.unparse(base).rpartition(".")[2].partition("[")[0] in _LIKE_PLAIN_VALUES for base in node.bases):
+            raise _UnknownError(name)
+        return type(name, (), {"__module__": module.name})
+    if isinstance(node, ast.expr):  # an alias
+        return _evaluate(module, node)
+    raise _UnknownError(name)
