@@ -1,8 +1,18 @@
 """Experiments on CelebA faces with PyTorch Lightning and Hydra."""
 
-from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
-try:
-    __version__ = version("celeba-lab")
-except PackageNotFoundError:  # run from a checkout that was never installed
-    __version__ = "0+uninstalled"
+if TYPE_CHECKING:
+    __version__: str
+
+
+def __getattr__(name: str) -> str:
+    """Look the version up when it is asked for, which most commands never do."""
+    if name != "__version__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("celeba-lab")
+    except PackageNotFoundError:  # a checkout that was never installed
+        return "0+uninstalled"

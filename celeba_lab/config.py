@@ -192,7 +192,7 @@ def _check_type(path: str, value: object, hint: Any) -> None:
     try:
         check_type(value, hint)
     except TypeCheckError as error:
-        wanted = shorten(str(getattr(hint, "__name__", hint)).replace("typing.", ""), 200)
+        wanted = hint.__name__ if isinstance(hint, type) else shorten(str(hint).replace("typing.", ""), 200)
         example = f", written {path}=[{value}]" if isinstance(value, str) and "list[" in wanted else ""
         raise UserError(f"{path}={value!r} has the wrong type: it must be {wanted}{example}.") from error
 

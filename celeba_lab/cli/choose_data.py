@@ -9,7 +9,7 @@ from rich.text import Text
 from celeba_lab.console import console
 from celeba_lab.data.attributes import ALL, check_attributes
 from celeba_lab.data.layouts import holds_annotations
-from celeba_lab.data.synthetic.dataset import NOTICE, find_settings, holds_drawn_faces
+from celeba_lab.data.synthetic.settings import NOTICE, find_settings, holds_drawn_faces
 
 _SYNTHETIC = "celeba_lab.data.synthetic.datamodule.SyntheticDataModule"
 

@@ -37,29 +37,35 @@ def launch(cfg: "DictConfig") -> float | None:
 
 
 def prepare(cfg: "DictConfig") -> "Callable[[DictConfig], dict[str, float]]":
-    """Check the settings, say what will run, seed every generator, and build the task."""
+    """Check the settings, print what will run, build the task and seed every generator.
+
+    What can be checked without importing torch and Lightning, which takes seconds, is checked first.
+    """
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
-    from lightning import seed_everything
 
     from celeba_lab.cli.announce import announce
     from celeba_lab.cli.choices import check_choices
     from celeba_lab.cli.choose_data import choose_attributes, choose_data
+    from celeba_lab.cli.rules import check_rules
+    from celeba_lab.cli.seed import check_seed, seed_everything
+    from celeba_lab.cli.signatures import complete_signature, read_signature
     from celeba_lab.config import build, check_types
     from celeba_lab.console import quiet_libraries
-    from celeba_lab.errors import check_at_least
 
     check_choices(HydraConfig.get().runtime.choices)
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         refuse_distributed_sweep(cfg)
-    check_at_least("seed", cfg.seed, 0)
+    check_seed(cfg.seed)
     without_celeba = choose_data(cfg)
     choose_attributes(cfg)
-    check_types(cfg)
+    check_types(cfg, read_signature)
+    check_rules(cfg)
+    check_types(cfg, complete_signature)
     quiet_libraries()
     task: Callable[[DictConfig], dict[str, float]] = build(cfg.task)
     announce(cfg, without_celeba)
-    seed_everything(cfg.seed, workers=True, verbose=False)
+    seed_everything(cfg.seed)
     return task
 
 

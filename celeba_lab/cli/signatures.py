@@ -22,13 +22,13 @@ _QUICK = ("builtins", "collections.abc", "datetime", "os", "pathlib", "typing", 
 _LIKE_PLAIN_VALUES = ("str", "int", "float", "dict", "list", "tuple", "Protocol", "Enum", "StrEnum", "TypedDict")
 
 
-class _UnknownError(Exception):
-    """The source does not show what a name stands for."""
+class UnknownError(Exception):
+    """What a name means cannot be seen in the source."""
 
 
 @dataclass(frozen=True)
-class _Module:
-    """What the top level of a source file binds: definitions, imports and assignments, by name."""
+class Module:
+    """The top level of a source file: its definitions, imports and assignments by name."""
 
     name: str
     path: Path
@@ -39,8 +39,8 @@ def read_signature(target: str) -> Signature | None:
     """Return the signature of a class or function by its dotted path; None if the source does not show it."""
     module_name, _, name = target.rpartition(".")
     try:
-        return _signature_of(*_find(module_name, name))
-    except _UnknownError:
+        return _signature_of(*find_name(module_name, name))
+    except UnknownError:
         return None
 
 
@@ -63,22 +63,22 @@ def _source_of(name: str) -> Path:
         found = [path for path in (folder / f"{last}.py", folder / last / "__init__.py") if path.is_file()]
         if _source_of(package).name == "__init__.py" and found:
             return found[0]
-        raise _UnknownError(name)
+        raise UnknownError(name)
     try:
         spec = importlib.util.find_spec(name)
     except (ImportError, ValueError):
         spec = None
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
-        raise _UnknownError(name)
+        raise UnknownError(name)
     return Path(spec.origin)
 
 
 @cache
-def _read(name: str) -> _Module:
+def _read(name: str) -> Module:
     path = _source_of(name)
     bound: dict[str, ast.AST] = {}
     _bind(ast.parse(path.read_text(encoding="utf-8")).body, bound)
-    return _Module(name, path, bound)
+    return Module(name, path, bound)
 
 
 def _bind(body: list[ast.stmt], bound: dict[str, ast.AST]) -> None:
@@ -90,23 +90,29 @@ def _bind(body: list[ast.stmt], bound: dict[str, ast.AST]) -> None:
                 bound[alias.asname or alias.name] = node
         elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             bound[node.targets[0].id] = node.value
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None:
+            bound[node.target.id] = node.value
         elif isinstance(node, ast.If | ast.Try):  # such as if TYPE_CHECKING
             _bind(node.body, bound)
 
 
-def _find(module_name: str, name: str) -> tuple[_Module, ast.AST]:
-    """Return the definition of a name, and the module that contains it, through the imports of other modules."""
+def find_name(module_name: str, name: str) -> tuple[Module, ast.AST]:
+    """Return what a name is bound to, and the module where that happens, which may be one that is imported from.
+
+    Raises:
+        UnknownError: The source does not show it.
+    """
     module = _read(module_name)
     node = module.bound.get(name)
     if node is None:
-        raise _UnknownError(f"{module_name}.{name}")
+        raise UnknownError(f"{module_name}.{name}")
     if not isinstance(node, ast.ImportFrom):
         return module, node
     original = next(alias.name for alias in node.names if name in (alias.asname, alias.name))
-    return _find(_absolute(module, node), original)
+    return find_name(_absolute(module, node), original)
 
 
-def _absolute(module: _Module, node: ast.ImportFrom) -> str:
+def _absolute(module: Module, node: ast.ImportFrom) -> str:
     if not node.level:
         return str(node.module)
     parts = module.name.split(".")
@@ -115,25 +121,43 @@ def _absolute(module: _Module, node: ast.ImportFrom) -> str:
     return ".".join([*above, *([node.module] if node.module else [])])
 
 
-def _signature_of(module: _Module, node: ast.AST) -> Signature:
-    if isinstance(node, ast.FunctionDef):
-        if node.decorator_list:  # which may return anything
-            raise _UnknownError(node.name)
-        return _read_parameters(module, node.args)
-    if not isinstance(node, ast.ClassDef):
-        raise _UnknownError(ast.dump(node))
-    for statement in node.body:
-        if isinstance(statement, ast.FunctionDef) and statement.name == "__init__":
-            return _read_parameters(module, statement.args, skip=1)
-    decorators = [ast.unparse(decorator).partition("(")[0] for decorator in node.decorator_list]
-    if decorators == ["dataclass"] and not node.bases:
+def _signature_of(module: Module, node: ast.AST) -> Signature:
+    if isinstance(node, ast.ClassDef) and _is_dataclass(node):
         return _read_fields(module, node)
+    module, function = _constructor_of(module, node)
+    return _read_parameters(module, function.args, skip=int(isinstance(node, ast.ClassDef)))
+
+
+def find_constructor(target: str) -> tuple[Module, ast.FunctionDef]:
+    """Return the function that receives the arguments: a task, ``__init__``, or ``__post_init__`` of a dataclass.
+
+    Raises:
+        UnknownError: The source does not show it.
+    """
+    module_name, _, name = target.rpartition(".")
+    return _constructor_of(*find_name(module_name, name))
+
+
+def _constructor_of(module: Module, node: ast.AST) -> tuple[Module, ast.FunctionDef]:
+    if isinstance(node, ast.FunctionDef) and not node.decorator_list:  # a decorator may return anything
+        return module, node
+    if not isinstance(node, ast.ClassDef):
+        raise UnknownError(ast.dump(node))
+    wanted = "__post_init__" if _is_dataclass(node) else "__init__"
+    for statement in node.body:
+        if isinstance(statement, ast.FunctionDef) and statement.name == wanted:
+            return module, statement
     if not node.bases or not isinstance(node.bases[0], ast.Name):
-        raise _UnknownError(node.name)
-    return _signature_of(*_find(module.name, node.bases[0].id))
+        raise UnknownError(node.name)
+    return _constructor_of(*find_name(module.name, node.bases[0].id))
 
 
-def _read_parameters(module: _Module, arguments: ast.arguments, skip: int = 0) -> Signature:
+def _is_dataclass(node: ast.ClassDef) -> bool:
+    decorators = [ast.unparse(decorator).partition("(")[0] for decorator in node.decorator_list]
+    return decorators == ["dataclass"] and not node.bases
+
+
+def _read_parameters(module: Module, arguments: ast.arguments, skip: int = 0) -> Signature:
     positional = [*arguments.posonlyargs, *arguments.args]
     required = [argument.arg for argument in positional[: len(positional) - len(arguments.defaults)]][skip:]
     required += [a.arg for a, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if not default]
@@ -141,28 +165,28 @@ def _read_parameters(module: _Module, arguments: ast.arguments, skip: int = 0) -
     return _with_hints(module, hints, required, takes_any=arguments.kwarg is not None)
 
 
-def _read_fields(module: _Module, node: ast.ClassDef) -> Signature:
+def _read_fields(module: Module, node: ast.ClassDef) -> Signature:
     fields = [f for f in node.body if isinstance(f, ast.AnnAssign) and isinstance(f.target, ast.Name)]
-    hints = {f.target.id: f.annotation for f in fields if isinstance(f.target, ast.Name)}
+    hints: dict[str, ast.expr | None] = {f.target.id: f.annotation for f in fields if isinstance(f.target, ast.Name)}
     required = [f.target.id for f in fields if isinstance(f.target, ast.Name) and f.value is None]
     return _with_hints(module, hints, required, takes_any=False)
 
 
 def _with_hints(
-    module: _Module, annotations: dict[str, ast.expr | None], required: list[str], takes_any: bool
+    module: Module, annotations: dict[str, ast.expr | None], required: list[str], takes_any: bool
 ) -> Signature:
     hints: dict[str, Any] = {}
     is_complete = True
     for name, annotation in annotations.items():
         try:
             hints[name] = Any if annotation is None else _evaluate(module, annotation)
-        except _UnknownError:
+        except UnknownError:
             hints[name] = Any
             is_complete = False
     return Signature(hints, required, takes_any, is_complete)
 
 
-def _evaluate(module: _Module, annotation: ast.expr) -> Any:
+def _evaluate(module: Module, annotation: ast.expr) -> Any:
     """Return the type hint that an annotation means, with a class of the same name in place of each slow one."""
     if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
         annotation = ast.parse(annotation.value, mode="eval").body
@@ -171,21 +195,21 @@ def _evaluate(module: _Module, annotation: ast.expr) -> Any:
     try:
         return eval(compile(ast.Expression(annotation), str(module.path), "eval"), namespace)
     except Exception as error:
-        raise _UnknownError(ast.unparse(annotation)) from error
+        raise UnknownError(ast.unparse(annotation)) from error
 
 
-def _meaning(module: _Module, name: str) -> Any:
+def _meaning(module: Module, name: str) -> Any:
     """Return what a name in an annotation stands for."""
     node = module.bound.get(name)
     if node is None:
         if hasattr(builtins, name):
             return getattr(builtins, name)
-        raise _UnknownError(name)
+        raise UnknownError(name)
     if isinstance(node, ast.Import):
         original = next(alias.name for alias in node.names if name in (alias.asname, alias.name))
         if original in _QUICK:
             return importlib.import_module(original)
-        raise _UnknownError(name)
+        raise UnknownError(name)
     if isinstance(node, ast.ImportFrom):
         source = _absolute(module, node)
         original = next(alias.name for alias in node.names if name in (alias.asname, alias.name))
@@ -194,8 +218,8 @@ def _meaning(module: _Module, name: str) -> Any:
         return _meaning(_read(source), original)
     if isinstance(node, ast.ClassDef):
         if any(ast.unparse(base).rpartition(".")[2].partition("[")[0] in _LIKE_PLAIN_VALUES for base in node.bases):
-            raise _UnknownError(name)
+            raise UnknownError(name)
         return type(name, (), {"__module__": module.name})
     if isinstance(node, ast.expr):  # an alias
         return _evaluate(module, node)
-    raise _UnknownError(name)
+    raise UnknownError(name)

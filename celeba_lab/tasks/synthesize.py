@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from celeba_lab.console import command_line, console, override
 from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.data.synthetic.datamodule import draw_faces
-from celeba_lab.data.synthetic.dataset import DEFAULT_N, Settings, find_settings
+from celeba_lab.data.synthetic.settings import DEFAULT_N, Settings, find_settings
 from celeba_lab.engine.build import build_datamodule
 from celeba_lab.reports.synthetic import report_synthetic
 from celeba_lab.runs.run import Run

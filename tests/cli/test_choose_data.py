@@ -10,7 +10,7 @@ from celeba_lab.config import build
 from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.data.synthetic.datamodule import SyntheticDataModule, draw_faces
-from celeba_lab.data.synthetic.dataset import Settings
+from celeba_lab.data.synthetic.settings import Settings
 from celeba_lab.errors import UserError
 
 SMOKE = ["experiment=smile", "trainer=smoke", "model.weights=null", "model.image_size=32", "~callbacks.progress_bar"]

@@ -7,7 +7,8 @@ from typing import Any
 from celeba_lab.console import Progress
 from celeba_lab.data.annotations import Annotations
 from celeba_lab.data.datamodule import CelebADataModule
-from celeba_lab.data.synthetic.dataset import NOTICE, Settings, find_settings, synthesize
+from celeba_lab.data.synthetic.dataset import synthesize
+from celeba_lab.data.synthetic.settings import NOTICE, Settings, find_settings
 
 
 class SyntheticDataModule(CelebADataModule):

@@ -6,7 +6,7 @@ import pytest
 
 from celeba_lab.data.synthetic import datamodule
 from celeba_lab.data.synthetic.datamodule import SyntheticDataModule, draw_faces
-from celeba_lab.data.synthetic.dataset import Settings, find_settings
+from celeba_lab.data.synthetic.settings import Settings, find_settings
 
 
 def test_missing_faces_are_drawn_on_first_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

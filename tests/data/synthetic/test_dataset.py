@@ -14,7 +14,8 @@ import pytest
 from celeba_lab.data.annotations import Annotations
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.data.synthetic import dataset
-from celeba_lab.data.synthetic.dataset import Settings, find_settings, synthesize
+from celeba_lab.data.synthetic.dataset import synthesize
+from celeba_lab.data.synthetic.settings import VERSION, Settings, find_settings
 from celeba_lab.errors import SettingError, UserError
 
 SMALL = Settings(n=120, seed=3)  # three chunks of work
@@ -105,7 +106,8 @@ def script(root: Path, n: int) -> list[str]:
     code = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from celeba_lab.data.synthetic.dataset import Settings, synthesize\n"
+        "from celeba_lab.data.synthetic.dataset import synthesize\n"
+        "from celeba_lab.data.synthetic.settings import Settings\n"
         "if __name__ == '__main__':\n"
         "    for done in synthesize(Path(sys.argv[1]), Settings(n=int(sys.argv[2]), seed=3), workers=1):\n"
         "        print(done, flush=True)\n"
@@ -182,7 +184,7 @@ def test_a_damaged_record_is_one_sentence(faces: Path, tmp_path: Path, record: s
     (tmp_path / "synthetic.json").write_text(record)
     with pytest.raises(UserError, match=r"is damaged\. Delete the folder"):
         find_settings(tmp_path)
-    assert json.loads((faces / "synthetic.json").read_text())["version"] == dataset.VERSION
+    assert json.loads((faces / "synthetic.json").read_text())["version"] == VERSION
 
 
 @pytest.mark.parametrize(

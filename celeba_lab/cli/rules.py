@@ -1,0 +1,111 @@
+"""The rules that constructors state for their arguments, applied before anything slow is imported.
+
+Constructors and tasks contain statements such as ``check_at_least("n", n, 1)``. A statement that needs nothing but
+arguments and constants can be run on the values of the configuration alone. Each rule therefore has a single place, the
+constructor, but a wrong value is reported before torch and Lightning are imported. All other statements are left to the
+constructor.
+"""
+
+import ast
+import builtins
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from celeba_lab import errors
+from celeba_lab.cli.signatures import Module, UnknownError, find_constructor, find_name
+from celeba_lab.errors import SettingError, UserError
+
+_ERRORS = {name: value for name, value in vars(errors).items() if not name.startswith("_")}
+
+
+def check_rules(cfg: DictConfig) -> None:
+    """Apply the rules of every target in the configuration to its values.
+
+    Raises:
+        UserError: A value breaks a rule.
+    """
+    for node in cfg.values():
+        if isinstance(node, DictConfig):
+            if "_target_" in node:
+                _apply_rules(node)
+            check_rules(node)
+
+
+def _apply_rules(node: DictConfig) -> None:
+    try:
+        module, function = find_constructor(node._target_)
+    except UnknownError:
+        return
+    values: dict[str, Any] = OmegaConf.to_object(node)  # type: ignore[assignment]
+    for statement in filter(_is_rule, function.body):
+        try:
+            _run(module, statement, values)
+        except SettingError as error:
+            raise error.within(str(node._get_full_key(None)), is_absolute=True) from None
+        except UserError:
+            raise
+        except Exception:  # The constructor meets the same error, if it is one.
+            continue
+
+
+def _run(module: Module, statement: ast.stmt, values: dict[str, Any]) -> None:
+    """Run a statement on the values of arguments."""
+    namespace = {name: _value(module, name, values) for name in _free_names(statement)}
+    exec(compile(ast.Module([statement], []), str(module.path), "exec"), namespace)
+    return namespace
+
+
+def _is_rule(statement: ast.stmt) -> bool:
+    """Return whether a statement only calls checks or raises errors, perhaps under a condition or in a loop."""
+    if isinstance(statement, ast.If | ast.For):
+        return all(map(_is_rule, [*statement.body, *statement.orelse]))
+    if isinstance(statement, ast.Raise):
+        return True
+    call = statement.value if isinstance(statement, ast.Expr) else None
+    return isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and "check_" in call.func.id
+
+
+def _free_names(statement: ast.stmt) -> set[str]:
+    nodes = list(ast.walk(statement))
+    bound = {node.arg for node in nodes if isinstance(node, ast.arg)}
+    bound |= {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    return {node.id for node in nodes if isinstance(node, ast.Name)} - bound
+
+
+def _value(module: Module, name: str, values: dict[str, Any]) -> Any:
+    """Return what a name means in a rule.
+
+    Raises:
+        UnknownError: It is not an argument, a constant, a function that only checks, or part of ``errors`` or Python.
+    """
+    if name == "self":  # of __post_init__, where the arguments are attributes
+        return SimpleNamespace(**values)
+    for known in (values, _ERRORS, vars(builtins)):
+        if name in known:
+            return known[name]
+    module, found = find_name(module.name, name)
+    if isinstance(found, ast.FunctionDef):
+        return _check_function(module, found)
+    if isinstance(found, ast.Dict):  # whose keys are the choices
+        found = ast.List([key for key in found.keys if key is not None], ast.Load())
+    try:
+        return ast.literal_eval(found)
+    except ValueError as error:
+        raise UnknownError(name) from error
+
+
+def _check_function(module: Module, function: ast.FunctionDef) -> Callable[..., None]:
+    """Return what calls the rules of a function that contains nothing else."""
+    body = function.body[1:] if ast.get_docstring(function) else function.body
+    if function.decorator_list or not all(map(_is_rule, body)):
+        raise UnknownError(function.name)
+    names = [argument.arg for argument in function.args.args]
+
+    def check(*given: Any, **named: Any) -> None:
+        for statement in body:
+            _run(module, statement, dict(zip(names, given, strict=False)) | named)
+
+    return check
