@@ -133,7 +133,7 @@ def test_an_object_in_place_of_a_name_is_checked_as_what_it_configures() -> None
         "_target_": "lightning.Trainer",
         "profiler": {"_target_": "lightning.pytorch.profilers.SimpleProfiler", "x": 1},
     }
-    with pytest.raises(UserError, match=r"trainer\.profiler\.x is no setting of"):
+    with pytest.raises(UserError, match=r"trainer\.profiler\.x is not a setting of"):
         check_types(OmegaConf.create({"trainer": bad}))
 
 

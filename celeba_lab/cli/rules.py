@@ -15,8 +15,11 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from celeba_lab import errors
-from celeba_lab.cli.signatures import Module, UnknownError, find_constructor, find_name
+from celeba_lab.cli.signatures import Module, UnknownError, constructor_of, find_constructor, find_name, read_signature
 from celeba_lab.errors import SettingError, UserError
+
+PACKAGE = "celeba_lab"
+"""Only classes of this package are followed; others do not state their rules in this way."""
 
 _ERRORS = {name: value for name, value in vars(errors).items() if not name.startswith("_")}
 
@@ -30,32 +33,60 @@ def check_rules(cfg: DictConfig) -> None:
     for node in cfg.values():
         if isinstance(node, DictConfig):
             if "_target_" in node:
-                _apply_rules(node)
+                _check_node(node)
             check_rules(node)
 
 
-def _apply_rules(node: DictConfig) -> None:
+def _check_node(node: DictConfig) -> None:
     try:
         module, function = find_constructor(node._target_)
     except UnknownError:
         return
     values: dict[str, Any] = OmegaConf.to_object(node)  # type: ignore[assignment]
-    for statement in filter(_is_rule, function.body):
+    try:
+        _apply_rules(module, function, values)
+    except SettingError as error:
+        raise error.within(str(node._get_full_key(None)), is_absolute=True) from None
+
+
+def _apply_rules(module: Module, function: ast.FunctionDef, values: dict[str, Any]) -> None:
+    """Run the rules among the statements of a function, and those of the objects that it builds from its arguments."""
+    for statement in function.body:
         try:
-            _run(module, statement, values)
-        except SettingError as error:
-            raise error.within(str(node._get_full_key(None)), is_absolute=True) from None
+            if _is_rule(statement):
+                _run(module, statement, values)
+            elif isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Call):
+                _check_call(module, statement.value, values)
         except UserError:
             raise
         except Exception:  # The constructor meets the same error, if it is one.
             continue
 
 
+def _check_call(module: Module, call: ast.Call, values: dict[str, Any]) -> None:
+    """Apply the rules of a class of this package to the arguments that it is given here."""
+    home, definition = find_name(module.name, ast.unparse(call.func))
+    if not isinstance(definition, ast.ClassDef) or home.name.partition(".")[0] != PACKAGE:
+        return
+    home, constructor = constructor_of(home, definition)
+    signature = read_signature(f"{home.name}.{definition.name}")
+    named = ast.Call(ast.Name("dict", ast.Load()), [], call.keywords)
+    names = list(signature.hints) if signature else []
+    arguments = dict(zip(names, (_evaluate(module, argument, values) for argument in call.args), strict=False))
+    _apply_rules(home, constructor, arguments | _evaluate(module, named, values))
+
+
 def _run(module: Module, statement: ast.stmt, values: dict[str, Any]) -> None:
     """Run a statement on the values of arguments."""
     namespace = {name: _value(module, name, values) for name in _free_names(statement)}
     exec(compile(ast.Module([statement], []), str(module.path), "exec"), namespace)
-    return namespace
+
+
+def _evaluate(module: Module, expression: ast.expr, values: dict[str, Any]) -> Any:
+    """Return the value of an expression of arguments and constants."""
+    namespace = {name: _value(module, name, values) for name in _free_names(expression)}
+    whole = ast.fix_missing_locations(ast.Expression(expression))
+    return eval(compile(whole, str(module.path), "eval"), namespace)
 
 
 def _is_rule(statement: ast.stmt) -> bool:
@@ -68,7 +99,7 @@ def _is_rule(statement: ast.stmt) -> bool:
     return isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and "check_" in call.func.id
 
 
-def _free_names(statement: ast.stmt) -> set[str]:
+def _free_names(statement: ast.AST) -> set[str]:
     nodes = list(ast.walk(statement))
     bound = {node.arg for node in nodes if isinstance(node, ast.arg)}
     bound |= {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}

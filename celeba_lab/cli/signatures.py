@@ -124,7 +124,7 @@ def _absolute(module: Module, node: ast.ImportFrom) -> str:
 def _signature_of(module: Module, node: ast.AST) -> Signature:
     if isinstance(node, ast.ClassDef) and _is_dataclass(node):
         return _read_fields(module, node)
-    module, function = _constructor_of(module, node)
+    module, function = constructor_of(module, node)
     return _read_parameters(module, function.args, skip=int(isinstance(node, ast.ClassDef)))
 
 
@@ -135,10 +135,11 @@ def find_constructor(target: str) -> tuple[Module, ast.FunctionDef]:
         UnknownError: The source does not show it.
     """
     module_name, _, name = target.rpartition(".")
-    return _constructor_of(*find_name(module_name, name))
+    return constructor_of(*find_name(module_name, name))
 
 
-def _constructor_of(module: Module, node: ast.AST) -> tuple[Module, ast.FunctionDef]:
+def constructor_of(module: Module, node: ast.AST) -> tuple[Module, ast.FunctionDef]:
+    """Return the same for a definition that has been found."""
     if isinstance(node, ast.FunctionDef) and not node.decorator_list:  # a decorator may return anything
         return module, node
     if not isinstance(node, ast.ClassDef):
@@ -149,7 +150,7 @@ def _constructor_of(module: Module, node: ast.AST) -> tuple[Module, ast.Function
             return module, statement
     if not node.bases or not isinstance(node.bases[0], ast.Name):
         raise UnknownError(node.name)
-    return _constructor_of(*find_name(module.name, node.bases[0].id))
+    return constructor_of(*find_name(module.name, node.bases[0].id))
 
 
 def _is_dataclass(node: ast.ClassDef) -> bool:

@@ -1,7 +1,5 @@
 """The command line: sentences for mistakes, tracebacks for bugs."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,18 +9,6 @@ from omegaconf.errors import ConfigAttributeError
 Command = Callable[..., tuple[int, str, str]]
 
 TINY = ["experiment=smile", "trainer=smoke", "model.weights=null", "model.image_size=32", "data.batch_size=8"]
-
-
-def test_composing_imports_neither_torch_nor_sklearn(tmp_path: Path) -> None:
-    code = (
-        "import sys; sys.argv = ['celeba_lab', 'experiment=smile', '--cfg', 'job']\n"
-        "from celeba_lab.cli.main import main; main()\n"
-        "assert not {'torch', 'lightning', 'sklearn', 'pandas'} & set(sys.modules)"
-    )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
-    assert "backbone: mobilenet_v2" in result.stdout
-    assert not list(tmp_path.iterdir()), "a configuration that is only shown makes no folder"
 
 
 @pytest.mark.parametrize(
@@ -35,7 +21,7 @@ def test_composing_imports_neither_torch_nor_sklearn(tmp_path: Path) -> None:
         (["datta=celeba"], "There is no setting 'datta'. Did you mean 'data'?"),
         (["experiment=smile", "model.lrr=1"], "There is no setting 'model.lrr'. Did you mean 'lr'?"),
         (["experiment=smile", "callbacks.best.monitr=x"], "'callbacks.best.monitr'. Did you mean 'monitor'?"),
-        (["experiment=smile", "+model.lrr=1"], "model.lrr is no setting of"),
+        (["experiment=smile", "+model.lrr=1"], "model.lrr is not a setting of"),
         (["seed=abc"], "seed: Value 'abc' of type 'str' could not be converted to Integer"),
         (["model.lr=abc"], "model.lr='abc' has the wrong type: it must be float."),
         (["data.batch_size=1.5"], "data.batch_size=1.5 has the wrong type"),
@@ -49,7 +35,7 @@ def test_composing_imports_neither_torch_nor_sklearn(tmp_path: Path) -> None:
         (["model._target_=celeba_lab.models.Nothing"], "model._target_=celeba_lab.models.Nothing cannot be imported"),
         (["task=evaluate"], "To evaluate, name a checkpoint: checkpoint=outputs/"),
         (["task=evaluate", "task.split=tests", "checkpoint=x"], "task.split=tests must be one of train, val, test."),
-        (["seed=-1"], "seed=-1 must be at least 0."),
+        (["seed=-1"], "seed=-1 must be between 0 and 4294967295."),
         (
             ["experiment=smile", "data=celeba", "data.root=nowhere"],
             "There is no folder nowhere with CelebA's list_attr_celeba",

@@ -1,0 +1,118 @@
+"""Rules of constructors are applied to the configuration before anything slow is imported."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import DictConfig, OmegaConf
+
+from celeba_lab.cli.rules import check_rules
+from celeba_lab.errors import UserError
+
+SOURCE = '''
+from dataclasses import dataclass
+
+import torch
+
+from celeba_lab.errors import SettingError, UserError, check_at_least, check_choice, check_fraction
+
+KINDS = {"a": torch.relu, "b": torch.tanh}
+
+
+def _check_sizes(small: int, large: int) -> None:
+    """Check two sizes."""
+    check_at_least("small", small, 1)
+    if large < small:
+        raise SettingError("large", large, f"must be at least small, which is {small}")
+
+
+@dataclass
+class Part:
+    share: float
+
+    def __post_init__(self) -> None:
+        check_fraction("share", self.share)
+
+
+class Whole:
+    def __init__(self, kind: str, small: int, large: int, share: float, n: int | None, given: int = 0) -> None:
+        super().__init__()
+        check_choice("kind", kind, KINDS)
+        _check_sizes(small, large)
+        self.network = torch.nn.Linear(small, large)
+        self.part = Part(share=share)
+        for name, value in (("n", n),):
+            if value is not None:
+                check_at_least(name, value, 2)
+        if n == 13:
+            raise UserError("13 is an unlucky number.")
+        check_at_least("given", given, 1)
+        check_at_least("width", self.network.weight.shape[0], 5)
+'''
+GOOD = {"kind": "a", "small": 1, "large": 2, "share": 0.5, "n": None}
+
+
+@pytest.fixture
+def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A class that cannot be imported."""
+    (tmp_path / "rules_of_a_test.py").write_text("raise RuntimeError('imported')\n" + SOURCE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr("celeba_lab.cli.rules.PACKAGE", "rules_of_a_test")
+    return "rules_of_a_test.Whole"
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({}, None),
+        ({"kind": "c"}, "group.node.kind=c must be one of a, b."),
+        ({"small": 0}, "group.node.small=0 must be at least 1."),
+        ({"small": 3}, "group.node.large=2 must be at least small, which is 3."),
+        ({"share": 2.0}, "group.node.share=2 must be between 0 and 1."),
+        ({"n": 1}, "group.node.n=1 must be at least 2."),
+        ({"n": 13}, "13 is an unlucky number."),
+    ],
+)
+def test_a_rule_is_applied_without_an_import(target: str, values: dict[str, Any], sentence: str | None) -> None:
+    cfg = OmegaConf.create({"group": {"node": {"_target_": target, **GOOD, **values}}})
+    if sentence is None:  # Neither what the task will give nor what needs the network is judged here.
+        check_rules(cfg)
+    else:
+        with pytest.raises(UserError) as error:
+            check_rules(cfg)
+        assert str(error.value) == sentence
+
+
+def test_what_cannot_be_read_is_left_to_the_constructor() -> None:
+    check_rules(OmegaConf.create({"node": {"_target_": "no_such_package.Thing", "n": -1}}))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["experiment=smile", "data.limit=0"], "data.limit=0 must be at least 1."),
+        (["experiment=smile", "data.batch_size=0"], "data.batch_size=0 must be at least 1."),
+        (["experiment=smile", "data.on_bad_image=skp"], "data.on_bad_image=skp must be one of raise, skip."),
+        (["experiment=smile", "model.threshold=2"], "model.threshold=2 must be between 0 and 1."),
+        (["task=compare", "task.runs=x", "task.split=tst"], "task.split=tst must be one of train, val, test."),
+        (["task=generate", "task.n=0"], "task.n=0 must be at least 1."),
+        (["task=export", "task.weights=emma"], "task.weights=emma must be one of ema, raw."),
+        (["experiment=clusters", "task.report.seeds=-1"], "task.report.seeds=-1 must be at least 0."),
+    ],
+)
+def test_a_value_of_every_kind_of_target_is_judged(
+    overrides: list[str], sentence: str, compose: Callable[..., DictConfig]
+) -> None:
+    cfg = compose(*overrides)
+    cfg.logger = cfg.callbacks = cfg.trainer = None  # which need a run folder
+    with pytest.raises(UserError) as error:
+        check_rules(cfg)
+    assert sentence in str(error.value)
+
+
+@pytest.mark.parametrize("experiment", ["smile", "attributes", "gan", "gan_notebook", "clusters", "logistic"])
+def test_every_experiment_keeps_the_rules(experiment: str, compose: Callable[..., DictConfig]) -> None:
+    cfg = compose(f"experiment={experiment}")
+    cfg.logger = cfg.callbacks = cfg.trainer = None
+    check_rules(cfg)

@@ -1,0 +1,160 @@
+"""Signatures that are read from the source are those that an import gives."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+import pytest
+from omegaconf import DictConfig, OmegaConf
+
+from celeba_lab.cli.signatures import complete_signature, read_signature
+from celeba_lab.config import check_types, import_signature
+from celeba_lab.errors import UserError
+from celeba_lab.files import config_directory
+
+Compose = Callable[..., DictConfig]
+
+
+def targets() -> list[str]:
+    """Every ``_target_`` in conf/ that a run builds."""
+    text = "\n".join(path.read_text() for path in config_directory().rglob("*.yaml") if path.parent.name != "hydra")
+    return sorted(set(re.findall(r"_target_: (\S+)", text)))
+
+
+def words(hint: Any) -> Any:
+    """A type hint as text, the members of a union in any order (typing caches the first order that it sees)."""
+    if get_origin(hint) in (Union, UnionType):
+        return sorted(map(str, map(words, get_args(hint))))
+    return str(hint)
+
+
+@pytest.mark.parametrize("target", targets())
+def test_the_source_shows_what_an_import_shows(target: str) -> None:
+    read, imported = read_signature(target), import_signature(target)
+    assert read is not None
+    assert read.is_complete
+    assert list(read.hints) == list(imported.hints)
+    assert (read.required, read.takes_any) == (imported.required, imported.takes_any)
+    assert {name: words(hint) for name, hint in read.hints.items()} == {
+        name: words(hint) for name, hint in imported.hints.items()
+    }
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "no_such_package.thing",
+        "celeba_lab.models.Nothing",
+        "celeba_lab.nowhere.Nothing",
+        "math.sqrt",
+        "torch.optim.lr_scheduler.LRScheduler.step",
+    ],
+)
+def test_what_the_source_does_not_show_is_left_to_the_import(target: str) -> None:
+    assert read_signature(target) is None
+
+
+SOURCE = """
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import torch as t
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+Kind = Literal["a", "b"]
+
+
+class Shape(Protocol):
+    sides: int
+
+
+class Base:
+    def __init__(self, kind: Kind, size: "int | None" = None, *, flag: bool, **options: float) -> None: ...
+
+
+class Inherits(Base):
+    pass
+
+
+@dataclass(frozen=True)
+class Settings:
+    n: int
+    names: list[str] = field(default_factory=list)
+
+
+def task(cfg: dict, faces: Tensor | str, dtype: t.dtype, shape: Shape, n: int = 1) -> None: ...
+
+
+@cache
+def decorated(n: int) -> int: ...
+"""
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A package of which no import may be tried: it fails."""
+    folder = tmp_path / "package_of_a_test"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("raise RuntimeError('imported')\nfrom .inner import Base as Face\n")
+    (folder / "inner.py").write_text("raise RuntimeError('imported')\n" + SOURCE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return "package_of_a_test"
+
+
+def test_a_class_is_found_through_imports_and_bases(package: str) -> None:
+    for name in ("Face", "inner.Base", "inner.Inherits"):
+        signature = read_signature(f"{package}.{name}")
+        assert signature is not None
+        assert [words(hint) for hint in signature.hints.values()] == [
+            "typing.Literal['a', 'b']",
+            ["<class 'NoneType'>", "<class 'int'>"],
+            "<class 'bool'>",
+        ]
+        assert (signature.required, signature.takes_any, signature.is_complete) == (["kind", "flag"], True, True)
+
+
+def test_the_fields_of_a_dataclass_are_its_arguments(package: str) -> None:
+    signature = read_signature(f"{package}.inner.Settings")
+    assert signature is not None
+    assert (signature.hints, signature.required) == ({"n": int, "names": list[str]}, ["n"])
+
+
+def test_a_hint_that_cannot_be_understood_makes_the_signature_incomplete(package: str) -> None:
+    signature = read_signature(f"{package}.inner.task")
+    assert signature is not None
+    assert signature.required == ["cfg", "faces", "dtype", "shape"]
+    assert not signature.is_complete
+    assert (signature.hints["dtype"], signature.hints["shape"], signature.hints["n"]) == (Any, Any, int)
+    with pytest.raises(ImportError, match="imported"):
+        complete_signature(f"{package}.inner.task")
+    assert complete_signature(f"{package}.inner.Settings").hints["n"] is int
+
+
+def test_a_decorated_function_is_left_to_the_import(package: str) -> None:
+    assert read_signature(f"{package}.inner.decorated") is None
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"kind": "a", "flag": True, "size": 1, "more": 1.0}, None),
+        ({"kind": "c", "flag": True}, r"^node\.kind='c' has the wrong type: it must be Literal\['a', 'b'\]\.$"),
+        (
+            {"kind": "a", "flag": True, "size": "big"},
+            r"^node\.size='big' has the wrong type: it must be int \| None\.$",
+        ),
+    ],
+)
+def test_types_are_checked_without_an_import(package: str, values: dict[str, Any], sentence: str | None) -> None:
+    cfg = OmegaConf.create({"node": {"_target_": f"{package}.Face", **values}})
+    if sentence is None:
+        check_types(cfg, read_signature)
+    else:
+        with pytest.raises(UserError, match=sentence):
+            check_types(cfg, read_signature)
