@@ -1,36 +1,58 @@
-"""Generated faces, enlarged and side by side."""
+"""Images of several faces, enlarged and side by side."""
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
-from torchvision.utils import make_grid
 
-_SIDE = 512  # pixels, about: tiles of small faces are enlarged to it
+_WIDTH = 512  # approximate width in pixels to which tiles of small faces are enlarged
+_COLUMNS = 8
 
-# Names of the filters that enlarge faces.
 FILTERS = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
+"""Pillow's filters for enlarging faces, by name."""
 
 
-def enlarge_faces(faces: Tensor, scale: int, name: str = "bicubic") -> Tensor:
-    """Return faces, uint8 (N, 3, S, S), as uint8 (N, 3, scale * S, scale * S), by a filter of Pillow's."""
+def enlarge_faces(faces: np.ndarray, scale: int, name: str = "bicubic") -> np.ndarray:
+    """Enlarge faces with one of Pillow's filters.
+
+    Args:
+        faces: Faces, uint8 (N, S, S, 3).
+        scale: Factor by which the sides are enlarged, at least 1.
+        name: Name of the filter, a key of :data:`FILTERS`.
+
+    Returns:
+        The enlarged faces, uint8 (N, scale * S, scale * S, 3).
+    """
     if scale == 1:
         return faces
-    side = scale * faces.shape[-1]
+    side = scale * faces.shape[1]
     large = np.empty((len(faces), side, side, 3), dtype=np.uint8)
-    for k, face in enumerate(faces.permute(0, 2, 3, 1).numpy()):
+    for k, face in enumerate(faces):
         large[k] = np.asarray(Image.fromarray(face).resize((side, side), FILTERS[name]))
-    return torch.from_numpy(large).permute(0, 3, 1, 2)
+    return large
 
 
-def tile_faces(faces: Tensor) -> np.ndarray:
-    """Return faces, uint8 (N, 3, S, S), in rows of up to eight, enlarged to be seen: uint8 (H, W, 3)."""
-    columns = min(8, len(faces))
-    scale = max(1, _SIDE // (columns * faces.shape[-1]))
+def tile_faces(faces: np.ndarray) -> np.ndarray:
+    """Arrange faces in rows of up to eight on a white background, enlarged to a total width of about 512 pixels.
+
+    Args:
+        faces: Faces, uint8 (N, S, S, 3), with N at least 1.
+
+    Returns:
+        One image, uint8 (H, W, 3). A single face has no white border.
+    """
+    columns = min(_COLUMNS, len(faces))
+    scale = max(1, _WIDTH // (columns * faces.shape[1]))
     large = enlarge_faces(faces, scale)
-    return make_grid(large, nrow=columns, padding=2 * scale, pad_value=255).permute(1, 2, 0).numpy()
+    if len(large) == 1:
+        return large[0]
+    side, gap = large.shape[1], 2 * scale
+    rows = -(-len(large) // columns)
+    tiles = np.full((rows * (side + gap) + gap, columns * (side + gap) + gap, 3), 255, dtype=np.uint8)
+    for k, face in enumerate(large):
+        top, left = (gap + place * (side + gap) for place in divmod(k, columns))
+        tiles[top : top + side, left : left + side] = face
+    return tiles

@@ -86,7 +86,8 @@ class SampleGrid(Callback):
         if not trainer.is_global_zero or not isinstance(pl_module, GAN) or not is_due:
             return
         stream = BytesIO()  # encoded once and lightly: an epoch of small faces takes only seconds
-        Image.fromarray(tile_faces(fixed_samples(pl_module, self.n))).save(stream, format="PNG", compress_level=1)
+        faces = fixed_samples(pl_module, self.n).permute(0, 2, 3, 1).numpy()
+        Image.fromarray(tile_faces(faces)).save(stream, format="PNG", compress_level=1)
         path = self.folder / SAMPLE_FILES.replace("*", f"{epoch:04d}")
         write_atomically(path, lambda file: file.write(stream.getbuffer()))
         if (writer := tensorboard_writer(trainer)) is not None:

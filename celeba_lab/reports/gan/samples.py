@@ -33,27 +33,27 @@ class Samples:
         asked: Attributes that a conditional generator was given for each face, uint8 (N, K); None for an unconditional
             one.
         attributes: Names of the K attributes.
-        enlarge: Function that enlarges such faces.
+        enlarge: Function that enlarges faces, uint8 (N, S, S, 3).
         title: Title of every figure.
     """
 
     faces: Tensor
     asked: Tensor | None
     attributes: Sequence[str]
-    enlarge: Callable[[Tensor], Tensor]
+    enlarge: Callable[[np.ndarray], np.ndarray]
     title: str
 
     def write(self, run: RunFolder) -> None:
         """Write ``faces/00000.png`` and so on, the table of attributes, and a grid of the first 64 faces."""
         for start in range(0, len(self.faces), _CHUNK):
-            large = self.enlarge(self.faces[start : start + _CHUNK])
-            for k, face in enumerate(large.permute(0, 2, 3, 1).numpy(), start):
+            large = self.enlarge(_as_images(self.faces[start : start + _CHUNK]))
+            for k, face in enumerate(large, start):
                 _write_png(run.path / "faces" / f"{k:05d}.png", face)
         if self.asked is not None:
             table = pd.DataFrame(self.asked.numpy(), columns=list(self.attributes))
             table.insert(0, "face", [f"{k:05d}.png" for k in range(len(self.asked))])
             run.table("asked", table)
-        shown = self.enlarge(self.faces[:_GRID_FACES])
+        shown = self.enlarge(_as_images(self.faces[:_GRID_FACES]))
         first = f", the first {len(shown)}" if len(self.faces) > len(shown) else ""
         title = f"{self.title} · {len(self.faces):,} faces{first}"
         run.figure("faces", _face_grid(shown, min(8, len(shown)), title))
@@ -69,11 +69,11 @@ class Samples:
         """
         faces = walk(sampler, latents[: _WALKS + 1], self.asked, steps)
         note = f"from each face (left) to the next (right), {steps} steps on the arc between their latents"
-        run.figure("interpolation", _face_grid(self.enlarge(faces), steps, f"{self.title} · {note}"))
+        run.figure("interpolation", _face_grid(self.enlarge(_as_images(faces)), steps, f"{self.title} · {note}"))
 
     def show(self, seconds: float) -> None:
         """Print how many faces were written, and in how many seconds."""
-        size = self.enlarge(self.faces[:1]).shape[-1]
+        size = self.enlarge(_as_images(self.faces[:1])).shape[1]
         console.print(
             f"{len(self.faces):,} faces of {size} x {size} pixels in {seconds:.1f} s: faces/00000.png and so on"
         )
@@ -83,9 +83,14 @@ def _write_png(path: Path, image: np.ndarray) -> None:
     write_atomically(path, lambda file: Image.fromarray(image).save(file, format="PNG", compress_level=1))
 
 
-def _face_grid(faces: Tensor, columns: int, title: str) -> Figure:
-    images = list(faces.permute(0, 2, 3, 1).numpy())
-    return figures.face_grid(images, [""] * len(images), columns=columns, title=title)
+def _as_images(faces: Tensor) -> np.ndarray:
+    """Return faces, uint8 (N, 3, S, S), as uint8 (N, S, S, 3)."""
+    images: np.ndarray = faces.permute(0, 2, 3, 1).numpy()
+    return images
+
+
+def _face_grid(images: np.ndarray, columns: int, title: str) -> Figure:
+    return figures.face_grid(list(images), [""] * len(images), columns=columns, title=title)
 
 
 def walk(sampler: FaceSampler, latents: Tensor, attributes: Tensor | None, steps: int) -> Tensor:
