@@ -230,7 +230,7 @@ def standardised_differences(clustering: Clustering, labels: np.ndarray) -> np.n
     """
     labels = labels.astype(np.float64)
     spread = labels.std(axis=0)
-    difference = clustering.means(labels) - labels.mean(axis=0)
+    difference: np.ndarray = clustering.means(labels) - labels.mean(axis=0)
     return np.divide(difference, spread, out=np.zeros_like(difference), where=spread > 0)
 
 

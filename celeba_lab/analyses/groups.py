@@ -46,12 +46,7 @@ def subgroup_table(
         2      1       0       1       0.0
         3      1       1       1       1.0
     """
-    right = labels == predicted
-    images, correct = np.empty((2, 4, len(targets), len(groups)), dtype=np.int64)
-    for k, (label, member) in enumerate(SUBGROUPS):
-        rows, columns = labels == label, members == member
-        images[k] = count_together(rows, columns)
-        correct[k] = count_together(rows & right, columns)
+    images, correct = _count(labels, predicted, members)
     low, high = wilson_interval(correct, images)
     with np.errstate(invalid="ignore"):
         accuracy = correct / images
@@ -74,6 +69,17 @@ def subgroup_table(
             "few": column(images) < smallest,
         }
     )
+
+
+def _count(labels: np.ndarray, predicted: np.ndarray, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the numbers of images and of correct predictions in each subgroup, int64 (4, K, G) each."""
+    right = labels == predicted
+    images, correct = np.empty((2, 4, labels.shape[1], members.shape[1]), dtype=np.int64)
+    for k, (label, member) in enumerate(SUBGROUPS):
+        rows, columns = labels == label, members == member
+        images[k] = count_together(rows, columns)
+        correct[k] = count_together(rows & right, columns)
+    return images, correct
 
 
 def subgroup_pairs(subgroups: pd.DataFrame) -> pd.DataFrame:

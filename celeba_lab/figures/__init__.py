@@ -1,21 +1,25 @@
-"""Pictures of results: arrays in, a matplotlib ``Figure`` out.
+"""Figures of results: arrays in, a matplotlib ``Figure`` out.
 
-No file, no configuration, no torch, and no pyplot: a figure is garbage-collected like any other object and needs no
-display. Save one with ``figure.savefig(path)``; its resolution is part of the figure.
+This package reads no files and no configuration, and it needs neither torch nor pyplot. A figure is garbage-collected
+like any other object and needs no display. Save it with ``figure.savefig(path)``; its resolution is part of the figure.
 
-- :mod:`~celeba_lab.figures.style`: colours, fonts, titles, grids of panels.
-- :mod:`~celeba_lab.figures.training`: what happened epoch by epoch.
-- :mod:`~celeba_lab.figures.generation`: the same of a GAN.
-- :mod:`~celeba_lab.figures.decisions`: what a threshold does to the probabilities.
-- :mod:`~celeba_lab.figures.ranking`: how well the probabilities order the images, whatever the threshold.
-- :mod:`~celeba_lab.figures.calibration`: whether the probabilities mean what they say.
-- :mod:`~celeba_lab.figures.groups`: how well a classifier does in groups of images.
-- :mod:`~celeba_lab.figures.comparisons`: several numbers of the same attribute side by side.
-- :mod:`~celeba_lab.figures.faces`: images with captions.
-- :mod:`~celeba_lab.figures.matrices`: heat maps of a table.
-- :mod:`~celeba_lab.figures.associations`: how attributes go together.
-- :mod:`~celeba_lab.figures.runs`: several runs beside each other.
-- :mod:`~celeba_lab.figures.clusters`: how many clusters there are and where they lie.
+- :mod:`~celeba_lab.figures.style`: colours, fonts, titles and grids of panels.
+- :mod:`~celeba_lab.figures.numbers`: numbers as text.
+- :mod:`~celeba_lab.figures.rows`: lists with named rows.
+- :mod:`~celeba_lab.figures.training`: the training of a classifier by epoch.
+- :mod:`~celeba_lab.figures.generation`: the training of a GAN by epoch.
+- :mod:`~celeba_lab.figures.predictions`: checks of predictions.
+- :mod:`~celeba_lab.figures.decisions`: predictions at a threshold.
+- :mod:`~celeba_lab.figures.ranking`: ROC and precision-recall curves.
+- :mod:`~celeba_lab.figures.calibration`: reliability diagrams.
+- :mod:`~celeba_lab.figures.groups`: the accuracy in subgroups.
+- :mod:`~celeba_lab.figures.comparisons`: several numbers of each attribute.
+- :mod:`~celeba_lab.figures.faces`: faces with captions.
+- :mod:`~celeba_lab.figures.tiles`: faces in one image.
+- :mod:`~celeba_lab.figures.matrices`: heat maps.
+- :mod:`~celeba_lab.figures.associations`: associations between attributes.
+- :mod:`~celeba_lab.figures.runs`: comparisons of runs.
+- :mod:`~celeba_lab.figures.clusters`: clusters and their maps.
 """
 
 from celeba_lab.figures.associations import attribute_scores, dendrogram, strongest_pairs, top_associations

@@ -1,4 +1,4 @@
-"""Figures of how attributes go together: which, how strongly, and how well one is known from the others."""
+"""Figures of associations between attributes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,15 +12,8 @@ from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 from scipy.cluster import hierarchy
 
-from celeba_lab.figures.matrices import (
-    NEGATIVE,
-    POSITIVE,
-    check_matrix,
-    ratio_text,
-    ratio_ticks,
-    value_format,
-    value_text,
-)
+from celeba_lab.figures.matrices import NEGATIVE, POSITIVE, check_matrix
+from celeba_lab.figures.numbers import ratio_text, ratio_ticks, value_format, value_text
 from celeba_lab.figures.rows import ROW, name_rows, write_column
 from celeba_lab.figures.style import (
     BLACK,
@@ -32,35 +25,35 @@ from celeba_lab.figures.style import (
     grid_columns,
     new_figure,
     panels,
-    say,
     text_width,
+    write_centred,
 )
 
-_BAR = 0.175  # inches per bar in a small panel
-_HATCH = "////"  # of bars that are longer than their axis
-_CUT = 2.0  # times the length that nine bars of ten stay below: longer ones are cut
+_BAR = 0.175  # height of a bar in a small panel in inches
+_HATCH = "////"  # pattern of bars that are longer than their axis
+_CUT = 2.0  # length at which bars are cut, as a multiple of their 90th percentile
 
 
 @matplotlib.rc_context(STYLE)
 def attribute_scores(
     scores: ArrayLike, baselines: ArrayLike, names: Sequence[str], *, metric: str, title: str, note: str = ""
 ) -> Figure:
-    """The score of every attribute next to what is reached without knowing anything, best score on top.
+    """Draw the score of each attribute and a baseline, with the best score on top.
 
-    The segment between the two is the gain, orange where the score is below the baseline. Both numbers stand at the
-    right. Attributes without a score come last and are called "undefined".
+    The segment between the two is the gain, which is orange if the score is below the baseline. Score and gain are
+    written at the right. Attributes without a score are last and labelled "undefined".
 
     Args:
-        scores: (K,), higher is better; NaN is undefined.
-        baselines: (K,), in the same unit, for example the accuracy of always answering the majority class. NaN is
-            not drawn.
-        names: The K attributes.
-        metric: What a score is, with its unit; below the axis.
-        title: Shown above the axes.
-        note: A second paragraph of the title.
+        scores: Scores, (K,), where higher is better; NaN is undefined.
+        baselines: Baselines in the same unit, (K,), such as the accuracy of always predicting the majority class. NaN
+            is not drawn.
+        names: Names of the K attributes.
+        metric: Label of the axis: the score and its unit.
+        title: Title of the figure.
+        note: Second paragraph of the title.
 
     Raises:
-        ValueError: There is no attribute, or not one score and one baseline for each.
+        ValueError: There are no attributes, or the arrays are not (K,).
     """
     values, floors = np.asarray(scores, dtype=float), np.asarray(baselines, dtype=float)
     if not names or values.shape != (len(names),) or floors.shape != values.shape:
@@ -81,6 +74,7 @@ def attribute_scores(
 
 
 def _draw_scores(ax: Axes, values: NDArray[np.floating], floors: NDArray[np.floating]) -> None:
+    """Draw scores, baselines and gains, and write the numbers at the right."""
     rows = np.arange(len(values))
     drawn = np.isfinite(values)
     known = np.isfinite(floors)
@@ -114,28 +108,28 @@ def _score_handles(values: NDArray[np.floating], floors: NDArray[np.floating]) -
 def strongest_pairs(
     values: ArrayLike, names: Sequence[str], *, label: str, title: str, n: int = 15, note: str = ""
 ) -> Figure:
-    """The pairs of attributes with the largest and with the smallest values, as bars from 0.
+    """Draw the pairs of attributes with the largest positive and the largest negative values as bars.
 
-    The largest positive value stands on top, the largest negative one at the bottom. Infinite values have a hatched bar
-    that ends with the axis. Undefined pairs are left out and counted in the title.
+    The largest positive value is at the top, and the largest negative value is at the bottom. Bars of infinite values
+    are hatched and end at the limit of the axis. Undefined pairs are left out and counted in the title.
 
     Args:
-        values: (K, K), symmetric; the diagonal does not count, NaN is undefined.
-        names: The K attributes.
-        label: What the values are, with their unit; below the axis.
-        title: Shown above the axes.
-        n: How many pairs of either sign are shown; fewer where there are not as many.
-        note: A second paragraph of the title.
+        values: Symmetric values, (K, K). The diagonal is ignored, and NaN is undefined.
+        names: Names of the K attributes.
+        label: Label of the axis: the quantity and its unit.
+        title: Title of the figure.
+        n: Maximum number of pairs of either sign.
+        note: Second paragraph of the title.
 
     Raises:
-        ValueError: ``values`` is not (K, K), empty or not symmetric, or ``n`` is not positive.
+        ValueError: ``values`` is empty, not (K, K) or not symmetric, or ``n`` is below 1.
     """
     table = check_matrix(values, names, names)
-    # A round trip through float32 is no asymmetry.
+    # The tolerance covers the rounding of float32.
     if not np.allclose(table, table.T, rtol=1e-4, atol=1e-6, equal_nan=True):
-        raise ValueError("Values of pairs must be symmetric: that of (A, B) differs from that of (B, A).")
+        raise ValueError("Values of pairs must be symmetric: the value of (A, B) differs from that of (B, A).")
     if n < 1:
-        raise ValueError(f"At least one pair of either sign must be shown: got n={n}.")
+        raise ValueError(f"The number of pairs must be at least 1: got n={n}.")
     first, second = np.triu_indices(len(names), k=1)
     pairs = table[first, second]
     note = "\n".join(filter(None, [note, _count_undefined(pairs)]))
@@ -148,7 +142,7 @@ def strongest_pairs(
     if len(chosen):
         _draw_signed_bars(ax, heights, pairs[chosen])
     else:
-        say(ax, "every pair is undefined or 0")
+        write_centred(ax, "every pair is undefined or 0")
         ax.set(xticks=())
     name_rows(ax, texts, heights)
     ax.set_xlabel(label, parse_math=False)
@@ -161,13 +155,14 @@ def _count_undefined(pairs: NDArray[np.floating]) -> str:
 
 
 def _ends(values: NDArray[np.floating], n: int) -> NDArray[np.intp]:
-    """The places of the ``n`` largest positive and the ``n`` smallest negative values, largest first."""
-    order = np.argsort(-values, kind="stable")  # NaN comes last
+    """Return the positions of the ``n`` largest positive and the ``n`` smallest negative values, the largest first."""
+    order = np.argsort(-values, kind="stable")  # NaN is sorted to the end.
     positive, negative = order[values[order] > 0], order[values[order] < 0]
     return np.concatenate([positive[:n], negative[-n:]])
 
 
 def _draw_signed_bars(ax: Axes, heights: NDArray[np.floating], values: NDArray[np.floating]) -> None:
+    """Draw bars from 0 with their values at their ends."""
     reach = 1.15 * (np.abs(values[np.isfinite(values)]).max(initial=0) or 1.0)
     lengths = np.clip(values, -reach, reach)
     form = value_format(values)
@@ -178,42 +173,42 @@ def _draw_signed_bars(ax: Axes, heights: NDArray[np.floating], values: NDArray[n
         sign = 1 if value > 0 else -1
         _write_at_end(ax, length, height, value_text(value, form), sign)
     ax.axvline(0, color=BLACK, linewidth=1)
-    # Room for the texts, which are up to 7 characters long.
+    # The texts next to the bars are up to 7 characters long.
     room = 0.16 * (max(lengths.max(), 0) - min(lengths.min(), 0))
     ax.set_xlim(min(lengths.min(), 0) - room * (lengths.min() < 0), max(lengths.max(), 0) + room * (lengths.max() > 0))
     ax.set_ylim(heights.max() + 0.6, -0.6)
 
 
 def _write_at_end(ax: Axes, x: float, y: float, text: str, sign: int) -> None:
-    """Write ``text`` just beyond the end of a bar that points to the right (``sign`` 1) or the left (-1)."""
+    """Write a text next to the end of a bar that points to the right (``sign`` 1) or to the left (-1)."""
     side = "left" if sign > 0 else "right"
     ax.annotate(text, (x, y), (3 * sign, 0), textcoords="offset points", ha=side, va="center", size=SMALL_SIZE)
 
 
 @matplotlib.rc_context(STYLE)
 def top_associations(odds_ratios: ArrayLike, names: Sequence[str], *, n: int = 3, title: str, note: str = "") -> Figure:
-    """For every attribute, the predictors that speak most for it and most against it: a panel each, in their order.
+    """Draw the predictors with the largest and the smallest odds ratios of each attribute, in one panel per attribute.
 
-    All panels share one logarithmic axis, so 1/4 is as long a bar as 4. Beside a bar stands its odds ratio, and on the
-    other side of 1 the predictor's name. Bars much longer than the others are cut and hatched. The panel of a row
-    without any number says "no model".
+    All panels share one logarithmic axis, so the bars of 1/4 and 4 have the same length. The odds ratio is written at
+    the end of each bar, and the name of the predictor on the other side of 1. Bars that are much longer than the others
+    are cut and hatched. The panel of an attribute without odds ratios shows "no model".
 
     Args:
-        odds_ratios: (K, K), 0 or more: row = the attribute that is predicted, column = the predictor. NaN, as on the
-            diagonal, does not count.
-        names: The K attributes.
-        n: How many predictors above 1, and how many below 1, are shown.
-        title: Shown above the panels.
-        note: A second paragraph of the title.
+        odds_ratios: Odds ratios, at least 0, (K, K). The row is the predicted attribute, and the column is the
+            predictor. NaN, as on the diagonal, is ignored.
+        names: Names of the K attributes.
+        n: Maximum number of predictors above 1, and of predictors below 1.
+        title: Title of the figure.
+        note: Second paragraph of the title.
 
     Raises:
-        ValueError: ``odds_ratios`` is not (K, K), empty or has negative values, or ``n`` is not positive.
+        ValueError: ``odds_ratios`` is empty, not (K, K) or has negative values, or ``n`` is below 1.
     """
     table = check_matrix(odds_ratios, names, names)
     if (table < 0).any():
-        raise ValueError(f"An odds ratio cannot be negative: got {np.nanmin(table)} (coefficients, without exp?).")
+        raise ValueError(f"An odds ratio cannot be negative: got {np.nanmin(table)} (coefficients without exp?).")
     if n < 1:
-        raise ValueError(f"At least one predictor on either side must be shown: got n={n}.")
+        raise ValueError(f"The number of predictors must be at least 1: got n={n}.")
     n = max(1, min(n, len(names) - 1))
     np.fill_diagonal(table, np.nan)
     with np.errstate(divide="ignore"):
@@ -224,11 +219,12 @@ def top_associations(odds_ratios: ArrayLike, names: Sequence[str], *, n: int = 3
         note = "\n".join(filter(None, [note, "Hatched bars are longer than the axis."]))
     columns = min(5, grid_columns(len(names)))
     rows = -(-len(names) // columns)
-    half = max(1.0, max(text_width(name, SMALL_SIZE) for name in names) / 72 + 0.25)  # inches on either side of 1
+    # Width in inches on either side of 1.
+    half = max(1.0, max(text_width(name, SMALL_SIZE) for name in names) / 72 + 0.25)
     size = (max(2 * half * columns + 0.5, 4.5), ((2 * n + 0.6) * _BAR + 0.4) * rows + 0.6)
     figure = new_figure(*size, title, note)
     axes = panels(figure, len(names), columns)
-    # The values written beside the bars need half an inch, whatever the width of a panel.
+    # The values next to the bars need half an inch, whatever the width of a panel is.
     span = reach * half / (half - 0.5)
     axes[0].set(xlim=(-span, span), ylim=(2 * n + 0.1, -0.6))
     ticks, labels = ratio_ticks(-reach, reach, most=5)
@@ -236,14 +232,14 @@ def top_associations(odds_ratios: ArrayLike, names: Sequence[str], *, n: int = 3
     for k, ax in enumerate(axes):
         _draw_odds(ax, logarithms[k, chosen[k]], [names[j] for j in chosen[k]], reach, n)
         if not len(chosen[k]):
-            say(ax, "no model" if np.isnan(table[k]).all() else "all odds ratios are 1", size=SMALL_SIZE)
+            write_centred(ax, "no model" if np.isnan(table[k]).all() else "all odds ratios are 1", size=SMALL_SIZE)
         ax.set_title(names[k], size=SMALL_SIZE, weight="bold", pad=4, parse_math=False)
     figure.supxlabel("odds ratio (logarithmic)", size=10.5)
     return figure
 
 
 def _common_reach(logarithms: NDArray[np.floating]) -> float:
-    """How far the shared axis reaches from 1, as a base 2 logarithm: to the longest bar that is no outlier."""
+    """Return the limit of the shared axis as a base 2 logarithm: the longest bar that is not an outlier."""
     lengths = np.abs(logarithms[np.isfinite(logarithms)])
     if not lengths.size:
         return 1.0
@@ -251,7 +247,7 @@ def _common_reach(logarithms: NDArray[np.floating]) -> float:
 
 
 def _draw_odds(ax: Axes, logarithms: NDArray[np.floating], names: Sequence[str], reach: float, n: int) -> None:
-    """Draw one panel's bars, largest first; those below 1 stand at the bottom, whatever their number."""
+    """Draw the bars of one panel, the largest first. Those below 1 are always at the bottom of the panel."""
     below = int((logarithms < 0).sum())
     heights = np.concatenate([np.arange(len(logarithms) - below), 2 * n - 0.5 - np.arange(below)[::-1]])
     lengths = np.clip(logarithms, -reach, reach)
@@ -271,26 +267,27 @@ def _draw_odds(ax: Axes, logarithms: NDArray[np.floating], names: Sequence[str],
 
 @matplotlib.rc_context(STYLE)
 def dendrogram(linkage: ArrayLike, names: Sequence[str], *, label: str, title: str, note: str = "") -> Figure:
-    """The tree of a hierarchical clustering: two branches meet at the distance at which they were joined.
+    """Draw the tree of a hierarchical clustering, where two branches meet at the distance at which they were joined.
 
     Args:
-        linkage: (K - 1, 4), as of ``scipy.cluster.hierarchy.linkage``.
-        names: The K leaves, at least two.
-        label: What the distance is; below the axis.
-        title: Shown above the axes.
-        note: A second paragraph of the title.
+        linkage: Linkage matrix from ``scipy.cluster.hierarchy.linkage``, (K - 1, 4).
+        names: Names of the K leaves, at least two.
+        label: Label of the axis: the distance.
+        title: Title of the figure.
+        note: Second paragraph of the title.
 
     Raises:
-        ValueError: ``linkage`` is not such a table for these names.
+        ValueError: ``linkage`` is not a linkage matrix of this number of leaves.
     """
     steps = np.asarray(linkage, dtype=float)
     if len(names) < 2 or steps.shape != (len(names) - 1, 4):
         raise ValueError(
-            f"The linkage of K leaves, at least two, must be (K - 1, 4): got {steps.shape} and {len(names)} names."
+            f"The linkage of K leaves must be (K - 1, 4), with K at least 2: got {steps.shape} and {len(names)} names."
         )
     if not np.isfinite(steps).all() or not _is_tree(steps):
         raise ValueError(
-            "This is no linkage: it holds NaN or infinity, or joins clusters that do not exist or are joined already."
+            "The linkage is not valid: it contains NaN or infinity, or joins clusters that do not exist or are already"
+            " joined."
         )
     tree = hierarchy.dendrogram(steps, no_plot=True)
     figure = new_figure(8.6, 0.235 * len(names) + 1.0, title, note)
@@ -299,15 +296,15 @@ def dendrogram(linkage: ArrayLike, names: Sequence[str], *, label: str, title: s
     ax.add_collection(LineCollection(branches, colors=BLUE, linewidths=1.4, capstyle="projecting"))
     ax.set(xlim=(0, 1.03 * float(steps[:, 2].max()) or 1.0), ylim=(10 * len(names), 0))
     ax.set_xlabel(label, parse_math=False)
-    # SciPy's leaves stand at 5, 15, 25, ...
+    # SciPy's leaves are at 5, 15, 25, ...
     name_rows(ax, [names[k] for k in tree["leaves"]], 10 * np.arange(len(names)) + 5)
     return figure
 
 
 def _is_tree(steps: NDArray[np.floating]) -> bool:
-    """Whether every cluster but the last is joined once, after it came to be.
+    """Return whether every cluster except the last is joined exactly once, after it was formed.
 
-    SciPy's own check lets a table of one wrong step pass.
+    SciPy's check accepts some tables in which a single step is wrong.
     """
     leaves = len(steps) + 1
     joined = steps[:, :2]

@@ -1,6 +1,7 @@
-"""Reliability diagrams: whether probabilities mean what they say."""
+"""Reliability diagrams: predicted probabilities against observed frequencies."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
@@ -23,12 +24,20 @@ from celeba_lab.figures.style import (
     new_figure,
     panel_width,
     panels,
-    say,
     wrap,
+    write_centred,
 )
 
-_BEFORE, _AFTER = (ORANGE, "o", "as given"), (BLUE, "s", "temperature scaled")
 _SIZES = "The larger a marker, the more images are in its bin (logarithmic)."
+
+
+class _Curve(NamedTuple):
+    """Reliability of all attributes, before or after temperature scaling."""
+
+    found: Reliability
+    colour: str
+    marker: str
+    label: str
 
 
 @matplotlib.rc_context(STYLE)
@@ -42,70 +51,86 @@ def reliability_diagrams(
     title: str,
     note: str = "",
 ) -> Figure:
-    """For every attribute, how often it is present among the images given about the same probability.
+    """Draw the frequency of each attribute among images with about the same predicted probability.
 
-    A calibrated classifier lies on the diagonal; below it, it says yes too surely. A marker's area grows with the
-    images of its bin; bins without images have none. One attribute also has a histogram of its probabilities.
+    The curve of a calibrated classifier is on the diagonal. Below the diagonal, the probabilities are too high. The
+    area of a marker grows with the number of images in its bin, and empty bins have no marker. The figure of a single
+    attribute also has a histogram of its probabilities.
 
     Args:
-        labels: (N, K), 0 or 1.
-        before: (N, K), probabilities in [0, 1] as the classifier gives them.
-        after: (N, K), the same after temperature scaling; None for no second curve.
-        names: The K attributes.
-        bins: Of equal width; see :func:`~celeba_lab.analyses.calibration.reliability`.
-        title: Shown above the panels.
-        note: A second paragraph of the title.
+        labels: True labels, (N, K), 0 or 1.
+        before: Probabilities that the classifier predicts, (N, K), in [0, 1].
+        after: Probabilities after temperature scaling, (N, K), in [0, 1]; None for no second curve.
+        names: Names of the K attributes.
+        bins: Number of bins of equal width; see :func:`~celeba_lab.analyses.calibration.reliability`.
+        title: Title of the figure.
+        note: Second paragraph of the title.
 
     Raises:
-        ValueError: The arrays do not fit together or hold values outside their range, or ``bins`` is not positive.
+        ValueError: The shapes of the arrays do not match, a value is out of range, or ``bins`` is below 1.
     """
     if bins < 1:
-        raise ValueError(f"Probabilities must be sorted into at least one bin: got bins={bins}.")
+        raise ValueError(f"The number of bins must be at least 1: got bins={bins}.")
     truth, scores = check_predictions(labels, before, names)
-    curves = [(reliability(truth, scores, bins), *_BEFORE)]
+    curves = [_Curve(reliability(truth, scores, bins), ORANGE, "o", "as given")]
     if after is not None:
-        curves.append((reliability(truth, check_predictions(labels, after, names)[1], bins), *_AFTER))
-    single = len(names) == 1
-    columns = 1 if single else grid_columns(len(names))
-    width = 4.6 if single else panel_width(columns)
-    rows = -(-len(names) // columns)
-    size = (6.4, 6.6) if single else (width * columns + 0.6, (0.95 * width + 0.5) * rows + 0.8)
+        scaled = check_predictions(labels, after, names)[1]
+        curves.append(_Curve(reliability(truth, scaled, bins), BLUE, "s", "temperature scaled"))
     note = "\n".join(
         filter(None, [note, f"{len(truth):,} images, {bins} bins; ECE: expected calibration error", _SIZES])
     )
-    figure = new_figure(*size, title, note)
-    if single:
-        grid = figure.add_gridspec(2, 1, height_ratios=(3, 1))
-        axes = [figure.add_subplot(grid[0])]
-        _draw_histogram(figure.add_subplot(grid[1], sharex=axes[0]), curves, bins, names[0])
-        axes[0].tick_params(labelbottom=False)
-    else:
-        axes = panels(figure, len(names), columns)
-        for ax in axes[-columns:]:
-            ax.set_xlabel("predicted probability", size=SMALL_SIZE)
-    for k, ax in enumerate(axes):
-        _draw_curves(ax, curves, k, why_undefined(truth[:, k]), SMALL_SIZE if not single else 10.0)
-        heading = f"{names[k]}\nECE {_errors(curves, k)}"
-        ax.set_title(
-            wrap(heading, 0.95 * width * 72, SMALL_SIZE), size=SMALL_SIZE if not single else 10.5, parse_math=False
-        )
-    if single:
-        axes[0].set_ylabel(f"share that is {names[0]}", parse_math=False)
-    else:
-        figure.supylabel("share of the bin that has the attribute", size=10.5)
-    handles = [Line2D([], [], color=colour, marker=marker, label=label) for _, colour, marker, label in curves]
+    reasons = [why_undefined(column) for column in truth.T]
+    draw = _draw_one if len(names) == 1 else _draw_several
+    figure = draw(curves, names, reasons, title, note)
+    handles = [Line2D([], [], color=curve.colour, marker=curve.marker, label=curve.label) for curve in curves]
     diagonal = Line2D([], [], color=GREY, linestyle="--", linewidth=1.2, label="calibrated")
     figure.legend(handles=[*handles, diagonal], loc="outside lower center", ncols=3)
     return figure
 
 
-def _errors(curves: Sequence[tuple[Reliability, str, str, str]], k: int) -> str:
-    return " → ".join("undefined" if np.isnan(value) else f"{value:.3f}" for value in (c[0].error[k] for c in curves))
+def _draw_one(
+    curves: Sequence[_Curve], names: Sequence[str], reasons: Sequence[str | None], title: str, note: str
+) -> Figure:
+    """Draw the diagram of a single attribute above a histogram of its probabilities."""
+    figure = new_figure(6.4, 6.6, title, note)
+    grid = figure.add_gridspec(2, 1, height_ratios=(3, 1))
+    ax = figure.add_subplot(grid[0])
+    _draw_histogram(figure.add_subplot(grid[1], sharex=ax), curves, names[0])
+    ax.tick_params(labelbottom=False)
+    _draw_curves(ax, curves, 0, reasons[0], 10.0)
+    heading = f"{names[0]}\nECE {_errors(curves, 0)}"
+    ax.set_title(wrap(heading, 0.95 * 4.6 * 72, SMALL_SIZE), size=10.5, parse_math=False)
+    ax.set_ylabel(f"share that is {names[0]}", parse_math=False)
+    return figure
 
 
-def _draw_curves(
-    ax: Axes, curves: Sequence[tuple[Reliability, str, str, str]], k: int, reason: str | None, size: float
-) -> None:
+def _draw_several(
+    curves: Sequence[_Curve], names: Sequence[str], reasons: Sequence[str | None], title: str, note: str
+) -> Figure:
+    """Draw a grid with the diagram of each attribute."""
+    columns = grid_columns(len(names))
+    rows = -(-len(names) // columns)
+    width = panel_width(columns)
+    figure = new_figure(width * columns + 0.6, (0.95 * width + 0.5) * rows + 0.8, title, note)
+    axes = panels(figure, len(names), columns)
+    for ax in axes[-columns:]:
+        ax.set_xlabel("predicted probability", size=SMALL_SIZE)
+    for k, ax in enumerate(axes):
+        _draw_curves(ax, curves, k, reasons[k], SMALL_SIZE)
+        heading = f"{names[k]}\nECE {_errors(curves, k)}"
+        ax.set_title(wrap(heading, 0.95 * width * 72, SMALL_SIZE), size=SMALL_SIZE, parse_math=False)
+    figure.supylabel("share of the bin that has the attribute", size=10.5)
+    return figure
+
+
+def _errors(curves: Sequence[_Curve], k: int) -> str:
+    """Return the calibration errors of attribute ``k`` as text, before and after scaling."""
+    errors = [curve.found.error[k] for curve in curves]
+    return " → ".join("undefined" if np.isnan(value) else f"{value:.3f}" for value in errors)
+
+
+def _draw_curves(ax: Axes, curves: Sequence[_Curve], k: int, reason: str | None, size: float) -> None:
+    """Draw the curves of attribute ``k``, and the reason if they are undefined."""
     ax.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1.2, zorder=1)
     for found, colour, marker, _ in curves:
         count = found.count[k]
@@ -114,7 +139,7 @@ def _draw_curves(
         ax.plot(x, y, color=colour, linewidth=1, alpha=0.35)
         ax.scatter(x, y, s=_areas(count[held]), color=colour, marker=marker, linewidth=0, alpha=0.9, zorder=3)
     if reason:
-        say(ax, reason, size=size, y=0.88)
+        write_centred(ax, reason, size=size, y=0.88)
     ticks = {
         "xticks": (0, 0.5, 1),
         "yticks": (0, 0.5, 1),
@@ -126,16 +151,22 @@ def _draw_curves(
 
 
 def _areas(count: NDArray[np.integer]) -> NDArray[np.floating]:
-    """Marker areas in square points: the logarithm of the images, else the bins at 0 and 1 would hide all others."""
-    return 6 + 8 * np.log10(count)
+    """Return the areas of markers in square points.
+
+    They grow with the logarithm of the number of images. If they were proportional to it, the large bins at 0 and 1
+    would hide all others.
+    """
+    areas: NDArray[np.floating] = 6 + 8 * np.log10(count)
+    return areas
 
 
-def _draw_histogram(ax: Axes, curves: Sequence[tuple[Reliability, str, str, str]], bins: int, name: str) -> None:
-    edges = np.linspace(0, 1, bins + 1)
-    for found, colour, _, _ in curves:
-        ax.stairs(found.count[0], edges, color=colour, linewidth=1.6)
+def _draw_histogram(ax: Axes, curves: Sequence[_Curve], name: str) -> None:
+    """Draw the number of images per bin on a logarithmic axis that includes 0."""
+    edges = np.linspace(0, 1, curves[0].found.count.shape[1] + 1)
+    for curve in curves:
+        ax.stairs(curve.found.count[0], edges, color=curve.colour, linewidth=1.6)
     ax.set_yscale("symlog", linthresh=1, linscale=0.5)
-    most = max(10, *(int(found.count.max()) for found, *_ in curves))
+    most = max(10, *(int(curve.found.count.max()) for curve in curves))
     ax.set_ylim(0, 1.5 * most)
     decades = range(int(np.log10(most)) + 1)
     ax.yaxis.set_major_locator(FixedLocator([0, *(10**d for d in decades[:: 1 + len(decades) // 4])]))

@@ -1,4 +1,4 @@
-"""Figures of clusters: how many there are, where their members lie, and what the axes of such a map mean."""
+"""Figures of clusters: their number, maps of their members, and the principal components of such maps."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 from numpy.typing import ArrayLike, NDArray
 
-from celeba_lab.figures.matrices import NEGATIVE, POSITIVE, value_format, value_text
+from celeba_lab.figures.matrices import NEGATIVE, POSITIVE
+from celeba_lab.figures.numbers import value_format, value_text
 from celeba_lab.figures.style import (
     BLACK,
     BLUE,
@@ -22,33 +23,33 @@ from celeba_lab.figures.style import (
     STYLE,
     finish_axes,
     new_figure,
-    say,
     wrap,
+    write_centred,
 )
 
-_COLOURS = (*PALETTE, "#882255", "#999933")  # and wine and olive, of Paul Tol's muted colours
+_COLOURS = (*PALETTE, "#882255", "#999933")  # wine and olive are from Paul Tol's muted colours
 _MARKERS = ("o", "^", "s", "v", "D")
-_LEGEND_WIDTH = 3.0  # inches of a cluster's description
-_LOADINGS = 10  # shown of each component
-_DRAWN_AT_ONCE = 500  # points; clusters take turns, so that the last does not cover the others
+_LEGEND_WIDTH = 3.0  # width in inches to which descriptions of clusters are wrapped
+_LOADINGS = 10  # number of loadings that are drawn of each component
+_DRAWN_AT_ONCE = 500  # number of points after which the next clusters are drawn, so that none covers the others
 
 
 @matplotlib.rc_context(STYLE)
 def number_of_clusters(
     ks: ArrayLike, inertia: ArrayLike, silhouette: ArrayLike, chosen: int, *, title: str, note: str = ""
 ) -> Figure:
-    """Inertia and mean silhouette of k-means against the number of clusters, with the chosen number marked.
+    """Draw the inertia and the mean silhouette coefficient by the number of clusters, and mark the chosen number.
 
     Args:
-        ks: (M,), numbers of clusters, in any order.
-        inertia: (M,), sum of squared distances to the nearest centre; NaN where it is not known.
-        silhouette: (M,), mean silhouette in [-1, 1]; NaN where it is undefined, as for one cluster, or not known.
-        chosen: The number of clusters that was used; it need not be one of ``ks``.
-        title: Shown above the panels.
-        note: A second paragraph of the title.
+        ks: Numbers of clusters in any order, (M,).
+        inertia: Sums of squared distances to the centroids, (M,); NaN if unknown.
+        silhouette: Mean silhouette coefficients, (M,), in [-1, 1]; NaN if unknown or undefined, as for one cluster.
+        chosen: Number of clusters that was used. It does not have to be one of ``ks``.
+        title: Title of the figure.
+        note: Second paragraph of the title.
 
     Raises:
-        ValueError: The arrays are empty or not of one length, or a number of clusters is not a positive integer.
+        ValueError: The arrays are empty or differ in length, or a number of clusters is not a positive integer.
     """
     counts = np.asarray(ks)
     curves = [np.asarray(inertia, dtype=float), np.asarray(silhouette, dtype=float)]
@@ -58,7 +59,7 @@ def number_of_clusters(
             f"got {counts.shape}, {curves[0].shape} and {curves[1].shape}."
         )
     if not ((counts >= 1) & (counts == np.round(counts))).all():
-        raise ValueError(f"A number of clusters is a positive integer: got {counts.tolist()}.")
+        raise ValueError(f"Numbers of clusters must be positive integers: got {counts.tolist()}.")
     order = np.argsort(counts, kind="stable")
     gaps = [
         _name_gaps(name, counts[order], c[order]) for name, c in zip(("inertia", "silhouette"), curves, strict=True)
@@ -75,7 +76,7 @@ def number_of_clusters(
 
 
 def _name_gaps(name: str, counts: NDArray[np.integer], values: NDArray[np.floating]) -> str:
-    """Say where a curve has no points, unless it has none at all, which its panel says."""
+    """Return a sentence about missing points of a curve; empty if none are missing or all are."""
     unknown = ~np.isfinite(values)
     if not unknown.any() or unknown.all():
         return ""
@@ -83,12 +84,13 @@ def _name_gaps(name: str, counts: NDArray[np.integer], values: NDArray[np.floati
 
 
 def _draw_curve(ax: Axes, counts: NDArray[np.integer], values: NDArray[np.floating], chosen: int) -> None:
+    """Draw one curve with the chosen number of clusters."""
     known = np.isfinite(values)
-    # A point between undefined ones would have no line, and vanish without a marker.
+    # Without markers, a point between two undefined ones would be invisible.
     ax.plot(counts[known], values[known], marker="o", markersize=5, color=BLUE)
     ax.axvline(chosen, color=BLACK, linestyle="--", linewidth=1.4, zorder=1)
     if not known.any():
-        say(ax, "undefined or not computed")
+        write_centred(ax, "undefined or not computed")
         ax.set(yticks=())
     elif np.abs(values[known]).max() >= 1000:
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: value_text(value, ",.0f")))
@@ -105,21 +107,21 @@ def cluster_scatter(
     title: str,
     note: str = "",
 ) -> Figure:
-    """A map of the members of every cluster, such as t-SNE draws it.
+    """Draw a map of the members of all clusters, such as the result of t-SNE.
 
-    Points are translucent and drawn in a random order, always the same, so that no cluster hides another. Above eight
-    clusters the markers differ too. A point with an undefined coordinate is left out and counted in the title.
+    Points are translucent and drawn in a fixed random order, so that no cluster hides another. With more than eight
+    clusters, the markers also differ. Points with an undefined coordinate are left out and counted in the title.
 
     Args:
-        points: (N, 2).
-        clusters: (N,), integers from 0 to C - 1.
-        names: The C clusters, described in a few words; wrapped, beside the map.
-        axes: What the two coordinates are.
-        title: Shown above the map.
-        note: A second paragraph of the title.
+        points: Coordinates, (N, 2).
+        clusters: Cluster of each point, (N,), from 0 to C - 1.
+        names: Short descriptions of the C clusters for the legend.
+        axes: Labels of the two axes of the map.
+        title: Title of the figure.
+        note: Second paragraph of the title.
 
     Raises:
-        ValueError: The arrays do not fit together, or a cluster has no name.
+        ValueError: The shapes of the arrays do not match, or a cluster has no name.
     """
     places, members = _check_points(points, clusters, names)
     note = "\n".join(filter(None, [note, _count_undefined(places)]))
@@ -140,41 +142,35 @@ def pca_overview(
     names: Sequence[str],
     explained: ArrayLike,
     loadings: ArrayLike,
-    features: Sequence[str] | None,
+    axes: Sequence[str] | None,
     *,
     title: str,
     note: str = "",
 ) -> Figure:
-    """A principal component analysis: the map of the first two components, what they explain, what they are made of.
+    """Draw a principal component analysis: a map of the first two components, their explained variance and loadings.
 
     Args:
-        points: (N, 2), the first two coordinates of every sample; drawn as in :func:`cluster_scatter`.
-        clusters: (N,), integers from 0 to C - 1.
-        names: The C clusters, described in a few words; wrapped, beside the map.
-        explained: (M,), M >= 2: the fraction of the variance that each component explains, in [0, 1].
-        loadings: (2, D), the weights of the features in the first two components; not used without ``features``.
-        features: The D features. With them, the ten largest loadings of either component are shown.
-        title: Shown above the panels.
-        note: A second paragraph of the title.
+        points: First two coordinates of each sample, (N, 2), drawn as in :func:`cluster_scatter`.
+        clusters: Cluster of each sample, (N,), from 0 to C - 1.
+        names: Short descriptions of the C clusters for the legend.
+        explained: Fraction of the variance that each component explains, (M,), in [0, 1], with M at least 2.
+        loadings: Loadings of the first two components, (2, D); ignored without ``axes``.
+        axes: Names of the D original axes. With names, the ten largest loadings of both components are drawn.
+        title: Title of the figure.
+        note: Second paragraph of the title.
 
     Raises:
-        ValueError: The arrays do not fit together, a cluster has no name, or a fraction lies outside [0, 1].
+        ValueError: The shapes of the arrays do not match, a cluster has no name, or a fraction is not in [0, 1].
     """
     places, members = _check_points(points, clusters, names)
-    fractions = np.asarray(explained, dtype=float)
-    if fractions.ndim != 1 or len(fractions) < 2:
-        raise ValueError(f"Explained variance must be (M,) with at least two components: got {fractions.shape}.")
-    if ((fractions < 0) | (fractions > 1)).any():
-        raise ValueError("Explained variance must be fractions in [0, 1]: some are not (percent, or variances?).")
-    weights = np.asarray(loadings, dtype=float) if features is not None else np.zeros((2, 0))
-    if features is not None and (weights.shape != (2, len(features)) or not len(features)):
-        raise ValueError(f"Loadings must be (2, D) with D features: got {weights.shape} and {len(features)} features.")
+    fractions = _check_explained(explained)
+    weights = _check_loadings(loadings, axes)
     note = "\n".join(filter(None, [note, _count_undefined(places)]))
     descriptions = _wrap_names(names)
     upper = max(5.6, _legend_height(descriptions) + 2.8)
-    lower = 0.26 * min(_LOADINGS, weights.shape[1]) + 1.0 if features is not None else 0.0
+    lower = 0.26 * min(_LOADINGS, weights.shape[1]) + 1.0 if axes is not None else 0.0
     figure = new_figure(11.4, upper + lower, title, note)
-    grid = figure.add_gridspec(2 if features is not None else 1, 1, height_ratios=[upper, lower] if lower else None)
+    grid = figure.add_gridspec(2 if axes is not None else 1, 1, height_ratios=[upper, lower] if lower else None)
     top = grid[0].subgridspec(1, 2, width_ratios=(1.6, 1))
     _draw_map(figure.add_subplot(top[0]), places, members, len(names), fractions)
     right = top[1].subgridspec(2, 1, height_ratios=(_legend_height(descriptions), upper - _legend_height(descriptions)))
@@ -182,16 +178,37 @@ def pca_overview(
     legend.set_axis_off()
     _add_legend(legend, descriptions, loc="upper left", bbox_to_anchor=(-0.1, 1))
     _draw_explained(figure.add_subplot(right[1]), fractions)
-    if features is not None:
+    if axes is not None:
         bottom = grid[1].subgridspec(1, 2)
         for component in range(2):
-            _draw_loadings(figure.add_subplot(bottom[component]), weights[component], features, component)
+            _draw_loadings(figure.add_subplot(bottom[component]), weights[component], axes, component)
     return figure
+
+
+def _check_explained(explained: ArrayLike) -> NDArray[np.floating]:
+    """Return the fractions of explained variance as floats, (M,)."""
+    fractions = np.asarray(explained, dtype=float)
+    if fractions.ndim != 1 or len(fractions) < 2:
+        raise ValueError(f"Explained variance must be (M,) with at least two components: got {fractions.shape}.")
+    if ((fractions < 0) | (fractions > 1)).any():
+        raise ValueError("Explained variance must be fractions in [0, 1]: some are not (percent, or variances?).")
+    return fractions
+
+
+def _check_loadings(loadings: ArrayLike, axes: Sequence[str] | None) -> NDArray[np.floating]:
+    """Return the loadings as floats, (2, D), or (2, 0) if the axes have no names."""
+    if axes is None:
+        return np.zeros((2, 0))
+    weights = np.asarray(loadings, dtype=float)
+    if weights.shape != (2, len(axes)) or not len(axes):
+        raise ValueError(f"Loadings must be (2, D), with a name for each axis: got {weights.shape}, {len(axes)} names.")
+    return weights
 
 
 def _check_points(
     points: ArrayLike, clusters: ArrayLike, names: Sequence[str]
 ) -> tuple[NDArray[np.floating], NDArray[np.integer]]:
+    """Return the coordinates as floats, (N, 2), and the clusters as integers, (N,)."""
     places, members = np.asarray(points, dtype=float), np.asarray(clusters)
     if places.ndim != 2 or places.shape[1] != 2 or members.shape != places.shape[:1] or not names:
         raise ValueError(
@@ -205,25 +222,27 @@ def _check_points(
 
 
 def _count_undefined(places: NDArray[np.floating]) -> str:
+    """Return a sentence about points with an undefined coordinate; empty if there are none."""
     count = int((~np.isfinite(places).all(axis=1)).sum())
     return f"{count:,} of {len(places):,} points have an undefined coordinate and are left out" if count else ""
 
 
 def cluster_colour(cluster: int) -> str:
-    """The colour of a cluster, counted from 0, in every figure; ten are different."""
+    """Return the colour of a cluster, numbered from 0, in all figures. There are ten different colours."""
     return _COLOURS[cluster % len(_COLOURS)]
 
 
 def _look(cluster: int, count: int) -> dict[str, Any]:
-    """Colour and marker of one cluster of ``count``."""
+    """Return the colour and the marker of one of ``count`` clusters."""
     marker = _MARKERS[cluster % len(_MARKERS)] if count > len(PALETTE) else "o"
     return {"color": cluster_colour(cluster), "marker": marker}
 
 
 def _draw_points(ax: Axes, places: NDArray[np.floating], members: NDArray[np.integer], count: int) -> None:
+    """Draw the points of all clusters, in turns of 500 points."""
     finite = np.isfinite(places).all(axis=1)
     places, members = places[finite], members[finite]
-    # Markers shrink until a crowd is no blot: 40 square points for a few, 5 for 20,000.
+    # Markers are smaller the more points there are: 40 square points for a few points, 5 for 20,000.
     size = float(np.clip(4000 / max(len(places), 1) ** 0.68, 5, 40))
     alpha = 0.75 if len(places) <= 1000 else 0.5
     order = np.random.default_rng(0).permutation(len(places))
@@ -233,7 +252,7 @@ def _draw_points(ax: Axes, places: NDArray[np.floating], members: NDArray[np.int
             x, y = places[batch[members[batch] == cluster]].T
             ax.scatter(x, y, s=size, alpha=alpha, linewidth=0, rasterized=True, **_look(int(cluster), count))
     if not len(places):
-        say(ax, "no points")
+        write_centred(ax, "no points")
         ax.set(xticks=(), yticks=())
     finish_axes(ax)
 
@@ -243,7 +262,7 @@ def _wrap_names(names: Sequence[str]) -> list[str]:
 
 
 def _legend_height(descriptions: Sequence[str]) -> float:
-    """Inches that a legend of these entries takes."""
+    """Return the height of a legend with these entries in inches."""
     lines = sum(text.count("\n") + 1 for text in descriptions)
     return (lines * LINE_HEIGHT + 0.5 * len(descriptions) + 1) * SMALL_SIZE / 72
 
@@ -268,7 +287,7 @@ def _draw_map(
 
 def _draw_explained(ax: Axes, fractions: NDArray[np.floating]) -> None:
     components = np.arange(1, len(fractions) + 1)
-    # Neither has the colour of a cluster that is often shown.
+    # Grey and black are not the colours of clusters in most figures.
     bars = ax.bar(components, fractions, color=GREY, width=0.8, label="each component")
     sums = ax.plot(components, np.cumsum(fractions), color=BLACK, marker="o", markersize=3.5, label="cumulative")
     ax.set(xlabel="component", ylabel="explained variance", ylim=(0, 1.03), xlim=(0.3, len(fractions) + 0.7))
@@ -280,8 +299,8 @@ def _draw_explained(ax: Axes, fractions: NDArray[np.floating]) -> None:
     ax.legend(handles=[bars, *sums], ncols=2, fontsize=SMALL_SIZE, **place)
 
 
-def _draw_loadings(ax: Axes, weights: NDArray[np.floating], features: Sequence[str], component: int) -> None:
-    """Draw the loadings of largest magnitude, the most positive on top; NaN is none of them."""
+def _draw_loadings(ax: Axes, weights: NDArray[np.floating], axes: Sequence[str], component: int) -> None:
+    """Draw the loadings with the largest magnitudes except NaN, sorted from positive to negative."""
     magnitudes = np.where(np.isnan(weights), -1, np.abs(weights))
     largest = [k for k in np.argsort(-magnitudes, kind="stable")[:_LOADINGS] if magnitudes[k] >= 0]
     largest.sort(key=lambda k: -weights[k])
@@ -293,7 +312,7 @@ def _draw_loadings(ax: Axes, weights: NDArray[np.floating], features: Sequence[s
         look: dict[str, Any] = {"textcoords": "offset points", "ha": side, "va": "center", "size": SMALL_SIZE}
         ax.annotate(value_text(value, form), (value, row), (3 * sign, 0), **look)
     ax.axvline(0, color=BLACK, linewidth=1)
-    ax.set_yticks(range(len(values)), labels=[features[k] for k in largest], parse_math=False)
+    ax.set_yticks(range(len(values)), labels=[axes[k] for k in largest], parse_math=False)
     ax.set(xlabel="loading", ylim=(len(values) - 0.4, -0.6), title=f"PC {component + 1}: largest loadings")
     low, high = min(values.min(initial=0), 0), max(values.max(initial=0), 0)
     room = 0.2 * (high - low) or 1.0

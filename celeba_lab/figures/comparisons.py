@@ -1,6 +1,7 @@
-"""Figures that set several numbers of the same attribute side by side."""
+"""Figures that compare several numbers of each attribute."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -11,14 +12,14 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
-from celeba_lab.figures.matrices import value_text
+from celeba_lab.figures.numbers import value_text
 from celeba_lab.figures.rows import ROW, name_rows, write_column
 from celeba_lab.figures.style import BLACK, BLUE, GREEN, LIGHT_GREY, ORANGE, SMALL_SIZE, STYLE, new_figure, text_width
 
-# The last series is what the figure is about: always blue, always a dot.
+# The last series is always drawn as blue dots.
 _LOOKS = ((BLACK, "|"), (ORANGE, "D"), (GREEN, "^"))
 _LAST = (BLUE, "o")
-_BAR = 0.36  # of a row
+_BAR = 0.36  # height of a bar as a fraction of a row
 
 
 @matplotlib.rc_context(STYLE)
@@ -32,25 +33,25 @@ def score_comparison(
     low: ArrayLike | None = None,
     high: ArrayLike | None = None,
 ) -> Figure:
-    """Several scores of every attribute on one line each, in the order given, with the values in columns.
+    """Draw several scores of each attribute on one row, with their values in columns at the right.
 
     Args:
-        scores: Name of a series to (K,) values, 2 to 4 series, NaN is undefined. The last is what the figure is about.
-        names: The K attributes, from the top.
-        metric: What the values are, with their unit; below the axis.
-        title: Shown above the axes.
-        note: A second paragraph of the title.
-        low: (K,), lower ends of the last series' intervals, drawn as whiskers.
-        high: (K,), upper ends.
+        scores: Scores of each series by its name, (K,), 2 to 4 series; NaN is undefined. The last series is emphasised.
+        names: Names of the K attributes, from the top.
+        metric: Label of the axis: the score and its unit.
+        title: Title of the figure.
+        note: Second paragraph of the title.
+        low: Lower ends of the intervals of the last series, (K,), drawn as whiskers.
+        high: Upper ends of these intervals, (K,).
 
     Raises:
-        ValueError: There are too few or too many series, no attribute, or not one value for each,
-            or an interval has one end.
+        ValueError: The number of series is not 2 to 4, there are no attributes, an array is not (K,), or only one end
+            of the intervals is given.
     """
-    series = {name: np.asarray(values, dtype=float) for name, values in scores.items()}
     if (low is None) != (high is None):
-        raise ValueError("An interval has both ends: got only one of low and high.")
-    limits = [] if low is None or high is None else [np.asarray(low, dtype=float), np.asarray(high, dtype=float)]
+        raise ValueError("Intervals need both low and high: got only one of them.")
+    series = {name: np.asarray(values, dtype=float) for name, values in scores.items()}
+    limits = [np.asarray(end, dtype=float) for end in (low, high) if end is not None]
     shapes = [values.shape for values in [*series.values(), *limits]]
     if not names or not 2 <= len(series) <= 4 or any(shape != (len(names),) for shape in shapes):
         raise ValueError(
@@ -59,41 +60,43 @@ def score_comparison(
         )
     figure = new_figure(9.0, ROW * len(names) + 1.35, title, note)
     ax = figure.add_subplot()
-    rows = np.arange(len(names))
-    together = np.stack(list(series.values()))
-    ends = [np.where(np.isfinite(together), together, fill) for fill in (np.inf, -np.inf)]
-    known = np.isfinite(together).any(axis=0)
-    ax.hlines(rows[known], ends[0].min(axis=0)[known], ends[1].max(axis=0)[known], colors=LIGHT_GREY, linewidth=2)
+    _draw_ranges(ax, np.stack(list(series.values())))
     handles, right = [], 0.0
     for k, (name, values) in enumerate(series.items()):
         last = k == len(series) - 1
         colour, marker = _LAST if last else _LOOKS[k]
-        size, width = (90, 2) if marker == "|" else (34, 1)
-        drawn = np.isfinite(values)
         if last and limits:
-            ax.hlines(rows[drawn], limits[0][drawn], limits[1][drawn], colors=colour, linewidth=1.2, alpha=0.7)
-        ax.scatter(values[drawn], rows[drawn], s=size, color=colour, marker=marker, linewidth=width, zorder=3 + k)
+            drawn = np.isfinite(values)
+            ends = (limits[0][drawn], limits[1][drawn])
+            ax.hlines(np.flatnonzero(drawn), *ends, colors=colour, linewidth=1.2, alpha=0.7)
+        handles.append(_draw_series(ax, name, values, colour, marker, zorder=3 + k))
         texts = [_score_text(value) for value in values]
         right += max(text_width(text, SMALL_SIZE) for text in (name, *texts)) + 10
         write_column(ax, right, name, texts, colour=colour)
-        handles.append(
-            Line2D(
-                [],
-                [],
-                linestyle="",
-                color=colour,
-                marker=marker,
-                markersize=size**0.5,
-                markeredgewidth=width,
-                label=name,
-            )
-        )
     name_rows(ax, names)
     ax.set_ylim(len(names) - 0.4, -0.6)
     ax.set_xlabel(metric, parse_math=False)
     ax.margins(x=0.04)
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure
+
+
+def _draw_ranges(ax: Axes, together: NDArray[np.floating]) -> None:
+    """Draw a grey line from the lowest to the highest score of each row; the scores are (series, K)."""
+    low, high = (np.where(np.isfinite(together), together, fill) for fill in (np.inf, -np.inf))
+    known = np.isfinite(together).any(axis=0)
+    rows = np.flatnonzero(known)
+    ax.hlines(rows, low.min(axis=0)[known], high.max(axis=0)[known], colors=LIGHT_GREY, linewidth=2)
+
+
+def _draw_series(ax: Axes, name: str, values: NDArray[np.floating], colour: str, marker: str, *, zorder: int) -> Line2D:
+    """Draw the markers of one series; return its handle for the legend."""
+    size, width = (90, 2) if marker == "|" else (34, 1)
+    drawn = np.isfinite(values)
+    rows = np.flatnonzero(drawn)
+    ax.scatter(values[drawn], rows, s=size, color=colour, marker=marker, linewidth=width, zorder=zorder)
+    look: dict[str, Any] = {"marker": marker, "markersize": size**0.5, "markeredgewidth": width}
+    return Line2D([], [], linestyle="", color=colour, label=name, **look)
 
 
 def _score_text(value: float) -> str:
@@ -111,19 +114,19 @@ def paired_counts(
     title: str,
     note: str = "",
 ) -> Figure:
-    """Two counts of every row as bars, one below the other, with the count and its share of all images at their ends.
+    """Draw two counts of each row as bars, with the count and its percentage of all images at their ends.
 
     Args:
-        first: (R,) counts, from 0.
-        second: (R,) counts.
-        names: The R rows, from the top.
-        series: What the two counts are of.
-        total: Images, of which the shares are.
-        title: Shown above the axes.
-        note: A second paragraph of the title.
+        first: Counts, (R,), at least 0.
+        second: Counts, (R,), at least 0.
+        names: Names of the R rows, from the top.
+        series: Names of the two counts.
+        total: Number of all images.
+        title: Title of the figure.
+        note: Second paragraph of the title.
 
     Raises:
-        ValueError: There is no row, or not two counts for each, or a count is negative.
+        ValueError: There are no rows, the counts are not (R,), or a count is negative.
     """
     counts = [np.asarray(values) for values in (first, second)]
     if not names or any(values.shape != (len(names),) for values in counts):
@@ -151,11 +154,12 @@ def paired_counts(
 
 
 def _write_counts(ax: Axes, heights: NDArray[np.floating], values: NDArray[np.integer], total: int) -> None:
+    """Write each count and its percentage at the end of its bar."""
     for height, value in zip(heights, values, strict=True):
         text = f"{value:,} ({_percent(value / total)})" if value and total else f"{value:,}"
         ax.annotate(text, (value, height), (3, 0), textcoords="offset points", va="center", size=8)
 
 
 def _percent(share: float) -> str:
-    """A share above 0, which is not to look like none."""
+    """Return a fraction above 0 as a percentage that is never rounded to 0."""
     return "<0.1%" if share < 0.0005 else f"{100 * share:.1f}%"

@@ -1,4 +1,4 @@
-"""Figures of what a threshold makes of the probabilities: confusion matrices and histograms of the scores."""
+"""Figures of predictions at a threshold: confusion matrices and histograms of the probabilities."""
 
 from collections.abc import Sequence
 
@@ -29,8 +29,8 @@ from celeba_lab.figures.style import (
     new_figure,
     panel_width,
     panels,
-    say,
     wrap,
+    write_centred,
 )
 
 _BINS = np.linspace(0, 1, 41)
@@ -45,36 +45,32 @@ def confusion_matrices(
     threshold: float | Sequence[float] = 0.5,
     title: str,
 ) -> Figure:
-    """For every attribute, how many images of each true class were given each answer.
+    """Draw the confusion matrix of each attribute.
 
-    A cell holds the count and its share of the row (of the true class), which is also its shade: blue for correct
-    answers, red for wrong ones. One attribute makes one large matrix, several make a grid in the order given.
+    A cell shows the number of images and their percentage of the row, which is the true class. Its shade is the
+    percentage: blue for correct predictions, red for wrong ones. A single attribute has one large matrix. Several
+    attributes have a grid of matrices in the order given.
 
     Args:
-        labels: (N, K), 0 or 1.
-        probabilities: (N, K), in [0, 1]; the answer is "yes" at or above the threshold.
-        names: The K attributes.
-        threshold: One for all attributes or one for each.
-        title: Shown above the panels.
+        labels: True labels, (N, K), 0 or 1.
+        probabilities: Predicted probabilities, (N, K), in [0, 1].
+        names: Names of the K attributes.
+        threshold: Probability from which an attribute is predicted, one for all attributes or one for each.
+        title: Title of the figure.
 
     Raises:
-        ValueError: The arrays do not fit together or hold values outside their range.
+        ValueError: The shapes of the arrays do not match, or a value is out of range.
     """
     truth, scores = check_predictions(labels, probabilities, names)
     thresholds = thresholds_of(threshold, len(names))
-    matrices = [
-        # An empty or one-sided column still gives a 2 x 2 matrix.
-        confusion_matrix(truth[:, k], scores[:, k] >= thresholds[k], labels=[False, True])
-        if len(truth)
-        else np.zeros((2, 2), dtype=int)
-        for k in range(len(names))
-    ]
+    matrices = [_count(truth[:, k], scores[:, k] >= thresholds[k]) for k in range(len(names))]
+    note = _note(len(truth), thresholds)
     if len(names) == 1:
-        return _one_matrix(matrices[0], names[0], title, _note(len(truth), thresholds))
+        return _one_matrix(matrices[0], names[0], title, note)
     columns = grid_columns(len(names))
     rows = -(-len(names) // columns)
     width = panel_width(columns)
-    figure = new_figure(width * columns + 0.6, (0.82 * width + 0.4) * rows + 0.5, title, _note(len(truth), thresholds))
+    figure = new_figure(width * columns + 0.6, (0.82 * width + 0.4) * rows + 0.5, title, note)
     for k, ax in enumerate(panels(figure, len(names), columns)):
         _draw_matrix(ax, matrices[k], SMALL_SIZE)
         heading = f"{names[k]}\naccuracy {_percent(float(np.trace(matrices[k])), matrices[k].sum())}"
@@ -87,6 +83,14 @@ def confusion_matrices(
     return figure
 
 
+def _count(truth: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> NDArray[np.int_]:
+    """Return the confusion matrix, int (2, 2), also if there are no images or only one class."""
+    if not len(truth):
+        return np.zeros((2, 2), dtype=int)
+    matrix: NDArray[np.int_] = confusion_matrix(truth, predicted, labels=[False, True])
+    return matrix
+
+
 def _note(images: int, thresholds: Sequence[float]) -> str:
     same = len(set(thresholds)) == 1
     return f"{images:,} images, threshold {thresholds[0]:.2f}" if same else f"{images:,} images, one threshold each"
@@ -97,6 +101,7 @@ def _percent(part: float, whole: float) -> str:
 
 
 def _one_matrix(matrix: NDArray[np.int_], name: str, title: str, note: str) -> Figure:
+    """Draw the matrix of a single attribute, with its name at the axes."""
     accuracy = _percent(float(np.trace(matrix)), matrix.sum())
     figure = new_figure(5.6, 4.6, title, f"{note}, accuracy {accuracy}")
     ax = figure.add_subplot()
@@ -108,7 +113,7 @@ def _one_matrix(matrix: NDArray[np.int_], name: str, title: str, note: str) -> F
 
 
 def _draw_matrix(ax: Axes, matrix: NDArray[np.int_], size: float) -> None:
-    """Draw one matrix; rows are true, columns predicted, both "no" before "yes"."""
+    """Draw one matrix, whose rows are true and whose columns are predicted, "no" before "yes"."""
     totals = matrix.sum(axis=1, keepdims=True)
     shares = matrix / np.maximum(totals, 1)
     colours = np.empty((2, 2, 3))
@@ -126,7 +131,7 @@ def _draw_matrix(ax: Axes, matrix: NDArray[np.int_], size: float) -> None:
 
 
 def _tint(colour: str, strength: float) -> NDArray[np.floating]:
-    """``colour`` mixed with white; an eighth of it always stays, so that 0 % is still a cell."""
+    """Return a colour mixed with white. At least 12 % of the colour remain, so that 0 % is still visible as a cell."""
     weight = 0.12 + 0.88 * strength
     return 1 - weight * (1 - np.asarray(to_rgb(colour)))
 
@@ -140,20 +145,20 @@ def score_histograms(
     threshold: float | Sequence[float] = 0.5,
     title: str,
 ) -> Figure:
-    """For every attribute, how the predicted probabilities of its two true classes are spread.
+    """Draw the distribution of the predicted probabilities of both true classes, for each attribute.
 
-    Counts per bin of 0.025 on an axis that is logarithmic from 1 up and still has a 0: the rare confident mistakes
-    stay visible next to thousands of easy images.
+    The bins are 0.025 wide. The axis of counts is logarithmic above 1 and includes 0, so that a few confident mistakes
+    are visible next to thousands of correct predictions.
 
     Args:
-        labels: (N, K), 0 or 1.
-        probabilities: (N, K), in [0, 1].
-        names: The K attributes.
-        threshold: One for all attributes or one for each, drawn as a vertical line.
-        title: Shown above the panels.
+        labels: True labels, (N, K), 0 or 1.
+        probabilities: Predicted probabilities, (N, K), in [0, 1].
+        names: Names of the K attributes.
+        threshold: Probability that a vertical line marks, one for all attributes or one for each.
+        title: Title of the figure.
 
     Raises:
-        ValueError: The arrays do not fit together or hold values outside their range.
+        ValueError: The shapes of the arrays do not match, or a value is out of range.
     """
     truth, scores = check_predictions(labels, probabilities, names)
     thresholds = thresholds_of(threshold, len(names))
@@ -175,7 +180,7 @@ def score_histograms(
             heading = names[k] if len(set(thresholds)) == 1 else f"{names[k]}\nthreshold {thresholds[k]:.2f}"
             ax.set_title(wrap(heading, 0.9 * width * 72, SMALL_SIZE), size=SMALL_SIZE, parse_math=False)
     _scale_counts(figure.axes[0], truth, scores, finer=single)
-    # Two columns for one attribute: with its name twice, a single row may be wider than the figure.
+    # The legend of a single attribute contains its name twice, which may be too wide for one row.
     handles = _score_handles(truth, names, thresholds)
     figure.legend(handles=handles, loc="outside lower center", ncols=2 if single else 3)
     return figure
@@ -184,21 +189,21 @@ def score_histograms(
 def _draw_scores(
     ax: Axes, truth: NDArray[np.bool_], scores: NDArray[np.floating], threshold: float, size: float
 ) -> None:
-    # One class filled, the other outlined: they stay apart where they overlap, and without colour.
+    """Draw the histograms of one attribute, one class filled and the other outlined, so that overlaps are readable."""
     ax.stairs(np.histogram(scores[~truth], _BINS)[0], _BINS, fill=True, color=ORANGE, alpha=0.55)
     ax.stairs(np.histogram(scores[truth], _BINS)[0], _BINS, color=BLUE, linewidth=1.6)
     ax.axvline(threshold, color=BLACK, linestyle="--", linewidth=1.2)
     reason = why_undefined(truth)
     if reason:
-        say(ax, reason, size=size, y=0.88)
+        write_centred(ax, reason, size=size, y=0.88)
     ax.set(xlim=(0, 1), xticks=(0, 0.5, 1), xticklabels=("0", "0.5", "1"))
     finish_axes(ax, tick_size=size)
 
 
 def _scale_counts(ax: Axes, truth: NDArray[np.bool_], scores: NDArray[np.floating], *, finer: bool) -> None:
-    """Give all panels (they share this one's axes) a logarithmic axis of counts, with a place for 0.
+    """Give all panels, which share these axes, a logarithmic axis of counts that includes 0.
 
-    Ticks stand at 0, 1, 10, 100, ..., and with ``finer`` at 3, 30, 300, ... too.
+    The ticks are 0, 1, 10, 100, ..., and with ``finer`` also 3, 30, 300, ...
     """
     columns = range(truth.shape[1])
     highest = max(np.histogram(scores[truth[:, k] == c, k], _BINS)[0].max() for k in columns for c in (False, True))
@@ -213,6 +218,7 @@ def _scale_counts(ax: Axes, truth: NDArray[np.bool_], scores: NDArray[np.floatin
 
 
 def _score_handles(truth: NDArray[np.bool_], names: Sequence[str], thresholds: Sequence[float]) -> list[Patch | Line2D]:
+    """Return the handles of the legend: both classes and the threshold."""
     absent, present, line = "label absent", "label present", "threshold"
     if len(names) == 1:
         positives = int(truth.sum())

@@ -12,31 +12,32 @@ from numpy.typing import ArrayLike, NDArray
 
 from celeba_lab.figures.style import LIGHT_GREY, LINE_HEIGHT, SMALL_SIZE, STYLE, fit_title, text_width, wrap
 
-_GAP = 0.14  # inches between cells
-_CAPTION_GAP = 0.05  # inches between a face and its caption
+_GAP = 0.14  # distance between cells in inches
+_CAPTION_GAP = 0.05  # distance between a face and its caption in inches
 _MAX_COLUMNS = 10
-_TALLEST = 1.5  # height over width of a face's box; taller pictures are shown narrower instead
+_TALLEST = 1.5  # maximum ratio of height to width; taller images are drawn narrower
 
 
 def image_caption(
     name: str, label: int | bool | None, probability: float, attribute: str, *, threshold: float = 0.5
 ) -> str:
-    """One image's true label and the model's answer to one attribute, as lines of text.
+    """Return the true label and the prediction of one attribute of an image as lines of text.
 
-    The number is the probability of the answer given, so that a confident "no" reads as high as a confident "yes".
+    The number is the probability of the predicted class, so that a confident "no" has a value as high as a confident
+    "yes".
 
     Args:
-        name: Usually the file name.
-        label: 1 or 0; None leaves the line out, for images without labels.
-        probability: Predicted probability in [0, 1] that the attribute is present.
-        attribute: Its name.
-        threshold: The answer is "yes" at or above it.
+        name: Name of the image, usually the file name.
+        label: True label, 1 or 0; None for images without labels.
+        probability: Predicted probability that the attribute is present, in [0, 1].
+        attribute: Name of the attribute.
+        threshold: Probability from which the attribute is predicted.
     """
-    answer = probability >= threshold
+    present = probability >= threshold
     lines = [name]
     if label is not None:
         lines.append(f"label: {_with_not(attribute, bool(label))}")
-    lines.append(f"says: {_with_not(attribute, answer)} {_number(probability if answer else 1 - probability)}")
+    lines.append(f"says: {_with_not(attribute, present)} {_number(probability if present else 1 - probability)}")
     return "\n".join(lines)
 
 
@@ -48,33 +49,33 @@ def prediction_caption(
     threshold: float | Sequence[float] = 0.5,
     most: int = 4,
 ) -> str:
-    """The attributes that a model sees in one image, most probable first, as lines of text.
+    """Return the predicted attributes of an image as lines of text, the most probable first.
 
     Args:
-        name: Usually the file name.
-        probabilities: (K,), in [0, 1].
-        names: The K attributes.
-        threshold: One for all attributes or one for each; an attribute is seen at or above it.
-        most: How many attributes are named; of more, the number is given.
+        name: Name of the image, usually the file name.
+        probabilities: Predicted probabilities, (K,), in [0, 1].
+        names: Names of the K attributes.
+        threshold: Probability from which an attribute is predicted, one for all attributes or one for each.
+        most: Maximum number of attributes that are named. The others are counted.
     """
     values = np.asarray(probabilities, dtype=float)
     if len(names) == 1:
         return image_caption(name, None, float(values[0]), names[0], threshold=float(np.ravel(threshold)[0]))
     order = np.argsort(-values, kind="stable")
-    seen = [int(k) for k in order if values[k] >= np.broadcast_to(threshold, values.shape)[k]]
-    lines = [f"{names[k]} {_number(values[k])}" for k in seen[:most]] or [f"none of {len(names)} attributes"]
-    if len(seen) > most:
-        lines.append(f"and {len(seen) - most} more")
+    predicted = [int(k) for k in order if values[k] >= np.broadcast_to(threshold, values.shape)[k]]
+    lines = [f"{names[k]} {_number(values[k])}" for k in predicted[:most]] or [f"none of {len(names)} attributes"]
+    if len(predicted) > most:
+        lines.append(f"and {len(predicted) - most} more")
     return "\n".join([name, *lines])
 
 
 def label_caption(labels: ArrayLike, names: Sequence[str], *, most: int = 4) -> str:
-    """The true attributes of one image, in the order of ``names``, as lines of text.
+    """Return the true attributes of an image as lines of text, in the order of ``names``.
 
     Args:
-        labels: (K,), 0 or 1.
-        names: The K attributes.
-        most: How many attributes are named; of more, the number is given.
+        labels: True labels, (K,), 0 or 1.
+        names: Names of the K attributes.
+        most: Maximum number of attributes that are named. The others are counted.
     """
     values = np.asarray(labels)
     if len(names) == 1:
@@ -91,7 +92,7 @@ def _with_not(attribute: str, present: bool) -> str:
 
 
 def _number(probability: float) -> str:
-    """Two digits, three where two would round to certainty."""
+    """Return a probability with two digits, or with three digits if it would be rounded to 1."""
     if probability < 0.995:
         return f"{probability:.2f}"
     return f"{probability:.3f}" if probability < 0.9995 else ">0.999"
@@ -106,21 +107,21 @@ def face_grid(
     title: str,
     borders: Sequence[str | None] | None = None,
 ) -> Figure:
-    """Faces in reading order, each with its caption below.
+    """Draw faces in rows, each with its caption below.
 
-    Captions are wrapped to the width of a face, and every row is as high as its longest caption asks for. Faces are
-    enlarged smoothly, keep their proportions, and share one box: a taller or wider picture is shown smaller.
+    Captions are wrapped to the width of a face, and each row is high enough for its longest caption. Faces are enlarged
+    smoothly and keep their proportions.
 
     Args:
-        images: 1 to 64 or so, each uint8 (H, W, 3), of any size.
-        captions: One per image; may have several lines, or none ("").
-        columns: Faces per row; chosen from the number of images by default.
-        title: Shown above the grid.
-        borders: A matplotlib colour per image for its frame, or None for a thin grey one. Let the caption carry the
-            meaning too: not everyone sees the colour.
+        images: Images, each uint8 (H, W, 3) of any size; about 64 at most.
+        captions: Caption of each image, with any number of lines; "" for no caption.
+        columns: Number of faces per row; by default, it depends on the number of images.
+        title: Title of the figure.
+        borders: Matplotlib colour of the border of each image, or None for a thin grey border. The caption should have
+            the same information, because not everyone can distinguish the colours.
 
     Raises:
-        ValueError: There is no image, the numbers of images, captions and borders differ, or an image is not
+        ValueError: There are no images, the numbers of images, captions and borders differ, or an image is not
             uint8 (H, W, 3).
     """
     frames = list(borders) if borders is not None else [None] * len(images)
@@ -133,7 +134,7 @@ def face_grid(
     ]
     rows = [cells[start : start + columns] for start in range(0, len(cells), columns)]
 
-    # Laid out by hand: the size of the figure follows from its contents, so nothing can overlap.
+    # The layout is computed here, because the size of the figure depends on its contents.
     figure_width = max(_GAP + columns * (width + _GAP), 4.5)
     heading, size, heading_height = fit_title(title, figure_width - 2 * _GAP)
     heading_height += 1.5 * _GAP
@@ -155,6 +156,8 @@ def face_grid(
 
 @dataclass(frozen=True)
 class _Cell:
+    """A face with its caption and the colour of its border."""
+
     image: NDArray[np.uint8]
     caption: str
     border: str | None
@@ -163,7 +166,7 @@ class _Cell:
 def _check_faces(images: Sequence[NDArray[np.uint8]], captions: Sequence[str], borders: Sequence[str | None]) -> None:
     if not len(images) or not len(images) == len(captions) == len(borders):
         raise ValueError(
-            "A grid needs at least one image, a caption for each and, if any, a border for each: "
+            "A grid of faces needs at least one image, and a caption and a border for each: "
             f"got {len(images)} images, {len(captions)} captions and {len(borders)} borders."
         )
     for position, image in enumerate(images):
@@ -172,7 +175,7 @@ def _check_faces(images: Sequence[NDArray[np.uint8]], captions: Sequence[str], b
 
 
 def _default_columns(count: int) -> int:
-    """Columns for a figure wider than high, although a face with its caption is higher than wide."""
+    """Return the number of columns for a figure that is wider than high."""
     if count <= 4:
         return count
     rows = math.ceil(count / min(_MAX_COLUMNS, math.ceil(math.sqrt(2 * count))))
@@ -180,7 +183,7 @@ def _default_columns(count: int) -> int:
 
 
 def _cell_width(columns: int, captions: Sequence[str]) -> float:
-    """Inches per face: enough for the longest line of a caption where that is reasonable, else it is wrapped."""
+    """Return the width of a face in inches, which depends on the longest line of a caption within limits."""
     smallest, largest = (3.2, 3.2) if columns == 1 else (2.0, 2.4) if columns <= 4 else (1.45, 2.2)
     lines = (line for caption in captions for line in caption.split("\n"))
     longest = max(text_width(line, SMALL_SIZE) for line in lines) / 72
@@ -188,22 +191,23 @@ def _cell_width(columns: int, captions: Sequence[str]) -> float:
 
 
 def _face_height(row: Sequence[_Cell], width: float) -> float:
-    """Inches that the tallest face of a row takes."""
-    return width * min(_TALLEST, max(cell.image.shape[0] / cell.image.shape[1] for cell in row))
+    """Return the height of the tallest face of a row in inches."""
+    tallest = max(float(cell.image.shape[0] / cell.image.shape[1]) for cell in row)
+    return width * min(_TALLEST, tallest)
 
 
 def _caption_height(row: Sequence[_Cell]) -> float:
-    """Inches that the longest caption of a row takes below the faces."""
+    """Return the height of the longest caption of a row in inches."""
     lines = max(cell.caption.count("\n") + 1 if cell.caption else 0 for cell in row)
     return _CAPTION_GAP + lines * SMALL_SIZE * LINE_HEIGHT / 72 if lines else 0.0
 
 
 def _draw_cell(figure: Figure, cell: _Cell, box: Bbox) -> None:
-    """Draw one face with its caption; ``box`` is the place of the face, in inches from the lower left corner."""
+    """Draw one face with its caption; ``box`` is the position of the face in inches from the lower left corner."""
     width, height = figure.get_size_inches()
     place = (box.x0 / width, box.y0 / height, box.width / width, box.height / height)
-    ax = figure.add_axes(place, anchor="S")  # on its caption, where the face is lower than its row
-    # Enlarged faces should look like faces, not like blocks; for reduced ones matplotlib's own choice avoids aliasing.
+    ax = figure.add_axes(place, anchor="S")  # A face that is lower than its row is drawn directly above its caption.
+    # Enlarged faces are interpolated smoothly. For reduced faces, matplotlib's default avoids aliasing.
     enlarged = cell.image.shape[1] < box.width * figure.dpi
     ax.imshow(cell.image, interpolation="bicubic" if enlarged else None)
     ax.set(xticks=(), yticks=())

@@ -1,4 +1,4 @@
-"""Figures of a GAN in training."""
+"""Figures of the training of a GAN."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from celeba_lab.figures.style import BLACK, BLUE, ORANGE, STYLE, finish_axes, new_figure, say
+from celeba_lab.figures.style import BLACK, BLUE, ORANGE, STYLE, finish_axes, new_figure, write_centred
 
-# Colour, line style and marker of the two players: each alone tells them apart.
+# Colour, line style and marker each distinguish the two networks.
 _GENERATOR: dict[str, Any] = {"color": BLUE, "linestyle": "-", "marker": "s"}
 _DISCRIMINATOR: dict[str, Any] = {
     "color": ORANGE,
@@ -20,68 +20,80 @@ _DISCRIMINATOR: dict[str, Any] = {
     "marker": "o",
     "markerfacecolor": "white",
 }
-_ON_ATTRIBUTES = {"alpha": 0.5, "linewidth": 1.2}  # of a conditional model: beside the loss on being real
-
-# Panel -> its logarithmic axis, and column of the history -> (label, look).
-_PANELS: Mapping[str, tuple[bool, Mapping[str, tuple[str, dict[str, Any]]]]] = {
-    "loss": (
-        False,
-        {
-            "train/generator_loss": ("generator", _GENERATOR),
-            "train/discriminator_loss": ("discriminator", _DISCRIMINATOR),
-            "train/generator_attribute_loss": ("generator, on attributes", _GENERATOR | _ON_ATTRIBUTES),
-            "train/discriminator_attribute_loss": ("discriminator, on attributes", _DISCRIMINATOR | _ON_ATTRIBUTES),
-        },
-    ),
-    "mean probability of being real": (
-        False,
-        {
-            "train/D(G(z))": ("D(G(z)), generated faces", _GENERATOR),
-            "train/D(x)": ("D(x), real faces", _DISCRIMINATOR),
-        },
-    ),
-    "gradient norm": (
-        True,
-        {
-            "train/generator_gradient_norm": ("generator", _GENERATOR),
-            "train/discriminator_gradient_norm": ("discriminator", _DISCRIMINATOR),
-        },
-    ),
-    "training images per second": (
-        False,
-        {"train/images_per_second": ("images per second", {"color": BLACK, "linestyle": "-", "marker": "^"})},
-    ),
-}
+_NETWORKS = {"generator": _GENERATOR, "discriminator": _DISCRIMINATOR}
+_PALE: dict[str, Any] = {"alpha": 0.5, "linewidth": 1.2}
 
 
 @matplotlib.rc_context(STYLE)
 def adversarial_curves(history: pd.DataFrame, *, title: str) -> Figure:
-    """Losses, probabilities, gradient norms and speed of the two players, epoch by epoch.
+    """Draw the losses, probabilities, gradient norms and speed of a GAN by epoch.
 
     Args:
-        history: columns ``epoch``, ``train/D(x)``, ``train/D(G(z))``, ``train/images_per_second``, and of either player
-            (``train/generator_``, ``train/discriminator_``) ``loss``, ``attribute_loss`` and ``gradient_norm``; any may
-            be missing and any value NaN.
-        title: Shown above the panels.
+        history: Table with the column ``epoch`` and any of these columns, whose values can be NaN: ``train/D(x)`` and
+            ``train/D(G(z))``, ``train/images_per_second``, and for each network (``train/generator_`` and
+            ``train/discriminator_``) ``loss``, ``attribute_loss`` and ``gradient_norm``.
+        title: Title of the figure.
     """
+    table = history.set_index("epoch")
     figure = new_figure(9.6, 6.6, title, "Means of each epoch")
-    for ax, (name, (logarithmic, lines)) in zip(figure.subplots(2, 2, sharex=True).flat, _PANELS.items(), strict=True):
-        for column, (label, look) in lines.items():
-            values = history.set_index("epoch").get(column, pd.Series(dtype=float)).dropna()
-            if len(values):
-                ax.plot(values.index, values, markevery=_every(len(values)), markersize=5, label=label, **look)
-        _finish(ax, name)
-        if logarithmic and ax.lines:
-            ax.set_yscale("log")
-        if name.startswith("mean probability"):
-            ax.set_ylim(-0.02, 1.02)
-        if not logarithmic and not name.startswith("mean"):
-            bottom, top = ax.get_ylim()
-            bottom = bottom if ax.dataLim.ymin < 0 else 0.0  # losses may lie below 0
-            ax.set_ylim(bottom, top + 0.05 * (top - bottom))
+    losses, probabilities, norms, speed = figure.subplots(2, 2, sharex=True).flat
+    _draw_losses(losses, table)
+    _draw_probabilities(probabilities, table)
+    _draw_gradient_norms(norms, table)
+    _draw_speed(speed, table)
+    for ax in figure.axes:
         if len(ax.lines) > 1:
             ax.legend(loc="best", fontsize=9)
     return figure
+
+
+def _draw_losses(ax: Axes, table: pd.DataFrame) -> None:
+    """Draw the losses of both networks and, for a conditional GAN, their losses on attributes."""
+    for network, look in _NETWORKS.items():
+        _draw_column(ax, table, f"train/{network}_loss", network, look)
+    for network, look in _NETWORKS.items():
+        _draw_column(ax, table, f"train/{network}_attribute_loss", f"{network}, on attributes", look | _PALE)
+    _finish(ax, "loss")
+    _extend_to_zero(ax)
+
+
+def _draw_probabilities(ax: Axes, table: pd.DataFrame) -> None:
+    """Draw the mean output of the discriminator for generated and for real faces."""
+    _draw_column(ax, table, "train/D(G(z))", "D(G(z)), generated faces", _GENERATOR)
+    _draw_column(ax, table, "train/D(x)", "D(x), real faces", _DISCRIMINATOR)
+    _finish(ax, "mean probability of being real")
+    ax.set_ylim(-0.02, 1.02)
+
+
+def _draw_gradient_norms(ax: Axes, table: pd.DataFrame) -> None:
+    """Draw the gradient norms of both networks on a logarithmic axis."""
+    for network, look in _NETWORKS.items():
+        _draw_column(ax, table, f"train/{network}_gradient_norm", network, look)
+    _finish(ax, "gradient norm")
+    if ax.lines:
+        ax.set_yscale("log")
+
+
+def _draw_speed(ax: Axes, table: pd.DataFrame) -> None:
+    """Draw the number of training images per second."""
+    look = {"color": BLACK, "linestyle": "-", "marker": "^"}
+    _draw_column(ax, table, "train/images_per_second", "images per second", look)
+    _finish(ax, "training images per second")
+    _extend_to_zero(ax)
+
+
+def _draw_column(ax: Axes, table: pd.DataFrame, column: str, label: str, look: dict[str, Any]) -> None:
+    """Draw a column of the history as a line, without the epochs that have no value."""
+    values = table.get(column, pd.Series(dtype=float)).dropna()
+    if len(values):
+        ax.plot(values.index, values, markevery=_every(len(values)), markersize=5, label=label, **look)
+
+
+def _extend_to_zero(ax: Axes) -> None:
+    """Start the y axis at 0, or below it for negative values."""
+    bottom, top = ax.get_ylim()
+    bottom = bottom if ax.dataLim.ymin < 0 else 0.0
+    ax.set_ylim(bottom, top + 0.05 * (top - bottom))
 
 
 @matplotlib.rc_context(STYLE)
@@ -93,18 +105,18 @@ def distance_curves(
     title: str,
     note: str,
 ) -> Figure:
-    """A distance of generated from real faces, epoch by epoch.
+    """Draw a distance between generated and real faces by epoch.
 
     Args:
-        distances: Name of a series (at most two) to its epochs and its values.
-        floor: The distance of real faces from other real faces.
-        metric: What the values are.
-        title: Shown above the axes.
-        note: A second paragraph of the title: in which features, of how many faces.
+        distances: Epochs and values of each series, by the name of the series; at most two series.
+        floor: Distance between two sets of real faces.
+        metric: Name of the distance.
+        title: Title of the figure.
+        note: Second paragraph of the title: the features and the number of faces.
     """
     figure = new_figure(9.0, 4.4, title, note)
     ax = figure.add_subplot()
-    for (name, (epochs, values)), look in zip(distances.items(), (_GENERATOR, _DISCRIMINATOR), strict=False):
+    for (name, (epochs, values)), look in zip(distances.items(), _NETWORKS.values(), strict=False):
         ax.plot(epochs, values, markevery=_every(len(epochs)), markersize=5, label=name, **look)
         if len(values):
             ax.annotate(f" {values[-1]:.0f}", (epochs[-1], values[-1]), va="center", size=9)
@@ -116,16 +128,15 @@ def distance_curves(
 
 
 def _every(count: int) -> int:
-    """About twenty markers are enough to tell lines apart; a hundred hide them."""
+    """Return the step between markers for ``count`` points, so that a line has about twenty markers."""
     return max(1, count // 20)
 
 
 def _finish(ax: Axes, ylabel: str) -> None:
+    """Label the axes, and write a message on axes without values."""
     ax.set(xlabel="epoch", ylabel=ylabel)
     ax.xaxis.set_major_locator(MaxNLocator(nbins=10, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
     finish_axes(ax)
-    if (
-        not ax.lines
-        or not np.isfinite(np.concatenate([np.asarray(line.get_ydata(), float) for line in ax.lines])).any()
-    ):
-        say(ax, "nothing was recorded")
+    values = [np.asarray(line.get_ydata(), float) for line in ax.lines]
+    if not values or not np.isfinite(np.concatenate(values)).any():
+        write_centred(ax, "nothing was recorded")

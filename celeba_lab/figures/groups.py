@@ -1,71 +1,86 @@
-"""Figures of how well a classifier does in groups of images."""
+"""Figures of the accuracy of a classifier in subgroups."""
 
 import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from celeba_lab.figures.rows import ROW, name_rows, write_column
-from celeba_lab.figures.style import BLACK, BLUE, GREY, SMALL_SIZE, STYLE, VERMILLION, new_figure, say
+from celeba_lab.figures.style import BLACK, BLUE, GREY, SMALL_SIZE, STYLE, VERMILLION, new_figure, write_centred
 
 _COLUMNS = ("target", "group", "label", "member", "images", "accuracy", "low", "high", "few")
-_GAP = 1.35  # rows between the blocks, which hold their heading
+_GAP = 1.35  # height of the heading of a pair, in rows
 
 
 @matplotlib.rc_context(STYLE)
-def subgroup_accuracy(cells: pd.DataFrame, *, title: str, note: str = "") -> Figure:
-    """The accuracy in the four cells of each pair of target and group, with its interval: a block of rows per pair.
+def subgroup_accuracy(subgroups: pd.DataFrame, *, title: str, note: str = "") -> Figure:
+    """Draw the accuracy in the four subgroups of each pair of target and group, with its interval.
 
-    The worst cell of a pair is orange. Cells of few images are grey and hollow, and are no worst cell.
+    The worst subgroup of a pair is orange. Subgroups with few images are grey with hollow markers, and are never the
+    worst.
 
     Args:
-        cells: Rows of pairs one after the other, in the order shown, with the columns ``target``, ``group``, ``label``
-            and ``member`` (0 or 1), ``images``, ``accuracy``, ``low`` and ``high`` (NaN without images) and ``few``.
-        title: Shown above the axes.
-        note: A second paragraph of the title.
+        subgroups: Table with the four rows of one pair after another, in the order shown. Its columns are ``target``,
+            ``group``, ``label`` and ``member`` (0 or 1), ``images``, ``accuracy``, ``low`` and ``high`` (NaN without
+            images) and ``few``.
+        title: Title of the figure.
+        note: Second paragraph of the title.
 
     Raises:
         ValueError: A column is missing.
     """
-    missing = [name for name in _COLUMNS if name not in cells]
+    missing = [name for name in _COLUMNS if name not in subgroups]
     if missing:
-        raise ValueError(f"A table of cells needs the columns {', '.join(_COLUMNS)}: {', '.join(missing)} missing.")
-    pairs = cells.groupby(["target", "group"], sort=False).ngroup().to_numpy()
-    heights = np.arange(len(cells)) + _GAP * (pairs + 1)
+        raise ValueError(f"A table of subgroups needs the columns {', '.join(_COLUMNS)}: {', '.join(missing)} missing.")
+    pairs = subgroups.groupby(["target", "group"], sort=False).ngroup().to_numpy()
+    heights = np.arange(len(subgroups)) + _GAP * (pairs + 1)
     figure = new_figure(9.0, ROW * (heights.max(initial=1) + 1) + 1.2, title, note)
     ax = figure.add_subplot()
-    if cells.empty:
-        say(ax, "no pair has two cells with enough images")
+    if subgroups.empty:
+        write_centred(ax, "no pair has two cells with enough images")
         ax.set(xticks=(), yticks=())
         return figure
-    counted = (~cells["few"] & (cells["images"] > 0)).to_numpy()
-    lowest = cells["accuracy"].where(counted).groupby(pairs).transform("min").to_numpy()
-    worst = counted & (cells["accuracy"].to_numpy() == lowest)
-    colours = np.where(~counted, GREY, np.where(worst, VERMILLION, BLUE))
-    known = (cells["images"] > 0).to_numpy()
-    values, low, high = (cells[name].to_numpy() for name in ("accuracy", "low", "high"))
-    ax.hlines(heights[known], low[known], high[known], colors=colours[known].tolist(), linewidth=2)
-    faces = np.where(counted, colours, "white")
-    ax.scatter(
-        values[known],
-        heights[known],
-        s=40,
-        color=faces[known],
-        edgecolors=colours[known].tolist(),
-        linewidth=1.4,
-        zorder=4,
-    )
-    names = [_cell_name(*row) for row in cells[["target", "group", "label", "member"]].itertuples(index=False)]
-    name_rows(ax, names, heights)
-    write_column(ax, 52, "images", [f"{count:,}" for count in cells["images"]], heights.tolist())
-    accuracies = ["no image" if np.isnan(value) else f"{value:.3f}" for value in values]
+    colours = _choose_colours(subgroups, pairs)
+    _draw_intervals(ax, subgroups, heights, colours)
+    name_rows(ax, [_name(*row) for row in subgroups[["target", "group", "label", "member"]].to_numpy()], heights)
+    write_column(ax, 52, "images", [f"{count:,}" for count in subgroups["images"]], heights.tolist())
+    accuracies = ["no image" if np.isnan(value) else f"{value:.3f}" for value in subgroups["accuracy"]]
     write_column(ax, 112, "accuracy", accuracies, heights.tolist())
+    _write_headings(ax, subgroups, pairs, heights)
+    ax.set_ylim(heights.max() + 0.7, heights.min() - _GAP - 0.3)
+    ax.set_xlim(-0.02, 1.02)
+    ax.set_xlabel("accuracy, with its 95 % interval")
+    shown = colours[(subgroups["images"] > 0).to_numpy()]
+    figure.legend(handles=_handles(shown), loc="outside lower center", ncols=3)
+    return figure
+
+
+def _choose_colours(subgroups: pd.DataFrame, pairs: np.ndarray) -> np.ndarray:
+    """Return the colour of each row: grey for few images, orange for the worst subgroup of a pair, otherwise blue."""
+    counted = (~subgroups["few"] & (subgroups["images"] > 0)).to_numpy()
+    lowest = subgroups["accuracy"].where(counted).groupby(pairs).transform("min").to_numpy()
+    worst = counted & (subgroups["accuracy"].to_numpy() == lowest)
+    return np.where(~counted, GREY, np.where(worst, VERMILLION, BLUE))
+
+
+def _draw_intervals(ax: Axes, subgroups: pd.DataFrame, heights: np.ndarray, colours: np.ndarray) -> None:
+    """Draw the accuracy and its interval for each row that has images."""
+    known = (subgroups["images"] > 0).to_numpy()
+    values, low, high = (subgroups[name].to_numpy()[known] for name in ("accuracy", "low", "high"))
+    edges = colours[known].tolist()
+    faces = np.where(colours == GREY, "white", colours)[known]
+    ax.hlines(heights[known], low, high, colors=edges, linewidth=2)
+    ax.scatter(values, heights[known], s=40, color=faces, edgecolors=edges, linewidth=1.4, zorder=4)
+
+
+def _write_headings(ax: Axes, subgroups: pd.DataFrame, pairs: np.ndarray, heights: np.ndarray) -> None:
+    """Write the names of each pair above its rows."""
     for pair in np.unique(pairs):
         first = int(np.flatnonzero(pairs == pair)[0])
-        heading = f"{cells['target'].iloc[first]} by {cells['group'].iloc[first]}"
         ax.annotate(
-            heading,
+            f"{subgroups['target'].iloc[first]} by {subgroups['group'].iloc[first]}",
             (0, heights[first] - 0.95),
             (4, 0),
             textcoords="offset points",
@@ -76,24 +91,19 @@ def subgroup_accuracy(cells: pd.DataFrame, *, title: str, note: str = "") -> Fig
             va="center",
             parse_math=False,
         )
-    ax.set_ylim(heights.max() + 0.7, heights.min() - _GAP - 0.3)
-    ax.set_xlim(-0.02, 1.02)
-    ax.set_xlabel("accuracy, with its 95 % interval")
-    figure.legend(handles=_handles(colours[known]), loc="outside lower center", ncols=3)
-    return figure
 
 
-def _cell_name(target: str, group: str, label: int, member: int) -> str:
+def _name(target: str, group: str, label: int, member: int) -> str:
     return f"{'' if label else 'not '}{target}, {'' if member else 'not '}{group}"
 
 
 def _handles(colours: np.ndarray) -> list[Line2D]:
-    looks = {BLUE: "cell", VERMILLION: "worst cell of the pair", GREY: "few images: not counted"}
+    labels = {BLUE: "cell", VERMILLION: "worst cell of the pair", GREY: "few images: not counted"}
     return [
         Line2D(
             [], [], color=colour, linewidth=2, marker="o", markersize=6.3, label=label,
             markerfacecolor="white" if colour == GREY else colour,
         )
-        for colour, label in looks.items()
+        for colour, label in labels.items()
         if (colours == colour).any()
     ]  # fmt: skip

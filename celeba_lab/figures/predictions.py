@@ -1,4 +1,4 @@
-"""The arrays that figures of a classifier's output start from, checked once."""
+"""Checks of the arrays that figures of predictions are drawn from."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,15 @@ from numpy.typing import ArrayLike, NDArray
 def check_predictions(
     labels: ArrayLike, probabilities: ArrayLike, names: Sequence[str]
 ) -> tuple[NDArray[np.bool_], NDArray[np.floating]]:
-    """Labels as booleans and probabilities as floats, both (N, K).
+    """Check labels and probabilities.
+
+    Args:
+        labels: True labels, (N, K), 0 or 1.
+        probabilities: Predicted probabilities, (N, K), in [0, 1].
+        names: Names of the K attributes.
+
+    Returns:
+        The labels, bool (N, K), and the probabilities, float (N, K).
 
     Raises:
         ValueError: The shapes differ or are not (N, K), a label is not 0 or 1, or a probability is not in [0, 1].
@@ -22,17 +30,17 @@ def check_predictions(
         )
     if not np.isin(truth, (0, 1)).all():
         raise ValueError(f"Labels must be 0 or 1: got {np.setdiff1d(truth, (0, 1))[:5].tolist()}.")
-    # Written so that NaN fails too.
+    # This comparison is also false for NaN.
     if not ((scores >= 0) & (scores <= 1)).all():
-        raise ValueError("Probabilities must lie in [0, 1]: some do not, or are NaN (logits, or a diverged model?).")
+        raise ValueError("Probabilities must be in [0, 1]: some are not, or are NaN (logits, or a diverged model?).")
     return truth.astype(bool), scores
 
 
 def thresholds_of(threshold: float | Sequence[float], count: int) -> list[float]:
-    """One threshold per attribute, from one for all or one each.
+    """Return one threshold per attribute, from one for all attributes or one for each.
 
     Raises:
-        ValueError: There are neither one nor ``count`` thresholds.
+        ValueError: The number of thresholds is neither one nor ``count``.
     """
     values = np.atleast_1d(np.asarray(threshold, dtype=float))
     if values.shape not in {(1,), (count,)}:
@@ -41,7 +49,7 @@ def thresholds_of(threshold: float | Sequence[float], count: int) -> list[float]
 
 
 def why_undefined(labels: NDArray[np.bool_]) -> str | None:
-    """Why no measure that needs both classes exists for labels (N,); None where they do."""
+    """Return why measures that need both classes are undefined for labels, bool (N,); None if they are defined."""
     if labels.size == 0:
         return "no images"
     if labels.all():

@@ -1,4 +1,4 @@
-"""Figures of how well probabilities order the images, whatever the threshold: ROC and precision-recall curves."""
+"""Figures of how well probabilities rank the images: ROC and precision-recall curves."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,16 +23,17 @@ from celeba_lab.figures.style import (
     VERMILLION,
     finish_axes,
     new_figure,
-    say,
+    write_centred,
 )
 
-_NAMED = 8  # with more attributes than this, only the ends of the ranking are named
+_NAMED = 8  # number of attributes up to which all are named; of more, only the highest and the lowest are
 _ENDS = 5
+_Points = tuple[NDArray[np.floating], NDArray[np.floating]]
 
 
 @dataclass(frozen=True)
 class _Curve:
-    """One attribute's curve; without points where the labels leave it undefined."""
+    """Curve of one attribute; without points if the labels leave it undefined."""
 
     name: str
     prevalence: float
@@ -43,48 +44,88 @@ class _Curve:
 
 
 @dataclass(frozen=True)
-class _Style:
-    """What a ROC figure and a precision-recall figure do differently."""
+class _Kind:
+    """Difference between a ROC figure and a precision-recall figure.
+
+    Attributes:
+        measure: Name of the area under a curve.
+        x_label: Label of the x axis.
+        y_label: Label of the y axis.
+        compute: Function from labels, bool (N,), and probabilities, (N,), to the points of the curve.
+        drawstyle: How matplotlib connects the points.
+        chance_is_prevalence: If true, chance level is the prevalence of the attribute; otherwise, it is the diagonal.
+    """
 
     measure: str
     x_label: str
     y_label: str
+    compute: Callable[[NDArray[np.bool_], NDArray[np.floating]], _Points]
     drawstyle: Literal["default", "steps-post"] = "default"
-    prevalence_in_legend: bool = False
+    chance_is_prevalence: bool = False
+
+
+def _compute_roc(truth: NDArray[np.bool_], probabilities: NDArray[np.floating]) -> _Points:
+    x, y, _ = roc_curve(truth, probabilities)
+    return x, y
+
+
+def _compute_precision_recall(truth: NDArray[np.bool_], probabilities: NDArray[np.floating]) -> _Points:
+    precision, recall, _ = precision_recall_curve(truth, probabilities, drop_intermediate=True)
+    return recall, precision
+
+
+_ROC = _Kind("AUROC", "false positive rate", "true positive rate (recall)", _compute_roc)
+_PRECISION_RECALL = _Kind(
+    "AP",
+    "recall (true positive rate)",
+    "precision",
+    _compute_precision_recall,
+    drawstyle="steps-post",
+    chance_is_prevalence=True,
+)
 
 
 @matplotlib.rc_context(STYLE)
 def roc_curves(
-    labels: ArrayLike, probabilities: ArrayLike, names: Sequence[str], *, areas: ArrayLike, title: str
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    names: Sequence[str],
+    *,
+    areas: ArrayLike,
+    title: str,
 ) -> Figure:
-    """Receiver operating characteristic of every attribute, with the area below it (AUROC).
+    """Draw the receiver operating characteristic of each attribute, with the area under the curve (AUROC).
 
-    Up to eight attributes are all named, best first; of more, the five best and the five worst, the others are grey.
-    An attribute without positives or without negatives has no curve: the legend says so, and the mean leaves it out.
+    Up to eight attributes are all named, the best first. Of more attributes, the five best and the five worst are
+    named, and the others are grey. An attribute whose labels are all equal has no curve. It is listed in the legend and
+    left out of the mean.
 
     Args:
         labels: True labels, (N, K), 0 or 1.
         probabilities: Predicted probabilities, (N, K), in [0, 1].
         names: Names of the K attributes.
-        areas: AUROC of each attribute, (K,), for the legend and the ranking; not used where the curve is undefined.
+        areas: AUROC of each attribute, (K,), for the legend and the ranking; ignored if its curve is undefined.
         title: Title of the figure.
 
     Raises:
-        ValueError: The arrays do not fit together or have values outside their range.
+        ValueError: The shapes of the arrays do not match, or a value is out of range.
     """
-    truth, scores = check_predictions(labels, probabilities, names)
-    columns = zip(truth.T, scores.T, names, _check_areas(areas, names), strict=True)
-    curves = [_curve(_roc, *column) for column in columns]
-    return _draw(curves, _Style("AUROC", "false positive rate", "true positive rate (recall)"), title, len(truth))
+    return _draw(_ROC, _trace(_ROC, labels, probabilities, names, areas), title, len(np.asarray(labels)))
 
 
 @matplotlib.rc_context(STYLE)
 def precision_recall_curves(
-    labels: ArrayLike, probabilities: ArrayLike, names: Sequence[str], *, areas: ArrayLike, title: str
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    names: Sequence[str],
+    *,
+    areas: ArrayLike,
+    title: str,
 ) -> Figure:
-    """Precision against recall of every attribute, with average precision (AP) and prevalence, which is chance.
+    """Draw precision against recall for each attribute, with the average precision (AP) and the prevalence.
 
-    Which attributes are named, and what happens to those without positives or negatives, is as in :func:`roc_curves`.
+    The prevalence is the precision that is expected by chance. The attributes that are named, and those without a
+    curve, are the same as in :func:`roc_curves`.
 
     Args:
         labels: True labels, (N, K), 0 or 1.
@@ -94,98 +135,78 @@ def precision_recall_curves(
         title: Title of the figure.
 
     Raises:
-        ValueError: The arrays do not fit together or have values outside their range.
+        ValueError: The shapes of the arrays do not match, or a value is out of range.
     """
-    truth, scores = check_predictions(labels, probabilities, names)
-    columns = zip(truth.T, scores.T, names, _check_areas(areas, names), strict=True)
-    curves = [_curve(_precision_recall, *column) for column in columns]
-    several = len(curves) > 1
-    style = _Style("AP", "recall (true positive rate)", "precision", "steps-post", prevalence_in_legend=several)
-    return _draw(curves, style, title, len(truth))
+    curves = _trace(_PRECISION_RECALL, labels, probabilities, names, areas)
+    return _draw(_PRECISION_RECALL, curves, title, len(np.asarray(labels)))
 
 
-def _check_areas(areas: ArrayLike, names: Sequence[str]) -> NDArray[np.floating]:
+def _trace(
+    kind: _Kind, labels: ArrayLike, probabilities: ArrayLike, names: Sequence[str], areas: ArrayLike
+) -> list[_Curve]:
+    """Compute the curve of each attribute."""
+    truth, ranked_by = check_predictions(labels, probabilities, names)
     values = np.asarray(areas, dtype=float)
     if values.shape != (len(names),):
         raise ValueError(f"Expected one area for each of {len(names)} attributes: got {values.shape}.")
-    return values
-
-
-_Points = tuple[NDArray[np.floating], NDArray[np.floating]]
-
-
-def _curve(
-    points: Callable[[NDArray[np.bool_], NDArray[np.floating]], _Points],
-    truth: NDArray[np.bool_],
-    scores: NDArray[np.floating],
-    name: str,
-    area: float,
-) -> _Curve:
-    """Return the curve of one attribute through the points that ``points`` computes."""
-    reason = why_undefined(truth)
-    if reason:
-        return _undefined(truth, name, reason)
-    return _Curve(name, float(truth.mean()), *_thin(*points(truth, scores)), area=float(area))
-
-
-def _roc(truth: NDArray[np.bool_], scores: NDArray[np.floating]) -> _Points:
-    x, y, _ = roc_curve(truth, scores)
-    return x, y
-
-
-def _precision_recall(truth: NDArray[np.bool_], scores: NDArray[np.floating]) -> _Points:
-    precision, recall, _ = precision_recall_curve(truth, scores, drop_intermediate=True)
-    return recall, precision
-
-
-def _undefined(truth: NDArray[np.bool_], name: str, reason: str) -> _Curve:
-    prevalence = float(truth.mean()) if truth.size else float("nan")
-    return _Curve(name, prevalence, np.empty(0), np.empty(0), undefined=reason)
+    curves = []
+    for k, name in enumerate(names):
+        positive = truth[:, k]
+        prevalence = float(positive.mean()) if positive.size else float("nan")
+        reason = why_undefined(positive)
+        if reason:
+            curves.append(_Curve(name, prevalence, np.empty(0), np.empty(0), undefined=reason))
+            continue
+        x, y = kind.compute(positive, ranked_by[:, k])
+        curves.append(_Curve(name, prevalence, *_thin(x, y), area=float(values[k])))
+    return curves
 
 
 def _thin(x: NDArray[np.floating], y: NDArray[np.floating]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    """Drop points within a thousandth of the one before: invisible, and 200,000 images make as many."""
+    """Drop points within a thousandth of the previous one, which are invisible but numerous for many images."""
     cells = np.round(np.stack([x, y]) * 1000)
     keep = np.ones(len(x), dtype=bool)
     keep[1:-1] = (cells[:, 1:-1] != cells[:, :-2]).any(axis=0)
     return x[keep], y[keep]
 
 
-def _draw(curves: Sequence[_Curve], style: _Style, title: str, images: int) -> Figure:
+def _draw(kind: _Kind, curves: Sequence[_Curve], title: str, images: int) -> Figure:
+    """Draw the curves of one kind of figure."""
     ranked = sorted((curve for curve in curves if not curve.undefined), key=lambda curve: -curve.area)
     note = f"{images:,} images"
     if len(curves) > 1 and ranked:
         mean = np.mean([curve.area for curve in ranked])
-        note += f", mean {style.measure} {mean:.3f} over {len(ranked)} of {len(curves)} attributes"
-    figure = new_figure(*_size(len(curves), style), title, note)
+        note += f", mean {kind.measure} {mean:.3f} over {len(ranked)} of {len(curves)} attributes"
+    figure = new_figure(*_size(len(curves), kind), title, note)
     ax = figure.add_subplot()
     if len(curves) > _NAMED:
-        entries = _draw_crowd(ax, ranked, style)
+        entries = _draw_crowd(ax, ranked, kind)
     else:
-        # The colour goes with the attribute, not with its rank: the same in both kinds of figure.
+        # A colour belongs to an attribute and not to its rank, so it is the same in both kinds of figure.
         looks = {
             curve.name: {"color": PALETTE[k], "linestyle": LINE_STYLES[k % len(LINE_STYLES)]}
             for k, curve in enumerate(curves)
         }
-        entries = [_draw_curve(ax, curve, style, **looks[curve.name]) for curve in ranked]
+        several = len(curves) > 1
+        entries = [_draw_curve(ax, curve, kind, several, **looks[curve.name]) for curve in ranked]
     if not ranked:
-        say(ax, "undefined: " + " or ".join(sorted({curve.undefined or "" for curve in curves})))
-    entries += _draw_chance(ax, curves, style) + _undefined_entries(curves)
-    ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xlabel=style.x_label, ylabel=style.y_label)
+        write_centred(ax, "undefined: " + " or ".join(sorted({curve.undefined or "" for curve in curves})))
+    entries += _draw_chance(ax, curves, kind) + _undefined_entries(curves)
+    ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xlabel=kind.x_label, ylabel=kind.y_label)
     finish_axes(ax)
     _add_legend(ax, entries, below=len(curves) == 1)
     return figure
 
 
-def _size(count: int, style: _Style) -> tuple[float, float]:
-    """Inches that make the axes square next to, or above, the legend."""
+def _size(count: int, kind: _Kind) -> tuple[float, float]:
+    """Return a width and a height in inches with which the axes are square next to, or above, the legend."""
     if count == 1:
         return 5.6, 5.8
-    return (10.2 if style.prevalence_in_legend else 8.9), 5.4
+    return (10.2 if kind.chance_is_prevalence else 8.9), 5.4
 
 
 def _add_legend(ax: Axes, entries: Sequence[Line2D], *, below: bool) -> None:
-    # A legend of the axes, as one of the figure ("outside right upper") runs into long titles.
+    # The legend belongs to the axes, because a legend of the figure at "outside right upper" would overlap long titles.
     if below:
         legend = ax.legend(handles=entries, handlelength=2.6, loc="upper center", bbox_to_anchor=(0.5, -0.11))
     else:
@@ -197,37 +218,38 @@ def _add_legend(ax: Axes, entries: Sequence[Line2D], *, below: bool) -> None:
         text.set_fontweight("bold" if entry.get_gid() == "heading" else "normal")
 
 
-def _draw_curve(ax: Axes, curve: _Curve, style: _Style, **look: Any) -> Line2D:
-    label = f"{curve.name}  {style.measure} {curve.area:.3f}"
-    if style.prevalence_in_legend:
+def _draw_curve(ax: Axes, curve: _Curve, kind: _Kind, several: bool, **look: Any) -> Line2D:
+    """Draw a curve; with several curves, its label includes the prevalence where that is the chance level."""
+    label = f"{curve.name}  {kind.measure} {curve.area:.3f}"
+    if several and kind.chance_is_prevalence:
         label += f" (prevalence {curve.prevalence:.3f})"
-    return ax.plot(curve.x, curve.y, drawstyle=style.drawstyle, label=label, **look)[0]
+    return ax.plot(curve.x, curve.y, drawstyle=kind.drawstyle, label=label, **look)[0]
 
 
-def _draw_crowd(ax: Axes, ranked: Sequence[_Curve], style: _Style) -> list[Line2D]:
-    """Draw many curves, the ends of the ranking in colour; returns the legend's entries."""
+def _draw_crowd(ax: Axes, ranked: Sequence[_Curve], kind: _Kind) -> list[Line2D]:
+    """Draw many curves, where only the best and the worst have a colour; return the entries of the legend."""
     best, worst = ranked[:_ENDS], ranked[_ENDS:][-_ENDS:]
     middle = ranked[len(best) : len(ranked) - len(worst)]
     for curve in middle:
-        _draw_curve(ax, curve, style, color=GREY, linewidth=0.7, alpha=0.55)
+        _draw_curve(ax, curve, kind, several=True, color=GREY, linewidth=0.7, alpha=0.55)
     entries: list[Line2D] = []
     for heading, curves, colour in (("Highest", best, BLUE), ("Lowest", worst, VERMILLION)):
         if curves:
-            entries.append(Line2D([], [], linestyle="", gid="heading", label=f"{heading} {style.measure}"))
-            looks = LINE_STYLES[: len(curves)]
+            entries.append(Line2D([], [], linestyle="", gid="heading", label=f"{heading} {kind.measure}"))
+            styles = LINE_STYLES[: len(curves)]
             entries += [
-                _draw_curve(ax, curve, style, color=colour, linestyle=look, linewidth=1.5)
-                for curve, look in zip(curves, looks, strict=True)
+                _draw_curve(ax, curve, kind, several=True, color=colour, linestyle=style, linewidth=1.5)
+                for curve, style in zip(curves, styles, strict=True)
             ]
     if middle:
         entries.append(Line2D([], [], color=GREY, linewidth=0.7, label=f"the {len(middle)} between"))
     return entries
 
 
-def _draw_chance(ax: Axes, curves: Sequence[_Curve], style: _Style) -> list[Line2D]:
-    """The line of an answer that ignores the image. For precision and recall each prevalence has its own."""
+def _draw_chance(ax: Axes, curves: Sequence[_Curve], kind: _Kind) -> list[Line2D]:
+    """Draw the curve of predictions by chance. For precision and recall, it is only drawn for a single attribute."""
     look: dict[str, Any] = {"color": BLACK, "linestyle": ":", "linewidth": 1.3, "zorder": 1}
-    if style.measure == "AUROC":
+    if not kind.chance_is_prevalence:
         return ax.plot([0, 1], [0, 1], label="chance", **look)
     if len(curves) > 1 or curves[0].undefined:
         return []
@@ -236,7 +258,7 @@ def _draw_chance(ax: Axes, curves: Sequence[_Curve], style: _Style) -> list[Line
 
 
 def _undefined_entries(curves: Sequence[_Curve]) -> list[Line2D]:
-    """Legend entries without a line, for attributes that have no curve."""
+    """Return entries of the legend without a line, for attributes that have no curve."""
     labels = [f"{curve.name}: undefined ({curve.undefined})" for curve in curves if curve.undefined]
     if len(labels) > _NAMED:
         labels = [*labels[: _NAMED - 1], f"and {len(labels) - _NAMED + 1} more undefined"]

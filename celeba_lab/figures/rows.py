@@ -1,4 +1,4 @@
-"""What figures share that are a list: a named row for each thing, with its numbers in columns at the right."""
+"""Figures that are lists: named rows, with their numbers in columns at the right."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,11 +9,11 @@ from numpy.typing import ArrayLike
 
 from celeba_lab.figures.style import GREY, SMALL_SIZE, finish_axes, text_width
 
-ROW = 0.26  # inches per row of a list
+ROW = 0.26  # height of a row in inches
 
 
 def name_rows(ax: Axes, names: Sequence[str], heights: ArrayLike | None = None) -> None:
-    """Name the rows of a list, at 0, 1, 2, ... unless ``heights`` says where, and finish its axes."""
+    """Name the rows of a list and finish its axes. Rows are at 0, 1, 2, ... unless ``heights`` are given."""
     places = np.arange(len(names)) if heights is None else np.asarray(heights)
     ax.set_yticks(places, labels=names, parse_math=False)
     finish_axes(ax)
@@ -29,7 +29,7 @@ def write_column(
     heights: Sequence[float] | None = None,
     colour: str = GREY,
 ) -> None:
-    """Write one text per row, right-aligned ``right`` points beyond the axes, below a heading of this colour."""
+    """Write one text per row, right-aligned ``right`` points to the right of the axes, below a coloured heading."""
     look: dict[str, Any] = {"textcoords": "offset points", "ha": "right", "size": SMALL_SIZE, "annotation_clip": False}
     ax.annotate(heading, (1, 1), (right, 3), xycoords="axes fraction", va="bottom", color=colour, **look)
     for height, text in zip(range(len(texts)) if heights is None else heights, texts, strict=True):

@@ -1,4 +1,4 @@
-"""The look that all figures share: colours, fonts, wrapped text, titles and grids of panels."""
+"""Style that all figures share: colours, fonts, wrapped text, titles and grids of panels."""
 
 import math
 import re
@@ -24,17 +24,17 @@ GREY = "#767676"
 LIGHT_GREY = "#E0E0E0"
 
 PALETTE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK, GREY)
-"""Okabe and Ito's colours (https://jfly.uni-koeln.de/color/), told apart in every kind of colour blindness.
+"""Colours of Okabe and Ito (https://jfly.uni-koeln.de/color/), which are distinct in every kind of colour blindness.
 
-Their yellow is left out: it is unreadable on white."""
+Their yellow is left out, because it is unreadable on white."""
 
 CORRECT, WRONG = BLUE, VERMILLION
 
 LINE_STYLES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (3, 1.2, 1.2, 1.2, 1.2, 1.2)))
-"""Used along with the colours, so that curves differ on a black-and-white print too."""
+"""Line styles that distinguish curves in addition to colours, so that they also differ in black and white."""
 
 SMALL_SIZE = 9.0
-LINE_HEIGHT = 1.3  # of the font size; what separate lines need to stay clear of one another
+LINE_HEIGHT = 1.3  # height of a line of text as a multiple of the font size
 
 STYLE: dict[Any, Any] = {
     "figure.dpi": 150,
@@ -53,12 +53,12 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "lines.linewidth": 1.8,
 }
-"""Matplotlib settings in force inside every function of this package, and nowhere else."""
+"""Matplotlib settings that apply within the functions of this package, and nowhere else."""
 
 
 @lru_cache(maxsize=4096)
 def text_width(text: str, size: float) -> float:
-    """Width in points of one line of text in the figures' font."""
+    """Return the width in points of one line of text in the font of the figures."""
     font = FontProperties(family=str(STYLE["font.family"]), size=size)
     return text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]
 
@@ -66,9 +66,10 @@ def text_width(text: str, size: float) -> float:
 def wrap(text: str, width: float, size: float) -> str:
     r"""Break lines so that none is wider than ``width`` points at font size ``size``.
 
-    Breaks between words where possible, else after one of ``_ / \ -``, else anywhere. Line breaks in ``text`` stay.
+    Lines are broken between words where possible, otherwise after one of ``_ / \ -``, and otherwise anywhere. Line
+    breaks in ``text`` are kept.
     """
-    # 3 % is what hinting in the rasteriser adds to the widths measured here.
+    # Rasterised text can be up to 3 % wider than the widths that are measured here.
     fits = partial(_fits, width=0.97 * width, size=size)
     lines = []
     for paragraph in text.split("\n"):
@@ -87,7 +88,7 @@ def _fits(text: str, *, width: float, size: float) -> bool:
 
 
 def _tokens(line: str, fits: Callable[[str], bool]) -> Iterator[str]:
-    """The pieces of ``line`` between which it may be broken; joined, they give it back."""
+    """Yield the parts of ``line`` between which it can be broken. Joined, they are ``line`` again."""
     for word in re.findall(r"\S+\s*|\s+", line):
         if fits(word):
             yield word
@@ -100,13 +101,13 @@ def _tokens(line: str, fits: Callable[[str], bool]) -> Iterator[str]:
 
 
 def new_figure(width: float, height: float, title: str, note: str = "") -> Figure:
-    """An empty figure with a wrapped title.
+    """Return an empty figure with a wrapped title.
 
     Args:
         width: Width in inches.
-        height: Height in inches of what stands below the title, which adds its own.
-        title: Shown as it is (``$`` is a dollar sign, not mathematics).
-        note: A second paragraph of the title, for numbers that belong to the whole figure.
+        height: Height in inches without the title.
+        title: Title of the figure. A ``$`` is shown as a dollar sign and does not start mathematics.
+        note: Second paragraph of the title, for numbers that belong to the whole figure.
     """
     text, size, title_height = fit_title(f"{title}\n{note}".strip(), 0.97 * width)
     figure = Figure(figsize=(width, height + title_height), layout="constrained")
@@ -115,39 +116,39 @@ def new_figure(width: float, height: float, title: str, note: str = "") -> Figur
 
 
 def fit_title(title: str, width: float) -> tuple[str, float, float]:
-    """Wrap a title to ``width`` inches; returns the text, its font size in points and its height in inches."""
-    # Large figures are shown reduced: their titles start larger.
+    """Wrap a title to ``width`` inches; return the text, its font size in points and its height in inches."""
+    # Large figures are usually displayed at a reduced size, so they need a larger title.
     size = 12.0 if width < 11 else 15.0
     text = wrap(title, width * 72, size)
     return text, size, (text.count("\n") + 1) * size * LINE_HEIGHT / 72
 
 
 def panels(figure: Figure, count: int, columns: int) -> list[Axes]:
-    """``count`` axes in reading order, sharing both axes; only the outer ones keep their tick labels."""
+    """Add ``count`` axes in reading order that share x and y. Only the outer ones have tick labels."""
     rows = math.ceil(count / columns)
     axes: list[Axes] = []
     for position in range(count):
         first = axes[0] if axes else None
         ax = figure.add_subplot(rows, columns, position + 1, sharex=first, sharey=first)
-        # Not Axes.label_outer: it would leave the panels above a gap in the last row without labels.
+        # Axes.label_outer would remove the labels of panels above a gap in the last row.
         ax.tick_params(labelbottom=position + columns >= count, labelleft=position % columns == 0)
         axes.append(ax)
     return axes
 
 
 def grid_columns(count: int) -> int:
-    """How many columns lay out ``count`` panels about one and a half times as wide as high, with few gaps."""
+    """Return the number of columns for ``count`` panels in a grid that is about 1.5 times as wide as high."""
     rows = math.ceil(count / math.ceil(math.sqrt(1.5 * count)))
     return math.ceil(count / rows)
 
 
 def panel_width(columns: int) -> float:
-    """Inches per panel: as wide as a slide allows when there are few, and never too narrow for an attribute's name."""
+    """Return the width of a panel in inches, which is never too narrow for the name of an attribute."""
     return max(1.85, min(3.0, 9 / columns))
 
 
 def finish_axes(ax: Axes, *, tick_size: float = 10.0, grid: bool = True) -> None:
-    """Set what matplotlib would otherwise look up when it draws, long after our style is out of force."""
+    """Set the properties that matplotlib would otherwise look up when it draws, after the style no longer applies."""
     ax.tick_params(labelsize=tick_size, color=GREY)
     if grid:
         ax.grid(True, color=LIGHT_GREY, linewidth=0.8)
@@ -155,19 +156,20 @@ def finish_axes(ax: Axes, *, tick_size: float = 10.0, grid: bool = True) -> None
 
 
 def ink(background: NDArray[np.floating]) -> str:
-    """White wherever its contrast on ``background`` suffices (WCAG 2.2, relative luminance), else black.
+    """Return the text colour for a background: white if its contrast is sufficient, otherwise black.
 
-    The formula overrates black on saturated blue, so white does not have to win.
+    The contrast is computed from the relative luminance of WCAG 2.2. That formula overestimates the contrast of black
+    on saturated blue, so white is used above a fixed contrast even where black has a higher one.
 
     Args:
-        background: (3,), red, green and blue in [0, 1].
+        background: Red, green and blue, (3,), in [0, 1].
     """
     linear = np.where(background <= 0.04045, background / 12.92, ((background + 0.055) / 1.055) ** 2.4)
     luminance = linear @ np.array([0.2126, 0.7152, 0.0722])
     return "white" if 1.05 / (luminance + 0.05) > 3.3 else "black"
 
 
-def say(ax: Axes, sentence: str, *, size: float = 10.5, y: float = 0.5) -> None:
-    """Write ``sentence`` across axes that have nothing, or not everything, to show; ``y`` from 0 (bottom) to 1."""
-    ground = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
-    ax.text(0.5, y, sentence, transform=ax.transAxes, ha="center", va="center", size=size, style="italic", bbox=ground)
+def write_centred(ax: Axes, text: str, *, size: float = 10.5, y: float = 0.5) -> None:
+    """Write a text at the centre of axes whose data are missing or undefined; ``y`` is from 0 (bottom) to 1 (top)."""
+    box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
+    ax.text(0.5, y, text, transform=ax.transAxes, ha="center", va="center", size=size, style="italic", bbox=box)

@@ -48,7 +48,8 @@ def tile_faces(faces: np.ndarray) -> np.ndarray:
     scale = max(1, _WIDTH // (columns * faces.shape[1]))
     large = enlarge_faces(faces, scale)
     if len(large) == 1:
-        return large[0]
+        single: np.ndarray = large[0]
+        return single
     side, gap = large.shape[1], 2 * scale
     rows = -(-len(large) // columns)
     tiles = np.full((rows * (side + gap) + gap, columns * (side + gap) + gap, 3), 255, dtype=np.uint8)

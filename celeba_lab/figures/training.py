@@ -1,4 +1,4 @@
-"""Figures of a training run, epoch by epoch."""
+"""Figures of the training of a classifier."""
 
 import matplotlib
 import numpy as np
@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from celeba_lab.figures.style import BLACK, BLUE, ORANGE, STYLE, finish_axes, new_figure, say
+from celeba_lab.figures.style import BLACK, BLUE, ORANGE, STYLE, finish_axes, new_figure, write_centred
 
-# Split -> how it is drawn. Line style and marker alone tell them apart.
+# Line style and marker also distinguish the splits in black and white.
 _SPLITS = {
     "train": {"color": ORANGE, "linestyle": (0, (5, 1.5)), "marker": "o", "markerfacecolor": "white", "label": "train"},
     "val": {"color": BLUE, "linestyle": "-", "marker": "s", "label": "validation"},
@@ -24,16 +24,16 @@ def learning_curves(
     best_epoch: int | None = None,
     majority_accuracy: float | None = None,
 ) -> Figure:
-    """Loss and accuracy of training and validation, epoch by epoch.
+    """Draw the loss and the accuracy of training and validation by epoch.
 
     Args:
-        history: Columns ``epoch``, ``train/loss``, ``val/loss``, ``train/accuracy``, ``val/accuracy``, accuracies in
-            [0, 1]. Any column may be missing and any value NaN; several rows of one epoch are merged. Without
-            ``epoch`` rows count as epochs 0, 1, 2, ...
-        title: Shown above the panels.
-        best_epoch: The epoch whose checkpoint is reported. By default the one with the highest validation accuracy,
-            or, where there is none, the lowest validation loss; the earliest where several are equal.
-        majority_accuracy: Accuracy in [0, 1] of always answering the majority class, drawn as a dotted line.
+        history: Table with the columns ``epoch``, ``train/loss``, ``val/loss``, ``train/accuracy`` and
+            ``val/accuracy``, with accuracies in [0, 1]. Any column can be missing, and any value can be NaN. Several
+            rows of one epoch are merged. Without ``epoch``, the rows are epochs 0, 1, 2, ...
+        title: Title of the figure.
+        best_epoch: Epoch of the checkpoint that is reported. By default, it is the epoch with the highest validation
+            accuracy or, without accuracies, the one with the lowest validation loss; the earliest of several.
+        majority_accuracy: Accuracy of always predicting the majority class, in [0, 1], drawn as a dotted line.
     """
     table = _by_epoch(history)
     reason = ""
@@ -47,7 +47,7 @@ def learning_curves(
         label = f"majority class {majority_accuracy:.3f}"
         right.axhline(majority_accuracy, color=BLACK, linestyle=":", linewidth=1.5, label=label)
     if right.get_ylim()[1] > 1:
-        right.set_ylim(top=1.005)  # no tick above the highest possible accuracy, and no marker cut
+        right.set_ylim(top=1.005)  # There is no tick above an accuracy of 1, but its marker is not cut.
     if len(table):
         margin = max(0.4, 0.02 * len(table))
         left.set_xlim(table.index.min() - margin, table.index.max() + margin)
@@ -58,14 +58,14 @@ def learning_curves(
 
 
 def _by_epoch(history: pd.DataFrame) -> pd.DataFrame:
-    """One row per epoch, in order. Loggers often write train and validation metrics in rows of their own."""
+    """Merge the rows of each epoch, as loggers often write training and validation metrics in separate rows."""
     table = history if "epoch" in history else history.assign(epoch=np.arange(len(history)))
     table = table.dropna(subset=["epoch"])
     return table.assign(epoch=table["epoch"].astype(int)).groupby("epoch").last()
 
 
 def _find_best_epoch(table: pd.DataFrame) -> tuple[int | None, str]:
-    """The best epoch and by which measure; (None, "") without validation."""
+    """Return the best epoch and the measure it was chosen by; (None, "") without validation metrics."""
     if "val/accuracy" in table and table["val/accuracy"].notna().any():
         return int(table.index[int(np.nanargmax(table["val/accuracy"]))]), " (highest validation accuracy)"
     if "val/loss" in table and table["val/loss"].notna().any():
@@ -74,6 +74,7 @@ def _find_best_epoch(table: pd.DataFrame) -> tuple[int | None, str]:
 
 
 def _describe(table: pd.DataFrame, best_epoch: int | None, reason: str) -> str:
+    """Return a sentence about the best epoch and its validation metrics."""
     if best_epoch is None:
         return ""
     found = [(metric, _value(table, f"val/{metric}", best_epoch)) for metric in ("loss", "accuracy")]
@@ -87,13 +88,14 @@ def _value(table: pd.DataFrame, column: str, epoch: int) -> float | None:
 
 
 def _draw_metric(ax: Axes, table: pd.DataFrame, metric: str, best_epoch: int | None) -> None:
+    """Draw one metric of both splits, and mark the best epoch."""
     for split, look in _SPLITS.items():
         values = table.get(f"{split}/{metric}", pd.Series(dtype=float)).dropna()
         if len(values):
-            # About twenty markers are enough to tell the lines apart; a hundred hide them.
+            # Each line has about twenty markers, because many more would hide the line.
             ax.plot(values.index, values, markevery=max(1, len(values) // 20), markersize=5, **look)  # type: ignore[arg-type]
     if not ax.lines:
-        say(ax, f"no {metric} was recorded")
+        write_centred(ax, f"no {metric} was recorded")
     elif best_epoch is not None:
         ax.axvline(best_epoch, color=BLACK, linewidth=1, alpha=0.5, zorder=1)
         value = _value(table, f"val/{metric}", best_epoch)

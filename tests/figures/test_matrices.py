@@ -6,7 +6,6 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from celeba_lab import figures
-from celeba_lab.figures.matrices import ratio_text, ratio_ticks, value_text
 from celeba_lab.figures.style import LIGHT_GREY
 
 SCALES = ["sequential", "diverging", "ratio"]
@@ -131,12 +130,6 @@ def test_a_ratio_is_as_strong_as_its_inverse_is_against(tick_labels):
     assert tick_labels(colour_bar(figure).xaxis) == ["1/8", "1/4", "1/2", "1", "2", "4", "8"]
 
 
-def test_ratio_ticks_are_powers_of_two_and_few():
-    assert ratio_ticks(-3, 3, most=5)[1] == ["1/4", "1", "4"]
-    assert ratio_ticks(-12.5, 12.5)[1][0] == "1/4,096"
-    assert ratio_ticks(np.log2(0.8), np.log2(1.25))[1] == ["0.8", "1", "1.25"]
-
-
 def test_a_few_outliers_do_not_take_the_colours_from_the_others(names_of):
     values = np.random.default_rng(0).uniform(-0.3, 0.3, (20, 20))
     values[0, 1], values[3, 4] = 50, -40
@@ -171,21 +164,6 @@ def test_small_matrices_are_annotated_large_ones_are_not_unless_asked():
 def test_annotations_contrast_with_their_cells():
     figure = heatmap([[-1, 0, 1]])
     assert [text.get_color() for text in figure.axes[0].texts] == ["white", "black", "white"]
-
-
-def test_numbers_are_written_for_people():
-    assert [ratio_text(v) for v in (0, 0.0004, 0.07, 0.5, 1.02, 8.25, 1234, 1e9, np.inf)] == [
-        "0",
-        "4e−04",
-        "0.070",
-        "0.50",
-        "1.02",
-        "8.2",
-        "1,234",
-        "1e+09",
-        "∞",
-    ]
-    assert [value_text(v, ".1f") for v in (-0.04, -0.06, np.inf, -np.inf)] == ["0.0", "−0.1", "∞", "−∞"]
 
 
 @pytest.mark.parametrize(
