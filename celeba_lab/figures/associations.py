@@ -286,8 +286,8 @@ def dendrogram(linkage: ArrayLike, names: Sequence[str], *, label: str, title: s
         )
     if not np.isfinite(steps).all() or not _is_tree(steps):
         raise ValueError(
-            "The linkage is not valid: it contains NaN or infinity, or joins clusters that do not exist or are already"
-            " joined."
+            "The linkage is not valid: it contains NaN or infinity, or joins clusters that do not exist or are"
+            " already joined."
         )
     tree = hierarchy.dendrogram(steps, no_plot=True)
     figure = new_figure(8.6, 0.235 * len(names) + 1.0, title, note)

@@ -264,10 +264,10 @@ def test_branches_meet_at_the_distances_of_the_linkage_and_near_leaves_are_neigh
     ("steps", "names", "sentence"),
     [
         (tree(3), ["A", "B"], r"got \(2, 4\) and 2 names"),
-        (np.zeros((0, 4)), ["A"], "at least two"),
+        (np.zeros((0, 4)), ["A"], "K at least 2"),
         (np.array([[0, 1, np.nan, 2]]), ["A", "B"], "NaN or infinity"),
         (np.array([[0, 5, 1.0, 2]]), ["A", "B"], "clusters that do not exist"),
-        (np.array([[0, 1, 1.0, 2], [0, 2, 2.0, 2]]), ["A", "B", "C"], "are joined already"),
+        (np.array([[0, 1, 1.0, 2], [0, 2, 2.0, 2]]), ["A", "B", "C"], "already joined"),
         (np.array([[3, 1, 1.0, 2], [0, 2, 2.0, 2]]), ["A", "B", "C"], "clusters that do not exist"),
     ],
 )

@@ -146,7 +146,7 @@ def test_no_images_at_all_is_said_without_a_warning(count, with_after, assert_te
         (np.zeros((4, 2)), np.zeros((4, 2)), np.zeros((3, 2)), ["A", "B"], r"\(4, 2\).*\(3, 2\)"),
         (np.zeros((4, 2)), np.zeros((4, 2)), None, ["A"], "1 names"),
         (-np.ones((4, 1)), np.zeros((4, 1)), None, ["A"], "Labels must be 0 or 1"),
-        (np.zeros((4, 1)), np.full((4, 1), 1.5), None, ["A"], r"must lie in \[0, 1\]"),
+        (np.zeros((4, 1)), np.full((4, 1), 1.5), None, ["A"], r"must be in \[0, 1\]"),
         (np.zeros((4, 1)), np.zeros((4, 1)), np.full((4, 1), np.nan), ["A"], "NaN"),
     ],
 )
@@ -156,7 +156,7 @@ def test_arrays_that_do_not_fit_are_refused(labels, before, after, names, senten
 
 
 def test_no_bins_are_refused(random_predictions):
-    with pytest.raises(ValueError, match=r"at least one bin: got bins=0"):
+    with pytest.raises(ValueError, match=r"must be at least 1: got bins=0"):
         figures.reliability_diagrams(*random_predictions(9, 1), None, ["A"], bins=0, title="title")
 
 

@@ -65,7 +65,7 @@ def test_texts_of_the_curves_stay_apart(ks, assert_texts_stay_apart, long_title,
     [
         (([2, 3], [1.0], [1.0]), r"got \(2,\), \(1,\) and \(1,\)"),
         (([], [], []), "at least one"),
-        (([0, 1], [1.0, 1.0], [1.0, 1.0]), r"positive integer: got \[0, 1\]"),
+        (([0, 1], [1.0, 1.0], [1.0, 1.0]), r"positive integers: got \[0, 1\]"),
         (([1.5], [1.0], [1.0]), "positive integer"),
     ],
 )
@@ -194,7 +194,7 @@ def test_the_ten_largest_loadings_of_both_components_are_shown_in_order(names_of
     [
         ({"explained": [0.5]}, r"at least two components: got \(1,\)"),
         ({"explained": [50.0, 20.0]}, r"fractions in \[0, 1\]"),
-        ({"features": ["A"], "loadings": np.zeros((2, 3))}, r"got \(2, 3\) and 1 features"),
+        ({"features": ["A"], "loadings": np.zeros((2, 3))}, r"got \(2, 3\), 1 names"),
     ],
 )
 def test_components_that_do_not_fit_are_refused(settings, sentence):

@@ -174,9 +174,9 @@ def test_annotations_contrast_with_their_cells():
         (np.ones((0, 0)), {"row_names": [], "column_names": []}, "not empty"),
         (np.ones((1, 1)), {"scale": "rainbow"}, "sequential, diverging, ratio: got 'rainbow'"),
         (-np.ones((1, 1)), {"scale": "ratio"}, "A ratio cannot be negative"),
-        (np.ones((1, 1)), {"limits": (1, 0)}, "the lower first"),
+        (np.ones((1, 1)), {"limits": (1, 0)}, "ascending order"),
         (np.ones((1, 1)), {"limits": (0, np.inf)}, "two finite numbers"),
-        (np.ones((1, 1)), {"limits": (0, 1), "scale": "ratio"}, "lie above 0"),
+        (np.ones((1, 1)), {"limits": (0, 1), "scale": "ratio"}, "must be above 0"),
     ],
 )
 def test_matrices_that_cannot_be_drawn_are_refused(values, settings, sentence, names_of):

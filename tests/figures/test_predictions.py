@@ -54,7 +54,7 @@ def test_no_images_at_all_is_said(draw, texts_of):
         (np.zeros((4, 2)), np.zeros((4, 2)), ["A"], "1 names"),
         (np.zeros(4), np.zeros(4), ["A"], r"\(N, K\)"),
         (-np.ones((4, 1)), np.zeros((4, 1)), ["A"], "Labels must be 0 or 1"),
-        (np.zeros((4, 1)), np.full((4, 1), 1.5), ["A"], r"must lie in \[0, 1\]"),
+        (np.zeros((4, 1)), np.full((4, 1), 1.5), ["A"], r"must be in \[0, 1\]"),
         (np.zeros((4, 1)), np.full((4, 1), np.nan), ["A"], "NaN"),
     ],
 )

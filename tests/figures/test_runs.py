@@ -82,7 +82,7 @@ def test_what_no_run_recorded_is_said(texts_of):
 
 @pytest.mark.parametrize("count", [0, 13])
 def test_too_many_or_no_curves_are_refused(count):
-    with pytest.raises(ValueError, match=f"1 to 12 runs can be told apart: got {count}"):
+    with pytest.raises(ValueError, match=f"between 1 and 12: got {count}"):
         curves(count)
 
 
