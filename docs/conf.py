@@ -1,34 +1,48 @@
-"""Settings of Sphinx, which builds these pages and those of the API: make docs."""
+"""Settings of Sphinx, which builds these pages and the API pages with ``make docs``."""
 
-from celeba_lab import __version__
+from pathlib import Path
+
+import celeba_lab
 
 project = "celeba_lab"
 author = "celeba_lab contributors"
-version = release = __version__
+version = release = celeba_lab.__version__
 
-extensions = ["myst_parser", "sphinx.ext.apidoc", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 html_theme = "furo"
 html_title = "celeba_lab"
+myst_heading_anchors = 3
 
-# One page for each package, that is, for each room of the house. They are generated into docs/api/ and are not in git.
-apidoc_modules = [
-    {
-        "path": "../celeba_lab",
-        "destination": "api",
-        "max_depth": 2,
-        "separate_modules": False,
-        "module_first": True,
-        "include_private": False,
-        "automodule_options": {"members"},
-    }
-]
 autodoc_member_order = "bysource"
-autodoc_inherit_docstrings = False  # An overridden hook without a docstring is documented by Lightning, not here.
+autodoc_inherit_docstrings = False  # An overridden hook without a docstring is documented by Lightning.
 autodoc_typehints_format = "short"
 napoleon_use_ivar = True
+napoleon_use_rtype = False  # Return values have a sentence, and their types are in the signature.
 
-# Every reference to a name of this package must be found. Those of other libraries are not linked.
+# Every reference to a name of this package must exist. Names of other libraries are not linked.
 nitpicky = True
-nitpick_ignore_regex = []
+_LIBRARIES = "collections|datetime|hydra|lightning|matplotlib|np|numpy|omegaconf|pandas|pathlib|pd|rich|sklearn|torch"
+nitpick_ignore_regex = [
+    ("py:.*", rf"({_LIBRARIES})\..*"),
+    ("py:class", r"DictConfig|Figure|SummaryWriter|TensorBoardLogger|T"),  # Imported only for type checking.
+    ("py:class", r"celeba_lab\..*\._\w+|celeba_lab\..*\.T"),  # Private types.
+    ("py:class", r".* .*|[a-z0-9]+|[NKBD]"),  # The beginning of a sentence with a colon in "Returns:".
+]
 
-myst_heading_anchors = 3
+
+def write_api_pages(folder: Path) -> None:
+    """Write a page for each package and an index of them. The pages follow the code, so they are not in git."""
+    folder.mkdir(exist_ok=True)
+    root = Path(celeba_lab.__file__).parent
+    names = []
+    for package in sorted({path.parent for path in root.rglob("*.py")}):
+        name = ".".join(package.relative_to(root.parent).parts)
+        text = f"# {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n```\n"
+        for module in sorted(path.stem for path in package.glob("[!_]*.py")):
+            text += f"\n## {module}\n\n```{{eval-rst}}\n.. automodule:: {name}.{module}\n   :members:\n```\n"
+        (folder / f"{name}.md").write_text(text)
+        names.append(name)
+    (folder / "index.md").write_text("\n".join(["# Reference", "", "```{toctree}", *names, "```", ""]))
+
+
+write_api_pages(Path(__file__).parent / "api")

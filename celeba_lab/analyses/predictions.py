@@ -42,7 +42,7 @@ class Predictions:
 
     @property
     def predicted(self) -> np.ndarray:
-        """Predicted labels, uint8 (N, K): 1 where the probability reaches the threshold."""
+        """Predicted labels, uint8 (N, K), which are 1 where the probability reaches the threshold."""
         return (self.probabilities >= self.threshold).astype(np.uint8)
 
     def to_table(self) -> pd.DataFrame:

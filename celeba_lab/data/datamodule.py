@@ -145,7 +145,7 @@ class CelebADataModule(lightning.LightningDataModule):
 
     @property
     def counts(self) -> dict[str, int]:
-        """Number of images in use of each split: after ``limit``, and without those left out in the setup so far."""
+        """Number of images in use of each split, after ``limit`` and without those left out in the setup so far."""
         return {split: len(self.split_indices(split)) for split in SPLITS}
 
     def labels(self, rows: np.ndarray) -> np.ndarray:

@@ -143,7 +143,10 @@ class DistanceSchedule(Callback):
         return measured
 
     def describe(self) -> str:
-        """Return what the distances are distances of; see :meth:`Distances.describe`."""
+        """Return what the distances are distances of.
+
+        See :meth:`~celeba_lab.models.gan.distances.Distances.describe`.
+        """
         return self.distances.describe(self.n_images)
 
     @override

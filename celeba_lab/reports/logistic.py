@@ -21,7 +21,9 @@ _SHOWN = {
 
 
 def regression_table(results: list[Regression], labels: np.ndarray, attributes: list[str]) -> pd.DataFrame:
-    """Return one row per attribute: all of :func:`attribute_table`, log loss and convergence.
+    """Return one row per attribute: scores, log loss and convergence.
+
+    The scores are those of :func:`~celeba_lab.reports.classifier.scores.attribute_table`.
 
     Args:
         results: One result for each attribute, in their order.

@@ -20,8 +20,8 @@ def find_runs(patterns: str | Sequence[str], ignore: Path | None = None) -> tupl
         ignore: a folder that is no run to compare: the one of the comparison itself.
 
     Returns:
-        The folders with a ``summary.json``, resolved, each once, in natural order (2_... before 10_...), and those of
-        unfinished runs, which have none.
+        The folders with a ``summary.json``, resolved, each once, in natural order (``2_...`` before ``10_...``), and
+        those of unfinished runs, which have none.
 
     Raises:
         UserError: a pattern matches nothing.

@@ -46,8 +46,8 @@ def embeddings(
         projector_images: Maximum number of faces in TensorBoard's projector; 0 for none.
 
     Returns:
-        The metrics of :meth:`ClusterReport.write`, and the agreement with the clusters of the labels:
-        ``labels/adjusted_rand_index`` and ``labels/adjusted_mutual_information``.
+        The metrics of :meth:`~celeba_lab.reports.clusters.ClusterReport.write`, and the agreement with the clusters
+        of the labels: ``labels/adjusted_rand_index`` and ``labels/adjusted_mutual_information``.
 
     Raises:
         UserError: A setting, the checkpoint or the data cannot be used.

@@ -12,9 +12,10 @@ from celeba_lab.data.synthetic.settings import NOTICE, Settings, find_settings
 
 
 class SyntheticDataModule(CelebADataModule):
-    """Synthetic faces, used like those of :class:`CelebADataModule`; they are drawn if ``root`` contains none.
+    """Synthetic faces, which are drawn if ``root`` contains none.
 
-    Existing faces are used whatever settings they were drawn with.
+    They are used like those of :class:`~celeba_lab.data.datamodule.CelebADataModule`. Existing faces are used,
+    whatever settings they were drawn with.
     """
 
     default_name = "synthetic"
@@ -44,7 +45,10 @@ class SyntheticDataModule(CelebADataModule):
 
 
 def draw_faces(root: Path, settings: Settings, workers: int | None = None, overwrite: bool = False) -> None:
-    """Draw faces and show the progress; the arguments are those of :func:`~.dataset.synthesize`."""
+    """Draw faces and show the progress.
+
+    The arguments are those of :func:`~celeba_lab.data.synthetic.dataset.synthesize`.
+    """
     with Progress(f"Drawing faces into {root}", settings.n, "faces") as progress:
         for done in synthesize(root, settings, workers, overwrite):
             progress.update(done)

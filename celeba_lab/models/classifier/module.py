@@ -153,7 +153,10 @@ class AttributeClassifier(AttributeModel):
         return self.hparams["resolution"] or self.hparams["image_size"]
 
     def load_pretrained(self, state_dict: Mapping[str, Tensor], origin: str) -> None:
-        """Load the initial weights of the backbone; see :meth:`Backbone.load_pretrained`."""
+        """Load the initial weights of the backbone.
+
+        See :meth:`~celeba_lab.models.classifier.backbones.Backbone.load_pretrained`.
+        """
         self.backbone.load_pretrained(state_dict, origin)
 
     # -- one batch ---------------------------------------------------------------------------------------------------

@@ -176,6 +176,7 @@ LOSSES: dict[str, Callable[..., AdversarialLoss]] = {
     "relativistic": relativistic,
     "wasserstein": wasserstein,
 }
+"""Function that builds each loss, by the name of the loss in the settings."""
 
 
 def build_adversarial_loss(name: str, **settings: float) -> AdversarialLoss:
