@@ -81,13 +81,13 @@ def show_metrics(title: str, columns: Mapping[str, Mapping[str, float]]) -> None
     """Print metrics side by side.
 
     Args:
-        title: stands above the table.
-        columns: column name (a split, say) to metric name to value.
+        title: Title of the table.
+        columns: For each column, such as a split, the values by the names of the metrics.
     """
     table = Table(title=title, title_justify="left")
     table.add_column("metric")
     for name in columns:
-        table.add_column(name, justify="right")
+        table.add_column(split_name(name), justify="right")
     names = dict.fromkeys(name for column in columns.values() for name in column)
     for name in names:
         table.add_row(name, *(_number(column.get(name)) for column in columns.values()))

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from typing_extensions import override
 
+from celeba_lab.console import split_name
 from celeba_lab.data.annotations import SPLITS, Annotations
 from celeba_lab.data.attributes import check_attributes
 from celeba_lab.data.checks import ImageChecks
@@ -182,8 +183,8 @@ class CelebADataModule(lightning.LightningDataModule):
     # ------------------------------------------------------------------------------------------------ what is reported
 
     def describe_splits(self) -> str:
-        """Return the number of images in use of each split in words: ``4,800 train + 600 val + 600 test``."""
-        return " + ".join(f"{count:,} {split}" for split, count in self.counts.items())
+        """Return the number of images in use of each split in words: ``48 train + 6 validation + 6 test``."""
+        return " + ".join(f"{count:,} {split_name(split)}" for split, count in self.counts.items())
 
     def describe(self) -> str:
         """Return one line about the images in use, to be printed at the start of a run."""

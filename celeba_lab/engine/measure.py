@@ -9,9 +9,11 @@ from lightning.pytorch.callbacks import Callback
 from omegaconf import DictConfig
 
 from celeba_lab.analyses.predictions import Predictions
+from celeba_lab.console import split_name
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.data.loaders import Processes
 from celeba_lab.engine.build import build_evaluator
+from celeba_lab.engine.callbacks import ProgressLine
 from celeba_lab.engine.signals import exit_codes_of_signals
 from celeba_lab.models.classifier.evaluation import AttributeModel
 
@@ -40,6 +42,8 @@ def measure(
     # Every split is measured by the same loop, so the limit of its own loop replaces the limit of the test.
     limit = trainer[f"limit_{split}_batches"]
     evaluator = build_evaluator(trainer, callbacks, collected, limit_test_batches=limit)
+    if isinstance(evaluator.progress_bar_callback, ProgressLine):
+        evaluator.progress_bar_callback.evaluation = split_name(split)
     loader = datamodule.evaluation_dataloader(split, Processes.of(evaluator))
     with exit_codes_of_signals(evaluator):
         [metrics] = evaluator.test(model, dataloaders=loader, verbose=False)

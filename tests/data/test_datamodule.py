@@ -107,10 +107,10 @@ def test_annotations_need_no_images(make_data, tmp_path, write_celeba):
 
 
 def test_it_describes_the_images_in_use(make_data, tiny_celeba):
-    assert make_data(tiny_celeba).describe() == "images: 32 train + 8 val + 8 test at 32 x 32 pixels"
+    assert make_data(tiny_celeba).describe() == "images: 32 train + 8 validation + 8 test at 32 x 32 pixels"
     limited = make_data(tiny_celeba, limit=5)
-    assert limited.describe_splits() == "5 train + 5 val + 5 test"
-    assert limited.describe() == "images: 5 train + 5 val + 5 test at 32 x 32 pixels, limited to 5 each"
+    assert limited.describe_splits() == "5 train + 5 validation + 5 test"
+    assert limited.describe() == "images: 5 train + 5 validation + 5 test at 32 x 32 pixels, limited to 5 each"
 
 
 def test_its_facts_say_where_the_images_come_from(make_data, tiny_celeba):

@@ -30,7 +30,7 @@ def test_the_first_line_names_the_data(trained, tiny_celeba: Path) -> None:
 def test_the_terminal_tells_everything(trained) -> None:
     text = trained.printed
     assert "backbone: mobilenet_v2" in text
-    assert "images: 32 train + 8 val + 8 test at 32 x 32 pixels" in text
+    assert "images: 32 train + 8 validation + 8 test at 32 x 32 pixels" in text
     assert re.search(r"backbone\s*│ Backbone\s*│\s*2.2 M", text), "no model summary"
     assert re.search(r"epoch 2/2  train/loss \d\.\d{4}  train/accuracy .* val/accuracy", text)
     assert re.search(r"accuracy of the majority class\s*│\s*│\s*0\.5000\s*│\s*0\.5000", text)
