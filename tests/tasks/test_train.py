@@ -29,10 +29,12 @@ def test_the_first_line_names_the_data(trained, tiny_celeba: Path) -> None:
 
 def test_the_terminal_tells_everything(trained) -> None:
     text = trained.printed
-    assert "backbone: mobilenet_v2" in text
+    assert re.search(r"^changed: experiment=smile .*all settings: outputs/smile/.*config.yaml", text, re.MULTILINE)
+    assert "recipe: default: Four epochs" in text
     assert "images: 32 train + 8 validation + 8 test at 32 x 32 pixels" in text
-    assert re.search(r"backbone\s*│ Backbone\s*│\s*2.2 M", text), "no model summary"
-    assert re.search(r"epoch 2/2  train/loss \d\.\d{4}  train/accuracy .* val/accuracy", text)
+    assert "model: mobilenet_v2, 32 x 32 pixels, 1 attribute, 2.2 million parameters" in text
+    assert "epoch  train loss  accuracy  validation loss  accuracy     time" in text
+    assert re.search(r"^ +2/2( +\d\.\d{4}){4} +\d:\d\d$", text, re.MULTILINE)
     assert re.search(r"accuracy of the majority class\s*│\s*│\s*0\.5000\s*│\s*0\.5000", text)
     assert "python -m celeba_lab task=evaluate checkpoint=outputs/smile/" in text
     assert "tensorboard --logdir outputs/smile" in text
