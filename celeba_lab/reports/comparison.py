@@ -1,4 +1,4 @@
-"""The report of ``task=compare``: finished runs side by side, as tables, figures and sentences."""
+"""The report of ``task=compare``: a comparison of finished runs, as tables, figures and sentences."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -13,15 +13,15 @@ import pandas as pd
 from celeba_lab import figures
 from celeba_lab.analyses.paired import FEW, holm, mcnemar, paired_bootstrap
 from celeba_lab.console import console, display_path, show_table
-from celeba_lab.errors import UserError, did_you_mean, enumerate_names
+from celeba_lab.errors import SettingError, did_you_mean, enumerate_names
 from celeba_lab.runs.answers import CorrectAnswers
 from celeba_lab.runs.find import find_runs
 from celeba_lab.runs.finished import FinishedRun, check_same_data, read_runs
 from celeba_lab.runs.run import RunFolder
 
 CAUTION = (
-    "The intervals are about other images, not about other seeds: trained again, the same settings may differ as much."
-    " To compare settings, give each several seeds."
+    "The intervals describe the variation over images, not over seeds: the same settings with another seed may differ"
+    " as much. To compare settings, train each of them with several seeds."
 )
 
 
@@ -34,7 +34,7 @@ def read_comparable(patterns: str | Sequence[str], split: str, ignore: Path) -> 
         ignore: Folder of the comparison itself.
 
     Raises:
-        UserError: Fewer than two runs can be compared, or they are about different data.
+        UserError: Fewer than two runs can be compared, or they used different data.
     """
     folders, unfinished = find_runs(patterns, ignore)
     found, others = read_runs(folders, split)
@@ -42,14 +42,11 @@ def read_comparable(patterns: str | Sequence[str], split: str, ignore: Path) -> 
     for kind, reason in ((unfinished, "unfinished, without summary.json"), (others, f"no predictions of {split}")):
         if kind:
             names = enumerate_names([str(display_path(folder)) for folder in kind], 20)
-            left_out.append(f"left out ({reason}): {names}")
+            left_out.append(f"Left out ({reason}): {names}.")
     if len(found) < 2:
-        names = f", {found[0].name}" if found else ""
-        reasons = "".join(f"; {sentence}" for sentence in left_out)
-        raise UserError(
-            f"task.runs={patterns} names {len(found)} finished runs with predictions of the {split} split{names}, and"
-            f" it takes two to compare{reasons}."
-        )
+        matched = f"the only one is {found[0].name}" if found else "there are none"
+        rule = f"must match at least two finished runs with predictions of the {split} split, and {matched}"
+        raise SettingError("runs", patterns, rule, " ".join(left_out))
     check_same_data(found, split)
     for sentence in left_out:
         console.print(sentence, style="yellow", markup=False, soft_wrap=True)
@@ -62,32 +59,36 @@ def lower_is_better(metric: str) -> bool:
 
 
 def best_first(runs: Sequence[FinishedRun], metric: str) -> list[FinishedRun]:
-    """Order runs by a metric on validation, the split that nothing is reported on; runs without it come last."""
+    """Sort runs by a metric on validation, so that test does not choose; runs without the metric come last."""
     sign = 1.0 if lower_is_better(metric) else -1.0
     values = [sign * run.metrics.get(f"val/{metric}", float("nan")) for run in runs]
-    return [runs[k] for k in np.argsort(values, kind="stable")]  # NaN comes last
+    return [runs[k] for k in np.argsort(values, kind="stable")]  # NaN is sorted to the end.
 
 
 def check_metric(runs: Sequence[FinishedRun], split: str, metric: str) -> None:
     """Check that every run has a metric of a split.
 
     Raises:
-        UserError: one has not.
+        SettingError: A run does not have it.
     """
     for run in runs:
         if f"{split}/{metric}" not in run.metrics:
             own = [name.removeprefix(f"{split}/") for name in run.metrics if name.startswith(f"{split}/")]
-            raise UserError(
-                f"task.metric={metric}: {run.name} has no such metric of the {split} split; it has"
-                f" {enumerate_names([name for name in own if '/' not in name], 20)}.{did_you_mean(metric, own)}"
-            )
+            overall = enumerate_names([name for name in own if "/" not in name], 20)
+            rule = f"must be a metric of the {split} split of {run.name}, which has {overall}"
+            raise SettingError("metric", metric, rule, did_you_mean(metric, own))
 
 
 def choose_baseline(runs: Sequence[FinishedRun], metric: str, named: str | None = None) -> FinishedRun:
-    """Return the run of a name or path; without one the best on validation, or the first if none was validated.
+    """Choose the run that the others are compared with.
+
+    Args:
+        runs: Runs to compare.
+        metric: Metric that chooses the best run on validation.
+        named: Name or path of the baseline; by default the best run on validation, or the first if none was validated.
 
     Raises:
-        UserError: no run, or more than one, has this name.
+        SettingError: No run, or more than one run, has this name.
     """
     if named is None:
         return best_first(runs, metric)[0]
@@ -97,15 +98,14 @@ def choose_baseline(runs: Sequence[FinishedRun], metric: str, named: str | None 
     found = exact or ends
     if len(found) != 1:
         names = [run.name for run in found or runs]
-        kind = f"means {len(found)} runs" if found else "is no run of this comparison"
-        raise UserError(
-            f"task.baseline={named} {kind}; name one of {enumerate_names(names, 12)}.{did_you_mean(named, names)}"
-        )
+        rule = f"matches {len(found)} runs" if found else "is not a run of this comparison"
+        hint = f"Choose one of {enumerate_names(names, 12)}.{did_you_mean(named, names)}"
+        raise SettingError("baseline", named, rule, hint)
     return found[0]
 
 
 def run_table(runs: Sequence[FinishedRun], split: str) -> pd.DataFrame:
-    """Return one row per run: every ``split/metric`` of all attributes together, and how it came about."""
+    """Return one row per run with every metric over all attributes, the data, the seed and the origin of the run."""
     metrics = dict.fromkeys(name for run in runs for name in run.metrics if name.count("/") == 1)
     rows = []
     for run in runs:
@@ -130,13 +130,13 @@ def run_table(runs: Sequence[FinishedRun], split: str) -> pd.DataFrame:
         )
     table = pd.DataFrame(rows)
     whole = [name for name in ("best_epoch", "seed", "train_images", f"{split}_images") if table[name].notna().any()]
-    return table.astype(dict.fromkeys(whole, "Int64"))  # 3, not 3.0, beside a run that has none
+    return table.astype(dict.fromkeys(whole, "Int64"))  # Whole numbers stay whole if a run has none.
 
 
 def setting_table(runs: Sequence[FinishedRun]) -> pd.DataFrame:
-    """Return the settings that are not the same in all runs: a row for each, a column for each run.
+    """Return the settings that differ between runs, one row per setting and one column per run.
 
-    A cell holds the value as YAML has it; it is empty where the run has no such setting.
+    Values are written as in YAML. A cell is empty if the run does not have the setting.
     """
     names = dict.fromkeys(name for run in runs for name in run.settings)
     rows = []
@@ -157,14 +157,15 @@ def paired_tables(
     """Test each run against the baseline.
 
     Args:
-        answers: of all runs.
-        baseline: the name of one.
-        resamples: of the images.
-        seed: of the resampling; that of one run does not depend on which others there are.
+        answers: Correct predictions of all runs.
+        baseline: Name of the run to compare with.
+        resamples: Number of bootstrap samples of the images.
+        seed: Seed of the resampling. The result for one run does not depend on the other runs.
 
     Returns:
-        One row per run, of the accuracy over all attributes; and one row per run and attribute, of McNemar's test.
-        ``p_adjusted`` is Holm's, over the runs in the first and over one run's attributes in the second.
+        A table of the accuracy over all attributes, one row per run, and a table of McNemar's test, one row per run
+        and attribute. ``p_adjusted`` is adjusted by Holm's method, over the runs in the first table and over the
+        attributes of one run in the second.
     """
     base = answers.correct[baseline]
     rows, details = [], []
@@ -213,20 +214,20 @@ def describe(paired: pd.DataFrame) -> Iterator[str]:
 
 def _sentence(row: Any, comparisons: int) -> str:
     if not row.images_apart:
-        return f"{row.run} and {row.baseline} are right about the same things in all {row.images:,} images"
+        return f"{row.run} and {row.baseline} are correct about the same attributes in all {row.images:,} images"
     p = f"p = {row.p:.2g}" if row.p >= 0.001 else "p < 0.001"
     if row.low <= 0 <= row.high:
         numbers = f"{row.difference:+.4f}, 95 % {row.low:+.4f} to {row.high:+.4f}, {p}"
-        return f"{row.run} and {row.baseline}: no difference that {row.images:,} images can show ({numbers})"
+        return f"{row.run} and {row.baseline} do not differ significantly in {row.images:,} images ({numbers})"
     low, high = sorted((abs(row.low), abs(row.high)))
     sentence = (
         f"{row.run} is {'better' if row.low > 0 else 'worse'} than {row.baseline} by {abs(row.difference):.4f}"
         f" (95 % {low:.4f} to {high:.4f}), {p}"
     )
     if row.p_adjusted >= 0.05:
-        sentence += f", but p = {row.p_adjusted:.2g} where all {comparisons} comparisons are counted (Holm)"
+        sentence += f", but p = {row.p_adjusted:.2g} when adjusted for all {comparisons} comparisons (Holm)"
     if row.images_apart < FEW:
-        sentence += f"; only {row.images_apart} images tell them apart, too few to rely on"
+        sentence += f"; only {row.images_apart} images distinguish them, which is too few to rely on"
     return sentence
 
 
@@ -249,7 +250,7 @@ def comparison_metrics(values: pd.Series, baseline: FinishedRun, paired: pd.Data
 
 
 def draw_curves(run: RunFolder, runs: Sequence[FinishedRun], metric: str, title: str) -> None:
-    """Draw the history of the best runs on validation; nothing where no run was trained."""
+    """Draw the metrics after each epoch of the runs that are best on validation, if any run has a history."""
     histories = {one.name: one.history for one in best_first(runs, metric) if one.history is not None}
     if not histories:
         return
@@ -275,8 +276,8 @@ def draw_differences(run: RunFolder, paired: pd.DataFrame, title: str) -> None:
         paired["high"],
         label="accuracy minus that of the baseline",
         title=title,
-        note=f"Baseline: {first['baseline']}, accuracy {first['baseline_accuracy']:.4f}. 95 % intervals of"
-        f" {first['images']:,} resampled images: other seeds of the same settings may differ as much",
+        note=f"Baseline: {first['baseline']}, accuracy {first['baseline_accuracy']:.4f}. 95 % intervals over"
+        f" {first['images']:,} resampled images: the same settings with another seed may differ as much",
     )
     run.figure("differences", figure)
 
@@ -285,12 +286,12 @@ def show_data(answers: CorrectAnswers, split: str, name: str | None) -> None:
     """Print which images and attributes are compared."""
     images, count = answers.labels.shape
     what = answers.attributes[0] if count == 1 else f"{count} attributes"
-    warning = ": SYNTHETIC faces, which say nothing about CelebA" if name == "synthetic" else ""
+    warning = ": SYNTHETIC faces, so the numbers do not apply to CelebA" if name == "synthetic" else ""
     console.print(
         f"data: {name}, {images:,} {split} images, {what}{warning}", style="bold yellow" if warning else "bold"
     )
     if answers.left_out:
-        console.print(f"attributes that only some runs have are left out: {enumerate_names(answers.left_out, 40)}")
+        console.print(f"left out, because only some runs have them: {enumerate_names(answers.left_out, 40)}")
 
 
 def show_runs(table: pd.DataFrame, metric: str, split: str) -> None:
@@ -317,7 +318,7 @@ def show_settings(settings: pd.DataFrame) -> None:
         console.print("the settings are the same in all runs")
         return
     runs = len(settings.columns) - 1
-    # The longer side goes down: a screen is not as wide as it is long.
+    # The longer side becomes the rows, because a terminal is limited in width, not in length.
     frame = settings.set_index("setting").T.rename_axis("run").reset_index() if runs > len(settings) else settings
     show_table("the settings that differ", frame.map(lambda text: shorten(text, 48, placeholder=" ...")))
 
@@ -332,8 +333,8 @@ def show_differences(paired: pd.DataFrame, baseline: FinishedRun, metric: str, i
         is_chosen: Whether the user named the baseline.
     """
     validated = f"val/{metric}" in baseline.metrics
-    best = f"the best validation {metric}" if validated else f"the first, as none has a validation {metric}"
-    console.print(f"baseline: {baseline.name} ({'task.baseline' if is_chosen else best})", markup=False)
+    best = f"the best validation {metric}" if validated else f"the first run, as none has a validation {metric}"
+    console.print(f"baseline: {baseline.name} ({'chosen by the setting' if is_chosen else best})", markup=False)
     for sentence in describe(paired):
         console.print(sentence, markup=False)
     console.print(CAUTION, style="dim")

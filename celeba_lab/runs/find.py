@@ -4,36 +4,36 @@ import glob
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from celeba_lab.errors import UserError, did_you_mean, enumerate_names
+from celeba_lab.errors import SettingError, did_you_mean, enumerate_names
 from celeba_lab.files import natural_order
 from celeba_lab.runs.summary import SUMMARY
 
-# outputs/<experiment>/<sweep>/<run>: whoever names the first of them means the last.
+# Runs are found up to this depth below a named folder: outputs/<experiment>/<sweep>/<run>.
 _DEPTH = 3
 
 
 def find_runs(patterns: str | Sequence[str], ignore: Path | None = None) -> tuple[list[Path], list[Path]]:
-    """Find the run folders that paths and globs mean.
+    """Find the run folders that paths and globs match.
 
     Args:
-        patterns: folders of runs, folders that hold such folders, or globs of either.
-        ignore: a folder that is no run to compare: the one of the comparison itself.
+        patterns: Run folders, folders that contain run folders, or globs of either.
+        ignore: Folder to leave out, such as that of the comparison itself.
 
     Returns:
-        The folders with a ``summary.json``, resolved, each once, in natural order (``2_...`` before ``10_...``), and
-        those of unfinished runs, which have none.
+        The folders of finished runs, which have a ``summary.json``, and those of unfinished runs. Both are resolved,
+        without duplicates, and in natural order (``2_...`` before ``10_...``).
 
     Raises:
-        UserError: a pattern matches nothing.
+        SettingError: A pattern matches nothing.
     """
     finished: dict[Path, None] = {}
     unfinished: dict[Path, None] = {}
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
         path = Path(pattern).expanduser()
-        # A sweep's folders hold brackets: what exists is no glob.
+        # Names of sweep folders may have brackets, so an existing path is not treated as a glob.
         matches = [path] if path.exists() else [Path(name) for name in glob.glob(str(path), recursive=True)]  # noqa: PTH207
         if not matches:
-            raise UserError(f"Nothing matches task.runs={pattern}. {_nearest(path)}")
+            raise SettingError("runs", pattern, "matches nothing", _nearest(path))
         for match in sorted(matches, key=natural_order):
             for folder in _runs_below(match.parent if match.name == SUMMARY else match, _DEPTH):
                 folder = folder.resolve()
@@ -55,18 +55,18 @@ def _folders_in(folder: Path) -> list[Path]:
 
 
 def _nearest(path: Path) -> str:
-    """Say which part of a path is there, and what lies in it."""
+    """Return which part of a path exists and which folders it contains, as a sentence."""
     missing = path
     while not missing.parent.is_dir():
         missing = missing.parent
     found = [child.name for child in _folders_in(missing.parent)]
-    held = f"holds {enumerate_names(found)}" if found else "holds no folder"
+    content = enumerate_names(found) if found else "no folders"
     where = str(missing.parent) if missing.parent.name else str(missing.parent.resolve())
-    return f"The nearest folder that exists, {where}, {held}.{did_you_mean(missing.name, found)}"
+    return f"The nearest existing folder, {where}, contains {content}.{did_you_mean(missing.name, found)}"
 
 
 def distinct_names(folders: Sequence[Path]) -> list[str]:
-    """Return for each folder the shortest end of its path that is the end of no other one."""
+    """Return for each folder the shortest end of its path that distinguishes it from the others."""
     names = []
     for folder in folders:
         others = [other.parts for other in folders if other != folder]

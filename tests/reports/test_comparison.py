@@ -42,16 +42,19 @@ def test_a_baseline_by_name_or_path(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(tmp_path)
     for named, expected in (("x/a", 0), ("c", 2), (str(folders[1]), 1), ("y/../y/a", 1)):
         assert choose_baseline(runs, "accuracy", named) is runs[expected]
-    with pytest.raises(UserError, match=r"task\.baseline=a means 2 runs; name one of x/a, y/a"):
+    with pytest.raises(UserError, match=r"^baseline=a matches 2 runs\. Choose one of x/a, y/a"):
         choose_baseline(runs, "accuracy", "a")
-    with pytest.raises(UserError, match=r"is no run of this comparison; .* Did you mean 'y/a'\?"):
+    with pytest.raises(UserError, match=r"is not a run of this comparison\. .* Did you mean 'y/a'\?"):
         choose_baseline(runs, "accuracy", "y/aa")
 
 
 def test_a_misspelt_metric_is_refused(tmp_path: Path, run_writer) -> None:
     runs = run_writer.pair(tmp_path)
     check_metric(runs, "test", "f1")
-    with pytest.raises(UserError, match=r"a has no such metric .* accuracy, loss, f1\. Did you mean 'accuracy'\?"):
+    with pytest.raises(
+        UserError,
+        match=r"must be a metric of the test split of a, which has accuracy, loss, f1\. Did you mean 'accuracy'\?",
+    ):
         check_metric(runs, "test", "acuracy")
 
 
@@ -135,21 +138,21 @@ def test_one_run_is_tested_alike_whatever_the_others() -> None:
         ),
         (
             {"difference": -0.001, "low": -0.008, "high": 0.006, "p": 0.81},
-            "a and b: no difference that 800 images can show (-0.0010, 95 % -0.0080 to +0.0060, p = 0.81)",
+            "a and b do not differ significantly in 800 images (-0.0010, 95 % -0.0080 to +0.0060, p = 0.81)",
         ),
         (
             {"difference": 0.012, "low": 0.003, "high": 0.021, "p": 0.03, "p_adjusted": 0.09},
-            "a is better than b by 0.0120 (95 % 0.0030 to 0.0210), p = 0.03, but p = 0.09 where all 1 comparisons are"
-            " counted (Holm)",
+            "a is better than b by 0.0120 (95 % 0.0030 to 0.0210), p = 0.03, but p = 0.09 when adjusted for all 1"
+            " comparisons (Holm)",
         ),
         (
             {"difference": 0.00625, "low": 0.00125, "high": 0.0125, "p": 0.01, "images_apart": 5},
-            "a is better than b by 0.0063 (95 % 0.0013 to 0.0125), p = 0.01; only 5 images tell them apart, too few to"
-            " rely on",
+            "a is better than b by 0.0063 (95 % 0.0013 to 0.0125), p = 0.01; only 5 images distinguish them, which is"
+            " too few to rely on",
         ),
         (
             {"difference": 0.0, "low": 0.0, "high": 0.0, "p": 1.0, "images_apart": 0},
-            "a and b are right about the same things in all 800 images",
+            "a and b are correct about the same attributes in all 800 images",
         ),
     ],
 )

@@ -62,15 +62,15 @@ def test_each_run_counts_once_and_the_comparison_itself_never(outputs: Path) -> 
 def test_relative_patterns(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(outputs.parent)
     assert find_runs("outputs/smile/2026-01-01") == find_runs(str(outputs / "smile" / "2026-01-01"))
-    with pytest.raises(UserError, match=f"nearest folder that exists, {outputs.parent}, holds outputs"):
+    with pytest.raises(UserError, match=f"nearest existing folder, {outputs.parent}, contains outputs"):
         find_runs("output/smile/*")
 
 
 def test_nothing_matched_names_the_nearest_folders(outputs: Path) -> None:
     with pytest.raises(UserError) as error:
         find_runs(str(outputs / "smlie" / "*"))
-    assert str(error.value).endswith(f"The nearest folder that exists, {outputs}, holds smile. Did you mean 'smile'?")
-    with pytest.raises(UserError, match=r"smile/notes, holds no folder\."):
+    assert str(error.value).endswith(f"The nearest existing folder, {outputs}, contains smile. Did you mean 'smile'?")
+    with pytest.raises(UserError, match=r"smile/notes, contains no folders\."):
         find_runs(str(outputs / "smile" / "notes" / "*"))
 
 

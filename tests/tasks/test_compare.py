@@ -83,8 +83,8 @@ def test_runs_side_by_side(command: Command, runs: Path, tmp_path: Path, run_wri
     assert "SYNTHETIC" not in words
     assert "baseline: best (the best validation accuracy)" in words
     assert re.search(r"bad is worse than best by 0\.3333 \(95 % 0\.\d+ to 0\.\d+\), p < 0\.001", words)
-    assert "equal and best are right about the same things in all 60 images" in words
-    assert "not about other seeds" in words
+    assert "equal and best are correct about the same attributes in all 60 images" in words
+    assert "not over seeds" in words
 
 
 def test_a_trained_run_and_a_copy_with_other_answers(
@@ -117,7 +117,7 @@ def test_a_trained_run_and_a_copy_with_other_answers(
     assert paired["difference"] == pytest.approx((gained - lost) / 8)
     assert len(pd.read_csv(folder / "tables" / "settings.csv")) == 0
     assert "the settings are the same in all runs" in found.stdout
-    assert "baseline: first (task.baseline)" in found.stdout
+    assert "baseline: first (chosen by the setting)" in found.stdout
     table = pd.read_csv(folder / "tables" / "runs.csv")
     assert set(table["seed"]) == {3}
     assert table["test/auroc"].tolist() == [trained.summary["metrics"]["test/auroc"]] * 2
@@ -140,8 +140,8 @@ def test_runs_that_cannot_be_compared_are_left_out_by_name(
     run_writer.write(runs / "validated", split="val")
     code, out, err = command("task=compare", RUNS)
     assert code == 0, err
-    assert "left out (unfinished, without summary.json): runs/stopped" in out
-    assert "left out (no predictions of test): runs/validated" in out
+    assert "Left out (unfinished, without summary.json): runs/stopped." in out
+    assert "Left out (no predictions of test): runs/validated." in out
     _, summary = read_result()
     assert set(summary["details"]["runs"]) == {"bad", "best", "equal"}
 
@@ -150,10 +150,10 @@ def test_a_comparison_does_not_find_itself(command: Command, runs: Path, tmp_pat
     runs.rename(tmp_path / "outputs")
     code, out, err = command("task=compare", "task.runs=outputs", "hydra.run.dir=outputs/first")
     assert code == 0, err
-    assert "left out" not in out
+    assert "Left out" not in out
     code, out, err = command("task=compare", "task.runs=outputs", "hydra.run.dir=outputs/second")
     assert code == 0, err
-    assert re.search(r"^left out \(no predictions of test\): outputs/first$", out, flags=re.MULTILINE)
+    assert re.search(r"^Left out \(no predictions of test\): outputs/first\.$", out, flags=re.MULTILINE)
     assert "unfinished" not in out
 
 
@@ -193,8 +193,9 @@ def test_drawn_faces_are_called_so(command: Command, tmp_path: Path, run_writer)
         run_writer.write(tmp_path / "runs" / str(k), k, data={"name": "synthetic"})
     code, out, err = command("task=compare", RUNS)
     assert code == 0, err
-    assert "data: synthetic, 60 test images, 3 attributes: SYNTHETIC faces, which say nothing about CelebA" in " ".join(
-        out.split()
+    assert (
+        "data: synthetic, 60 test images, 3 attributes: SYNTHETIC faces, so the numbers do not apply to CelebA"
+        in " ".join(out.split())
     )
 
 
@@ -202,19 +203,26 @@ def test_drawn_faces_are_called_so(command: Command, tmp_path: Path, run_writer)
     ("arguments", "sentence"),
     [
         ([], r"task\.runs has no value\. Give one: task\.runs=\.\.\."),
-        (["task.runs='rnus/*'"], r"Nothing matches task\.runs=rnus/\*\. .* Did you mean 'runs'\?"),
+        (["task.runs='rnus/*'"], r"task\.runs=rnus/\* matches nothing\. .* Did you mean 'runs'\?"),
         ([RUNS, "task.split=tset"], r"task\.split=tset must be one of train, val, test\. Did you mean 'test'\?"),
-        ([RUNS, "task.metric=acuracy"], r"task\.metric=acuracy: bad has no such metric .* Did you mean 'accuracy'\?"),
-        ([RUNS, "task.baseline=bset"], r"task\.baseline=bset is no run of this comparison; .* Did you mean 'best'\?"),
+        (
+            [RUNS, "task.metric=acuracy"],
+            r"task\.metric=acuracy must be a metric of the test split of bad, which has .* Did you mean 'accuracy'\?",
+        ),
+        (
+            [RUNS, "task.baseline=bset"],
+            r"task\.baseline=bset is not a run of this comparison\. Choose one of .* Did you mean 'best'\?",
+        ),
         ([RUNS, "task.resamples=10"], r"task\.resamples=10 must be at least 100\."),
         (
             ["task.runs=[runs/best,runs/best]"],
-            r"names 1 finished runs with predictions of the test split, best, and it takes two to compare\.",
+            r"task\.runs=.* must match at least two finished runs with predictions of the test split, and the only one"
+            r" is best\.",
         ),
         (
             [RUNS, "task.split=val"],
-            r"names 0 finished runs with predictions of the val split, and it takes two to compare; left out \(no"
-            r" predictions of val\): runs/bad, runs/best, runs/equal\.",
+            r"must match at least two finished runs with predictions of the val split, and there are none\. Left out"
+            r" \(no predictions of val\): runs/bad, runs/best, runs/equal\.",
         ),
     ],
 )
