@@ -26,6 +26,7 @@ import torch
 from filelock import FileLock
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from matplotlib.figure import Figure
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image, ImageDraw
 
@@ -213,6 +214,19 @@ def command(tmp_path: Path) -> Callable[..., tuple[int, str, str]]:
         return result.returncode, result.stdout, result.stderr
 
     return run
+
+
+@pytest.fixture
+def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Save a white square in place of every figure, for tests of runs whose figures do not matter.
+
+    Drawing the figures of a small run takes as long as everything else.
+    """
+
+    def save(figure: Figure, file: Any, **options: Any) -> None:
+        Image.new("RGB", (8, 8), "white").save(file, "PNG")
+
+    monkeypatch.setattr(Figure, "savefig", save)
 
 
 @pytest.fixture(scope="session")

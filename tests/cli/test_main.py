@@ -105,6 +105,7 @@ def test_a_bug_of_ours_keeps_its_cause(command: Command, monkeypatch: pytest.Mon
         command(*TINY, f"data.root={tiny_celeba}")
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_a_sweep_says_when_it_ranks_nothing(command: Command, tiny_celeba: Path) -> None:
     code, out, _ = command("-m", *TINY, f"data.root={tiny_celeba}", "score=val/acuracy")
     assert code == 0

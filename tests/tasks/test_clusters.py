@@ -68,6 +68,7 @@ def test_clusters(
     assert "adjusted Rand index" in out
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_clusters_need_no_images(
     command: Command, labels_only: Path, tmp_path: Path, run_folder, quick_clusters
 ) -> None:
@@ -82,6 +83,7 @@ def test_clusters_need_no_images(
     assert pd.read_csv(folder / "tables" / "numbers.csv")["n_clusters"].tolist() == [2, 3, 5]
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_missing_and_damaged_images_are_passed_over(
     command: Command, write_celeba, tmp_path: Path, quick_clusters, run_folder
 ) -> None:
@@ -97,6 +99,7 @@ def test_missing_and_damaged_images_are_passed_over(
     assert set(shown) <= {path.name for path in images[3::2]}
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_an_empty_image_folder_is_no_reason_to_stop(command: Command, labels_only: Path, quick_clusters) -> None:
     (labels_only / "img_align_celeba").mkdir()
     code, out, err = command("experiment=clusters", f"data.root={labels_only}", *quick_clusters)
@@ -117,6 +120,7 @@ def test_dense_regions_and_the_rest(
     assert not (run_folder("clusters") / "tables" / "numbers.csv").exists()
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_a_scaler_that_makes_other_columns(
     command: Command, labels_only: Path, tmp_path: Path, quick_clusters, run_folder
 ) -> None:
@@ -129,6 +133,7 @@ def test_a_scaler_that_makes_other_columns(
     assert list(loadings) == ["component", "pca0", "pca1", "pca2", "pca3", "pca4"]
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_clusters_in_a_sweep(command: Command, labels_only: Path, tmp_path: Path, quick_clusters, read_summary) -> None:
     quick = [argument for argument in quick_clusters if "tsne" not in argument]
     options = [*quick, "task.report.tsne=null", "task/scaler=none", "task/clusterer=agglomerative"]

@@ -42,6 +42,7 @@ def test_embeddings(
     assert (metadata.parent / "sprite.png").exists()
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_embeddings_are_the_features_of_the_named_images(
     command: Command, trained, tiny_celeba: Path, tmp_path: Path, quick_clusters, run_folder
 ) -> None:

@@ -34,6 +34,7 @@ def test_it_repeats_what_training_reported(
     assert (path.parent / "tables" / f"thresholds_{split}.csv").exists() == (split != "val")
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_a_checkpoint_moved_elsewhere_still_works(trained, tiny_celeba: Path, tmp_path: Path, run_command) -> None:
     """Nothing of the run folder, and no weights file, is needed beside it; another image size in conf/ is not used."""
     moved = shutil.copy(trained.checkpoint, tmp_path / "my model.ckpt")
@@ -52,6 +53,7 @@ def test_a_split_without_images_is_named(trained, write_celeba, tmp_path: Path, 
     assert "is empty" in result.stderr
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_an_ensemble_averages_the_logits_of_its_checkpoints(
     trained, tiny_celeba: Path, tmp_path: Path, run_command, read_summary
 ) -> None:

@@ -29,6 +29,7 @@ def test_logistic(command: Command, labels_only: Path, tmp_path: Path, run_folde
     assert re.search(r"^converged, in at most \d+ iterations$", out, flags=re.MULTILINE)
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_logistic_on_the_official_split_of_a_part(
     command: Command, labels_only: Path, tmp_path: Path, read_summary
 ) -> None:
@@ -50,11 +51,13 @@ def test_another_classifier_is_a_setting(command: Command, labels_only: Path, tm
     assert not (run_folder("logistic") / "figures" / "odds_ratios.png").exists()
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_a_solver_that_did_not_finish_is_told(command: Command, labels_only: Path) -> None:
     _, out, _ = command("experiment=logistic", f"data.root={labels_only}", "task.estimator.max_iter=1")
     assert "NOT CONVERGED" in out
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_constant_attributes_leave_both_means(
     command: Command, write_celeba, tmp_path: Path, run_folder, read_summary
 ) -> None:

@@ -122,6 +122,7 @@ def test_the_same_seed_gives_the_same_numbers(
     assert read_summary(summary.parent)["metrics"] == trained.summary["metrics"]
 
 
+@pytest.mark.usefixtures("blank_figures")
 @pytest.mark.parametrize("experiment", sorted(path.stem for path in config_directory().glob("experiment/*.yaml")))
 def test_every_experiment_runs_under_smoke(
     experiment: str, trained, tiny_celeba: Path, tmp_path: Path, run_command
@@ -134,6 +135,7 @@ def test_every_experiment_runs_under_smoke(
     assert list(tmp_path.glob(f"outputs/{experiment}/*/summary.json"))
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_several_attributes_are_the_same_class(
     tiny_celeba: Path, tmp_path: Path, run_command, small, read_summary
 ) -> None:
@@ -145,12 +147,14 @@ def test_several_attributes_are_the_same_class(
     assert metrics["test/accuracy"] == pytest.approx(sum(single) / 3)
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_fast_dev_run_works(tiny_celeba: Path, tmp_path: Path, run_command, small) -> None:
     result = run_command(*small, f"data.root={tiny_celeba}", "trainer.fast_dev_run=true", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert not list(tmp_path.rglob("*.ckpt"))
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_max_time_ends_training_in_order(tiny_celeba: Path, tmp_path: Path, run_command, small, read_summary) -> None:
     arguments = [*small, f"data.root={tiny_celeba}", "trainer.max_epochs=100000", "trainer.max_time='00:00:00:04'"]
     result = run_command(*arguments, cwd=tmp_path)
@@ -161,6 +165,7 @@ def test_max_time_ends_training_in_order(tiny_celeba: Path, tmp_path: Path, run_
     assert "test/accuracy" in summary["metrics"]
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_a_sweep_has_a_folder_for_each_run(tiny_celeba: Path, tmp_path: Path, run_command, small) -> None:
     arguments = [*small, f"data.root={tiny_celeba}", "trainer.max_epochs=1", "model.lr=1e-3,1e-4"]
     result = run_command("-m", *arguments, cwd=tmp_path)
@@ -170,6 +175,7 @@ def test_a_sweep_has_a_folder_for_each_run(tiny_celeba: Path, tmp_path: Path, ru
     assert ["model.lr-0.001" in runs[0].parent.name, "model.lr-0.0001" in runs[1].parent.name] == [True, True]
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_bad_images_are_left_out_and_named(write_celeba, tmp_path: Path, run_command, small, read_summary) -> None:
     root = write_celeba(tmp_path / "celeba")
     (root / "img_align_celeba" / "img_align_celeba" / "000002.jpg").write_bytes(b"no image")
@@ -186,6 +192,7 @@ def test_bad_images_are_left_out_and_named(write_celeba, tmp_path: Path, run_com
     assert summary["data"]["images"] == {"train": 31, "val": 8, "test": 8}
 
 
+@pytest.mark.usefixtures("blank_figures")
 @pytest.mark.parametrize("cause", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_run_says_how_to_continue(
     cause: signal.Signals, tiny_celeba: Path, tmp_path: Path, run_command, small
@@ -237,6 +244,7 @@ def test_a_finished_run_is_not_continued_in_silence(
     assert "Raise trainer.max_epochs to train on." in result.stderr
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_a_longer_run_continues_a_finished_one(trained, tiny_celeba: Path, tmp_path: Path, run_command, small) -> None:
     """One cycle's length is the new run's: the old one would be over."""
     home = shutil.copytree(trained.folder, tmp_path / "outputs" / "run")
@@ -272,6 +280,7 @@ def test_two_processes_measure_every_image_once(
     assert read_summary(summary.parent)["metrics"]["test/accuracy"] == pytest.approx(accuracy)
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_real_faces_teach_more_than_the_majority(shared: Path, tmp_path: Path, run_command, read_summary) -> None:
     weights = shared / "weights" / "mobilenet_v2_imagenet.pth"
     if not weights.exists() or not (shared / "celeba-8k").is_dir():

@@ -123,6 +123,7 @@ def test_what_cannot_be_trained_is_said(
     assert sentence in " ".join(err.split())
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_a_run_that_diverges_keeps_its_last_good_checkpoint(
     tiny_celeba: Path, tmp_path: Path, run_command, small_gan
 ) -> None:
@@ -173,6 +174,7 @@ def test_every_loss_of_the_group_makes_a_gan(loss: str, compose) -> None:
     assert (model.hparams["r1"] > 0, model.hparams["gradient_penalty"] > 0) == (loss == "r1", loss == "wasserstein")
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_the_notebooks_gan_trains_without_distances(tiny_celeba: Path, tmp_path: Path, run_command, small_gan) -> None:
     arguments = [*small_gan, "experiment=gan_notebook", f"data.root={tiny_celeba}", "task.distances=null"]
     result = run_command(*arguments, "hydra.run.dir=run", cwd=tmp_path)
@@ -180,6 +182,7 @@ def test_the_notebooks_gan_trains_without_distances(tiny_celeba: Path, tmp_path:
     assert load_gan(str(tmp_path / "run" / "checkpoints" / "last.ckpt"), "x").average is None
 
 
+@pytest.mark.usefixtures("blank_figures")
 @pytest.mark.slow
 def test_an_interrupted_run_continues_to_the_same_end(
     tiny_celeba: Path, tmp_path: Path, run_command, small_gan
