@@ -9,7 +9,9 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DATA ?= $(CELEBA_ROOT)
 ARGS ?=
-PARALLEL ?= --numprocesses=auto --maxprocesses=8
+MARKED ?= not slow
+# A process that has no tests left takes half of what another one still has to do.
+PARALLEL ?= --numprocesses=auto --maxprocesses=8 --dist=worksteal
 
 .PHONY: help
 help:  ## list these targets
@@ -30,13 +32,18 @@ demo: $(INSTALLED)  ## train the smile classifier on synthetic faces, or on Cele
 	$(BIN)/python -m celeba_lab experiment=smile \
 		$(if $(DATA),data=celeba "data.root='$(DATA)'",data=synthetic model.weights=null) $(ARGS)
 
+# mypy uses one core: it runs next to the tests.
 .PHONY: test
-test: lint typecheck  ## run what CI runs: ruff, mypy and the tests that take seconds
-	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+test: $(INSTALLED)  ## run what CI runs: ruff, mypy, the examples of the package and the tests that take seconds
+	@$(MAKE) --no-print-directory --jobs=2 lint typecheck pytest
 
 .PHONY: test-all
-test-all: lint typecheck  ## run the same and the slow tests
-	$(BIN)/python -m pytest -m 'slow or not slow' $(PARALLEL) $(ARGS)
+test-all: $(INSTALLED)  ## run the same and the slow tests
+	@$(MAKE) --no-print-directory --jobs=2 lint typecheck pytest MARKED='slow or not slow'
+
+.PHONY: pytest
+pytest: $(INSTALLED)  ## run the tests without ruff and mypy; ARGS=... adds options of pytest
+	$(BIN)/python -m pytest -m '$(MARKED)' $(PARALLEL) $(ARGS)
 
 .PHONY: lint
 lint: $(INSTALLED)  ## run ruff without changing anything
