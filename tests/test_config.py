@@ -12,9 +12,10 @@ from celeba_lab.cli.choices import list_choices
 from celeba_lab.cli.explain import explain
 from celeba_lab.config import Config, Recipe, build, check_types
 from celeba_lab.data.datamodule import CelebADataModule
-from celeba_lab.errors import SettingError, UserError
+from celeba_lab.errors import SettingError, UserError, settings_of
 from celeba_lab.files import config_directory
 from celeba_lab.models.classifier.module import AttributeClassifier
+from celeba_lab.reports.classifier import ClassifierReport
 
 CONF = config_directory()
 
@@ -144,3 +145,28 @@ def test_a_renamed_setting_is_explained_in_a_file_and_on_the_command_line(compos
     with pytest.raises(ConfigCompositionException) as error:
         compose("data.in_memory=true")
     assert str(explain(error.value)).startswith("data.in_memory has been replaced by data.store=memory")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "node", "sentence"),
+    [
+        (["data.limit=0"], "data", "data.limit=0 must be at least 1."),
+        (["task.report.bins=0"], "task", "task.report.bins=0 must be at least 1."),
+        (["experiment=gan", "task.distances.n_images=2"], "task", "task.distances.n_images=2 must be at least 3."),
+        (
+            ["experiment=gan", "callbacks.samples.folder=faces", "callbacks.samples.n=65"],
+            "callbacks.samples",
+            "callbacks.samples.n=65 must be between 1 and 64.",
+        ),
+    ],
+)
+def test_build_adds_the_whole_path_of_a_setting(compose, overrides: list[str], node: str, sentence: str) -> None:
+    given = {"attributes": ["Smiling"], "image_size": 32} if node == "data" else {}
+    with pytest.raises(SettingError) as caught, settings_of("task"):
+        build(OmegaConf.select(compose("data=celeba", *overrides), node), **given)
+    assert str(caught.value).startswith(sentence)
+
+
+def test_an_object_that_is_built_in_python_names_only_its_argument() -> None:
+    with pytest.raises(SettingError, match=r"^bins=0 must be at least 1"):
+        ClassifierReport(bins=0)

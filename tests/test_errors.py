@@ -1,6 +1,21 @@
+import math
+import pickle
+from collections.abc import Callable
+
 import pytest
 
-from celeba_lab.errors import UserError, did_you_mean, enumerate_names
+from celeba_lab.errors import (
+    SettingError,
+    UserError,
+    check_above,
+    check_at_least,
+    check_between,
+    check_choice,
+    check_fraction,
+    did_you_mean,
+    enumerate_names,
+    settings_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -55,3 +70,73 @@ def test_the_sentence_of_an_error_from_a_worker():
         "celeba_lab.errors.UserError: img.jpg: it is cut off.\n"
     )
     assert rebuilt.sentence == "img.jpg: it is cut off."
+
+
+# ------------------------------------------------------------------------------------------------ errors about settings
+
+
+def test_an_error_about_a_setting_says_what_was_given_and_what_the_rule_is() -> None:
+    error = SettingError("splits", ["train", None], "must not name train", " The generator is trained on those faces.")
+    expected = "splits=[train,null] must not name train. The generator is trained on those faces."
+    assert error.sentence == str(error) == expected
+
+
+def test_each_block_adds_its_part_of_the_path() -> None:
+    cause = KeyError("cause")
+    with pytest.raises(SettingError) as caught, settings_of("task"), settings_of("distances"):
+        raise SettingError("n_images", 2, "must be at least 3", "Take 2,000.") from cause
+    assert str(caught.value) == "task.distances.n_images=2 must be at least 3. Take 2,000."
+    assert caught.value.__cause__ is cause
+
+
+def test_nothing_is_added_to_a_whole_path() -> None:
+    with pytest.raises(SettingError, match=r"^model\.weights=x "), settings_of("task"), settings_of("model", True):
+        raise SettingError("weights", "x", "does not exist")
+
+
+def test_nothing_is_added_to_an_empty_path() -> None:
+    assert str(SettingError("seed", -1, "must be at least 0").within("")) == "seed=-1 must be at least 0."
+
+
+def test_other_errors_pass_through_a_block_unchanged() -> None:
+    error = UserError("There is no CelebA.")
+    with pytest.raises(UserError) as caught, settings_of("task"):
+        raise error
+    assert caught.value is error
+
+
+def test_an_error_about_a_setting_survives_another_process() -> None:
+    error = SettingError("limit", 0, "must be at least 1", "Or leave it out.", is_absolute=True)
+    copy = pickle.loads(pickle.dumps(error))
+    assert (str(copy), copy.is_absolute) == (str(error), True)
+
+
+@pytest.mark.parametrize(
+    ("check", "sentence"),
+    [
+        (lambda: check_choice("split", "tst", ["train", "val", "test"]), "split=tst must be one of train, val, test."),
+        (lambda: check_choice("split", "tst", iter(["train", "test"])), "Did you mean 'test'?"),
+        (lambda: check_at_least("limit", 0, 1), "limit=0 must be at least 1."),
+        (lambda: check_at_least("lr", math.nan, 0), "lr=nan must be at least 0."),
+        (lambda: check_above("truncation", 0.0, 0), "truncation=0 must be above 0."),
+        (lambda: check_above("truncation", math.nan, 0), "truncation=nan must be above 0."),
+        (lambda: check_between("nearest", 65, 0, 64), "nearest=65 must be between 0 and 64."),
+        (lambda: check_between("nearest", -1, 0, 64), "nearest=-1 must be between 0 and 64."),
+        (lambda: check_fraction("flip", 1.5), "flip=1.5 must be between 0 and 1."),
+        (lambda: check_fraction("flip", math.nan), "flip=nan must be between 0 and 1."),
+    ],
+)
+def test_a_value_that_breaks_a_rule_is_refused(check: Callable[[], None], sentence: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        check()
+    assert sentence in str(caught.value)
+
+
+def test_a_value_at_the_end_of_its_range_is_accepted() -> None:
+    check_choice("split", "val", ["train", "val"])
+    check_at_least("limit", 1, 1)
+    check_above("truncation", 1e-9, 0)
+    for value in (0, 64):
+        check_between("nearest", value, 0, 64)
+    for value in (0.0, 1.0):
+        check_fraction("flip", value)
