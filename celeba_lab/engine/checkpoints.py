@@ -88,7 +88,7 @@ def check_kind(content: dict[str, Any], kind: str, path: str | None, purpose: st
 def _kind_of(content: dict[str, Any]) -> str | None:
     """Return the kind of model in a checkpoint; None if it is unknown."""
     if KEY in content:
-        return content[KEY]["kind"]
+        return str(content[KEY]["kind"])
     # Format 0 did not say it.
     if "latent_size" in content["hyper_parameters"]:
         return "gan"

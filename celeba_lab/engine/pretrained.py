@@ -64,7 +64,8 @@ def _download(backbone: str, name: str, setting: str) -> Mapping[str, Tensor]:
         known = f" It has {enumerate_names(choices)}." if choices else " It has none."
         raise SettingError(setting, name, rule, did_you_mean(name, choices) + known)
     with short_timeout():
-        return choices[name].get_state_dict(progress=True, check_hash=True)
+        state_dict: Mapping[str, Tensor] = choices[name].get_state_dict(progress=True, check_hash=True)
+    return state_dict
 
 
 @contextmanager

@@ -1,10 +1,11 @@
 """Averaging the weights of a network over the steps of training."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class MovingAverage:
     decay: float
 
     @torch.no_grad()
-    def __call__(self, averages: Sequence[Tensor], currents: Sequence[Tensor], count: Tensor | int) -> None:
+    def __call__(self, averages: Tensors, currents: Tensors, count: Tensor | int) -> None:
         """Update tensors of one data type in place, all of them in one call.
 
         Args:

@@ -67,7 +67,7 @@ def build_optimizer(name: str, modules: Iterable[nn.Module], lr: float, weight_d
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    build = getattr(torch.optim, name)
+    build: Callable[..., Optimizer] = getattr(torch.optim, name)
     # On a GPU torch uses its fast implementation by default, on the CPU only if it is requested.
     on_cpu = all(parameter.device.type == "cpu" for parameter in parameters)
     options = {"fused": True} if on_cpu and "fused" in signature(build).parameters else {}

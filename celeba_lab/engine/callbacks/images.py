@@ -107,5 +107,6 @@ def fixed_samples(model: GAN, n: int = 64) -> Tensor:
 def tensorboard_writer(trainer: L.Trainer) -> SummaryWriter | None:
     """Return TensorBoard's writer; None without TensorBoard, and in all but the main process."""
     if isinstance(trainer.logger, TensorBoardLogger) and trainer.is_global_zero:
-        return trainer.logger.experiment
+        writer: SummaryWriter = trainer.logger.experiment
+        return writer
     return None

@@ -59,10 +59,13 @@ class Backbone(nn.Module):
     @override
     def forward(self, images: Tensor) -> Tensor:
         """Return the features, float (B, D), of normalised images, float (B, 3, H, W)."""
+        features: Tensor
         if self._split is None:
-            return self.network(images)
-        frozen, rest = self._split
-        return rest(frozen(images))
+            features = self.network(images)
+        else:
+            frozen, rest = self._split
+            features = rest(frozen(images))
+        return features
 
     def fold_frozen(self) -> None:
         """Run the leading frozen stages in a faster form, with their current weights, until :meth:`unfold_frozen`."""
@@ -119,7 +122,7 @@ class Backbone(nn.Module):
     @torch.no_grad()
     def _measure_features(self) -> int:
         training = self.network.training
-        output = self.network.eval()(torch.zeros(1, 3, self.image_size, self.image_size))
+        output: Tensor = self.network.eval()(torch.zeros(1, 3, self.image_size, self.image_size))
         self.network.train(training)
         if output.ndim != 2:
             raise RuntimeError(f"its features have the shape {tuple(output.shape)}, not (1, D)")
@@ -189,6 +192,7 @@ def _build_options(name: str, image_size: int) -> dict[str, Any]:
 
 def _remove_head(network: nn.Module) -> str:
     """Remove the layer that gives the ImageNet logits from the network, and return its name."""
+    name: str
     name, layer = [
         (name, module)
         for name, module in network.named_modules()

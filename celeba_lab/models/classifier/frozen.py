@@ -33,9 +33,10 @@ class FrozenStages:
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
         """Return the output of the stages."""
-        if images.device.type != "cpu":
-            return self._folded(images)
-        return torch.cat([self._folded(part) for part in images.split(self._CHUNK)])
+        if images.device.type == "cpu":
+            return torch.cat([self._folded(part) for part in torch.split(images, self._CHUNK)])
+        output: Tensor = self._folded(images)
+        return output
 
 
 def split_frozen(network: nn.Module) -> tuple[FrozenStages, nn.Module] | None:

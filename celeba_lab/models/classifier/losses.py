@@ -76,7 +76,8 @@ def focal(logits: Tensor, labels: Tensor, gamma: float = 2.0) -> Tensor:
         labels: Labels, float (B, K) in [0, 1].
         gamma: Focusing parameter; 0 gives the plain cross-entropy.
     """
-    return sigmoid_focal_loss(logits, labels, alpha=-1, gamma=gamma, reduction="mean")
+    loss: Tensor = sigmoid_focal_loss(logits, labels, alpha=-1, gamma=gamma, reduction="mean")
+    return loss
 
 
 def asymmetric(

@@ -141,16 +141,19 @@ class AttributeClassifier(AttributeModel):
     @override
     def forward(self, images: Tensor) -> Tensor:
         """Return logits, float (B, K), of raw faces, uint8 (B, 3, H, W) of any size."""
-        return self.head(self.features(images))
+        logits: Tensor = self.head(self.features(images))
+        return logits
 
     def features(self, images: Tensor) -> Tensor:
         """Return the backbone's features, float (B, D), of raw faces, uint8 (B, 3, H, W) of any size."""
-        return self.backbone(self._normalise(self._to_unit_range(images)))
+        features: Tensor = self.backbone(self._normalise(self._to_unit_range(images)))
+        return features
 
     @property
     @override
     def input_size(self) -> int:
-        return self.hparams["resolution"] or self.hparams["image_size"]
+        size: int = self.hparams["resolution"] or self.hparams["image_size"]
+        return size
 
     def load_pretrained(self, state_dict: Mapping[str, Tensor], origin: str) -> None:
         """Load the initial weights of the backbone.
@@ -196,7 +199,7 @@ class AttributeClassifier(AttributeModel):
         return ((images - self.mean) / self.std).contiguous(memory_format=self._memory_format)
 
     def _smooth(self, labels: Tensor) -> Tensor:
-        smoothing = self.hparams["label_smoothing"]
+        smoothing: float = self.hparams["label_smoothing"]
         return labels * (1 - smoothing) + smoothing / 2
 
     # -- one epoch ---------------------------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ class FeatureExtractor(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return the features, float32 (N, D) on the CPU, of any number of faces, uint8 (N, 3, H, W)."""
         device = next(self.network.parameters()).device
-        return torch.cat([self.network(batch.to(device)).float().cpu() for batch in images.split(_BATCH)])
+        return torch.cat([self.network(batch.to(device)).float().cpu() for batch in torch.split(images, _BATCH)])
 
 
 @dataclass(frozen=True)

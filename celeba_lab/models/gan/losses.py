@@ -161,7 +161,8 @@ def gradient_penalty(
     if mix is None:
         mix = torch.rand(len(real), 1, 1, 1, device=real.device, dtype=real.dtype)
     between = torch.lerp(fake.detach(), real, mix).requires_grad_(True)
-    return (_gradients(discriminate(between), between).norm(dim=1) - 1).square().mean()
+    norms: Tensor = _gradients(discriminate(between), between).norm(dim=1)  # (B,)
+    return (norms - 1).square().mean()
 
 
 def _gradients(logits: Tensor, images: Tensor) -> Tensor:

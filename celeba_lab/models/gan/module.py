@@ -150,7 +150,8 @@ class GAN(L.LightningModule):
     @override
     def forward(self, latents: Tensor, attributes: Tensor | None = None) -> Tensor:
         """Return faces of the averaged generator, float (B, 3, S, S) in [-1, 1], for latents, float (B, Z)."""
-        return self.sampler().network(latents, attributes)
+        faces: Tensor = self.sampler().network(latents, attributes)
+        return faces
 
     def sampler(self, averaged: bool = True) -> FaceSampler:
         """Return a sampler of the generator.
@@ -234,7 +235,8 @@ class GAN(L.LightningModule):
             return 0.0
         loss = attribute_loss(output.attributes, attributes)
         self._note({f"{player}_attribute_loss": loss.detach()})
-        return self.hparams["auxiliary"] * loss
+        weight: float = self.hparams["auxiliary"]
+        return weight * loss
 
     def _judge(
         self, real: Tensor, fake: Tensor, attributes: Tensor | None
@@ -254,11 +256,12 @@ class GAN(L.LightningModule):
 
     def _gradient_norm(self, network: nn.Module) -> Tensor:
         """Return the L2 norm of all gradients of a network, a scalar; 0 if they overflowed in float16."""
-        norm = nn.utils.get_total_norm([p.grad for p in network.parameters() if p.grad is not None])
+        norm: Tensor = nn.utils.get_total_norm([p.grad for p in network.parameters() if p.grad is not None])
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)  # only 16-mixed has one
         if scaler is None:
             return norm
-        return (norm / scaler.get_scale()).nan_to_num(nan=0.0, posinf=0.0)  # Lightning skips such a step
+        unscaled: Tensor = norm / scaler.get_scale()
+        return unscaled.nan_to_num(nan=0.0, posinf=0.0)  # Lightning skips such a step
 
     def _real_images(self, images: Tensor) -> Tensor:
         """Return raw faces as float (B, 3, S, S) in [-1, 1], mirrored with the probability ``flip``."""

@@ -79,7 +79,8 @@ class Generator(nn.Module):
             attributes = _checked(attributes, "generator", len(latents), self.num_attributes)
             latents = torch.cat([latents, 2 * attributes.to(latents.dtype) - 1], dim=1)
         first = self.spread(latents).view(len(latents), _START, _START, -1)  # (B, 4, 4, C)
-        return self.layers(first.permute(0, 3, 1, 2))
+        images: Tensor = self.layers(first.permute(0, 3, 1, 2))
+        return images
 
 
 class DiscriminatorOutput(NamedTuple):

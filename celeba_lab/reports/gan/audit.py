@@ -48,7 +48,7 @@ class Audit:
     def classify(self, faces: Tensor) -> np.ndarray:
         """Return the predicted attributes of faces, uint8 (N, 3, S, S), as bool (N, K)."""
         auditor = self.auditor
-        probabilities = [auditor.probabilities(batch.to(auditor.device)).cpu() for batch in faces.split(_BATCH)]
+        probabilities = [auditor.probabilities(batch.to(auditor.device)).cpu() for batch in torch.split(faces, _BATCH)]
         return torch.cat(probabilities).numpy() >= auditor.threshold
 
 
