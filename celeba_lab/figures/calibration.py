@@ -28,7 +28,7 @@ from celeba_lab.figures.style import (
     write_centred,
 )
 
-_SIZES = "The larger a marker, the more images are in its bin (logarithmic)."
+_SIZES = "The area of a marker shows the number of images in its bin (logarithmic)."
 
 
 class _Curve(NamedTuple):
@@ -72,18 +72,18 @@ def reliability_diagrams(
     if bins < 1:
         raise ValueError(f"The number of bins must be at least 1: got bins={bins}.")
     truth, scores = check_predictions(labels, before, names)
-    curves = [_Curve(reliability(truth, scores, bins), ORANGE, "o", "as given")]
+    curves = [_Curve(reliability(truth, scores, bins), ORANGE, "o", "predicted")]
     if after is not None:
         scaled = check_predictions(labels, after, names)[1]
         curves.append(_Curve(reliability(truth, scaled, bins), BLUE, "s", "temperature scaled"))
     note = "\n".join(
-        filter(None, [note, f"{len(truth):,} images, {bins} bins; ECE: expected calibration error", _SIZES])
+        filter(None, [note, f"{len(truth):,} images, {bins} bins; ECE is the expected calibration error", _SIZES])
     )
     reasons = [why_undefined(column) for column in truth.T]
     draw = _draw_one if len(names) == 1 else _draw_several
     figure = draw(curves, names, reasons, title, note)
     handles = [Line2D([], [], color=curve.colour, marker=curve.marker, label=curve.label) for curve in curves]
-    diagonal = Line2D([], [], color=GREY, linestyle="--", linewidth=1.2, label="calibrated")
+    diagonal = Line2D([], [], color=GREY, linestyle="--", linewidth=1.2, label="perfect calibration")
     figure.legend(handles=[*handles, diagonal], loc="outside lower center", ncols=3)
     return figure
 
@@ -100,7 +100,7 @@ def _draw_one(
     _draw_curves(ax, curves, 0, reasons[0], 10.0)
     heading = f"{names[0]}\nECE {_errors(curves, 0)}"
     ax.set_title(wrap(heading, 0.95 * 4.6 * 72, SMALL_SIZE), size=10.5, parse_math=False)
-    ax.set_ylabel(f"share that is {names[0]}", parse_math=False)
+    ax.set_ylabel(f"fraction of images with {names[0]}", parse_math=False)
     return figure
 
 
@@ -119,7 +119,7 @@ def _draw_several(
         _draw_curves(ax, curves, k, reasons[k], SMALL_SIZE)
         heading = f"{names[k]}\nECE {_errors(curves, k)}"
         ax.set_title(wrap(heading, 0.95 * width * 72, SMALL_SIZE), size=SMALL_SIZE, parse_math=False)
-    figure.supylabel("share of the bin that has the attribute", size=10.5)
+    figure.supylabel("fraction of images with the attribute", size=10.5)
     return figure
 
 

@@ -80,7 +80,7 @@ def _name_gaps(name: str, counts: NDArray[np.integer], values: NDArray[np.floati
     unknown = ~np.isfinite(values)
     if not unknown.any() or unknown.all():
         return ""
-    return f"No {name} for k = {', '.join(str(int(k)) for k in counts[unknown])}"
+    return f"The {name} is missing for k = {', '.join(str(int(k)) for k in counts[unknown])}"
 
 
 def _draw_curve(ax: Axes, counts: NDArray[np.integer], values: NDArray[np.floating], chosen: int) -> None:

@@ -75,7 +75,7 @@ def confusion_matrices(
         _draw_matrix(ax, matrices[k], SMALL_SIZE)
         heading = f"{names[k]}\naccuracy {_percent(float(np.trace(matrices[k])), matrices[k].sum())}"
         if len(set(thresholds)) > 1:
-            heading += f" at {thresholds[k]:.2f}"
+            heading += f" at threshold {thresholds[k]:.2f}"
         ax.set_title(wrap(heading, 0.95 * width * 72, SMALL_SIZE), size=SMALL_SIZE, parse_math=False)
         ax.set(xticks=(0, 1), xticklabels=("no", "yes"), yticks=(0, 1), yticklabels=("no", "yes"))
     figure.supxlabel("predicted", size=10.5)
@@ -93,7 +93,11 @@ def _count(truth: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> NDArray[np
 
 def _note(images: int, thresholds: Sequence[float]) -> str:
     same = len(set(thresholds)) == 1
-    return f"{images:,} images, threshold {thresholds[0]:.2f}" if same else f"{images:,} images, one threshold each"
+    return (
+        f"{images:,} images, threshold {thresholds[0]:.2f}"
+        if same
+        else f"{images:,} images, one threshold per attribute"
+    )
 
 
 def _percent(part: float, whole: float) -> str:
@@ -167,7 +171,7 @@ def score_histograms(
     single = len(names) == 1
     width = panel_width(columns)
     size = (7.0, 4.3) if single else (width * columns + 0.6, 0.85 * width * rows + 0.8)
-    figure = new_figure(*size, title, f"{len(truth):,} images, counted in bins of 0.025 on a logarithmic scale")
+    figure = new_figure(*size, title, f"{len(truth):,} images in bins of 0.025, on a logarithmic scale")
     text_size = 10.5 if single else SMALL_SIZE
     for k, ax in enumerate(panels(figure, len(names), columns)):
         _draw_scores(ax, truth[:, k], scores[:, k], thresholds[k], text_size)
@@ -219,7 +223,7 @@ def _scale_counts(ax: Axes, truth: NDArray[np.bool_], scores: NDArray[np.floatin
 
 def _score_handles(truth: NDArray[np.bool_], names: Sequence[str], thresholds: Sequence[float]) -> list[Patch | Line2D]:
     """Return the handles of the legend: both classes and the threshold."""
-    absent, present, line = "label absent", "label present", "threshold"
+    absent, present, line = "true label: absent", "true label: present", "threshold"
     if len(names) == 1:
         positives = int(truth.sum())
         absent, present = f"not {names[0]} ({len(truth) - positives:,})", f"{names[0]} ({positives:,})"

@@ -37,7 +37,7 @@ def image_caption(
     lines = [name]
     if label is not None:
         lines.append(f"label: {_with_not(attribute, bool(label))}")
-    lines.append(f"says: {_with_not(attribute, present)} {_number(probability if present else 1 - probability)}")
+    lines.append(f"predicted: {_with_not(attribute, present)} {_number(probability if present else 1 - probability)}")
     return "\n".join(lines)
 
 

@@ -35,7 +35,7 @@ def adversarial_curves(history: pd.DataFrame, *, title: str) -> Figure:
         title: Title of the figure.
     """
     table = history.set_index("epoch")
-    figure = new_figure(9.6, 6.6, title, "Means of each epoch")
+    figure = new_figure(9.6, 6.6, title, "Mean values of each epoch")
     losses, probabilities, norms, speed = figure.subplots(2, 2, sharex=True).flat
     _draw_losses(losses, table)
     _draw_probabilities(probabilities, table)
@@ -52,9 +52,12 @@ def _draw_losses(ax: Axes, table: pd.DataFrame) -> None:
     for network, look in _NETWORKS.items():
         _draw_column(ax, table, f"train/{network}_loss", network, look)
     for network, look in _NETWORKS.items():
-        _draw_column(ax, table, f"train/{network}_attribute_loss", f"{network}, on attributes", look | _PALE)
+        _draw_column(ax, table, f"train/{network}_attribute_loss", f"{network}, attribute loss", look | _PALE)
     _finish(ax, "loss")
     _extend_to_zero(ax)
+    if len(ax.lines) > 2:  # The legend of four curves needs free space above them.
+        bottom, top = ax.get_ylim()
+        ax.set_ylim(top=bottom + 1.35 * (top - bottom))
 
 
 def _draw_probabilities(ax: Axes, table: pd.DataFrame) -> None:
@@ -120,7 +123,7 @@ def distance_curves(
         ax.plot(epochs, values, markevery=_every(len(epochs)), markersize=5, label=name, **look)
         if len(values):
             ax.annotate(f" {values[-1]:.0f}", (epochs[-1], values[-1]), va="center", size=9)
-    ax.axhline(floor, color=BLACK, linestyle=":", linewidth=1.5, label=f"real against real {floor:.1f}")
+    ax.axhline(floor, color=BLACK, linestyle=":", linewidth=1.5, label=f"between real faces {floor:.1f}")
     _finish(ax, metric)
     ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]))
     ax.legend(loc="best", fontsize=9)
@@ -139,4 +142,4 @@ def _finish(ax: Axes, ylabel: str) -> None:
     finish_axes(ax)
     values = [np.asarray(line.get_ydata(), float) for line in ax.lines]
     if not values or not np.isfinite(np.concatenate(values)).any():
-        write_centred(ax, "nothing was recorded")
+        write_centred(ax, "no values were recorded")

@@ -39,19 +39,19 @@ def subgroup_accuracy(subgroups: pd.DataFrame, *, title: str, note: str = "") ->
     figure = new_figure(9.0, ROW * (heights.max(initial=1) + 1) + 1.2, title, note)
     ax = figure.add_subplot()
     if subgroups.empty:
-        write_centred(ax, "no pair has two cells with enough images")
+        write_centred(ax, "no pair has two subgroups with enough images")
         ax.set(xticks=(), yticks=())
         return figure
     colours = _choose_colours(subgroups, pairs)
     _draw_intervals(ax, subgroups, heights, colours)
     name_rows(ax, [_name(*row) for row in subgroups[["target", "group", "label", "member"]].to_numpy()], heights)
     write_column(ax, 52, "images", [f"{count:,}" for count in subgroups["images"]], heights.tolist())
-    accuracies = ["no image" if np.isnan(value) else f"{value:.3f}" for value in subgroups["accuracy"]]
+    accuracies = ["no images" if np.isnan(value) else f"{value:.3f}" for value in subgroups["accuracy"]]
     write_column(ax, 112, "accuracy", accuracies, heights.tolist())
     _write_headings(ax, subgroups, pairs, heights)
     ax.set_ylim(heights.max() + 0.7, heights.min() - _GAP - 0.3)
     ax.set_xlim(-0.02, 1.02)
-    ax.set_xlabel("accuracy, with its 95 % interval")
+    ax.set_xlabel("accuracy with its 95 % interval")
     shown = colours[(subgroups["images"] > 0).to_numpy()]
     figure.legend(handles=_handles(shown), loc="outside lower center", ncols=3)
     return figure
@@ -98,7 +98,7 @@ def _name(target: str, group: str, label: int, member: int) -> str:
 
 
 def _handles(colours: np.ndarray) -> list[Line2D]:
-    labels = {BLUE: "cell", VERMILLION: "worst cell of the pair", GREY: "few images: not counted"}
+    labels = {BLUE: "subgroup", VERMILLION: "worst subgroup of the pair", GREY: "too few images"}
     return [
         Line2D(
             [], [], color=colour, linewidth=2, marker="o", markersize=6.3, label=label,

@@ -69,7 +69,7 @@ def ratio_ticks(low: float, high: float, most: int = 7) -> tuple[list[float], li
 
     Example:
         >>> ratio_ticks(-3, 3, most=3)
-        ([-3.0, 0.0, 3.0], ['1/8', '1', '8'])
+        ([-2.0, 0.0, 2.0], ['1/4', '1', '4'])
     """
     step = 1
     while np.floor(high / step) - np.ceil(low / step) + 1 > most:

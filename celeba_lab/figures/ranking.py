@@ -242,7 +242,9 @@ def _draw_crowd(ax: Axes, ranked: Sequence[_Curve], kind: _Kind) -> list[Line2D]
                 for curve, style in zip(curves, styles, strict=True)
             ]
     if middle:
-        entries.append(Line2D([], [], color=GREY, linewidth=0.7, label=f"the {len(middle)} between"))
+        entries.append(
+            Line2D([], [], color=GREY, linewidth=0.7, label=f"{len(middle)} other attribute{'s' * (len(middle) > 1)}")
+        )
     return entries
 
 

@@ -224,7 +224,9 @@ def _write_numbers(
 ) -> None:
     """Write the difference and its interval at the right of each row."""
     look: dict[str, Any] = {"textcoords": "offset points", "size": SMALL_SIZE, "annotation_clip": False}
-    ax.annotate("difference (95 %)", (1, 1), (10, 3), xycoords="axes fraction", va="bottom", color=GREY, **look)
+    ax.annotate(
+        "difference (95 % interval)", (1, 1), (10, 3), xycoords="axes fraction", va="bottom", color=GREY, **look
+    )
     for row, numbers in enumerate(zip(values, low, high, strict=True)):
         value, lower, upper = (value_text(number, "+.4f") for number in numbers)
         text = f"{value} ({lower} to {upper})"
@@ -233,6 +235,6 @@ def _write_numbers(
 
 def _outcomes(colours: Sequence[str]) -> list[Line2D]:
     """Return handles of the legend for the colours that occur."""
-    words = {BLUE: "better than the baseline", GREY: "no difference shown", VERMILLION: "worse than the baseline"}
+    words = {BLUE: "better than the baseline", GREY: "no significant difference", VERMILLION: "worse than the baseline"}
     look: dict[str, Any] = {"linewidth": 2.4, "marker": "o", "markersize": 6.5}
     return [Line2D([], [], color=colour, label=word, **look) for colour, word in words.items() if colour in colours]

@@ -48,7 +48,7 @@ def test_both_curves_are_drawn_in_order_and_the_chosen_k_is_marked(assert_texts_
     np.testing.assert_array_equal(right.lines[0].get_xydata(), [[2, 0.3], [3, 0.2], [4, 0.1]])
     assert all(list(ax.lines[1].get_xdata()) == [3, 3] for ax in figure.axes)
     assert legend_texts(figure) == ["chosen: k = 3"]
-    assert figure.get_suptitle().endswith("a note\nNo silhouette for k = 1")
+    assert figure.get_suptitle().endswith("a note\nThe silhouette is missing for k = 1")
     assert all(tick == int(tick) for ax in figure.axes for tick in ax.get_xticks())
     assert_texts_stay_apart(figure)
 

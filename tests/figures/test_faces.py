@@ -85,9 +85,9 @@ def test_faces_that_cannot_be_drawn_are_refused(images, captions, borders, sente
 
 
 def test_image_captions():
-    assert figures.image_caption("1.jpg", 0, 0.981, "Smiling") == "1.jpg\nlabel: not Smiling\nsays: Smiling 0.98"
-    assert figures.image_caption("1.jpg", 1, 0.02, "Smiling") == "1.jpg\nlabel: Smiling\nsays: not Smiling 0.98"
-    assert figures.image_caption("1.jpg", None, 0.3, "Bald", threshold=0.3) == "1.jpg\nsays: Bald 0.30"
+    assert figures.image_caption("1.jpg", 0, 0.981, "Smiling") == "1.jpg\nlabel: not Smiling\npredicted: Smiling 0.98"
+    assert figures.image_caption("1.jpg", 1, 0.02, "Smiling") == "1.jpg\nlabel: Smiling\npredicted: not Smiling 0.98"
+    assert figures.image_caption("1.jpg", None, 0.3, "Bald", threshold=0.3) == "1.jpg\npredicted: Bald 0.30"
     # Certainty is never claimed by rounding.
     assert figures.image_caption("1.jpg", None, 0.9961, "Bald").endswith(" 0.996")
     assert figures.image_caption("1.jpg", None, 0.99999, "Bald").endswith(" >0.999")
@@ -100,7 +100,7 @@ def test_prediction_captions():
     tuned = figures.prediction_caption("1.jpg", [0.6, 0.9, 0.3, 0.7], names, threshold=[0.7, 0.95, 0.2, 0.8])
     assert tuned == "1.jpg\nC 0.30"
     assert figures.prediction_caption("1.jpg", [0.1] * 4, names) == "1.jpg\nnone of 4 attributes"
-    assert figures.prediction_caption("1.jpg", [0.1], ["A"]) == "1.jpg\nsays: not A 0.90"
+    assert figures.prediction_caption("1.jpg", [0.1], ["A"]) == "1.jpg\npredicted: not A 0.90"
 
 
 def test_label_captions():

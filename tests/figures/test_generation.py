@@ -32,7 +32,7 @@ def test_curves_are_the_numbers_given(
         "D(x), real faces": "D(x)",
         "images per second": "images_per_second",
     }
-    columns |= {"generator, on attributes": "generator_attribute_loss"} if conditional else {}
+    columns |= {"generator, attribute loss": "generator_attribute_loss"} if conditional else {}
     for label, column in columns.items():
         assert list(drawn[label].get_ydata()) == table[f"train/{column}"].tolist()
     loss, probability, norm, speed = figure.axes
@@ -47,7 +47,7 @@ def test_curves_are_the_numbers_given(
 
 def test_what_was_not_recorded_is_said(texts_of: Callable[[Figure], list[str]]) -> None:
     figure = figures.adversarial_curves(history(3)[["epoch", "train/D(x)"]], title="title")
-    assert texts_of(figure).count("nothing was recorded") == 3
+    assert texts_of(figure).count("no values were recorded") == 3
 
 
 def test_distances_stand_above_their_floor(
@@ -60,5 +60,5 @@ def test_distances_stand_above_their_floor(
     [ax] = figure.axes
     assert [list(line.get_ydata()) for line in ax.lines[:2]] == [values for _, values in lines.values()]
     assert ax.get_ylim()[0] <= -0.5
-    assert legend_texts(figure) == [*lines, "real against real -0.5"]
+    assert legend_texts(figure) == [*lines, "between real faces -0.5"]
     assert {" 130", " 150"} <= {text.get_text() for text in ax.texts}

@@ -82,7 +82,7 @@ def test_every_cell_has_a_row_with_its_dot_its_interval_and_its_numbers(pair, ti
     np.testing.assert_allclose([w[:, 0] for w in found], [[0.88, 0.92], [0.77, 0.83], [0.06, 0.79], *[[0.4, 0.6]] * 4])
     np.testing.assert_allclose([w[0, 1] for w in found], heights[known])
     texts = {(text.get_text(), float(text.xy[1])) for text in ax.texts}
-    numbers = [("1,500", "0.900"), ("1,000", "0.800"), ("0", "no image"), ("3", "0.333")]
+    numbers = [("1,500", "0.900"), ("1,000", "0.800"), ("0", "no images"), ("3", "0.333")]
     for height, (images, accuracy) in zip(heights[:4], numbers, strict=True):
         assert (images, height) in texts
         assert (accuracy, height) in texts
@@ -99,7 +99,7 @@ def test_a_heading_stands_above_its_block(pair):
 
 def test_an_empty_cell_is_said_and_not_drawn(pair):
     ax = figures.subgroup_accuracy(pair, title="title").axes[0]
-    (sentence,) = [text for text in ax.texts if text.get_text() == "no image"]
+    (sentence,) = [text for text in ax.texts if text.get_text() == "no images"]
     assert float(sentence.xy[1]) == ax.get_yticks()[2]
     assert len(dots(ax)) == len(whiskers(ax)) == 3
 
@@ -127,7 +127,7 @@ def test_a_pair_of_which_nothing_is_known_is_still_listed(pair, assert_texts_sta
     nothing = pair.assign(images=0, accuracy=np.nan, low=np.nan, high=np.nan, few=True)
     figure = figures.subgroup_accuracy(nothing, title="title")
     assert_texts_stay_apart(figure)
-    assert axes_texts(figure.axes[0]).count("no image") == 4
+    assert axes_texts(figure.axes[0]).count("no images") == 4
     assert not dots(figure.axes[0])
 
 

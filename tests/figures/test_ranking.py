@@ -46,7 +46,7 @@ def test_of_many_attributes_the_five_best_and_worst_are_named(random_predictions
     figure = figures.roc_curves(labels, probabilities, names, areas=areas, title="title")
     order = np.argsort(-areas)
     entries = [f"{names[k]}  AUROC {areas[k]:.3f}" for k in order]
-    expected = ["Highest AUROC", *entries[:5], "Lowest AUROC", *entries[-5:], "the 30 between", "chance"]
+    expected = ["Highest AUROC", *entries[:5], "Lowest AUROC", *entries[-5:], "30 other attributes", "chance"]
     assert legend_texts(figure) == expected
     assert len(figure.axes[0].lines) == 41
     assert f"mean AUROC {areas.mean():.3f} over 40 of 40 attributes" in figure.get_suptitle()
@@ -59,7 +59,7 @@ def test_no_attribute_is_both_best_and_worst(count, random_predictions, legend_t
     entries = legend_texts(figures.roc_curves(labels, probabilities, names_of(count), areas=areas, title="title"))
     named = [entry for entry in entries if entry.startswith("Attribute")]
     assert len(named) == len(set(named)) == min(count, 10)
-    assert ("the 1 between" in entries) == (count == 11)
+    assert ("1 other attribute" in entries) == (count == 11)
 
 
 @pytest.mark.parametrize(("value", "reason"), [(0, "no positives"), (1, "no negatives")])

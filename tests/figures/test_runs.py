@@ -116,17 +116,17 @@ def test_the_best_run_stands_on_top_with_its_interval_and_numbers(legend_texts):
     np.testing.assert_allclose(segments.get_segments(), expected)
     assert [to_hex(colour).upper() for colour in segments.get_colors()] == [BLUE, GREY, VERMILLION]
     assert [text.get_text() for text in ax.texts] == [
-        "difference (95 %)",
+        "difference (95 % interval)",
         "+0.0300 (+0.0200 to +0.0400)",
         "+0.0000 (−0.0100 to +0.0100)",
         "−0.0200 (−0.0300 to −0.0100)",
     ]
-    assert legend_texts(figure) == ["better than the baseline", "no difference shown", "worse than the baseline"]
+    assert legend_texts(figure) == ["better than the baseline", "no significant difference", "worse than the baseline"]
     assert 0 in ax.lines[0].get_xdata()
 
 
 def test_an_interval_that_ends_at_0_shows_no_difference(legend_texts):
-    assert legend_texts(differences([0.01, 0.0], [0.0, 0.0], [0.02, 0.0])) == ["no difference shown"]
+    assert legend_texts(differences([0.01, 0.0], [0.0, 0.0], [0.02, 0.0])) == ["no significant difference"]
 
 
 @pytest.mark.parametrize(("values", "low"), [([], []), ([0.1], [0.0, 0.1]), ([[0.1]], [[0.0]])])
