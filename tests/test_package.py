@@ -38,13 +38,13 @@ def test_the_wheel_works_from_any_folder(wheel: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     environment = os.environ | {"PYTHONPATH": str(site)}
-    for command in ([str(site / "bin" / "celeba-lab")], [sys.executable, "-m", "celeba_lab"]):
-        help_page = subprocess.run(
-            [*command, "--help"], cwd=elsewhere, env=environment, capture_output=True, text=True, check=True, timeout=60
-        )
-        assert "experiment=NAME" in help_page.stdout
-        composed = subprocess.run(
-            [*command, "experiment=smile", "--cfg", "job"],
-            cwd=elsewhere, env=environment, capture_output=True, text=True, check=True, timeout=60,
-        )  # fmt: skip
-        assert "attributes:\n  - Smiling" in composed.stdout
+    entry_point, module = [str(site / "bin" / "celeba-lab")], [sys.executable, "-m", "celeba_lab"]
+    assert "experiment=NAME" in output_of([*entry_point, "--help"], elsewhere, environment)
+    assert "attributes:\n  - Smiling" in output_of(
+        [*module, "experiment=smile", "--cfg", "job"], elsewhere, environment
+    )
+
+
+def output_of(command: list[str], folder: Path, environment: dict[str, str]) -> str:
+    options = {"capture_output": True, "text": True, "check": True, "timeout": 60}
+    return subprocess.run(command, cwd=folder, env=environment, **options).stdout

@@ -1,6 +1,5 @@
 """What the tests of several figures share: long titles and names, predictions, and readers of what is written."""
 
-import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -89,16 +88,13 @@ def assert_texts_stay_apart() -> Callable[[Figure], None]:
         # Spare ticks outside the limits keep their texts, but are not drawn.
         hidden |= labels - {label for axis in axes for label in _visible_tick_labels(axis)}
         drawn = [t for t in figure.findobj(Text) if t.get_text().strip() and t.get_visible() and t not in hidden]
-        boxes = [(text.get_text(), text.get_window_extent(renderer)) for text in drawn]
-        width, height = canvas.get_width_height()
-        for content, box in boxes:
-            assert box.x0 >= -1, content
-            assert box.y0 >= -1, content
-            assert box.x1 <= width + 1, content
-            assert box.y1 <= height + 1, content
-        for (one, a), (other, b) in itertools.combinations(boxes, 2):
-            # Line boxes are higher than their letters, so that an overlap of one pixel is allowed.
-            overlap = min(a.x1, b.x1) - max(a.x0, b.x0) > 1 and min(a.y1, b.y1) - max(a.y0, b.y0) > 1
-            assert not overlap, f"{one!r} overlaps {other!r}"
+        boxes = np.array([text.get_window_extent(renderer).extents for text in drawn]).reshape(-1, 4)
+        outside = (boxes < -1) | (boxes > np.tile(canvas.get_width_height(), 2) + 1)
+        assert not outside.any(), [drawn[k].get_text() for k in np.flatnonzero(outside.any(axis=1))]
+        starts, ends = np.split(boxes, 2, axis=1)
+        # Line boxes are higher than their letters, so that an overlap of one pixel is allowed.
+        common = np.minimum(ends[:, None], ends) - np.maximum(starts[:, None], starts)
+        pairs = np.argwhere(np.triu((common > 1).all(axis=2), k=1))
+        assert len(pairs) == 0, [(drawn[a].get_text(), drawn[b].get_text()) for a, b in pairs]
 
     return check
