@@ -231,7 +231,8 @@ def standardised_differences(clustering: Clustering, labels: np.ndarray) -> np.n
     labels = labels.astype(np.float64)
     spread = labels.std(axis=0)
     difference: np.ndarray = clustering.means(labels) - labels.mean(axis=0)
-    return np.divide(difference, spread, out=np.zeros_like(difference), where=spread > 0)
+    standardised: np.ndarray = np.divide(difference, spread, out=np.zeros_like(difference), where=spread > 0)
+    return standardised
 
 
 def describe(differences: np.ndarray, attributes: Sequence[str], most: int = 3, least: float = 0.3) -> str:

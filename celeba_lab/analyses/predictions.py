@@ -112,7 +112,8 @@ def _check(path: Path, table: pd.DataFrame, labels: list[str], probabilities: li
 
 def _read_csv(path: Path, **options: Any) -> pd.DataFrame:
     try:
-        return pd.read_csv(path, **options)
+        table: pd.DataFrame = pd.read_csv(path, **options)
+        return table
     except OSError as error:
         raise _unusable(path, error.strerror or str(error)) from error
     # Errors of pandas and of Unicode are ValueErrors, and a label that is too large overflows.

@@ -78,7 +78,8 @@ class ClusteringResult:
     def shown(self) -> np.ndarray:
         """Positions of the points that maps show, the members of the largest clusters, int64."""
         members = self.clustering.members
-        return members[self.clustering.clusters[members] < _MOST_SHOWN]
+        shown: np.ndarray = members[self.clustering.clusters[members] < _MOST_SHOWN]
+        return shown
 
     @property
     def scope(self) -> str:

@@ -31,12 +31,15 @@ def fit_with_progress(estimator: BaseEstimator, points: np.ndarray, what: str) -
     """
     parameters: dict[str, Any] = estimator.get_params(deep=False)
     counts = type(estimator).__name__ == "TSNE" and not parameters["verbose"]
+    positions: np.ndarray
     with Progress(what, parameters["max_iter"] if counts else None, "iterations" if counts else "") as progress:
-        if not counts:
-            return estimator.fit_transform(points)
-        estimator.set_params(verbose=2)
-        with redirect_stdout(_Iterations(sys.stdout, progress)):
-            return estimator.fit_transform(points)
+        if counts:
+            estimator.set_params(verbose=2)
+            with redirect_stdout(_Iterations(sys.stdout, progress)):
+                positions = estimator.fit_transform(points)
+        else:
+            positions = estimator.fit_transform(points)
+    return positions
 
 
 class _Iterations(io.TextIOBase):

@@ -99,7 +99,7 @@ def _find_rows(one: str, ids: np.ndarray, other: str, other_ids: np.ndarray, spl
     """Return the rows of the other run in the order of the first run's images."""
     if np.array_equal(ids, other_ids):
         return slice(None)
-    rows = pd.Index(other_ids).get_indexer(pd.Index(ids))
+    rows: np.ndarray = pd.Index(other_ids).get_indexer(pd.Index(ids))
     if (rows < 0).any() or len(ids) != len(other_ids):
         alone, owner = (ids[rows < 0], one) if (rows < 0).any() else (np.setdiff1d(other_ids, ids), other)
         raise UserError(

@@ -87,7 +87,8 @@ class FinishedRun:
 
     def images(self, split: str) -> int | None:
         """Return the number of images of a split; None if the run did not use it."""
-        return self.data["images"].get(split)
+        images: int | None = self.data["images"].get(split)
+        return images
 
     def predictions(self, split: str) -> Path:
         """Return the path of the run's predictions of a split."""
@@ -125,7 +126,7 @@ def read_table(path: Path, needed: Sequence[str], **options: Any) -> pd.DataFram
         UserError: The table is missing or damaged, or lacks a column.
     """
     with naming_file(path):
-        table = pd.read_csv(path, **options)
+        table: pd.DataFrame = pd.read_csv(path, **options)
     if missing := [name for name in needed if name not in table]:
         raise unusable(path, f"it has no column {missing[0]}")
     return table

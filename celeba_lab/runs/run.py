@@ -251,7 +251,8 @@ def send_picture(writer: "SummaryWriter", tag: str, png: bytes, step: int) -> No
         width, height = image.size
         channels = len(image.getbands())
     picture = Event.Image(height=height, width=width, colorspace=channels, encoded_image_string=png)
-    writer._get_file_writer().add_summary(Event(value=[Event.Value(tag=tag, image=picture)]), step)
+    files = writer._get_file_writer()  # type: ignore[no-untyped-call]
+    files.add_summary(Event(value=[Event.Value(tag=tag, image=picture)]), step)
 
 
 def facts_of_run(

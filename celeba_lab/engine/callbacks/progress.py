@@ -86,7 +86,7 @@ class ProgressLine(ProgressBar):
         if seconds - self._refreshed < _REFRESH and not trainer.is_last_batch:
             return
         self._refreshed = seconds
-        losses = getattr(pl_module, "running_losses", dict)()
+        losses: dict[str, float] = getattr(pl_module, "running_losses", dict)()
         rate = self._images / max(seconds - self._rate_start, 1e-9)
         shown = [f"{name} {value:.4f}" for name, value in losses.items()]
         self._describe_training(trainer, batch_idx + 1, "  ".join([*shown, f"{rate:,.0f} images/s"]))

@@ -49,7 +49,8 @@ class EvaluationResult:
 
     def all_labels(self) -> np.ndarray:
         """Return all forty labels of the N images, int8 (N, 40), whatever the classifier predicts."""
-        return self.datamodule.annotations.labels[self.predictions.index]
+        labels: np.ndarray = self.datamodule.annotations.labels[self.predictions.index]
+        return labels
 
     def table(
         self,
