@@ -1,0 +1,74 @@
+"""Devices, processes and Trainers, from the group ``trainer`` of the configuration."""
+
+import lightning as L
+import pytest
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from celeba_lab.engine.build import (
+    build_callbacks,
+    build_evaluator,
+    build_trainer,
+    choose_device,
+    count_processes,
+    find_callback,
+)
+from celeba_lab.engine.callbacks import EpochLog, ProgressLine, Stopwatch
+from celeba_lab.errors import UserError
+
+
+@pytest.fixture
+def trainer(compose) -> DictConfig:
+    """The group ``trainer`` for the processor, without a run folder."""
+    return compose("trainer=cpu", "trainer.default_root_dir=null").trainer
+
+
+def test_the_device_is_that_of_the_trainer(trainer: DictConfig) -> None:
+    assert choose_device(trainer) == torch.device("cpu") == build_trainer(trainer).strategy.root_device
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_the_processes_are_those_of_the_trainer(trainer: DictConfig, devices: int) -> None:
+    trainer.devices = devices
+    assert count_processes(trainer) == devices == build_trainer(trainer).world_size
+
+
+@pytest.mark.parametrize("choose", [choose_device, build_trainer])
+@pytest.mark.parametrize("accelerator", ["tpuu", "mps"])
+def test_a_device_that_is_not_there_is_one_sentence(trainer: DictConfig, choose, accelerator: str) -> None:
+    if accelerator == "mps" and torch.backends.mps.is_available():
+        pytest.skip("this machine has an Apple GPU")
+    trainer.accelerator = accelerator
+    with pytest.raises(UserError, match=r"^trainer: .* Other devices: trainer=auto, cpu, gpu, mps\.$"):
+        choose(trainer)
+
+
+def test_callbacks_keep_their_order_and_leave_out_what_is_null(compose) -> None:
+    configured = compose("callbacks.image_grid=null").callbacks
+    kept = [name for name in configured if name in ("stopwatch", "progress_bar", "image_grid")]
+    group = OmegaConf.create({name: configured[name] for name in kept})
+    assert group.image_grid is None
+    kinds = {"stopwatch": Stopwatch, "progress_bar": ProgressLine}
+    assert [type(callback) for callback in build_callbacks(group)] == [kinds[name] for name in group if group[name]]
+    assert build_callbacks(None) == []
+
+
+def test_a_callback_is_found_by_its_class(trainer: DictConfig) -> None:
+    watch = Stopwatch()
+    built = build_trainer(trainer, [watch])
+    assert find_callback(built, Stopwatch) is watch
+    assert find_callback(built, ProgressLine) is None
+
+
+def test_an_evaluator_has_the_progress_line_and_no_other_callback_of_training(trainer: DictConfig, compose) -> None:
+    watch = Stopwatch()
+    evaluator = build_evaluator(trainer, compose().callbacks, watch, limit_test_batches=3)
+    assert isinstance(evaluator.progress_bar_callback, ProgressLine)
+    assert find_callback(evaluator, EpochLog) is None
+    assert find_callback(evaluator, Stopwatch) is watch
+    assert evaluator.limit_test_batches == 3
+    assert evaluator.logger is None
+
+
+def test_an_evaluator_needs_no_callbacks(trainer: DictConfig) -> None:
+    assert isinstance(build_evaluator(trainer, None), L.Trainer)
