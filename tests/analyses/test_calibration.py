@@ -1,4 +1,4 @@
-"""Calibration against counts by hand and torchmetrics, temperatures against the truth and a search of all."""
+"""Calibration equals counts by hand and torchmetrics, and temperatures equal the true ones and a grid search."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from celeba_lab.analyses.calibration import apply_temperature, fit_temperature, 
 
 
 def overconfident(temperatures: list[float], n: int = 20_000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Labels drawn with the true probabilities, and those probabilities with their logits times a temperature."""
+    """Return labels that are drawn with true probabilities, and these probabilities with logits times a temperature."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(-0.5, 1.5, (n, len(temperatures)))
     labels = (rng.random(logits.shape) < expit(logits)).astype(np.uint8)
@@ -21,7 +21,7 @@ def overconfident(temperatures: list[float], n: int = 20_000, seed: int = 0) -> 
 # --- reliability
 
 
-def test_counts_by_hand() -> None:
+def test_reliability_equals_counts_by_hand() -> None:
     labels = np.array([[0], [1], [1], [0], [1]])
     found = reliability(labels, np.array([[0.1], [0.3], [0.9], [0.8], [1.0]]), bins=4)
     assert found.count.tolist() == [[1, 1, 0, 3]]
@@ -31,8 +31,8 @@ def test_counts_by_hand() -> None:
     assert (found.count.dtype, found.confidence.dtype, found.frequency.dtype) == (np.int64, np.float64, np.float64)
 
 
-def test_it_measures_the_positive_class_so_that_errors_of_both_sides_add_up() -> None:
-    """Too sure of "no", not sure enough of "yes": for the predicted class, the two nearly cancel."""
+def test_errors_of_the_positive_class_do_not_cancel() -> None:
+    """For the predicted class, overconfidence in "no" and underconfidence in "yes" nearly cancel each other."""
     labels = np.array([[0], [0], [0], [1], [1], [1], [1], [1]])
     probabilities = np.array([[0.1]] * 4 + [[0.9]] * 4)
     assert reliability(labels, probabilities).error == pytest.approx([0.5 * 0.15 + 0.5 * 0.1])
@@ -53,7 +53,7 @@ def test_the_error_is_that_of_torchmetrics(bins: int, dtype: type) -> None:
 
 
 def test_a_probability_of_one_belongs_to_the_last_bin() -> None:
-    """The one place where torchmetrics counts differently."""
+    """This is the only case that torchmetrics counts differently."""
     labels, probabilities = np.array([[0], [1]]), np.array([[0.99], [1.0]], dtype=np.float32)
     assert reliability(labels, probabilities).count[0, -1] == 2
     assert reliability(labels, probabilities).error == pytest.approx([0.495])
@@ -71,7 +71,7 @@ def test_an_edge_belongs_to_the_bin_above(bins: int, dtype: type) -> None:
     assert reliability(np.zeros(edges.shape), edges, bins).count.tolist() == [[1] * (bins - 1) + [2]]
 
 
-def test_no_image_is_undefined() -> None:
+def test_reliability_without_images_is_undefined() -> None:
     found = reliability(np.zeros((0, 2)), np.zeros((0, 2), dtype=np.float32))
     assert found.count.tolist() == [[0] * 15] * 2
     assert np.isnan(found.confidence).all()
@@ -82,7 +82,7 @@ def test_no_image_is_undefined() -> None:
 # --- temperature
 
 
-def test_the_temperature_is_found_again_and_mends_the_probabilities() -> None:
+def test_the_fitted_temperature_is_the_true_one_and_improves_calibration() -> None:
     truth = [0.4, 1.0, 2.5]
     labels, probabilities = overconfident(truth)
     temperature = fit_temperature(labels, probabilities)
@@ -96,7 +96,7 @@ def test_the_temperature_is_found_again_and_mends_the_probabilities() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_no_other_temperature_has_a_lower_cross_entropy(seed: int) -> None:
-    """Of probabilities with a bias, too, which no temperature mends."""
+    """This also holds for biased probabilities, which a temperature cannot correct."""
     rng = np.random.default_rng(seed)
     labels = (rng.random((300, 1)) < 0.2).astype(np.uint8)
     probabilities = expit(3 * labels + rng.normal(0.5, 2, labels.shape))
@@ -125,14 +125,18 @@ def test_one_class_or_no_image_leaves_the_probabilities_alone(labels: np.ndarray
     np.testing.assert_allclose(apply_temperature(probabilities, temperature), probabilities, rtol=1e-6)
 
 
-def test_the_temperature_has_ends_and_is_one_where_nothing_depends_on_it() -> None:
+def test_the_temperature_is_limited_and_is_one_if_it_has_no_effect() -> None:
     labels = np.array([[0], [1]])
-    assert fit_temperature(labels, np.array([[0.4], [0.6]])).tolist() == [0.05]  # separated: the surer the better
-    assert fit_temperature(labels, np.array([[0.6], [0.4]])).tolist() == [20.0]  # reversed: never sure enough of 0.5
+    assert fit_temperature(labels, np.array([[0.4], [0.6]])).tolist() == [
+        0.05
+    ]  # The classes are separated, so the best temperature is 0.
+    assert fit_temperature(labels, np.array([[0.6], [0.4]])).tolist() == [
+        20.0
+    ]  # The order is reversed, so the best temperature is infinite.
     assert fit_temperature(labels, np.array([[0.5], [0.5]])).tolist() == [1.0]
 
 
-def test_probabilities_of_zero_and_one_are_no_obstacle() -> None:
+def test_probabilities_of_zero_and_one_are_allowed() -> None:
     labels, probabilities = overconfident([3.0], n=5000)
     probabilities[:50], probabilities[50:100] = 0, 1
     temperature = fit_temperature(labels, probabilities)
@@ -150,6 +154,6 @@ def test_scaling_keeps_the_order_and_the_decisions() -> None:
     np.testing.assert_array_equal(scaled >= 0.5, raw >= 0.5)
     assert scaled[0, 0] == 0.5
     assert roc_auc_score(labels, scaled) == pytest.approx(roc_auc_score(labels, raw), abs=1e-12)
-    # A tuned threshold goes the same way as the probabilities.
+    # A tuned threshold is scaled in the same way as the probabilities.
     threshold = apply_temperature(np.array([0.3]), np.array([3.0]))
     np.testing.assert_array_equal(scaled >= threshold, raw >= 0.3)

@@ -1,4 +1,4 @@
-"""Clusters: their order, their means and names, the notebook's sizes and means, and its two defects."""
+"""Clusters have the right order, means and names, and reproduce the sizes and means of the notebook."""
 
 from pathlib import Path
 
@@ -87,7 +87,7 @@ def test_noise_has_no_stable_clusters() -> None:
     assert max(index for _, index in try_seeds(found, KMeans(5, n_init=1), range(1, 4))) < 0.7
 
 
-def test_a_name_in_words() -> None:
+def test_a_cluster_is_described_by_its_most_and_least_common_attributes() -> None:
     names = ["Male", "Wearing_Hat", "Smiling", "Young", "5_o_Clock_Shadow"]
     assert (
         describe(np.array([-1.2, 0.4, 0.1, -0.5, 2.0]), names)
@@ -114,7 +114,7 @@ def test_a_constant_column_scales_to_nothing(column: np.ndarray) -> None:
     assert find_clusters(points, configured().set_params(n_clusters=2)).sizes.tolist() == [25, 25]
 
 
-def test_two_rows() -> None:
+def test_two_rows_can_be_clustered() -> None:
     found = find_clusters(scale(np.array([[0, 1], [1, 0]]), StandardScaler())[0], KMeans(2))
     assert found.sizes.tolist() == [1, 1]
     assert np.isnan(found.silhouette(10, seed=0))
@@ -145,18 +145,18 @@ def test_more_clusters_than_different_rows_are_refused() -> None:
         ),
     ],
 )
-def test_what_does_not_suit_is_one_sentence(make, sentence: str) -> None:
+def test_an_unsuitable_estimator_is_explained_in_one_sentence(make, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         make()
 
 
-def test_a_clusterer_that_chooses_the_number_itself() -> None:
+def test_a_clusterer_can_choose_the_number_of_clusters() -> None:
     found = find_clusters(blobs(), check_clusterer(DBSCAN(eps=1.5), 5))
     assert found.count == 3
 
 
-def test_noise_is_no_cluster() -> None:
-    """DBSCAN calls it -1; it must not become a group with a centroid and a name."""
+def test_noise_is_not_a_cluster() -> None:
+    """DBSCAN labels noise as -1, which must not become a cluster with a centroid and a name."""
     points = np.concatenate([blobs(), [[0.0, 50.0], [5.0, -50.0]]])
     found = find_clusters(points, DBSCAN(eps=1.5))
     assert found.sizes.tolist() == [60, 40, 20]
@@ -182,7 +182,7 @@ def test_columns_keep_their_names_only_while_they_are_the_same_columns() -> None
 
 
 def test_the_notebooks_clusters(shared: Path) -> None:
-    """Its sizes within 2 %, its standardised means within 0.05 after matching."""
+    """The sizes agree within 2 %, and the standardised means agree within 0.05 after the clusters are matched."""
     labels = Annotations.load(shared / "celeba").labels
     labels = labels[take_fraction(np.arange(len(labels)), 0.1, seed=42)]
     found = find_clusters(scale(labels, StandardScaler())[0], configured())

@@ -1,4 +1,4 @@
-"""Answers that exclude each other, counted by hand."""
+"""Contradictions equal counts by hand."""
 
 import numpy as np
 import pytest
@@ -11,8 +11,8 @@ NAMES = ["Bald", "Bangs", "Goatee", "No_Beard"]
 
 def test_both_tables_are_counted() -> None:
     labels = np.array([[1, 1, 0, 1], [0, 1, 1, 1], [0, 0, 0, 0], [1, 1, 1, 0]])
-    said = np.array([[1, 1, 1, 1], [0, 1, 1, 1], [0, 0, 1, 1], [0, 1, 1, 0]])
-    found = count_contradictions(labels, said, NAMES, [["No_Beard", "Goatee"], ["Bald", "Bangs"]])
+    predicted = np.array([[1, 1, 1, 1], [0, 1, 1, 1], [0, 0, 1, 1], [0, 1, 1, 0]])
+    found = count_contradictions(labels, predicted, NAMES, [["No_Beard", "Goatee"], ["Bald", "Bangs"]])
     assert found.to_dict("list") == {
         "first": ["No_Beard", "Bald"],
         "second": ["Goatee", "Bangs"],
@@ -23,7 +23,7 @@ def test_both_tables_are_counted() -> None:
     }
 
 
-def test_a_pair_that_was_not_told_is_left_out() -> None:
+def test_a_pair_with_an_unknown_attribute_is_left_out() -> None:
     nothing = np.zeros((3, 1))
     assert count_contradictions(nothing, nothing, ["Bald"], [["Bald", "Bangs"]]).empty
 
@@ -41,6 +41,6 @@ def test_without_images_the_shares_are_undefined() -> None:
         ([["Bald", "Bang"]], r"Did you mean 'Bangs'"),
     ],
 )
-def test_a_pair_that_is_none_is_named(pairs: list[list[str]], sentence: str) -> None:
+def test_an_invalid_pair_is_named(pairs: list[list[str]], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         check_contradictions(pairs)

@@ -1,4 +1,4 @@
-"""Tables of pairs against hand-computed ones, scikit-learn and the notebook's."""
+"""Co-occurrence tables equal tables computed by hand, by scikit-learn and by the notebook."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from celeba_lab.analyses.cooccurrence import Cooccurrence, cluster_attributes
 from celeba_lab.data.annotations import Annotations
 from celeba_lab.data.attributes import ATTRIBUTES
 
-# A in rows 0-2, B in rows 1-4, C never, D always, E as A.
+# A is in rows 0-2, B is in rows 1-4, C never occurs, D always occurs, and E equals A.
 LABELS = np.array(
     [[1, 0, 0, 1, 1], [1, 1, 0, 1, 1], [1, 1, 0, 1, 1], [0, 1, 0, 1, 0], [0, 1, 0, 1, 0], [0, 0, 0, 1, 0]],
     dtype=np.int8,
@@ -60,7 +60,7 @@ def test_phi_is_the_correlation(found: Cooccurrence) -> None:
 
 
 @pytest.mark.parametrize("rows", [1, 2])
-def test_one_or_two_rows(rows: int) -> None:
+def test_one_or_two_rows_are_allowed(rows: int) -> None:
     few = Cooccurrence.of(LABELS[:rows])
     assert few.joint[A, E] == rows
     assert few.conditional[D, A] == 1
@@ -77,7 +77,7 @@ def test_neighbouring_leaves_are_alike() -> None:
 
 
 def test_it_counts_beyond_what_float32_holds() -> None:
-    """2 ** 24 + 1 is no float32; rows are counted in pieces."""
+    """float32 cannot represent 2 ** 24 + 1, so rows are counted in parts."""
     n = 2**24 + 3
     ones = np.broadcast_to(np.ones((1, 2), dtype=np.int8), (n, 2))
     assert Cooccurrence.of(ones).joint.tolist() == [[n, n], [n, n]]

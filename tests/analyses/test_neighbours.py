@@ -1,4 +1,4 @@
-"""The nearest image, against a direct search."""
+"""The nearest image equals that of a direct search."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def test_a_copy_is_found_at_distance_zero_and_a_mirrored_one_too() -> None:
     assert distance.tolist() == pytest.approx([0, 0], abs=0.05)
 
 
-def test_of_equally_near_ones_it_is_the_first() -> None:
+def test_the_first_of_equally_near_images_is_returned() -> None:
     others = np.repeat(draw(1, 0), 5, axis=0)
     found, mirrored, _ = nearest_images(others[:1], [(np.array([9, 4]), others[:2]), (np.array([1, 2]), others[:2])])
     assert (found.tolist(), mirrored.tolist()) == ([9], [False])

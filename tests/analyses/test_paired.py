@@ -1,4 +1,4 @@
-"""Paired tests: by hand, against SciPy and a plain loop of resamples, and what must hold of any such test."""
+"""Paired tests equal values by hand, SciPy and a loop of resamples, and have the properties of any such test."""
 
 import math
 import tracemalloc
@@ -12,7 +12,7 @@ from celeba_lab.analyses.paired import holm, mcnemar, paired_bootstrap
 
 
 def answers(n: int, k: int, seed: int = 0, accuracy: float = 0.85) -> tuple[np.ndarray, np.ndarray]:
-    """Two classifiers that are often wrong about the same images: bool (n, k) each."""
+    """Return the correct predictions, bool (n, k), of two classifiers that are often wrong about the same images."""
     rng = np.random.default_rng(seed)
     difficulty = rng.normal(size=(n, 1)) + rng.normal(size=(n, k))
     limit = np.quantile(difficulty, accuracy)
@@ -33,14 +33,14 @@ def answers(n: int, k: int, seed: int = 0, accuracy: float = 0.85) -> tuple[np.n
         (10, 20, math.erfc(math.sqrt((10 - 1) ** 2 / 30 / 2))),  # chi-square with one degree of freedom
         (100, 50, math.erfc(math.sqrt((50 - 1) ** 2 / 150 / 2))),
         (15, 15, 1.0),
-        (20, 21, 1.0),  # the correction takes no more than the difference
+        (20, 21, 1.0),  # The correction is limited to the difference.
     ],
 )
 def test_mcnemar_by_hand(first: int, second: int, expected: float) -> None:
     assert mcnemar(first, second)[0] == pytest.approx(expected, rel=1e-12)
 
 
-def test_below_25_images_it_is_the_binomial_test() -> None:
+def test_mcnemar_is_the_binomial_test_below_25_images() -> None:
     first = np.arange(25)
     np.testing.assert_allclose(mcnemar(first, 24 - first), [binomtest(int(b), 24).pvalue for b in first])
     assert mcnemar(5, 20)[0] != pytest.approx(binomtest(5, 25).pvalue, rel=0.01)
@@ -66,13 +66,13 @@ def test_holm_by_hand() -> None:
 # ------------------------------------------------------------------------------------------------------- the resampling
 
 
-def test_the_same_answers_are_no_difference() -> None:
+def test_equal_predictions_have_no_difference() -> None:
     right, _ = answers(200, 3)
     found = paired_bootstrap(right, right)
     assert (found.difference, found.low, found.high, found.p, found.images_apart) == (0, 0, 0, 1, 0)
 
 
-def test_it_is_a_plain_loop_of_resamples() -> None:
+def test_the_bootstrap_equals_a_loop_of_resamples() -> None:
     right, base = answers(300, 4)
     base[:20] = False
     rng = np.random.default_rng(1)
@@ -85,21 +85,21 @@ def test_it_is_a_plain_loop_of_resamples() -> None:
     assert found.images_apart == np.count_nonzero(gained)
 
 
-def test_another_confidence_is_another_interval() -> None:
+def test_a_lower_confidence_has_a_shorter_interval() -> None:
     right, base = answers(300, 1)
     narrow, wide = (paired_bootstrap(right, base, confidence=level) for level in (0.5, 0.99))
     assert wide.low < narrow.low < narrow.high < wide.high
 
 
 def test_an_image_keeps_all_its_attributes() -> None:
-    """Forty copies of one attribute are no forty times as many images."""
+    """Forty copies of one attribute do not count as forty times as many images."""
     right, base = answers(400, 1)
     assert paired_bootstrap(np.tile(right, 40), np.tile(base, 40)).low == pytest.approx(
         paired_bootstrap(right, base).low, abs=1e-12
     )
 
 
-def test_pairs_see_what_two_separate_samples_cannot() -> None:
+def test_a_paired_test_finds_differences_that_two_separate_intervals_do_not() -> None:
     right = np.arange(1000)[:, np.newaxis] < 900
     base = right.copy()
     base[:20] = False
@@ -110,7 +110,7 @@ def test_pairs_see_what_two_separate_samples_cannot() -> None:
     assert found.p < 0.01
 
 
-def test_swapped_it_is_the_negative() -> None:
+def test_exchanging_the_classifiers_negates_the_difference() -> None:
     right, base = answers(500, 2)
     one, other = paired_bootstrap(right, base, 20_000), paired_bootstrap(base, right, 20_000)
     assert other.difference == -one.difference
@@ -134,7 +134,7 @@ def test_the_interval_leaves_out_0_just_when_p_is_below_5_percent() -> None:
 
 
 def test_the_ends_of_the_interval_are_resamples() -> None:
-    """Numbers of right answers, not points between two of them."""
+    """The ends are possible differences and not interpolated between two of them."""
     found = paired_bootstrap(*answers(20_000, 3))
     ends = np.array([found.low, found.high]) * 60_000
     np.testing.assert_allclose(ends, np.round(ends), atol=1e-6)

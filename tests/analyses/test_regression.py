@@ -1,4 +1,4 @@
-"""Each attribute from the others: against scikit-learn's own loop and the notebook's numbers; degenerate columns."""
+"""Regressions equal those of a loop over scikit-learn and the notebook's numbers, also for degenerate columns."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def dependent_labels(n: int = 600) -> np.ndarray:
     return np.stack([a, b, a ^ (rng.random(n) < 0.1), a & b | (rng.random(n) < 0.2)], axis=1).astype(np.int8)
 
 
-def test_it_is_scikit_learns_own_loop() -> None:
+def test_regressions_equal_a_loop_over_scikit_learn() -> None:
     labels = dependent_labels()
     train, test = labels[:400], labels[400:]
     for k, result in enumerate(regress_each(train, test, LogisticRegression(tol=1e-8))):
@@ -55,20 +55,20 @@ def test_it_is_scikit_learns_own_loop() -> None:
         assert result.iterations > 0
 
 
-def test_every_score_is_scikit_learns() -> None:
+def test_every_score_equals_scikit_learn() -> None:
     labels = dependent_labels()
     test = labels[400:]
     results = list(regress_each(labels[:400], test, configured()))
     table = regression_table(results, test, ["a", "b", "c", "d"]).set_index("attribute")
     for k, name in enumerate("abcd"):
         probability, truth = results[k].probability, test[:, k]
-        said = probability >= 0.5
+        predicted = probability >= 0.5
         row = table.loc[name]
-        assert row["accuracy"] == pytest.approx(accuracy_score(truth, said))
-        assert row["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(truth, said))
-        assert row["precision"] == pytest.approx(precision_score(truth, said))
-        assert row["recall"] == pytest.approx(recall_score(truth, said))
-        assert row["f1"] == pytest.approx(f1_score(truth, said))
+        assert row["accuracy"] == pytest.approx(accuracy_score(truth, predicted))
+        assert row["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(truth, predicted))
+        assert row["precision"] == pytest.approx(precision_score(truth, predicted))
+        assert row["recall"] == pytest.approx(recall_score(truth, predicted))
+        assert row["f1"] == pytest.approx(f1_score(truth, predicted))
         assert row["auroc"] == pytest.approx(roc_auc_score(truth, probability), abs=1e-5)
         assert row["log_loss"] == pytest.approx(log_loss(truth, probability), abs=1e-5)
         assert row["prevalence"] == pytest.approx(truth.mean())
@@ -76,7 +76,7 @@ def test_every_score_is_scikit_learns() -> None:
 
 
 def test_undefined_precision_stays_undefined() -> None:
-    """An attribute that is never predicted has no precision; the notebook printed 1.0 for Pale_Skin."""
+    """An attribute that is never predicted has no precision. The notebook printed 1.0 for Pale_Skin."""
     labels = np.random.default_rng(0).random((500, 3)) < (0.5, 0.5, 0.03)
     results = list(regress_each(labels[:400], labels[400:], configured()))
     table = regression_table(results, labels[400:].astype(np.int8), ["a", "b", "rare"]).set_index("attribute")
@@ -85,7 +85,7 @@ def test_undefined_precision_stays_undefined() -> None:
 
 
 @pytest.mark.parametrize("value", [0, 1])
-def test_a_constant_column_has_no_model_and_harms_no_other(value: int) -> None:
+def test_a_constant_column_has_no_model_and_does_not_affect_others(value: int) -> None:
     labels = dependent_labels()
     labels[:, 1] = value
     results = list(regress_each(labels[:400], labels[400:], configured()))
@@ -103,38 +103,38 @@ def test_a_duplicated_column_is_predicted_perfectly() -> None:
     assert table["accuracy"].iloc[[0, 2]].tolist() == [1, 1]
 
 
-def test_two_rows() -> None:
+def test_a_single_training_row_fits_no_model() -> None:
     labels = np.array([[0, 1], [1, 0]], dtype=np.int8)
     results = list(regress_each(labels[:1], labels[1:], configured()))
     assert not any(result.fitted for result in results)
 
 
-def test_an_unfinished_solver_is_told() -> None:
+def test_a_solver_that_did_not_converge_is_reported() -> None:
     labels = dependent_labels()
     [first, *_] = regress_each(labels[:400], labels[400:], LogisticRegression(max_iter=1))
     assert not first.converged
     assert first.iterations == 1
 
 
-def test_trees_do_not_converge_and_are_not_told_to() -> None:
+def test_trees_have_no_convergence() -> None:
     labels = dependent_labels()
     [first, *_] = regress_each(labels[:400], labels[400:], HistGradientBoostingClassifier(max_iter=2))
     assert first.converged is None
 
 
 @pytest.mark.parametrize("workers", [0, -5])
-def test_no_workers_do_no_work(workers: int) -> None:
+def test_fewer_than_one_worker_is_refused(workers: int) -> None:
     with pytest.raises(UserError, match=r"^workers=.* must be at least 1"):
         list(regress_each(dependent_labels(), dependent_labels(), configured(), workers))
 
 
-def test_saying_the_majority_is_no_gain_and_no_loss() -> None:
+def test_predicting_the_majority_has_no_gain() -> None:
     labels = dependent_labels()
     results = list(regress_each(labels[:400], labels[400:], DummyClassifier(strategy="prior")))
     assert (regression_table(results, labels[400:], ["a", "b", "c", "d"])["gain"] == 0).all()
 
 
-def test_other_classifiers_do() -> None:
+def test_other_classifiers_can_be_used() -> None:
     labels = dependent_labels()
     results = list(regress_each(labels[:400], labels[400:], BernoulliNB()))
     assert all(np.isnan(result.coefficients).all() for result in results)
@@ -149,7 +149,7 @@ def test_other_classifiers_do() -> None:
         (LogisticRegression(C=-1), "^estimator=LogisticRegression cannot be fitted: The 'C' parameter"),
     ],
 )
-def test_what_does_not_suit_is_one_sentence(classifier: object, sentence: str) -> None:
+def test_an_unsuitable_estimator_is_explained_in_one_sentence(classifier: object, sentence: str) -> None:
     labels = dependent_labels()
     with pytest.raises(UserError, match=sentence):
         list(regress_each(labels[:400], labels[400:], classifier))
@@ -168,8 +168,8 @@ def test_the_notebooks_numbers(shared: Path) -> None:
     assert not defined["Pale_Skin"]
 
 
-def test_only_some_targets() -> None:
-    """The same answers as when all are asked, in the order that was asked for."""
+def test_some_targets_can_be_selected() -> None:
+    """The results equal those for all targets, in the order of the given targets."""
     rng = np.random.default_rng(0)
     train, test = rng.integers(0, 2, (200, 5)), rng.integers(0, 2, (50, 5))
     every = list(regress_each(train, test, LogisticRegression()))

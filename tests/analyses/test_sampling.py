@@ -1,4 +1,4 @@
-"""Which rows an analysis looks at."""
+"""Selection of the rows that an analysis uses."""
 
 import numpy as np
 import pandas as pd
@@ -10,19 +10,19 @@ from celeba_lab.errors import UserError
 ROWS = np.arange(100, 1100)
 
 
-def test_a_fraction_is_the_one_pandas_draws() -> None:
+def test_a_fraction_equals_that_of_pandas() -> None:
     frame = pd.DataFrame({"row": ROWS})
     assert take_fraction(ROWS, 0.1, seed=42).tolist() == frame.sample(frac=0.1, random_state=42)["row"].tolist()
 
 
-def test_the_same_seed_draws_the_same_rows_and_another_others() -> None:
+def test_only_the_same_seed_draws_the_same_rows() -> None:
     first, again, other = (take_fraction(ROWS, 0.3, seed).tolist() for seed in (1, 1, 2))
     assert first == again
     assert set(first) != set(other)
     assert len(set(first)) == 300
 
 
-def test_the_whole_is_left_in_its_order() -> None:
+def test_a_fraction_of_one_keeps_the_order() -> None:
     assert take_fraction(ROWS, 1.0, seed=3).tolist() == ROWS.tolist()
 
 

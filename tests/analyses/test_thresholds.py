@@ -1,4 +1,4 @@
-"""Thresholds against all there are."""
+"""Tuned thresholds are at least as good as all thresholds of a grid."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ SCORES = {"balanced_accuracy": balanced_accuracy_score, "f1": f1_score}
 
 
 def some(n: int = 200, k: int = 3, digits: int = 2) -> tuple[np.ndarray, np.ndarray]:
-    """Informative probabilities with many ties."""
+    """Return informative probabilities with many ties."""
     rng = np.random.default_rng(0)
     labels = (rng.random((n, k)) < (0.5, 0.1, 0.8)).astype(np.uint8)
     probabilities = np.clip(0.25 * labels + 0.3 + 0.2 * rng.normal(size=(n, k)), 0, 1)
@@ -19,7 +19,7 @@ def some(n: int = 200, k: int = 3, digits: int = 2) -> tuple[np.ndarray, np.ndar
 
 
 @pytest.mark.parametrize("criterion", SCORES)
-def test_none_is_better(criterion: str) -> None:
+def test_no_threshold_of_a_grid_is_better(criterion: str) -> None:
     labels, probabilities = some()
     tuned = tune_thresholds(labels, probabilities, criterion)
     for k in range(3):
@@ -31,7 +31,7 @@ def test_none_is_better(criterion: str) -> None:
 
 
 def test_ties_go_to_the_default() -> None:
-    """Anything between 0.2 and 0.9 separates these; 0.55 is the middle, and there is one candidate."""
+    """Every threshold between 0.2 and 0.9 separates the classes, and the middle, 0.55, is the only candidate."""
     labels, probabilities = np.array([[0], [0], [1], [1]]), np.array([[0.1], [0.2], [0.9], [0.95]])
     assert tune_thresholds(labels, probabilities, "f1") == pytest.approx([0.55])
 
@@ -41,7 +41,7 @@ def test_one_class_keeps_the_default() -> None:
     assert tune_thresholds(labels, probabilities, "f1", default=0.4).tolist() == [0.4, 0.4]
 
 
-def test_one_image() -> None:
+def test_a_single_image_has_the_default_threshold() -> None:
     assert tune_thresholds(np.array([[1]]), np.array([[0.2]]), "balanced_accuracy").tolist() == [0.5]
 
 

@@ -1,4 +1,4 @@
-"""What the tests of several figures share: long titles and names, predictions, and readers of what is written."""
+"""Fixtures for the tests of figures: long titles and names, predictions, and the texts of a figure."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ from matplotlib.text import Text
 
 @pytest.fixture(scope="session")
 def long_title() -> str:
-    """A title as long as that of a real run, with dollar signs that must not start a formula."""
+    """A title as long as that of a real run, with dollar signs that must not be parsed as mathematics."""
     return (
         "experiment=attributes on synthetic faces, which are not CelebA ($CELEBA_ROOT and $HOME are not set), test "
         "split, checkpoint outputs/attributes/2025-01-01_12-00-00/checkpoints/best.ckpt"
@@ -22,13 +22,13 @@ def long_title() -> str:
 
 @pytest.fixture(scope="session")
 def names_of() -> Callable[[int], list[str]]:
-    """``names_of(40)``: that many names, each as long as CelebA's longest, Mouth_Slightly_Open."""
+    """``names_of(40)`` returns 40 names, each as long as Mouth_Slightly_Open, the longest name of CelebA."""
     return lambda count: [f"Attribute_Named_No_{k:02d}" for k in range(count)]
 
 
 @pytest.fixture(scope="session")
 def random_predictions() -> Callable[..., tuple[np.ndarray, np.ndarray]]:
-    """``random_predictions(images, count)``: labels and probabilities, (N, K) each, of attributes from easy to hard."""
+    """``random_predictions(images, count)`` returns labels and probabilities, (N, K), of varying difficulty."""
 
     def draw(images: int, count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
         generator = np.random.default_rng(seed)
@@ -42,25 +42,25 @@ def random_predictions() -> Callable[..., tuple[np.ndarray, np.ndarray]]:
 
 @pytest.fixture(scope="session")
 def texts_of() -> Callable[[Figure], list[str]]:
-    """``texts_of(figure)``: everything written in the figure, legends included."""
+    """``texts_of(figure)`` returns all texts of a figure, including legends."""
     return lambda figure: [text.get_text() for text in figure.findobj(Text) if text.get_text()]
 
 
 @pytest.fixture(scope="session")
 def axes_texts() -> Callable[[Axes], list[str]]:
-    """``axes_texts(ax)``: the texts written into one axes, without its ticks, labels, title and legend."""
+    """``axes_texts(ax)`` returns the texts of axes except ticks, labels, title and legend."""
     return lambda ax: [text.get_text() for text in ax.texts]
 
 
 @pytest.fixture(scope="session")
 def tick_labels() -> Callable[[Axis], list[str]]:
-    """``tick_labels(ax.yaxis)``: the labels of the ticks of one axis."""
+    """``tick_labels(ax.yaxis)`` returns the labels of the ticks of one axis."""
     return lambda axis: [text.get_text() for text in axis.get_ticklabels()]
 
 
 @pytest.fixture(scope="session")
 def legend_texts() -> Callable[[Figure], list[str]]:
-    """``legend_texts(figure)``: the entries of all legends of the figure."""
+    """``legend_texts(figure)`` returns the entries of all legends of a figure."""
 
     def read(figure: Figure) -> list[str]:
         legends = [*figure.legends, *(ax.get_legend() for ax in figure.axes if ax.get_legend())]
@@ -76,7 +76,7 @@ def _visible_tick_labels(axis: Axis) -> list[Text]:
 
 @pytest.fixture(scope="session")
 def assert_texts_stay_apart() -> Callable[[Figure], None]:
-    """``assert_texts_stay_apart(figure)``: no two visible texts overlap and none leaves the figure."""
+    """``assert_texts_stay_apart(figure)`` checks that visible texts do not overlap and are within the figure."""
 
     def check(figure: Figure) -> None:
         canvas = FigureCanvasAgg(figure)
@@ -85,14 +85,14 @@ def assert_texts_stay_apart() -> Callable[[Figure], None]:
         axes = [axis for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)]
         labels = {label for axis in axes for tick in axis.get_major_ticks() for label in (tick.label1, tick.label2)}
         hidden = {label for label in labels if not label.get_visible()}
-        # Spare ticks outside the limits keep their texts, but are not drawn.
+        # Ticks outside the limits have texts, but they are not drawn.
         hidden |= labels - {label for axis in axes for label in _visible_tick_labels(axis)}
         drawn = [t for t in figure.findobj(Text) if t.get_text().strip() and t.get_visible() and t not in hidden]
         boxes = np.array([text.get_window_extent(renderer).extents for text in drawn]).reshape(-1, 4)
         outside = (boxes < -1) | (boxes > np.tile(canvas.get_width_height(), 2) + 1)
         assert not outside.any(), [drawn[k].get_text() for k in np.flatnonzero(outside.any(axis=1))]
         starts, ends = np.split(boxes, 2, axis=1)
-        # Line boxes are higher than their letters, so that an overlap of one pixel is allowed.
+        # Boxes of lines are higher than their letters, so an overlap of one pixel is allowed.
         common = np.minimum(ends[:, None], ends) - np.maximum(starts[:, None], starts)
         pairs = np.argwhere(np.triu((common > 1).all(axis=2), k=1))
         assert len(pairs) == 0, [(drawn[a].get_text(), drawn[b].get_text()) for a, b in pairs]

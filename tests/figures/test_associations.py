@@ -1,4 +1,4 @@
-"""Figures of associations: order, numbers and names against the arrays; undefined and infinite values."""
+"""Figures of associations show the values of the arrays in order, including undefined and infinite values."""
 
 import matplotlib as mpl
 import numpy as np
@@ -21,7 +21,7 @@ def written(ax) -> list[str]:
 
 
 def bars(ax) -> list[tuple[float, str]]:
-    """Length and colour of every bar, from the top."""
+    """Return the length and colour of each bar, from the top."""
     patches = sorted(ax.patches, key=lambda bar: bar.get_y())
     return [(bar.get_width(), to_hex(bar.get_facecolor()).upper()) for bar in patches]
 
@@ -53,7 +53,7 @@ def test_texts_of_scores_stay_apart(count, assert_texts_stay_apart, names_of, lo
     assert figure.get_suptitle().endswith("\n39 predictors")
 
 
-def test_the_best_score_stands_on_top_and_undefined_ones_last(tick_labels, axes_texts):
+def test_the_best_score_is_at_the_top_and_undefined_scores_are_last(tick_labels, axes_texts):
     figure = scores_figure([0.7, np.nan, 0.9, 0.4], [0.5, 0.6, 0.8, 0.5])
     ax = figure.axes[0]
     assert tick_labels(ax.yaxis) == ["name 2", "name 0", "name 3", "name 1"]
@@ -64,7 +64,7 @@ def test_the_best_score_stands_on_top_and_undefined_ones_last(tick_labels, axes_
     ]
 
 
-def test_segments_lead_from_the_baseline_to_the_score_and_losses_look_different(legend_texts):
+def test_segments_connect_baseline_and_score_and_scores_below_the_baseline_differ(legend_texts):
     figure = scores_figure([0.9, 0.4], [0.8, 0.5])
     (segments,) = [c for c in figure.axes[0].collections if hasattr(c, "get_segments")]
     np.testing.assert_allclose(segments.get_segments(), [[[0.8, 0], [0.9, 0]], [[0.5, 1], [0.4, 1]]])
@@ -120,7 +120,7 @@ def test_the_strongest_pairs_of_both_signs_are_shown_in_order(names_of, axes_tex
     assert values[names_of(12).index(one), names_of(12).index(other)] == upper[0]
 
 
-def test_only_pairs_of_the_sign_are_called_positive(tick_labels, texts_of):
+def test_only_pairs_with_positive_values_are_shown_as_positive(tick_labels, texts_of):
     values = np.array([[1, 0.5, 0], [0.5, 1, -0.2], [0, -0.2, 1]])
     assert tick_labels(pairs_figure(values, ["A", "B", "C"]).axes[0].yaxis) == ["A · B", "B · C"]
     assert "every pair is undefined or 0" in texts_of(pairs_figure(np.eye(3), ["A", "B", "C"]))
@@ -171,7 +171,7 @@ def test_texts_of_odds_ratios_stay_apart_in_every_panel(
     assert "no model" in axes_texts(figure.axes[min(1, count - 1)])
 
 
-def test_the_strongest_predictors_stand_on_either_side_with_their_odds_ratios(axes_texts, tick_labels):
+def test_the_strongest_predictors_of_both_directions_have_their_odds_ratios(axes_texts, tick_labels):
     values = np.full((7, 7), np.nan)
     values[0] = [np.nan, 8, 2, 0.25, 4, 0.5, 16]
     figure = figures.top_associations(values, list("ABCDEFG"), n=2, title="title")
@@ -188,7 +188,7 @@ def test_the_strongest_predictors_stand_on_either_side_with_their_odds_ratios(ax
     assert [axes_texts(other) for other in figure.axes[1:]] == [["no model"]] * 6
 
 
-def test_a_name_stands_on_the_other_side_of_one_than_its_bar(assert_texts_stay_apart):
+def test_a_name_is_opposite_its_bar(assert_texts_stay_apart):
     values = np.full((3, 3), np.nan)
     values[0, 1:] = 8, 1 / 8
     ax = figures.top_associations(values, ["A", "B", "C"], title="title").axes[0]
@@ -198,7 +198,7 @@ def test_a_name_stands_on_the_other_side_of_one_than_its_bar(assert_texts_stay_a
     assert_texts_stay_apart(ax.figure)
 
 
-def test_extreme_odds_ratios_are_cut_and_said_to_be(assert_texts_stay_apart, names_of, texts_of):
+def test_extreme_odds_ratios_are_cut_and_the_title_says_so(assert_texts_stay_apart, names_of, texts_of):
     values = odds(8)
     values[0, 1], values[0, 2], values[1, 2] = np.inf, 0, 1e30
     figure = figures.top_associations(values, names_of(8), title="title")
@@ -210,7 +210,7 @@ def test_extreme_odds_ratios_are_cut_and_said_to_be(assert_texts_stay_apart, nam
     assert "Hatched" not in figures.top_associations(odds(8), names_of(8), title="title").get_suptitle()
 
 
-def test_odds_ratios_of_one_are_no_association(texts_of):
+def test_odds_ratios_of_one_are_not_drawn(texts_of):
     values = np.ones((2, 2))
     assert "all odds ratios are 1" in texts_of(figures.top_associations(values, ["A", "B"], title="title"))
 
@@ -256,7 +256,7 @@ def test_branches_meet_at_the_distances_of_the_linkage_and_near_leaves_are_neigh
     assert abs(leaves.index("B") - leaves.index("D")) == 1
     joints = sorted(segment[1, 0] for segment in ax.collections[0].get_segments())
     np.testing.assert_allclose(joints, steps[:, 2])
-    # The first leaf stands at the height of the first name.
+    # The first leaf is at the height of the first name.
     assert list(ax.get_yticks()) == [5, 15, 25, 35]
 
 
@@ -271,7 +271,7 @@ def test_branches_meet_at_the_distances_of_the_linkage_and_near_leaves_are_neigh
         (np.array([[3, 1, 1.0, 2], [0, 2, 2.0, 2]]), ["A", "B", "C"], "clusters that do not exist"),
     ],
 )
-def test_what_is_no_linkage_is_refused(steps, names, sentence):
+def test_an_invalid_linkage_is_refused(steps, names, sentence):
     with pytest.raises(ValueError, match=sentence):
         figures.dendrogram(steps, names, label="distance", title="title")
 

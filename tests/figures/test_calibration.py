@@ -1,4 +1,4 @@
-"""Reliability diagrams: points, areas and errors against the arrays; empty bins, one class, no images."""
+"""Reliability diagrams show the reliability of the arrays, including empty bins, a single class and no images."""
 
 import warnings
 
@@ -14,7 +14,7 @@ from celeba_lab.analyses.calibration import apply_temperature, fit_temperature, 
 
 @pytest.fixture
 def scaled(random_predictions):
-    """``scaled(images, count)``: labels, probabilities that are too sure, and the same after temperature scaling."""
+    """``scaled(images, count)`` returns labels, overconfident probabilities, and these after temperature scaling."""
 
     def draw(images: int, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         labels, probabilities = random_predictions(images, count)
@@ -25,7 +25,7 @@ def scaled(random_predictions):
 
 
 def points(ax: Axes) -> list[np.ndarray]:
-    """The markers of every series, (B, 2)."""
+    """Return the coordinates of the markers of each series, (B, 2)."""
     return [np.asarray(collection.get_offsets()) for collection in ax.collections]
 
 
@@ -85,7 +85,9 @@ def test_a_bin_of_more_images_has_a_larger_marker_and_an_empty_one_has_none():
     np.testing.assert_allclose(markers.get_offsets(), [[0.05, 0], [0.5, 0], [0.95, 0]])
     many, one, some = markers.get_sizes()
     assert many > some > one > 0
-    assert np.sqrt(markers.get_sizes()).max() < 12  # points, or fifteen bins of a small panel would merge
+    assert (
+        np.sqrt(markers.get_sizes()).max() < 12
+    )  # in points; larger markers of fifteen bins would overlap in a small panel
 
 
 def test_one_attribute_has_a_histogram_of_the_same_bins_on_a_logarithmic_axis(random_predictions, scaled):
@@ -116,7 +118,7 @@ def test_panels_share_their_axes_and_the_outer_ones_are_labelled(count, names_of
 
 
 @pytest.mark.parametrize(("value", "reason"), [(0, "no positives"), (1, "no negatives")])
-def test_one_class_is_drawn_and_said(value, reason, scaled):
+def test_a_single_class_is_drawn_with_its_reason(value, reason, scaled):
     labels, before, after = scaled(200, 2)
     labels[:, 1] = value
     figure = figures.reliability_diagrams(labels, before, after, ["A", "B"], title="title")
@@ -129,7 +131,9 @@ def test_one_class_is_drawn_and_said(value, reason, scaled):
 
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("with_after", [False, True])
-def test_no_images_at_all_is_said_without_a_warning(count, with_after, assert_texts_stay_apart, texts_of, names_of):
+def test_a_figure_without_images_says_so_without_a_warning(
+    count, with_after, assert_texts_stay_apart, texts_of, names_of
+):
     none = np.zeros((0, count))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -155,7 +159,7 @@ def test_arrays_that_do_not_fit_are_refused(labels, before, after, names, senten
         figures.reliability_diagrams(labels, before, after, names, title="title")
 
 
-def test_no_bins_are_refused(random_predictions):
+def test_zero_bins_are_refused(random_predictions):
     with pytest.raises(ValueError, match=r"must be at least 1: got bins=0"):
         figures.reliability_diagrams(*random_predictions(9, 1), None, ["A"], bins=0, title="title")
 

@@ -1,4 +1,4 @@
-"""Figures of clusters: the chosen number, every point once, fair order of drawing, variance and loadings."""
+"""Figures of clusters show the chosen number, every point exactly once, the explained variance and the loadings."""
 
 import time
 
@@ -22,7 +22,7 @@ def members(count: int, clusters: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def drawn(ax) -> dict[str, np.ndarray]:
-    """Colour -> the points of that colour, sorted by both coordinates."""
+    """Return the points of each colour, sorted by both coordinates."""
     found: dict[str, list[np.ndarray]] = {}
     for collection in ax.collections:
         found.setdefault(to_hex(collection.get_facecolors()[0]), []).append(np.asarray(collection.get_offsets()))
@@ -104,15 +104,15 @@ def test_ten_clusters_differ_in_colour_and_neighbours_in_marker():
     assert {handle.get_marker() for handle in few} == {"o"}
 
 
-def test_no_cluster_lies_on_top_of_all_others():
+def test_no_cluster_covers_all_others():
     points, labels = members(5000, 2)
     colours = [to_hex(part.get_facecolors()[0]) for part in scatter(points, labels, ["a", "b"]).axes[0].collections]
-    # Drawn by turns: the first cluster comes again after the second.
+    # Clusters are drawn in turns, so the first one is drawn again after the second.
     assert colours.index(colours[0], 1) > 1
     assert len(colours) >= 20
 
 
-def test_the_same_points_are_always_drawn_alike():
+def test_the_same_points_are_always_drawn_in_the_same_order():
     points, labels = members(100, 2)
     one, other = (scatter(points, labels, ["a", "b"]).axes[0].collections for _ in range(2))
     for a, b in zip(one, other, strict=True):
@@ -206,5 +206,5 @@ def test_twenty_thousand_points_are_drawn_in_seconds(tmp_path):
     start = time.monotonic()
     figure = pca(*members(20_000, 10), described(10), None)
     figure.savefig(tmp_path / "pca.png")
-    assert time.monotonic() - start < 10  # one second on an idle machine
+    assert time.monotonic() - start < 10  # It takes one second on an idle machine.
     assert all(part.get_rasterized() for part in figure.axes[0].collections)

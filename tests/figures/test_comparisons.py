@@ -1,4 +1,4 @@
-"""Series side by side: markers, lines, bars and the numbers written beside them against the arrays."""
+"""Figures of several series show the values of the arrays as markers, lines, bars and numbers."""
 
 import matplotlib as mpl
 import numpy as np
@@ -78,7 +78,7 @@ def test_columns_are_aligned_whatever_is_undefined(assert_texts_stay_apart):
     assert right[0] < right[4]
 
 
-def test_the_last_series_looks_the_same_whatever_stands_beside_it():
+def test_the_last_series_looks_the_same_with_any_other_series():
     def look(series):
         last = markers(compare(values_of(series, 3), ["A", "B", "C"]).axes[0])[-1]
         return to_hex(last.get_facecolor()[0]), last.get_paths()[0].vertices.tobytes()
@@ -86,7 +86,7 @@ def test_the_last_series_looks_the_same_whatever_stands_beside_it():
     assert look(2) == look(3) == look(4)
 
 
-def test_a_line_leads_from_the_smallest_to_the_largest():
+def test_a_line_connects_the_smallest_and_the_largest_score():
     scores = {"a": [0.5, 0.9, np.nan], "b": [0.7, np.nan, np.nan], "c": [0.6, 0.8, np.nan]}
     (lines,) = segments(compare(scores, ["A", "B", "C"]).axes[0])
     np.testing.assert_allclose(lines, [[[0.5, 0], [0.7, 0]], [[0.8, 1], [0.9, 1]]])
@@ -146,13 +146,13 @@ def test_texts_of_counts_stay_apart(rows, assert_texts_stay_apart, long_title, t
     assert tick_labels(figure.axes[0].yaxis) == names
 
 
-def test_bars_are_the_counts_and_say_them(legend_texts):
+def test_bars_have_the_length_and_the_text_of_the_counts(legend_texts):
     figure = count([1234, 0], [200, 50], ["A and B", "C and D"])
     ax = figure.axes[0]
     bars = sorted(ax.patches, key=lambda bar: bar.get_y())
     assert [bar.get_width() for bar in bars] == [1234, 200, 0, 50]
     assert ax.get_ylim()[0] > ax.get_ylim()[1]
-    # The bars of a row lie on either side of its name and touch no other row.
+    # The bars of a row are above and below its tick and do not touch another row.
     centres = [bar.get_y() + bar.get_height() / 2 for bar in bars]
     assert centres[0] < 0 < centres[1] < centres[2] < 1 < centres[3]
     places = {(text.get_text(), tuple(text.xy)) for text in ax.texts}
@@ -165,7 +165,7 @@ def test_bars_are_the_counts_and_say_them(legend_texts):
     assert [to_hex(patch.get_facecolor()) for patch in legend.get_patches()] == colours[:2]
 
 
-def test_a_few_images_are_more_than_no_percent(axes_texts):
+def test_a_small_percentage_is_not_rounded_to_zero(axes_texts):
     assert axes_texts(count([7], [1], ["A and B"]).axes[0]) == ["7 (<0.1%)", "1 (<0.1%)"]
 
 
@@ -180,7 +180,7 @@ def test_the_axis_counts_whole_images(assert_texts_stay_apart, axes_texts, tick_
     assert "10,000" in tick_labels(many.axes[0].xaxis)
 
 
-def test_no_images_have_no_share(axes_texts):
+def test_counts_have_no_percentage_without_images(axes_texts):
     assert axes_texts(count([0], [0], ["A and B"], total=0).axes[0]) == ["0", "0"]
 
 

@@ -1,4 +1,4 @@
-"""Confusion matrices against scikit-learn, and histograms of the probabilities against NumPy."""
+"""Confusion matrices equal those of scikit-learn, and histograms equal those of NumPy."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from celeba_lab import figures
 
 
 def cells(figure: Figure, panel: int) -> np.ndarray:
-    """The counts written in the four cells, placed as the picture places them."""
+    """Return the counts in the four cells at their positions in the figure."""
     counts = np.zeros((2, 2), dtype=int)
     for text in figure.axes[panel].texts:
         column, row = text.get_position()
@@ -29,7 +29,7 @@ def test_confusion_cells_equal_scikit_learn(count, random_predictions, names_of)
         assert shares == [f"{100 * share:.1f}%" for share in rows.ravel()]
         accuracy = f"accuracy {100 * np.mean((probabilities[:, k] >= 0.3) == labels[:, k]):.1f}%"
         assert accuracy in (figure.get_suptitle() if count == 1 else figure.axes[k].get_title())
-    # Drawn with true labels down the side, "no" above "yes", as scikit-learn orders them.
+    # Rows are true labels with "no" above "yes", in the order of scikit-learn.
     assert figure.axes[0].get_ylim()[0] > figure.axes[0].get_ylim()[1]
 
 

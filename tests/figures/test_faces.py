@@ -1,4 +1,4 @@
-"""Grids of faces: every face above its caption, columns and borders, and the wording of captions."""
+"""Grids of faces have each face above its caption, and captions have the right wording."""
 
 import matplotlib as mpl
 import numpy as np
@@ -17,13 +17,13 @@ def faces(*sizes: tuple[int, int]) -> list[np.ndarray]:
 
 
 def captions_of(figure: Figure) -> list[Text]:
-    """The captions of a grid of faces: its texts but for the title, which comes first."""
+    """Return the captions of a grid of faces: all texts except the first, which is the title."""
     assert figure.texts[0].get_text() == figure.get_suptitle()
     return figure.texts[1:]
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 16, 64])
-def test_every_face_stands_above_its_caption(count, assert_texts_stay_apart, long_title):
+def test_every_face_is_above_its_caption(count, assert_texts_stay_apart, long_title):
     generator = np.random.default_rng(1)
     images = faces(*generator.integers(10, 60, (count, 2)))
     captions = [
@@ -39,7 +39,7 @@ def test_every_face_stands_above_its_caption(count, assert_texts_stay_apart, lon
     for k, (box, text) in enumerate(zip(boxes, written, strict=True)):
         np.testing.assert_array_equal(figure.axes[k].images[0].get_array(), images[k])
         assert box.width / box.height == pytest.approx(images[k].shape[1] / images[k].shape[0], rel=0.01)
-        # Wrapping may turn a space into a line break, but loses no word.
+        # Wrapping can replace a space by a line break, but keeps all words.
         assert text.get_text().split() == captions[k].split()
         caption = text.get_window_extent(renderer)
         assert caption.y1 <= box.y0 + 1
@@ -84,16 +84,16 @@ def test_faces_that_cannot_be_drawn_are_refused(images, captions, borders, sente
         figures.face_grid(images, captions, title="title", borders=borders)
 
 
-def test_image_captions():
+def test_an_image_caption_has_name_label_and_prediction():
     assert figures.image_caption("1.jpg", 0, 0.981, "Smiling") == "1.jpg\nlabel: not Smiling\npredicted: Smiling 0.98"
     assert figures.image_caption("1.jpg", 1, 0.02, "Smiling") == "1.jpg\nlabel: Smiling\npredicted: not Smiling 0.98"
     assert figures.image_caption("1.jpg", None, 0.3, "Bald", threshold=0.3) == "1.jpg\npredicted: Bald 0.30"
-    # Certainty is never claimed by rounding.
+    # A probability is never rounded to 1.
     assert figures.image_caption("1.jpg", None, 0.9961, "Bald").endswith(" 0.996")
     assert figures.image_caption("1.jpg", None, 0.99999, "Bald").endswith(" >0.999")
 
 
-def test_prediction_captions():
+def test_a_prediction_caption_lists_the_most_probable_attributes():
     names = ["A", "B", "C", "D"]
     caption = figures.prediction_caption("1.jpg", [0.6, 0.9, 0.3, 0.7], names, most=2)
     assert caption == "1.jpg\nB 0.90\nD 0.70\nand 1 more"
@@ -103,7 +103,7 @@ def test_prediction_captions():
     assert figures.prediction_caption("1.jpg", [0.1], ["A"]) == "1.jpg\npredicted: not A 0.90"
 
 
-def test_label_captions():
+def test_a_label_caption_lists_the_true_attributes():
     names = ["A", "B", "C"]
     assert figures.label_caption([1, 0, 1], names) == "A\nC"
     assert figures.label_caption([1, 1, 1], names, most=1) == "A\nand 2 more"

@@ -1,4 +1,4 @@
-"""Figures of a GAN in training: the curves are those given, and texts stay apart."""
+"""Figures of the training of a GAN show the given values, and their texts do not overlap."""
 
 from collections.abc import Callable
 
@@ -45,12 +45,12 @@ def test_curves_are_the_numbers_given(
     assert speed.get_ylim()[0] == 0
 
 
-def test_what_was_not_recorded_is_said(texts_of: Callable[[Figure], list[str]]) -> None:
+def test_a_panel_without_values_says_so(texts_of: Callable[[Figure], list[str]]) -> None:
     figure = figures.adversarial_curves(history(3)[["epoch", "train/D(x)"]], title="title")
     assert texts_of(figure).count("no values were recorded") == 3
 
 
-def test_distances_stand_above_their_floor(
+def test_distances_are_above_their_floor(
     assert_texts_stay_apart: Callable[[Figure], None], long_title: str, legend_texts: Callable[[Figure], list[str]]
 ) -> None:
     epochs, note = [50, 100, 150], "in the features of a network with a long name; " * 5

@@ -1,4 +1,4 @@
-"""The forest of groups: rows, dots, whiskers and columns against the table; few images, none, ties."""
+"""Figures of subgroups show the rows of the table, including subgroups with few or no images."""
 
 import matplotlib as mpl
 import numpy as np
@@ -13,19 +13,19 @@ from celeba_lab.analyses.groups import subgroup_table
 from celeba_lab.figures.style import GREY, VERMILLION
 
 
-def some_cells(targets: int, groups: int, images: int = 400, smallest: int = 30) -> pd.DataFrame:
+def some_subgroups(targets: int, groups: int, images: int = 400, smallest: int = 30) -> pd.DataFrame:
     rng = np.random.default_rng(0)
     truth = (rng.random((images, targets)) < np.linspace(0.5, 0.1, targets)).astype(np.uint8)
-    said = np.where(rng.random(truth.shape) < 0.9, truth, 1 - truth)
+    predicted = np.where(rng.random(truth.shape) < 0.9, truth, 1 - truth)
     members = (rng.random((images, groups)) < np.linspace(0.5, 0.02, groups)).astype(np.uint8)
     names = [f"Group_Of_The_Name_No_{g:02d}" for g in range(groups)]
     targeted = [f"Target_Of_The_Name_No_{k:02d}" for k in range(targets)]
-    return subgroup_table(truth, said, targeted, members, names, smallest)
+    return subgroup_table(truth, predicted, targeted, members, names, smallest)
 
 
 @pytest.fixture
 def pair() -> pd.DataFrame:
-    """Of four cells the lowest has few images, and one has none."""
+    """A pair whose subgroup with the lowest accuracy has few images; another subgroup has none."""
     return pd.DataFrame(
         {
             "target": "Blond_Hair",
@@ -42,7 +42,7 @@ def pair() -> pd.DataFrame:
 
 
 def dots(ax: Axes) -> list[tuple[float, float, str, str]]:
-    """Place, edge and face of every dot, from the top."""
+    """Return the position and both colours of each marker, from the top."""
     found = []
     for collection in ax.collections:
         if isinstance(collection, PathCollection):
@@ -59,14 +59,14 @@ def whiskers(ax: Axes) -> list[np.ndarray]:
 
 @pytest.mark.parametrize(("targets", "groups"), [(1, 1), (3, 5), (1, 15)])
 def test_texts_of_groups_stay_apart(targets, groups, assert_texts_stay_apart, long_title, axes_texts):
-    cells = some_cells(targets, groups)
-    figure = figures.subgroup_accuracy(cells, title=long_title, note="a note")
+    subgroups = some_subgroups(targets, groups)
+    figure = figures.subgroup_accuracy(subgroups, title=long_title, note="a note")
     assert_texts_stay_apart(figure)
     assert figure.get_suptitle().endswith("\na note")
     assert sum(" by " in text for text in axes_texts(figure.axes[0])) == targets * groups
 
 
-def test_every_cell_has_a_row_with_its_dot_its_interval_and_its_numbers(pair, tick_labels):
+def test_every_subgroup_has_a_row_with_its_dot_its_interval_and_its_numbers(pair, tick_labels):
     other = pair.assign(target="Young", group="Bald", images=2000, accuracy=0.5, low=0.4, high=0.6, few=False)
     ax = figures.subgroup_accuracy(pd.concat([pair, other]), title="title").axes[0]
     assert tick_labels(ax.yaxis)[:4] == [
@@ -88,7 +88,7 @@ def test_every_cell_has_a_row_with_its_dot_its_interval_and_its_numbers(pair, ti
         assert (accuracy, height) in texts
 
 
-def test_a_heading_stands_above_its_block(pair):
+def test_a_heading_is_above_its_block(pair):
     other = pair.assign(target="Young", group="Bald")
     ax = figures.subgroup_accuracy(pd.concat([pair, other]), title="title").axes[0]
     heights = ax.get_yticks()
@@ -97,14 +97,14 @@ def test_a_heading_stands_above_its_block(pair):
     assert heights[3] < places["Young by Bald"] < heights[4]
 
 
-def test_an_empty_cell_is_said_and_not_drawn(pair):
+def test_an_empty_subgroup_is_named_and_not_drawn(pair):
     ax = figures.subgroup_accuracy(pair, title="title").axes[0]
     (sentence,) = [text for text in ax.texts if text.get_text() == "no images"]
     assert float(sentence.xy[1]) == ax.get_yticks()[2]
     assert len(dots(ax)) == len(whiskers(ax)) == 3
 
 
-def test_the_worst_cell_with_enough_images_is_orange_and_few_images_are_hollow_and_grey(pair, legend_texts):
+def test_the_worst_subgroup_with_enough_images_is_orange_and_few_images_are_hollow_and_grey(pair, legend_texts):
     figure = figures.subgroup_accuracy(pair, title="title")
     best, worst, few = dots(figure.axes[0])
     assert worst[2:] == (VERMILLION, VERMILLION)
@@ -117,13 +117,13 @@ def test_the_worst_cell_with_enough_images_is_orange_and_few_images_are_hollow_a
     assert not any("few" in entry for entry in legend_texts(without))
 
 
-def test_each_pair_has_its_own_worst_cell(pair):
+def test_each_pair_has_its_own_worst_subgroup(pair):
     both = pd.concat([pair, pair.assign(group="Bald", accuracy=[0.5, 0.6, 0.7, 0.8], images=99, few=False)])
     ax = figures.subgroup_accuracy(both, title="title").axes[0]
     assert [dot[0] for dot in dots(ax) if dot[2] == VERMILLION] == [0.8, 0.5]
 
 
-def test_a_pair_of_which_nothing_is_known_is_still_listed(pair, assert_texts_stay_apart, axes_texts):
+def test_a_pair_without_images_is_still_listed(pair, assert_texts_stay_apart, axes_texts):
     nothing = pair.assign(images=0, accuracy=np.nan, low=np.nan, high=np.nan, few=True)
     figure = figures.subgroup_accuracy(nothing, title="title")
     assert_texts_stay_apart(figure)

@@ -1,4 +1,4 @@
-"""Heat maps: every cell and name is there, the colours mean what the bar says, undefined stays undefined."""
+"""Heat maps show every cell and name in the colours of the colour bar, and undefined cells in grey."""
 
 import numpy as np
 import pytest
@@ -21,12 +21,12 @@ def heatmap(values, scale: str = "diverging", **settings) -> Figure:
 
 
 def colours(figure: Figure) -> np.ndarray:
-    """The colours of the cells, (R, C, 3)."""
+    """Return the colours of the cells, (R, C, 3)."""
     return np.asarray(figure.axes[0].images[0].get_array())
 
 
 def cell_texts(figure: Figure) -> dict[tuple[int, int], str]:
-    """(row, column) -> what is written there."""
+    """Return the text of each cell by its row and column."""
     written = {}
     for text in figure.axes[0].texts:
         column, row = text.get_position()
@@ -62,19 +62,19 @@ def test_texts_of_a_heat_map_stay_apart_whatever_its_size(
     )
     assert_texts_stay_apart(figure)
     assert tick_labels(figure.axes[0].yaxis) == names_of(shape[0])
-    # Names may be wrapped, but lose no letter.
+    # Wrapped names keep all letters.
     assert [text.replace("\n", "") for text in tick_labels(figure.axes[0].xaxis)] == names_of(shape[1])
     assert (figure.axes[0].get_ylabel(), figure.axes[0].get_xlabel()) == ("given", "predicted")
     assert figure.get_suptitle().endswith("\na note")
 
 
-def test_forty_by_forty_is_large_enough_to_read_and_not_larger(names_of):
+def test_a_matrix_of_forty_by_forty_has_a_readable_size(names_of):
     width, height = heatmap(np.eye(40), row_names=names_of(40), column_names=names_of(40)).get_size_inches()
     assert 11 < width < 14
     assert 11 < height < 14
 
 
-def test_long_names_are_wrapped_beside_their_cells(assert_texts_stay_apart):
+def test_long_names_are_wrapped_next_to_their_cells(assert_texts_stay_apart):
     names = ["a very long name of a row that nobody should have chosen, but somebody did " * 2, "short"]
     assert_texts_stay_apart(heatmap(np.eye(2), row_names=names, column_names=names[::-1]))
 
@@ -110,43 +110,43 @@ def test_a_diverging_scale_is_symmetric_and_white_at_zero():
     low, high = colour_bar(figure).get_xlim()
     assert (low, high) == (-0.4, 0.4)
     assert colours(figure)[0, 1].min() > 0.95
-    # Half as far from zero is half as strong: the colour of -0.2 is no end of the scale.
+    # Colours are proportional to the distance from 0, so -0.2 does not have the colour at the end of the scale.
     assert colours(figure)[0, 0].max() > 0.5
 
 
-def test_asymmetric_limits_keep_the_pace_of_both_sides():
+def test_colours_of_asymmetric_limits_change_equally_fast_on_both_sides():
     wide = heatmap([[-0.3, 0.3]], limits=(-0.6, 0.6))
     narrow = heatmap([[-0.3, 0.3]], limits=(-0.3, 0.6))
     np.testing.assert_allclose(colours(wide), colours(narrow), atol=0.03)
 
 
-def test_a_ratio_is_as_strong_as_its_inverse_is_against(tick_labels):
+def test_a_ratio_and_its_inverse_have_equally_strong_colours(tick_labels):
     figure = heatmap([[1 / 8, 1, 8, 0]], "ratio")
     cells = colours(figure)
     assert cells[0, 1].min() > 0.95
     assert cells[0, 0, 2] > cells[0, 0, 0]
     assert cells[0, 2, 0] > cells[0, 2, 2]
-    np.testing.assert_array_equal(cells[0, 3], cells[0, 0])  # 0 is beyond the end
+    np.testing.assert_array_equal(cells[0, 3], cells[0, 0])  # 0 is beyond the end of the scale
     assert tick_labels(colour_bar(figure).xaxis) == ["1/8", "1/4", "1/2", "1", "2", "4", "8"]
 
 
-def test_a_few_outliers_do_not_take_the_colours_from_the_others(names_of):
+def test_a_few_outliers_do_not_set_the_limits(names_of):
     values = np.random.default_rng(0).uniform(-0.3, 0.3, (20, 20))
     values[0, 1], values[3, 4] = 50, -40
     figure = heatmap(values, row_names=names_of(20))
     bar = colour_bar(figure)
     assert bar.get_ylim()[1] < 0.4
-    assert len(bar.patches) == 2  # the arrows at both ends: there are values beyond
+    assert len(bar.patches) == 2  # the arrows for values beyond both ends
 
 
-def test_the_diagonal_of_a_square_matrix_does_not_set_the_colours(names_of):
+def test_the_diagonal_of_a_square_matrix_does_not_set_the_limits(names_of):
     values = np.full((3, 3), 0.1)
     np.fill_diagonal(values, 1)
     figure = heatmap(values, row_names=names_of(3), column_names=names_of(3))
     assert colour_bar(figure).get_xlim() == pytest.approx((-0.1, 0.1))
 
 
-def test_limits_that_are_given_hold():
+def test_given_limits_are_used():
     figure = heatmap(np.full((10, 2), 0.3), "sequential", limits=(0, 1))
     assert colour_bar(figure).get_ylim() == (0, 1)
 
@@ -198,7 +198,7 @@ def test_texts_of_a_cluster_profile_stay_apart(
     clusters = [f"Cluster {c + 1} (n = 1,234): Wearing_Lipstick, Heavy_Makeup, not Male" for c in range(count)]
     figure = figures.cluster_profile(means, names_of(attributes), clusters, label="mean z-score", title=long_title)
     assert_texts_stay_apart(figure)
-    # A name without spaces may be broken after an underscore.
+    # A name without spaces can be broken after an underscore.
     written = [text.replace("\n", "").replace(" ", "") for text in tick_labels(figure.axes[0].xaxis)]
     assert written == [name.replace(" ", "") for name in clusters]
 

@@ -11,7 +11,7 @@ def test_ratio_ticks_are_powers_of_two_and_few():
     assert ratio_ticks(np.log2(0.8), np.log2(1.25))[1] == ["0.8", "1", "1.25"]
 
 
-def test_numbers_are_written_for_people():
+def test_numbers_are_short_and_readable():
     assert [ratio_text(v) for v in (0, 0.0004, 0.07, 0.5, 1.02, 8.25, 1234, 1e9, np.inf)] == [
         "0",
         "4e−04",

@@ -1,4 +1,4 @@
-"""What every figure of predictions has in common: texts that stay apart, labelled axes, checked arrays."""
+"""Common properties of all figures of predictions: separate texts, labelled axes and checked arrays."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def test_every_axes_of_the_outer_rows_is_labelled(draw, count, names_of, random_
 
 
 @pytest.mark.parametrize("draw", PREDICTION_FIGURES)
-def test_no_images_at_all_is_said(draw, texts_of):
+def test_a_figure_without_images_says_so(draw, texts_of):
     figure = draw(np.zeros((0, 1)), np.zeros((0, 1)), ["Bald"], title="title")
     assert any("undefined" in text or "no images" in text for text in texts_of(figure))
 

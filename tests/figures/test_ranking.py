@@ -1,4 +1,4 @@
-"""ROC and precision-recall curves: areas against scikit-learn, legends, undefined curves."""
+"""ROC and precision-recall figures show the curves of scikit-learn, and name areas and undefined curves."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def test_legends_give_the_areas_best_first(count, random_predictions, names_of, 
         assert any(text.startswith(f"{name}  AP {area:.3f}") for text in pr)
 
 
-def test_one_area_for_each_attribute(random_predictions, names_of):
+def test_a_wrong_number_of_areas_is_refused(random_predictions, names_of):
     with pytest.raises(ValueError, match=r"one area for each of 3 attributes: got \(2,\)"):
         figures.roc_curves(*random_predictions(40, 3), names_of(3), areas=[0.5, 0.5], title="title")
 

@@ -1,4 +1,4 @@
-"""Figures of several runs: the curves and intervals are those given, every run is named, texts stay apart."""
+"""Figures of several runs show the given curves and intervals and the name of every run."""
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from celeba_lab import figures
 from celeba_lab.figures.style import BLUE, GREY, VERMILLION
 
-# As a sweep names its runs.
+# These are names of the runs of a sweep.
 LONG_NAMES = [f"{k}_loss-weighted_bce_model.backbone-efficientnet_v2_s_model.lr-0.0001_seed-{k}" for k in range(12)]
 
 
@@ -49,16 +49,16 @@ def test_curves_are_the_numbers_given():
         assert ax.get_ylabel() == f"validation {name}"
 
 
-def test_no_two_of_twelve_runs_look_alike():
+def test_all_of_twelve_runs_look_different():
     looks = {(to_hex(line.get_color()), line.get_linestyle()) for line in curves(12).axes[0].lines}
     assert len(looks) == 12
 
 
-def test_few_runs_leave_room_for_training_and_the_reported_epochs(legend_texts):
+def test_figures_of_few_runs_show_the_training_loss_and_the_reported_epochs(legend_texts):
     figure = curves(2, best_epochs={"run 0": 3, "run 1": 9})
     assert legend_texts(figure) == ["run 0", "run 1", "reported epoch", "validation", "training"]
     left, right = figure.axes
-    assert left.get_ylabel() == "loss"  # of training too
+    assert left.get_ylabel() == "loss"  # with the training losses
     table = history(0, 3)
     assert ([3], [table["val/loss"].iloc[2]]) in drawn(left)
     assert ([3], [table["val/accuracy"].iloc[2]]) in drawn(right)
@@ -67,14 +67,14 @@ def test_few_runs_leave_room_for_training_and_the_reported_epochs(legend_texts):
     assert legend_texts(curves(5, best_epochs={"run 0": 3})) == [f"run {k}" for k in range(5)]
 
 
-def test_another_metric_and_epochs_without_validation():
+def test_another_metric_can_be_drawn_and_epochs_without_validation_are_skipped():
     tables = {"a": history(0).assign(**{"val/f1": [0.1, np.nan, 0.3, np.nan]}), "b": history(1)}
     right = figures.run_curves(tables, metric="f1", title="title").axes[1]
     assert drawn(right) == [([1, 3], [0.1, 0.3])]
     assert right.get_ylabel() == "validation f1"
 
 
-def test_what_no_run_recorded_is_said(texts_of):
+def test_a_panel_without_values_says_so(texts_of):
     figure = figures.run_curves({"a": history(0)[["epoch", "val/loss"]]}, title="title")
     assert "no accuracy was recorded" in texts_of(figure)
     assert "no loss was recorded" not in texts_of(figure)
@@ -106,7 +106,7 @@ def test_texts_of_differences_stay_apart(count, long, assert_texts_stay_apart, l
     assert labels == [names[k] for k in np.argsort(-values)]
 
 
-def test_the_best_run_stands_on_top_with_its_interval_and_numbers(legend_texts):
+def test_the_best_run_is_at_the_top_with_its_interval_and_numbers(legend_texts):
     figure = differences([-0.02, 0.0, 0.03], [-0.03, -0.01, 0.02], [-0.01, 0.01, 0.04])
     ax = figure.axes[0]
     assert [text.get_text() for text in ax.get_yticklabels()] == ["run 2", "run 1", "run 0"]

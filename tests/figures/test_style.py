@@ -1,4 +1,4 @@
-"""Figures leave pyplot and matplotlib's settings alone, and importing them is quick."""
+"""Figures do not use pyplot or change settings of matplotlib, and importing them is fast."""
 
 import subprocess
 import sys

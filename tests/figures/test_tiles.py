@@ -1,4 +1,4 @@
-"""Pictures of faces: enlarged, in rows, one after the other."""
+"""Faces are enlarged by Pillow and arranged in rows; grids of several epochs become an animation."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def test_the_animation_has_a_frame_for_each_grid(tmp_path: Path) -> None:
     assert reds == sorted(reds)
 
 
-def test_an_animation_of_many_epochs_has_as_many_frames_as_a_file_of_some_megabytes_can_hold(tmp_path: Path) -> None:
+def test_an_animation_of_many_epochs_has_a_limited_number_of_frames(tmp_path: Path) -> None:
     for epoch in range(1, 101):
         Image.new("RGB", (4, 4), (2 * epoch, 0, 0)).save(tmp_path / f"epoch_{epoch:04d}.png")
     assert animate(tmp_path, tmp_path / "samples.gif", most=10) == 10
@@ -38,13 +38,13 @@ def test_an_animation_of_many_epochs_has_as_many_frames_as_a_file_of_some_megaby
     assert np.diff(reds).min() > 15
 
 
-def test_one_grid_makes_no_animation(tmp_path: Path) -> None:
+def test_a_single_grid_is_not_animated(tmp_path: Path) -> None:
     Image.new("RGB", (20, 10)).save(tmp_path / "epoch_0001.png")
     assert animate(tmp_path, tmp_path / "samples.gif") == 0
     assert not (tmp_path / "samples.gif").exists()
 
 
-def test_enlarging_is_pillows() -> None:
+def test_enlarged_faces_equal_those_of_pillow() -> None:
     large = enlarge_faces(FACES, 4, "bicubic")
     direct = Image.fromarray(FACES[3]).resize((64, 64), Image.Resampling.BICUBIC)
     assert np.array_equal(large[3], np.asarray(direct))
@@ -52,8 +52,8 @@ def test_enlarging_is_pillows() -> None:
     assert np.array_equal(nearest[:, ::2, ::2], FACES)
 
 
-def test_tiles_show_every_face_in_its_place() -> None:
-    scale, gap = 4, 8  # eight faces of 16 pixels fill about 512
+def test_tiles_contain_every_face_at_its_position() -> None:
+    scale, gap = 4, 8  # Eight faces of 16 pixels are enlarged to about 512 pixels.
     tiles = tile_faces(FACES[np.arange(10) % 8])
     assert tiles.shape == (2 * (16 * scale + gap) + gap, 8 * (16 * scale + gap) + gap, 3)
     for k in (0, 7, 9):

@@ -1,4 +1,4 @@
-"""Learning curves: the history as it was given, the best epoch, and histories with gaps."""
+"""Learning curves show the given history, mark the best epoch, and accept histories with gaps."""
 
 import numpy as np
 import pandas as pd
@@ -42,7 +42,7 @@ def test_learning_curves_show_the_history(history, assert_texts_stay_apart, long
     assert legend_texts(figure) == ["train", "validation", "best epoch 2", "majority class 0.520"]
 
 
-def test_the_best_epoch_is_the_one_given_else_of_the_highest_accuracy_else_of_the_lowest_loss(history):
+def test_the_best_epoch_is_the_given_one_or_that_with_the_best_accuracy_or_loss(history):
     given = figures.learning_curves(history, title="title", best_epoch=1)
     assert (star(given, 0), star(given, 1)) == ((1, 0.35), (1, 0.88))
     found = figures.learning_curves(history, title="title")
@@ -65,5 +65,5 @@ def test_rows_that_a_logger_split_are_joined_and_gaps_are_bridged(texts_of):
 
 
 @pytest.mark.parametrize("history", [pd.DataFrame(), pd.DataFrame({"train/loss": [1.0]})])
-def test_an_almost_empty_history_is_no_error(history, assert_texts_stay_apart):
+def test_an_almost_empty_history_can_be_drawn(history, assert_texts_stay_apart):
     assert_texts_stay_apart(figures.learning_curves(history, title="title", best_epoch=7))
