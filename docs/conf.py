@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from sphinx.ext.napoleon.docstring import GoogleDocstring
+
 import celeba_lab
 
 project = "celeba_lab"
@@ -12,6 +14,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphin
 html_theme = "furo"
 html_title = "celeba_lab"
 myst_heading_anchors = 3
+highlight_language = "none"  # Most code blocks are commands; blocks of Python are marked.
 
 autodoc_member_order = "bysource"
 autodoc_inherit_docstrings = False  # An overridden hook without a docstring is documented by Lightning.
@@ -21,13 +24,29 @@ napoleon_use_rtype = False  # Return values have a sentence, and their types are
 
 # Every reference to a name of this package must exist. Names of other libraries are not linked.
 nitpicky = True
-_LIBRARIES = "collections|datetime|hydra|lightning|matplotlib|np|numpy|omegaconf|pandas|pathlib|pd|rich|sklearn|torch"
+_LIBRARIES = (
+    "ast|collections|datetime|hydra|lightning|matplotlib|np|numpy|omegaconf|pandas|pathlib|pd|rich|sklearn|torch"
+)
 nitpick_ignore_regex = [
     ("py:.*", rf"({_LIBRARIES})\..*"),
     ("py:class", r"DictConfig|Figure|SummaryWriter|TensorBoardLogger|T"),  # Imported only for type checking.
     ("py:class", r"celeba_lab\..*\._\w+|celeba_lab\..*\.T"),  # Private types.
-    ("py:class", r".* .*|[a-z0-9]+|[NKBD]"),  # The beginning of a sentence with a colon in "Returns:".
+    ("py:class", r"[a-z0-9 ]+|[A-Z]"),  # Types and shapes in "Returns:", such as float32 (B, K).
 ]
+
+
+_partition = GoogleDocstring._partition_field_on_colon
+
+
+def partition_field_on_colon(docstring: GoogleDocstring, line: str) -> tuple[str, str, str]:
+    """Split a line of a docstring into name or type, colon and text, but leave a sentence with a colon whole."""
+    before, colon, after = _partition(docstring, line)
+    is_sentence = " " in before and not before.endswith(")")
+    return (line, "", "") if is_sentence else (before, colon, after)
+
+
+# Napoleon would take the beginning of "A colour: R, G, B" for a type. It has no setting for this.
+GoogleDocstring._partition_field_on_colon = partition_field_on_colon
 
 
 def write_api_pages(folder: Path) -> None:

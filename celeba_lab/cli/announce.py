@@ -12,6 +12,7 @@ from celeba_lab.errors import check_choice
 from celeba_lab.files import write_atomically
 
 PRINT_CONFIG = ("changed", "full", "none")
+"""Settings that are printed when a run starts."""
 _TRAINING_TASKS = ("train", "train_gan")
 
 

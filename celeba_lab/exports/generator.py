@@ -15,7 +15,7 @@ from celeba_lab.models.gan.sampler import FaceSampler
 
 # The moving average of a generator's weights, where there is one, or the last weights.
 WEIGHTS = ("ema", "raw")
-"""Weights of a generator: their moving average, or those of the last step."""
+"""Weights of a generator, which are their moving average or those of the last step."""
 
 
 def check_weights(weights: str) -> None:
