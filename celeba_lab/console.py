@@ -1,4 +1,4 @@
-"""What a person reads in the terminal."""
+"""Output in the terminal: tables, progress and commands."""
 
 import logging
 import os
@@ -26,8 +26,9 @@ T = TypeVar("T")
 
 
 def is_main_process() -> bool:
-    """Return whether this is the one process of a distributed run that prints and writes; true outside one."""
-    for variable in ("RANK", "SLURM_PROCID", "LOCAL_RANK"):  # torchrun, SLURM, Lightning's own launcher
+    """Return whether this process prints and writes files, as only one process of a distributed run does."""
+    # torchrun, SLURM and Lightning's launcher set these variables.
+    for variable in ("RANK", "SLURM_PROCID", "LOCAL_RANK"):
         if variable in os.environ:
             return os.environ[variable] == "0"
     return True
@@ -39,31 +40,31 @@ PROGRAM = "python -m celeba_lab"
 
 
 def quiet_libraries() -> None:
-    """Keep advertisements, and advice that does not apply, out of the terminal."""
-    # Under Hydra Lightning's messages would appear twice: through its own handler and through the root logger's.
+    """Hide advertisements of libraries, and advice that does not apply."""
+    # With Hydra, Lightning's messages would appear twice: through its own handler and through that of the root logger.
     logging.getLogger("lightning").handlers.clear()
     logging.getLogger("lightning.pytorch").handlers.clear()
     # Frozen layers are in evaluation mode on purpose.
     warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")
-    # The metrics call what is undefined undefined.
+    # Undefined metrics are reported as undefined.
     warnings.filterwarnings("ignore", ".*No (positive|negative) samples (found )?in targets?.*")
-    # torchmetrics has synchronised what is logged.
+    # The logged values have already been synchronised by torchmetrics.
     warnings.filterwarnings("ignore", ".*sync_dist=True.*")
-    # A continued run goes on in its own folder.
+    # A resumed run continues in its own folder.
     warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
-    # Lightning 2.6 calls an older name of torch's pytree.
+    # Lightning 2.6 uses an older name of torch's pytree.
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
-    # The data module decides about workers; on two cores more of them are slower.
+    # The number of workers is a decision of the data module. On two cores, more workers are slower.
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
-    # Distances keep some thousand feature vectors on purpose.
+    # Distances store thousands of feature vectors on purpose.
     warnings.filterwarnings("ignore", ".*Kernel Inception Distance. will save all extracted features.*")
-    # The summary counts parameters, not megabytes.
+    # The size of the model is reported as its number of parameters.
     warnings.filterwarnings("ignore", ".*is not supported by the model summary.*")
     warnings.filterwarnings("ignore", ".*number of training batches.*smaller than the logging interval.*")
 
 
 def show_configuration(cfg: DictConfig) -> None:
-    """Print the resolved configuration as a tree, a branch for each group; what is null is left out."""
+    """Print the resolved configuration as a tree with a branch for each group, without settings that are null."""
     tree = Tree("configuration", guide_style="dim")
     for key in map(str, cfg):
         value = cfg[key]
@@ -95,19 +96,19 @@ def show_metrics(title: str, columns: Mapping[str, Mapping[str, float]]) -> None
 
 
 def show_table(title: str, frame: "pd.DataFrame", most: int | None = None) -> None:
-    """Print a table, numbers with four digits.
+    """Print a table whose numbers have four digits.
 
     Args:
-        title: stands above it.
-        frame: with names in its first column.
-        most: print at most so many rows, the first ones.
+        title: Title of the table.
+        frame: Table with names in its first column.
+        most: Maximum number of rows. The first ones are printed.
     """
     shown = frame if most is None else frame.head(most)
     table = Table(title=title, title_justify="left")
     for column in shown.columns:
         is_text = shown[column].dtype.kind not in "iufb"
         words = " ".join(map(str, shown[column])).split() if is_text else []
-        # The longest word stays whole: a name cut short is no name.
+        # The longest word is not broken, so that names stay complete.
         table.add_column(str(column), justify="left" if is_text else "right", min_width=max(map(len, words), default=0))
     for row in shown.itertuples(index=False):
         table.add_row(*map(_cell, row))
@@ -117,7 +118,7 @@ def show_table(title: str, frame: "pd.DataFrame", most: int | None = None) -> No
 
 
 class Progress:
-    """One line that shows how far a piece of work has come, and how much time is left.
+    """A line that shows the progress of a piece of work and the time left.
 
     On a terminal the line is redrawn in place, never wraps, and disappears at the end. In a log (CI, ``nohup``, SLURM)
     a line is printed every 30 seconds of work. Work that takes less than two seconds shows nothing, and only the main
@@ -138,7 +139,7 @@ class Progress:
     """Seconds between two lines in a log."""
     delay = 2.0
     """Seconds of work before anything is shown on a terminal."""
-    _open: ClassVar[list["Progress"]] = []  # from the outermost to the innermost
+    _open: ClassVar[list["Progress"]] = []  # Work in progress, from the outermost to the innermost.
 
     def __init__(self, what: str, total: float | None = None, unit: str = "") -> None:
         self.what = what
@@ -167,7 +168,7 @@ class Progress:
             self._thread = None
 
     def update(self, done: float, note: str = "") -> None:
-        """Set the number of finished steps, and a short text that is shown after it."""
+        """Set the number of finished steps and a short text that is shown after it."""
         self.done, self.note = done, note
 
     def advance(self, steps: float = 1) -> None:
@@ -219,7 +220,7 @@ class Progress:
 
 
 def progress(items: Iterable[T], what: str, total: int | None = None, unit: str = "") -> Iterator[T]:
-    """Yield the items and show how many are done; see :class:`Progress`."""
+    """Yield the items and show how many of them are finished; see :class:`Progress`."""
     if total is None and isinstance(items, Sized):
         total = len(items)
     with Progress(what, total, unit) as bar:
@@ -259,7 +260,7 @@ def command_line(overrides: Sequence[str], multirun: bool = False) -> str:
 
 
 def override(key: str, value: object) -> str:
-    """Return ``key=value`` as Hydra's grammar wants it: a value of unusual characters in quotes."""
+    """Return ``key=value`` in Hydra's grammar, where a value with special characters is quoted."""
     text = str(value)
     plain = all(character.isalnum() or character in "/_.-+:%" for character in text)
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
@@ -267,7 +268,7 @@ def override(key: str, value: object) -> str:
 
 
 def display_path(path: Path) -> Path:
-    """Return the path as a person in this folder would type it."""
+    """Return a path as a user in the current folder would type it."""
     path = path.resolve()
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
@@ -313,7 +314,7 @@ def _heading(before: str, metric: str) -> str:
 
 
 def split_name(split: str) -> str:
-    """Return what the terminal calls a split."""
+    """Return the name of a split in the terminal."""
     return "validation" if split == "val" else split
 
 

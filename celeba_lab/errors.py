@@ -1,4 +1,4 @@
-"""Mistakes that the person at the keyboard can mend, each explained in one sentence."""
+"""Errors that the user can correct, each explained in a sentence, and checks of settings."""
 
 import difflib
 from collections.abc import Iterable, Iterator
@@ -6,18 +6,18 @@ from contextlib import contextmanager
 
 
 class UserError(Exception):
-    """A wrong input or setting: says what is wrong, where, and what to do.
+    """An error in an input or a setting, with a message about what is wrong, where it is wrong, and what to do.
 
-    The command line prints the sentence without a traceback and exits with status 1. Every other exception is a bug
-    of ours and keeps its traceback.
+    The command line prints the message without a traceback and exits with status 1. Every other exception is a bug and
+    keeps its traceback.
     """
 
     @property
     def sentence(self) -> str:
-        """The message alone.
+        """The message without a traceback.
 
-        A DataLoader worker's exception arrives rebuilt, with the worker's whole traceback as its message; the last
-        part is what was raised.
+        An exception from a worker of a DataLoader contains the traceback of the worker in its message, before the
+        original message.
         """
         return str(self).rsplit(f"{type(self).__name__}: ", 1)[-1].strip()
 
@@ -25,15 +25,16 @@ class UserError(Exception):
 class SettingError(UserError):
     """A setting whose value breaks a rule.
 
-    The constructor that is given the value states the rule. Whoever knows where the setting stands in the
-    configuration adds the path, with :meth:`within`; so an object can be built in Python as well as from YAML.
+    The function that receives the value states the rule and names its own argument. The code that knows the path of the
+    setting in the configuration adds this path with :meth:`within`. In this way, an object can be built in Python as
+    well as from YAML.
 
     Args:
-        setting: Name of the constructor's argument, such as ``n_images``; or a path that ends in one.
-        value: The value that was given.
-        rule: What the value must be, as the end of a sentence that starts with the setting: ``must be at least 3``.
-        hint: What else helps, as whole sentences.
-        is_absolute: Whether ``setting`` is already the whole path from the root of the configuration.
+        setting: Name of the argument, such as ``n_images``, or a path that ends in it.
+        value: Value that was given.
+        rule: Rule that the value breaks, as the end of a sentence that starts with the setting: ``must be at least 3``.
+        hint: Further sentences that help the user.
+        is_absolute: If true, ``setting`` is the whole path from the root of the configuration.
 
     Example:
         >>> error = SettingError("n_images", 2, "must be at least 3")
@@ -49,7 +50,7 @@ class SettingError(UserError):
         return type(self), (self.setting, self.value, self.rule, self.hint, self.is_absolute)
 
     def within(self, path: str, is_absolute: bool = False) -> "SettingError":
-        """Return the same error for a setting below ``path``; itself if its path is already whole."""
+        """Return the same error for a setting below ``path``, or this error if its path is already absolute."""
         if self.is_absolute:
             return self
         setting = f"{path}.{self.setting}" if path else self.setting
@@ -62,7 +63,7 @@ def settings_of(path: str, is_absolute: bool = False) -> Iterator[None]:
 
     Args:
         path: Path of the node whose settings are used in the block.
-        is_absolute: Whether it is the whole path from the root of the configuration.
+        is_absolute: If true, it is the whole path from the root of the configuration.
     """
     try:
         yield
@@ -92,7 +93,7 @@ def check_choice(setting: str, value: str, choices: Iterable[str]) -> None:
     """Check that a value is one of ``choices``.
 
     Raises:
-        SettingError: It is not; the hint names the nearest choice.
+        SettingError: The value is not one of them. The hint names the most similar choice.
     """
     choices = list(choices)
     if value not in choices:
@@ -103,7 +104,7 @@ def check_at_least(setting: str, value: float, least: float) -> None:
     """Check that a number is not below ``least``.
 
     Raises:
-        SettingError: It is below, or is NaN.
+        SettingError: The number is below ``least`` or NaN.
     """
     if not value >= least:
         raise SettingError(setting, value, f"must be at least {format_value(least)}")
@@ -113,17 +114,17 @@ def check_above(setting: str, value: float, bound: float) -> None:
     """Check that a number is above ``bound``.
 
     Raises:
-        SettingError: It is not.
+        SettingError: The number is not above ``bound``.
     """
     if not value > bound:
         raise SettingError(setting, value, f"must be above {format_value(bound)}")
 
 
 def check_between(setting: str, value: float, least: float, most: float) -> None:
-    """Check that a number is between two others, both included.
+    """Check that a number is at least ``least`` and at most ``most``.
 
     Raises:
-        SettingError: It is not.
+        SettingError: The number is outside this range.
     """
     if not least <= value <= most:
         raise SettingError(setting, value, f"must be between {format_value(least)} and {format_value(most)}")
@@ -133,7 +134,7 @@ def check_fraction(setting: str, value: float) -> None:
     """Check that a number is between 0 and 1, both included.
 
     Raises:
-        SettingError: It is not.
+        SettingError: The number is outside this range.
     """
     check_between(setting, value, 0, 1)
 
@@ -142,14 +143,14 @@ def check_positive_fraction(setting: str, value: float) -> None:
     """Check that a number is above 0 and at most 1.
 
     Raises:
-        SettingError: It is not.
+        SettingError: The number is outside this range.
     """
     if not 0 < value <= 1:
         raise SettingError(setting, value, "must be above 0 and at most 1")
 
 
 class DivergenceError(UserError):
-    """Training cannot go on from its weights, so no checkpoint of them is worth keeping."""
+    """Training has diverged, so its weights must not replace a checkpoint."""
 
 
 def find_nearest(name: str, choices: Iterable[str]) -> str | None:
@@ -166,7 +167,7 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str:
 
 
 def enumerate_names(names: Iterable[str], limit: int = 5) -> str:
-    """Join ``names`` with commas, the first ``limit`` of them by name and the rest as a count."""
+    """Join up to ``limit`` names with commas, and add the number of the remaining ones."""
     names = list(names)
     rest = len(names) - limit
     return ", ".join(names[:limit]) + (f" and {rest} more" if rest > 0 else "")

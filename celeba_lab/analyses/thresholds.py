@@ -18,7 +18,7 @@ def tune_thresholds(labels: np.ndarray, probabilities: np.ndarray, criterion: st
         labels: True labels, (N, K), 0 or 1.
         probabilities: Predicted probabilities, (N, K), in [0, 1].
         criterion: Score to maximise: ``balanced_accuracy`` or ``f1``.
-        default: Threshold of attributes whose labels are all equal. If several thresholds maximise the score, the one
+        default: Threshold of attributes with only one class. If several thresholds maximise the score, the one
             nearest to this value is chosen.
 
     Returns:

@@ -117,7 +117,7 @@ def _one_matrix(matrix: NDArray[np.int_], name: str, title: str, note: str) -> F
 
 
 def _draw_matrix(ax: Axes, matrix: NDArray[np.int_], size: float) -> None:
-    """Draw one matrix, whose rows are true and whose columns are predicted, "no" before "yes"."""
+    """Draw one matrix with true labels as rows and predicted labels as columns, "no" before "yes"."""
     totals = matrix.sum(axis=1, keepdims=True)
     shares = matrix / np.maximum(totals, 1)
     colours = np.empty((2, 2, 3))

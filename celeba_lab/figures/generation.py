@@ -29,7 +29,7 @@ def adversarial_curves(history: pd.DataFrame, *, title: str) -> Figure:
     """Draw the losses, probabilities, gradient norms and speed of a GAN by epoch.
 
     Args:
-        history: Table with the column ``epoch`` and any of these columns, whose values can be NaN: ``train/D(x)`` and
+        history: Table with the column ``epoch`` and any of these columns, with values or NaN: ``train/D(x)`` and
             ``train/D(G(z))``, ``train/images_per_second``, and for each network (``train/generator_`` and
             ``train/discriminator_``) ``loss``, ``attribute_loss`` and ``gradient_norm``.
         title: Title of the figure.

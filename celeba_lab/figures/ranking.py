@@ -97,7 +97,7 @@ def roc_curves(
     """Draw the receiver operating characteristic of each attribute, with the area under the curve (AUROC).
 
     Up to eight attributes are all named, the best first. Of more attributes, the five best and the five worst are
-    named, and the others are grey. An attribute whose labels are all equal has no curve. It is listed in the legend and
+    named, and the others are grey. An attribute with only one class has no curve. It is listed in the legend and
     left out of the mean.
 
     Args:

@@ -170,6 +170,6 @@ def ink(background: NDArray[np.floating]) -> str:
 
 
 def write_centred(ax: Axes, text: str, *, size: float = 10.5, y: float = 0.5) -> None:
-    """Write a text at the centre of axes whose data are missing or undefined; ``y`` is from 0 (bottom) to 1 (top)."""
+    """Write a text across axes without data, centred at height ``y``, which is from 0 (bottom) to 1 (top)."""
     box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
     ax.text(0.5, y, text, transform=ax.transAxes, ha="center", va="center", size=size, style="italic", bbox=box)
