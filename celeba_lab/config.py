@@ -27,7 +27,7 @@ RENAMED = {
 
 @dataclass
 class Recipe:
-    """What a recipe says to the Trainer; the rest of it sits under ``model`` and ``callbacks``."""
+    """Settings of a recipe for the Trainer. Its other settings are in the groups ``model`` and ``callbacks``."""
 
     max_epochs: int | None = 3
     precision: str = "32-true"
@@ -36,7 +36,7 @@ class Recipe:
 
 @dataclass
 class Config:
-    """The root keys. Groups are checked against the constructor they configure, by :func:`build`."""
+    """Root keys of the configuration. :func:`build` checks each group against the constructor that it configures."""
 
     name: str = MISSING
     seed: int = 42
@@ -53,7 +53,7 @@ class Config:
 
 
 def register_schema() -> None:
-    """Give Hydra the typed root that ``conf/config.yaml`` starts from; call it before composing."""
+    """Register the typed root that ``conf/config.yaml`` starts from. Call this before composing."""
     ConfigStore.instance().store("schema", Config)
     # ${task_name:${task._target_}}: ${hydra:runtime.choices.task} would not resolve yet when a sweep makes its folder.
     OmegaConf.register_new_resolver("task_name", lambda target: target.rpartition(".")[2], replace=True)
@@ -61,18 +61,18 @@ def register_schema() -> None:
 
 
 def build(node: DictConfig | None, **arguments: Any) -> Any:
-    """Instantiate a node of the configuration, or None for none.
+    """Instantiate a node of the configuration; None gives None.
 
-    ``hydra.utils.instantiate`` with three differences: values are checked against the type hints of what they
-    configure, a :class:`~celeba_lab.errors.SettingError` of a constructor gets the path of its node, and any other
-    exception inside a constructor stays what it was.
+    This is ``hydra.utils.instantiate`` with three differences: values are checked against the type hints of the
+    constructor, a :class:`~celeba_lab.errors.SettingError` of a constructor gets the path of its node, and any other
+    exception of a constructor is raised as it is.
 
     Args:
-        node: has a ``_target_``, which a dotted path names.
-        arguments: what the caller adds; they win.
+        node: Node with the dotted path of a class or function as ``_target_``.
+        arguments: Further arguments, which take precedence over those of the node.
 
     Raises:
-        UserError: a key is no argument of the target, or a value has the wrong type.
+        UserError: A key is not an argument of the target, or a value has the wrong type.
     """
     if node is None:
         return None
@@ -88,7 +88,7 @@ def build(node: DictConfig | None, **arguments: Any) -> Any:
 
 @dataclass(frozen=True)
 class Signature:
-    """What a class or a function can be given.
+    """Arguments of a class or a function.
 
     Attributes:
         hints: Type hint of each argument by its name; ``Any`` for an argument without one.

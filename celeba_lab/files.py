@@ -1,4 +1,4 @@
-"""Files: whole or not at all, in natural order, and where the package finds its own. Imports nothing slow."""
+"""Writing files atomically, sorting paths, and finding the files of the package. Nothing slow is imported here."""
 
 import os
 import re
@@ -9,20 +9,20 @@ from typing import Any, BinaryIO
 
 
 def natural_order(path: Path) -> list[tuple[int, int, str]]:
-    """Return the key that sorts paths as a person would: 2.jpg before 10.jpg, capital letters beside small ones."""
+    """Return the key that sorts paths in natural order: 2.jpg before 10.jpg, and without regard to upper case."""
     parts = re.findall(r"[0-9]+|[^0-9]+", str(path))
     return [(0, int(part), part) if part[0].isdigit() else (1, 0, part.casefold()) for part in parts]
 
 
 def config_directory() -> Path:
-    """Return the absolute path of ``conf/``: inside an installed package, beside it in a checkout."""
+    """Return the absolute path of ``conf/``: in an installed package, or next to the package in a checkout."""
     package = Path(__file__).resolve().parent
     installed = package / "conf"
     return installed if installed.is_dir() else package.parent / "conf"
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
-    """Call ``write`` with a binary file that takes the place of ``path`` once it is complete and on disk."""
+    """Call ``write`` with a binary file that replaces ``path`` when it is complete and on disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, staged = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

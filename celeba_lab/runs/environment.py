@@ -1,4 +1,4 @@
-"""What a result depends on beside its settings: versions, commit, device."""
+"""What a result depends on in addition to its settings: versions, commit and device."""
 
 import platform
 import subprocess

@@ -1,4 +1,4 @@
-"""How a GAN trained, and how far its faces are from real ones."""
+"""The training curves of a GAN, and the distance of its faces from real ones."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,20 +17,21 @@ from celeba_lab.files import write_atomically
 from celeba_lab.models.gan.distances import Distances
 from celeba_lab.runs.run import RunFolder
 
-_COLOURS = 128  # of a frame, of 256: with 32 frames a file of about 5 MB
+_COLOURS = 128  # colours of a frame; 32 frames take about 5 MB
 
 
 def animate(folder: Path, path: Path, seconds: float = 8.0, most: int = 32) -> int:
-    """Make an animated GIF of the pictures in a folder, in the order of their epochs; the last stays for a second.
+    """Write an animated GIF of the images in a folder, in the order of their epochs. The last one stays for a second.
 
     Args:
-        folder: has them.
-        path: of the GIF.
-        seconds: that it takes, about.
-        most: frames; of more pictures, so many are shown, evenly over the epochs, the first and the last among them.
+        folder: Folder of the images.
+        path: Path of the GIF.
+        seconds: Approximate duration in seconds.
+        most: Maximum number of frames. If there are more images, this number is chosen evenly over the epochs,
+            including the first and the last.
 
     Returns:
-        The number of its frames; 0, and no file, where there are fewer than two.
+        Number of frames; 0 if there are fewer than two images, and then no file is written.
     """
     files = sorted(folder.glob(SAMPLE_FILES))
     if len(files) < 2:
@@ -50,7 +51,7 @@ def animate(folder: Path, path: Path, seconds: float = 8.0, most: int = 32) -> i
 
 
 def report_training(run: RunFolder, history: pd.DataFrame, title: str) -> None:
-    """Write ``history`` as table and curves: a row per epoch, metrics by their names."""
+    """Write the history as a table with one row per epoch, and draw its curves."""
     if history.empty:
         return
     run.table("history", history)
@@ -64,43 +65,43 @@ def report_distances(
     datamodule: CelebADataModule,
     title: str,
 ) -> dict[str, float]:
-    """Write every measurement of a run as a table and, where there are several, as figures; print the last.
+    """Write every measurement of a run as a table, draw it if there are several, and print the last one.
 
     Args:
-        run: where they go.
-        distances: what they were measured with.
-        rows: of :class:`~celeba_lab.engine.distances.DistanceSchedule`, the averaged generator before the last
-            weights.
-        datamodule: has the training faces, which show how far real faces are from real ones.
-        title: stands above the figures.
+        run: The run.
+        distances: Distances that were measured.
+        rows: Rows of :class:`~celeba_lab.engine.distances.DistanceSchedule`, with the averaged generator before the
+            weights of the last step.
+        datamodule: The training data. Training faces show how far real faces are from other real faces.
+        title: Title of the figures.
 
     Returns:
-        ``heldout/kid`` (times 1,000) and ``heldout/fid``, of the averaged generator where there is one; and
-        ``heldout/kid_real`` and ``heldout/fid_real``, the distances of training faces from the same real ones.
+        ``heldout/kid`` (times 1,000) and ``heldout/fid`` of the averaged generator if there is one; and
+        ``heldout/kid_real`` and ``heldout/fid_real``, the distances of training faces from the same real faces.
     """
     table = pd.DataFrame(rows)
     n = int(table["generated"].iloc[-1])
     with Progress("measuring the distance of real faces from real ones"):
         floor = distances.measure(_training_faces(datamodule, n))
     words = distances.describe(n)
-    beside = f"real against real: {floor.images:,} training faces against the same"
+    reference = f"real against real: {floor.images:,} training faces against the same"
     run.table(
         "distances", table.assign(kid_x1000_real=floor.kid, fid_real=floor.fid, real=floor.images, measured_in=words)
     )
     if run.writer is not None:
-        run.writer.add_text("distances", f"heldout/kid and heldout/fid: {words}; {beside}")
+        run.writer.add_text("distances", f"heldout/kid and heldout/fid: {words}; {reference}")
     names = {"ema": "average of the weights", "raw": "last weights"}
     series = {names[str(name)]: group for name, group in table.groupby("weights", sort=False)}
-    several = table["epoch"].nunique() > 1  # one point is no curve, and is printed
+    several = table["epoch"].nunique() > 1  # A single point is not a curve; it is printed below.
     for metric, label, real in (("kid_x1000", "KID x 1,000", floor.kid), ("fid", "FID", floor.fid)) if several else ():
         lines = {name: (group["epoch"].tolist(), group[metric].tolist()) for name, group in series.items()}
-        note = f"{words}\n{beside}"
+        note = f"{words}\n{reference}"
         figure = figures.distance_curves(lines, floor=real, metric=label, title=title, note=note)
         run.figure(metric.removesuffix("_x1000"), figure)
     final = table[table["step"] == table["step"].max()].iloc[0]
     console.print(
         f"KID x 1,000: {final['kid_x1000']:.1f} (standard deviation over subsets {final['kid_std']:.1f}; real against"
-        f" real {floor.kid:.1f}); FID: {final['fid']:.1f} ({floor.fid:.1f})\n  in {words}\n  {beside}"
+        f" real {floor.kid:.1f}); FID: {final['fid']:.1f} ({floor.fid:.1f})\n  in {words}\n  {reference}"
     )
     return {
         "heldout/kid": final["kid_x1000"],
@@ -111,7 +112,7 @@ def report_distances(
 
 
 def _training_faces(datamodule: CelebADataModule, n: int) -> torch.Tensor:
-    """Return up to n faces of the training split, evenly over it, uint8 (n, 3, S, S)."""
+    """Return up to n faces, spread evenly over the training split, uint8 (n, 3, S, S)."""
     rows = datamodule.split_indices("train")
     picked = rows[np.linspace(0, len(rows) - 1, min(n, len(rows))).astype(np.int64)]
     return torch.cat([batch["image"] for batch in datamodule.rows_dataloader(picked)])

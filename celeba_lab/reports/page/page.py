@@ -1,4 +1,4 @@
-"""The page of a report: one HTML file that holds its tables and its pictures, and asks the network for nothing."""
+"""The page of a report: one HTML file that contains its tables and pictures and needs no network."""
 
 import base64
 import hashlib
@@ -18,8 +18,8 @@ from celeba_lab import __version__
 from celeba_lab.files import write_atomically
 from celeba_lab.reports.page.pictures import embed
 
-_FILTERED = 12  # rows; fewer are taken in at a glance
-_PRINTED = 60  # rows; more would bury the rest of a print
+_FILTERED = 12  # Tables with at least this number of rows get a filter.
+_PRINTED = 60  # Maximum number of rows of a table that are printed on paper.
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class PageTable:
     """A table of the page.
 
     Attributes:
-        caption: says what a row is.
-        frame: with names in its first column, which stays in place while the others scroll.
-        file: where the full table lies, as a reader of the run folder would write it (``tables/attributes_test.csv``).
-        rows: show only so many, the first ones; 0 for no more than the caption; None for all.
-        percent: columns of shares, shown as percentages.
+        caption: Caption, which describes a row.
+        frame: The table. Its first column contains names and stays in place while the others scroll.
+        file: Path of the full table, relative to the run folder (``tables/attributes_test.csv``).
+        rows: Number of rows to show, the first ones; 0 shows only the caption, None all rows.
+        percent: Names of the columns that contain fractions and are shown as percentages.
     """
 
     caption: str
@@ -46,9 +46,9 @@ class Picture:
     """A picture of the page.
 
     Attributes:
-        path: a PNG. It is embedded, so the page does not need it afterwards.
-        caption: stands below it.
-        alt: says what it shows to who cannot see it.
+        path: Path of a PNG file. The picture is embedded, so the page does not need the file afterwards.
+        caption: Text below the picture.
+        alt: Description for readers who cannot see the picture.
     """
 
     path: Path
@@ -61,10 +61,10 @@ class Section:
     """A part of the page, with an entry in its contents.
 
     Attributes:
-        title: in plain text, as everything here.
-        text: blank lines part its paragraphs.
-        tables: below the text.
-        pictures: below the tables.
+        title: Title, in plain text like all texts of the page.
+        text: Text, with blank lines between paragraphs.
+        tables: Tables below the text.
+        pictures: Pictures below the tables.
     """
 
     title: str
@@ -76,7 +76,7 @@ class Section:
 def write_page(
     path: Path, title: str, facts: Mapping[str, str], sections: Sequence[Section], warning: str | None = None
 ) -> Path:
-    """Write what :func:`render_page` returns; return ``path``."""
+    """Write the page that :func:`render_page` returns, and return its path."""
     page = render_page(title, facts, sections, warning)
     write_atomically(path, lambda file: file.write(page.encode()))
     return path
@@ -86,15 +86,15 @@ def render_page(title: str, facts: Mapping[str, str], sections: Sequence[Section
     """Return the page as HTML.
 
     Args:
-        title: stands above it.
-        facts: about the run, by what they are called.
-        sections: in reading order.
-        warning: what a reader has to know before any number; None for no banner.
+        title: Title of the page.
+        facts: Facts about the run, from name to text.
+        sections: Sections, in reading order.
+        warning: Warning that is shown before all results; None for no warning.
 
     Raises:
-        FileNotFoundError: a picture's file is missing.
+        FileNotFoundError: The file of a picture is missing.
     """
-    # Names of attributes, files and runs come from outside: every text is escaped.
+    # Names of attributes, files and runs are untrusted, so every text is escaped.
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -115,7 +115,7 @@ def render_page(title: str, facts: Mapping[str, str], sections: Sequence[Section
 
 
 def _sha256(text: str) -> str:
-    """Return the hash by which the page's security policy knows its own style and script."""
+    """Return the hash that allows a style or script in the security policy of the page."""
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
@@ -124,7 +124,7 @@ def _paragraphs(text: str) -> list[str]:
 
 
 def _breakable(name: str) -> Markup:
-    """Let a long name go on in the next line after any of its underscores."""
+    """Allow a line break after each underscore of a long name."""
     return Markup("_<wbr>").join(name.split("_"))
 
 
@@ -147,11 +147,11 @@ class _Grid(NamedTuple):
 
 
 def _grid(table: PageTable) -> _Grid:
-    """Return what the template shows of a table."""
+    """Return the cells of a table for the template."""
     shown = table.frame if table.rows is None else table.frame.head(table.rows)
     headings, columns = [], []
     for k, name in enumerate(map(str, shown.columns)):
-        # The whole column decides how its numbers are written: the first rows look the same however many are shown.
+        # The format depends on the whole column, so that a row looks the same however many rows are shown.
         is_number, write = _writer(table.frame.iloc[:, k].infer_objects(), name in table.percent)
         headings.append(_Heading(name, is_number))
         columns.append([_Cell(None) if pd.isna(value) else write(value) for value in shown.iloc[:, k].to_numpy()])
@@ -186,7 +186,7 @@ def _writer(column: pd.Series, is_share: bool) -> tuple[bool, Callable[[Any], _C
 
 
 def _digits(column: pd.Series) -> int:
-    """Return how many digits a column wants after the point.
+    """Return the number of decimal places for a column.
 
     Whole numbers want none, also where undefined ones among them made them floats; scores that all happen to be 0 or 1
     are scores nevertheless.

@@ -1,4 +1,4 @@
-"""Pictures of the page, encoded small enough to be embedded."""
+"""Encoding the pictures of a page so that they can be embedded."""
 
 import base64
 import io
@@ -10,11 +10,11 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageChops
 
-# Twenty pictures of this size are 7 MB of base64. Charts need a third of it, a grid of faces nearly all.
+# Twenty pictures of this size take 7 MB as base64. A chart needs a third of it, a grid of faces nearly all.
 _PICTURE_BYTES = 256 * 1024
 _PICTURE_SIZE = (2200, 8000)  # pixels; sharp on a high-density screen where the page shows it, and zoomed on any other
-_QUALITIES = (85, 65)  # of WebP; below these a smaller picture reads better
-_OFF = 24  # of 255: a palette that misses a colour by more is seen to
+_QUALITIES = (85, 65)  # WebP qualities; a picture that is still too large is made smaller instead
+_OFF = 24  # largest error of a colour, of 255, that is not visible
 _CSS_DPI = 96
 
 
@@ -25,7 +25,7 @@ class _Embedded(NamedTuple):
 
 
 def embed(path: Path) -> _Embedded:
-    """Return a picture as a data URI, with the size in which it appears if there is room."""
+    """Return a picture as a data URI, with its size on a wide screen."""
     with Image.open(path) as file:
         scale = _CSS_DPI / file.info.get("dpi", (_CSS_DPI, _CSS_DPI))[0]
         width, height = round(file.width * scale), round(file.height * scale)
@@ -69,9 +69,9 @@ def _webp(image: Image.Image, **options: int) -> bytes:
 
 
 def _reduce_colours(image: Image.Image) -> Image.Image | None:
-    """Return the image in 256 colours, None where more than 1 % of the pixels would be seen to differ."""
+    """Return the image in 256 colours; None if more than 1 % of the pixels would differ visibly."""
     palette = image.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-    # An octree mixes white with the palest greys: the paper would be grey.
+    # An octree would mix white with the palest greys, and the background would be grey.
     palette.putpalette([255 if level > 251 else level for level in palette.getpalette() or []])
     reduced = palette.convert("RGB")
     # One histogram of 256 levels for each channel.
