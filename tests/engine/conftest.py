@@ -16,12 +16,12 @@ State = dict[str, torch.Tensor]
 
 
 class Toy(L.LightningModule):
-    """A network with batch normalisation, whose step count is an integer buffer; notes its weights as it goes.
+    """A network with batch normalisation, which counts steps in an integer buffer. It notes its weights.
 
     Attributes:
-        after_step: the state after every optimizer step.
-        in_validation: the state with which each epoch's validation began.
-        logged: the metrics of each epoch, as they were when they were logged.
+        after_step: State after every optimizer step.
+        in_validation: State at the start of each validation.
+        logged: Metrics of each epoch when they were logged.
     """
 
     def __init__(self, stop_at: tuple[int, int] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The allocator keeps what a step frees; in a process of its own, because it cannot be taken back."""
+"""Keeping freed memory, tested in another process because it cannot be undone."""
 
 import platform
 import subprocess

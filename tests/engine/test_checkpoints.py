@@ -1,4 +1,4 @@
-"""What can be wrong with a checkpoint is said in a sentence, and nothing in it is ever run."""
+"""Reading checkpoints, and errors about those that cannot be read."""
 
 import pathlib
 import re
@@ -18,7 +18,7 @@ NAMES = ["Smiling", "Male"]
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """A checkpoint of two random attributes, as Lightning writes it."""
+    """A checkpoint of a classifier of two attributes, as Lightning writes it."""
     path = tmp_path_factory.mktemp("checkpoints") / "best.ckpt"
     trainer = L.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False)
     trainer.strategy.connect(AttributeClassifier(NAMES, "shufflenet_v2_x0_5", image_size=32, threshold=0.3))
@@ -41,7 +41,7 @@ def test_a_checkpoint_is_read_whole(checkpoint):
     assert {"state_dict", "epoch", "global_step", "loops"} <= set(content)
 
 
-def test_none_given():
+def test_no_checkpoint():
     with pytest.raises(UserError, match=r"^To evaluate, name a checkpoint: checkpoint=outputs/"):
         load_classifier(None, "evaluate")
 
@@ -52,7 +52,7 @@ def test_no_such_file(tmp_path):
         load_classifier(str(path), "evaluate")
 
 
-def test_a_folder(tmp_path):
+def test_a_folder_instead_of_a_file(tmp_path):
     with pytest.raises(UserError, match=r"is a folder\. Name the file in it: .*checkpoints/best\.ckpt$"):
         load_classifier(str(tmp_path), "evaluate")
 
@@ -88,7 +88,7 @@ def test_a_file_with_code_in_it_is_refused_not_run(tmp_path):
 
 
 @pytest.mark.parametrize("content", [{"conv.weight": torch.zeros(2)}, torch.zeros(3), [1, 2], {"state_dict": {}}])
-def test_something_else(tmp_path, content):
+def test_a_file_that_is_not_a_checkpoint(tmp_path, content):
     path = tmp_path / "weights.pth"
     torch.save(content, path)
     with pytest.raises(UserError, match=r"is not a Lightning checkpoint with hyperparameters\. .*set model\.weights"):
@@ -129,7 +129,7 @@ def test_a_checkpoint_says_what_it_holds(tmp_path, checkpoint):
     content = save(small_gan(), tmp_path / "gan.ckpt")
     assert content["celeba_lab"] == {"kind": "gan", "format": 1}
     content["hyper_parameters"]["attributes"] = NAMES
-    content["state_dict"]["head.weight"] = torch.zeros(2)  # what once was the sign of a classifier
+    content["state_dict"]["head.weight"] = torch.zeros(2)  # Format 0 was recognised by this name.
     torch.save(content, tmp_path / "gan.ckpt")
     with pytest.raises(UserError, match="does not hold an attribute classifier"):
         load_classifier(str(tmp_path / "gan.ckpt"), "predict")
@@ -145,7 +145,7 @@ def test_a_checkpoint_of_a_newer_version_is_refused(tmp_path, checkpoint):
 
 @pytest.mark.parametrize("normalization", ["batch", "spectral", "none"])
 def test_a_checkpoint_from_before_formats_still_loads(tmp_path, checkpoint, normalization):
-    """It does not say what it holds, and its hyperparameter ``normalise`` has another name today."""
+    """Such a checkpoint does not name its kind, and has the hyperparameter ``normalise``."""
     model = small_gan(normalization=normalization)
     content = save(model, tmp_path / "last.ckpt")
     del content["celeba_lab"]
@@ -173,7 +173,7 @@ def test_the_setting_is_named_by_its_whole_path(setting, shown):
 
 
 def test_guard_an_empty_checkpoint_has_no_sentence(tmp_path):
-    # Once torch says which file is empty, read_checkpoint may leave that to it.
+    # Once torch names the empty file, read_checkpoint does not need to.
     path = tmp_path / "best.ckpt"
     path.touch()
     with pytest.raises(EOFError) as caught:
@@ -183,7 +183,7 @@ def test_guard_an_empty_checkpoint_has_no_sentence(tmp_path):
 
 @pytest.mark.parametrize("value", [np.float64(0.5), pathlib.Path("x")])
 def test_guard_hyperparameters_must_be_plain(tmp_path, value):
-    # Once this loads, the plain types of AttributeClassifier's arguments are taste, not need.
+    # Once this loads, the arguments of AttributeClassifier do not need plain types.
     path = tmp_path / "model.ckpt"
     torch.save({"hyper_parameters": {"lr": value}}, path)
     with pytest.raises(Exception, match="Weights only load failed"):
@@ -191,7 +191,7 @@ def test_guard_hyperparameters_must_be_plain(tmp_path, value):
 
 
 def test_guard_resuming_past_the_end_is_silent(tmp_path):
-    # Once Lightning objects, _read_unfinished in tasks/train.py need not.
+    # Once Lightning raises an error, load_resumable does not need to.
     class Nothing(L.LightningModule):
         def training_step(self, batch, batch_idx):
             steps.append(batch_idx)

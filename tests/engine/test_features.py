@@ -1,4 +1,4 @@
-"""The features that distances are measured in, by name and by path."""
+"""Feature extractors by their names and by paths."""
 
 from pathlib import Path
 
@@ -115,7 +115,7 @@ def test_inception_needs_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 def test_real_faces_are_at_no_distance_from_other_real_faces(shared: Path) -> None:
-    """And noise is far, in the features that every number in the documentation is measured in."""
+    """And noise has a large distance. These are the features of the numbers in the documentation."""
     faces = CelebADataModule(str(shared / "celeba-8k"), ["Smiling"], image_size=32)
     real, other = (
         torch.cat([batch["image"] for batch in faces.rows_dataloader(faces.split_indices(split))])

@@ -1,4 +1,4 @@
-"""The predictions of a pass over a split, in table order."""
+"""Predictions collected from a pass over a split, in the order of the table."""
 
 import numpy as np
 import pytest

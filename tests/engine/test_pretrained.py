@@ -1,4 +1,4 @@
-"""Where the initial weights of a backbone come from; never over the network."""
+"""Initial weights of a backbone by name and by path, without the network."""
 
 import re
 import socket
@@ -17,7 +17,7 @@ from celeba_lab.models.classifier.module import AttributeClassifier
 
 @pytest.fixture(autouse=True)
 def _offline(monkeypatch, tmp_path):
-    """No test may reach the network, nor weights that someone once downloaded."""
+    """Keep the tests from the network, and from weights that have been downloaded before."""
 
     def refuse(*args, **kwargs):
         raise URLError("the tests are offline")
@@ -26,13 +26,13 @@ def _offline(monkeypatch, tmp_path):
     monkeypatch.setattr("torch.hub.urlopen", refuse)
 
 
-def test_null_is_a_random_start():
+def test_null_gives_random_weights():
     state_dict, source = fetch_weights(None, "resnet18")
     assert state_dict is None
     assert source == "random weights (model.weights=null)"
 
 
-def test_a_checkpoint_of_ours_gives_its_backbone(tmp_path):
+def test_a_checkpoint_of_a_classifier_gives_its_backbone(tmp_path):
     torch.manual_seed(0)
     trained = AttributeClassifier(["Smiling"], "squeezenet1_1", image_size=64)
     path = tmp_path / "best.ckpt"
@@ -60,13 +60,13 @@ def test_a_missing_path(tmp_path, name):
         fetch_weights(str(path), "resnet18")
 
 
-def test_a_folder_is_no_file(tmp_path):
+def test_a_folder_is_refused(tmp_path):
     with pytest.raises(UserError, match="does not exist"):
         fetch_weights(str(tmp_path), "resnet18")
 
 
 @pytest.mark.parametrize("content", [b"", b"<!DOCTYPE html>", b"PK\x03\x04 not really a zip"])
-def test_a_file_that_is_no_state_dict(tmp_path, content):
+def test_a_file_that_torch_did_not_write_is_refused(tmp_path, content):
     path = tmp_path / "weights.pth"
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"weights\.pth is not a state dict that torch can read"):
@@ -86,14 +86,14 @@ def test_a_pickle_with_code_in_it_is_refused_not_run(tmp_path):
 
 
 @pytest.mark.parametrize("content", [torch.zeros(3), {"epoch": 3}, [1, 2]])
-def test_a_file_of_something_else(tmp_path, content):
+def test_a_file_without_a_state_dict_is_refused(tmp_path, content):
     path = tmp_path / "weights.pth"
     torch.save(content, path)
     with pytest.raises(UserError, match=r"weights\.pth does not hold a state dict"):
         fetch_weights(str(path), "resnet18")
 
 
-def test_auto_offline_is_a_random_start_that_says_so():
+def test_auto_without_a_network_gives_random_weights():
     state_dict, source = fetch_weights("auto", "resnet18")
     assert state_dict is None
     assert source.startswith("RANDOM weights")
@@ -113,7 +113,7 @@ def test_an_unknown_name_names_the_nearest(name):
 
 
 @pytest.mark.parametrize("weights", ["auto", "DEFAULT", None])
-def test_an_unknown_backbone_is_the_same_sentence_here(weights):
+def test_an_unknown_backbone_is_refused(weights):
     with pytest.raises(UserError, match=r"^backbone=resnet_18 .*Did you mean 'resnet18'\?"):
         fetch_weights(weights, "resnet_18")
 
@@ -129,7 +129,7 @@ def test_what_is_downloaded_is_what_is_loaded(monkeypatch, name):
     assert "RANDOM" not in source
 
 
-def test_a_damaged_download_is_as_good_as_none(monkeypatch):
+def test_auto_with_a_damaged_download_gives_random_weights(monkeypatch):
     def damaged(self, **options):
         raise RuntimeError('invalid hash value (expected "b0353104", got "00")')
 
@@ -139,7 +139,7 @@ def test_a_damaged_download_is_as_good_as_none(monkeypatch):
     assert "invalid hash value" in source
 
 
-def test_a_silent_network_is_given_up_after_seconds(monkeypatch):
+def test_a_connection_has_a_short_timeout(monkeypatch):
     waits = []
     monkeypatch.setattr(
         torchvision.models.MobileNet_V2_Weights,

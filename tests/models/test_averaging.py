@@ -33,5 +33,5 @@ def test_the_decay_warms_up(decay: float) -> None:
 
 
 def test_it_can_be_pickled() -> None:
-    """A strategy that starts processes by spawning pickles the model."""
+    """A strategy that spawns processes pickles the model."""
     assert pickle.loads(pickle.dumps(MovingAverage(0.9))) == MovingAverage(0.9)

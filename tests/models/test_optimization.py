@@ -1,4 +1,4 @@
-"""Weight decay, the shapes of the schedules, and the sentences of wrong settings."""
+"""Weight decay, the shapes of the schedules, and errors about wrong settings."""
 
 import math
 
@@ -16,7 +16,7 @@ def network() -> nn.Module:
 
 
 def learning_rates(schedule: str, total_steps: int, warmup: float = 0.3, lr: float = 0.5) -> list[float]:
-    """The learning rate of each step, and after them that of a step which is not taken any more."""
+    """Return the learning rate of each step, and that of one more step."""
     optimizer = build_optimizer("SGD", [network()], lr, 0.0)
     scheduler = build_schedule(schedule, optimizer, total_steps, warmup)
     assert isinstance(scheduler, LRScheduler)
@@ -32,7 +32,7 @@ def learning_rates(schedule: str, total_steps: int, warmup: float = 0.3, lr: flo
 # -- optimizer -------------------------------------------------------------------------------------------------------
 
 
-def test_weight_decay_leaves_biases_and_normalisation_alone():
+def test_biases_and_normalisation_have_no_weight_decay():
     model, head = network(), nn.Linear(2, 1)
     optimizer = build_optimizer("AdamW", [model, head], 1e-2, 0.1)
     decayed = {id(p) for group in optimizer.param_groups if group["weight_decay"] for p in group["params"]}
@@ -54,7 +54,7 @@ def test_a_step_without_gradient_shrinks_only_matrices():
 
 
 @pytest.mark.parametrize("name", ["Adam", "AdamW", "SGD", "RMSprop", "NAdam", "Adagrad"])
-def test_any_optimizer_of_torch_by_its_name(name):
+def test_optimizers_are_built_by_their_names_in_torch(name):
     optimizer = build_optimizer(name, [network()], 0.25, 0.0)
     assert type(optimizer) is getattr(torch.optim, name)
     assert all(group["lr"] == 0.25 for group in optimizer.param_groups)
@@ -79,7 +79,7 @@ def test_learning_rate_must_be_positive(lr):
 
 
 @pytest.mark.parametrize("name", ["LBFGS", "Muon"])
-def test_an_optimizer_that_does_not_suit_says_so(name):
+def test_an_unsuitable_optimizer_is_refused(name):
     with pytest.raises(UserError, match=rf"^{name} cannot train this network: .*Use optimizer=AdamW"):
         build_optimizer(name, [network()], 1e-3, 0.0)
 
@@ -127,7 +127,7 @@ def test_cosine_is_a_linear_rise_and_half_a_cosine():
     assert rates[40] == pytest.approx(0, abs=1e-12)
 
 
-def test_constant_is_no_schedule():
+def test_a_constant_rate_needs_no_schedule():
     assert build_schedule("constant", build_optimizer("SGD", [network()], 0.5, 0.0), math.inf, 0.3) is None
 
 

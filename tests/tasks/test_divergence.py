@@ -1,4 +1,4 @@
-"""A run that diverges in its second epoch, by the real command: what it says, and what it leaves."""
+"""Runs of the real command that diverge in their second epoch."""
 
 import sys
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-# A callback of the user's own, found in the working directory.
+# A callback of a user, in a file in the working directory.
 BREAKING = """
 import math
 import torch
@@ -48,7 +48,7 @@ def diverge(small: list[str], run_command, tiny_celeba: Path, tmp_path: Path, mo
 
 
 def not_finite(path: Path) -> list[str]:
-    """Names of the tensors of a checkpoint, averaged or not, that hold NaN or infinity."""
+    """Return the names of the tensors of a checkpoint that hold NaN or infinity."""
     content = torch.load(path, weights_only=True)
     states = content["state_dict"] | {f"raw {k}": value for k, value in content.get("current_model_state", {}).items()}
     return [name for name, value in states.items() if not value.isfinite().all()]

@@ -1,4 +1,4 @@
-"""The average of the weights, on a network small enough to compute by hand."""
+"""The moving average of the weights, for a network that is small enough to compute it by hand."""
 
 import copy
 
@@ -15,7 +15,7 @@ State = dict[str, torch.Tensor]
 
 
 def averaged(states: list[State], decay: float) -> State:
-    """The formula of the docstring: after n averages, the past weighs min(decay, (1 + n) / (10 + n))."""
+    """Return the average by its formula: after n updates the past has the weight min(decay, (1 + n) / (10 + n))."""
     average = dict(states[0])
     for n, state in enumerate(states[1:], start=1):
         past = min(decay, (1 + n) / (10 + n))
@@ -67,7 +67,7 @@ def test_validation_and_checkpoints_use_the_average(tmp_path, toy, numbers, trai
     assert_same(best["current_model_state"], model.after_step[steps - 1])
 
 
-def test_training_goes_on_from_the_raw_weights(toy, numbers, trainer, assert_same):
+def test_training_continues_from_the_last_weights(toy, numbers, trainer, assert_same):
     averaging, plain = toy(), toy()
     plain.load_state_dict(averaging.state_dict())
     trainer(ExponentialMovingAverage(), max_epochs=3).fit(averaging, numbers(2), numbers(1))
@@ -77,7 +77,7 @@ def test_training_goes_on_from_the_raw_weights(toy, numbers, trainer, assert_sam
 
 
 @pytest.mark.parametrize("stop_at", [(0, 0), (1, 1)])
-def test_stopped_in_validation_the_checkpoint_does_not_confuse_the_models(
+def test_a_checkpoint_saved_in_validation_does_not_confuse_the_models(
     tmp_path, stop_at, fit_until_stopped, assert_same
 ):
     model = fit_until_stopped(tmp_path, ExponentialMovingAverage(), stop_at)
@@ -103,7 +103,9 @@ def test_stopped_in_validation_and_continued_equals_uninterrupted(
     assert_same(state_of(resumed), state_of(whole))
 
 
-def test_stopped_in_training_the_models_are_left_alone(tmp_path, toy, numbers, trainer, save_in, state_of, assert_same):
+def test_a_checkpoint_saved_in_training_does_not_confuse_the_models(
+    tmp_path, toy, numbers, trainer, save_in, state_of, assert_same
+):
     class Stop(Callback):
         def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
             if trainer.global_step == 6:
@@ -114,7 +116,7 @@ def test_stopped_in_training_the_models_are_left_alone(tmp_path, toy, numbers, t
     with pytest.raises(InterruptedError):
         trainer(*callbacks, max_epochs=3).fit(model, numbers(4), numbers(2))
     last = torch.load(tmp_path / "last.ckpt", weights_only=True)
-    # The callbacks see a step before the module, which could not note the sixth any more.
+    # Hooks of callbacks run before those of the module, which did not note the sixth step.
     assert_same(last["state_dict"], averaged([*model.after_step, state_of(model)], 0.99))
     assert_same(last["current_model_state"], state_of(model))
 

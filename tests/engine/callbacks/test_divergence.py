@@ -1,4 +1,4 @@
-"""A run whose losses or weights are no longer finite stops, and its last good checkpoint stays."""
+"""Runs with losses or weights that are no longer finite, and their last good checkpoint."""
 
 import math
 import types
@@ -60,12 +60,12 @@ def fit(tmp_path, trainer, faces_loader):
     [
         (False, 0, True, "loss is"),
         (True, 0, True, "loss is"),
-        (False, 2, False, "weights are"),  # the last step of the epoch: no loss was computed with its weights
+        (False, 2, False, "weights are"),  # No loss was computed with the weights of the last step.
         (False, 2, True, "validation loss is"),
-        (True, 2, True, "weights are"),  # the average of the weights is still finite
+        (True, 2, True, "weights are"),  # The average of the weights is still finite.
     ],
 )
-def test_the_checkpoint_of_the_last_good_epoch_stays(fit, average, batch, validate, what, capsys):
+def test_the_checkpoint_of_the_last_good_epoch_is_kept(fit, average, batch, validate, what, capsys):
     callbacks = [ExponentialMovingAverage()] if average else []
     error, kept = fit(*callbacks, TerminateOnNaN(), Break(batch), validate=validate)
     advice = "Lower lr, or set gradient_clip_val=1."
@@ -82,7 +82,9 @@ def test_the_losses_are_checked_every_few_steps(fit):
 
 @pytest.mark.parametrize("stop", [InterruptedError(), KeyboardInterrupt()], ids=["error", "Ctrl-C"])
 def test_another_exception_does_not_save_weights_that_are_not_finite(fit, stop, capsys):
-    raised = SystemExit if isinstance(stop, KeyboardInterrupt) else InterruptedError  # what Lightning makes of Ctrl-C
+    raised = (
+        SystemExit if isinstance(stop, KeyboardInterrupt) else InterruptedError
+    )  # Lightning turns Ctrl-C into SystemExit.
     _, kept = fit(TerminateOnNaN(), Break(0, stop), error=raised)
     assert (kept["epoch"], kept["global_step"]) == (0, 3)
     assert is_finite(kept)

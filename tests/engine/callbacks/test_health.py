@@ -1,4 +1,4 @@
-"""What a person sees while a GAN trains."""
+"""Warnings about the training of a GAN."""
 
 import types
 
@@ -14,7 +14,7 @@ SMALL = {"image_size": 16, "latent_size": 8, "width": 4}
 
 
 def at(epoch: int, steps: int = 1) -> types.SimpleNamespace:
-    """A trainer in this epoch, which has so many steps."""
+    """Return a trainer in this epoch, with this number of steps per epoch."""
     return types.SimpleNamespace(current_epoch=epoch, is_global_zero=True, global_step=epoch * steps)
 
 
@@ -24,7 +24,7 @@ def batch(seed: int = 0) -> dict[str, torch.Tensor]:
 
 
 def epoch_of(model: GAN, health: Health, epoch: int, steps: int = 1, **means: float) -> None:
-    """An epoch of one batch with these means, counted as so many."""
+    """Simulate an epoch with these means, and with this number of steps."""
     model._steps = {"discriminator": 1, "generator": 1}
     usual = {"discriminator_loss": 1.0, "generator_loss": 1.0, "D(x)": 0.7, "D(G(z))": 0.3}
     model._sums = {name: torch.tensor(value) for name, value in (usual | means).items()}
@@ -36,7 +36,7 @@ def epoch_of(model: GAN, health: Health, epoch: int, steps: int = 1, **means: fl
 def model() -> GAN:
     torch.manual_seed(0)
     gan = GAN(**SMALL)
-    with torch.no_grad():  # random weights of a DCGAN draw grey: these draw something for every latent
+    with torch.no_grad():  # Random weights of a DCGAN give grey images; larger ones give different images.
         gan.generator.spread.weight.mul_(200)
         gan.generator.layers[-2].weight.mul_(200)
     return gan
@@ -61,7 +61,7 @@ def test_no_warning_about_a_healthy_run(model: GAN) -> None:
 def test_one_warning_about_a_discriminator_that_stays_sure(model: GAN, means: dict, sentence: str) -> None:
     health = Health(patience=3)
     epoch_of(model, health, 0, **means)
-    epoch_of(model, health, 1)  # the streak is broken
+    epoch_of(model, health, 1)  # This epoch ends the streak.
     for epoch in range(2, 8):
         epoch_of(model, health, epoch, **means)
     assert len(health.warnings) == 1
@@ -97,7 +97,7 @@ def test_no_warning_about_the_grey_samples_of_a_new_generator(model: GAN) -> Non
     for epoch in range(5):
         epoch_of(model, health, epoch, steps=100)
     assert health.warnings == []
-    for epoch in (10, 11):  # a thousand steps later it is
+    for epoch in (10, 11):  # After a thousand steps it is a collapse.
         epoch_of(model, health, epoch, steps=100)
     assert "its modes have collapsed" in health.warnings[0]
 

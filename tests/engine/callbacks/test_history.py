@@ -1,4 +1,4 @@
-"""The rows of every epoch, also of runs that are interrupted and continued."""
+"""The metrics of every epoch, also in runs that are interrupted and continued."""
 
 import pandas as pd
 import pytest
@@ -9,7 +9,7 @@ from celeba_lab.engine.callbacks import EpochLog
 
 
 class Stop(Callback):
-    """Raise at the end of a batch or at the start of an epoch."""
+    """Raise an error at the end of a batch or at the start of an epoch."""
 
     def __init__(self, epoch: int, batch: int | None = None) -> None:
         self.epoch, self.batch = epoch, batch
@@ -24,7 +24,7 @@ class Stop(Callback):
 
 
 class Expected(Callback):
-    """The metrics of each epoch, taken where all of them are known: after everyone's ``on_train_epoch_end``."""
+    """Take the metrics of each epoch after all hooks at its end, when all of them are known."""
 
     def __init__(self) -> None:
         self.rows: dict[int, dict[str, float]] = {}
@@ -42,7 +42,11 @@ def test_rows_hold_training_and_validation_of_the_same_epoch(capsys, toy, number
     trainer(log, expected, max_epochs=3).fit(toy(), numbers(), numbers())
     assert log.rows == expected.rows
     assert list(log.rows) == [1, 2, 3]
-    assert [row["train/accuracy"] for row in log.rows.values()] == [0.5, 1.5, 2.5]  # what the module logged last
+    assert [row["train/accuracy"] for row in log.rows.values()] == [
+        0.5,
+        1.5,
+        2.5,
+    ]  # the values that the module logs last
     assert all(set(row) == {"train/loss", "train/accuracy", "val/loss"} for row in log.rows.values())
     heading, *lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["1/3", "2/3", "3/3"]
@@ -88,7 +92,7 @@ def test_a_stopped_epoch_does_not_get_the_row_of_the_one_before(tmp_path, stop, 
     assert log.rows[1] == pytest.approx(uninterrupted.rows[1])
     for epoch, row in log.rows.items():
         assert row.get("train/accuracy", epoch - 0.5) == epoch - 0.5
-    if stop.batch is None:  # stopped between epochs: nothing is missing, nothing differs
+    if stop.batch is None:  # A run stopped between two epochs has the same rows.
         assert all(log.rows[epoch] == pytest.approx(row) for epoch, row in uninterrupted.rows.items())
 
 
@@ -99,7 +103,7 @@ def test_an_epoch_without_validation_has_none_in_its_row(toy, numbers, trainer):
     assert all("train/loss" in row for row in log.rows.values())
 
 
-def test_the_check_before_training_is_no_epoch(toy, numbers, trainer):
+def test_the_check_before_training_is_not_an_epoch(toy, numbers, trainer):
     log = EpochLog()
     trainer(log, max_epochs=1, num_sanity_val_steps=2).fit(toy(), numbers(), numbers())
     assert list(log.rows) == [1]

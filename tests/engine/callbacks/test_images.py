@@ -1,4 +1,4 @@
-"""Images of a run in TensorBoard and in its folder."""
+"""Grids of images in TensorBoard and in the run folder."""
 
 import io
 import types
@@ -21,7 +21,7 @@ from celeba_lab.models.gan.module import GAN
 
 @pytest.fixture
 def fit_with_grid(trainer, faces_loader, state_of) -> Callable[..., dict[str, torch.Tensor]]:
-    """``fit_with_grid(folder, *callbacks)``: the state of a classifier after two epochs, logged to a folder if any."""
+    """``fit_with_grid(folder, *callbacks)``: the state of a classifier after two epochs."""
 
     def fit(folder: Path | None, *callbacks) -> dict[str, torch.Tensor]:
         torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""The random generators of several processes, and of a run that is continued."""
+"""Random generators in several processes, and in runs that are continued."""
 
 import random
 import types
@@ -14,7 +14,7 @@ def start(callback: RandomState, rank: int = 0) -> None:
 
 
 def test_processes_draw_differently() -> None:
-    """From one seed, and each of them the same in every run."""
+    """All of them start from one seed, and each draws the same in every run."""
     draws = []
     for rank in (0, 1, 2, 1):
         torch.manual_seed(7)
@@ -33,6 +33,6 @@ def test_a_continued_run_draws_what_it_would_have_drawn() -> None:
     expected = draw()
     continued = RandomState()
     continued.load_state_dict(state)
-    draw()  # what is built between loading and training
+    draw()  # Building the rest of the run draws numbers.
     start(continued)
     assert draw() == expected

@@ -1,4 +1,4 @@
-"""The seconds of training and of validation."""
+"""The seconds spent in training and in validation."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Random changes are drawn per image, stay in range, and do what their units say."""
+"""The random augmentation of images: its draws, its ranges and its units."""
 
 import math
 
@@ -20,20 +20,20 @@ def one_image(copies: int) -> torch.Tensor:
 
 
 def blob(x: float, y: float, copies: int) -> torch.Tensor:
-    """A bright round spot; x and y in pixels from the centre, x to the right, y down."""
+    """Return images of a bright round spot, x pixels to the right of the centre and y pixels below it."""
     axis = torch.arange(SIDE) - (SIDE - 1) / 2
     spot = torch.exp(-((axis[None, :] - x) ** 2 + (axis[:, None] - y) ** 2) / (2 * 2.0**2))
     return spot.expand(copies, 3, -1, -1).clone()
 
 
 def centres(images: torch.Tensor) -> torch.Tensor:
-    """Where the brightness is, (B, 2): x and y in pixels from the centre."""
+    """Return the centre of the brightness of each image, (B, 2), in pixels from the centre of the image."""
     axis = torch.arange(SIDE) - (SIDE - 1) / 2
     weight = images[:, 0] / images[:, 0].sum(dim=(1, 2), keepdim=True)
     return torch.stack([(weight.sum(1) * axis).sum(1), (weight.sum(2) * axis).sum(1)], dim=1)
 
 
-def test_nothing_asked_nothing_changed():
+def test_the_defaults_change_nothing():
     images = one_image(4)
     assert torch.equal(RandomAugment()(images), images)
 
@@ -51,17 +51,17 @@ def test_flip_one_mirrors_every_image_exactly():
 
 
 def test_flip_one_mirrors_also_where_images_are_moved():
-    # Mirroring is part of the same resampling; a move too small to see leaves the mirror image.
+    # The same resampling mirrors and moves; a very small move leaves the mirror image.
     images = blob(12, 5, 8)
     moved = RandomAugment(flip=1.0, shift=1e-6)(images)
     torch.testing.assert_close(moved, images.flip(-1), atol=1e-3, rtol=0)
 
 
-def test_flip_is_as_frequent_as_asked():
+def test_flip_is_a_probability():
     images = blob(12, 0, 1000)
     for options in ({"flip": 0.3}, {"flip": 0.3, "shift": 1e-6}):
         mirrored = (centres(RandomAugment(**options)(images))[:, 0] < 0).float().mean().item()
-        assert mirrored == pytest.approx(0.3, abs=0.05)  # three standard errors
+        assert mirrored == pytest.approx(0.3, abs=0.05)  # The tolerance is three standard errors.
 
 
 @pytest.mark.parametrize("shift", [0.05, 0.2])
@@ -138,7 +138,7 @@ def test_the_same_seed_draws_the_same():
     assert not torch.equal(augment(images), first)
 
 
-def test_nothing_to_learn_and_nothing_to_store():
+def test_it_has_no_state():
     assert not RandomAugment(**EVERYTHING).state_dict()
 
 
@@ -151,7 +151,7 @@ def test_guard_torchvision_draws_once_for_a_batch():
     assert math.isclose(flip.p, 0.5)
 
 
-def test_enlarging_shows_the_middle_larger():
+def test_enlarging_magnifies_the_centre():
     images = torch.rand(2, 3, 32, 32)
     torch.testing.assert_close(enlarge(images, 1.0), images)
     middle = slice(8, 24)
@@ -160,6 +160,6 @@ def test_enlarging_shows_the_middle_larger():
     torch.testing.assert_close(enlarge(images, 0.5)[:, :, middle, middle], F.avg_pool2d(images, 2))
 
 
-def test_what_lies_beyond_the_margin_is_its_mirror_image():
+def test_the_margin_of_a_shrunk_image_is_mirrored():
     white = torch.ones(1, 3, 16, 16)
     torch.testing.assert_close(enlarge(white, 0.5), white)

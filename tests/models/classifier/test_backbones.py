@@ -1,4 +1,4 @@
-"""Backbones of many families, and where their first weights come from; never over the network."""
+"""Backbones of many families, and weights loaded into them, without the network."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,7 @@ from celeba_lab.models.classifier import backbones
 from celeba_lab.models.classifier.backbones import Backbone
 from celeba_lab.models.classifier.module import AttributeClassifier
 
-# name -> (D, the name of the layer that torchvision's ImageNet logits leave)
+# For each name: D, and the name of the layer that gives torchvision's ImageNet logits.
 FAMILIES = {
     "alexnet": (4096, "classifier.6"),
     "convnext_tiny": (768, "classifier.2"),
@@ -33,14 +33,14 @@ FAMILIES = {
     "vgg11": (4096, "classifier.6"),
     "vit_b_16": (768, "heads.head"),
 }
-HEAVY = {"alexnet", "vgg11"}  # 60 and 130 million numbers to draw
-# Between them: batch normalisation or none, a convolution as head, an auxiliary head, versions in the state dict.
+HEAVY = {"alexnet", "vgg11"}  # They have 60 and 130 million random weights.
+# Together they cover batch normalisation, a convolution as head, an auxiliary head, and versioned state dicts.
 LOADED = ["densenet121", "googlenet", "mnasnet0_5", "resnet18", "squeezenet1_1"]
 
 
 @pytest.fixture(autouse=True)
 def _offline(monkeypatch, tmp_path):
-    """No test may reach the network, nor weights that someone once downloaded."""
+    """Keep the tests from the network, and from weights that have been downloaded before."""
 
     def refuse(*args, **kwargs):
         raise URLError("the tests are offline")
@@ -50,17 +50,17 @@ def _offline(monkeypatch, tmp_path):
 
 
 def torchvision_model(name: str) -> nn.Module:
-    """As torchvision's users have it: a thousand classes, random weights."""
+    """Return a torchvision model with its thousand classes and random weights."""
     options = {"init_weights": True} if name == "googlenet" else {}
     return torchvision.models.get_model(name, weights=None, **options)
 
 
 @torch.no_grad()
 def settled(network: nn.Module) -> nn.Module:
-    """Give batch normalisation the statistics of some images: else a random deep network tells no images apart."""
+    """Give batch normalisation the statistics of some images, so that the outputs of a deep random network differ."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.momentum = None  # a plain average
+            module.momentum = None  # None means a plain average.
     network.train()(torch.randn(8, 3, 64, 64))
     return network.eval()
 
@@ -85,7 +85,7 @@ def test_features_without_the_head(name):
 
 @pytest.mark.parametrize("name", ["squeezenet1_1", "mobilenet_v3_small"])
 def test_logits_take_both_signs(name):
-    # SqueezeNet ends in a ReLU, which a logit must not pass.
+    # SqueezeNet ends with a ReLU, which logits must not pass.
     torch.manual_seed(0)
     model = AttributeClassifier([f"a{k}" for k in range(16)], name, image_size=64).eval()
     with torch.no_grad():
@@ -103,8 +103,8 @@ def test_layers_hold_every_parameter_once(name):
 
 @pytest.mark.parametrize("name", ["mobilenet_v2", "resnet18", "squeezenet1_1", "regnet_x_400mf", "efficientnet_b0"])
 def test_layers_go_from_input_to_output(name):
-    # freeze counts them from the input, so the order must be the one in which images pass. (A shortcut of a residual
-    # block is passed last, whenever it is built.)
+    # Freezing counts layers from the input, so this must be the order in which images pass. Shortcuts of residual
+    # blocks are left out, because they are used last.
     backbone = Backbone(name, 64).eval()
     passed: list[nn.Module] = []
     for layer in backbone.layers():
@@ -124,20 +124,20 @@ def test_unknown_backbone_names_the_nearest():
 
 
 @pytest.mark.parametrize("name", ["fcn_resnet50", "raft_small", "r3d_18", "fasterrcnn_resnet50_fpn"])
-def test_torchvision_models_for_other_purposes_are_no_backbones(name):
+def test_torchvision_models_for_other_purposes_are_refused(name):
     with pytest.raises(UserError, match="is not a torchvision classifier"):
         Backbone(name, 64)
 
 
 @pytest.mark.parametrize(("name", "size"), [("alexnet", 32), ("vit_b_16", 100), ("maxvit_t", 64), ("densenet121", 8)])
-def test_unsuited_image_size_is_one_sentence(name, size):
+def test_an_unsupported_image_size_is_named_in_one_sentence(name, size):
     with pytest.raises(UserError, match=rf"^backbone={name} .* {size} x {size} .*Set image_size") as caught:
         Backbone(name, size)
     assert "\n" not in str(caught.value)
     assert not re.search(r"[.!]\.", str(caught.value)), "one full stop is enough"
 
 
-def test_a_backbone_of_ones_own(monkeypatch):
+def test_a_registered_backbone(monkeypatch):
     def tiny_net() -> nn.Module:
         return nn.Sequential(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
@@ -164,11 +164,11 @@ def test_a_backbone_of_ones_own(monkeypatch):
 
 @pytest.mark.parametrize("name", LOADED)
 def test_torchvision_weights_give_torchvision_features(name, tmp_path):
-    """Saved as people save them, with a thousand classes; the features are what entered torchvision's head."""
+    """The weights have a thousand classes, as usual; the features are the inputs of torchvision's head."""
     torch.manual_seed(0)
     original = torchvision_model(name)
     if name == "googlenet":
-        original.transform_input = True  # what torchvision sets together with the pretrained weights
+        original.transform_input = True  # torchvision sets it together with the pretrained weights.
     settled(original)
     path = tmp_path / f"{name}.pth"
     torch.save(original.state_dict(), path)
@@ -215,7 +215,7 @@ def test_a_vision_transformer_for_another_size_keeps_its_positions():
 
 
 def test_names_of_older_torchvision_files():
-    """DenseNet's file says norm.1 where the code says norm1, and older files do not count batches."""
+    """DenseNet's file has norm.1 where the code has norm1, and older files do not have the number of batches."""
     original = settled(torchvision_model("densenet121"))
     old = {
         re.sub(r"(denselayer\d+\.(?:norm|conv))(\d)", r"\1.\2", key): value

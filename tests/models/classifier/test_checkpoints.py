@@ -1,4 +1,4 @@
-"""Checkpoints of a classifier: what they give back, and how a run goes on from them."""
+"""Checkpoints of a classifier, and runs that continue from them."""
 
 import lightning as L
 import pytest
@@ -58,13 +58,13 @@ def test_a_checkpoint_gives_the_same_outputs(tmp_path, options, names, classifie
 @pytest.mark.parametrize("stop_at", [(0, 2), (1, 0), (1, 1), (2, 2)])
 def test_stopped_in_validation_and_continued_equals_uninterrupted(run, tmp_path, stop_at):
     whole, whole_fit, _ = run(tmp_path / "whole")
-    with pytest.raises(SystemExit):  # what Lightning makes of Ctrl-C
+    with pytest.raises(SystemExit):  # Lightning turns Ctrl-C into SystemExit.
         run(tmp_path, stop_at)
     resumed, fit, validated = run(tmp_path, ckpt_path=tmp_path / "last.ckpt", weights_only=True)
     assert fit.global_step == whole_fit.global_step == 6
     for key, value in whole.state_dict().items():
         assert torch.equal(resumed.state_dict()[key], value), key
-    # The interrupted validation is done again from its first batch: else its metrics would be of a part of the split.
+    # The interrupted validation starts again; otherwise its metrics would be those of a part of the split.
     assert validated == [(epoch, batch) for epoch in range(stop_at[0], 3) for batch in range(3)]
     expected = {key: value for key, value in whole_fit.callback_metrics.items() if key.startswith("val/")}
     for key, value in expected.items():
@@ -91,7 +91,7 @@ def test_continued_after_an_epoch_equals_uninterrupted(run, tmp_path, classifier
 
 def test_compiling_keeps_the_names_in_the_checkpoint(classifier):
     plain, compiled = classifier(), classifier(compile=True)
-    compiled.setup("fit")  # marks the backbone; the work would be done at the first batch
+    compiled.setup("fit")  # The backbone is only marked; it would be compiled at the first batch.
     assert compiled.backbone._compiled_call_impl is not None
     assert list(compiled.state_dict()) == list(plain.state_dict())
 

@@ -1,4 +1,4 @@
-"""Several classifiers as one."""
+"""Ensembles of classifiers."""
 
 import lightning as L
 import pytest
@@ -26,8 +26,8 @@ def test_the_logits_are_averaged() -> None:
     assert (ensemble.attributes, ensemble.threshold, ensemble.input_size) == (NAMES, 0.3, 32)
 
 
-def test_an_ensemble_is_tested_as_a_classifier_is() -> None:
-    """One member twice gives its own metrics, under the same names."""
+def test_an_ensemble_is_tested_like_a_classifier() -> None:
+    """An ensemble of the same member twice has the metrics of that member, with the same names."""
     member = classifier()
     rows = [{"image": image, "label": torch.tensor([k % 2, k // 3]), "index": k} for k, image in enumerate(IMAGES)]
     options = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "barebones": False}

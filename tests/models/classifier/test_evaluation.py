@@ -1,4 +1,4 @@
-"""Validation, test and prediction of a classifier, most of them through Lightning's own Trainer."""
+"""Validation, test and prediction of a classifier, mostly with Lightning's Trainer."""
 
 import math
 
@@ -15,7 +15,7 @@ from celeba_lab.models.classifier.module import AttributeClassifier
 SMALL = "shufflenet_v2_x0_5"
 
 
-def test_flip_average_does_not_see_the_side(classifier, faces, settled):
+def test_flip_average_is_the_same_for_the_mirror_image(classifier, faces, settled):
     model = settled(classifier(5, flip_average=True))
     plain = classifier(5, flip_average=False)
     plain.load_state_dict(model.state_dict())
@@ -33,7 +33,7 @@ def test_zoom_average_is_the_mean_over_sizes_and_sides(classifier, faces, settle
     model = settled(classifier(5, flip_average=True, zoom_average=0.1))
     plain = classifier(5)
     plain.load_state_dict(model.state_dict())
-    images = faces(4, 32, 32)  # of the model's own size, so that nothing else is resized
+    images = faces(4, 32, 32)  # This is the image size of the model, so nothing else is resized.
     plain.eval()
     unit = images.float() / 255
     sizes = [unit, enlarge(unit, 1.1), enlarge(unit, 1 / 1.1)]
@@ -87,14 +87,14 @@ def test_the_threshold_is_used(classifier, loader, trainer, settled):
     assert measured["test/recall"] == pytest.approx((probabilities[labels == 1] >= threshold).float().mean().item())
 
 
-def test_an_undefined_metric_leaves_the_mean_over_attributes(classifier, faces, trainer, settled):
+def test_an_undefined_metric_is_left_out_of_the_mean_over_attributes(classifier, faces, trainer, settled):
     model = settled(classifier(2))
     items = [{"image": image, "label": torch.tensor([i % 2, 0]), "index": i} for i, image in enumerate(faces(8))]
     [measured] = trainer().test(model, DataLoader(items, batch_size=8), verbose=False)
     with torch.no_grad():
-        said = model(faces(8))[:, 0] >= 0
+        predicted = model(faces(8))[:, 0] >= 0
     truth = torch.arange(8) % 2 == 1
-    assert measured["test/recall"] == pytest.approx((said & truth).sum().item() / 4)
+    assert measured["test/recall"] == pytest.approx((predicted & truth).sum().item() / 4)
     assert not math.isnan(measured["test/auroc"])
 
 

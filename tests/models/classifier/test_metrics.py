@@ -1,4 +1,4 @@
-"""The metrics against scikit-learn, and where they are undefined."""
+"""The metrics compared with scikit-learn, and where they are undefined."""
 
 import math
 import warnings
@@ -11,14 +11,12 @@ from torchmetrics.classification import BinaryPrecision, MultilabelAUROC
 
 from celeba_lab.models.classifier.metrics import AttributeMetrics, SplitMetrics
 
-# torchmetrics warns where a curve is undefined; that we leave it out is tested below.
-
 SCORES = {"accuracy", "balanced_accuracy", "precision", "recall", "f1", "auroc", "average_precision"}
-BATCHES = (5, 64, 1, 30, 17)  # uneven, one of a single image
+BATCHES = (5, 64, 1, 30, 17)  # The sizes differ, and one batch has a single image.
 
 
 def random_split(n: int, count: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """Probabilities that know something, many of them tied, and labels; both classes of each attribute occur."""
+    """Return informative probabilities with many ties, and labels with both classes of each attribute."""
     generator = np.random.default_rng(seed)
     labels = (generator.random((n, count)) < np.linspace(0.5, 0.05, count)).astype(np.uint8)
     labels[0], labels[1] = 0, 1
@@ -37,14 +35,14 @@ def measure(probabilities, labels, batches=None, **options) -> dict[str, torch.T
 def sklearn_scores(probabilities, labels, threshold) -> dict[str, np.ndarray]:
     scores = []
     for p, y in zip(probabilities.numpy().T, labels.numpy().T, strict=True):
-        said = p >= np.float32(threshold)
+        predicted = p >= np.float32(threshold)
         scores.append(
             {
-                "accuracy": sk.accuracy_score(y, said),
-                "balanced_accuracy": sk.balanced_accuracy_score(y, said),
-                "precision": sk.precision_score(y, said, zero_division=np.nan),
-                "recall": sk.recall_score(y, said),
-                "f1": sk.f1_score(y, said, zero_division=np.nan),
+                "accuracy": sk.accuracy_score(y, predicted),
+                "balanced_accuracy": sk.balanced_accuracy_score(y, predicted),
+                "precision": sk.precision_score(y, predicted, zero_division=np.nan),
+                "recall": sk.recall_score(y, predicted),
+                "f1": sk.f1_score(y, predicted, zero_division=np.nan),
                 "auroc": sk.roc_auc_score(y, p),
                 "average_precision": sk.average_precision_score(y, p),
             }
@@ -79,7 +77,7 @@ def test_the_loss_of_a_split_is_that_of_all_its_images(count):
 
 
 def test_not_a_mean_of_batch_means():
-    # Three images all right, then one all wrong: the batch means would give 0.5 and a loss of 1.5.
+    # Three correct images, then a wrong one: the means of the batches would give 0.5 and a loss of 1.5.
     metrics = SplitMetrics(1)
     metrics.update(torch.tensor(1.0), torch.tensor([[0.9], [0.8], [0.7]]), torch.tensor([[1], [1], [1]]))
     metrics.update(torch.tensor(2.0), torch.tensor([[0.2]]), torch.tensor([[1]]))
@@ -98,26 +96,26 @@ def test_the_order_of_the_images_does_not_matter(count):
 
 
 def constant_columns(values: list[float], labels: list[list[int]]) -> dict[str, torch.Tensor]:
-    """Metrics of as many attributes as ``values``, each of which gets one probability everywhere."""
+    """Return the metrics of attributes that have the same probability for all images."""
     truth = torch.tensor(labels).T
     return measure(torch.tensor(values).expand(len(truth), -1), truth)
 
 
-@pytest.mark.parametrize("count", [1, 3])  # torchmetrics has one family for one label and one for more
+@pytest.mark.parametrize("count", [1, 3])  # torchmetrics has different classes for one label and for several.
 def test_undefined_values_are_nan(count):
     absent = constant_columns([0.1] * count, [[0, 0, 0, 0]] * count)
     present = constant_columns([0.9] * count, [[1, 1, 1, 1]] * count)
-    never_said = constant_columns([0.1] * count, [[0, 1, 0, 1]] * count)
+    never_predicted = constant_columns([0.1] * count, [[0, 1, 0, 1]] * count)
     undefined = {
         "absent": {"balanced_accuracy", "precision", "recall", "f1", "auroc", "average_precision"},
         "present": {"balanced_accuracy", "auroc", "average_precision"},
-        "never said": {"precision"},
+        "never predicted": {"precision"},
     }
-    for case, scores in (("absent", absent), ("present", present), ("never said", never_said)):
+    for case, scores in (("absent", absent), ("present", present), ("never predicted", never_predicted)):
         assert {name for name, value in scores.items() if value.isnan().all()} == undefined[case], case
         assert {name for name, value in scores.items() if value.isnan().any()} == undefined[case], case
     assert present["f1"].tolist() == present["recall"].tolist() == present["precision"].tolist() == [1.0] * count
-    assert never_said["f1"].tolist() == never_said["recall"].tolist() == [0.0] * count
+    assert never_predicted["f1"].tolist() == never_predicted["recall"].tolist() == [0.0] * count
     assert absent["accuracy"].tolist() == [1.0] * count
 
 
@@ -125,10 +123,10 @@ def test_an_undefined_attribute_leaves_the_others_alone():
     probabilities, labels = random_split(60, 3)
     alone = measure(probabilities[:, :2], labels[:, :2])
     labels[:, 2] = 0
-    beside = measure(probabilities, labels)
+    together = measure(probabilities, labels)
     for name in SCORES:
-        assert beside[name][:2].tolist() == alone[name].tolist(), name
-    assert beside["auroc"][2].isnan()
+        assert together[name][:2].tolist() == alone[name].tolist(), name
+    assert together["auroc"][2].isnan()
 
 
 def test_the_threshold_itself_counts_as_present():
@@ -161,7 +159,7 @@ def test_without_ranking_no_probability_is_kept():
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_one_bad_loss_shows(bad):
-    # A batch whose loss is NaN must not silently leave the mean.
+    # A loss that is NaN must not be left out of the mean.
     metrics = SplitMetrics(1)
     assert metrics.running_loss == 0
     for loss in (1.0, bad, 1.0):
@@ -180,7 +178,7 @@ def test_metrics_are_not_part_of_a_checkpoint():
 # -- guards: why the ratios are computed here and not by torchmetrics ------------------------------------------------
 
 
-def test_guard_torchmetrics_gives_numbers_to_undefined_values():
+def test_guard_torchmetrics_gives_undefined_values_a_number():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         precision = BinaryPrecision()(torch.tensor([0.1, 0.2]), torch.tensor([0, 1]))
@@ -190,13 +188,13 @@ def test_guard_torchmetrics_gives_numbers_to_undefined_values():
 
 
 def test_guard_torchmetrics_refuses_one_label():
-    # Once this no longer raises, AttributeMetrics needs no metrics of the Binary family.
+    # Once this no longer raises, AttributeMetrics does not need the classes for one label.
     with pytest.raises(ValueError, match="larger than 1"):
         MultilabelAUROC(1)
 
 
 def test_guard_torchmetrics_drops_a_nan():
-    # Once this fails, AttributeMetrics needs no nan_strategy.
+    # Once this fails, SplitMetrics does not need nan_strategy.
     from torchmetrics import MeanMetric
 
     metric = MeanMetric()

@@ -1,4 +1,4 @@
-"""Properties of the classifier, most of them through Lightning's own Trainer."""
+"""Properties of the classifier, mostly tested with Lightning's Trainer."""
 
 import copy
 import math
@@ -50,7 +50,7 @@ def test_normalises_as_the_imagenet_weights_expect(classifier, faces):
 def test_resizes_by_averaging_not_by_dropping_pixels(classifier):
     model = classifier()
     board = (torch.arange(160)[:, None] + torch.arange(160)).remainder(2).mul(255).to(torch.uint8)
-    reduced = model._to_unit_range(board.expand(1, 3, 160, 160))  # every fifth pixel alone would be 0 or 1
+    reduced = model._to_unit_range(board.expand(1, 3, 160, 160))  # Every fifth pixel alone would be 0 or 1.
     assert reduced.shape == (1, 3, 32, 32)
     torch.testing.assert_close(reduced, torch.full((1, 3, 32, 32), 0.5), atol=0.02, rtol=0)
 
@@ -70,7 +70,7 @@ def test_channels_last_gives_the_same_output(backbone, classifier, faces, settle
 
 @pytest.mark.parametrize("name", ["freeze", "label_smoothing", "threshold", "warmup"])
 @pytest.mark.parametrize("value", [-0.1, 1.5, 30])
-def test_a_fraction_out_of_range_is_a_sentence(name, value, classifier):
+def test_a_fraction_out_of_range_is_refused(name, value, classifier):
     with pytest.raises(UserError, match=rf"^{name}={value} must be between 0 and 1\.$"):
         classifier(**{name: value})
 
@@ -88,12 +88,12 @@ def test_a_fraction_out_of_range_is_a_sentence(name, value, classifier):
         ({"loss": {"name": "focl"}}, r"^loss\.name=focl must be one of .* Did you mean 'focal'"),
     ],
 )
-def test_other_wrong_arguments_are_sentences(options, sentence, classifier):
+def test_other_wrong_arguments_are_refused(options, sentence, classifier):
     with pytest.raises(UserError, match=sentence):
         classifier(**options)
 
 
-def test_a_schedule_without_an_end_is_a_sentence(classifier, loader, trainer):
+def test_a_schedule_without_an_end_is_refused(classifier, loader, trainer):
     with pytest.raises(UserError, match=r"^schedule=one_cycle .*set max_epochs"):
         trainer(max_epochs=-1).fit(classifier(), loader())
 
@@ -123,8 +123,8 @@ def test_overfits_eight_faces(backbone, epochs, classifier, loader, trainer):
     assert measured["test/auroc"] == 1
 
 
-def test_a_training_step_is_what_it_says(classifier, loader, trainer):
-    """One step of plain SGD, computed again by hand."""
+def test_a_training_step_equals_one_computed_by_hand(classifier, loader, trainer):
+    """The step is one of plain SGD."""
     model = classifier(2, optimizer="SGD", lr=0.1, weight_decay=0.0, schedule="constant")
     twin = copy.deepcopy(model).train()
     data = loader(n=4, count=2)
@@ -137,7 +137,7 @@ def test_a_training_step_is_what_it_says(classifier, loader, trainer):
         torch.testing.assert_close(p, expected[name], atol=1e-5, rtol=1e-4, msg=name)
 
 
-def test_training_augments_and_measuring_does_not(classifier, loader, trainer):
+def test_only_training_augments(classifier, loader, trainer):
     seen: dict[str, list[torch.Tensor]] = {"train": [], "eval": []}
     model = classifier(augment={"flip": 1.0})
     model.backbone.register_forward_pre_hook(
@@ -165,7 +165,7 @@ def test_label_smoothing_is_for_training_only(smoothing, classifier, loader, tra
     assert measured["val/loss"].item() == pytest.approx(plain, rel=1e-4)
     expected = F.binary_cross_entropy_with_logits(logits, smoothed).item()
     assert measured["train/loss"].item() == pytest.approx(expected, rel=1e-4)
-    # The metrics of training compare with the true labels, smoothed or not.
+    # The training metrics use the true labels, not the smoothed ones.
     accuracy = ((logits >= 0) == label.bool()).float().mean().item()
     assert measured["train/accuracy"].item() == pytest.approx(accuracy)
 
@@ -191,7 +191,7 @@ def test_mixup_is_for_training_only_and_changes_the_loss(classifier, settled) ->
         "label": torch.tensor([[0, 1, 1]] * 4 + [[1, 0, 1]] * 4, dtype=torch.uint8),
         "index": torch.arange(8),
     }
-    model.log = lambda *arguments, **options: None  # no trainer here
+    model.log = lambda *arguments, **options: None  # There is no trainer to log with.
     torch.manual_seed(0)
     with torch.no_grad():
         mixed = [model.training_step(batch, 0).item() for _ in range(3)]
@@ -215,7 +215,7 @@ def test_another_loss_trains_and_the_cross_entropy_is_reported(classifier, settl
     assert focal.val_metrics.compute()["loss"] == pytest.approx(plain.val_metrics.compute()["loss"].item(), rel=1e-5)
 
 
-def test_a_classifier_of_small_faces_sees_no_more_in_a_large_one() -> None:
+def test_a_classifier_of_small_faces_shrinks_large_ones() -> None:
     torch.manual_seed(0)
     model = AttributeClassifier(["Smiling"], "shufflenet_v2_x0_5", image_size=64, resolution=16).eval()
     assert model.input_size == 16

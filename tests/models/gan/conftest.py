@@ -1,4 +1,4 @@
-"""Small GANs, noise to train them with, and a Trainer that prints nothing."""
+"""Small GANs, random images to train them with, and a Trainer that prints nothing."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

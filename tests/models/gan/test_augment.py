@@ -1,4 +1,4 @@
-"""The differentiable augmentation: gradients pass, each image has its own draw, the range of its changes."""
+"""The differentiable augmentation: its gradients, its draws, and the ranges of its changes."""
 
 import pytest
 import torch
@@ -34,7 +34,7 @@ def test_each_image_has_its_own_draw(settings: dict) -> None:
     assert len({tuple(image.flatten().tolist()) for image in changed}) > 8
 
 
-def test_a_move_keeps_what_stays_in_the_picture_and_fills_with_grey() -> None:
+def test_a_moved_image_is_filled_with_grey() -> None:
     moved = DiffAugment(translation=0.25)(IMAGES)
     for before, after in zip(IMAGES, moved, strict=True):
         fits = [
@@ -46,26 +46,28 @@ def test_a_move_keeps_what_stays_in_the_picture_and_fills_with_grey() -> None:
 
 
 @pytest.mark.parametrize(("cutout", "side"), [(0.5, 8), (0.125, 2), (0.3, 5)])
-def test_a_cut_is_a_grey_square_of_the_size_asked_for(cutout: float, side: int) -> None:
+def test_the_cutout_is_a_grey_square_of_the_given_size(cutout: float, side: int) -> None:
     images = IMAGES.repeat(30, 1, 1, 1)
     cut = DiffAugment(cutout=cutout)(images)
     grey = (cut == 0).all(dim=1)
     assert ((cut == images).all(dim=1) | grey).all()
     heights, widths = grey.any(dim=2).sum(dim=1), grey.any(dim=1).sum(dim=1)
-    assert (heights.max(), widths.max()) == (side, side)  # at an edge a part of it is outside
+    assert (heights.max(), widths.max()) == (side, side)  # A part of it may be outside the image.
     assert grey.flatten(1).any(dim=1).float().mean() > 0.8
 
 
 def test_colours_change_as_far_as_the_paper_says() -> None:
-    """Brightness by up to half, saturation up to twice, contrast from half to one and a half; less where asked."""
+    """Brightness changes by up to 0.5, saturation by factors from 0 to 2, contrast by factors from 0.5 to 1.5."""
     flat = torch.full((4000, 3, 2, 2), 0.2)
     brighter = DiffAugment(color=1.0)(flat)[:, 0, 0, 0] - 0.2
     assert (brighter.min().item(), brighter.max().item()) == pytest.approx((-0.5, 0.5), abs=0.01)
-    coloured = flat * torch.tensor([1.0, -1.0, 0.0]).view(3, 1, 1)  # grey on average: saturation times contrast
+    coloured = flat * torch.tensor([1.0, -1.0, 0.0]).view(
+        3, 1, 1
+    )  # The mean is grey, so only saturation and contrast matter.
     factor = DiffAugment(color=1.0)(coloured)
     factor = (factor[:, 0, 0, 0] - factor[:, 1, 0, 0]) / 0.4
     assert 0 <= factor.min() < 0.02
-    assert 2.8 < factor.max() <= 3  # twice the saturation at one and a half times the contrast
+    assert 2.8 < factor.max() <= 3  # 2 times the saturation and 1.5 times the contrast
     halves = torch.cat([torch.full((4000, 3, 1, 2), 0.4), torch.full((4000, 3, 1, 2), -0.4)], dim=2)
     contrast = DiffAugment(color=1.0)(halves)
     contrast = (contrast[:, 0, 0, 0] - contrast[:, 0, 1, 0]) / 0.8
@@ -74,12 +76,12 @@ def test_colours_change_as_far_as_the_paper_says() -> None:
     assert (less.min().item(), less.max().item()) == pytest.approx((-0.25, 0.25), abs=0.01)
 
 
-def test_nothing_asked_changes_nothing() -> None:
+def test_the_defaults_change_nothing() -> None:
     assert torch.equal(DiffAugment()(IMAGES), IMAGES)
 
 
 def test_colour_does_not_move_a_pixel() -> None:
-    """Attributes stay what they are: the order of brightness within a picture is kept."""
+    """The order of the pixels by brightness stays the same, so attributes do."""
     grey = IMAGES.mean(dim=1, keepdim=True).expand(-1, 3, -1, -1)
     changed = DiffAugment(color=1.0)(grey)
     for before, after in zip(grey[:, 0].flatten(1), changed[:, 0].flatten(1), strict=True):

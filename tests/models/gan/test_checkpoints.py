@@ -1,4 +1,4 @@
-"""Checkpoints of a GAN: what they give back, and how a run goes on from them."""
+"""Checkpoints of a GAN, and runs that continue from them."""
 
 from pathlib import Path
 
@@ -10,13 +10,13 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from celeba_lab.models.gan.module import GAN
 
 
-def test_a_continued_run_learns_as_it_is_told_now(tmp_path: Path, build, fit) -> None:
+def test_a_continued_run_uses_its_own_learning_rates(tmp_path: Path, build, fit) -> None:
     fit(build(lr=1e-3, betas=[0.5, 0.999]), epochs=1, folder=tmp_path)
     model = build(lr=1e-5, discriminator_lr=1e-6, betas=[0.0, 0.9])
     trainer = fit(model, epochs=2, checkpoint=tmp_path / "last.ckpt")
     rates = [{(group["lr"], group["betas"]) for group in each.param_groups} for each in trainer.optimizers]
     assert rates == [{(1e-6, (0.0, 0.9))}, {(1e-5, (0.0, 0.9))}]
-    assert trainer.optimizers[0].state  # the moments were taken up
+    assert trainer.optimizers[0].state  # The moments were restored.
 
 
 @pytest.mark.parametrize(
@@ -41,8 +41,8 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, settings: dic
     assert all(torch.equal(wanted[name], found[name]) for name in wanted)
 
 
-def test_a_run_that_was_stopped_within_an_epoch_goes_on_drawing_where_it_was(tmp_path: Path, build, fit) -> None:
-    """Lightning starts no epoch then; what is drawn in the next step is what would have been drawn."""
+def test_a_run_stopped_within_an_epoch_continues_with_the_same_random_numbers(tmp_path: Path, build, fit) -> None:
+    """Lightning does not start an epoch in this case."""
     states = []
 
     def watched() -> GAN:
@@ -54,7 +54,7 @@ def test_a_run_that_was_stopped_within_an_epoch_goes_on_drawing_where_it_was(tmp
     whole = list(states)
     states.clear()
     kept = ModelCheckpoint(tmp_path, "{step}", auto_insert_metric_name=False, every_n_train_steps=6, save_top_k=-1)
-    fit(watched(), epochs=2, callbacks=[kept])  # with four steps in an epoch
+    fit(watched(), epochs=2, callbacks=[kept])  # An epoch has four steps.
     states.clear()
     torch.rand(100)
     trainer = fit(watched(), epochs=2, checkpoint=tmp_path / "6.ckpt")

@@ -1,4 +1,4 @@
-"""The distances against direct computations, and what is said of them."""
+"""The distances compared with direct computations, and their descriptions."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ D = 12
 
 
 class Pixels(nn.Module):
-    """The first D numbers of an image."""
+    """A network that returns the first D numbers of an image."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ def by_hand_fid(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def by_hand_kid(x: np.ndarray, y: np.ndarray) -> float:
-    """The unbiased estimate over all pairs, times 1,000."""
+    """Return the unbiased estimate over all pairs, times 1,000."""
 
     def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return (a @ b.T / a.shape[1] + 1) ** 3
@@ -56,19 +56,19 @@ def test_both_distances_are_those_of_a_direct_computation(distances: Distances, 
     measured = distances.measure(generated)
     x, y = (distances.feature_extractor(images).double().numpy() for images in (generated, faces(150, 0)))
     assert measured.fid == pytest.approx(by_hand_fid(y, x), rel=1e-6, abs=1e-6)
-    error = 4 * measured.kid_std / 10 + 1e-9  # of the mean of 100 subsets
+    error = 4 * measured.kid_std / 10 + 1e-9  # The error of the mean of 100 subsets.
     assert measured.kid == pytest.approx(by_hand_kid(x, y), abs=error)
     assert (measured.images, measured.subset_size) == (120, 119)
 
 
-def test_a_large_difference_is_far_beyond_the_floor(distances: Distances) -> None:
+def test_different_faces_have_a_much_larger_distance(distances: Distances) -> None:
     floor, far = distances.measure(faces(150, 2)), distances.measure(faces(150, 3, brighter=60))
     assert abs(floor.kid) < 30
     assert far.kid > 100 + 20 * abs(floor.kid)
     assert far.fid > 5 * floor.fid
 
 
-def test_measuring_twice_gives_the_same_and_draws_nothing_from_training(distances: Distances) -> None:
+def test_measuring_twice_gives_the_same_and_does_not_change_random_states(distances: Distances) -> None:
     torch.manual_seed(0)
     first, drawn = distances.measure(faces(100, 1, 10)), torch.rand(3)
     torch.manual_seed(0)
@@ -79,12 +79,12 @@ def test_measuring_twice_gives_the_same_and_draws_nothing_from_training(distance
 def test_measuring_leaves_the_generators_of_the_accelerators_alone(
     distances: Distances, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """torch.manual_seed reaches them all, and nothing would set them back."""
+    """torch.manual_seed would seed all of them, and nothing would restore their states."""
     monkeypatch.setattr("torch.cuda.manual_seed_all", lambda seed: pytest.fail("every GPU was seeded"))
     distances.measure(faces(100, 1, 10))
 
 
-def test_a_distance_says_what_it_is_of(distances: Distances) -> None:
+def test_a_distance_is_described(distances: Distances) -> None:
     assert distances.describe(120) == (
         "pixels; 120 faces against 150 real ones of val, which were not trained on, all of 4 x 4 pixels (real ones"
         " shrunk bilinearly, antialiased); KID with the cubic kernel, times 1,000, mean of 100 subsets of 119"
@@ -95,7 +95,7 @@ def test_a_distance_says_what_it_is_of(distances: Distances) -> None:
 
 @pytest.mark.parametrize("n", [0, 1, 2])
 def test_fewer_than_three_faces_have_no_distance(distances: Distances, n: int) -> None:
-    """Of two, a subset leaves out one, and one has no pairs: the kernel distance would be NaN."""
+    """A subset of two faces leaves out one, and a single face has no pairs, so the kernel distance would be NaN."""
     with pytest.raises(UserError, match=f"at least 3 faces to judge, and there are {n}"):
         distances.measure(faces(n, 0))
     with pytest.raises(UserError, match=f"at least 3 real faces of val, and there are {n}"):

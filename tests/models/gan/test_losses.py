@@ -1,4 +1,4 @@
-"""Each loss against a case computed by hand."""
+"""The losses of GANs compared with values computed by hand."""
 
 import math
 
@@ -41,29 +41,31 @@ def test_wasserstein() -> None:
 
 
 def test_relativistic_average() -> None:
-    """The mean of the real logits is 1, that of the generated ones 0."""
+    """The mean of the real logits is 1, and that of the generated ones is 0."""
     loss = build_adversarial_loss("relativistic")
-    above = (softplus(-2) + softplus(0)) / 2  # real above 0: 2, 0
-    below = (softplus(-1 - 1) + softplus(1 - 1)) / 2  # generated below 1: -2, 0
+    above = (softplus(-2) + softplus(0)) / 2  # real logits minus 0: 2 and 0
+    below = (softplus(-1 - 1) + softplus(1 - 1)) / 2  # generated logits minus 1: -2 and 0
     assert loss.discriminator(REAL, FAKE).item() == pytest.approx((above + below) / 2)
     swapped = (softplus(2) + softplus(0)) / 2, (softplus(2) + softplus(0)) / 2
     assert loss.generator(REAL, FAKE).item() == pytest.approx(sum(swapped) / 2)
     assert loss.needs_real
 
 
-def test_probabilities_are_relative_where_the_loss_is() -> None:
+def test_a_relative_loss_has_relative_probabilities() -> None:
     real, fake = build_adversarial_loss("relativistic").probability(REAL, FAKE)
     assert real.tolist() == pytest.approx([1 / (1 + math.exp(-2)), 0.5])
     assert fake.tolist() == pytest.approx([1 / (1 + math.exp(2)), 0.5])
-    real, _ = build_adversarial_loss("wasserstein").probability(REAL + 50, FAKE + 50)  # a critic has no zero
+    real, _ = build_adversarial_loss("wasserstein").probability(
+        REAL + 50, FAKE + 50
+    )  # The logits of a critic have no zero.
     assert real.tolist() == pytest.approx([1 / (1 + math.exp(-2)), 0.5])
     real, _ = build_adversarial_loss("hinge").probability(REAL, FAKE)
     assert real.tolist() == pytest.approx([1 / (1 + math.exp(-2)), 0.5])
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_each_loss_pulls_the_players_apart(name: str) -> None:
-    """The discriminator wants real logits up and generated ones down; the generator wants its own up."""
+def test_the_two_networks_have_opposite_gradients(name: str) -> None:
+    """The discriminator raises real logits and lowers generated ones; the generator raises its own."""
     loss = build_adversarial_loss(name)
     real, fake = torch.zeros(4, requires_grad=True), torch.zeros(4, requires_grad=True)
     loss.discriminator(real, fake).backward()
@@ -88,14 +90,14 @@ def test_r1_of_a_linear_discriminator_is_half_its_squared_weight() -> None:
 
 
 def test_the_gradient_penalty_of_a_linear_discriminator_depends_on_its_norm_alone() -> None:
-    weight = torch.full((3, 4, 4), 3 / math.sqrt(48))  # its norm is 3
+    weight = torch.full((3, 4, 4), 3 / math.sqrt(48))  # The norm is 3.
     real, fake = torch.randn(5, 3, 4, 4), torch.randn(5, 3, 4, 4)
     penalty = gradient_penalty(lambda images: (images * weight).sum(dim=(1, 2, 3)), real, fake)
     assert penalty.item() == pytest.approx((3 - 1) ** 2, rel=1e-4)
 
 
 def test_the_gradient_penalty_looks_between_real_and_generated_images() -> None:
-    """The gradient of |x|^2 / 2 is x, so the penalty tells where it was taken: a quarter of the way."""
+    """The gradient of |x|^2 / 2 is x, so the penalty shows the point at which it was computed."""
     real, fake = torch.zeros(1, 1, 1, 1), torch.full((1, 1, 1, 1), 4.0)
     mix = torch.full((1, 1, 1, 1), 0.25)
     penalty = gradient_penalty(lambda x: x.square().sum(dim=(1, 2, 3)) / 2, real, fake, mix)

@@ -1,4 +1,4 @@
-"""The GAN through Lightning's Trainer: who learns when, what is counted, what a checkpoint keeps."""
+"""The training of a GAN with Lightning's Trainer."""
 
 import contextlib
 import copy
@@ -59,7 +59,7 @@ def test_each_player_learns_and_leaves_the_other_alone(
 def test_the_discriminator_learns_attributes_of_real_faces_and_the_generator_of_its_own(
     joint_batch: bool, build, fit, noise
 ) -> None:
-    """A weight that outweighs all else: what each player then learns is what its attribute loss asks for."""
+    """The weight is so large that each network learns only from its attribute loss."""
     model = build(conditional=True, attributes=["Smiling", "Male"], auxiliary=1000.0, joint_batch=joint_batch, lr=1e-3)
     model.training_labels = noise().labels.numpy()
     batch = noise()[:32]
@@ -82,14 +82,14 @@ def test_the_discriminator_learns_attributes_of_real_faces_and_the_generator_of_
     assert obeyed.float().mean() > 0.8
 
 
-def test_what_the_discriminator_sees_in_generated_faces_is_not_in_its_loss(
+def test_the_attributes_of_generated_faces_are_not_in_the_loss_of_the_discriminator(
     monkeypatch: pytest.MonkeyPatch, build
 ) -> None:
     """They may not show the requested attributes yet, which is what the loss of the generator is about."""
     model = build(conditional=True, attributes=["Smiling", "Male"], auxiliary=1.0)
     torch.manual_seed(0)
-    told = torch.randint(0, 2, (4, 2), dtype=torch.uint8)
-    seen = [torch.randn(4, 2), torch.randn(4, 2)]  # in real faces, in generated ones
+    attributes = torch.randint(0, 2, (4, 2), dtype=torch.uint8)
+    seen = [torch.randn(4, 2), torch.randn(4, 2)]  # for real and for generated faces
     outputs = (DiscriminatorOutput(torch.zeros(4), seen[0]), DiscriminatorOutput(torch.zeros(4), seen[1]))
     monkeypatch.setattr(model, "_judge", lambda *_: outputs)
     monkeypatch.setattr(model, "_judge_one", lambda *_: outputs[1])
@@ -99,8 +99,10 @@ def test_what_the_discriminator_sees_in_generated_faces_is_not_in_its_loss(
         optimizer = torch.optim.SGD(getattr(model, player).parameters(), lr=0.1)
         monkeypatch.setattr(model, "toggled_optimizer", lambda _: contextlib.nullcontext())
         with pytest.raises(StopHereError):
-            getattr(model, f"_train_{player}")(optimizer, torch.zeros(4, 3, 16, 16), torch.zeros(4, 3, 16, 16), told)
-    by_hand = [torch.nn.functional.binary_cross_entropy_with_logits(each, told.float()).item() for each in seen]
+            getattr(model, f"_train_{player}")(
+                optimizer, torch.zeros(4, 3, 16, 16), torch.zeros(4, 3, 16, 16), attributes
+            )
+    by_hand = [torch.nn.functional.binary_cross_entropy_with_logits(each, attributes.float()).item() for each in seen]
     adversarial = [2 * math.log(2), math.log(2)]
     assert losses == pytest.approx([a + b for a, b in zip(adversarial, by_hand, strict=True)])
 
@@ -114,21 +116,21 @@ def stop_here() -> None:
 
 
 @pytest.mark.parametrize("loss", ["non_saturating", "relativistic"])
-def test_in_a_joint_batch_each_half_is_judged_beside_the_other_in_both_steps(loss: str, build, fit) -> None:
+def test_a_joint_batch_is_used_in_the_steps_of_both_networks(loss: str, build, fit) -> None:
     model = build(loss={"name": loss}, joint_batch=True)
     batches = []
     model.discriminator.register_forward_hook(lambda module, given, output: batches.append(len(given[0])))
     fit(model)
-    assert batches == [16] * 8  # of two times eight faces, twice in each of four steps
+    assert batches == [16] * 8  # 8 real and 8 generated faces, twice in each of four steps
     real, fake = torch.randn(2, 8, 3, 16, 16)
-    (on_real, on_fake), (beside_others, _) = model._judge(real, fake, None), model._judge(real, fake + 1, None)
-    assert not torch.allclose(on_real.logits, beside_others.logits)
+    (on_real, on_fake), (with_others, _) = model._judge(real, fake, None), model._judge(real, fake + 1, None)
+    assert not torch.allclose(on_real.logits, with_others.logits)
     alone = model._judge_one(fake, None)
     assert not torch.allclose(on_fake.logits, alone.logits)
 
 
 @pytest.mark.parametrize("joint_batch", [True, False])
-def test_all_that_the_discriminator_sees_is_augmented(joint_batch: bool, build, fit) -> None:
+def test_every_image_for_the_discriminator_is_augmented(joint_batch: bool, build, fit) -> None:
     model = build(joint_batch=joint_batch, loss={"name": "relativistic"}, gradient_penalty=1.0, normalization="none")
     model.diff_augment = torch.nn.Identity()
     calls = []
@@ -137,12 +139,12 @@ def test_all_that_the_discriminator_sees_is_augmented(joint_batch: bool, build, 
     model.discriminator.register_forward_hook(lambda module, given, output: judged.append(len(given[0])))
     fit(model)
     assert calls == judged
-    assert sum(judged) == 4 * (16 + 8 + 16)  # both kinds, what lies between them, and both kinds again
+    assert sum(judged) == 4 * (16 + 8 + 16)  # real and generated, mixed, and again real and generated images
 
 
 @pytest.mark.parametrize("name", ["r1", "gradient_penalty"])
-def test_a_penalty_enters_the_loss_with_its_weight_and_changes_the_gradient(name: str, build) -> None:
-    """The step of plain gradient descent without the penalty, and what the penalty adds, make the step with it."""
+def test_a_penalty_is_added_to_the_loss_with_its_weight(name: str, build) -> None:
+    """The gradient with a penalty is the one without it plus that of the weighted penalty."""
     weight = 3.0
     real, fake = torch.rand(2, 8, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
     gradients = []
@@ -166,7 +168,7 @@ def test_a_penalty_enters_the_loss_with_its_weight_and_changes_the_gradient(name
 
 
 def _keep_gradients(model: GAN, kept: list):
-    """The discriminator's step without an optimizer's: what it would have learnt from."""
+    """Return the step of the discriminator, which keeps its gradients and does not change its weights."""
     step = model._train_discriminator
     model.toggled_optimizer = lambda _: contextlib.nullcontext()
     model.manual_backward = lambda total: total.backward()
@@ -185,7 +187,7 @@ def test_steps_are_batches(build, fit) -> None:
     assert fit(build(), epochs=5, max_steps=6).global_step == 6
 
 
-def test_the_generator_draws_once_in_each_step(build, fit) -> None:
+def test_the_generator_runs_once_in_each_step(build, fit) -> None:
     model = build(loss={"name": "relativistic"})
     calls = []
     model.generator.register_forward_hook(lambda *_: calls.append(1))
@@ -197,7 +199,7 @@ def test_the_generator_draws_once_in_each_step(build, fit) -> None:
 def test_n_disc_steps_of_the_discriminator_for_each_of_the_generator(
     n_disc: int, steps: int, tmp_path: Path, build, fit
 ) -> None:
-    """Counted over the epochs, which have four batches each, and over an interruption."""
+    """The steps are counted over epochs of four batches, and over an interruption."""
     updates = []
 
     def watched() -> GAN:
@@ -211,7 +213,7 @@ def test_n_disc_steps_of_the_discriminator_for_each_of_the_generator(
     assert len(updates) == steps
 
 
-def test_the_two_learning_rates_and_the_betas_arrive(build, fit) -> None:
+def test_the_optimizers_have_the_learning_rates_and_the_betas(build, fit) -> None:
     model = build(lr=1e-3, discriminator_lr=4e-3, betas=[0.0, 0.9])
     trainer = fit(model)
     discriminator, generator = trainer.optimizers
@@ -222,7 +224,7 @@ def test_the_two_learning_rates_and_the_betas_arrive(build, fit) -> None:
 
 
 def test_the_average_follows_its_formula(build, fit) -> None:
-    """The decay warms up: min(ema, (1 + n) / (10 + n)) after n steps; the first step copies."""
+    """The decay is min(ema, (1 + n) / (10 + n)) after n steps, and the first step copies the weights."""
     model = build(ema=0.9)
     path = []
     update = model.average.update_parameters
@@ -268,7 +270,7 @@ def test_double_precision_trains(build, fit, noise) -> None:
 
 
 def test_gradient_norms_of_float16_are_those_of_the_loss(monkeypatch: pytest.MonkeyPatch, build) -> None:
-    """Its scaler multiplies gradients; a step in which they overflow is left out, and counts for nothing."""
+    """The scaler of float16 multiplies gradients. A step is skipped if they overflow, and its norm is 0."""
     model = build()
     gradient = torch.full((3,), 2.0)
     network = torch.nn.Linear(3, 1, bias=False)
@@ -296,7 +298,7 @@ def test_the_means_of_an_epoch_are_logged(build, fit) -> None:
     assert 0 < trainer.callback_metrics["train/D(x)"] < 1
 
 
-def test_real_faces_are_brought_to_size_and_range_and_half_of_them_mirrored(build) -> None:
+def test_real_faces_are_resized_scaled_and_mirrored(build) -> None:
     model = build(flip=0.5)
     raw = torch.randint(0, 256, (400, 3, 16, 16), dtype=torch.uint8)
     torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""The two networks: their shapes at every size, and the notebook's layers."""
+"""The shapes and the layers of the generator and the discriminator."""
 
 import pytest
 import torch
@@ -66,8 +66,8 @@ def test_attributes_change_faces_and_logits() -> None:
     assert not torch.allclose(judge(faces, yes).logits, judge(faces, no).logits)
 
 
-def test_the_projection_looks_at_places() -> None:
-    """Two faces with the same features in other places get other logits of an attribute, as a mean would not tell."""
+def test_the_projection_depends_on_the_position() -> None:
+    """The same feature at another position gives another logit, which would not be so with a mean."""
     judge = Discriminator(8, width=4, num_attributes=1).eval()
     judge.layers = nn.Identity()
     judge.judge.weight.data.zero_()
@@ -79,7 +79,7 @@ def test_the_projection_looks_at_places() -> None:
     assert no.tolist() == pytest.approx((-yes).tolist())
 
 
-def test_what_it_sees_of_attributes_does_not_depend_on_what_it_is_told() -> None:
+def test_predicted_attributes_do_not_depend_on_the_given_ones() -> None:
     judge = Discriminator(16, width=4, num_attributes=2, classifies=True).eval()
     faces = torch.randn(4, 3, 16, 16)
     first, second = judge(faces, torch.ones(4, 2)), judge(faces, torch.zeros(4, 2))
@@ -89,7 +89,7 @@ def test_what_it_sees_of_attributes_does_not_depend_on_what_it_is_told() -> None
 
 def test_spectral_normalisation_keeps_every_weight_at_one() -> None:
     judge = Discriminator(normalization="spectral")
-    for _ in range(30):  # one power iteration in each forward pass of training
+    for _ in range(30):  # Each forward pass in training makes one power iteration.
         judge(torch.randn(4, 3, 32, 32))
     for layer in judge.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
@@ -98,7 +98,7 @@ def test_spectral_normalisation_keeps_every_weight_at_one() -> None:
 
 
 @pytest.mark.parametrize("size", [0, 4, 33, 48])
-def test_a_size_that_no_doubling_reaches_is_refused(size: int) -> None:
+def test_a_size_that_is_not_a_power_of_two_is_refused(size: int) -> None:
     with pytest.raises(UserError, match=f"^image_size={size} must be a power of 2 that is at least 8"):
         Generator(size)
 

@@ -1,4 +1,4 @@
-"""Drawing faces: the same seed, the joint distribution, what is asked for, and arcs between latents."""
+"""Sampling faces and attributes from a generator, and interpolating between latents."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from celeba_lab.models.gan.networks import Generator
 from celeba_lab.models.gan.sampler import FaceSampler, slerp
 
 NAMES = ["Smiling", "Male", "Eyeglasses"]
-# Smiling and Male never occur together; Eyeglasses only with Male.
+# Smiling and Male never occur together, and Eyeglasses occurs only with Male.
 LABELS = np.array([[1, 0, 0]] * 50 + [[0, 1, 0]] * 30 + [[0, 1, 1]] * 20, dtype=np.uint8)
 
 
@@ -41,7 +41,7 @@ def test_many_faces_are_those_of_single_batches(plain: FaceSampler) -> None:
     assert (whole.int() - parts.int()).abs().max() <= 1
 
 
-def test_drawing_leaves_the_network_as_it_was(plain: FaceSampler) -> None:
+def test_sampling_does_not_change_the_network(plain: FaceSampler) -> None:
     plain.network.train()
     before = {name: value.clone() for name, value in plain.network.state_dict().items()}
     plain.sample(5, seed=1)
@@ -49,7 +49,7 @@ def test_drawing_leaves_the_network_as_it_was(plain: FaceSampler) -> None:
     assert all(torch.equal(value, before[name]) for name, value in plain.network.state_dict().items())
 
 
-def test_truncated_latents_stay_within_and_fill_the_range(plain: FaceSampler) -> None:
+def test_truncated_latents_fill_their_range(plain: FaceSampler) -> None:
     latents = plain.latents(2000, seed=0, truncation=0.7)
     assert latents.abs().max() <= 0.7
     assert latents.abs().max() > 0.65
@@ -67,18 +67,18 @@ def test_attributes_follow_the_joint_distribution(sampler: FaceSampler) -> None:
     assert shares[(0, 1, 1)] == pytest.approx(0.2, abs=0.03)
 
 
-def test_what_is_asked_for_is_given_and_the_rest_follows_from_it(sampler: FaceSampler) -> None:
+def test_other_attributes_follow_from_the_requested_ones(sampler: FaceSampler) -> None:
     drawn = sampler.draw_attributes(1000, {"Male": 1}, seed=0).numpy()
     assert drawn[:, 1].all()
-    assert not drawn[:, 0].any()  # no man smiles in these labels
+    assert not drawn[:, 0].any()  # Male and Smiling never occur together.
     assert drawn[:, 2].mean() == pytest.approx(0.4, abs=0.05)
 
 
-def test_what_no_training_face_has_is_given_all_the_same(sampler: FaceSampler) -> None:
+def test_a_combination_without_a_training_face_can_be_requested(sampler: FaceSampler) -> None:
     drawn = sampler.draw_attributes(100, {"Smiling": 1, "Eyeglasses": 1}, seed=0).numpy()
     assert drawn[:, [0, 2]].all()
     assert sampler.labels is LABELS
-    assert LABELS.sum() == 50 + 30 + 40  # and the labels are not written over
+    assert LABELS.sum() == 50 + 30 + 40  # The labels did not change.
 
 
 @pytest.mark.parametrize(
@@ -88,12 +88,12 @@ def test_what_no_training_face_has_is_given_all_the_same(sampler: FaceSampler) -
         ({"Smiling": 2}, "^attributes.Smiling=2 must be 1 to request it, or 0 to exclude it"),
     ],
 )
-def test_what_cannot_be_asked_is_refused(sampler: FaceSampler, asked: dict, sentence: str) -> None:
+def test_an_impossible_request_is_refused(sampler: FaceSampler, asked: dict, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         sampler.draw_attributes(2, asked)
 
 
-def test_an_unconditional_generator_cannot_be_asked(plain: FaceSampler) -> None:
+def test_an_unconditional_generator_has_no_attributes_to_request(plain: FaceSampler) -> None:
     assert plain.draw_attributes(2) is None
     with pytest.raises(UserError, match=r"is unconditional, so Smiling cannot be requested"):
         plain.draw_attributes(2, {"Smiling": 1})

@@ -1,4 +1,4 @@
-"""The audit counts what a classifier sees: here one that reads attributes off pixels, so every number is known."""
+"""The audit with a classifier that reads attributes from pixels, so that every number is known."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +16,7 @@ NAMES = ["Smiling", "Eyeglasses", "Male"]
 
 
 class Reader:
-    """Sees attribute k where pixel k of the first row is bright."""
+    """A classifier that predicts attribute k if pixel k of the first row is bright."""
 
     attributes = NAMES
     device = torch.device("cpu")
@@ -27,7 +27,7 @@ class Reader:
 
 
 class Painter:
-    """Draws faces whose pixels are attributes; eyeglasses are drawn for every second face alone."""
+    """A generator of faces with attributes as pixels, which gives eyeglasses to every second face only."""
 
     network = SimpleNamespace(image_size=16)
 
@@ -61,7 +61,7 @@ def audited(tiny_celeba: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
 
 @pytest.fixture(scope="module")
 def real(audited) -> tuple[np.ndarray, np.ndarray]:
-    """Labels of the validation faces, and what the reader sees in them."""
+    """Labels of the validation faces, and the predictions of the reader."""
     _, _, data = audited
     rows = data.split_indices("val")
     images = torch.cat([batch["image"] for batch in data.rows_dataloader(rows)])
@@ -69,7 +69,7 @@ def real(audited) -> tuple[np.ndarray, np.ndarray]:
     return labels == 1, (images[:, 0, 0, :3] >= 128).numpy()
 
 
-def test_prevalences_are_counted_beside_those_of_real_faces(audited, real) -> None:
+def test_prevalences_of_generated_and_of_real_faces(audited, real) -> None:
     folder, metrics, _ = audited
     table = pd.read_csv(folder / "tables" / "audit_attributes.csv").set_index("attribute")
     labels, seen = real
@@ -82,7 +82,7 @@ def test_prevalences_are_counted_beside_those_of_real_faces(audited, real) -> No
     assert metrics["audit/prevalence_error"] == pytest.approx(np.abs(drawn.mean(axis=0) - seen.mean(axis=0)).mean())
 
 
-def test_pairs_are_counted_in_both(audited, real) -> None:
+def test_pairs_in_generated_and_in_real_faces(audited, real) -> None:
     folder, _, _ = audited
     pairs = pd.read_csv(folder / "tables" / "audit_pairs.csv")
     drawn = np.random.default_rng(5).random((2000, 3)) < (0.5, 0.2, 0.4)
@@ -92,13 +92,15 @@ def test_pairs_are_counted_in_both(audited, real) -> None:
         assert row.generated == pytest.approx(drawn[drawn[:, b], a].mean())
     assert len(pairs) == 6
     difference = pd.read_csv(folder / "tables" / "audit_conditional_difference.csv", index_col=0)
-    assert difference.isna().all(axis=None)  # eight real faces are too few for a share
+    assert difference.isna().all(axis=None)  # Eight real faces are too few for a share.
 
 
-def test_agreement_stands_beside_what_the_classifier_sees_in_real_faces(audited, real) -> None:
+def test_agreement_on_generated_and_on_real_faces(audited, real) -> None:
     folder, metrics, _ = audited
     table = pd.read_csv(folder / "tables" / "audit_asked.csv").set_index(["attribute", "asked"])
-    assert set(table.index) == {(name, value) for name in ("Smiling", "Eyeglasses") for value in (0, 1)}  # not Young
+    assert set(table.index) == {
+        (name, value) for name in ("Smiling", "Eyeglasses") for value in (0, 1)
+    }  # The classifier does not know Young.
     assert table["agreement"].to_dict() == {
         ("Smiling", 1): 1.0, ("Smiling", 0): 1.0, ("Eyeglasses", 1): 0.5, ("Eyeglasses", 0): 1.0
     }  # fmt: skip
@@ -112,7 +114,7 @@ def test_agreement_stands_beside_what_the_classifier_sees_in_real_faces(audited,
         assert (folder / "figures" / f"{name}.png").exists()
 
 
-def test_an_unconditional_generator_is_asked_for_nothing(audited, tmp_path: Path) -> None:
+def test_an_unconditional_generator_gets_no_requests(audited, tmp_path: Path) -> None:
     _, _, data = audited
     metrics = report_audit(RunFolder(tmp_path), Audit(Painter(conditional=False), Reader(), seed=5), data, "title")
     assert set(metrics) == {"audit/accuracy", "audit/prevalence_error"}
