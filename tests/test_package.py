@@ -26,6 +26,7 @@ def test_the_wheel_holds_code_and_every_setting(wheel: Path) -> None:
         files = [*(ROOT / folder).rglob("*.py"), *(ROOT / folder).rglob("*.yaml"), *(ROOT / folder).rglob("*.csv")]
         assert files
         assert {prefix + str(path.relative_to(ROOT)) for path in files} <= names
+    assert "celeba_lab/py.typed" in names, "type checkers would ignore the type hints"
     assert not [name for name in names if name.startswith(("tests/", "outputs/", "data/"))]
     [entry_points] = [name for name in names if name.endswith("entry_points.txt")]
     assert "celeba-lab = celeba_lab.cli.main:main" in zipfile.ZipFile(wheel).read(entry_points).decode()
