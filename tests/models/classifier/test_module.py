@@ -112,7 +112,7 @@ def test_hyperparameters_are_plain(classifier):
     assert set(model.hparams) >= {"attributes", "backbone", "image_size", "threshold", "flip_average", "augment"}
 
 
-@pytest.mark.parametrize(("backbone", "epochs"), [("squeezenet1_1", 120), ("resnet18", 30)])
+@pytest.mark.parametrize(("backbone", "epochs"), [("squeezenet1_1", 80), ("resnet18", 20)])
 def test_overfits_eight_faces(backbone, epochs, classifier, loader, trainer):
     model = classifier(3, backbone, lr=1e-3, schedule="constant")
     fit = trainer(max_epochs=epochs)
