@@ -1,8 +1,8 @@
-"""What tests of several packages share: a tiny CelebA, the command line, composed settings, and finished runs."""
+"""Fixtures of several packages: a tiny CelebA, the command line, composed settings and finished runs."""
 
 import os
 
-# The networks of the tests are small: a second thread would mostly wait. It must be set before PyTorch is imported.
+# The networks of the tests are so small that a second thread mostly waits. PyTorch reads this when it is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import gzip
@@ -39,7 +39,7 @@ from celeba_lab.runs.finished import FinishedRun, read_runs
 from celeba_lab.runs.summary import Summary
 
 SMILING = ATTRIBUTES.index("Smiling")
-# layout -> (folder of the attribute table, of the partition table, of the images)
+# For each layout, the folders of the attribute table, of the partition table and of the images.
 FOLDERS = {
     "kaggle": ("", "", "img_align_celeba/img_align_celeba"),
     "official": ("Anno", "Eval", "Img/img_align_celeba"),
@@ -49,7 +49,7 @@ FOLDERS = {
 
 
 def draw_face(index: int, smiling: bool) -> Image.Image:
-    """An 89x109 face of its own colours; a bright curved mouth if it smiles, a dark straight one if not."""
+    """Return a face of 89 x 109 pixels in random colours; its mouth is bright and curved if it smiles."""
     rng = np.random.default_rng(index)
     image = Image.new("RGB", (89, 109), tuple(rng.integers(20, 200, 3).tolist()))
     draw = ImageDraw.Draw(image)
@@ -66,7 +66,7 @@ def draw_face(index: int, smiling: bool) -> Image.Image:
 
 @lru_cache
 def face_jpegs(n: int) -> tuple[bytes, ...]:
-    """The content of ``n`` JPEG files; every second face smiles."""
+    """Return the content of ``n`` JPEG files. Every second face smiles."""
     contents = []
     for index in range(n):
         stream = io.BytesIO()
@@ -76,12 +76,12 @@ def face_jpegs(n: int) -> tuple[bytes, ...]:
 
 
 def tiny_partition(n: int) -> np.ndarray:
-    """(n,) 0, 1 or 2: two thirds train, a sixth each val and test, in table order as in CelebA."""
+    """Return the partition of each image, 0, 1 or 2: two thirds train, a sixth val and a sixth test, in this order."""
     return np.repeat([0, 1, 2], [n - 2 * (n // 6), n // 6, n // 6])
 
 
 def tiny_labels(n: int) -> np.ndarray:
-    """(n, 40) of 0/1, random but for Smiling; each attribute has both classes in each split."""
+    """Return random labels of 0 and 1, (n, 40). Every second face smiles, and each split has both classes."""
     labels = np.random.default_rng(7).integers(0, 2, (n, len(ATTRIBUTES)))
     for part in range(3):
         rows = np.flatnonzero(tiny_partition(n) == part)
