@@ -1,4 +1,4 @@
-"""What Hydra, OmegaConf, the YAML reader and Lightning raise, as one sentence."""
+"""Errors of Hydra, OmegaConf, the YAML reader and Lightning, explained in one sentence."""
 
 import re
 
@@ -25,11 +25,11 @@ _UNKNOWN_GROUP = re.compile(r"Could not override '([\w/]+)")
 
 
 def explain(error: Exception) -> str | None:
-    """Turn a user's mistake into one sentence, with the nearest match; return None for a bug of ours.
+    """Return one sentence about a mistake of the user, or None for a bug of celeba_lab.
 
     Args:
-        error: what ended the run: a ``UserError``, or what Hydra, OmegaConf, the YAML reader and Lightning raise when
-            the configuration is wrong.
+        error: The error that ended the run: a ``UserError``, or an error that Hydra, OmegaConf, the YAML reader or
+            Lightning raises when the configuration is wrong.
     """
     if isinstance(error, UserError):
         return error.sentence
@@ -42,8 +42,8 @@ def explain(error: Exception) -> str | None:
         return f"Broken YAML: {one_line(cause)}."
     if isinstance(cause, OverrideParseException):
         return (
-            f"'{cause.override}' on the command line cannot be read. Write key=value, and quote a value that holds"
-            " spaces, commas or brackets twice: 'key=\"a b\"'."
+            f"'{cause.override}' on the command line cannot be read. Write key=value. A value with spaces, commas or"
+            " brackets needs two pairs of quotes: 'key=\"a b\"'."
         )
     if isinstance(cause, ConfigCompositionException) and (group := _UNKNOWN_GROUP.match(str(cause))):
         return _explain_group(group[1])
@@ -55,7 +55,7 @@ def explain(error: Exception) -> str | None:
 
 
 def _is_misconfiguration(error: Exception) -> bool:
-    # Lightning's word for contradictory Trainer settings; by name, because importing Lightning takes seconds.
+    # Lightning raises it for contradictory Trainer settings. Importing Lightning to check the type would take seconds.
     return any(kind.__name__ == "MisconfigurationException" for kind in type(error).__mro__)
 
 

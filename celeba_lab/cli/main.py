@@ -1,21 +1,22 @@
-"""The command line: compose, check, seed, build the task and run it."""
+"""The command line: it composes and checks the configuration, builds the task and runs it."""
 
 import os
 import signal
 import sys
 from typing import TYPE_CHECKING
 
+from celeba_lab.cli.sweep import refuse_distributed_sweep, score_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from omegaconf import DictConfig
-from celeba_lab.cli.sweep import refuse_distributed_sweep, score_of
 
-_BUG = "This is a bug of celeba_lab, not a mistake of yours: please report it with these lines."
+_BUG = "This is a bug in celeba_lab. Please report it with the lines above."
 
 
 def launch(cfg: "DictConfig") -> float | None:
-    """Run one composed configuration; return the metric that ``score`` names."""
+    """Run the task of a composed configuration, and return the metric that ``score`` names."""
     from celeba_lab.errors import UserError, settings_of
 
     # Errors are explained here, because Hydra would first print a line about them.
@@ -70,7 +71,10 @@ def prepare(cfg: "DictConfig") -> "Callable[[DictConfig], dict[str, float]]":
 
 
 def main() -> None:
-    """Answer for help, else hand the command line to Hydra and tell a user's mistake from a bug of ours."""
+    """Run the command line: print the help page, or let Hydra compose the configuration and launch the run.
+
+    A mistake of the user ends the process with one sentence; a bug of celeba_lab keeps its traceback.
+    """
     arguments = sys.argv[1:]
     if not arguments or {"-h", "--help"} & set(arguments):
         from celeba_lab.cli.help import help_text
@@ -84,14 +88,14 @@ def main() -> None:
     from celeba_lab.files import config_directory
 
     register_schema()
-    # Hydra's parser wants its flags first; a person who adds -m at the end means the same.
+    # Hydra's parser expects its flags first, but a person may add -m at the end.
     flags = [argument for argument in arguments if argument in ("-m", "--multirun")]
     sys.argv[1:] = flags + [argument for argument in arguments if argument not in flags]
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us, and the sentences are ours
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra lets exceptions through, so that they can be explained here.
     try:
         hydra.main(version_base="1.3", config_path=str(config_directory()), config_name="config")(launch)()
     except KeyboardInterrupt:
-        print("\nceleba_lab: stopped by Ctrl-C; a run folder without summary.json is not complete", file=sys.stderr)
+        print("\nceleba_lab: stopped by Ctrl-C. A run folder without summary.json is incomplete.", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
     except Exception as error:
         if _BUG not in getattr(error, "__notes__", []):

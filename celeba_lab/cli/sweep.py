@@ -1,4 +1,4 @@
-"""Sweeps: the score that ranks the runs, and what cannot be swept."""
+"""Sweeps: the score that ranks their runs, and the check that they are not distributed."""
 
 from typing import TYPE_CHECKING
 
@@ -7,7 +7,10 @@ if TYPE_CHECKING:
 
 
 def score_of(cfg: "DictConfig", metrics: dict[str, float]) -> float | None:
-    """Return the metric that ``score`` names; None, with a warning in a sweep, where the task has no such metric."""
+    """Return the metric that ``score`` names.
+
+    If the task has no such metric, return None; in a sweep, also print a warning.
+    """
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
@@ -25,7 +28,11 @@ def score_of(cfg: "DictConfig", metrics: dict[str, float]) -> float | None:
 
 
 def refuse_distributed_sweep(cfg: "DictConfig") -> None:
-    """Raise UserError for a sweep of runs with several processes each."""
+    """Check that each run of a sweep has one process.
+
+    Raises:
+        UserError: The runs have several processes.
+    """
     from celeba_lab.errors import UserError
 
     if cfg.trainer is None:

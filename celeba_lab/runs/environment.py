@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def library_versions() -> dict[str, str]:
-    """Return the versions that a result depends on."""
+    """Return the versions of Python and of the libraries that a result depends on."""
     from importlib.metadata import version
 
     libraries = ("torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "numpy", "scikit-learn")
@@ -24,8 +24,13 @@ def library_versions() -> dict[str, str]:
 
 
 def git_commit() -> str | None:
-    """Return the commit of the checkout this code runs from, marked where files differ from it; None outside one."""
-    if not (Path(__file__).resolve().parents[2] / ".git").exists():  # installed, perhaps inside another repository
+    """Return the commit of the checkout that the code runs from, or None outside a checkout.
+
+    The commit ends in ``-dirty`` if files differ from it.
+    """
+    if not (
+        Path(__file__).resolve().parents[2] / ".git"
+    ).exists():  # An installed package may be inside another repository.
         return None
     command = ["git", "-C", str(Path(__file__).resolve().parent), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
@@ -36,7 +41,7 @@ def git_commit() -> str | None:
 
 
 def device_name(device: "torch.device") -> str:
-    """Return what a run computed on: the GPU's name, or the processor's with its number of threads."""
+    """Return the name of a GPU, or the name of the processor with its number of threads."""
     import torch
 
     if device.type == "cuda":
