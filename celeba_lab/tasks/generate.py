@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 from celeba_lab.engine.build import build_datamodule, choose_device
 from celeba_lab.engine.checkpoints import load_classifier, load_sampler
 from celeba_lab.errors import SettingError, check_above, check_at_least, check_choice
+from celeba_lab.exports.generator import check_weights
 from celeba_lab.figures.tiles import FILTERS, enlarge_faces
 from celeba_lab.reports.gan.audit import Audit, report_audit
 from celeba_lab.reports.gan.nearest import report_nearest
@@ -50,6 +51,7 @@ def generate(
         UserError: A setting, the checkpoint or the data cannot be used.
     """
     _check_settings(n, upscale, filter, truncation, interpolate)
+    check_weights(weights)
     run = Run.open(cfg)
     sampler = load_sampler(cfg.checkpoint, weights)
     device = choose_device(cfg.trainer)
