@@ -120,8 +120,9 @@ def show_table(title: str, frame: "pd.DataFrame", most: int | None = None) -> No
 class Progress:
     """A line that shows the progress of a piece of work and the time left.
 
-    On a terminal the line is redrawn in place, never wraps, and disappears at the end. In a log (CI, ``nohup``, SLURM)
-    a line is printed every 30 seconds of work. Work that takes less than two seconds shows nothing, and only the main
+    On a terminal the line is redrawn in place, never wraps, and disappears at the end. If the output is not a terminal
+    (CI, ``nohup``, SLURM), a line is printed every 30 seconds. Work that takes less than two seconds shows nothing,
+    and only the main
     process of a distributed run shows anything. Work that is part of other work is shown in the line of that work.
 
     Args:

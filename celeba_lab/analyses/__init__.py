@@ -1,1 +1,1 @@
-"""Numbers about labels and predictions: arrays in, arrays and tables out."""
+"""Statistics of labels and predictions: arrays in, arrays and tables out."""

@@ -86,7 +86,7 @@ def scale(
 
     Args:
         values: Values, (N, D).
-        scaler: Unfitted transformer; None for no transformation.
+        scaler: Unfitted transformer. If None, there is no transformation.
         names: Names of the D columns, if they have names.
 
     Returns:
@@ -186,7 +186,7 @@ def try_numbers(
     Args:
         clustering: Clusters that were found. They are reused for their own number of clusters.
         clusterer: Unfitted scikit-learn clusterer with a parameter ``n_clusters``.
-        numbers: Numbers of clusters. Numbers above the number of different points are left out.
+        numbers: Numbers of clusters. Numbers of clusters greater than the number of distinct points are skipped.
         sample: Maximum number of points for the silhouette coefficient.
         seed: Seed of this sample.
 

@@ -27,7 +27,7 @@ def subgroup_table(
         predicted: Predicted labels of the targets, (N, K), 0 or 1.
         targets: Names of the K targets.
         members: True labels of the attributes that define the groups, (N, G), 0 or 1.
-        groups: Names of the G groups. A group is left out for the target with the same name.
+        groups: Names of the G groups. An attribute is not used as a group if it is the target itself.
         smallest: Number of images below which a subgroup is marked as too small.
 
     Returns:

@@ -51,7 +51,7 @@ class ImageChecks:
             split: Name of the split.
 
         Raises:
-            UserError: With ``raise``, images are missing; with ``skip``, too many of them cannot be used.
+            UserError: Images are missing and the setting is ``raise``, or too many cannot be used and it is ``skip``.
         """
         if self.on_bad_image == "skip":
             return self.leave_out(files, rows, split)
@@ -126,7 +126,7 @@ def leave_out_unusable(
 
 
 def check_few_unusable(reasons: Mapping[int, str], total: int, max_fraction: float, split: str) -> None:
-    """Check that enough images remain without those that cannot be used.
+    """Check that enough images remain after the unusable ones are excluded.
 
     Args:
         reasons: What :func:`find_unusable` returned.

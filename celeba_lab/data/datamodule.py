@@ -31,7 +31,7 @@ class CelebADataModule(lightning.LightningDataModule):
     Args:
         root: The data folder, in any layout of :mod:`celeba_lab.data.layouts`.
         attributes: The K attributes whose labels are loaded.
-        image_size: Side of the square images, in pixels.
+        image_size: Side length of the square images, in pixels.
         batch_size: Number of images in a training batch. The smaller batch at the end of an epoch is left out, because
             batch normalisation fails on a batch of one; a split smaller than one batch is used whole.
         eval_batch_size: Number of images in a batch of validation, test or prediction. Default: twice ``batch_size``,
@@ -146,7 +146,7 @@ class CelebADataModule(lightning.LightningDataModule):
 
     @property
     def counts(self) -> dict[str, int]:
-        """Number of images in use of each split, after ``limit`` and without those left out in the setup so far."""
+        """Number of images used from each split, after ``limit`` is applied, without skipped images."""
         return {split: len(self.split_indices(split)) for split in SPLITS}
 
     def labels(self, rows: np.ndarray) -> np.ndarray:
@@ -198,7 +198,7 @@ class CelebADataModule(lightning.LightningDataModule):
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """Further facts about where the images come from, for ``summary.json``."""
+        """Additional information about the origin of the images, for ``summary.json``."""
         return {}
 
     # ------------------------------------------------------------------------------------------------------- setting up
@@ -273,7 +273,7 @@ class CelebADataModule(lightning.LightningDataModule):
         return self._loaders.evaluation_loader(self.dataset(split), processes or Processes())
 
     def rows_dataloader(self, rows: np.ndarray, processes: Processes | None = None) -> FaceLoader:
-        """Return the batches of any rows of the annotations, int64 (N,), in the order given."""
+        """Return a loader over the given rows of the annotations, int64 (N,), in the order given."""
         return self._loaders.evaluation_loader(self._dataset(rows), processes or Processes())
 
     @override

@@ -99,7 +99,7 @@ class LoaderSettings:
             return self._loader(dataset, processes, SequentialSampler(dataset), batch_size)
         if len(dataset) < processes.world_size:
             raise UserError(
-                f"{len(dataset)} images cannot be shared among {processes.world_size} processes. Use fewer processes"
+                f"{len(dataset)} images cannot be split across {processes.world_size} processes. Use fewer processes"
                 " (trainer.devices) or more images."
             )
         # Lightning's own sampler would repeat images to fill the last round, and the metrics would count them twice.

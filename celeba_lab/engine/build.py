@@ -66,7 +66,7 @@ def sample_labels(
 
 
 def build_callbacks(callbacks: DictConfig | None) -> list[Callback]:
-    """Build the callbacks of the group ``callbacks``, in its order."""
+    """Build the callbacks of the group ``callbacks``, in the order in which they are listed."""
     return [build(node) for node in (callbacks or {}).values() if node]
 
 
@@ -84,7 +84,7 @@ def build_trainer(
     Args:
         trainer: The group ``trainer`` of the configuration.
         callbacks: Callbacks of the Trainer.
-        logger: Lightning's logger; None for no logger.
+        logger: Lightning's logger. If None, there is no logger.
         arguments: Arguments of the Trainer that replace the configured ones.
 
     Raises:

@@ -85,7 +85,7 @@ class DistanceSchedule(Callback):
     Args:
         distances: Distances from the real faces.
         n_images: Number of faces to generate for each measurement.
-        every_n_epochs: Number of epochs between two measurements; None for no measurement while training.
+        every_n_epochs: Number of epochs between two measurements. If None, nothing is measured during training.
 
     Attributes:
         rows: One dictionary per measurement: epoch, step, weights, and the distances.

@@ -98,7 +98,7 @@ def _build(name: str) -> FeatureExtractor:
         try:
             return inception_extractor()
         except UserError as error:
-            hint = f"{error} Or name a file of weights: {_SETTING}=mobilenet_v2.pth."
+            hint = f"{error} Alternatively, set the path of a weights file: {_SETTING}=mobilenet_v2.pth."
             raise SettingError(_SETTING, name, "could not be loaded", hint) from error
     if name == "imagenet":
         return imagenet_extractor("DEFAULT")

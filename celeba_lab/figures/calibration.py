@@ -60,7 +60,7 @@ def reliability_diagrams(
     Args:
         labels: True labels, (N, K), 0 or 1.
         before: Probabilities that the classifier predicts, (N, K), in [0, 1].
-        after: Probabilities after temperature scaling, (N, K), in [0, 1]; None for no second curve.
+        after: Probabilities after temperature scaling, (N, K), in [0, 1]. If None, there is no second curve.
         names: Names of the K attributes.
         bins: Number of bins of equal width; see :func:`~celeba_lab.analyses.calibration.reliability`.
         title: Title of the figure.

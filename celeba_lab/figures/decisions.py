@@ -48,7 +48,8 @@ def confusion_matrices(
     """Draw the confusion matrix of each attribute.
 
     A cell shows the number of images and their percentage of the row, which is the true class. Its shade is the
-    percentage: blue for correct predictions, red for wrong ones. A single attribute has one large matrix. Several
+    percentage: blue for correct predictions, red for wrong ones. A single attribute is drawn as one large matrix.
+        Several
     attributes have a grid of matrices in the order given.
 
     Args:

@@ -1,4 +1,4 @@
-"""Figures of the accuracy of a classifier in subgroups."""
+"""Figures of a classifier's accuracy by subgroup."""
 
 import matplotlib
 import numpy as np

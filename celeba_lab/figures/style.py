@@ -148,7 +148,7 @@ def panel_width(columns: int) -> float:
 
 
 def finish_axes(ax: Axes, *, tick_size: float = 10.0, grid: bool = True) -> None:
-    """Set the properties that matplotlib would otherwise look up when it draws, after the style no longer applies."""
+    """Set the properties that matplotlib would otherwise look up at draw time, outside of the style."""
     ax.tick_params(labelsize=tick_size, color=GREY)
     if grid:
         ax.grid(True, color=LIGHT_GREY, linewidth=0.8)

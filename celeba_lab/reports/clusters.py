@@ -92,12 +92,12 @@ class ClusterReport:
     """The report of clusters. Its parts are written in the order of the time they take.
 
     Args:
-        pca: scikit-learn transformer that finds the axes of the first map; None for no such map.
+        pca: scikit-learn transformer that finds the axes of the first map. If None, this map is not drawn.
         numbers: Numbers of clusters to compare with the chosen one.
         silhouette_sample: Number of points whose silhouette is measured. The time grows with its square.
         seeds: Number of other seeds with which the stability of the clusters is measured.
         faces: Number of faces to show of each cluster.
-        tsne: scikit-learn transformer that finds the coordinates of the second map; None for no such map.
+        tsne: scikit-learn transformer that finds the coordinates of the second map. If None, this map is not drawn.
         tsne_sample: Number of points on the second map. The time grows slightly faster than this number.
 
     Raises:

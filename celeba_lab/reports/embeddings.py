@@ -17,7 +17,7 @@ MOST_SPRITES = (8192 // _SPRITE) ** 2  # the projector's image of all faces is a
 
 
 def write_features(run: RunFolder, sample: LabelSample, features: np.ndarray) -> None:
-    """Write ``features.npz``: as text they would be ten times larger.
+    """Write the features to ``features.npz``. As text, they would take ten times the space.
 
     Args:
         run: Folder of the file.

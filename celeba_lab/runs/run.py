@@ -126,7 +126,7 @@ class Run(RunFolder):
         task: Name of the task.
         settings: The resolved configuration, as nested dictionaries.
         overrides: The overrides that were typed on the command line, without those of Hydra itself.
-        logger: The configuration of Lightning's logger; None for no logger.
+        logger: The configuration of Lightning's logger. If None, there is no logger.
 
     Attributes:
         experiment: Name of the experiment.

@@ -24,7 +24,7 @@ def clusters(
     Args:
         cfg: Configuration of the run.
         clusterer: Unfitted scikit-learn clusterer.
-        scaler: scikit-learn transformer of the labels before clustering; None for no scaling.
+        scaler: scikit-learn transformer of the labels before clustering. If None, there is no scaling.
         report: Tables and figures to write about the clusters.
         n_clusters: Number of clusters, for clusterers that have this parameter; None for the clusterer's own.
         attributes: Names of at least two attributes; all forty by default.

@@ -38,7 +38,8 @@ def embeddings(
     Args:
         cfg: Configuration of the run; its ``checkpoint`` is the path of the classifier.
         clusterer: Unfitted scikit-learn clusterer.
-        scaler: scikit-learn transformer of the features and of the labels before clustering; None for no scaling.
+        scaler: scikit-learn transformer of the features and of the labels before clustering. If None, there is no
+            scaling.
         report: Tables and figures to write about the clusters.
         n_clusters: Number of clusters, for clusterers that have this parameter; None for the clusterer's own.
         attributes: Names of the attributes that describe the clusters; all forty by default.

@@ -39,10 +39,11 @@ def generate(
         truncation: Bound of the latents; see :meth:`~celeba_lab.models.gan.sampler.FaceSampler.latents`.
         weights: ``ema``, the average of the generator's weights where there is one, or ``raw``, the last ones.
         attributes: Attributes to ask a conditional generator for: name to 1 or 0.
-        interpolate: Number of steps of a walk from each of the first eight faces to the next; None for no walks.
-        nearest: If true, find the nearest training face of each face, for which the training data are needed.
-        auditor: Path of a classifier's checkpoint that audits the faces, for which data are needed; None for no
-            audit.
+        interpolate: Number of steps of a walk from each of the first eight faces to the next. If None, there is no
+            walks.
+        nearest: If true, find the nearest training face for each generated face, which requires the training data.
+        auditor: Path of a classifier's checkpoint that audits the faces, for which data are needed. If None, there is
+            no audit.
 
     Returns:
         ``generate/faces``, ``nearest/*`` and ``audit/*``.

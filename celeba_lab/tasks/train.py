@@ -15,12 +15,12 @@ from celeba_lab.reports.classifier.result import EvaluationResult
 from celeba_lab.reports.classifier.training import report_training, show_results
 from celeba_lab.runs.run import Run, facts_of_run, write_bad_images
 
-# Settings of the model that must be the same when training continues.
+# Settings of the model that must not change when training is continued.
 _FIXED = ("attributes", "backbone", "image_size", "resolution")
 
 
 def train(cfg: DictConfig, report: ClassifierReport) -> dict[str, float]:
-    """Train a classifier, then report train, validation and test of its best checkpoint.
+    """Train a classifier, then report the training, validation and test metrics of its best checkpoint.
 
     Args:
         cfg: Configuration of the run.

@@ -19,7 +19,7 @@ from celeba_lab.models.gan.module import GAN
 from celeba_lab.reports.gan.report import describe_training, report_gan, show_results
 from celeba_lab.runs.run import Run
 
-# Settings of the model that must be the same when training continues.
+# Settings of the model that must not change when training is continued.
 _FIXED = ["image_size", "latent_size", "width", "discriminator_width", "normalization", "conditional"]
 _FIXED += ["auxiliary", "ema"]
 
@@ -31,8 +31,8 @@ def train_gan(
 
     Args:
         cfg: Configuration of the run.
-        distances: How to measure the distance of the generated faces from real ones; None for no distances.
-        auditor: Path of the checkpoint of an attribute classifier that audits the faces; None for no audit.
+        distances: How to measure the distance of the generated faces from real ones. If None, there is no distances.
+        auditor: Path of the checkpoint of an attribute classifier that audits the faces. If None, there is no audit.
         nearest: Number of generated faces to show next to their nearest training faces, at most 64; 0 for none.
 
     Returns:

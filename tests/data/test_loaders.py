@@ -133,7 +133,7 @@ def test_processes_train_on_different_images_in_each_epoch(make_data: Callable, 
 
 def test_more_processes_than_images_are_refused(make_data: Callable, tiny_celeba: Path) -> None:
     data = make_data(tiny_celeba, limit=1)
-    with pytest.raises(UserError, match=r"1 images cannot be shared among 2 processes.*trainer\.devices"):
+    with pytest.raises(UserError, match=r"1 images cannot be split across 2 processes.*trainer\.devices"):
         data.evaluation_dataloader("val", Processes(2, 0))
 
 

@@ -93,7 +93,9 @@ def test_auto_gives_none_if_nothing_can_be_loaded() -> None:
     assert build_feature_extractor("auto") is None
     with pytest.raises(UserError, match="There is no network"):
         build_feature_extractor("imagenet")
-    with pytest.raises(UserError, match=r"=inception could not be loaded. There is no network. Or name a file"):
+    with pytest.raises(
+        UserError, match=r"=inception could not be loaded. There is no network. Alternatively, set the path"
+    ):
         build_feature_extractor("inception")
 
 

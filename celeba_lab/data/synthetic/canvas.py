@@ -45,7 +45,7 @@ class Canvas:
             colour: Colour of the shape.
             opacity: Opacity from 0 (invisible) to 1 (opaque).
             softness: Standard deviation of the blur of the edge in pixels.
-            within: Mask with values from 0 to 1 that multiplies the opacity, (H, W); None for no mask.
+            within: Mask with values from 0 to 1 that multiplies the opacity, (H, W). If None, there is no mask.
         """
         self._blend(outline, [outline], None, colour, opacity, softness, within)
 

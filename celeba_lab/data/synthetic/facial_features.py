@@ -189,7 +189,7 @@ def draw_nose(canvas: Canvas, pose: Pose, person: Person) -> None:
 
 
 def draw_mouth(canvas: Canvas, pose: Pose, person: Person) -> None:
-    """Draw lips and teeth; a smile raises the corners of the mouth and folds the cheeks."""
+    """Draw lips and teeth; a smile raises the corners of the mouth and creases the cheeks."""
     width, curl, gape, hue, gloss, asymmetry = person.random("mouth").random(6)
     smile = person.amount("Smiling", (0.6, 1.0), (-0.1, 0.2))
     half = 13.2 + 2.2 * width + 5.2 * max(0.0, smile)

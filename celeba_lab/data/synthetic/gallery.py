@@ -1,4 +1,4 @@
-"""Pairs of portraits that show the same person without and with an attribute."""
+"""Pairs of portraits of the same person, first without and then with an attribute."""
 
 import numpy as np
 

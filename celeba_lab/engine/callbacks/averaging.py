@@ -15,7 +15,7 @@ class ExponentialMovingAverage(WeightAveraging):
     normalisation has seen.
 
     Args:
-        decay: Largest weight of the past; see :class:`~celeba_lab.models.averaging.MovingAverage`.
+        decay: Maximum decay of the moving average; see :class:`~celeba_lab.models.averaging.MovingAverage`.
 
     Raises:
         SettingError: The decay is not between 0 and 1.

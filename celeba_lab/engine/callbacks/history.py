@@ -21,7 +21,7 @@ class EpochLog(Callback):
 
     Args:
         line: Names of the metrics to print. Those that are not logged are left out.
-        path: Path of the CSV file, which is written anew after each epoch; None for no file.
+        path: Path of the CSV file, which is written anew after each epoch. If None, no file is written.
 
     Attributes:
         rows: For each epoch, counted from 1, the metrics by their names in ``trainer.callback_metrics``.

@@ -1,4 +1,4 @@
-"""Random changes of a batch of images on the accelerator, drawn anew for every image of the batch.
+"""Random augmentations of a batch of images on the accelerator, sampled independently for each image.
 
 torchvision's transforms draw once for a whole batch, and Kornia would be a second image library. The changes that help
 with aligned faces are only a few tensor operations.

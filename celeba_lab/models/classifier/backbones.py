@@ -21,7 +21,7 @@ class Backbone(nn.Module):
 
     Args:
         name: Name of the backbone, one of :func:`list_backbones`.
-        image_size: Side of the square images in pixels. Vision transformers are built for one size.
+        image_size: Side length of the square images in pixels. Vision transformers are built for one size.
 
     Attributes:
         network: The torchvision module without its last layer.
@@ -68,7 +68,7 @@ class Backbone(nn.Module):
         return features
 
     def fold_frozen(self) -> None:
-        """Run the leading frozen stages in a faster form, with their current weights, until :meth:`unfold_frozen`."""
+        """Replace the frozen stages by a faster form with their weights; :meth:`unfold_frozen` reverts this."""
         self._split = split_frozen(self.network)
 
     def unfold_frozen(self) -> None:

@@ -31,7 +31,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class AttributeClassifier(AttributeModel):
-    """A torchvision backbone and a linear layer, which give one logit per attribute of raw faces.
+    """A torchvision backbone followed by a linear layer, which maps raw faces to one logit per attribute.
 
     A checkpoint is self-contained: ``AttributeClassifier.load_from_checkpoint(path)`` takes uint8 faces of any size.
 

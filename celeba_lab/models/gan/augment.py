@@ -1,4 +1,4 @@
-"""Random changes of real and generated images alike, through which gradients flow.
+"""Differentiable random augmentations, applied to both real and generated images.
 
 Zhao et al., "Differentiable Augmentation for Data-Efficient GAN Training" (NeurIPS 2020): a discriminator that sees
 only changed images cannot memorise the training set. Generated images are changed in the same way, so the generator

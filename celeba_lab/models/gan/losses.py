@@ -95,7 +95,8 @@ def relativistic() -> AdversarialLoss:
 def wasserstein() -> AdversarialLoss:
     """Return the Wasserstein loss (Arjovsky et al., "Wasserstein GAN", ICML 2017).
 
-    It has a bound only if the gradient of the critic has one, by a gradient penalty or by spectral normalisation.
+    The loss is bounded only if the gradient of the critic is bounded, for example by a gradient penalty or by spectral
+    normalisation.
     """
     return AdversarialLoss(
         discriminator=lambda real, fake: fake.mean() - real.mean(),

@@ -264,7 +264,7 @@ class GAN(L.LightningModule):
         return unscaled.nan_to_num(nan=0.0, posinf=0.0)  # Lightning skips such a step
 
     def _real_images(self, images: Tensor) -> Tensor:
-        """Return raw faces as float (B, 3, S, S) in [-1, 1], mirrored with the probability ``flip``."""
+        """Return raw faces as float (B, 3, S, S) in [-1, 1], each mirrored with probability ``flip``."""
         size = self.hparams["image_size"]
         signed = images.to(self.fixed_latents.dtype) / 127.5 - 1
         if signed.shape[-2:] != (size, size):

@@ -62,7 +62,7 @@ class FaceSampler:
             seed: Seed of the random numbers, which are the same on every device; None for torch's global generator.
             truncation: Largest absolute value; numbers beyond it are drawn again. A small one gives typical faces with
                 little variety (Brock et al., "Large Scale GAN Training for High Fidelity Natural Image Synthesis",
-                ICLR 2019). None for no limit.
+                ICLR 2019). If None, there is no limit.
 
         Raises:
             SettingError: The truncation is not above 0.

@@ -30,7 +30,7 @@ def report_pixels(
         result: Predictions to report. The estimator is fitted to the labels of the train split; without one there is
             no section.
         scores: Table of :func:`~celeba_lab.reports.classifier.scores.attribute_table`.
-        estimator: Unfitted scikit-learn classifier; None for no section.
+        estimator: Unfitted scikit-learn classifier. If None, there is no section.
 
     Returns:
         The section, and ``split/other_labels_accuracy``, the mean over the attributes.

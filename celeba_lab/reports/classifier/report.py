@@ -30,8 +30,8 @@ class ClassifierReport:
     Args:
         tune: Score that the thresholds chosen on validation maximise: ``balanced_accuracy`` or ``f1``; None to tune no
             thresholds.
-        estimator: Unfitted scikit-learn classifier that predicts each attribute from the labels of the others; None
-            for no such comparison.
+        estimator: Unfitted scikit-learn classifier that predicts each attribute from the labels of the others. If
+            None, this comparison is skipped.
         smallest: Number of images below which a subgroup is marked as too small, and cannot be the worst subgroup.
         bins: Number of bins of the probability for the calibration error.
         mistakes: Number of the most confident mistakes to draw.
@@ -72,7 +72,7 @@ class ClassifierReport:
         Args:
             result: Predictions to report.
             facts: Facts about the run at the top of the page, from name to text.
-            more: Last section of the page; None for no further section.
+            more: Last section of the page. If None, there is no further section.
 
         Returns:
             The table of attributes, and the metrics that only the report computes.

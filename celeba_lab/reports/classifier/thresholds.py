@@ -14,7 +14,8 @@ def report_thresholds(result: EvaluationResult, criterion: str | None) -> tuple[
 
     Args:
         result: Predictions to report; without validation there is no section.
-        criterion: Score to maximise, see :func:`~celeba_lab.analyses.thresholds.tune_thresholds`; None for no section.
+        criterion: Score to maximise, see :func:`~celeba_lab.analyses.thresholds.tune_thresholds`. If None, there is no
+            section.
 
     Returns:
         The section, and ``split/tuned_metric``, the mean over the attributes for which it is defined.

@@ -31,7 +31,7 @@ class Audit:
         sampler: Generator of the faces. For a conditional one, attributes follow the labels of its training faces.
         auditor: Classifier, whose attributes are compared.
         seed: Seed of the generated faces.
-        truncation: Largest absolute value of the latents; None for no limit.
+        truncation: Largest absolute value of the latents. If None, there is no limit.
         split: Split of the real faces.
     """
 

@@ -52,7 +52,7 @@ def report_nearest(
         medians["nearest/real"] = float(np.median(distance[n:]))
         compared = f"; of {len(others)} real faces of {split}, which were not trained on, {medians['nearest/real']:.1f}"
     note = (
-        "Each generated face with its nearest training face (root mean square of the differences, of 255)"
+        "Each generated face with its nearest training face (root-mean-square pixel difference, on a scale of 0 to 255)"
         f"{f', the first {_SHOWN} of {n:,}' if n > _SHOWN else ''}\n"
         f"Median distance {medians['nearest/generated']:.1f}{compared}"
     )

@@ -35,7 +35,7 @@ def report_gan(
         trainer: The Trainer after the fit, with its callbacks.
         model: The GAN after the fit.
         datamodule: The data.
-        auditor: The classifier that audits the generated faces; None for no audit.
+        auditor: The classifier that audits the generated faces. If None, there is no audit.
         nearest: Number of generated faces to compare with their nearest training faces; 0 for none.
     """
     title = f"{datamodule.name} · {run.experiment}"

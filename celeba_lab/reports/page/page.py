@@ -89,7 +89,7 @@ def render_page(title: str, facts: Mapping[str, str], sections: Sequence[Section
         title: Title of the page.
         facts: Facts about the run, from name to text.
         sections: Sections, in reading order.
-        warning: Warning that is shown before all results; None for no warning.
+        warning: Warning that is shown before all results. If None, there is no warning.
 
     Raises:
         FileNotFoundError: The file of a picture is missing.
@@ -170,7 +170,7 @@ def _extent(shown: int, total: int) -> str:
 
 
 def _writer(column: pd.Series, is_share: bool) -> tuple[bool, Callable[[Any], _Cell]]:
-    """Return whether a column holds numbers, and the function that writes one of its values if it is defined."""
+    """Return whether a column is numeric, and the function that formats its defined values."""
     if pd.api.types.is_bool_dtype(column):
         return False, lambda value: _Cell("yes" if value else "no")
     if not pd.api.types.is_numeric_dtype(column):
