@@ -1,7 +1,7 @@
 """Reading checkpoints; what can be wrong with one is reported before anything is built from it."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -9,9 +9,11 @@ from celeba_lab.engine.torch_files import UnreadableFileError, read_torch_file
 from celeba_lab.errors import SettingError, UserError
 from celeba_lab.exports.generator import EXPORT_SUFFIX, check_weights, read_export
 from celeba_lab.models.checkpoint_format import FORMAT, KEY
-from celeba_lab.models.classifier.module import AttributeClassifier
-from celeba_lab.models.gan.module import GAN
 from celeba_lab.models.gan.sampler import FaceSampler
+
+if TYPE_CHECKING:
+    from celeba_lab.models.classifier.module import AttributeClassifier
+    from celeba_lab.models.gan.module import GAN
 
 _NAMES = {"classifier": "an attribute classifier", "gan": "a GAN"}
 _EXPERIMENTS = {"classifier": "attributes", "gan": "gan"}
@@ -106,7 +108,7 @@ def is_checkpoint(path: Path) -> bool:
     return isinstance(content, dict) and "hyper_parameters" in content
 
 
-def load_classifier(path: str | None, purpose: str, setting: str = "checkpoint") -> AttributeClassifier:
+def load_classifier(path: str | None, purpose: str, setting: str = "checkpoint") -> "AttributeClassifier":
     """Build the classifier in a checkpoint, in evaluation mode. Building it draws no random numbers of the run.
 
     Args:
@@ -117,12 +119,14 @@ def load_classifier(path: str | None, purpose: str, setting: str = "checkpoint")
     Raises:
         UserError: The checkpoint cannot be read, or holds another kind of model.
     """
+    from celeba_lab.models.classifier.module import AttributeClassifier
+
     check_kind(read_checkpoint(path, purpose, setting=setting), "classifier", path, purpose, setting)
     with torch.random.fork_rng(devices=[]):
         return AttributeClassifier.load_from_checkpoint(str(path), map_location="cpu", weights_only=True).eval()
 
 
-def load_gan(path: str | None, purpose: str) -> GAN:
+def load_gan(path: str | None, purpose: str) -> "GAN":
     """Build the GAN in a checkpoint, in evaluation mode.
 
     Args:
@@ -132,10 +136,32 @@ def load_gan(path: str | None, purpose: str) -> GAN:
     Raises:
         UserError: The checkpoint cannot be read, or holds another kind of model.
     """
-    content = read_checkpoint(path, purpose, "last.ckpt")
-    check_kind(content, "gan", path, purpose)
+    from celeba_lab.models.gan.module import GAN
+
+    content = _read_gan(path, purpose)
     options = {"map_location": "cpu", "weights_only": True} | content["hyper_parameters"]
     return GAN.load_from_checkpoint(str(path), **options).eval()
+
+
+def _read_gan(path: str | None, purpose: str) -> dict[str, Any]:
+    content = read_checkpoint(path, purpose, "last.ckpt")
+    check_kind(content, "gan", path, purpose)
+    return content
+
+
+def load_generator(path: str | None, purpose: str, weights: str = "ema") -> FaceSampler:
+    """Build the generator in the checkpoint of a GAN, without the rest of the GAN and without importing Lightning.
+
+    Args:
+        path: Path of the checkpoint, as the setting ``checkpoint`` gives it.
+        purpose: What the generator is for, as the end of a sentence that starts with "To": ``generate faces``.
+        weights: ``ema`` for the average of the weights, where there is one, or ``raw`` for the last weights.
+
+    Raises:
+        UserError: The checkpoint cannot be read, or holds another kind of model.
+    """
+    with torch.random.fork_rng(devices=[]):  # The random weights that are replaced must not change what is drawn next.
+        return FaceSampler.from_checkpoint(_read_gan(path, purpose), averaged=weights == "ema")
 
 
 def load_sampler(path: str | None, weights: str = "ema") -> FaceSampler:
@@ -150,5 +176,5 @@ def load_sampler(path: str | None, weights: str = "ema") -> FaceSampler:
     """
     check_weights(weights)
     if path is None or Path(path).suffix != EXPORT_SUFFIX or not Path(path).is_file():
-        return load_gan(path, "generate faces").sampler(averaged=weights == "ema")
+        return load_generator(path, "generate faces", weights)
     return read_export(Path(path), weights)

@@ -10,7 +10,6 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
-from scipy.cluster import hierarchy
 
 from celeba_lab.figures.matrices import NEGATIVE, POSITIVE, check_matrix
 from celeba_lab.figures.numbers import ratio_text, ratio_ticks, value_format, value_text
@@ -289,6 +288,8 @@ def dendrogram(linkage: ArrayLike, names: Sequence[str], *, label: str, title: s
             "The linkage is not valid: it contains NaN or infinity, or joins clusters that do not exist or are"
             " already joined."
         )
+    from scipy.cluster import hierarchy  # an import of a second that other figures do not need
+
     tree = hierarchy.dendrogram(steps, no_plot=True)
     figure = new_figure(8.6, 0.235 * len(names) + 1.0, title, note)
     ax = figure.add_subplot()

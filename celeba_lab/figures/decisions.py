@@ -11,7 +11,6 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import confusion_matrix
 
 from celeba_lab.figures.predictions import check_predictions, thresholds_of, why_undefined
 from celeba_lab.figures.style import (
@@ -88,6 +87,8 @@ def _count(truth: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> NDArray[np
     """Return the confusion matrix, int (2, 2), also if there are no images or only one class."""
     if not len(truth):
         return np.zeros((2, 2), dtype=int)
+    from sklearn.metrics import confusion_matrix  # an import of seconds that other figures do not need
+
     matrix: NDArray[np.int_] = confusion_matrix(truth, predicted, labels=[False, True])
     return matrix
 

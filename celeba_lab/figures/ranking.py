@@ -10,7 +10,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import precision_recall_curve, roc_curve
 
 from celeba_lab.figures.predictions import check_predictions, why_undefined
 from celeba_lab.figures.style import (
@@ -65,11 +64,15 @@ class _Kind:
 
 
 def _compute_roc(truth: NDArray[np.bool_], probabilities: NDArray[np.floating]) -> _Points:
+    from sklearn.metrics import roc_curve  # an import of seconds that other figures do not need
+
     x, y, _ = roc_curve(truth, probabilities)
     return x, y
 
 
 def _compute_precision_recall(truth: NDArray[np.bool_], probabilities: NDArray[np.floating]) -> _Points:
+    from sklearn.metrics import precision_recall_curve  # as above
+
     precision, recall, _ = precision_recall_curve(truth, probabilities, drop_intermediate=True)
     return recall, precision
 

@@ -3,7 +3,7 @@
 from omegaconf import DictConfig
 
 from celeba_lab.console import command_line, console, display_path, override
-from celeba_lab.engine.checkpoints import load_gan
+from celeba_lab.engine.checkpoints import load_generator
 from celeba_lab.exports.generator import check_weights, export_sampler
 from celeba_lab.runs.run import Run
 
@@ -25,7 +25,7 @@ def export(cfg: DictConfig, weights: str = "ema") -> dict[str, float]:
     """
     check_weights(weights)
     run = Run.open(cfg)
-    sampler = load_gan(cfg.checkpoint, "export its generator").sampler(averaged=weights == "ema")
+    sampler = load_generator(cfg.checkpoint, "export its generator", weights)
     path = run.path / "generator.safetensors"
     export_sampler(sampler, path)
     metrics = {"export/megabytes": path.stat().st_size / 1e6}

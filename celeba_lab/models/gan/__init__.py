@@ -1,5 +1,17 @@
 """Generative adversarial networks."""
 
-from celeba_lab.models.gan.module import GAN
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from celeba_lab.models.gan.module import GAN
 
 __all__ = ["GAN"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the GAN when it is asked for: a generator alone does not need Lightning."""
+    if name != "GAN":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from celeba_lab.models.gan.module import GAN
+
+    return GAN

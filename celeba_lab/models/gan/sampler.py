@@ -1,6 +1,7 @@
 """Generating faces with a trained generator, from a checkpoint or from an exported file."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,6 +49,27 @@ class FaceSampler:
         self.labels = labels
         self.trained_on = trained_on
         self.weights = weights
+
+    @classmethod
+    def from_checkpoint(cls, content: Mapping[str, Any], averaged: bool = True) -> "FaceSampler":
+        """Build the generator in the checkpoint of a :class:`~celeba_lab.models.gan.module.GAN`, in evaluation mode.
+
+        Args:
+            content: Content of the checkpoint.
+            averaged: If true, use the average of the weights where the checkpoint contains one.
+        """
+        settings, state = content["hyper_parameters"], content["state_dict"]
+        averaged = averaged and settings["ema"] > 0
+        attributes = list(settings["attributes"] or []) if settings["conditional"] else []
+        network = Generator(settings["image_size"], settings["latent_size"], settings["width"], len(attributes))
+        prefix = "average.module." if averaged else "generator."
+        network.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+        if settings["channels_last"]:
+            network.to(memory_format=torch.channels_last)
+        labels = np.empty((0, 0), dtype=np.uint8)
+        if attributes:
+            labels = np.unpackbits(content["training_labels"].numpy(), axis=1, count=len(attributes))
+        return cls(network.eval(), attributes, labels, content["trained_on"], "ema" if averaged else "raw")
 
     @property
     def device(self) -> torch.device:
