@@ -4,6 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import lightning as L
+import torch
+
+from celeba_lab.engine.checkpoints import load_sampler
+from celeba_lab.models.gan import GAN
+
 SLOW = {"torch", "torchvision", "torchmetrics", "lightning", "sklearn", "scipy", "pandas", "numpy", "matplotlib"}
 
 # Runs command lines one after the other in one process; prints their errors, and the slow modules after each of them.
@@ -61,3 +67,25 @@ def test_showing_a_configuration_imports_nothing_slow(tmp_path: Path) -> None:
     assert not modules
     assert not error
     assert not list(tmp_path.iterdir()), "a configuration that is only shown makes no folder"
+
+
+def test_comparing_runs_needs_no_torch_and_exporting_a_generator_no_lightning(tmp_path: Path, run_writer) -> None:
+    for seed, name in enumerate(("one", "other")):
+        run_writer.write(tmp_path / "runs" / name, seed)
+    model = GAN(image_size=16, latent_size=8, width=4, ema=0.9)
+    trainer = L.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False)
+    trainer.strategy.connect(model)
+    trainer.save_checkpoint(tmp_path / "last.ckpt")
+    (compared, first), (exported, second) = run_lines(
+        ["task=compare", "task.runs=runs", "task.resamples=100", "hydra.run.dir=compared"],
+        ["task=export", "checkpoint=last.ckpt", "hydra.run.dir=exported"],
+        cwd=tmp_path,
+    )
+    assert not compared + exported
+    for run in ("compared", "exported"):
+        assert (tmp_path / run / "summary.json").is_file()
+        assert len(list((tmp_path / run).glob("events.out.*"))) == 1
+    assert first == {"matplotlib", "numpy", "pandas", "scipy"}
+    assert second == first | {"torch"}
+    sampler = load_sampler(str(tmp_path / "exported" / "generator.safetensors"))
+    assert torch.equal(sampler.sample(4, seed=1)[0], model.eval().sampler().sample(4, seed=1)[0])

@@ -2,6 +2,7 @@
 
 import platform
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,13 +41,18 @@ def git_commit() -> str | None:
     return result.stdout.strip() or None
 
 
-def device_name(device: "torch.device") -> str:
-    """Return the name of a GPU, or the name of the processor with its number of threads."""
-    import torch
+def device_name(device: "torch.device | None" = None) -> str:
+    """Return the name of the GPU, or that of the processor with the number of torch's threads.
 
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    if device.type == "mps":
+    Args:
+        device: Where the run computed; the processor by default, whose threads are named only if torch is in use.
+    """
+    torch = sys.modules.get("torch")  # A run that does not need torch must not wait for its import.
+    if torch is None:
+        return _processor_name()
+    if device is not None and device.type == "cuda":
+        return str(torch.cuda.get_device_name(device))
+    if device is not None and device.type == "mps":
         return "Apple GPU"
     threads = torch.get_num_threads()
     return f"{_processor_name()}, {threads} thread{'' if threads == 1 else 's'}"

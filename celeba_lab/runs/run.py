@@ -9,7 +9,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
@@ -23,6 +22,7 @@ from celeba_lab.runs.summary import Summary
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    import torch
     from lightning.pytorch.loggers import TensorBoardLogger
     from matplotlib.figure import Figure
     from torch.utils.tensorboard import SummaryWriter
@@ -186,7 +186,7 @@ class Run(RunFolder):
         self,
         metrics: Mapping[str, float],
         *,
-        device: torch.device | None = None,
+        device: "torch.device | None" = None,
         hyperparameters: Mapping[str, Any] | None = None,
         step: int = 0,
         next_commands: Sequence[tuple[str, str]] = (),
@@ -215,7 +215,7 @@ class Run(RunFolder):
             task=self.task,
             seed=self.seed,
             metrics=dict(metrics),
-            device=device_name(torch.device("cpu") if device is None else device),
+            device=device_name(device),
             seconds=self.seconds,
             versions=library_versions(),
             git=git_commit(),
@@ -256,7 +256,7 @@ def send_picture(writer: "SummaryWriter", tag: str, png: bytes, step: int) -> No
 
 
 def facts_of_run(
-    run: Run, datamodule: "CelebADataModule", checkpoint: str | Path | None, device: torch.device
+    run: Run, datamodule: "CelebADataModule", checkpoint: str | Path | None, device: "torch.device"
 ) -> dict[str, str]:
     """Return the facts at the head of a report, by their names.
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from celeba_lab.engine.checkpoints import load_classifier, load_gan, read_checkpoint
+from celeba_lab.engine.checkpoints import load_classifier, load_gan, load_generator, read_checkpoint
 from celeba_lab.errors import SettingError, UserError, settings_of
 from celeba_lab.models.classifier.module import AttributeClassifier
 from celeba_lab.models.gan.module import GAN
@@ -160,6 +160,25 @@ def test_a_checkpoint_from_before_formats_still_loads(tmp_path, checkpoint, norm
     assert load_classifier(str(tmp_path / "best.ckpt"), "predict").attributes == NAMES
     with pytest.raises(UserError, match="does not hold a GAN"):
         load_gan(str(tmp_path / "best.ckpt"), "generate faces")
+
+
+@pytest.mark.parametrize("conditional", [False, True])
+@pytest.mark.parametrize(("ema", "weights", "used"), [(0.9, "ema", "ema"), (0.9, "raw", "raw"), (0.0, "ema", "raw")])
+def test_a_generator_is_the_same_without_the_rest_of_its_gan(tmp_path, conditional, ema, weights, used):
+    model = small_gan(ema=ema, conditional=conditional, attributes=NAMES)
+    model.trained_on = "celeba"
+    if conditional:
+        model.training_labels = np.array([[0, 1], [1, 1]], dtype=np.uint8)
+    if ema:
+        torch.nn.init.normal_(next(model.average.parameters()))  # so that it is not the generator
+    save(model, tmp_path / "last.ckpt")
+    state = torch.get_rng_state()
+    loaded = load_generator(str(tmp_path / "last.ckpt"), "generate faces", weights)
+    assert torch.equal(torch.get_rng_state(), state)
+    whole = model.eval().sampler(averaged=weights == "ema")
+    assert (loaded.weights, loaded.trained_on, loaded.attributes) == (used, "celeba", whole.attributes)
+    for one, other in zip(loaded.sample(5, seed=1), whole.sample(5, seed=1), strict=True):
+        assert one is other is None or torch.equal(one, other)
 
 
 @pytest.mark.parametrize(("setting", "shown"), [("checkpoint", "checkpoint"), ("auditor", "task.auditor")])
