@@ -154,7 +154,9 @@ class ClusterReport:
         """Write inertia and silhouette for other numbers of clusters."""
         clustering, clusterer = result.clustering, result.clusterer
         if clusterer.get_params(deep=False).get("n_clusters") is None:
-            console.print(f"{type(clusterer).__name__} was not told the number of clusters: no elbow to show")
+            console.print(
+                f"Other numbers of clusters are left out, because {type(clusterer).__name__} has no such parameter."
+            )
             return
         numbers = sorted({*self.numbers, clustering.count})
         found = try_numbers(clustering, clusterer, numbers, self.silhouette_sample, result.seed)
@@ -167,7 +169,7 @@ class ClusterReport:
             frame["silhouette"].to_numpy(),
             clustering.count,
             title=result.title,
-            note="One fit for each number: where the curves jump, the clusters depend on the seed",
+            note="One fit for each number of clusters; where the curves jump, the clusters depend on the seed",
         )
         result.run.figure("numbers", figure)
 
@@ -177,7 +179,7 @@ class ClusterReport:
             return {}
         if not has_parameter(result.clusterer, "random_state"):
             console.print(
-                f"{type(result.clusterer).__name__} leaves nothing to chance: no stability over seeds to show"
+                f"The stability over seeds is left out, because {type(result.clusterer).__name__} is deterministic."
             )
             return {}
         seeds = range(result.seed + 1, result.seed + 1 + self.seeds)
@@ -187,8 +189,8 @@ class ClusterReport:
         result.run.table("stability", frame)
         index = frame["adjusted_rand_index"]
         console.print(
-            f"stability: {self.seeds} other seeds agree with these clusters to an adjusted Rand index of"
-            f" {index.mean():.2f} on average, {index.min():.2f} at least (1: the same clusters, 0: by chance)"
+            f"stability over {self.seeds} other seeds: adjusted Rand index {index.mean():.2f} on average,"
+            f" {index.min():.2f} at least (1: the same clusters, 0: by chance)"
         )
         return {"stability": float(index.mean()), "stability/least": float(index.min())}
 
@@ -207,7 +209,7 @@ def _write_clusters(result: ClusteringResult) -> None:
     run.matrix("cluster_standardised_means", result.differences, result.numbers, sample.attributes, corner="cluster")
     show_table(f"{result.title}: {clustering.count} clusters", frame, most=_MOST_SHOWN)
     if alone := len(clustering.points) - len(clustering.members):
-        console.print(f"{alone:,} faces belong to no cluster (cluster 0 in the tables)")
+        console.print(f"{alone:,} faces do not belong to any cluster (cluster 0 in the tables).")
 
 
 def _draw_profile(result: ClusteringResult) -> None:
@@ -216,10 +218,10 @@ def _draw_profile(result: ClusteringResult) -> None:
         result.differences[:_MOST_SHOWN],
         result.sample.attributes,
         result.headings[:_MOST_SHOWN],
-        label="cluster mean - mean of all, in standard deviations",
+        label="cluster mean - overall mean, in standard deviations",
         title=result.title,
-        note=f"What is more common in a cluster than among all these faces, and what is rarer{result.scope};"
-        " blocks: the cluster in which an attribute is most common",
+        note=f"Difference between each cluster and all faces of the sample{result.scope}; each block has the attributes"
+        " that are most common in one cluster",
     )
     result.run.figure("cluster_means", figure)
 
@@ -244,7 +246,7 @@ def _write_faces(result: ClusteringResult, each: int) -> None:
     """Draw members of each cluster that are chosen at random among those whose image can be read."""
     datamodule = result.sample.datamodule
     if not datamodule.has_images:
-        console.print(f"no images in {datamodule.root}: the faces of the clusters are left out")
+        console.print(f"The faces of the clusters are left out, because there are no images in {datamodule.root}.")
         return
     faces, captions, borders, rows = [], [], [], []
     for cluster, position, face in readable_members(result.sample, result.clustering, each, result.seed):
@@ -255,11 +257,12 @@ def _write_faces(result: ClusteringResult, each: int) -> None:
         rows.append((image_id, cluster + 1))
     if not faces:
         console.print(
-            f"none of the images tried in {datamodule.root} can be read: the faces of the clusters are left out"
+            "The faces of the clusters are left out, because none of the selected images in"
+            f" {datamodule.root} can be read."
         )
         return
     result.run.table("faces", pd.DataFrame(rows, columns=["image_id", "cluster"]))
-    title = f"{result.title} · faces drawn at random from each cluster"
+    title = f"{result.title} · random faces of each cluster"
     result.run.figure("faces", figures.face_grid(faces, captions, columns=each, borders=borders, title=title))
 
 
@@ -296,7 +299,7 @@ def _write_pca(result: ClusteringResult, pca: TransformerMixin) -> None:
     points = result.clustering.points
     limit = min(points.shape)
     if limit < 2:
-        console.print("one column or one row has no principal components: the PCA is left out")
+        console.print("The PCA is left out, because it needs at least two rows and two columns.")
         return
     if isinstance(pca.get_params().get("n_components"), int):
         pca.set_params(n_components=min(pca.get_params()["n_components"], limit))
@@ -331,7 +334,7 @@ def _write_tsne(result: ClusteringResult, tsne: BaseEstimator, most: int) -> Non
     perplexity = tsne.get_params().get("perplexity")
     if min(points.shape) < 2 or (perplexity is not None and perplexity >= len(chosen)):
         needs = "two columns" if perplexity is None else f"more faces than its perplexity of {perplexity:g}"
-        console.print(f"the t-SNE is left out: it needs {needs}, and there are {len(chosen)}")
+        console.print(f"The t-SNE is left out, because it needs {needs}, and there are {len(chosen)}.")
         return
     what = f"t-SNE of {len(chosen):,} of the {len(points):,} faces"
     with result.run.timed("tsne"), settings_of("report"):
@@ -352,6 +355,6 @@ def _write_tsne(result: ClusteringResult, tsne: BaseEstimator, most: int) -> Non
         result.legend,
         axes=("t-SNE 1", "t-SNE 2"),
         title=result.title,
-        note=f"{len(chosen):,} faces{settings}: neighbours are alike; distances and sizes of groups mean little",
+        note=f"{len(chosen):,} faces{settings}; neighbours are similar, but distances and sizes of groups mean little",
     )
     result.run.figure("tsne", figure)

@@ -32,7 +32,7 @@ def write_cooccurrence(run: RunFolder, found: Cooccurrence, pairs: pd.DataFrame,
         names,
         label="phi (correlation)",
         title=title,
-        note="The fifteen pairs that go together most, and the fifteen that exclude each other most",
+        note="The fifteen pairs with the highest correlation, and the fifteen with the lowest",
     )
     run.figure("pairs", strongest)
     dendrogram = figures.dendrogram(
@@ -40,7 +40,7 @@ def write_cooccurrence(run: RunFolder, found: Cooccurrence, pairs: pd.DataFrame,
         names,
         label="distance (1 - phi, average linkage)",
         title=title,
-        note="Attributes that are joined far to the left go together",
+        note="Attributes that are joined further to the left have a higher correlation",
     )
     run.figure("dendrogram", dendrogram)
 
@@ -59,7 +59,7 @@ def _draw_heatmaps(run: RunFolder, found: Cooccurrence, names: list[str], order:
         limits=(0, 1),
         row_title="A",
         column_title="B",
-        note="The share of the faces with attribute B (column) that also have attribute A (row)",
+        note="Share of the faces with attribute B (column) that also have attribute A (row)",
     )
     run.figure("conditional", conditional)
     phi = figures.matrix_heatmap(
@@ -69,7 +69,7 @@ def _draw_heatmaps(run: RunFolder, found: Cooccurrence, names: list[str], order:
         label="phi",
         title=title,
         scale="diverging",
-        note="The correlation of two attributes; the diagonal is left out",
+        note="Correlation of two attributes; the diagonal is left out",
     )
     run.figure("phi", phi)
     lift = figures.matrix_heatmap(
@@ -80,12 +80,12 @@ def _draw_heatmaps(run: RunFolder, found: Cooccurrence, names: list[str], order:
         title=title,
         scale="ratio",
         limits=(1 / 16, 16),
-        note="How many times as often as if they were independent two attributes meet; no diagonal",
+        note="How much more often two attributes occur together than if they were independent; the diagonal is left out",
     )
     run.figure("lift", lift)
 
 
 def show_cooccurrence(pairs: pd.DataFrame, title: str) -> None:
-    """Print the pairs with the strongest association and those nearest to independence."""
+    """Print the pairs with the strongest association and those closest to independence."""
     show_table(f"{title}: the strongest pairs", pairs[_SHOWN], most=10)
-    show_table("the pairs nearest to independence", pairs.loc[pairs["phi"].notna(), _SHOWN][::-1], most=5)
+    show_table("the pairs closest to independence", pairs.loc[pairs["phi"].notna(), _SHOWN][::-1], most=5)

@@ -17,7 +17,7 @@ MOST_SPRITES = (8192 // _SPRITE) ** 2  # the projector's image of all faces is a
 
 
 def write_features(run: RunFolder, sample: LabelSample, features: np.ndarray) -> None:
-    """Write the features to ``features.npz``. As text, they would take ten times the space.
+    """Write the features to ``features.npz``, which is about ten times smaller than a text file.
 
     Args:
         run: Folder of the file.

@@ -1,4 +1,4 @@
-"""The report of ``task=logistic``: how well each attribute is predicted from the others, and by which of them."""
+"""The report of ``task=logistic``: scores of each attribute predicted from the others, and odds ratios."""
 
 import numpy as np
 import pandas as pd
@@ -74,7 +74,7 @@ def write_regressions(run: RunFolder, results: list[Regression], table: pd.DataF
     _draw_scores(run, table, "balanced_accuracy", np.full(len(table), 0.5), title)
     coefficients = np.stack([result.coefficients for result in results])  # (K, K) log odds, one row per target
     if np.isnan(coefficients).all():
-        console.print("this classifier has no coefficients: odds ratios are left out")
+        console.print("The odds ratios are left out, because this estimator has no coefficients.")
         return
     _write_odds(run, np.exp(coefficients), names, title)
 
@@ -86,15 +86,15 @@ def _draw_scores(run: RunFolder, table: pd.DataFrame, metric: str, baseline: np.
         table["attribute"].tolist(),
         metric=metric.replace("_", " "),
         title=title,
-        note="Baseline: always saying what the majority of the faces has",
+        note="Baseline: always predicting the majority class",
     )
     run.figure(metric, figure)
 
 
 def _write_odds(run: RunFolder, odds: np.ndarray, names: list[str], title: str) -> None:
-    """Write the odds ratios, (K, K): along a row, the factors by which the other attributes change its odds."""
+    """Write and draw the odds ratios, (K, K). A row has the factors by which the other attributes change its odds."""
     run.matrix("odds_ratios", odds, names, names, corner="attribute")
-    note = "For each attribute (bold) the three others that raise its odds most, and the three that lower them most"
+    note = "For each attribute (bold), the three others that raise its odds most and the three that lower them most"
     heatmap = figures.matrix_heatmap(
         odds,
         names,
@@ -102,8 +102,8 @@ def _write_odds(run: RunFolder, odds: np.ndarray, names: list[str], title: str) 
         label="odds ratio",
         scale="ratio",
         limits=(1 / 64, 64),
-        note="By what factor the odds of an attribute (row) change when another (column) is present, the rest being"
-        " equal",
+        note="Factor by which the odds of an attribute (row) change if another attribute (column) is present and all"
+        " others stay the same",
         row_title="predicted attribute",
         column_title="given that this attribute is present",
         title=title,
@@ -115,14 +115,16 @@ def _write_odds(run: RunFolder, odds: np.ndarray, names: list[str], title: str) 
 def show_regressions(table: pd.DataFrame, title: str) -> None:
     """Print the scores of every attribute, the mean accuracy, and which solvers did not converge."""
     show_table(title, table[list(_SHOWN)].rename(columns=_SHOWN).sort_values("gain", ascending=False))
-    console.print(f"mean accuracy {table['accuracy'].mean():.4f}, of the majority class {majority_accuracy(table):.4f}")
+    console.print(f"mean accuracy {table['accuracy'].mean():.4f}, majority class {majority_accuracy(table):.4f}")
     if not table["fitted"].all():
         constant = table.loc[~table["fitted"], "attribute"]
-        console.print(f"no model for {enumerate_names(constant)}: all rows to fit have the same label", style="yellow")
+        console.print(
+            f"There is no model for {enumerate_names(constant)}: all training rows have the same label.", style="yellow"
+        )
     unfinished = table.loc[table["converged"].eq(False), "attribute"]
     if len(unfinished):
         console.print(
-            f"NOT CONVERGED: {enumerate_names(unfinished)}; raise task.estimator.max_iter", style="bold yellow"
+            f"NOT CONVERGED: {enumerate_names(unfinished)}. Increase max_iter of the estimator.", style="bold yellow"
         )
     elif table["iterations"].any():
-        console.print(f"converged, in at most {table['iterations'].max()} iterations")
+        console.print(f"All solvers converged, within {table['iterations'].max()} iterations.")

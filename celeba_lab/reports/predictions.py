@@ -12,15 +12,15 @@ from celeba_lab import figures
 from celeba_lab.data.images import load_image
 from celeba_lab.runs.run import RunFolder
 
-_THUMBNAIL = 400  # pixels; a sheet of whole photographs would fill the memory
+_THUMBNAIL = 400  # side in pixels; a sheet of full-size photographs would not fit into memory
 
 
 def file_prediction_table(paths: Sequence[Path], probabilities: np.ndarray, attributes: Sequence[str]) -> pd.DataFrame:
-    """Return one row per image: ``image``, its path, then the probability of each attribute.
+    """Return one row per image with its path and the predicted probability of each attribute.
 
     Args:
         paths: Paths of the N images.
-        probabilities: Probabilities, float32 (N, K).
+        probabilities: Predicted probabilities, float32 (N, K), in [0, 1].
         attributes: Names of the K attributes.
     """
     table = pd.DataFrame({"image": [str(path) for path in paths]})
@@ -30,14 +30,14 @@ def file_prediction_table(paths: Sequence[Path], probabilities: np.ndarray, attr
 
 
 def write_contact_sheet(run: RunFolder, table: pd.DataFrame, threshold: float, max_shown: int, max_pixels: int) -> Path:
-    """Write ``figures/contact_sheet.png``: the images with what was predicted for them.
+    """Write ``figures/contact_sheet.png``, the images with their predictions.
 
     Args:
         run: Folder of the figure.
         table: Table of :func:`file_prediction_table`.
         threshold: Probability from which an attribute is predicted to be present.
         max_shown: Maximum number of images on the sheet.
-        max_pixels: Number of pixels above which an image is not decoded.
+        max_pixels: Maximum number of pixels of an image that is decoded.
     """
     return run.figure("contact_sheet", _draw(table, threshold, max_shown, max_pixels))
 

@@ -1,4 +1,4 @@
-"""The report of ``task=synthesize``: what the drawn faces look like and which attributes they have."""
+"""The report of ``task=synthesize``: examples of the synthetic faces, and the prevalence of their attributes."""
 
 import pandas as pd
 
@@ -12,13 +12,13 @@ _SHOWN = 32
 
 
 def report_synthetic(run: RunFolder, datamodule: CelebADataModule, n: int, seed: int) -> None:
-    """Write the prevalence of every attribute, the first faces, and each attribute absent and present.
+    """Write the prevalence of every attribute, and draw the first faces and a person with and without each attribute.
 
     Args:
         run: Folder of the tables and figures.
-        datamodule: Data module that reads the drawn faces.
-        n: Number of drawn faces.
-        seed: Seed of the person who shows each attribute.
+        datamodule: Data module that reads the synthetic faces.
+        n: Number of synthetic faces.
+        seed: Seed of the person who is drawn with and without each attribute.
     """
     labels = datamodule.annotations.labels
     run.table("prevalence", pd.DataFrame({"attribute": ATTRIBUTES, "prevalence": labels.mean(axis=0)}))
