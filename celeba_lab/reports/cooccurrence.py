@@ -80,7 +80,7 @@ def _draw_heatmaps(run: RunFolder, found: Cooccurrence, names: list[str], order:
         title=title,
         scale="ratio",
         limits=(1 / 16, 16),
-        note="How much more often two attributes occur together than if they were independent; the diagonal is left out",
+        note="How often two attributes occur together, compared with independent attributes; without the diagonal",
     )
     run.figure("lift", lift)
 
