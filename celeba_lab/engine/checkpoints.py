@@ -1,4 +1,4 @@
-"""Reading checkpoints; what can be wrong with one is reported before anything is built from it."""
+"""Reading checkpoints, with errors about those that cannot be used."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _NAMES = {"classifier": "an attribute classifier", "gan": "a GAN"}
 _EXPERIMENTS = {"classifier": "attributes", "gan": "gan"}
-# Hyperparameters that had another name in format 0, which did not say its version.
+# Hyperparameters that had another name in format 0, which has no version number.
 _RENAMED = {"normalise": "normalization"}
 
 
@@ -91,7 +91,7 @@ def _kind_of(content: dict[str, Any]) -> str | None:
     """Return the kind of model in a checkpoint; None if it is unknown."""
     if KEY in content:
         return str(content[KEY]["kind"])
-    # Format 0 did not say it.
+    # A checkpoint in format 0 does not name its kind.
     if "latent_size" in content["hyper_parameters"]:
         return "gan"
     if "attributes" in content["hyper_parameters"] and "head.weight" in content["state_dict"]:

@@ -1,4 +1,4 @@
-"""Measuring while a GAN trains how far generated faces are from real ones."""
+"""Distances of generated faces from real ones, measured while a GAN trains."""
 
 from dataclasses import dataclass, field
 from time import perf_counter

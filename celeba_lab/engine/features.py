@@ -1,4 +1,4 @@
-"""The networks in whose features generated faces are compared with real ones."""
+"""Networks that compute the features by which generated faces are compared with real ones."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -7,7 +7,7 @@ import torch
 
 
 class UnreadableFileError(Exception):
-    """A file that torch cannot read, or only by running code in it; its message is the reason in a few words."""
+    """A file that torch cannot read without running code in it; the message is the reason in a few words."""
 
 
 def read_torch_file(path: Path) -> Any:

@@ -1,1 +1,1 @@
-"""Floor 2: networks and the LightningModules that train them; they know no folder, no task and no figure."""
+"""Networks, and the LightningModules that train them. They do not depend on folders, tasks or figures."""

@@ -1,4 +1,4 @@
-"""What every checkpoint says about itself."""
+"""The kind of model and the format version in every checkpoint."""
 
 from typing import Any
 
@@ -6,11 +6,11 @@ FORMAT = 1
 """Version of the content of checkpoints; a higher one cannot be read by this version of the package."""
 
 KEY = "celeba_lab"
-"""Key of a checkpoint under which it says what it holds."""
+"""Key in a checkpoint of its kind and its format."""
 
 
 def mark_checkpoint(checkpoint: dict[str, Any], kind: str) -> None:
-    """Write into a checkpoint which kind of model it holds, and the version of its format.
+    """Write the kind of model and the version of the format into a checkpoint.
 
     Args:
         checkpoint: The checkpoint that Lightning is about to save.

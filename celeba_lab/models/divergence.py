@@ -12,7 +12,7 @@ def divergence_error(model: L.LightningModule, quantities: Sequence[str]) -> Div
 
     Args:
         model: The model, with its trainer. If it has an attribute ``divergence_advice``, the error ends with it.
-        quantities: Names of what is not finite, such as ``training loss``.
+        quantities: Names of the quantities that are not finite, such as ``training loss``.
 
     Example:
         >>> model = L.LightningModule()

@@ -1,4 +1,4 @@
-"""Optimizers by their torch name and learning-rate schedules by theirs."""
+"""Optimizers and learning-rate schedules by their names."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -15,7 +15,7 @@ from celeba_lab.errors import SettingError, UserError, check_above, check_choice
 
 
 def check_optimizer(name: str, lr: float) -> None:
-    """Check the settings of an optimizer before there is anything to optimise.
+    """Check the name and the learning rate of an optimizer.
 
     Raises:
         SettingError: torch has no such optimizer, or the learning rate is not above 0.
@@ -73,7 +73,7 @@ def build_optimizer(name: str, modules: Iterable[nn.Module], lr: float, weight_d
     options = {"fused": True} if on_cpu and "fused" in signature(build).parameters else {}
     try:
         return build(groups, lr=lr, **options)
-    except ValueError as error:  # LBFGS and Muon want other parameters
+    except ValueError as error:  # LBFGS and Muon need other parameters
         raise UserError(f"{name} cannot train this network: {error}. Use optimizer=AdamW, Adam or SGD.") from error
 
 

@@ -1,6 +1,6 @@
-"""Callbacks of the Trainer: what happens around the training steps.
+"""Callbacks of the Trainer.
 
-Settings name them as ``celeba_lab.engine.callbacks.NAME``.
+Settings refer to them as ``celeba_lab.engine.callbacks.NAME``.
 """
 
 from celeba_lab.engine.callbacks.averaging import ExponentialMovingAverage

@@ -18,7 +18,7 @@ from celeba_lab.models.gan.module import GAN
 
 
 class TerminateOnNaN(Callback):
-    """Stop training when a loss or a weight is no longer finite, and let no such weights into a checkpoint.
+    """Stop training when a loss or a weight is no longer finite, before a checkpoint is overwritten.
 
     The losses are checked every few steps and at the end of each epoch, because each check waits for the device. The
     weights are checked whenever a checkpoint is saved.
@@ -38,7 +38,7 @@ class TerminateOnNaN(Callback):
 
     @override
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        # A backbone may hold masks of minus infinity, which say nothing about the training.
+        # A backbone may have buffers with infinity, such as attention masks.
         buffers = {name: buffer for name, buffer in pl_module.named_buffers() if buffer.is_floating_point()}
         self._constants = set(non_finite(buffers))
 
@@ -50,13 +50,13 @@ class TerminateOnNaN(Callback):
         if not is_due or not isinstance(pl_module, AttributeClassifier | GAN):
             return
         losses = [name for name, value in pl_module.running_losses().items() if not math.isfinite(value)]
-        # One process may see it first, and all of them must stop at the same step.
+        # All processes must stop at the same step, even if only one of them has such a loss.
         if trainer.strategy.reduce_boolean_decision(bool(losses), all=False):
             raise divergence_error(pl_module, losses or ["loss in another process"])
 
     @override
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        for key in ("state_dict", "current_model_state"):  # with an average of the weights, a checkpoint has both
+        for key in ("state_dict", "current_model_state"):  # A checkpoint with a moving average has both.
             if set(non_finite(checkpoint.get(key, {}))) - self._constants:
                 raise divergence_error(pl_module, ["weights"])
 
@@ -74,7 +74,7 @@ class LastCheckpoint(ModelCheckpoint):
         if not diverged:
             try:
                 super().on_exception(trainer, pl_module, exception)
-            except DivergenceError:  # of TerminateOnNaN, when a run that has diverged is stopped by something else
+            except DivergenceError:  # TerminateOnNaN found weights that are not finite.
                 diverged = True
         last = Path(self.best_model_path)
         if diverged and last.is_file():

@@ -1,4 +1,4 @@
-"""Warnings about a GAN whose players no longer learn from each other."""
+"""Warnings about the training of a GAN."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,7 +19,7 @@ _FIRST_STEPS = 1000  # the steps in which samples may be nearly identical, becau
 
 
 class Health(Callback):
-    """Print and keep a warning if the discriminator is sure of every face, or the samples are nearly identical.
+    """Warn if the discriminator is sure about every face, or if the samples are nearly identical.
 
     Args:
         patience: Number of epochs in a row before a warning.

@@ -39,12 +39,12 @@ class EpochLog(Callback):
         self._has_heading = False
         self._epoch_start = 0.0
         self._trainer: L.Trainer | None = None
-        # The last epoch, counted from 1, whose training and whose validation has finished.
+        # Number of the last epoch, counted from 1, with finished training, and of the last with finished validation.
         self._trained = self._validated = 0
 
     @override
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        self._trainer = trainer  # state_dict needs it: a checkpoint of an epoch has the row of that epoch
+        self._trainer = trainer  # A checkpoint of an epoch has the row of that epoch.
 
     @override
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -1,4 +1,4 @@
-"""Images of a run in TensorBoard and in its folder."""
+"""Grids of images in TensorBoard and in the run folder."""
 
 from collections.abc import Mapping
 from io import BytesIO

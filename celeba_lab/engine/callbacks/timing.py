@@ -1,4 +1,4 @@
-"""How long training takes."""
+"""The time that training takes."""
 
 from collections.abc import Mapping
 from time import perf_counter

@@ -12,7 +12,7 @@ from typing_extensions import override
 from celeba_lab.errors import SettingError, did_you_mean, enumerate_names
 from celeba_lab.models.classifier.frozen import FrozenStages, split_frozen
 
-# The number of ImageNet's classes, by which the head of a torchvision model is found.
+# Number of ImageNet's classes. The head of a torchvision model is the layer with this number of outputs.
 IMAGENET_CLASSES = 1000
 
 
@@ -101,7 +101,7 @@ class Backbone(nn.Module):
             )
             hint = "Name the weights of the same architecture, or set weights=null."
             raise SettingError("weights", origin, rule, hint)
-        own.update(weights)  # this dict has the versions of the modules, which MNASNet checks
+        own.update(weights)  # This dictionary has the versions of the modules, which MNASNet checks.
         self.network.load_state_dict(own)
 
     def layers(self) -> list[nn.Module]:
@@ -165,7 +165,7 @@ def check_backbone_name(name: str) -> None:
     """Check that ``name`` is one of :func:`list_backbones`.
 
     Raises:
-        SettingError: It is not.
+        SettingError: There is no backbone with this name.
     """
     choices = list_backbones()
     if name not in choices:

@@ -1,4 +1,4 @@
-"""Computing the features of a classifier with Lightning's Trainer."""
+"""Features of a classifier, computed by Lightning's Trainer."""
 
 import lightning as L
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Several classifiers as one."""
+"""Ensembles of classifiers."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -16,7 +16,7 @@ _SHARED = ("attributes", "image_size", "resolution")
 
 
 class Ensemble(AttributeModel):
-    """Classifiers whose logits are averaged; it can be evaluated and can predict, but not be trained.
+    """An ensemble of classifiers, which averages their logits. It can be evaluated and can predict, but not be trained.
 
     After Lakshminarayanan et al., "Simple and Scalable Predictive Uncertainty Estimation using Deep Ensembles"
     (NeurIPS 2017), who average probabilities. Here logits are averaged, as in flip averaging.

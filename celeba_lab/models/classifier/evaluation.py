@@ -1,4 +1,4 @@
-"""How a model of K attributes is validated, tested and used for prediction."""
+"""Validation, test and prediction of models of K attributes."""
 
 import lightning as L
 import torch
@@ -14,7 +14,15 @@ _NAMES = {"train": "training", "val": "validation", "test": "test"}
 
 
 class AttributeModel(L.LightningModule):
-    """Base of what predicts attributes: a classifier, or an ensemble of classifiers.
+    """Base class of models that predict attributes: classifiers and ensembles of classifiers.
+
+    A subclass defines ``evaluation_logits`` and ``input_size``, and sets the attributes below.
+
+    Example:
+        >>> from celeba_lab.models.classifier import AttributeClassifier
+        >>> model: AttributeModel = AttributeClassifier(["Smiling"], "shufflenet_v2_x0_5", image_size=32).eval()
+        >>> model.probabilities(torch.zeros(2, 3, 109, 89, dtype=torch.uint8)).shape
+        torch.Size([2, 1])
 
     Attributes:
         attributes: Names of the K attributes, in the order of the logits.
@@ -35,7 +43,7 @@ class AttributeModel(L.LightningModule):
         raise NotImplementedError
 
     def evaluation_logits(self, images: Tensor) -> Tensor:
-        """Return logits, float (B, K), of raw faces, uint8 (B, 3, H, W), with all the views that are averaged."""
+        """Return logits, float (B, K), of raw faces, uint8 (B, 3, H, W), averaged over the views of each face."""
         raise NotImplementedError
 
     @torch.no_grad()

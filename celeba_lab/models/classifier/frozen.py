@@ -22,6 +22,12 @@ class FrozenStages:
 
     Args:
         stages: The stages, from input to output.
+
+    Example:
+        >>> stages = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)).eval()
+        >>> images = torch.randn(5, 3, 16, 16)
+        >>> torch.allclose(FrozenStages(stages)(images), stages(images), atol=1e-5)
+        True
     """
 
     # Number of images that are processed at a time on the CPU.

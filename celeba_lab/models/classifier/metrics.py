@@ -19,7 +19,7 @@ class AttributeMetrics(nn.Module):
     """Accuracy, balanced accuracy, precision, recall, F1, and optionally AUROC and average precision.
 
     A value that the data do not define is NaN: the precision if nothing was predicted positive, the recall without
-    positives, the AUROC with one class only.
+    positives, and the AUROC with one class only.
 
     Args:
         num_attributes: Number of attributes, K.

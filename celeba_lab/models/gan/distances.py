@@ -16,7 +16,7 @@ _KID_SUBSETS = 100
 _KID_SUBSET_SIZE = 1000
 _SEED = 0
 _BATCH = 100
-_FEWEST = 3  # faces: a subset needs two for a pair, and one face is left out of each subset
+_FEWEST = 3  # faces; a pair needs two, and each subset leaves one out
 
 
 class FeatureExtractor(nn.Module):
@@ -61,6 +61,11 @@ class Distance:
         kid_std: Standard deviation of the kernel distance over the subsets.
         images: Number of faces in the generated set.
         subset_size: Number of faces of each set in a subset.
+
+    Example:
+        >>> distance = Distance(fid=22.1, kid=3.8, kid_std=0.9, images=2000, subset_size=1000)
+        >>> print(f"FID {distance.fid}, KID x 1,000 {distance.kid}")
+        FID 22.1, KID x 1,000 3.8
     """
 
     fid: float
@@ -99,7 +104,7 @@ class Distances:
         self.real = feature_extractor(real)  # (N, D)
 
     def describe(self, n: int) -> str:
-        """Describe how the distance of n faces is measured, so that unlike numbers are not compared."""
+        """Return how the distance of n faces is measured; numbers with other descriptions cannot be compared."""
         return (
             f"{self.feature_extractor.name}; {n:,} faces against {len(self.real):,} real ones of {self.split}, which"
             f" were not trained on, all of {self.size} x {self.size} pixels (real ones shrunk bilinearly, antialiased);"
@@ -139,7 +144,7 @@ def _check_count(n: int, what: str) -> None:
 
 
 class _Identity(nn.Module):
-    """Replaces the feature extractor of a metric: the features are computed once for both distances."""
+    """A replacement of the feature extractor of a metric, because the features are computed once for both metrics."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()

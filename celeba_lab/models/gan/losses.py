@@ -39,8 +39,8 @@ class AdversarialLoss:
     def probability(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         """Return D(x) and D(G(z)), float (B,) each: the probabilities that the images are real.
 
-        For losses without probabilities (hinge, Wasserstein) they are the logistic function of the logit as well, and
-        for relative losses that of the difference between the logit and the mean logit of the other kind.
+        For losses without probabilities (hinge, Wasserstein) they are the logistic function of the logit, and for
+        relative losses that of the difference between the logit and the mean logit of the other kind.
         """
         if self.relative:
             real, fake = real - fake.mean(), fake - real.mean()

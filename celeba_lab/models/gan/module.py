@@ -55,8 +55,8 @@ class GAN(L.LightningModule):
         normalization: Normalisation of the discriminator; see
             :class:`~celeba_lab.models.gan.networks.Discriminator`.
         loss: Name and settings of :func:`~celeba_lab.models.gan.losses.build_adversarial_loss`.
-        r1: Weight of the gradient penalty at real images; 0 for none. A penalty is of single images, which batch
-            normalisation would mix.
+        r1: Weight of the gradient penalty at real images; 0 for none. A penalty is computed for single images,
+            which batch normalisation would mix.
         gradient_penalty: Weight of the gradient penalty between real and generated images (WGAN-GP); 0 for none.
         auxiliary: For a conditional model, the weight of the loss of the attributes that the discriminator predicts
             (AC-GAN), in addition to its projection; 0 for the projection alone.
@@ -257,7 +257,7 @@ class GAN(L.LightningModule):
     def _gradient_norm(self, network: nn.Module) -> Tensor:
         """Return the L2 norm of all gradients of a network, a scalar; 0 if they overflowed in float16."""
         norm: Tensor = nn.utils.get_total_norm([p.grad for p in network.parameters() if p.grad is not None])
-        scaler = getattr(self.trainer.precision_plugin, "scaler", None)  # only 16-mixed has one
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)  # Only 16-mixed has one.
         if scaler is None:
             return norm
         unscaled: Tensor = norm / scaler.get_scale()

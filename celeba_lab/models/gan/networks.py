@@ -84,11 +84,16 @@ class Generator(nn.Module):
 
 
 class DiscriminatorOutput(NamedTuple):
-    """What a discriminator predicts for a batch of images.
+    """The predictions of a discriminator for a batch of images.
 
     Attributes:
-        logits: Logits, float (B,), of the images being real.
+        logits: Logits, float (B,), that are above 0 for images predicted to be real.
         attributes: Logits, float (B, K), of the attributes of the images; None if it does not predict them.
+
+    Example:
+        >>> output = Discriminator(image_size=16, width=8)(torch.randn(4, 3, 16, 16))
+        >>> output.logits.sigmoid().shape, output.attributes
+        (torch.Size([4]), None)
     """
 
     logits: Tensor
@@ -99,7 +104,7 @@ class Discriminator(nn.Module):
     """A network that predicts whether images are real, and optionally which attributes they have.
 
     A conditional discriminator uses the projection of Miyato and Koyama, "cGANs with Projection Discriminator" (ICLR
-    2018), but of the whole last feature map instead of its sum: faces are aligned, so an attribute has its place.
+    2018), but of the whole last feature map instead of its sum: faces are aligned, so attributes have fixed positions.
 
     Args:
         image_size: Side of the images in pixels.
@@ -163,7 +168,7 @@ class Discriminator(nn.Module):
         if self.projection is not None:
             attributes = _checked(attributes, "discriminator", len(images), self.projection.in_features)
             embedded = self.projection(2 * attributes.to(features.dtype) - 1)  # (B, 4 * 4 * C)
-            # The division makes it a mean over places. Without it the projection would outweigh everything else.
+            # The division makes it a mean over positions. Without it the projection would outweigh everything else.
             logits = logits + (embedded * features).sum(dim=1) / _START**2
         return DiscriminatorOutput(logits, None if self.classify is None else self.classify(features))
 
@@ -176,7 +181,7 @@ def _checked(attributes: Tensor | None, player: str, n: int, num_attributes: int
 
 
 def _doublings(image_size: int) -> int:
-    """Return how often 4 pixels are doubled to get an image size; raise SettingError if no number fits."""
+    """Return how many times 4 pixels are doubled to get this image size."""
     doublings = math.log2(image_size / _START) if image_size > 0 else 0
     if doublings < 1 or doublings != int(doublings):
         raise SettingError("image_size", image_size, "must be a power of 2 that is at least 8, such as 32, 64 or 128")

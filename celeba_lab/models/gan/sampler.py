@@ -1,4 +1,4 @@
-"""Generating faces with a trained generator, from a checkpoint or from an exported file."""
+"""Sampling faces from a trained generator, of a checkpoint or of an exported file."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ _BATCH = 250  # faces; larger batches are not faster
 
 
 class FaceSampler:
-    """A generator, and what is needed to generate faces with it.
+    """A generator and the labels from which attributes are sampled.
 
     Args:
         network: The generator.

@@ -82,9 +82,8 @@ def test_the_losses_are_checked_every_few_steps(fit):
 
 @pytest.mark.parametrize("stop", [InterruptedError(), KeyboardInterrupt()], ids=["error", "Ctrl-C"])
 def test_another_exception_does_not_save_weights_that_are_not_finite(fit, stop, capsys):
-    raised = (
-        SystemExit if isinstance(stop, KeyboardInterrupt) else InterruptedError
-    )  # Lightning turns Ctrl-C into SystemExit.
+    # Lightning turns Ctrl-C into SystemExit.
+    raised = SystemExit if isinstance(stop, KeyboardInterrupt) else InterruptedError
     _, kept = fit(TerminateOnNaN(), Break(0, stop), error=raised)
     assert (kept["epoch"], kept["global_step"]) == (0, 3)
     assert is_finite(kept)

@@ -42,11 +42,8 @@ def test_rows_hold_training_and_validation_of_the_same_epoch(capsys, toy, number
     trainer(log, expected, max_epochs=3).fit(toy(), numbers(), numbers())
     assert log.rows == expected.rows
     assert list(log.rows) == [1, 2, 3]
-    assert [row["train/accuracy"] for row in log.rows.values()] == [
-        0.5,
-        1.5,
-        2.5,
-    ]  # the values that the module logs last
+    last_logged = [0.5, 1.5, 2.5]
+    assert [row["train/accuracy"] for row in log.rows.values()] == last_logged
     assert all(set(row) == {"train/loss", "train/accuracy", "val/loss"} for row in log.rows.values())
     heading, *lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["1/3", "2/3", "3/3"]

@@ -61,9 +61,8 @@ def test_colours_change_as_far_as_the_paper_says() -> None:
     flat = torch.full((4000, 3, 2, 2), 0.2)
     brighter = DiffAugment(color=1.0)(flat)[:, 0, 0, 0] - 0.2
     assert (brighter.min().item(), brighter.max().item()) == pytest.approx((-0.5, 0.5), abs=0.01)
-    coloured = flat * torch.tensor([1.0, -1.0, 0.0]).view(
-        3, 1, 1
-    )  # The mean is grey, so only saturation and contrast matter.
+    # The mean is grey, so only saturation and contrast matter.
+    coloured = flat * torch.tensor([1.0, -1.0, 0.0]).view(3, 1, 1)
     factor = DiffAugment(color=1.0)(coloured)
     factor = (factor[:, 0, 0, 0] - factor[:, 1, 0, 0]) / 0.4
     assert 0 <= factor.min() < 0.02

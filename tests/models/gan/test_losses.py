@@ -55,9 +55,8 @@ def test_a_relative_loss_has_relative_probabilities() -> None:
     real, fake = build_adversarial_loss("relativistic").probability(REAL, FAKE)
     assert real.tolist() == pytest.approx([1 / (1 + math.exp(-2)), 0.5])
     assert fake.tolist() == pytest.approx([1 / (1 + math.exp(2)), 0.5])
-    real, _ = build_adversarial_loss("wasserstein").probability(
-        REAL + 50, FAKE + 50
-    )  # The logits of a critic have no zero.
+    # The logits of a critic have no zero.
+    real, _ = build_adversarial_loss("wasserstein").probability(REAL + 50, FAKE + 50)
     assert real.tolist() == pytest.approx([1 / (1 + math.exp(-2)), 0.5])
     real, _ = build_adversarial_loss("hinge").probability(REAL, FAKE)
     assert real.tolist() == pytest.approx([1 / (1 + math.exp(-2)), 0.5])

@@ -98,9 +98,8 @@ def test_pairs_in_generated_and_in_real_faces(audited, real) -> None:
 def test_agreement_on_generated_and_on_real_faces(audited, real) -> None:
     folder, metrics, _ = audited
     table = pd.read_csv(folder / "tables" / "audit_asked.csv").set_index(["attribute", "asked"])
-    assert set(table.index) == {
-        (name, value) for name in ("Smiling", "Eyeglasses") for value in (0, 1)
-    }  # The classifier does not know Young.
+    # The classifier does not know Young.
+    assert set(table.index) == {(name, value) for name in ("Smiling", "Eyeglasses") for value in (0, 1)}
     assert table["agreement"].to_dict() == {
         ("Smiling", 1): 1.0, ("Smiling", 0): 1.0, ("Eyeglasses", 1): 0.5, ("Eyeglasses", 0): 1.0
     }  # fmt: skip
