@@ -80,7 +80,7 @@ def _draw_heatmaps(run: RunFolder, found: Cooccurrence, names: list[str], order:
         title=title,
         scale="ratio",
         limits=(1 / 16, 16),
-        note="How often two attributes occur together, compared with independent attributes; without the diagonal",
+        note="Frequency of two attributes together, relative to independent attributes; the diagonal is left out",
     )
     run.figure("lift", lift)
 

@@ -20,7 +20,7 @@ def generate(
     cfg: DictConfig,
     n: int = 16,
     upscale: int = 4,
-    filter: str = "bicubic",
+    upscale_filter: str = "bicubic",
     truncation: float | None = None,
     weights: str = "ema",
     attributes: dict[str, int] | None = None,
@@ -35,15 +35,13 @@ def generate(
             wrote. The faces depend on its ``seed``.
         n: Number of faces to generate.
         upscale: Factor by which the faces are enlarged.
-        filter: Filter that enlarges them: nearest, bilinear, bicubic or lanczos.
+        upscale_filter: Filter that enlarges them: nearest, bilinear, bicubic or lanczos.
         truncation: Bound of the latents; see :meth:`~celeba_lab.models.gan.sampler.FaceSampler.latents`.
         weights: ``ema``, the average of the generator's weights where there is one, or ``raw``, the last ones.
         attributes: Attributes to ask a conditional generator for: name to 1 or 0.
-        interpolate: Number of steps of a walk from each of the first eight faces to the next. If None, there is no
-            walks.
+        interpolate: Number of steps of a walk from each of the first eight faces to the next; None for no walks.
         nearest: If true, find the nearest training face for each generated face, which requires the training data.
-        auditor: Path of a classifier's checkpoint that audits the faces, for which data are needed. If None, there is
-            no audit.
+        auditor: Path of the checkpoint of a classifier that audits the faces, which needs data; None for no audit.
 
     Returns:
         ``generate/faces``, ``nearest/*`` and ``audit/*``.
@@ -51,7 +49,7 @@ def generate(
     Raises:
         UserError: A setting, the checkpoint or the data cannot be used.
     """
-    _check_settings(n, upscale, filter, truncation, interpolate)
+    _check_settings(n, upscale, upscale_filter, truncation, interpolate)
     check_weights(weights)
     run = Run.open(cfg)
     sampler = load_sampler(cfg.checkpoint, weights)
@@ -68,7 +66,7 @@ def generate(
     if classifier is not None or (nearest and datamodule.counts["val"]):
         datamodule.setup_split("val")
     source = f"{Path(cfg.checkpoint).name} · seed {cfg.seed}"
-    enlarge = partial(enlarge_faces, scale=upscale, name=filter)
+    enlarge = partial(enlarge_faces, scale=upscale, name=upscale_filter)
     samples = Samples(faces, asked, sampler.attributes, enlarge, source + describe_request(attributes))
     with run.timed("generate"):
         samples.write(run)
@@ -89,10 +87,10 @@ def generate(
     )
 
 
-def _check_settings(n: int, upscale: int, filter: str, truncation: float | None, interpolate: int | None) -> None:
+def _check_settings(n: int, upscale: int, filter_name: str, truncation: float | None, interpolate: int | None) -> None:
     check_at_least("n", n, 1)
     check_at_least("upscale", upscale, 1)
-    check_choice("filter", filter, FILTERS)
+    check_choice("upscale_filter", filter_name, FILTERS)
     if truncation is not None:
         check_above("truncation", truncation, 0)
     if interpolate is not None:

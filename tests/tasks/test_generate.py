@@ -43,7 +43,7 @@ def test_generate_writes_faces_a_grid_a_walk_and_neighbours(
     [
         ({"n": 0}, "^n=0 must be at least 1"),
         ({"upscale": 0}, "^upscale=0 must be at least 1"),
-        ({"filter": "bicubik"}, "^filter=bicubik must be one of .* Did you mean 'bicubic'"),
+        ({"upscale_filter": "bicubik"}, "^upscale_filter=bicubik must be one of .* Did you mean 'bicubic'"),
         ({"interpolate": 8, "n": 1}, "^n=1 must be at least 2 to interpolate from one face to the next"),
         ({"weights": "mean"}, "weights=mean must be one of ema, raw"),
         ({"truncation": 0.0}, "^truncation=0 must be above 0"),
