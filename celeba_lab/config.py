@@ -21,6 +21,9 @@ RENAMED = {
     "task.classifier": "task.estimator (in task=logistic) or task.auditor (in task=generate and task=train_gan)",
     "task.report.classifier": "task.report.estimator",
     "task/classifier": "task/estimator",
+    "task.distances.features": "task.distances.feature_extractor",
+    "task.filter": "task.upscale_filter",
+    "model.normalise": "model.normalization",
 }
 """Settings of earlier versions, by their full key, and what replaces each of them."""
 

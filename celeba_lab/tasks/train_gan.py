@@ -31,7 +31,7 @@ def train_gan(
 
     Args:
         cfg: Configuration of the run.
-        distances: How to measure the distance of the generated faces from real ones. If None, there is no distances.
+        distances: How to measure the distance of the generated faces from real ones. If None, there are no distances.
         auditor: Path of the checkpoint of an attribute classifier that audits the faces. If None, there is no audit.
         nearest: Number of generated faces to show next to their nearest training faces, at most 64; 0 for none.
 
