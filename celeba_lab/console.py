@@ -52,6 +52,8 @@ def quiet_libraries() -> None:
     warnings.filterwarnings("ignore", ".*sync_dist=True.*")
     # A resumed run continues in its own folder.
     warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
+    # The folder of a run may have been moved or copied.
+    warnings.filterwarnings("ignore", ".*The dirpath has changed from.*")
     # Lightning 2.6 uses an older name of torch's pytree.
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
     # The number of workers is a decision of the data module. On two cores, more workers are slower.

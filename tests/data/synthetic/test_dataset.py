@@ -124,6 +124,7 @@ def test_a_killed_run_leaves_no_half_and_does_not_disturb_the_next(faces: Path, 
     run.stdout.readline()  # some faces are drawn
     run.kill()  # only this process: its workers have to notice
     run.wait()
+    run.stdout.close()
     assert not root.exists()
     assert list(tmp_path.glob(".faces.*.partial"))
     assert digest(make(root, workers=1)) == digest(faces)

@@ -252,7 +252,7 @@ def test_no_banner_without_a_warning():
 
 def test_the_template_is_in_the_wheel():
     paths = {file.distribution_path for file in WheelBuilder(str(ROOT)).recurse_included_files()}
-    assert "celeba_lab/page.html.jinja" in paths
+    assert "celeba_lab/reports/page/page.html.jinja" in paths
 
 
 # -- pictures ----------------------------------------------------------------------------------------------------------
