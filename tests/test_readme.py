@@ -71,7 +71,7 @@ def test_the_new_experiment_task_and_loss_appear_in_the_help(extended: Path) -> 
     page = run(extended, "--help").stdout
     assert re.search(r"male_young +Two attributes at once on a ResNet-18", page)
     assert re.search(r"count +Count the faces that have an attribute", page)
-    assert re.search(r"hinge +Hinge loss: only predictions within the margin count", page)
+    assert re.search(r"hinge +Hinge loss, which ignores examples outside the margin", page)
 
 
 def test_the_new_experiment_runs_on_the_new_backbone_with_the_new_loss(extended: Path, tiny_celeba: Path) -> None:
