@@ -29,7 +29,7 @@ class Predictions:
         labels: True labels, uint8 (N, K), 0 or 1.
         probabilities: Predicted probabilities, float32 (N, K), in [0, 1].
         attributes: Names of the K attributes.
-        threshold: Probability from which an attribute is predicted to be present.
+        threshold: Probability at or above which an attribute is predicted to be present.
     """
 
     split: str
@@ -60,7 +60,7 @@ class Predictions:
         Args:
             path: Path of a table named ``predictions_<split>.csv``.
             attributes: Attributes to read, in this order; all attributes of the table by default.
-            threshold: Probability from which an attribute is predicted to be present.
+            threshold: Probability at or above which an attribute is predicted to be present.
 
         Raises:
             UserError: The table is missing or broken, or lacks a column.

@@ -89,7 +89,8 @@ def regress_each(
     check_estimator(estimator)
     if workers is not None:
         check_at_least("workers", workers, 1)
-    # float32 needs half the memory of float64, and the solvers keep it; probabilities agree to four digits.
+    # float32 needs half the memory of float64, and the solvers do not convert it. The probabilities agree to four
+    # digits.
     train, test = train.astype(np.float32), test.astype(np.float32)
     columns = range(train.shape[1]) if targets is None else targets
     jobs = (delayed(regress)(train, test, k, estimator) for k in columns)

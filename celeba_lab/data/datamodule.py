@@ -299,7 +299,7 @@ class CelebADataModule(lightning.LightningDataModule):
 
     @property
     def _processes(self) -> Processes:
-        """Processes of the Trainer, which Lightning sets before it asks for loaders."""
+        """Processes of the Trainer, which Lightning sets before it requests the loaders."""
         return Processes() if self.trainer is None else Processes.of(self.trainer)
 
 

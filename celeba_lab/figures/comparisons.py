@@ -1,4 +1,4 @@
-"""Figures that compare several numbers of each attribute."""
+"""Figures that compare several values for each attribute."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

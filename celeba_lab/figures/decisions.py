@@ -55,7 +55,7 @@ def confusion_matrices(
         labels: True labels, (N, K), 0 or 1.
         probabilities: Predicted probabilities, (N, K), in [0, 1].
         names: Names of the K attributes.
-        threshold: Probability from which an attribute is predicted, one for all attributes or one for each.
+        threshold: Probability at or above which an attribute is predicted, one for all attributes or one for each.
         title: Title of the figure.
 
     Raises:

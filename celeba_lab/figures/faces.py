@@ -31,7 +31,7 @@ def image_caption(
         label: True label, 1 or 0; None for images without labels.
         probability: Predicted probability that the attribute is present, in [0, 1].
         attribute: Name of the attribute.
-        threshold: Probability from which the attribute is predicted.
+        threshold: Probability at or above which the attribute is predicted.
     """
     present = probability >= threshold
     lines = [name]
@@ -55,7 +55,7 @@ def prediction_caption(
         name: Name of the image, usually the file name.
         probabilities: Predicted probabilities, (K,), in [0, 1].
         names: Names of the K attributes.
-        threshold: Probability from which an attribute is predicted, one for all attributes or one for each.
+        threshold: Probability at or above which an attribute is predicted, one for all attributes or one for each.
         most: Maximum number of attributes that are named. The others are counted.
     """
     values = np.asarray(probabilities, dtype=float)

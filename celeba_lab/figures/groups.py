@@ -18,8 +18,8 @@ _GAP = 1.35  # height of the heading of a pair, in rows
 def subgroup_accuracy(subgroups: pd.DataFrame, *, title: str, note: str = "") -> Figure:
     """Draw the accuracy in the four subgroups of each pair of target and group, with its interval.
 
-    The worst subgroup of a pair is orange. Subgroups with few images are grey with hollow markers, and are never the
-    worst.
+    The worst subgroup of a pair is orange. Subgroups with few images are drawn in grey with hollow markers, and are
+    never reported as the worst.
 
     Args:
         subgroups: Table with the four rows of one pair after another, in the order shown. Its columns are ``target``,

@@ -202,7 +202,7 @@ def _draw(kind: _Kind, curves: Sequence[_Curve], title: str, images: int) -> Fig
 
 
 def _size(count: int, kind: _Kind) -> tuple[float, float]:
-    """Return a width and a height in inches with which the axes are square next to, or above, the legend."""
+    """Return the width and height of the figure, in inches, that make the axes square next to, or above, the legend."""
     if count == 1:
         return 5.6, 5.8
     return (10.2 if kind.chance_is_prevalence else 8.9), 5.4

@@ -208,7 +208,7 @@ def _draw_differences(
     high: NDArray[np.floating],
     colours: Sequence[str],
 ) -> None:
-    """Draw a row with an interval for each run, and write its numbers at the right."""
+    """Draw one row per run with its interval, and write its values on the right."""
     rows = np.arange(len(values))
     ax.axvline(0, color=BLACK, linewidth=1)
     ax.hlines(rows, low, high, colors=colours, linewidth=2.4)

@@ -32,7 +32,8 @@ def learning_curves(
             rows of one epoch are merged. Without ``epoch``, the rows are epochs 0, 1, 2, ...
         title: Title of the figure.
         best_epoch: Epoch of the checkpoint that is reported. By default, it is the epoch with the highest validation
-            accuracy or, without accuracies, the one with the lowest validation loss; the earliest of several.
+            accuracy or, without accuracies, the one with the lowest validation loss. Of equally good epochs the
+            earliest is used.
         majority_accuracy: Accuracy of always predicting the majority class, in [0, 1], drawn as a dotted line.
     """
     table = _by_epoch(history)

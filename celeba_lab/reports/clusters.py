@@ -70,7 +70,7 @@ class ClusteringResult:
 
     @property
     def legend(self) -> list[str]:
-        """Number, size and description of each cluster that maps show."""
+        """Index, size and description of each cluster that the maps show."""
         named = zip(self.headings, self.descriptions, strict=True)
         return [f"{heading.replace(chr(10), ' ')}\n{words}" for heading, words in named][:_MOST_SHOWN]
 
@@ -243,7 +243,7 @@ def _draw_distances(result: ClusteringResult) -> None:
 
 
 def _write_faces(result: ClusteringResult, each: int) -> None:
-    """Draw members of each cluster that are chosen at random among those whose image can be read."""
+    """Draw randomly chosen members of each cluster, skipping those whose image cannot be read."""
     datamodule = result.sample.datamodule
     if not datamodule.has_images:
         console.print(f"The faces of the clusters are left out, because there are no images in {datamodule.root}.")

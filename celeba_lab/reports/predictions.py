@@ -35,7 +35,7 @@ def write_contact_sheet(run: RunFolder, table: pd.DataFrame, threshold: float, m
     Args:
         run: Folder of the figure.
         table: Table of :func:`file_prediction_table`.
-        threshold: Probability from which an attribute is predicted to be present.
+        threshold: Probability at or above which an attribute is predicted to be present.
         max_shown: Maximum number of images on the sheet.
         max_pixels: Maximum number of pixels of an image that is decoded.
     """

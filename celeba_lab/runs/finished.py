@@ -81,7 +81,7 @@ class FinishedRun:
 
     @property
     def training_seconds(self) -> float | None:
-        """Seconds of the training steps; of the whole fit where those were not measured; None without training."""
+        """Seconds spent in training steps, or in the fit if those were not measured; None without training."""
         seconds = self.summary.seconds
         return seconds.get("training", seconds.get("fit"))
 

@@ -35,8 +35,8 @@ def compare(
         ``worse``, the numbers of runs whose interval of the accuracy's difference from the baseline leaves out 0.
 
     Raises:
-        UserError: A setting or a run cannot be used, fewer than two runs can be compared, or the runs are about
-            different data.
+        UserError: A setting or a run cannot be used, fewer than two runs can be compared, or the runs used different
+            data.
     """
     check_choice("split", split, SPLITS)
     check_at_least("resamples", resamples, _FEWEST_RESAMPLES)

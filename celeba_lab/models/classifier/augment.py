@@ -17,7 +17,7 @@ class RandomAugment(nn.Module):
 
     Args:
         flip: Probability of a mirror image.
-        shift: Largest move in each direction, as a fraction of the side.
+        shift: Maximum shift in each direction, as a fraction of the side length.
         scale: Largest change of size, as a fraction: 0.1 gives factors between 1 / 1.1 and 1.1.
         rotate: Largest rotation in degrees.
         light: Largest change of brightness and of contrast, as a fraction.

@@ -26,7 +26,7 @@ class AttributeModel(L.LightningModule):
 
     Attributes:
         attributes: Names of the K attributes, in the order of the logits.
-        threshold: Probability from which an attribute is predicted to be present.
+        threshold: Probability at or above which an attribute is predicted to be present.
         input_size: Side in pixels of the faces that the model was trained on.
         val_metrics: Metrics of the validation split.
         test_metrics: Metrics of the split that ``trainer.test`` measures.

@@ -23,7 +23,7 @@ class AttributeMetrics(nn.Module):
 
     Args:
         num_attributes: Number of attributes, K.
-        threshold: Probability from which an attribute is predicted to be present.
+        threshold: Probability at or above which an attribute is predicted to be present.
         ranking: If true, also compute AUROC and average precision. They keep every probability of the split in memory
             (4 bytes x N x K).
         synchronise: If true, compute over the images of all processes. False if one process has all the images.
@@ -94,7 +94,7 @@ class SplitMetrics(nn.Module):
 
     Args:
         num_attributes: Number of attributes, K.
-        threshold: Probability from which an attribute is predicted to be present.
+        threshold: Probability at or above which an attribute is predicted to be present.
         ranking: If true, also compute AUROC and average precision.
 
     Example:

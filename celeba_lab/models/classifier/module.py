@@ -57,7 +57,7 @@ class AttributeClassifier(AttributeModel):
         mixup: Parameter of MixUp: each training face and its labels are mixed with another face and its labels, with
             a share drawn from Beta(mixup, mixup) for every batch (Zhang et al., "mixup", ICLR 2018); 0 for no MixUp.
         label_smoothing: If it is s, training uses the labels s / 2 and 1 - s / 2 instead of 0 and 1.
-        threshold: Probability from which an attribute is predicted to be present.
+        threshold: Probability at or above which an attribute is predicted to be present.
         flip_average: If true, average the logits of each face and of its mirror image outside training, at twice the
             cost.
         zoom_average: Fraction by which each face is enlarged and shrunk outside training; the logits of the three
@@ -258,7 +258,7 @@ class AttributeClassifier(AttributeModel):
 
     @override
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        # The optimizer gets the frozen parameters as well, because they may be released later.
+        # The optimizer also gets the frozen parameters, because they may be unfrozen later.
         optimizer = build_optimizer(
             self.hparams["optimizer"], [self.backbone, self.head], self.hparams["lr"], self.hparams["weight_decay"]
         )

@@ -18,7 +18,8 @@ class DiffAugment(nn.Module):
 
     Args:
         color: Strength of the changes of brightness, saturation and contrast: 0 for none, 1 for those of the paper.
-        translation: Largest move in each direction, as a fraction of the side. The margin is filled with mid-grey.
+        translation: Maximum shift in each direction, as a fraction of the side length. The margin is filled with
+            mid-grey.
         cutout: Side of the grey square, as a fraction of the side of the image. Its centre is anywhere in the image.
 
     Raises:

@@ -161,7 +161,7 @@ class Discriminator(nn.Module):
             attributes: Attributes that the images should have, (B, K) of 0 and 1, for a conditional discriminator.
 
         Raises:
-            UserError: The attributes have another size.
+            UserError: The attributes have the wrong size.
         """
         features = self.layers(images).permute(0, 2, 3, 1).flatten(1)  # (B, 4 * 4 * C)
         logits = self.judge(features).flatten()  # (B,)

@@ -28,7 +28,7 @@ def attribute_table(
         labels: True labels, uint8 (N, K), 0 or 1.
         probabilities: Predicted probabilities, float32 (N, K), in [0, 1].
         attributes: Names of the K attributes.
-        threshold: Probability from which an attribute is predicted to be present.
+        threshold: Probability at or above which an attribute is predicted to be present.
         bins: Number of bins of the probability for the calibration error.
     """
     metrics = AttributeMetrics(len(attributes), threshold, synchronise=False)

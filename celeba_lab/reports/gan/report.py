@@ -61,7 +61,7 @@ def report_gan(
 
 
 def describe_training(trainer: L.Trainer) -> dict[str, Any]:
-    """Return what the summary says only about the training of a GAN: epochs, distances, and warnings.
+    """Return the part of the summary that is specific to a GAN: epochs, distances, and warnings.
 
     Args:
         trainer: The Trainer after the fit, with its callbacks.
