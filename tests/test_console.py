@@ -22,13 +22,13 @@ def test_a_log_gets_lines_with_the_count_and_the_time_left(log, capsys):
         time.sleep(0.1)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) >= 2
-    assert re.fullmatch(r"decoding  ━+╌+  4/10 images  loss 0.5  0:00 left", lines[0])
+    assert re.fullmatch(r"decoding  ━+╌+  4/10 images  loss 0.5  0:\d\d left", lines[0])
 
 
 def test_a_log_gets_lines_of_work_without_steps(log, capsys):
     with Progress("t-SNE"):
         time.sleep(0.1)
-    assert "t-SNE  0:00 so far" in capsys.readouterr().out
+    assert re.search(r"t-SNE  0:\d\d so far", capsys.readouterr().out)
 
 
 def test_work_within_work_is_one_line(log, capsys):
@@ -37,7 +37,7 @@ def test_work_within_work_is_one_line(log, capsys):
         assert outer._open[-1].what == "drawing"
     lines = capsys.readouterr().out.splitlines()
     assert lines
-    assert all(line == "report: drawing  0:00 so far" for line in lines)
+    assert all(re.fullmatch(r"report: drawing  0:\d\d so far", line) for line in lines)
     assert not Progress._open
 
 
