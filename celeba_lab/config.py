@@ -3,14 +3,12 @@
 import inspect
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from textwrap import shorten
 from typing import Any, get_type_hints
 
 from hydra.core.config_store import ConfigStore
-from hydra.errors import (
-    InstantiationException,
-)
+from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from omegaconf import MISSING, DictConfig, OmegaConf
 
@@ -61,6 +59,18 @@ def register_schema() -> None:
     # ${task_name:${task._target_}}: ${hydra:runtime.choices.task} would not resolve yet when a sweep makes its folder.
     OmegaConf.register_new_resolver("task_name", lambda target: target.rpartition(".")[2], replace=True)
     OmegaConf.register_new_resolver("without_slashes", lambda name: name.replace("/", "-"), replace=True)
+
+
+def check_root_keys(cfg: DictConfig) -> None:
+    """Check that the configuration has no key at its root that nothing reads. ``+key=value`` can add one.
+
+    Raises:
+        UserError: There is such a key.
+    """
+    known = [field.name for field in fields(Config)]
+    for key in map(str, cfg):
+        if key not in known:
+            raise UserError(f"{key} is not a setting of celeba_lab.{did_you_mean(key, known)}")
 
 
 def build(node: DictConfig | None, **arguments: Any) -> Any:

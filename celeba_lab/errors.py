@@ -1,6 +1,7 @@
 """Errors that the user can correct, each explained in a sentence, and checks of settings."""
 
 import difflib
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -100,38 +101,50 @@ def check_choice(setting: str, value: str, choices: Iterable[str]) -> None:
         raise SettingError(setting, value, f"must be one of {', '.join(choices)}", did_you_mean(str(value), choices))
 
 
-def check_at_least(setting: str, value: float, least: float) -> None:
-    """Check that a number is not below ``least``.
+def check_at_least(setting: str, value: float | None, least: float) -> None:
+    """Check that a number is finite and not below ``least``.
+
+    None passes, because the setting is optional then.
 
     Raises:
-        SettingError: The number is below ``least`` or NaN.
+        SettingError: The number is below ``least``, infinite or NaN.
     """
-    if not value >= least:
-        raise SettingError(setting, value, f"must be at least {format_value(least)}")
+    if value is not None and not least <= value < math.inf:
+        raise SettingError(setting, value, f"must be at least {format_value(least)}{_finite(value)}")
 
 
-def check_above(setting: str, value: float, bound: float) -> None:
-    """Check that a number is above ``bound``.
+def check_above(setting: str, value: float | None, bound: float) -> None:
+    """Check that a number is finite and above ``bound``.
+
+    None passes, because the setting is optional then.
 
     Raises:
-        SettingError: The number is not above ``bound``.
+        SettingError: The number is not above ``bound``, infinite or NaN.
     """
-    if not value > bound:
-        raise SettingError(setting, value, f"must be above {format_value(bound)}")
+    if value is not None and not bound < value < math.inf:
+        raise SettingError(setting, value, f"must be above {format_value(bound)}{_finite(value)}")
 
 
-def check_between(setting: str, value: float, least: float, most: float) -> None:
+def _finite(value: float) -> str:
+    return " and finite" if value == math.inf else ""
+
+
+def check_between(setting: str, value: float | None, least: float, most: float) -> None:
     """Check that a number is at least ``least`` and at most ``most``.
+
+    None passes, because the setting is optional then.
 
     Raises:
         SettingError: The number is outside this range.
     """
-    if not least <= value <= most:
+    if value is not None and not least <= value <= most:
         raise SettingError(setting, value, f"must be between {format_value(least)} and {format_value(most)}")
 
 
-def check_fraction(setting: str, value: float) -> None:
+def check_fraction(setting: str, value: float | None) -> None:
     """Check that a number is between 0 and 1, both included.
+
+    None passes, because the setting is optional then.
 
     Raises:
         SettingError: The number is outside this range.
@@ -147,6 +160,16 @@ def check_positive_fraction(setting: str, value: float) -> None:
     """
     if not 0 < value <= 1:
         raise SettingError(setting, value, "must be above 0 and at most 1")
+
+
+def check_inner_fraction(setting: str, value: float) -> None:
+    """Check that a number is above 0 and below 1.
+
+    Raises:
+        SettingError: The number is outside this range.
+    """
+    if not 0 < value < 1:
+        raise SettingError(setting, value, "must be above 0 and below 1")
 
 
 class DivergenceError(UserError):

@@ -11,7 +11,7 @@ from sklearn.base import ClusterMixin, TransformerMixin, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 
-from celeba_lab.analyses.estimators import has_parameter, refusals_of
+from celeba_lab.analyses.estimators import check_parameters, has_parameter, refusals_of
 from celeba_lab.errors import SettingError, check_at_least
 
 
@@ -119,13 +119,13 @@ def check_clusterer(clusterer: ClusterMixin, n_clusters: int | None) -> ClusterM
         The clusterer with this number of clusters.
 
     Raises:
-        SettingError: The estimator cannot cluster rows, or the number is below 1.
+        SettingError: The estimator cannot cluster rows, has a parameter out of range, or the number is below 1.
     """
     if not isinstance(clusterer, ClusterMixin) or not hasattr(clusterer, "fit_predict"):
         hint = "Use, for example, sklearn.cluster.MiniBatchKMeans."
         raise SettingError("clusterer", type(clusterer).__name__, "must be a clusterer of scikit-learn", hint)
-    if n_clusters is not None:
-        check_at_least("n_clusters", n_clusters, 1)
+    check_parameters(clusterer, "clusterer")
+    check_at_least("n_clusters", n_clusters, 1)
     if n_clusters is None or not has_parameter(clusterer, "n_clusters"):
         return clusterer
     return clone(clusterer).set_params(n_clusters=n_clusters)

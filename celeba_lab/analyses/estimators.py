@@ -33,6 +33,28 @@ def refusals_of(estimator: BaseEstimator, setting: str) -> Iterator[None]:
         raise SettingError(setting, name, f"cannot be fitted: {reason}") from error
 
 
+def check_parameters(estimator: BaseEstimator | None, setting: str) -> None:
+    """Check the parameters of an estimator by the ranges that scikit-learn states for them, without fitting it.
+
+    Args:
+        estimator: Estimator whose parameters are checked; None passes.
+        setting: Name of the setting that configures the estimator, such as ``estimator``.
+
+    Raises:
+        SettingError: A parameter is out of range.
+
+    Example:
+        >>> from sklearn.cluster import KMeans
+        >>> check_parameters(KMeans(n_init=0), "clusterer")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ...
+        celeba_lab.errors.SettingError: clusterer=KMeans cannot be fitted: The 'n_init' parameter of KMeans must be ...
+    """
+    if hasattr(estimator, "_validate_params"):  # Every estimator of scikit-learn has this method.
+        with refusals_of(estimator, setting):
+            estimator._validate_params()
+
+
 def has_parameter(estimator: BaseEstimator, parameter: str) -> bool:
     """Return whether an estimator has a parameter, such as ``n_clusters`` or ``random_state``.
 

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
-from celeba_lab.analyses.estimators import refusals_of
+from celeba_lab.analyses.estimators import check_parameters, refusals_of
 from celeba_lab.errors import SettingError, check_at_least
 
 
@@ -45,7 +45,7 @@ def check_estimator(estimator: ClassifierMixin) -> None:
         estimator: Unfitted scikit-learn estimator.
 
     Raises:
-        SettingError: The estimator is not a classifier or has no ``predict_proba``.
+        SettingError: The estimator is not a classifier, has no ``predict_proba``, or has a parameter out of range.
     """
     name = type(estimator).__name__
     if not isinstance(estimator, BaseEstimator) or not is_classifier(estimator):
@@ -53,6 +53,7 @@ def check_estimator(estimator: ClassifierMixin) -> None:
         raise SettingError("estimator", name, "must be a classifier of scikit-learn", hint)
     if not hasattr(estimator, "predict_proba"):
         raise SettingError("estimator", name, "must be a classifier with a method predict_proba")
+    check_parameters(estimator, "estimator")
 
 
 def regress_each(
@@ -87,8 +88,7 @@ def regress_each(
         1 [0.4 0.4 0.6 0.6] [0.8 nan]
     """
     check_estimator(estimator)
-    if workers is not None:
-        check_at_least("workers", workers, 1)
+    check_at_least("workers", workers, 1)
     # float32 needs half the memory of float64, and the solvers do not convert it. The probabilities agree to four
     # digits.
     train, test = train.astype(np.float32), test.astype(np.float32)

@@ -1,5 +1,6 @@
 """Selection of the rows that an analysis uses."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +9,7 @@ from sklearn.model_selection import train_test_split
 
 from celeba_lab.data.annotations import SPLITS
 from celeba_lab.data.datamodule import CelebADataModule
-from celeba_lab.errors import SettingError, check_positive_fraction
+from celeba_lab.errors import SettingError, check_inner_fraction, check_positive_fraction
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,16 @@ class LabelSample:
     attributes: list[str]
     labels: np.ndarray
     title: str
+
+
+def check_several(attributes: Sequence[str] | None) -> None:
+    """Check that an analysis of relations between attributes has at least two; None passes, because it means all.
+
+    Raises:
+        SettingError: There are fewer than two attributes.
+    """
+    if attributes is not None and len(attributes) < 2:
+        raise SettingError("attributes", list(attributes), "must name at least two attributes")
 
 
 def take_fraction(rows: np.ndarray, fraction: float, seed: int) -> np.ndarray:
@@ -69,8 +80,7 @@ def split_randomly(rows: np.ndarray, test_size: float, seed: int) -> tuple[np.nd
     Raises:
         SettingError: ``test_size`` is out of range, or one of the two parts would be empty.
     """
-    if not 0 < test_size < 1:
-        raise SettingError("test_size", test_size, "must be above 0 and below 1")
+    check_inner_fraction("test_size", test_size)
     try:
         train, test = train_test_split(rows, test_size=test_size, random_state=seed)
     except ValueError as error:

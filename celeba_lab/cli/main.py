@@ -51,12 +51,13 @@ def prepare(cfg: "DictConfig") -> "Callable[[DictConfig], dict[str, float]]":
     from celeba_lab.cli.rules import check_rules
     from celeba_lab.cli.seed import check_seed, seed_everything
     from celeba_lab.cli.signatures import complete_signature, read_signature
-    from celeba_lab.config import build, check_types
+    from celeba_lab.config import build, check_root_keys, check_types
     from celeba_lab.console import quiet_libraries
 
     check_choices(HydraConfig.get().runtime.choices)
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         refuse_distributed_sweep(cfg)
+    check_root_keys(cfg)
     check_seed(cfg.seed)
     without_celeba = choose_data(cfg)
     choose_attributes(cfg)

@@ -9,6 +9,7 @@ constructor.
 import ast
 import builtins
 from collections.abc import Callable
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -50,34 +51,52 @@ def _check_node(node: DictConfig) -> None:
 
 
 def _apply_rules(module: Module, function: ast.FunctionDef, values: dict[str, Any]) -> None:
-    """Run the rules among the statements of a function, and those of the objects that it builds from its arguments."""
+    """Run the rules in the body of a function, and those of the objects that it builds from its arguments."""
     for statement in function.body:
-        try:
-            if _is_rule(statement):
-                _run(module, statement, values)
-            elif isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Call):
-                _check_call(module, statement.value, values)
-        except UserError:
-            raise
-        except Exception:  # The constructor meets the same error, if it is one.
-            continue
+        _apply_statement(module, statement, values)
+
+
+def _apply_statement(module: Module, statement: ast.stmt, values: dict[str, Any]) -> None:
+    try:
+        if _is_rule(statement):
+            _run(module, statement, values)
+        elif isinstance(statement, ast.With):  # settings_of("loss")
+            with _evaluate(module, statement.items[0].context_expr, values):
+                for inner in statement.body:
+                    _apply_statement(module, inner, values)
+        elif isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Call):
+            _check_call(module, statement.value, values)
+    except UserError:
+        raise
+    except Exception:  # If it is a mistake of the user, the constructor reports it.
+        return
 
 
 def _check_call(module: Module, call: ast.Call, values: dict[str, Any]) -> None:
-    """Apply the rules of a class of this package to the arguments that it is given here."""
+    """Apply the rules of a class or function of this package to the arguments that it is given here."""
     home, definition = find_name(module.name, ast.unparse(call.func))
-    if not isinstance(definition, ast.ClassDef) or home.name.partition(".")[0] != PACKAGE:
+    if not isinstance(definition, ast.ClassDef | ast.FunctionDef) or home.name.partition(".")[0] != PACKAGE:
         return
-    home, constructor = constructor_of(home, definition)
     signature = read_signature(f"{home.name}.{definition.name}")
-    named = ast.Call(ast.Name("dict", ast.Load()), [], call.keywords)
-    names = list(signature.hints) if signature else []
-    arguments = dict(zip(names, (_evaluate(module, argument, values) for argument in call.args), strict=False))
-    _apply_rules(home, constructor, arguments | _evaluate(module, named, values))
+    home, function = constructor_of(home, definition)
+    known: dict[str, Any] = {}
+    for name, argument in [*zip(signature.hints if signature else (), call.args, strict=False), *_keywords(call)]:
+        with suppress(Exception):  # An argument that is computed from something else than arguments is left out.
+            value = _evaluate(module, argument, values)
+            known |= {name: value} if name else value
+    if function.args.kwarg is not None:
+        names = [argument.arg for argument in [*function.args.args, *function.args.kwonlyargs]]
+        known[function.args.kwarg.arg] = {name: value for name, value in known.items() if name not in names}
+    _apply_rules(home, function, known)
+
+
+def _keywords(call: ast.Call) -> list[tuple[str | None, ast.expr]]:
+    """Return the keyword arguments of a call; the name of ``**mapping`` is None."""
+    return [(keyword.arg, keyword.value) for keyword in call.keywords]
 
 
 def _run(module: Module, statement: ast.stmt, values: dict[str, Any]) -> None:
-    """Run a statement on the values of arguments."""
+    """Run a statement with the arguments as its variables."""
     namespace = {name: _value(module, name, values) for name in _free_names(statement)}
     exec(compile(ast.Module([statement], []), str(module.path), "exec"), namespace)
 
@@ -120,12 +139,12 @@ def _value(module: Module, name: str, values: dict[str, Any]) -> Any:
     module, found = find_name(module.name, name)
     if isinstance(found, ast.FunctionDef):
         return _check_function(module, found)
-    if isinstance(found, ast.Dict):  # whose keys are the choices
-        found = ast.List([key for key in found.keys if key is not None], ast.Load())
-    try:
-        return ast.literal_eval(found)
-    except ValueError as error:
-        raise UnknownError(name) from error
+    if isinstance(found, ast.expr) and not any(isinstance(node, ast.Call) for node in ast.walk(found)):
+        with suppress(UnknownError):
+            return _evaluate(module, found, {})
+    if isinstance(found, ast.Dict):  # of functions or classes; its keys are the choices
+        return [ast.literal_eval(key) for key in found.keys if key is not None]
+    raise UnknownError(name)
 
 
 def _check_function(module: Module, function: ast.FunctionDef) -> Callable[..., None]:

@@ -64,10 +64,8 @@ class LoaderSettings:
 
     def __post_init__(self) -> None:
         check_at_least("batch_size", self.batch_size, 1)
-        if self.eval_batch_size is not None:
-            check_at_least("eval_batch_size", self.eval_batch_size, 1)
-        if self.num_workers is not None:
-            check_at_least("num_workers", self.num_workers, 0)
+        check_at_least("eval_batch_size", self.eval_batch_size, 1)
+        check_at_least("num_workers", self.num_workers, 0)
         check_at_least("seed", self.seed, 0)
 
     def training_loader(self, dataset: FaceDataset, processes: Processes, epoch: int) -> FaceLoader:

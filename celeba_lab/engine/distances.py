@@ -41,8 +41,7 @@ class DistanceSettings:
 
     def __post_init__(self) -> None:
         check_at_least("n_images", self.n_images, 3)
-        if self.every_n_epochs is not None:
-            check_at_least("every_n_epochs", self.every_n_epochs, 1)
+        check_at_least("every_n_epochs", self.every_n_epochs, 1)
         if not self.splits:
             raise SettingError("splits", self.splits, "must name at least one split")
         if "train" in self.splits:

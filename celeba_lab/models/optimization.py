@@ -1,7 +1,7 @@
 """Optimizers and learning-rate schedules by their names."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from inspect import signature
 from typing import Any
 
@@ -14,16 +14,25 @@ from typing_extensions import override
 from celeba_lab.errors import SettingError, UserError, check_above, check_choice, did_you_mean
 
 
-def check_optimizer(name: str, lr: float) -> None:
-    """Check the name and the learning rate of an optimizer.
+def check_optimizer(name: str) -> None:
+    """Check the name of an optimizer.
 
     Raises:
-        SettingError: torch has no such optimizer, or the learning rate is not above 0.
+        SettingError: torch has no such optimizer.
     """
     choices = [key for key, value in vars(torch.optim).items() if isinstance(value, type) and value is not Optimizer]
     if name not in choices:
         raise SettingError("optimizer", name, "is not an optimizer in torch.optim", did_you_mean(name, choices))
-    check_above("lr", lr, 0)
+
+
+def check_betas(setting: str, betas: Sequence[float] | None) -> None:
+    """Check the betas of Adam; None passes, because the setting is optional then.
+
+    Raises:
+        SettingError: They are not two numbers that are at least 0 and below 1.
+    """
+    if betas is not None and (len(betas) != 2 or not all(0 <= beta < 1 for beta in betas)):
+        raise SettingError(setting, betas, "must be two numbers that are at least 0 and below 1")
 
 
 def describe_parameters(module: nn.Module) -> str:
@@ -61,7 +70,8 @@ def build_optimizer(name: str, modules: Iterable[nn.Module], lr: float, weight_d
         >>> [group["weight_decay"] for group in optimizer.param_groups]
         [0.1, 0.0]
     """
-    check_optimizer(name, lr)
+    check_optimizer(name)
+    check_above("lr", lr, 0)
     parameters = [parameter for module in modules for parameter in module.parameters()]
     groups: list[dict[str, Any]] = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},

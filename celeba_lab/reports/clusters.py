@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, ClusterMixin, TransformerMixin, clone
 
 from celeba_lab import figures
 from celeba_lab.analyses.clustering import Clustering, describe, standardised_differences, try_numbers, try_seeds
-from celeba_lab.analyses.estimators import has_parameter, refusals_of
+from celeba_lab.analyses.estimators import check_parameters, has_parameter, refusals_of
 from celeba_lab.analyses.sampling import LabelSample
 from celeba_lab.console import console, progress, show_table
 from celeba_lab.errors import SettingError, UserError, check_at_least, check_between, settings_of
@@ -119,6 +119,8 @@ class ClusterReport:
         check_between("faces", self.faces, 0, _MOST_FACES)
         if any(number < 2 for number in self.numbers):
             raise SettingError("numbers", self.numbers, "must be numbers of clusters of at least 2")
+        check_parameters(self.pca, "pca")
+        check_parameters(self.tsne, "tsne")
 
     def write(self, result: ClusteringResult) -> dict[str, float]:
         """Write every table and figure, starting with the clusters themselves.

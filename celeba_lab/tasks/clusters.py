@@ -4,8 +4,10 @@ from omegaconf import DictConfig
 from sklearn.base import ClusterMixin, TransformerMixin
 
 from celeba_lab.analyses.clustering import check_clusterer, find_clusters, scale
+from celeba_lab.analyses.estimators import check_parameters
+from celeba_lab.analyses.sampling import check_several
 from celeba_lab.engine.build import sample_labels
-from celeba_lab.errors import SettingError
+from celeba_lab.errors import check_at_least, check_positive_fraction
 from celeba_lab.reports.clusters import ClusteringResult, ClusterReport
 from celeba_lab.runs.run import Run
 
@@ -36,9 +38,11 @@ def clusters(
     Raises:
         UserError: A setting or the data cannot be used.
     """
+    check_at_least("n_clusters", n_clusters, 1)
+    check_several(attributes)
+    check_positive_fraction("fraction", fraction)
+    check_parameters(scaler, "scaler")
     clusterer = check_clusterer(clusterer, n_clusters)
-    if attributes is not None and len(attributes) == 1:
-        raise SettingError("attributes", attributes, "must name at least two attributes")
     run = Run.open(cfg)
     sample = sample_labels(run, cfg.data, attributes, fraction)
     points, axes = scale(sample.labels, scaler, sample.attributes)

@@ -3,8 +3,9 @@
 from omegaconf import DictConfig
 
 from celeba_lab.analyses.cooccurrence import Cooccurrence, pair_table
+from celeba_lab.analyses.sampling import check_several
 from celeba_lab.engine.build import sample_labels
-from celeba_lab.errors import SettingError
+from celeba_lab.errors import check_positive_fraction
 from celeba_lab.reports.cooccurrence import show_cooccurrence, write_cooccurrence
 from celeba_lab.runs.run import Run
 
@@ -23,11 +24,11 @@ def cooccurrence(cfg: DictConfig, attributes: list[str] | None = None, fraction:
     Raises:
         UserError: A setting or the data cannot be used.
     """
+    check_several(attributes)
+    check_positive_fraction("fraction", fraction)
     run = Run.open(cfg)
     sample = sample_labels(run, cfg.data, attributes, fraction)
     names = sample.attributes
-    if len(names) < 2:
-        raise SettingError("attributes", attributes, "must name at least two attributes")
     with run.timed("compute"):
         found = Cooccurrence.of(sample.labels)
     pairs = pair_table(found, names)

@@ -9,13 +9,14 @@ from omegaconf import DictConfig
 from sklearn.base import ClusterMixin, TransformerMixin
 
 from celeba_lab.analyses.clustering import check_clusterer, find_clusters, scale
+from celeba_lab.analyses.estimators import check_parameters
 from celeba_lab.analyses.sampling import LabelSample
 from celeba_lab.console import display_path
 from celeba_lab.data.loaders import Processes
 from celeba_lab.engine.build import build_evaluator, sample_labels
 from celeba_lab.engine.checkpoints import load_classifier
 from celeba_lab.engine.signals import exit_codes_of_signals
-from celeba_lab.errors import check_between
+from celeba_lab.errors import check_at_least, check_between, check_positive_fraction
 from celeba_lab.models.classifier.embedder import Embedder
 from celeba_lab.models.classifier.module import AttributeClassifier
 from celeba_lab.reports.clusters import ClusteringResult, ClusterReport
@@ -53,6 +54,9 @@ def embeddings(
     Raises:
         UserError: A setting, the checkpoint or the data cannot be used.
     """
+    check_at_least("n_clusters", n_clusters, 1)
+    check_positive_fraction("fraction", fraction)
+    check_parameters(scaler, "scaler")
     clusterer = check_clusterer(clusterer, n_clusters)
     check_between("projector_images", projector_images, 0, MOST_SPRITES)
     run = Run.open(cfg)

@@ -91,8 +91,7 @@ def _check_settings(n: int, upscale: int, filter_name: str, truncation: float | 
     check_at_least("n", n, 1)
     check_at_least("upscale", upscale, 1)
     check_choice("upscale_filter", filter_name, FILTERS)
-    if truncation is not None:
-        check_above("truncation", truncation, 0)
+    check_above("truncation", truncation, 0)
     if interpolate is not None:
         check_at_least("interpolate", interpolate, 2)
         if n < 2:

@@ -5,10 +5,10 @@ from omegaconf import DictConfig
 from sklearn.base import ClassifierMixin
 
 from celeba_lab.analyses.regression import regress_each
-from celeba_lab.analyses.sampling import LabelSample, split_officially, split_randomly
+from celeba_lab.analyses.sampling import LabelSample, check_several, split_officially, split_randomly
 from celeba_lab.console import progress
 from celeba_lab.engine.build import sample_labels
-from celeba_lab.errors import SettingError, check_choice
+from celeba_lab.errors import check_at_least, check_choice, check_inner_fraction, check_positive_fraction
 from celeba_lab.reports.logistic import (
     majority_accuracy,
     regression_metrics,
@@ -46,10 +46,12 @@ def logistic(
         UserError: A setting or the data cannot be used.
     """
     check_choice("split", split, ("random", "official"))
+    check_several(attributes)
+    check_inner_fraction("test_size", test_size)
+    check_positive_fraction("fraction", fraction)
+    check_at_least("workers", workers, 1)
     run = Run.open(cfg)
     sample = sample_labels(run, cfg.data, attributes, fraction)
-    if len(sample.attributes) < 2:
-        raise SettingError("attributes", attributes, "must name at least two attributes")
     train, test = _split(sample, split, test_size, cfg.seed)
     labels = sample.datamodule.annotations.labels[:, sample.datamodule.annotations.columns(sample.attributes)]
     with run.timed("compute"):

@@ -8,6 +8,7 @@ from celeba_lab.engine.build import build_datamodule, build_evaluator
 from celeba_lab.engine.checkpoints import load_classifier
 from celeba_lab.engine.measure import CollectPredictions
 from celeba_lab.engine.signals import exit_codes_of_signals
+from celeba_lab.errors import check_at_least
 from celeba_lab.reports.predictions import file_prediction_table, write_contact_sheet
 from celeba_lab.runs.run import Run, write_bad_images
 
@@ -27,6 +28,7 @@ def predict(cfg: DictConfig, images: str, max_shown: int = 48) -> dict[str, floa
     Raises:
         UserError: No image matches, or the checkpoint cannot be used.
     """
+    check_at_least("max_shown", max_shown, 1)
     run = Run.open(cfg)
     model = load_classifier(cfg.checkpoint, "predict")
     paths = list_images(images)

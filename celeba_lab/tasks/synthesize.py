@@ -10,6 +10,7 @@ from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.data.synthetic.datamodule import draw_faces
 from celeba_lab.data.synthetic.settings import DEFAULT_N, Settings, find_settings
 from celeba_lab.engine.build import build_datamodule
+from celeba_lab.errors import check_at_least
 from celeba_lab.reports.synthetic import report_synthetic
 from celeba_lab.runs.run import Run
 
@@ -36,8 +37,10 @@ def synthesize(
     Raises:
         UserError: The folder holds something else, or cannot be written.
     """
+    settings = Settings(n, cfg.seed, proportions)
+    check_at_least("workers", workers, 1)
     run = Run.open(cfg)
-    root, settings = Path(cfg.data.root), Settings(n, cfg.seed, proportions)
+    root = Path(cfg.data.root)
     is_new = overwrite or find_settings(root) is None
     start = perf_counter()
     draw_faces(root, settings, workers, overwrite)

@@ -1,13 +1,16 @@
 """Rules of constructors are applied to the configuration before anything slow is imported."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from celeba_lab.cli.choose_data import choose_data
 from celeba_lab.cli.rules import check_rules
+from celeba_lab.cli.signatures import read_signature
+from celeba_lab.config import check_types
 from celeba_lab.errors import UserError
 
 SOURCE = '''
@@ -116,3 +119,68 @@ def test_every_experiment_keeps_the_rules(experiment: str, compose: Callable[...
     cfg = compose(f"experiment={experiment}")
     cfg.logger = cfg.callbacks = cfg.trainer = None
     check_rules(cfg)
+
+
+def _numeric_settings(node: DictConfig, hints: dict[str, Any]) -> Iterator[tuple[DictConfig, str]]:
+    """The numeric settings of this package's own targets at and below a node, as (node, key)."""
+    for key in map(str, node):
+        value = None if OmegaConf.is_missing(node, key) else node[key]
+        if isinstance(value, DictConfig):
+            target = value.get("_target_", "celeba_lab")
+            if target.startswith("celeba_lab"):
+                yield from _numeric_settings(value, getattr(read_signature(target), "hints", {}))
+        elif not isinstance(value, ListConfig):
+            # A dictionary that a constructor takes, such as a loss, has no hints.
+            types = {hints[key], *get_args(hints[key])} if key in hints else {type(value)}
+            if types & {int, float}:
+                yield node, key
+
+
+@pytest.mark.parametrize(
+    ("overrides", "fewest"),
+    [
+        (["experiment=smile", "recipe=strong", "loss=asymmetric"], 30),
+        (["experiment=smile", "loss=focal"], 1),
+        (["experiment=smile", "loss=weighted_bce"], 1),
+        (["experiment=gan"], 20),
+        (["experiment=gan_notebook"], 1),
+        (["experiment=clusters"], 5),
+        (["experiment=logistic"], 1),
+        (["experiment=embeddings"], 5),
+        (["task=generate"], 3),
+        (["task=predict", "task.images=x"], 1),
+        (["task=compare", "task.runs=x"], 1),
+        (["task=synthesize"], 1),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_every_number_has_a_rule(overrides: list[str], fewest: int, compose: Callable[..., DictConfig]) -> None:
+    """A number that nobody can mean is refused, by a rule or by the type of the setting, without a slow import."""
+    cfg = compose(*overrides)
+    choose_data(cfg)
+    cfg.logger = cfg.trainer = None  # which belong to Lightning
+    for callback in (cfg.callbacks or {}).values():
+        callback.update({key: "folder" for key in ("dirpath", "folder", "path") if key in callback})
+    settings = [
+        found
+        for group in ("data", "model", "callbacks", "task")
+        if cfg[group] is not None
+        for found in _numeric_settings(cfg[group], getattr(read_signature(cfg[group].get("_target_", "")), "hints", {}))
+    ]
+    assert len(settings) >= fewest
+    accepted = []
+    for node, key in settings:
+        given = node[key]
+        for value in (-(10**9), float("nan"), float("inf")):
+            node[key] = value
+            try:
+                check_rules(cfg)
+                check_types(cfg, read_signature)
+            except UserError as error:
+                sentence = str(error)
+            else:
+                sentence = "accepted"
+            if f"{key}=" not in sentence:
+                accepted.append(f"{node._get_full_key(key)}={value}: {sentence}")
+        node[key] = given
+    assert accepted == []

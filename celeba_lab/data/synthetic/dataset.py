@@ -44,8 +44,7 @@ def synthesize(root: Path, settings: Settings, workers: int | None = None, overw
         SettingError: ``workers`` is below 1.
         UserError: The folder contains something else, or cannot be written.
     """
-    if workers is not None:
-        check_at_least("workers", workers, 1)
+    check_at_least("workers", workers, 1)
     root = root.expanduser().resolve()
     if root.is_mount():
         raise UserError(f"data.root={root} is a mount point, which cannot be replaced. Choose a folder below it.")

@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import override
 
+from celeba_lab.errors import check_between, check_fraction
+
 
 class RandomAugment(nn.Module):
     """Mirror, move and relight each image at random.
@@ -22,6 +24,9 @@ class RandomAugment(nn.Module):
         rotate: Largest rotation in degrees.
         light: Largest change of brightness and of contrast, as a fraction.
 
+    Raises:
+        SettingError: A fraction is not between 0 and 1, or the angle is not between 0 and 180.
+
     Example:
         >>> images = torch.rand(4, 3, 32, 32)
         >>> RandomAugment(flip=0.5, rotate=10.0)(images).shape
@@ -32,6 +37,11 @@ class RandomAugment(nn.Module):
         self, flip: float = 0.0, shift: float = 0.0, scale: float = 0.0, rotate: float = 0.0, light: float = 0.0
     ) -> None:
         super().__init__()
+        check_fraction("flip", flip)
+        check_fraction("shift", shift)
+        check_fraction("scale", scale)
+        check_between("rotate", rotate, 0, 180)
+        check_fraction("light", light)
         self.flip, self.shift, self.scale, self.rotate, self.light = flip, shift, scale, rotate, light
 
     @override

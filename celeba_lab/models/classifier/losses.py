@@ -30,12 +30,12 @@ def build_loss(name: str = "bce", prevalence: Sequence[float] | None = None, **s
         >>> loss(torch.zeros(4, 1), torch.ones(4, 1))
         tensor(0.1733)
     """
-    check_choice("name", name, _LOSSES)
-    function, known = _LOSSES[name]
+    check_choice("name", name, _SETTINGS)
     for key, value in settings.items():
-        if key not in known:
-            raise SettingError(key, value, f"is not a setting of the loss {name}", did_you_mean(key, known))
+        if key not in _SETTINGS[name]:
+            raise SettingError(key, value, f"is not a setting of the loss {name}", did_you_mean(key, _SETTINGS[name]))
         check_at_least(key, value, 0)
+    function = _FUNCTIONS[name]
     if name == "weighted_bce":
         if prevalence is None:
             raise SettingError("name", name, "needs the prevalence of the attributes among the training images")
@@ -99,9 +99,15 @@ def asymmetric(
     return -(labels * positive + (1 - labels) * negative).mean()
 
 
-_LOSSES: dict[str, tuple[Callable[..., Tensor], tuple[str, ...]]] = {
-    "bce": (binary_cross_entropy, ()),
-    "weighted_bce": (weighted_binary_cross_entropy, ("power", "largest")),
-    "focal": (focal, ("gamma",)),
-    "asymmetric": (asymmetric, ("gamma_negative", "gamma_positive", "margin")),
+_FUNCTIONS: dict[str, Callable[..., Tensor]] = {
+    "bce": binary_cross_entropy,
+    "weighted_bce": weighted_binary_cross_entropy,
+    "focal": focal,
+    "asymmetric": asymmetric,
+}
+_SETTINGS: dict[str, tuple[str, ...]] = {
+    "bce": (),
+    "weighted_bce": ("power", "largest"),
+    "focal": ("gamma",),
+    "asymmetric": ("gamma_negative", "gamma_positive", "margin"),
 }

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 from typing_extensions import override
 
-from celeba_lab.errors import check_at_least, check_choice, check_fraction, settings_of
+from celeba_lab.errors import check_above, check_at_least, check_choice, check_fraction, settings_of
 from celeba_lab.models.checkpoint_format import mark_checkpoint
 from celeba_lab.models.classifier.augment import RandomAugment, enlarge
 from celeba_lab.models.classifier.backbones import Backbone
@@ -28,6 +28,8 @@ from celeba_lab.models.optimization import (
 # Mean and standard deviation of R, G and B in [0, 1], with which torchvision's ImageNet weights were trained.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+# Smallest side length of a face, in pixels, that still shows something.
+_SMALLEST = 8
 
 
 class AttributeClassifier(AttributeModel):
@@ -107,25 +109,26 @@ class AttributeClassifier(AttributeModel):
         compile: bool = False,
     ) -> None:
         super().__init__()
-        for name, fraction in (
-            ("warmup", warmup),
-            ("freeze", freeze),
-            ("label_smoothing", label_smoothing),
-            ("threshold", threshold),
-        ):
-            check_fraction(name, fraction)
-        if resolution is not None:
-            check_at_least("resolution", resolution, 1)
-        check_at_least("mixup", mixup, 0)
-        check_at_least("zoom_average", zoom_average, 0)
-        check_optimizer(optimizer, lr)
+        check_at_least("image_size", image_size, _SMALLEST)
+        check_at_least("resolution", resolution, _SMALLEST)
+        check_above("lr", lr, 0)
+        check_at_least("weight_decay", weight_decay, 0)
         check_choice("schedule", schedule, SCHEDULES)
+        check_fraction("warmup", warmup)
+        check_fraction("freeze", freeze)
+        check_at_least("unfreeze_epoch", unfreeze_epoch, 0)
+        check_at_least("mixup", mixup, 0)
+        check_fraction("label_smoothing", label_smoothing)
+        check_fraction("threshold", threshold)
+        check_fraction("zoom_average", zoom_average)
+        check_optimizer(optimizer)
         self.save_hyperparameters()
         self.attributes = list(attributes)
         self.threshold = threshold
         self.backbone = Backbone(backbone, image_size)
         self.head = nn.Linear(self.backbone.num_features, len(attributes))
-        self.augment = RandomAugment(**(augment or {}))
+        with settings_of("augment"):
+            self.augment = RandomAugment(**(augment or {}))
         self.mixup = v2.MixUp(alpha=mixup) if mixup else None
         with settings_of("loss"):
             self.training_loss = build_loss(prevalence=prevalence, **(loss or {}))

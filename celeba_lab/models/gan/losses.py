@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from inspect import signature
 
 import torch
 import torch.nn.functional as F
@@ -55,12 +54,9 @@ def non_saturating(smooth: float = 0.0) -> AdversarialLoss:
     """Return the non-saturating loss (Goodfellow et al., "Generative Adversarial Nets", NeurIPS 2014).
 
     Args:
-        smooth: The target probability of real images is 1 minus this number (one-sided label smoothing).
-
-    Raises:
-        SettingError: The number is not between 0 and 1.
+        smooth: Number in [0, 1]. The target probability of real images is 1 minus this number (one-sided label
+            smoothing).
     """
-    check_fraction("smooth", smooth)
     return AdversarialLoss(
         discriminator=lambda real, fake: _bce(real, 1 - smooth) + _bce(fake, 0),
         generator=lambda real, fake: _bce(fake, 1),
@@ -179,6 +175,12 @@ LOSSES: dict[str, Callable[..., AdversarialLoss]] = {
     "wasserstein": wasserstein,
 }
 """Function that builds each loss, by the name of the loss in the settings."""
+_SETTINGS: dict[str, tuple[str, ...]] = {
+    "non_saturating": ("smooth",),
+    "hinge": (),
+    "relativistic": (),
+    "wasserstein": (),
+}
 
 
 def build_adversarial_loss(name: str, **settings: float) -> AdversarialLoss:
@@ -189,12 +191,11 @@ def build_adversarial_loss(name: str, **settings: float) -> AdversarialLoss:
         settings: Settings of the loss; see the function of that name.
 
     Raises:
-        SettingError: There is no loss with this name, or it does not have this setting.
+        SettingError: There is no loss with this name, it does not have this setting, or a value is out of range.
     """
     check_choice("name", name, LOSSES)
-    known = signature(LOSSES[name]).parameters
-    for setting, value in settings.items():
-        if setting not in known:
-            rule = f"is not a setting of the loss {name}"
-            raise SettingError(setting, value, rule, did_you_mean(setting, known))
+    for key, value in settings.items():
+        if key not in _SETTINGS[name]:
+            raise SettingError(key, value, f"is not a setting of the loss {name}", did_you_mean(key, _SETTINGS[name]))
+        check_fraction(key, value)
     return LOSSES[name](**settings)

@@ -18,6 +18,7 @@ from celeba_lab.errors import (
     SettingError,
     check_above,
     check_at_least,
+    check_choice,
     check_fraction,
     settings_of,
 )
@@ -31,9 +32,15 @@ from celeba_lab.models.gan.losses import (
     gradient_penalty,
     r1_penalty,
 )
-from celeba_lab.models.gan.networks import Discriminator, DiscriminatorOutput, Generator
+from celeba_lab.models.gan.networks import (
+    NORMALIZATIONS,
+    Discriminator,
+    DiscriminatorOutput,
+    Generator,
+    check_power_of_two,
+)
 from celeba_lab.models.gan.sampler import FaceSampler
-from celeba_lab.models.optimization import build_optimizer, check_optimizer, describe_parameters
+from celeba_lab.models.optimization import build_optimizer, check_betas, check_optimizer, describe_parameters
 
 # Seed of the latents that every grid of samples is generated from; training does not depend on it.
 _FIXED_SEED = 0
@@ -114,9 +121,22 @@ class GAN(L.LightningModule):
         channels_last: bool = True,
     ) -> None:
         super().__init__()
+        check_power_of_two("image_size", image_size)
+        check_at_least("latent_size", latent_size, 1)
+        check_at_least("width", width, 1)
+        check_at_least("discriminator_width", discriminator_width, 1)
+        check_choice("normalization", normalization, NORMALIZATIONS)
+        check_at_least("r1", r1, 0)
+        check_at_least("gradient_penalty", gradient_penalty, 0)
+        check_at_least("auxiliary", auxiliary, 0)
+        check_fraction("flip", flip)
+        check_above("lr", lr, 0)
+        check_above("discriminator_lr", discriminator_lr, 0)
+        check_betas("betas", betas)
+        check_at_least("n_disc", n_disc, 1)
+        check_fraction("ema", ema)
+        check_optimizer(optimizer)
         self.save_hyperparameters()
-        _check_ranges(self.hparams)
-        check_optimizer(optimizer, lr)
         with settings_of("loss"):
             self.adversarial_loss = build_adversarial_loss(**(loss or {"name": "non_saturating"}))
         _check_penalties(self.hparams, self.adversarial_loss)
@@ -354,21 +374,6 @@ class GAN(L.LightningModule):
             group["lr"] = rate
             if "betas" in group:
                 group["betas"] = tuple(self.hparams["betas"] or (0.5, 0.999))
-
-
-def _check_ranges(settings: Mapping[str, Any]) -> None:
-    for name in ("latent_size", "width", "n_disc"):
-        check_at_least(name, settings[name], 1)
-    for name in ("flip", "ema"):
-        check_fraction(name, settings[name])
-    for name in ("r1", "gradient_penalty", "auxiliary"):
-        check_at_least(name, settings[name], 0)
-    for name in ("discriminator_width", "discriminator_lr"):
-        if settings[name] is not None:
-            check_above(name, settings[name], 0)
-    betas = settings["betas"]
-    if betas is not None and (len(betas) != 2 or not all(0 <= beta < 1 for beta in betas)):
-        raise SettingError("betas", betas, "must be two numbers that are at least 0 and below 1")
 
 
 def _check_penalties(settings: Mapping[str, Any], loss: AdversarialLoss) -> None:

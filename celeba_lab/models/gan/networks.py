@@ -182,10 +182,18 @@ def _checked(attributes: Tensor | None, player: str, n: int, num_attributes: int
 
 def _doublings(image_size: int) -> int:
     """Return how many times 4 pixels are doubled to get this image size."""
-    doublings = math.log2(image_size / _START) if image_size > 0 else 0
-    if doublings < 1 or doublings != int(doublings):
-        raise SettingError("image_size", image_size, "must be a power of 2 that is at least 8, such as 32, 64 or 128")
-    return int(doublings)
+    check_power_of_two("image_size", image_size)
+    return int(math.log2(image_size / _START))
+
+
+def check_power_of_two(setting: str, size: int) -> None:
+    """Check that an image size can be reached by doubling.
+
+    Raises:
+        SettingError: The size is not a power of 2, or is below 8.
+    """
+    if size < 8 or size & (size - 1):
+        raise SettingError(setting, size, "must be a power of 2 that is at least 8, such as 32, 64 or 128")
 
 
 def _double(channels: int, out: int) -> nn.ConvTranspose2d:

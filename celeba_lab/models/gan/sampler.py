@@ -89,8 +89,7 @@ class FaceSampler:
         Raises:
             SettingError: The truncation is not above 0.
         """
-        if truncation is not None:
-            check_above("truncation", truncation, 0)
+        check_above("truncation", truncation, 0)
         generator = torch.Generator().manual_seed(seed) if seed is not None else None
         latents = torch.empty(n, self.network.latent_size)
         if truncation is None:
