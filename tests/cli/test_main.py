@@ -57,7 +57,7 @@ def test_a_mistake_gets_one_sentence(command: Command, arguments: list[str], sen
         ("model.attributes=[Smling]", "'Smling' is not an attribute of CelebA. Did you mean 'Smiling'?"),
         (
             "model.backbone=resnet_18",
-            "model.backbone=resnet_18 is not a torchvision classifier. Did you mean 'resnet18'?",
+            "nor a registered backbone. Did you mean 'resnet18'?",
         ),
         (
             "model.weights=IMAGENET1K_V9",

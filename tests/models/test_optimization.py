@@ -141,7 +141,7 @@ def test_unknown_schedule_names_the_nearest(wrong, meant):
 
 @pytest.mark.parametrize("schedule", ["one_cycle", "cosine"])
 def test_a_schedule_needs_an_end(schedule):
-    with pytest.raises(UserError, match=rf"^schedule={schedule} .*set max_epochs.*schedule=constant"):
+    with pytest.raises(UserError, match=rf"^schedule={schedule} .*Set max_epochs.*schedule=constant"):
         build_schedule(schedule, build_optimizer("SGD", [network()], 0.5, 0.0), math.inf, 0.3)
 
 

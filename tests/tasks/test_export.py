@@ -19,7 +19,7 @@ def test_an_exported_generator_draws_the_same_faces(gan, tmp_path: Path, run_com
     assert exported.trained_on == "celeba"
     assert exported.weights == read_summary(tmp_path / "e")["generator_weights"] == "ema"
     with pytest.raises(
-        UserError, match=r"holds only the average of the weights. Export the last weights with task=export"
+        UserError, match=r"contains only the averaged weights\. Export the weights of the last step with task=export"
     ):
         load_sampler(str(tmp_path / "e" / "generator.safetensors"), "raw")
     with pytest.raises(UserError, match="is an exported generator, which only task=generate can use"):
@@ -34,12 +34,12 @@ def test_an_exported_generator_draws_the_same_faces(gan, tmp_path: Path, run_com
     assert len(list((tmp_path / "g" / "faces").iterdir())) == 16
 
 
-def test_a_file_that_is_no_generator_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_generator_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.safetensors").write_bytes(b"nothing")
-    with pytest.raises(UserError, match=r"could not be read \(.*\), because it is damaged or not a safetensors file"):
+    with pytest.raises(UserError, match=r"is damaged or is not a safetensors file \(.*\)"):
         load_sampler(str(tmp_path / "a.safetensors"))
     from safetensors.torch import save_file
 
     save_file({"x": torch.zeros(1)}, tmp_path / "b.safetensors")
-    with pytest.raises(UserError, match="is not a generator from task=export"):
+    with pytest.raises(UserError, match="was not written by task=export"):
         load_sampler(str(tmp_path / "b.safetensors"))

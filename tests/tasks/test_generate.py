@@ -58,5 +58,5 @@ def test_a_mistake_is_said_before_a_folder_is_filled(gan, tmp_path: Path, run_co
     given = ["task=generate", f"checkpoint={gan.checkpoint}", "task.nearest=false", "task.attributes={Smilling: 1}"]
     result = run_command(*given, "hydra.run.dir=run", cwd=tmp_path)
     assert result.returncode == 1
-    assert "has no attribute Smilling, only Smiling, Male. Did you mean 'Smiling'?" in " ".join(result.stderr.split())
+    assert "Its attributes are Smiling, Male. Did you mean 'Smiling'?" in " ".join(result.stderr.split())
     assert not (tmp_path / "run" / "faces").exists()

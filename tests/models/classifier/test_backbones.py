@@ -125,7 +125,7 @@ def test_unknown_backbone_names_the_nearest():
 
 @pytest.mark.parametrize("name", ["fcn_resnet50", "raft_small", "r3d_18", "fasterrcnn_resnet50_fpn"])
 def test_torchvision_models_for_other_purposes_are_refused(name):
-    with pytest.raises(UserError, match="is not a torchvision classifier"):
+    with pytest.raises(UserError, match="is neither a torchvision classifier nor a registered backbone"):
         Backbone(name, 64)
 
 
@@ -252,20 +252,20 @@ def test_weights_of_another_network_are_counted():
     counted = [key for key in backbone.network.state_dict() if not key.endswith("num_batches_tracked")]
     sentence = str(caught.value)
     assert "weights=squeezenet.pth does not fit backbone=resnet18" in sentence
-    assert f"{len(counted)} are missing and 0 have another shape (conv1.weight," in sentence
+    assert f"{len(counted)} are missing and 0 have the wrong shape (conv1.weight," in sentence
     assert "set weights=null" in sentence
     assert all(torch.equal(value, before[key]) for key, value in backbone.state_dict().items())
 
 
 def test_weights_of_another_width_are_counted():
-    with pytest.raises(UserError, match=r"0 are missing and \d\d+ have another shape"):
+    with pytest.raises(UserError, match=r"0 are missing and \d\d+ have the wrong shape"):
         Backbone("shufflenet_v2_x1_0", 64).load_pretrained(torchvision_model("shufflenet_v2_x0_5").state_dict(), "x")
 
 
 def test_a_missing_tensor_is_named():
     state_dict = torchvision_model("squeezenet1_1").state_dict()
     del state_dict["features.3.squeeze.bias"]
-    with pytest.raises(UserError, match=r"1 are missing and 0 have another shape \(features\.3\.squeeze\.bias\)"):
+    with pytest.raises(UserError, match=r"1 are missing and 0 have the wrong shape \(features\.3\.squeeze\.bias\)"):
         Backbone("squeezenet1_1", 64).load_pretrained(state_dict, "x")
 
 

@@ -34,7 +34,7 @@ def test_raw_faces_of_any_size_give_one_logit_per_attribute(count, size, classif
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.int64, torch.int8])
 def test_images_that_are_not_raw_are_refused(dtype, classifier):
-    with pytest.raises(TypeError, match=r"raw uint8 faces \(B, 3, H, W\) in 0\.\.255, not torch\."):
+    with pytest.raises(TypeError, match=r"raw uint8 faces \(B, 3, H, W\), but got torch\."):
         classifier()(torch.zeros(1, 3, 32, 32, dtype=dtype))
 
 
@@ -97,7 +97,7 @@ def test_other_wrong_arguments_are_refused(options, sentence, classifier):
 
 
 def test_a_schedule_without_an_end_is_refused(classifier, loader, trainer):
-    with pytest.raises(UserError, match=r"^schedule=one_cycle .*set max_epochs"):
+    with pytest.raises(UserError, match=r"^schedule=one_cycle .*Set max_epochs"):
         trainer(max_epochs=-1).fit(classifier(), loader())
 
 

@@ -86,18 +86,19 @@ def test_measuring_leaves_the_generators_of_the_accelerators_alone(
 
 def test_a_distance_is_described(distances: Distances) -> None:
     assert distances.describe(120) == (
-        "pixels; 120 faces against 150 real ones of val, which were not trained on, all of 4 x 4 pixels (real ones"
-        " shrunk bilinearly, antialiased); KID with the cubic kernel, times 1,000, mean of 100 subsets of 119"
+        "pixels; 120 faces against 150 real faces of val that were not used in training, all of 4 x 4 pixels (real"
+        " faces downsampled bilinearly with antialiasing); KID with the cubic kernel, multiplied by 1,000, averaged"
+        " over 100 subsets of 119 faces"
     )
-    assert distances.describe(120).endswith(f"of {distances.measure(faces(120, 1)).subset_size}")
-    assert distances.describe(9000).endswith("subsets of 149")
+    assert distances.describe(120).endswith(f"of {distances.measure(faces(120, 1)).subset_size} faces")
+    assert distances.describe(9000).endswith("subsets of 149 faces")
 
 
 @pytest.mark.parametrize("n", [0, 1, 2])
 def test_fewer_than_three_faces_have_no_distance(distances: Distances, n: int) -> None:
     """A subset of two faces leaves out one, and a single face has no pairs, so the kernel distance would be NaN."""
-    with pytest.raises(UserError, match=f"at least 3 faces to judge, and there are {n}"):
+    with pytest.raises(UserError, match=f"at least 3 generated faces, but there are {n}"):
         distances.measure(faces(n, 0))
-    with pytest.raises(UserError, match=f"at least 3 real faces of val, and there are {n}"):
+    with pytest.raises(UserError, match=f"at least 3 real faces of val, but there are {n}"):
         Distances(FeatureExtractor(Pixels(), D, "pixels"), faces(n, 0), "val")
     assert np.isfinite(distances.measure(faces(3, 0)).kid)

@@ -99,12 +99,12 @@ def test_spectral_normalisation_keeps_every_weight_at_one() -> None:
 
 @pytest.mark.parametrize("size", [0, 4, 33, 48])
 def test_a_size_that_is_not_a_power_of_two_is_refused(size: int) -> None:
-    with pytest.raises(UserError, match=f"^image_size={size} must be a power of 2 that is at least 8"):
+    with pytest.raises(UserError, match=f"^image_size={size} must be a power of 2 and at least 8"):
         Generator(size)
 
 
 def test_latents_of_another_size_are_refused() -> None:
-    with pytest.raises(UserError, match=r"takes latents \(B, 100\), not \(2, 64\)"):
+    with pytest.raises(UserError, match=r"expects latents \(B, 100\), but got \(2, 64\)"):
         Generator()(torch.randn(2, 64))
 
 
@@ -112,7 +112,7 @@ def test_latents_of_another_size_are_refused() -> None:
 def test_attributes_that_are_missing_or_of_another_size_are_refused(network: nn.Module) -> None:
     given = torch.randn(3, 100) if isinstance(network, Generator) else torch.randn(3, 3, 16, 16)
     for attributes, found in ((None, "none"), (torch.ones(3, 1), r"\(3, 1\)")):
-        with pytest.raises(UserError, match=rf"takes the attributes of each face, \(3, 2\), not {found}"):
+        with pytest.raises(UserError, match=rf"expects attributes \(3, 2\), but got {found}"):
             network(given, attributes)
 
 

@@ -84,8 +84,8 @@ def test_a_combination_without_a_training_face_can_be_requested(sampler: FaceSam
 @pytest.mark.parametrize(
     ("asked", "sentence"),
     [
-        ({"Smilling": 1}, "has no attribute Smilling, only Smiling, Male, Eyeglasses. Did you mean 'Smiling'"),
-        ({"Smiling": 2}, "^attributes.Smiling=2 must be 1 to request it, or 0 to exclude it"),
+        ({"Smilling": 1}, "Smilling. Its attributes are Smiling, Male, Eyeglasses. Did you mean 'Smiling'"),
+        ({"Smiling": 2}, "^attributes.Smiling=2 must be 1 to request the attribute or 0 to exclude it"),
     ],
 )
 def test_an_impossible_request_is_refused(sampler: FaceSampler, asked: dict, sentence: str) -> None:

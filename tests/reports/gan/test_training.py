@@ -53,7 +53,7 @@ def test_distances_are_written_with_their_floor_and_their_words(data, tmp_path: 
     assert table["kid_x1000_real"].tolist() == pytest.approx([floor.kid] * 4)
     assert set(table["real"]) == {32}
     assert set(table["measured_in"]) == {distances.describe(40)}
-    assert "40 faces against 8 real ones of val" in table["measured_in"][0]
+    assert "40 faces against 8 real faces of val" in table["measured_in"][0]
     for name in ("kid", "fid"):
         assert (tmp_path / "figures" / f"{name}.png").exists()
     printed = " ".join(capsys.readouterr().out.split())
