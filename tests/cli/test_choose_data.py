@@ -96,7 +96,7 @@ def test_a_misspelt_attribute_is_named(key: str, compose) -> None:
 def test_celeba_by_name_is_never_replaced(tmp_path: Path, run_command) -> None:
     result = run_command(*SMOKE, "data=celeba", cwd=tmp_path)
     assert result.returncode == 1
-    assert "There is no folder data/celeba" in result.stderr
+    assert "The data folder data/celeba does not exist" in result.stderr
 
 
 def test_synthesize_by_the_real_command(tmp_path: Path, run_command, read_summary) -> None:

@@ -27,7 +27,7 @@ TINY = ["experiment=smile", "trainer=smoke", "model.weights=null", "model.image_
         (["data.batch_size=1.5"], "data.batch_size=1.5 has the wrong type"),
         (["trainer.max_epochs=many"], "trainer.max_epochs='many' has the wrong type"),
         (["trainer.precision=7"], "trainer.precision=7 has the wrong type"),
-        (["task=predict"], "task.images has no value. Give one: task.images=..."),
+        (["task=predict"], "task.images has no value. Set it with task.images=..."),
         (["foo"], "'foo' on the command line cannot be read. Write key=value"),
         (["model.attributes=[Smiling"], "'model.attributes=[Smiling' on the command line cannot be read"),
         (["-m", "trainer.devices=2"], "-m and trainer.devices=2 contradict each other"),
@@ -38,7 +38,7 @@ TINY = ["experiment=smile", "trainer=smoke", "model.weights=null", "model.image_
         (["seed=-1"], "seed=-1 must be between 0 and 4294967295."),
         (
             ["experiment=smile", "data=celeba", "data.root=nowhere"],
-            "There is no folder nowhere with CelebA's list_attr_celeba",
+            "The data folder nowhere does not exist. It must contain list_attr_celeba",
         ),
         (["experiment=smile", "checkpoint=no.ckpt"], "checkpoint=no.ckpt does not exist."),
     ],

@@ -206,8 +206,8 @@ def drop_column(name):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (drop_column("Smiling"), ["line 1", "lacks the column Smiling"]),
-        (drop_column("5_o_Clock_Shadow"), ["line 1", "lacks the column 5_o_Clock_Shadow"]),
+        (drop_column("Smiling"), ["line 1", "missing from the header: Smiling"]),
+        (drop_column("5_o_Clock_Shadow"), ["line 1", "missing from the header: 5_o_Clock_Shadow"]),
         (lambda t: t.replace("Smiling", "Smilling"), ["line 1", "'Smilling'", "Did you mean 'Smiling'?"]),
         (lambda t: t.replace("\n", ",1\n").replace("Young,1", "Young,Tall"), ["line 1", "unknown column 'Tall'"]),
         (lambda t: t.replace("Wavy_Hair", "Young"), ["line 1", "column 'Young' twice"]),

@@ -68,7 +68,7 @@ def test_partitions_choose_the_splits_in_use(make_data, tiny_celeba: Path) -> No
     ("partitions", "sentence"),
     [
         (["train", "tset"], "partitions=tset must be one of train, val, test. Did you mean 'test'?"),
-        ([], "partitions=[] must name at least one split. For example data.partitions=[train]."),
+        ([], "partitions=[] must name at least one split. For example, set data.partitions=[train]."),
     ],
 )
 def test_a_wrong_partition_is_refused(make_data, tiny_celeba: Path, partitions: list[str], sentence: str) -> None:
@@ -110,7 +110,7 @@ def test_it_describes_the_images_in_use(make_data, tiny_celeba):
     assert make_data(tiny_celeba).describe() == "images: 32 train + 8 validation + 8 test at 32 x 32 pixels"
     limited = make_data(tiny_celeba, limit=5)
     assert limited.describe_splits() == "5 train + 5 validation + 5 test"
-    assert limited.describe() == "images: 5 train + 5 validation + 5 test at 32 x 32 pixels, limited to 5 each"
+    assert limited.describe() == "images: 5 train + 5 validation + 5 test at 32 x 32 pixels, limited to 5 per split"
 
 
 def test_its_facts_say_where_the_images_come_from(make_data, tiny_celeba):
@@ -168,7 +168,7 @@ def test_an_unreadable_image_is_one_sentence_from_a_worker_too(make_data, damage
     with pytest.raises(UserError) as error:
         list(data.val_dataloader())
     assert error.value.sentence.startswith(str(data.image_folder / "000035.jpg"))
-    assert "damaged or cut short" in error.value.sentence
+    assert "damaged or truncated" in error.value.sentence
     assert error.value.sentence.endswith("data.on_bad_image=skip.")
     assert "\n" not in error.value.sentence
 

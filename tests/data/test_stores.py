@@ -80,7 +80,7 @@ def test_faces_that_would_fill_the_memory_are_not_kept(
     store = InMemory(files)
     store.prepare(np.arange(10), processes)
     assert store.decodes(np.arange(10)) != fits
-    sentence = "10 faces of 16 x 16 pixels would fill more than half of the memory, so they are read from the disk"
+    sentence = "10 faces of 16 x 16 pixels would fill more than half of the memory, so they are read from disk"
     assert (sentence in " ".join(capsys.readouterr().out.split())) != fits
     assert len(store.read(np.arange(10))) == 10
 

@@ -202,7 +202,7 @@ def test_drawn_faces_are_called_so(command: Command, tmp_path: Path, run_writer)
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ([], r"task\.runs has no value\. Give one: task\.runs=\.\.\."),
+        ([], r"task\.runs has no value\. Set it with task\.runs=\.\.\."),
         (["task.runs='rnus/*'"], r"task\.runs=rnus/\* matches nothing\. .* Did you mean 'runs'\?"),
         ([RUNS, "task.split=tset"], r"task\.split=tset must be one of train, val, test\. Did you mean 'test'\?"),
         (

@@ -38,7 +38,7 @@ def test_files_of_any_kind_and_size(trained, tmp_path: Path, run_command, read_s
 def test_images_that_were_not_named_are_one_sentence(tmp_path: Path, run_command) -> None:
     result = run_command(*QUIET, "checkpoint=best.ckpt", cwd=tmp_path)
     assert result.returncode == 1
-    assert result.stderr == "celeba_lab: error: task.images has no value. Give one: task.images=...\n"
+    assert result.stderr == "celeba_lab: error: task.images has no value. Set it with task.images=...\n"
 
 
 def test_a_glob_without_files_is_one_sentence(trained, tmp_path: Path, run_command) -> None:
