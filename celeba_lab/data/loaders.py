@@ -102,7 +102,7 @@ class LoaderSettings:
                 f"{len(dataset)} images cannot be split across {processes.world_size} processes. Use fewer processes"
                 " (trainer.devices) or more images."
             )
-        # Lightning's default sampler may repeat images so that all processes get the same number, which distorts metrics.
+        # Lightning's default sampler repeats images to give all processes the same number, which distorts the metrics.
         sampler = UnrepeatedDistributedSampler(
             dataset, num_replicas=processes.world_size, rank=processes.rank, shuffle=False
         )

@@ -20,7 +20,8 @@ from celeba_lab.errors import UserError, did_you_mean, enumerate_names
 MAX_BYTES = 2**29
 """Maximum size of an uncompressed table in bytes. CelebA's largest table takes 27 MB."""
 
-_FORBIDDEN = re.compile(r"[/\\:\x00-\x1f\x7f]")  # could lead out of the image folder, or are invalid in some file systems
+# These characters could lead out of the image folder or are invalid in some file systems.
+_FORBIDDEN = re.compile(r"[/\\:\x00-\x1f\x7f]")
 _AGAIN = "Download the file again or correct it"
 
 
@@ -129,7 +130,7 @@ def _unzip(data: bytes, path: Path) -> bytes:
         if len(members) != 1:
             names = enumerate_names(m.filename for m in members) or "no file"
             raise UserError(
-                f"{path} must contain exactly one table, but it contains {names}. Unpack the right table into its folder."
+                f"{path} must contain exactly one table, but it contains {names}. Unpack the right one next to it."
             )
         with archive.open(members[0]) as stream:
             return stream.read(MAX_BYTES + 1)

@@ -75,7 +75,7 @@ def test_other_settings_replace_nothing_unless_asked(faces: Path, tmp_path: Path
     root = tmp_path / "faces"
     shutil.copytree(faces, root)
     other = Settings(n=10, seed=3)
-    with pytest.raises(UserError, match=r"contains other faces .120 faces, seed 3.*overwrite=true"):
+    with pytest.raises(UserError, match=r"The faces in .* \(120 faces, seed 3.*overwrite=true"):
         make(root, other)
     assert digest(root) == digest(faces)
     make(root, other, overwrite=True)
@@ -89,7 +89,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, overwrite: boo
     root = tmp_path / "thesis"
     root.mkdir()
     (root / "chapter1.tex").write_text("important")
-    with pytest.raises(UserError, match="is not a folder of synthetic faces, so it is not changed"):
+    with pytest.raises(UserError, match="is not a folder of synthetic faces, so it was not changed"):
         make(root, overwrite=overwrite)
     assert (root / "chapter1.tex").read_text() == "important"
 
@@ -166,7 +166,7 @@ def test_two_runs_at_once_make_one_folder(faces: Path, tmp_path: Path) -> None:
 def test_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     full = shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(dataset.shutil, "disk_usage", lambda path: full)
-    with pytest.raises(UserError, match=r"The disk of .* is full: 120 synthetic faces take about 1 MB"):
+    with pytest.raises(UserError, match=r"The disk that contains .* is full: 120 synthetic faces take about 1 MB"):
         make(tmp_path / "faces")
     assert not (tmp_path / "faces").exists()
 
