@@ -53,7 +53,7 @@ def test_a_misspelt_metric_is_refused(tmp_path: Path, run_writer) -> None:
     check_metric(runs, "test", "f1")
     with pytest.raises(
         UserError,
-        match=r"must be a metric of the test split of a, which has accuracy, loss, f1\. Did you mean 'accuracy'\?",
+        match=r"is not a metric of the test split of a, which has accuracy, loss, f1\. Did you mean 'accuracy'\?",
     ):
         check_metric(runs, "test", "acuracy")
 
@@ -130,29 +130,29 @@ def test_one_run_is_tested_alike_whatever_the_others() -> None:
     [
         (
             {"difference": 0.012, "low": 0.003, "high": 0.021, "p": 0.01},
-            "a is better than b by 0.0120 (95 % 0.0030 to 0.0210), p = 0.01",
+            "a is better than b by 0.0120 (95% interval 0.0030 to 0.0210), p = 0.01",
         ),
         (
             {"difference": -0.012, "low": -0.021, "high": -0.003, "p": 0.0004},
-            "a is worse than b by 0.0120 (95 % 0.0030 to 0.0210), p < 0.001",
+            "a is worse than b by 0.0120 (95% interval 0.0030 to 0.0210), p < 0.001",
         ),
         (
             {"difference": -0.001, "low": -0.008, "high": 0.006, "p": 0.81},
-            "a and b do not differ significantly in 800 images (-0.0010, 95 % -0.0080 to +0.0060, p = 0.81)",
+            "a and b do not differ significantly on 800 images (-0.0010, 95% interval -0.0080 to +0.0060, p = 0.81)",
         ),
         (
             {"difference": 0.012, "low": 0.003, "high": 0.021, "p": 0.03, "p_adjusted": 0.09},
-            "a is better than b by 0.0120 (95 % 0.0030 to 0.0210), p = 0.03, but p = 0.09 when adjusted for all 1"
-            " comparisons (Holm)",
+            "a is better than b by 0.0120 (95% interval 0.0030 to 0.0210), p = 0.03, but p = 0.09 after Holm's"
+            " adjustment for 1 comparisons",
         ),
         (
             {"difference": 0.00625, "low": 0.00125, "high": 0.0125, "p": 0.01, "images_apart": 5},
-            "a is better than b by 0.0063 (95 % 0.0013 to 0.0125), p = 0.01; only 5 images distinguish them, which is"
-            " too few to rely on",
+            "a is better than b by 0.0063 (95% interval 0.0013 to 0.0125), p = 0.01; only 5 images distinguish them,"
+            " too few for a reliable result",
         ),
         (
             {"difference": 0.0, "low": 0.0, "high": 0.0, "p": 1.0, "images_apart": 0},
-            "a and b are correct about the same attributes in all 800 images",
+            "a and b predict the same attributes correctly in all 800 images",
         ),
     ],
 )

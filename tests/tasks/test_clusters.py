@@ -76,7 +76,7 @@ def test_clusters_need_no_images(
         "experiment=clusters", f"data.root={labels_only}", *quick_clusters, "task.fraction=0.5", "seed=1"
     )
     assert code == 0, err
-    assert "The faces of the clusters are left out, because there are no images in" in " ".join(out.split())
+    assert "Skipping the faces of the clusters, because there are no images in" in " ".join(out.split())
     folder = run_folder("clusters")
     assert not (folder / "figures" / "faces.png").exists()
     assert len(pd.read_csv(folder / "tables" / "assignments.csv")) == 120
@@ -104,7 +104,7 @@ def test_an_empty_image_folder_is_no_reason_to_stop(command: Command, labels_onl
     (labels_only / "img_align_celeba").mkdir()
     code, out, err = command("experiment=clusters", f"data.root={labels_only}", *quick_clusters)
     assert code == 0, err
-    assert "The faces of the clusters are left out, because none of the selected images in" in " ".join(out.split())
+    assert "Skipping the faces of the clusters, because none of the selected images in" in " ".join(out.split())
 
 
 def test_dense_regions_and_the_rest(
@@ -115,8 +115,8 @@ def test_dense_regions_and_the_rest(
     only = ["task.attributes=[Male,Young,Smiling,Bald,Bangs,Blurry,Chubby]", "task.report.tsne=null"]
     code, out, err = command("experiment=clusters", f"data.root={labels_only}", *few, *dense, *only)
     assert code == 0, err
-    assert "Other numbers of clusters are left out, because DBSCAN has no such parameter." in " ".join(out.split())
-    assert "The stability over seeds is left out, because DBSCAN is deterministic." in " ".join(out.split())
+    assert "Skipping other numbers of clusters, because DBSCAN does not use n_clusters." in " ".join(out.split())
+    assert "Skipping the stability over seeds, because DBSCAN is deterministic." in " ".join(out.split())
     assert not (run_folder("clusters") / "tables" / "numbers.csv").exists()
 
 
@@ -155,7 +155,7 @@ def test_clusters_in_a_sweep(command: Command, labels_only: Path, tmp_path: Path
         (["task/clusterer=kmaens"], "Did you mean 'kmeans'"),
         (
             ["task.report.numbers=[1,2]"],
-            "task.report.numbers=[1,2] must be numbers of clusters of at least 2.",
+            "task.report.numbers=[1,2] must contain only numbers of at least 2.",
         ),
         (
             ["task.attributes=[Male]"],

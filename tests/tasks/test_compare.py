@@ -81,9 +81,9 @@ def test_runs_side_by_side(command: Command, runs: Path, tmp_path: Path, run_wri
     words = " ".join(out.split())
     assert "data: celeba, 60 test images, 3 attributes" in words
     assert "SYNTHETIC" not in words
-    assert "baseline: best (the best validation accuracy)" in words
-    assert re.search(r"bad is worse than best by 0\.3333 \(95 % 0\.\d+ to 0\.\d+\), p < 0\.001", words)
-    assert "equal and best are correct about the same attributes in all 60 images" in words
+    assert "baseline: best (best validation accuracy)" in words
+    assert re.search(r"bad is worse than best by 0\.3333 \(95% interval 0\.\d+ to 0\.\d+\), p < 0\.001", words)
+    assert "equal and best predict the same attributes correctly in all 60 images" in words
     assert "not over seeds" in words
 
 
@@ -116,8 +116,8 @@ def test_a_trained_run_and_a_copy_with_other_answers(
     [paired] = pd.read_csv(folder / "tables" / "paired.csv").to_dict("records")
     assert paired["difference"] == pytest.approx((gained - lost) / 8)
     assert len(pd.read_csv(folder / "tables" / "settings.csv")) == 0
-    assert "the settings are the same in all runs" in found.stdout
-    assert "baseline: first (chosen by the setting)" in found.stdout
+    assert "all runs have the same settings" in found.stdout
+    assert "baseline: first (set in the configuration)" in found.stdout
     table = pd.read_csv(folder / "tables" / "runs.csv")
     assert set(table["seed"]) == {3}
     assert table["test/auroc"].tolist() == [trained.summary["metrics"]["test/auroc"]] * 2
@@ -140,8 +140,8 @@ def test_runs_that_cannot_be_compared_are_left_out_by_name(
     run_writer.write(runs / "validated", split="val")
     code, out, err = command("task=compare", RUNS)
     assert code == 0, err
-    assert "Left out (unfinished, without summary.json): runs/stopped." in out
-    assert "Left out (no predictions of test): runs/validated." in out
+    assert "Left out (unfinished, no summary.json): runs/stopped." in out
+    assert "Left out (no predictions for test): runs/validated." in out
     _, summary = read_result()
     assert set(summary["details"]["runs"]) == {"bad", "best", "equal"}
 
@@ -153,7 +153,7 @@ def test_a_comparison_does_not_find_itself(command: Command, runs: Path, tmp_pat
     assert "Left out" not in out
     code, out, err = command("task=compare", "task.runs=outputs", "hydra.run.dir=outputs/second")
     assert code == 0, err
-    assert re.search(r"^Left out \(no predictions of test\): outputs/first\.$", out, flags=re.MULTILINE)
+    assert re.search(r"^Left out \(no predictions for test\): outputs/first\.$", out, flags=re.MULTILINE)
     assert "unfinished" not in out
 
 
@@ -207,7 +207,7 @@ def test_drawn_faces_are_called_so(command: Command, tmp_path: Path, run_writer)
         ([RUNS, "task.split=tset"], r"task\.split=tset must be one of train, val, test\. Did you mean 'test'\?"),
         (
             [RUNS, "task.metric=acuracy"],
-            r"task\.metric=acuracy must be a metric of the test split of bad, which has .* Did you mean 'accuracy'\?",
+            r"task\.metric=acuracy is not a metric of the test split of bad, which has .* Did you mean 'accuracy'\?",
         ),
         (
             [RUNS, "task.baseline=bset"],
@@ -216,13 +216,13 @@ def test_drawn_faces_are_called_so(command: Command, tmp_path: Path, run_writer)
         ([RUNS, "task.resamples=10"], r"task\.resamples=10 must be at least 100\."),
         (
             ["task.runs=[runs/best,runs/best]"],
-            r"task\.runs=.* must match at least two finished runs with predictions of the test split, and the only one"
-            r" is best\.",
+            r"task\.runs=.* must match at least two finished runs with predictions for the test split, but matches"
+            r" only best\.",
         ),
         (
             [RUNS, "task.split=val"],
-            r"must match at least two finished runs with predictions of the val split, and there are none\. Left out"
-            r" \(no predictions of val\): runs/bad, runs/best, runs/equal\.",
+            r"must match at least two finished runs with predictions for the val split, but matches none\. Left out"
+            r" \(no predictions for val\): runs/bad, runs/best, runs/equal\.",
         ),
     ],
 )

@@ -58,7 +58,7 @@ def test_distances_are_written_with_their_floor_and_their_words(data, tmp_path: 
         assert (tmp_path / "figures" / f"{name}.png").exists()
     printed = " ".join(capsys.readouterr().out.split())
     assert "40 faces against 8 real ones" in printed
-    assert "32 training faces against the same" in printed
+    assert "32 training faces compared with the same" in printed
 
 
 def test_one_measurement_is_no_curve(data, tmp_path: Path) -> None:

@@ -192,7 +192,7 @@ def test_values_as_a_person_writes_them(values, texts):
 
 
 def test_shares_as_percentages():
-    assert column_of([0.91234, np.nan, 1.0], percent=True) == ["91.23 %", "–", "100.00 %"]
+    assert column_of([0.91234, np.nan, 1.0], percent=True) == ["91.23%", "–", "100.00%"]
 
 
 def test_undefined_says_so():
