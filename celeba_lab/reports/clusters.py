@@ -30,7 +30,7 @@ class ClusteringResult:
         run: Run folder for the tables and figures.
         sample: Sample of N faces, one for each point.
         clustering: Assignment of the points to C clusters.
-        clusterer: scikit-learn clusterer with which the clusters were found, unfitted.
+        clusterer: Unfitted scikit-learn clusterer that was used to find the clusters.
         axes: Names of the coordinates of the points, or None if the coordinates have no names.
         seed: Seed for all random choices in the report.
     """
@@ -83,7 +83,7 @@ class ClusteringResult:
 
     @property
     def scope(self) -> str:
-        """Note in parentheses about the clusters that a figure shows; empty if the figure shows all clusters."""
+        """Note about the clusters that a figure shows, in parentheses, or an empty string if it shows all clusters."""
         return f" (the {_MOST_SHOWN} largest)" if self.clustering.count > _MOST_SHOWN else ""
 
 
@@ -92,14 +92,14 @@ class ClusterReport:
     """The report of clusters. Parts that take less time are written first.
 
     Args:
-        pca: scikit-learn transformer that computes the principal components. If None, they are not computed.
-        numbers: Other numbers of clusters to compare with the number used.
-        silhouette_sample: Number of points from which the silhouette score is computed. The time grows with the square
-            of this number.
+        pca: scikit-learn transformer that computes the principal components. If None, the PCA is skipped.
+        numbers: Other numbers of clusters to try for comparison.
+        silhouette_sample: Number of points from which the silhouette score is computed. The computing time grows with
+            the square of this number.
         seeds: Number of additional seeds with which the stability of the clusters is measured.
         faces: Number of faces to show for each cluster.
-        tsne: scikit-learn transformer that computes the t-SNE map. If None, the map is not drawn.
-        tsne_sample: Number of points on the t-SNE map. The time grows slightly faster than this number.
+        tsne: scikit-learn transformer that computes the t-SNE map. If None, the t-SNE is skipped.
+        tsne_sample: Number of points on the t-SNE map. The computing time grows slightly faster than linearly.
 
     Raises:
         SettingError: A number is out of range.
@@ -119,7 +119,7 @@ class ClusterReport:
         check_at_least("seeds", self.seeds, 0)
         check_between("faces", self.faces, 0, _MOST_FACES)
         if any(number < 2 for number in self.numbers):
-            raise SettingError("numbers", self.numbers, "must contain only numbers of at least 2")
+            raise SettingError("numbers", self.numbers, "must not contain numbers below 2")
 
     def write(self, result: ClusteringResult) -> dict[str, float]:
         """Write all tables and figures, and print the clusters.
@@ -170,12 +170,12 @@ class ClusterReport:
             frame["silhouette"].to_numpy(),
             clustering.count,
             title=result.title,
-            note="One fit for each number of clusters. A jump in a curve shows that the clusters depend on the seed",
+            note="One fit for each number of clusters. Jumps in the curves show that the clusters depend on the seed",
         )
         result.run.figure("numbers", figure)
 
     def _write_stability(self, result: ClusteringResult) -> dict[str, float]:
-        """Write and print the agreement with the clusters that other seeds produce."""
+        """Write and print the agreement between the clusters and those found with other seeds."""
         if not self.seeds:
             return {}
         if not has_parameter(result.clusterer, "random_state"):
@@ -310,7 +310,7 @@ def _write_pca(result: ClusteringResult, pca: TransformerMixin) -> None:
             positions = pca.fit_transform(points)
         if not hasattr(pca, "explained_variance_ratio_") or positions.shape[1] < 2:
             hint = "Use, for example, sklearn.decomposition.PCA or TruncatedSVD with n_components=10."
-            rule = "must have explained_variance_ratio_ and at least two components"
+            rule = "must be a transformer with explained_variance_ratio_ and at least two components"
             raise SettingError("pca", type(pca).__name__, rule, hint)
     explained, loadings = pca.explained_variance_ratio_, pca.components_
     axes = result.axes or [f"feature_{k}" for k in range(loadings.shape[1])]
@@ -360,7 +360,7 @@ def _write_tsne(result: ClusteringResult, tsne: BaseEstimator, most: int) -> Non
         result.legend,
         axes=("t-SNE 1", "t-SNE 2"),
         title=result.title,
-        note=f"{len(chosen):,} faces{settings}. Neighbours are similar, but the sizes of groups and the distances"
-        " between them mean little",
+        note=f"{len(chosen):,} faces{settings}. Neighbouring faces are similar, but the sizes of groups and the"
+        " distances between groups are not meaningful",
     )
     result.run.figure("tsne", figure)

@@ -39,7 +39,10 @@ def read_comparable(patterns: str | Sequence[str], split: str, ignore: Path) -> 
     folders, unfinished = find_runs(patterns, ignore)
     found, others = read_runs(folders, split)
     left_out = []
-    for kind, reason in ((unfinished, "unfinished, no summary.json"), (others, f"no predictions for {split}")):
+    for kind, reason in (
+        (unfinished, "unfinished, no summary.json"),
+        (others, f"no predictions for the {split} split"),
+    ):
         if kind:
             names = enumerate_names([str(display_path(folder)) for folder in kind], 20)
             left_out.append(f"Left out ({reason}): {names}.")
@@ -106,7 +109,7 @@ def choose_baseline(runs: Sequence[FinishedRun], metric: str, named: str | None 
 
 
 def run_table(runs: Sequence[FinishedRun], split: str) -> pd.DataFrame:
-    """Return a table with the overall metrics, the data, the seed and the origin of each run, one row per run."""
+    """Return a table with one row per run: its overall metrics, data, seed and origin."""
     metrics = dict.fromkeys(name for run in runs for name in run.metrics if name.count("/") == 1)
     rows = []
     for run in runs:
@@ -159,7 +162,7 @@ def paired_tables(
 
     Args:
         answers: Correct predictions of all runs.
-        baseline: Name of the run to compare with.
+        baseline: Name of the baseline run.
         resamples: Number of bootstrap samples of the images.
         seed: Seed for the bootstrap. The result for one run does not depend on the other runs.
 
@@ -236,7 +239,7 @@ def comparison_metrics(values: pd.Series, baseline: FinishedRun, paired: pd.Data
     """Return the metrics of a comparison.
 
     Args:
-        values: The compared metric for each run, a column from :func:`run_table`.
+        values: Values of the compared metric, as a column of the table from :func:`run_table`.
         baseline: Run with which the others are compared.
         paired: First table from :func:`paired_tables`.
     """
@@ -268,14 +271,14 @@ def draw_curves(run: RunFolder, runs: Sequence[FinishedRun], metric: str, title:
 
 
 def draw_differences(run: RunFolder, paired: pd.DataFrame, title: str) -> None:
-    """Draw the difference between each run and the baseline with its interval, from :func:`paired_tables`."""
+    """Draw each run's difference from the baseline and its interval, as returned by :func:`paired_tables`."""
     first = paired.iloc[0]
     figure = figures.run_differences(
         paired["run"].tolist(),
         paired["difference"],
         paired["low"],
         paired["high"],
-        label="accuracy minus accuracy of the baseline",
+        label="accuracy minus baseline accuracy",
         title=title,
         note=f"Baseline: {first['baseline']}, accuracy {first['baseline_accuracy']:.4f}. 95% bootstrap"
         f" intervals over {first['images']:,} images. Runs with different seeds may differ by as much",
@@ -296,8 +299,8 @@ def show_data(answers: CorrectAnswers, split: str, name: str | None) -> None:
 
 
 def show_runs(table: pd.DataFrame, metric: str, split: str) -> None:
-    """Print the metric, the best epoch and the training time of each run, from :func:`run_table`."""
-    short = {"best_epoch": "epoch", "training_seconds": "seconds"}  # for a narrow terminal
+    """Print the metric, best epoch and training time of each run in the table from :func:`run_table`."""
+    short = {"best_epoch": "epoch", "training_seconds": "seconds"}  # shorter headings for narrow terminals
     shown = _shown(table, [f"val/{metric}", f"{split}/{metric}", *short])
     show_table(f"{len(table)} runs", shown.rename(columns=short))
 
@@ -334,7 +337,7 @@ def show_differences(paired: pd.DataFrame, baseline: FinishedRun, metric: str, i
         is_chosen: If true, the user chose the baseline.
     """
     validated = f"val/{metric}" in baseline.metrics
-    best = f"best validation {metric}" if validated else f"first run, because none has a validation {metric}"
+    best = f"best validation {metric}" if validated else f"first run, because no run has a validation {metric}"
     console.print(f"baseline: {baseline.name} ({'set in the configuration' if is_chosen else best})", markup=False)
     for sentence in describe(paired):
         console.print(sentence, markup=False)

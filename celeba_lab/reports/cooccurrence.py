@@ -13,7 +13,7 @@ _SHOWN = ["first", "second", "both", "lift", "phi"]
 
 
 def write_cooccurrence(run: RunFolder, found: Cooccurrence, pairs: pd.DataFrame, names: list[str], title: str) -> None:
-    """Write each measure as a matrix, and write the table of pairs and the figures.
+    """Write a matrix for each measure, the table of pairs, and the figures.
 
     Args:
         run: Run folder for the tables and figures.
@@ -80,7 +80,8 @@ def _draw_heatmaps(run: RunFolder, found: Cooccurrence, names: list[str], order:
         title=title,
         scale="ratio",
         limits=(1 / 16, 16),
-        note="How often two attributes occur together, relative to independent attributes. The diagonal is omitted",
+        note="Frequency with which two attributes occur together, relative to the frequency expected if they were"
+        " independent. The diagonal is omitted",
     )
     run.figure("lift", lift)
 

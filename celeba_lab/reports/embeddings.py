@@ -12,8 +12,8 @@ from celeba_lab.files import write_atomically
 from celeba_lab.reports.clusters import ClusteringResult
 from celeba_lab.runs.run import RunFolder
 
-_SPRITE = 48  # side length in pixels of a face in TensorBoard's projector
-MOST_SPRITES = (8192 // _SPRITE) ** 2  # the projector accepts a sprite image of at most 8,192 x 8,192 pixels
+_SPRITE = 48  # Side length in pixels of a face in TensorBoard's projector.
+MOST_SPRITES = (8192 // _SPRITE) ** 2  # The sprite image may have at most 8,192 x 8,192 pixels.
 
 
 def write_features(run: RunFolder, sample: LabelSample, features: np.ndarray) -> None:
@@ -34,7 +34,7 @@ def write_projector(result: ClusteringResult, features: np.ndarray, most: int) -
     Args:
         result: Clusters of the features.
         features: Features of the N faces, float32 (N, D).
-        most: Maximum number of faces to send. They are chosen at random. If 0, nothing is sent.
+        most: Maximum number of randomly chosen faces to send. If 0, nothing is sent.
     """
     writer, sample = result.run.writer, result.sample
     if writer is None or not most:
@@ -60,7 +60,7 @@ def report_agreement(result: ClusteringResult, of_labels: Clustering) -> dict[st
 
     Args:
         result: Clusters of the features.
-        of_labels: Clusters of the labels of the same faces.
+        of_labels: Clusters of the same faces, found from their labels.
 
     Returns:
         ``labels/adjusted_rand_index`` and ``labels/adjusted_mutual_information``, computed over the faces that belong

@@ -1,4 +1,4 @@
-"""The report of ``task=logistic``: scores of predicting each attribute from the others, and odds ratios."""
+"""The report of ``task=logistic``: scores of models that predict each attribute from the others."""
 
 import numpy as np
 import pandas as pd
@@ -26,7 +26,7 @@ def regression_table(results: list[Regression], labels: np.ndarray, attributes: 
     The scores are those of :func:`~celeba_lab.reports.classifier.scores.attribute_table`.
 
     Args:
-        results: Results for the attributes, in the same order.
+        results: Results, one for each of the K attributes.
         labels: True labels of the test rows, (N, K), 0 or 1.
         attributes: Names of the K attributes.
     """
@@ -44,7 +44,7 @@ def regression_table(results: list[Regression], labels: np.ndarray, attributes: 
 
 
 def regression_metrics(table: pd.DataFrame) -> dict[str, float]:
-    """Return the metrics of a regression table, named ``test/metric`` (mean) and ``test/metric/attribute``."""
+    """Return the metrics of a regression table, as means, ``test/metric``, and as ``test/metric/attribute``."""
     scores = table.drop(columns=["attribute", "images", "prevalence", "majority_accuracy", "iterations", "converged"])
     scores = scores.drop(columns="fitted").astype(float)
     metrics = {f"test/{name}": float(scores[name].mean()) for name in scores}
@@ -63,7 +63,7 @@ def write_regressions(run: RunFolder, results: list[Regression], table: pd.DataF
 
     Args:
         run: Run folder for the tables and figures.
-        results: Results for the attributes.
+        results: Results, one for each attribute.
         table: Table from :func:`regression_table`.
         title: Title of all figures.
     """

@@ -155,7 +155,7 @@ def test_clusters_in_a_sweep(command: Command, labels_only: Path, tmp_path: Path
         (["task/clusterer=kmaens"], "Did you mean 'kmeans'"),
         (
             ["task.report.numbers=[1,2]"],
-            "task.report.numbers=[1,2] must contain only numbers of at least 2.",
+            "task.report.numbers=[1,2] must not contain numbers below 2.",
         ),
         (
             ["task.attributes=[Male]"],

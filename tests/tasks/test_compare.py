@@ -141,7 +141,7 @@ def test_runs_that_cannot_be_compared_are_left_out_by_name(
     code, out, err = command("task=compare", RUNS)
     assert code == 0, err
     assert "Left out (unfinished, no summary.json): runs/stopped." in out
-    assert "Left out (no predictions for test): runs/validated." in out
+    assert "Left out (no predictions for the test split): runs/validated." in out
     _, summary = read_result()
     assert set(summary["details"]["runs"]) == {"bad", "best", "equal"}
 
@@ -153,7 +153,7 @@ def test_a_comparison_does_not_find_itself(command: Command, runs: Path, tmp_pat
     assert "Left out" not in out
     code, out, err = command("task=compare", "task.runs=outputs", "hydra.run.dir=outputs/second")
     assert code == 0, err
-    assert re.search(r"^Left out \(no predictions for test\): outputs/first\.$", out, flags=re.MULTILINE)
+    assert re.search(r"^Left out \(no predictions for the test split\): outputs/first\.$", out, flags=re.MULTILINE)
     assert "unfinished" not in out
 
 
@@ -222,7 +222,7 @@ def test_drawn_faces_are_called_so(command: Command, tmp_path: Path, run_writer)
         (
             [RUNS, "task.split=val"],
             r"must match at least two finished runs with predictions for the val split, but matches none\. Left out"
-            r" \(no predictions for val\): runs/bad, runs/best, runs/equal\.",
+            r" \(no predictions for the val split\): runs/bad, runs/best, runs/equal\.",
         ),
     ],
 )

@@ -93,15 +93,14 @@ def _draw_scores(result: EvaluationResult) -> Picture:
 
 def _describe(result: EvaluationResult, table: pd.DataFrame, bins: int) -> str:
     ordered = table.sort_values("gain", ascending=False, kind="stable")["attribute"].tolist()
-    right = (result.predictions.predicted == result.predictions.labels).mean(
-        axis=1
-    )  # (N,) share of correct predictions
+    # Share of correct predictions for each image, (N,).
+    right = (result.predictions.predicted == result.predictions.labels).mean(axis=1)
     half = 1.96 * right.std(ddof=1) / np.sqrt(len(right)) if len(right) > 1 else np.nan
     majority = mean_majority_accuracy(table)
     text = (
         f"{percent(table['accuracy'].mean(), 2)} of the predictions are correct (± {percent(half, 2)}, the 95%"
         f" interval over {len(right):,} images). Always predicting the majority class would be correct in"
-        f" {percent(majority, 2)} of the cases."
+        f" {percent(majority, 2)} of cases."
     )
     if len(table) > 1:
         text += (

@@ -23,8 +23,7 @@ def report_calibration(result: EvaluationResult, bins: int) -> tuple[Section, di
     """Report the calibration of the probabilities before and after temperature scaling.
 
     Args:
-        result: Predictions to report. The temperatures are fitted to its validation predictions; without them, the
-            probabilities are not scaled.
+        result: Predictions to report. The probabilities are not scaled if there are no validation predictions.
         bins: Number of probability bins of equal width.
 
     Returns:
@@ -50,7 +49,7 @@ def report_calibration(result: EvaluationResult, bins: int) -> tuple[Section, di
     picture = result.picture(
         "reliability",
         figure,
-        "Share of images with the attribute, by predicted probability. The diagonal is perfect calibration.",
+        "Share of images with the attribute, by predicted probability. The diagonal marks perfect calibration.",
     )
     metrics = {f"{result.split}/{name}": float(table[name].mean()) for name in ("ece", "scaled_ece") if name in table}
     return Section("Calibration", _describe(result, table, bins), tables=[shown], pictures=[picture]), metrics
@@ -60,8 +59,8 @@ def _describe(result: EvaluationResult, table: pd.DataFrame, bins: int) -> str:
     text = (
         "A classifier is calibrated if, for example, the attribute is present in 80% of the images with a predicted"
         " probability of 0.8. The expected calibration error is the mean difference between the predicted probability"
-        f" and this share over {bins} bins of equal width, weighted by the number of images in each bin. Averaged over"
-        f" the attributes, it is {table['ece'].mean():.4f}."
+        f" and the observed share over {bins} bins of equal width, weighted by the number of images in each bin. The"
+        f" average over the attributes is {table['ece'].mean():.4f}."
     )
     if result.validation is None:
         return text

@@ -52,7 +52,7 @@ def report_groups(result: EvaluationResult, smallest: int) -> tuple[Section, dic
 
     Args:
         result: Predictions to report. The groups are defined by the true labels of all forty attributes.
-        smallest: Minimum number of images in a subgroup. Smaller subgroups are marked and cannot be the worst.
+        smallest: Minimum number of images in a subgroup. Smaller subgroups are marked and cannot be the worst subgroup.
 
     Returns:
         The section, and ``split/worst_subgroup_accuracy``, the lowest accuracy in a subgroup that is large enough. This
@@ -82,7 +82,7 @@ def report_groups(result: EvaluationResult, smallest: int) -> tuple[Section, dic
 
 
 def _name(target: str, group: str, label: float, member: float) -> str:
-    """Return the name of a subgroup; ``label`` and ``member`` are NaN if no subgroup is large enough."""
+    """Return the name of a subgroup. ``label`` and ``member`` are NaN if no subgroup is large enough."""
     if np.isnan(label):
         return "no subgroup with enough images"
     return f"{'' if label else 'not '}{target}, {'' if member else 'not '}{group}"
@@ -200,8 +200,8 @@ def report_amplification(result: EvaluationResult, smallest: int) -> tuple[Secti
     text = (
         "This section shows whether the classifier exaggerates associations between attributes. In a red cell,"
         " attribute A (row) occurs with B (column) more often among the predictions than among the labels. A row that"
-        " is entirely red or blue does not show an exaggerated association, but that A is predicted too often or too"
-        " rarely in general."
+        " is entirely red or blue does not indicate an exaggerated association. It means that A is predicted too often"
+        " or too rarely in general."
     )
     if not len(known):
         return Section("Bias amplification", text, tables=[shown], pictures=[picture]), {}

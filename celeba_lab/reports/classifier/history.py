@@ -56,7 +56,7 @@ def _write_attributes(
     columns = ["majority", *(f"epoch {epoch}" for epoch in rows["epoch"])]
     values = np.column_stack([ordered["majority_accuracy"].to_numpy(), accuracy])
     file = run.matrix("attributes_by_epoch", values, names, columns, corner="attribute")
-    note = "Validation accuracy of the majority class and after each epoch, sorted by the gain over the majority class"
+    note = "Validation accuracy of the majority class and of the network after each epoch, sorted by the gain"
     figure = figures.matrix_heatmap(
         values,
         names,

@@ -57,8 +57,8 @@ def report_contradictions(
         pairs: Pairs of attributes that exclude each other.
 
     Returns:
-        The section, and ``split/contradictions``, the mean number of contradictions per image. If no pair has both of
-        its attributes among the predictions, the section is None.
+        The section, and ``split/contradictions``, the mean number of contradictions per image. The section is
+        None if the classifier does not predict both attributes of any pair.
     """
     found = result.predictions
     table = count_contradictions(found.labels, found.predicted, result.names, pairs)
@@ -77,11 +77,11 @@ def report_contradictions(
     )
     picture = result.picture("contradictions", figure, "Contradictions in the labels and in the predictions.")
     text = (
-        "Each attribute is predicted separately, so predictions may contradict each other. Labels may also do so,"
-        f" because they were assigned by people. In {len(found.labels):,} images, the number of contradictions is"
-        f" {int(table['labels'].sum()):,} among the labels and {int(table['predictions'].sum()):,} among the"
-        " predictions. Few contradictions do not imply good predictions. For example, the predictions Goatee and"
-        " No_Beard never contradict each other if the classifier never predicts Goatee."
+        "Each attribute is predicted separately, so predictions may contradict each other. Labels may contradict"
+        f" each other too, because they were assigned by people. In {len(found.labels):,} images, there are"
+        f" {int(table['labels'].sum()):,} contradictions among the labels and {int(table['predictions'].sum()):,} among"
+        " the predictions. Few contradictions do not imply good predictions. For example, a classifier that never"
+        " predicts Goatee never predicts both Goatee and No_Beard."
     )
     section = Section("Contradictions", text, tables=[shown], pictures=[picture])
     return section, {f"{result.split}/contradictions": float(table["predictions_share"].sum())}

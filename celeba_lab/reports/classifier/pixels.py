@@ -24,7 +24,7 @@ _COLUMNS = {
 def report_pixels(
     result: EvaluationResult, scores: pd.DataFrame, estimator: ClassifierMixin | None
 ) -> tuple[Section | None, dict[str, float]]:
-    """Compare the network with an estimator that predicts each attribute from the true labels of the 39 others.
+    """Compare the network with an estimator that predicts each attribute from the 39 other true labels.
 
     Args:
         result: Predictions to report. The estimator is fitted to the labels of the train split.
@@ -70,7 +70,7 @@ def report_pixels(
         high=ordered["accuracy_high"].to_numpy(),
     )
     picture = result.picture(
-        "pixels", figure, "Accuracy of the network, of a model of the other labels, and of the majority class."
+        "pixels", figure, "Accuracy of the network, of a model that uses the other labels, and of the majority class."
     )
     text = _describe(table, ordered, type(estimator).__name__, len(train))
     metrics = (

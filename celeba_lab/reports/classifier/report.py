@@ -28,11 +28,11 @@ class ClassifierReport:
     """The report of a classifier.
 
     Args:
-        tune: Score that the thresholds maximise on the validation split: ``balanced_accuracy`` or ``f1``. If None,
+        tune: Score that tuned thresholds maximise on the validation split: ``balanced_accuracy`` or ``f1``. If None,
             thresholds are not tuned.
         estimator: Unfitted scikit-learn classifier that predicts each attribute from the labels of the others. If
             None, the comparison with this classifier is skipped.
-        smallest: Minimum number of images in a subgroup. Smaller subgroups are marked and cannot be the worst.
+        smallest: Minimum number of images in a subgroup. Smaller subgroups are marked and cannot be the worst subgroup.
         bins: Number of probability bins for the calibration error.
         mistakes: Maximum number of mistakes to draw, most confident first.
         contradictions: Pairs of attributes that exclude each other.

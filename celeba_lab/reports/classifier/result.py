@@ -21,9 +21,9 @@ class EvaluationResult:
         run: Run folder for the tables and figures, which are named ``<name>_<split>``.
         datamodule: Data module with the images and the labels of all attributes.
         predictions: Predictions to report.
-        validation: Predictions for the validation split, on which thresholds and temperatures are chosen. None if the
-            validation split itself is reported or has no images.
-        run_title: Names of the data and the experiment, which are the beginning of every figure title.
+        validation: Validation predictions, which are used to choose thresholds and temperatures. None if the validation
+            split itself is reported or has no images.
+        run_title: Names of the data and the experiment, with which every figure title begins.
     """
 
     run: RunFolder

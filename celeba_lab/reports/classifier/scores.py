@@ -48,7 +48,7 @@ def attribute_table(
             "ece": reliability(labels, probabilities, bins).error,
             "accuracy_low": low,
             "accuracy_high": high,
-            # float32, like the accuracy: always predicting the majority class has a gain of exactly 0.
+            # In float32, as for the accuracy, so that always predicting the majority class has a gain of exactly 0.
             "gain": scores["accuracy"] - majority.astype(np.float32),
         }
     )

@@ -20,7 +20,7 @@ def report_training(
     best_epoch: int,
     facts: Mapping[str, str],
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Write the scores of the validation split, the training history, and the report of the test split.
+    """Write the validation scores and mistakes, the training history, and the report for the test split.
 
     Args:
         report: Report to write.
@@ -45,7 +45,7 @@ def show_results(run: Run, title: str, metrics: Mapping[str, float], majority_ac
     Args:
         run: The run.
         title: Title of the table.
-        metrics: Values of the metrics, which are named ``split/metric``.
+        metrics: Metrics with names of the form ``split/metric``.
         majority_accuracy: Majority-class accuracy of each split.
     """
     columns: dict[str, dict[str, float]] = {split: {} for split in ("train", "val", "test")}

@@ -17,9 +17,9 @@ from celeba_lab.models.classifier.module import AttributeClassifier
 from celeba_lab.models.gan.sampler import FaceSampler
 from celeba_lab.runs.run import RunFolder
 
-_FACES = 2000
-_REQUESTED = 500  # number of faces to generate for each requested value of an attribute
-_FEW = 20  # P(A | B) is undefined if fewer faces than this have B
+_FACES = 2000  # Number of faces to generate for the comparison with real faces.
+_REQUESTED = 500  # Number of faces to generate for each requested value of an attribute.
+_FEW = 20  # P(A | B) is left undefined if fewer faces than this have B.
 _BATCH = 64
 
 
@@ -65,10 +65,10 @@ class _Predicted:
 def report_audit(run: RunFolder, audit: Audit, datamodule: CelebADataModule, title: str) -> dict[str, float]:
     """Compare the attributes of generated faces with those of held-out real faces.
 
-    The same classifier predicts the attributes of both, at the same image size. ``audit_attributes.csv`` contains the
-    prevalence of each attribute and the classifier's accuracy on the real faces. ``audit_pairs.csv`` contains P(A | B)
-    for each pair of attributes. For a conditional generator, ``audit_asked.csv`` contains the share of generated faces
-    that are classified as requested, next to the share of real faces that are classified correctly.
+    The same classifier predicts the attributes of all faces at the same image size. ``audit_attributes.csv`` contains
+    the prevalence of each attribute and the classifier's accuracy on the real faces. ``audit_pairs.csv`` contains
+    P(A | B) for each pair of attributes. For a conditional generator, ``audit_asked.csv`` contains the share of
+    generated faces that are classified as requested, and the share of real faces that are classified correctly.
 
     Args:
         run: Run folder for the tables and figures.
@@ -174,7 +174,7 @@ def _compare_requests(run: RunFolder, audit: Audit, predicted: _Predicted, title
 
     Faces are generated with and without each attribute that the generator and the classifier share. The share of faces
     classified as requested is written next to the classifier's accuracy on real faces with the same attribute value.
-    It can exceed this accuracy if the attribute is more pronounced in generated faces than in real faces.
+    The share can exceed this accuracy if the attribute is more pronounced in generated faces than in real faces.
     """
     rows = []
     for name in audit.sampler.attributes:
@@ -208,7 +208,7 @@ def _compare_requests(run: RunFolder, audit: Audit, predicted: _Predicted, title
 
 
 def _show_requests(run: RunFolder, table: pd.DataFrame, size: int, title: str) -> None:
-    """Print and draw how often the classifier agrees with the requests. Faces are ``size`` x ``size`` pixels large."""
+    """Print and draw how often the classifier agrees with the requests. The faces have ``size`` x ``size`` pixels."""
     present, absent = (table[table["asked"] == value].reset_index(drop=True) for value in (1, 0))
     shown = {
         "attribute": present["attribute"],

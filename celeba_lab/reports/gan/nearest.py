@@ -11,7 +11,7 @@ from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.runs.run import RunFolder
 
 _SHOWN = 64
-_REFERENCE_FACES = 200  # number of held-out real faces whose distances serve as a reference
+_REFERENCE_FACES = 200  # Number of held-out real faces, whose distances serve as a reference.
 
 
 def report_nearest(

@@ -19,9 +19,9 @@ from celeba_lab.files import write_atomically
 from celeba_lab.models.gan.sampler import FaceSampler, slerp
 from celeba_lab.runs.run import RunFolder
 
-_GRID_FACES = 64  # maximum number of faces in the grid
-_WALKS = 8  # maximum number of interpolations; each of them is a row of the figure
-_CHUNK = 250  # number of faces to enlarge and write at a time
+_GRID_FACES = 64  # Maximum number of faces in the grid.
+_WALKS = 8  # Maximum number of interpolations, which are the rows of the figure.
+_CHUNK = 250  # Number of faces to enlarge and write at a time.
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class Samples:
 
     Attributes:
         faces: Generated faces, uint8 (N, 3, S, S).
-        asked: Attributes with which a conditional generator generated each face, uint8 (N, K). None for an
-            unconditional generator.
+        asked: Attributes given to a conditional generator for each face, uint8 (N, K). None for an unconditional
+            generator.
         attributes: Names of the K attributes.
         enlarge: Function that enlarges faces, uint8 (N, S, S, 3).
-        title: Title of every figure.
+        title: Title of all figures.
     """
 
     faces: Tensor
@@ -62,7 +62,7 @@ class Samples:
         """Draw interpolations between successive faces, for up to eight pairs.
 
         Args:
-            run: Folder of the figure.
+            run: Run folder for the figure.
             sampler: Generator of the faces.
             latents: Latents of the faces, float (N, Z).
             steps: Number of faces in each interpolation, at least 2.
@@ -127,7 +127,7 @@ def describe_request(attributes: Mapping[str, int] | None) -> str:
 def has_training_data(datamodule: CelebADataModule, sampler: FaceSampler) -> bool:
     """Return whether a generator was trained on this data, and print a warning if it was not.
 
-    A generator whose training data is unknown is assumed to have been trained on this data.
+    If the training data of a generator is unknown, it is assumed to be this data.
     """
     if sampler.trained_on in (None, datamodule.name):
         return True

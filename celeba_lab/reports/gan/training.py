@@ -17,7 +17,7 @@ from celeba_lab.files import write_atomically
 from celeba_lab.models.gan.distances import Distances
 from celeba_lab.runs.run import RunFolder
 
-_COLOURS = 128  # number of colours per frame; 32 frames take about 5 MB
+_COLOURS = 128  # Number of colours per frame. An animation of 32 frames takes about 5 MB.
 
 
 def animate(folder: Path, path: Path, seconds: float = 8.0, most: int = 32) -> int:

@@ -10,12 +10,12 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageChops
 
-# Maximum size of a picture. Twenty pictures of this size take 7 MB as base64. A chart typically needs a third of the
-# size, and a grid of faces nearly all of it.
+# Maximum size of a picture in bytes. Twenty pictures of this size take 7 MB as base64. A chart typically needs a third
+# of the size, and a grid of faces nearly all of it.
 _PICTURE_BYTES = 256 * 1024
-_PICTURE_SIZE = (2200, 8000)  # pixels; sharp on a high-density screen, and on other screens even when enlarged
-_QUALITIES = (85, 65)  # WebP qualities to try; a picture that is still too large is scaled down
-_OFF = 24  # largest error of a colour value, out of 255, that is not visible
+_PICTURE_SIZE = (2200, 8000)  # In pixels. Sharp on a high-density screen, and on other screens even when enlarged.
+_QUALITIES = (85, 65)  # WebP qualities to try. A picture that is still too large is scaled down.
+_OFF = 24  # Largest error of a colour value, out of 255, that is not visible.
 _CSS_DPI = 96
 
 
