@@ -76,8 +76,8 @@ def test_the_sentence_of_an_error_from_a_worker():
 
 
 def test_an_error_about_a_setting_says_what_was_given_and_what_the_rule_is() -> None:
-    error = SettingError("splits", ["train", None], "must not name train", " The generator is trained on those faces.")
-    expected = "splits=[train,null] must not name train. The generator is trained on those faces."
+    error = SettingError("splits", ["train", None], "must not name train", " The generator is trained on that split.")
+    expected = "splits=[train,null] must not name train. The generator is trained on that split."
     assert error.sentence == str(error) == expected
 
 

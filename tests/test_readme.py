@@ -78,7 +78,7 @@ def test_the_new_experiment_runs_on_the_new_backbone_with_the_new_loss(extended:
     arguments = ["experiment=male_young", "model.backbone=tiny", "loss=hinge", "trainer=smoke", "data.batch_size=4"]
     result = run(extended, *arguments, "model.image_size=32", f"data.root={tiny_celeba}")
     assert result.returncode == 0, result.stderr
-    assert "RANDOM weights: torchvision has none for tiny" in result.stdout
+    assert "RANDOM weights: torchvision has no weights for tiny" in result.stdout
     [table] = extended.glob("outputs/male_young/*/tables/attributes_test.csv")
     config = OmegaConf.load(table.parents[1] / "config.yaml")
     assert config.model.loss == {"name": "hinge", "margin": 1.0}

@@ -61,7 +61,7 @@ def test_a_mistake_gets_one_sentence(command: Command, arguments: list[str], sen
         ),
         (
             "model.weights=IMAGENET1K_V9",
-            "model.weights=IMAGENET1K_V9 is neither a file nor the name of torchvision's weights for mobilenet",
+            "model.weights=IMAGENET1K_V9 is neither a file nor the name of torchvision weights for mobilenet",
         ),
         ("model.weights=no.pth", "model.weights=no.pth does not exist"),
         ("model.optimizer=Adamw", "model.optimizer=Adamw is not an optimizer in torch.optim. Did you mean 'AdamW'?"),

@@ -39,7 +39,7 @@ def test_a_device_that_is_not_there_is_one_sentence(trainer: DictConfig, choose,
     if accelerator == "mps" and torch.backends.mps.is_available():
         pytest.skip("this machine has an Apple GPU")
     trainer.accelerator = accelerator
-    with pytest.raises(UserError, match=r"^trainer: .* Other devices: trainer=auto, cpu, gpu, mps\.$"):
+    with pytest.raises(UserError, match=r"^trainer: .* Use trainer=auto, cpu, gpu or mps\.$"):
         choose(trainer)
 
 

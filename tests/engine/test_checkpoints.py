@@ -53,7 +53,7 @@ def test_no_such_file(tmp_path):
 
 
 def test_a_folder_instead_of_a_file(tmp_path):
-    with pytest.raises(UserError, match=r"is a folder\. Name the file in it: .*checkpoints/best\.ckpt$"):
+    with pytest.raises(UserError, match=r"is a folder\. Specify a file inside it: .*checkpoints/best\.ckpt$"):
         load_classifier(str(tmp_path), "evaluate")
 
 
@@ -139,7 +139,7 @@ def test_a_checkpoint_of_a_newer_version_is_refused(tmp_path, checkpoint):
     content = torch.load(checkpoint, weights_only=True)
     content["celeba_lab"]["format"] = 9
     torch.save(content, tmp_path / "best.ckpt")
-    with pytest.raises(UserError, match=r"has the checkpoint format 9, and .* reads formats up to 1\. Update"):
+    with pytest.raises(UserError, match=r"has checkpoint format 9, but .* supports formats up to 1\. Update"):
         load_classifier(str(tmp_path / "best.ckpt"), "predict")
 
 

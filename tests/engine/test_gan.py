@@ -67,10 +67,10 @@ def test_a_configured_strategy_keeps_its_own_arguments(settings: DictConfig) -> 
 @pytest.mark.parametrize(
     ("precision", "strategy", "changes", "sentence"),
     [
-        ("16-true", None, {}, "recipe.precision=16-true has too few digits"),
-        ("bf16-true", None, {}, "Take recipe.precision=bf16-mixed or 32-true"),
-        ("16-mixed", None, {"r1": 1.0}, "a gradient penalty contradict each other"),
-        ("32-true", "FSDPStrategy", {}, "trainer.strategy: FSDPStrategy distributes one network"),
+        ("16-true", None, {}, "recipe.precision=16-true is not precise enough"),
+        ("bf16-true", None, {}, "Use recipe.precision=bf16-mixed or 32-true"),
+        ("16-mixed", None, {"r1": 1.0}, "cannot be combined with a gradient penalty"),
+        ("32-true", "FSDPStrategy", {}, "trainer.strategy: FSDPStrategy supports only one network"),
         ("16-mixed", None, {}, None),
         ("32-true", None, {"r1": 1.0}, None),
     ],

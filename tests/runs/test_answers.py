@@ -93,7 +93,7 @@ def test_no_common_attribute_is_refused(tmp_path: Path, run_writer) -> None:
 
 def test_other_images_are_refused(tmp_path: Path, run_writer) -> None:
     other = [*run_writer.image_ids[:-1], "999999.jpg"]
-    with pytest.raises(UserError, match=r"^a and b are about different images .* Only a has 000060\.jpg\. "):
+    with pytest.raises(UserError, match=r"^a and b used different images .* Only a has 000060\.jpg\. "):
         read_answers(run_writer.pair(tmp_path, ids=other), "test")
 
 

@@ -34,7 +34,7 @@ def test_runs_without_predictions_of_the_split_are_told_apart(tmp_path: Path, ru
     ("file", "content", "reason"),
     [
         ("summary.json", '{"metrics": ', "Expecting value"),
-        ("summary.json", EMPTY, "it does not say which data the run used"),
+        ("summary.json", EMPTY, "it does not specify which data the run used"),
         ("config.yaml", "model: [", "while parsing"),
         ("config.yaml", None, "No such file"),
         ("tables/history.csv", "", "No columns"),
@@ -62,7 +62,7 @@ def test_a_broken_file_is_named(tmp_path: Path, file: str, content: str | None, 
     ],
 )
 def test_other_data_is_refused(tmp_path: Path, data: dict[str, Any], key: str, run_writer) -> None:
-    with pytest.raises(UserError, match=f"^a and b are about different data: {key}"):
+    with pytest.raises(UserError, match=f"^a and b used different data: {key}"):
         check_same_data(run_writer.pair(tmp_path, data=data), "test")
 
 

@@ -92,7 +92,7 @@ def test_a_summary_is_valid_json_with_null_for_what_is_undefined(tmp_path: Path)
 
 @pytest.mark.parametrize("wrong", [{"seed": "three"}, {"metrics": {"val/accuracy": "high"}}, {"details": None}])
 def test_a_wrong_type_is_refused_before_anything_is_written(tmp_path: Path, wrong: dict[str, Any]) -> None:
-    with pytest.raises(TypeError, match=f"its {next(iter(wrong))} has the wrong type"):
+    with pytest.raises(TypeError, match=f"the field {next(iter(wrong))} has the wrong type"):
         Summary(**NEEDED | wrong).write(tmp_path)
     assert not list(tmp_path.iterdir())
 
@@ -111,10 +111,10 @@ def test_a_misspelt_field_is_refused() -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"best_epoch": "third"}, "its best_epoch has the wrong type: 'third'."),
-        ({"metrics": {"val/accuracy": "high"}}, "its metrics has the wrong type: {'val/accuracy': 'high'}."),
-        ({"metrics": None}, "its metrics has the wrong type: None."),
-        ({"version": "new"}, "its version is new, and this version of celeba_lab reads versions up to"),
+        ({"best_epoch": "third"}, "the field best_epoch has the wrong type: 'third'."),
+        ({"metrics": {"val/accuracy": "high"}}, "the field metrics has the wrong type: {'val/accuracy': 'high'}."),
+        ({"metrics": None}, "the field metrics has the wrong type: None."),
+        ({"version": "new"}, "it has version new, but this version of celeba_lab only supports versions up to"),
     ],
 )
 def test_a_wrong_type_in_the_file_is_named(tmp_path: Path, change: dict[str, Any], reason: str) -> None:
@@ -127,13 +127,15 @@ def test_a_wrong_type_in_the_file_is_named(tmp_path: Path, change: dict[str, Any
 def test_a_missing_field_is_named(tmp_path: Path) -> None:
     content = asdict(Summary(**NEEDED))
     del content["device"]
-    with pytest.raises(UserError, match=r"cannot be used: it has no device\. Leave this run out, or run it again\."):
+    with pytest.raises(
+        UserError, match=r"cannot be used: the field device is missing\. Leave this run out, or run it again\."
+    ):
         Summary.read(write(tmp_path, content))
 
 
 def test_a_newer_version_is_refused(tmp_path: Path) -> None:
     folder = write(tmp_path, asdict(Summary(**NEEDED)) | {"version": VERSION + 1})
-    with pytest.raises(UserError, match=rf"its version is {VERSION + 1}, .* up to {VERSION}\. Update celeba_lab, or"):
+    with pytest.raises(UserError, match=rf"it has version {VERSION + 1}, .* up to {VERSION}\. Update celeba_lab, or"):
         Summary.read(folder)
 
 
@@ -173,5 +175,5 @@ def test_what_an_old_task_alone_had_to_say_goes_into_the_details(tmp_path: Path)
 
 
 def test_an_old_summary_without_metrics_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="its metrics has the wrong type: None"):
+    with pytest.raises(UserError, match="the field metrics has the wrong type: None"):
         Summary.read(write(tmp_path, {"experiment": "smile", "task": "train", "data": {}}))

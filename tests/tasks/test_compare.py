@@ -236,7 +236,7 @@ def test_other_data_is_refused(command: Command, runs: Path, run_writer) -> None
     run_writer.write(runs / "drawn", data={"name": "synthetic"})
     code, _, err = command("task=compare", RUNS)
     assert code == 1
-    assert "bad and drawn are about different data: data.name is celeba in the first and synthetic in the second" in err
+    assert "bad and drawn used different data: data.name is celeba in the first run and synthetic in the second" in err
 
 
 def test_other_images_are_refused(command: Command, runs: Path, tmp_path: Path) -> None:
@@ -244,5 +244,5 @@ def test_other_images_are_refused(command: Command, runs: Path, tmp_path: Path) 
     path.write_text(path.read_text().replace("000005.jpg", "000099.jpg"))
     code, _, err = command("task=compare", RUNS)
     assert code == 1
-    assert "bad and best are about different images of the test split" in err
+    assert "bad and best used different images of the test split" in err
     assert not list(tmp_path.glob("outputs/compare/*/summary.json"))

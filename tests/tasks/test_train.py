@@ -241,7 +241,7 @@ def test_a_finished_run_is_not_continued_in_silence(
     last = trained.checkpoint.with_name("last.ckpt")
     result = run_command(*small, f"data.root={tiny_celeba}", f"checkpoint={last}", cwd=tmp_path)
     assert result.returncode == 1
-    assert "Raise trainer.max_epochs to train on." in result.stderr
+    assert "Increase trainer.max_epochs to train further." in result.stderr
 
 
 @pytest.mark.usefixtures("blank_figures")

@@ -106,10 +106,10 @@ def test_an_audit_without_faces_to_compare_is_said_before_training(
             ["checkpoint={gan}", "model.attributes=[Male,Smiling]"],
             "was trained with model.attributes=['Smiling', 'Male']",
         ),
-        (["checkpoint={gan}", "recipe.max_epochs=3"], "has already trained 3 epochs"),
+        (["checkpoint={gan}", "recipe.max_epochs=3"], "has already been trained for 3 epochs"),
         (["task.nearest=65"], "task.nearest=65 must be between 0 and 64."),
         (["task.distances.n_images=2"], "task.distances.n_images=2 must be at least 3"),
-        (["recipe.precision=bf16-true"], "recipe.precision=bf16-true has too few digits"),
+        (["recipe.precision=bf16-true"], "recipe.precision=bf16-true is not precise enough"),
     ],
 )
 def test_what_cannot_be_trained_is_said(

@@ -52,10 +52,10 @@ def test_no_warning_about_a_healthy_run(model: GAN) -> None:
 @pytest.mark.parametrize(
     ("means", "sentence"),
     [
-        ({"D(x)": 0.999, "D(G(z))": 0.001}, "the discriminator has separated every face for 3 epochs"),
+        ({"D(x)": 0.999, "D(G(z))": 0.001}, "the discriminator has classified every face correctly for 3 epochs"),
         ({"D(x)": 0.001, "D(G(z))": 0.001}, "the discriminator has classified every face as generated"),
         ({"D(x)": 0.999, "D(G(z))": 0.999}, "the discriminator has classified every face as real"),
-        ({"D(x)": 0.001, "D(G(z))": 0.999}, "the discriminator has been wrong about every face"),
+        ({"D(x)": 0.001, "D(G(z))": 0.999}, "the discriminator has misclassified every face"),
     ],
 )
 def test_one_warning_about_a_discriminator_that_stays_sure(model: GAN, means: dict, sentence: str) -> None:
@@ -88,7 +88,7 @@ def test_a_warning_about_nearly_identical_samples(model: GAN) -> None:
     draw_the_same(model)
     for epoch in (1, 2):
         epoch_of(model, health, epoch)
-    assert "its modes have collapsed" in health.warnings[0]
+    assert "This is mode collapse" in health.warnings[0]
 
 
 def test_no_warning_about_the_grey_samples_of_a_new_generator(model: GAN) -> None:
@@ -99,7 +99,7 @@ def test_no_warning_about_the_grey_samples_of_a_new_generator(model: GAN) -> Non
     assert health.warnings == []
     for epoch in (10, 11):  # After a thousand steps it is a collapse.
         epoch_of(model, health, epoch, steps=100)
-    assert "its modes have collapsed" in health.warnings[0]
+    assert "This is mode collapse" in health.warnings[0]
 
 
 def test_the_health_of_a_run_survives_a_checkpoint(model: GAN) -> None:

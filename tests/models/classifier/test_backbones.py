@@ -147,8 +147,10 @@ def test_a_registered_backbone(monkeypatch):
     backbone = Backbone("tiny_net", 32).eval()
     assert backbone.num_features == 6
     assert len(backbone.layers()) == 2
-    assert fetch_weights("auto", "tiny_net") == (None, "RANDOM weights: torchvision has none for tiny_net")
-    with pytest.raises(UserError, match=r"is neither a file nor the name of .* for tiny_net\. It has none\."):
+    assert fetch_weights("auto", "tiny_net") == (None, "RANDOM weights: torchvision has no weights for tiny_net")
+    with pytest.raises(
+        UserError, match=r"is neither a file nor the name of .* for tiny_net\. Available weights: none\."
+    ):
         fetch_weights("IMAGENET1K_V1", "tiny_net")
     with pytest.raises(UserError, match=r"^backbone=tinynet .*Did you mean 'tiny_net'\?"):
         Backbone("tinynet", 32)
