@@ -43,7 +43,7 @@ def test_a_mistake_in_a_plain_setting_is_named_before_anything_slow_is_imported(
         "loss=gan/hinge is not for model=classifier": ["experiment=smile", "loss=gan/hinge"],
         "There is no setting 'model.lrr'": ["experiment=smile", "model.lrr=1"],
         "model.lrr is not a setting of": ["experiment=smile", "+model.lrr=1"],
-        "cannot be read": ["model.attributes=[Smiling"],
+        "cannot be parsed": ["model.attributes=[Smiling"],
         "seed: Value 'abc'": ["seed=abc"],
         "seed=-1 must be": ["seed=-1"],
         "'Smling' is not an attribute": ["experiment=smile", "model.attributes=[Smling]"],

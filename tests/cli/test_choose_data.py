@@ -33,7 +33,7 @@ def test_without_celeba_everything_says_synthetic(faces: Path, tmp_path: Path, r
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
     assert lines[0] == f"data: synthetic in {faces}"
-    assert "There is no CelebA in data/celeba" in result.stdout
+    assert "CelebA was not found in data/celeba" in result.stdout
     assert "SYNTHETIC faces, drawn by celeba_lab: the results say nothing about CelebA." in result.stdout
     [folder] = (tmp_path / "outputs" / "smile").iterdir()
     data = read_summary(folder)["data"]
