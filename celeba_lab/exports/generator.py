@@ -21,7 +21,7 @@ def check_weights(weights: str) -> None:
     """Check that ``weights`` is one of :data:`WEIGHTS`.
 
     Raises:
-        SettingError: ``weights`` is something else.
+        SettingError: ``weights`` is neither ``ema`` nor ``raw``.
     """
     check_choice("weights", weights, WEIGHTS)
 
@@ -56,7 +56,7 @@ def read_export(path: Path, weights: str = "ema") -> FaceSampler:
         weights: One of :data:`WEIGHTS`.
 
     Raises:
-        UserError: The file cannot be read, is not an exported generator, or does not contain these weights.
+        UserError: The file cannot be read, is not an exported generator, or does not contain the requested weights.
     """
     try:
         with safe_open(path, framework="pt") as file:

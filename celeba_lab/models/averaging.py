@@ -10,7 +10,7 @@ Tensors = tuple[Tensor, ...] | list[Tensor]
 
 @dataclass(frozen=True)
 class MovingAverage:
-    """Exponential moving average with a warm-up of the decay, for ``torch.optim.swa_utils.AveragedModel``.
+    """Exponential moving average with decay warm-up, for ``torch.optim.swa_utils.AveragedModel``.
 
     After n updates, the effective decay is min(decay, (1 + n) / (10 + n)), as in TensorFlow's
     ``ExponentialMovingAverage``. The random initial weights therefore soon lose their influence. Integer tensors, such

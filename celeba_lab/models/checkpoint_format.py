@@ -1,4 +1,4 @@
-"""Model kind and format version that every checkpoint contains."""
+"""Model kind and format version of checkpoints."""
 
 from typing import Any
 

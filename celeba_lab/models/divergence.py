@@ -11,7 +11,7 @@ def divergence_error(model: L.LightningModule, quantities: Sequence[str]) -> Div
     """Return the error for a run whose losses or weights are no longer finite.
 
     Args:
-        model: Model, attached to a trainer. The error ends with its attribute ``divergence_advice`` if it has one.
+        model: Model attached to a trainer. The error message ends with the model's ``divergence_advice`` if it has one.
         quantities: Names of the quantities that are not finite, such as ``training loss``.
 
     Example:

@@ -27,7 +27,7 @@ def check_optimizer(name: str, lr: float) -> None:
 
 
 def describe_parameters(module: nn.Module) -> str:
-    """Return the number of parameters as text, including the number of trained ones if some are frozen.
+    """Return the number of parameters as text, including the number of trained parameters if some are frozen.
 
     Example:
         >>> describe_parameters(nn.Linear(999, 1000))
@@ -44,7 +44,7 @@ def _in_words(count: int) -> str:
 
 
 def build_optimizer(name: str, modules: Iterable[nn.Module], lr: float, weight_decay: float) -> Optimizer:
-    """Build an optimizer whose weight decay does not apply to biases and normalisation parameters.
+    """Build an optimizer that applies no weight decay to biases and normalisation parameters.
 
     Args:
         name: Name of an optimizer in ``torch.optim``.

@@ -26,7 +26,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return path
 
 
-def test_a_checkpoint_gives_its_model(checkpoint):
+def test_a_checkpoint_is_loaded_as_its_model(checkpoint):
     model = load_classifier(str(checkpoint), "evaluate")
     assert model.attributes == NAMES
     assert model.hparams["threshold"] == 0.3
@@ -35,24 +35,24 @@ def test_a_checkpoint_gives_its_model(checkpoint):
     assert all(torch.equal(value, stored[key]) for key, value in model.state_dict().items())
 
 
-def test_a_checkpoint_is_read_whole(checkpoint):
+def test_the_whole_checkpoint_is_read(checkpoint):
     content = read_checkpoint(str(checkpoint), "continue training")
     assert content["hyper_parameters"]["attributes"] == NAMES
     assert {"state_dict", "epoch", "global_step", "loops"} <= set(content)
 
 
-def test_no_checkpoint():
+def test_a_missing_checkpoint_setting_is_rejected():
     with pytest.raises(UserError, match=r"^To evaluate, name a checkpoint: checkpoint=outputs/"):
         load_classifier(None, "evaluate")
 
 
-def test_no_such_file(tmp_path):
+def test_a_missing_file_is_rejected(tmp_path):
     path = tmp_path / "best.ckpt"
     with pytest.raises(UserError, match=rf"^checkpoint={re.escape(str(path))} does not exist\."):
         load_classifier(str(path), "evaluate")
 
 
-def test_a_folder_instead_of_a_file(tmp_path):
+def test_a_folder_instead_of_a_file_is_rejected(tmp_path):
     with pytest.raises(UserError, match=r"is a folder\. Specify a file inside it: .*checkpoints/best\.ckpt$"):
         load_classifier(str(tmp_path), "evaluate")
 
@@ -64,7 +64,7 @@ def cut(whole: bytes) -> bytes:
 @pytest.mark.parametrize(
     "damage", [lambda _: b"", lambda _: b"<!DOCTYPE html><html>", cut, lambda _: b"PK\x03\x04", lambda _: bytes(1000)]
 )
-def test_a_damaged_file(tmp_path, checkpoint, damage):
+def test_a_damaged_file_is_rejected(tmp_path, checkpoint, damage):
     path = tmp_path / "best.ckpt"
     path.write_bytes(damage(checkpoint.read_bytes()))
     size = f"{path.stat().st_size:,} bytes"
@@ -75,7 +75,7 @@ def test_a_damaged_file(tmp_path, checkpoint, damage):
         load_classifier(str(path), "evaluate")
 
 
-def test_a_file_with_code_in_it_is_refused_not_run(tmp_path):
+def test_code_in_a_checkpoint_is_not_executed(tmp_path):
     class Attack:
         def __reduce__(self):
             return (pathlib.Path.touch, (tmp_path / "attacked",))
@@ -88,7 +88,7 @@ def test_a_file_with_code_in_it_is_refused_not_run(tmp_path):
 
 
 @pytest.mark.parametrize("content", [{"conv.weight": torch.zeros(2)}, torch.zeros(3), [1, 2], {"state_dict": {}}])
-def test_a_file_that_is_not_a_checkpoint(tmp_path, content):
+def test_a_file_that_is_not_a_checkpoint_is_rejected(tmp_path, content):
     path = tmp_path / "weights.pth"
     torch.save(content, path)
     with pytest.raises(UserError, match=r"is not a Lightning checkpoint with hyperparameters\. .*set model\.weights"):
@@ -102,7 +102,7 @@ def test_a_file_that_is_not_a_checkpoint(tmp_path, content):
         {"state_dict": {"generator.0.weight": torch.zeros(2)}, "hyper_parameters": {"attributes": ["Smiling"]}},
     ],
 )
-def test_a_checkpoint_of_another_kind(tmp_path, content):
+def test_a_checkpoint_of_another_kind_is_rejected(tmp_path, content):
     path = tmp_path / "gan.ckpt"
     torch.save(content, path)
     with pytest.raises(
@@ -124,7 +124,7 @@ def small_gan(**settings) -> GAN:
     return GAN(image_size=16, latent_size=8, width=4, **settings)
 
 
-def test_a_checkpoint_says_what_it_holds(tmp_path, checkpoint):
+def test_a_checkpoint_contains_its_kind_and_format(tmp_path, checkpoint):
     assert torch.load(checkpoint, weights_only=True)["celeba_lab"] == {"kind": "classifier", "format": 1}
     content = save(small_gan(), tmp_path / "gan.ckpt")
     assert content["celeba_lab"] == {"kind": "gan", "format": 1}
@@ -135,7 +135,7 @@ def test_a_checkpoint_says_what_it_holds(tmp_path, checkpoint):
         load_classifier(str(tmp_path / "gan.ckpt"), "predict")
 
 
-def test_a_checkpoint_of_a_newer_version_is_refused(tmp_path, checkpoint):
+def test_a_checkpoint_with_a_newer_format_is_rejected(tmp_path, checkpoint):
     content = torch.load(checkpoint, weights_only=True)
     content["celeba_lab"]["format"] = 9
     torch.save(content, tmp_path / "best.ckpt")
@@ -144,7 +144,7 @@ def test_a_checkpoint_of_a_newer_version_is_refused(tmp_path, checkpoint):
 
 
 @pytest.mark.parametrize("normalization", ["batch", "spectral", "none"])
-def test_a_checkpoint_from_before_formats_still_loads(tmp_path, checkpoint, normalization):
+def test_a_checkpoint_without_a_format_still_loads(tmp_path, checkpoint, normalization):
     """Such a checkpoint does not name its kind, and has the hyperparameter ``normalise``."""
     model = small_gan(normalization=normalization)
     content = save(model, tmp_path / "last.ckpt")
@@ -164,7 +164,7 @@ def test_a_checkpoint_from_before_formats_still_loads(tmp_path, checkpoint, norm
 
 @pytest.mark.parametrize("conditional", [False, True])
 @pytest.mark.parametrize(("ema", "weights", "used"), [(0.9, "ema", "ema"), (0.9, "raw", "raw"), (0.0, "ema", "raw")])
-def test_a_generator_is_the_same_without_the_rest_of_its_gan(tmp_path, conditional, ema, weights, used):
+def test_a_generator_loaded_alone_equals_the_generator_of_its_gan(tmp_path, conditional, ema, weights, used):
     model = small_gan(ema=ema, conditional=conditional, attributes=NAMES)
     model.trained_on = "celeba"
     if conditional:
@@ -182,7 +182,7 @@ def test_a_generator_is_the_same_without_the_rest_of_its_gan(tmp_path, condition
 
 
 @pytest.mark.parametrize(("setting", "shown"), [("checkpoint", "checkpoint"), ("auditor", "task.auditor")])
-def test_the_setting_is_named_by_its_whole_path(setting, shown):
+def test_errors_name_the_full_path_of_the_setting(setting, shown):
     with pytest.raises(SettingError) as caught, settings_of("task"):
         load_classifier("nowhere.ckpt", "audit the faces", setting)
     assert str(caught.value).startswith(f"{shown}=nowhere.ckpt does not exist.")
@@ -191,7 +191,7 @@ def test_the_setting_is_named_by_its_whole_path(setting, shown):
 # -- guards: the reasons for reading a checkpoint ourselves before Lightning does --------------------------------------
 
 
-def test_guard_an_empty_checkpoint_has_no_sentence(tmp_path):
+def test_guard_torch_does_not_explain_empty_files(tmp_path):
     # Once torch names the empty file, read_checkpoint does not need to.
     path = tmp_path / "best.ckpt"
     path.touch()
@@ -201,7 +201,7 @@ def test_guard_an_empty_checkpoint_has_no_sentence(tmp_path):
 
 
 @pytest.mark.parametrize("value", [np.float64(0.5), pathlib.Path("x")])
-def test_guard_hyperparameters_must_be_plain(tmp_path, value):
+def test_guard_torch_loads_only_plain_hyperparameters(tmp_path, value):
     # Once this loads, the arguments of AttributeClassifier do not need plain types.
     path = tmp_path / "model.ckpt"
     torch.save({"hyper_parameters": {"lr": value}}, path)
@@ -209,7 +209,7 @@ def test_guard_hyperparameters_must_be_plain(tmp_path, value):
         torch.load(path, weights_only=True)
 
 
-def test_guard_resuming_past_the_end_is_silent(tmp_path):
+def test_guard_lightning_does_not_warn_about_resuming_past_the_end(tmp_path):
     # Once Lightning raises an error, load_resumable does not need to.
     class Nothing(L.LightningModule):
         def training_step(self, batch, batch_idx):

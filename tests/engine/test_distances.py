@@ -16,6 +16,6 @@ from celeba_lab.errors import SettingError
         ({"splits": []}, r"^splits=\[\] must name at least one split\.$"),
     ],
 )
-def test_impossible_settings_are_refused(settings: dict, sentence: str) -> None:
+def test_invalid_settings_are_rejected(settings: dict, sentence: str) -> None:
     with pytest.raises(SettingError, match=sentence):
         DistanceSettings(**settings)

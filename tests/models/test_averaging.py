@@ -32,6 +32,6 @@ def test_the_decay_warms_up(decay: float) -> None:
     assert average.module[1].num_batches_tracked == 15
 
 
-def test_it_can_be_pickled() -> None:
+def test_a_moving_average_can_be_pickled() -> None:
     """A strategy that spawns processes pickles the model."""
     assert pickle.loads(pickle.dumps(MovingAverage(0.9))) == MovingAverage(0.9)

@@ -18,9 +18,9 @@ class RandomAugment(nn.Module):
     Args:
         flip: Probability of a horizontal flip.
         shift: Maximum shift in each direction, as a fraction of the side length.
-        scale: Maximum relative change of size: 0.1 gives scale factors between 1 / 1.1 and 1.1.
+        scale: Maximum relative change in size: 0.1 gives scale factors between 1 / 1.1 and 1.1.
         rotate: Maximum rotation in degrees.
-        light: Maximum relative change of brightness and of contrast.
+        light: Maximum relative change in brightness and in contrast.
 
     Example:
         >>> images = torch.rand(4, 3, 32, 32)

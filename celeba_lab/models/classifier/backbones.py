@@ -101,7 +101,7 @@ class Backbone(nn.Module):
             )
             hint = "Use weights of the same architecture, or set weights=null."
             raise SettingError("weights", origin, rule, hint)
-        own.update(weights)  # own also contains the module versions, which MNASNet checks
+        own.update(weights)  # unlike weights, own contains the module versions that MNASNet checks
         self.network.load_state_dict(own)
 
     def layers(self) -> list[nn.Module]:

@@ -8,7 +8,7 @@ from celeba_lab.models.classifier.module import AttributeClassifier
 
 
 class Embedder(L.LightningModule):
-    """A wrapper around a trained classifier that predicts the backbone's features.
+    """A LightningModule whose predictions are the backbone features of a trained classifier.
 
     Args:
         classifier: Trained classifier.

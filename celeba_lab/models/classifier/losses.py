@@ -60,7 +60,7 @@ def weighted_binary_cross_entropy(
         labels: Labels, float (B, K) in [0, 1].
         prevalence: Prevalence of each attribute among the training images, float (K,).
         power: Exponent of the weights: 0 gives the plain cross-entropy, 1 gives both classes the same total weight.
-        largest: Upper bound of the weights, for very rare classes.
+        largest: Upper bound on the weights of rare classes.
     """
     share = prevalence.to(logits)
     present, absent = ((0.5 / part.clamp_min(1e-6)).pow(power).clamp_max(largest) for part in (share, 1 - share))

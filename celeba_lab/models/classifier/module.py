@@ -53,8 +53,8 @@ class AttributeClassifier(AttributeModel):
             statistics. With 1.0, only the head is trained.
         unfreeze_epoch: Epoch, counted from 0, at which all layers are unfrozen. If None, frozen layers stay frozen.
         loss: Name and settings of the training loss; see :func:`~celeba_lab.models.classifier.losses.build_loss`. The
-            default is binary cross-entropy, which validation and testing always report, so that runs with different
-            losses can be compared.
+            default is binary cross-entropy. Validation and testing always report binary cross-entropy, so that runs
+            with different losses can be compared.
         prevalence: Prevalence of each of the K attributes among the training images, for losses that need it.
         mixup: Parameter of MixUp (Zhang et al., "mixup", ICLR 2018). Each training face and its labels are mixed with
             those of another face, with a ratio drawn from Beta(mixup, mixup) for each batch. 0 disables MixUp.

@@ -17,7 +17,7 @@ class DiffAugment(nn.Module):
     """Randomly change the colours of each image, translate it and mask out a square.
 
     Args:
-        color: Strength of the changes in brightness, saturation and contrast: 0 for none, 1 for the paper's.
+        color: Strength of the changes in brightness, saturation and contrast: 0 for none, 1 for those of the paper.
         translation: Maximum shift in each direction, as a fraction of the side length. The margin is filled with
             mid-grey.
         cutout: Side length of the grey square, as a fraction of the image's side length. Its centre may lie anywhere in

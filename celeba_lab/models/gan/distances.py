@@ -25,7 +25,7 @@ class FeatureExtractor(nn.Module):
     Args:
         network: Network that computes the feature vectors.
         num_features: Length of a feature vector, D.
-        name: Description of the network, the origin of its weights and how it resizes faces.
+        name: Description of the network, including the origin of its weights and how it resizes faces.
 
     Example:
         >>> class MeanColour(nn.Linear):
@@ -60,7 +60,7 @@ class Distance:
             2018) and averaged over 100 random subsets of both sets. The estimate is unbiased, so it can be negative.
         kid_std: Standard deviation of the kernel distance over the subsets.
         images: Number of generated faces.
-        subset_size: Number of generated faces, and of real faces, in each subset.
+        subset_size: Number of faces per subset, the same for generated and real faces.
 
     Example:
         >>> distance = Distance(fid=22.1, kid=3.8, kid_std=0.9, images=2000, subset_size=1000)
@@ -125,7 +125,7 @@ class Distances:
         return self.between(self.feature_extractor(images))
 
     def between(self, features: Tensor) -> Distance:
-        """Measure the distances between faces with these features, float (N, D), and the real faces."""
+        """Measure the distances between faces, given by their features, float (N, D), and the real faces."""
         subset = self._subset_size(len(features))
         passed_on = _Identity(self.feature_extractor.num_features)
         fid = FrechetInceptionDistance(feature=passed_on, sync_on_compute=False).set_dtype(torch.float64)
@@ -145,7 +145,7 @@ def _check_count(n: int, what: str) -> None:
 
 
 class _Identity(nn.Module):
-    """A replacement for a metric's feature extractor. The features are computed only once for both metrics."""
+    """A replacement for a metric's feature extractor, so that features are computed only once for both metrics."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()

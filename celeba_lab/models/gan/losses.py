@@ -37,7 +37,7 @@ class AdversarialLoss:
     critic: bool = False
 
     def probability(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the probabilities D(x) and D(G(z)) that real and generated images are real, float (B,) each.
+        """Return D(x) and D(G(z)), float (B,) each: the probabilities that real and generated images are real.
 
         The probability is the logistic function of the logit, even for losses that do not define probabilities (hinge
         and Wasserstein). For relative losses, the mean logit of the other kind of image is subtracted first.

@@ -42,8 +42,9 @@ _FIXED_SEED = 0
 class GAN(L.LightningModule):
     """A face generator and a discriminator that are trained against each other.
 
-    Checkpoints are self-contained. They contain both networks and the averaged generator. Those of a conditional model
-    also contain the labels of the training faces, because attributes are sampled from their joint distribution.
+    Checkpoints are self-contained. They contain both networks and the averaged generator. Checkpoints of a
+    conditional model also contain the labels of the training faces, because attributes are sampled from their joint
+    distribution.
 
     Args:
         attributes: Names of the K attributes of a conditional model.
@@ -121,7 +122,7 @@ class GAN(L.LightningModule):
             self.adversarial_loss = build_adversarial_loss(**(loss or {"name": "non_saturating"}))
         _check_penalties(self.hparams, self.adversarial_loss)
         if conditional and not attributes:
-            raise SettingError("attributes", attributes, "must name at least one attribute, because conditional=true")
+            raise SettingError("attributes", attributes, "must name at least one attribute if conditional=true")
         self.automatic_optimization = False
         self.attributes = list(attributes or []) if conditional else []
         num_attributes = len(self.attributes)
@@ -157,7 +158,7 @@ class GAN(L.LightningModule):
         """Return a sampler for the generator.
 
         Args:
-            averaged: If true, use the averaged weights if the model has them, and otherwise those of the last step.
+            averaged: If true, use the averaged weights when available. Otherwise, use the weights of the last step.
         """
         network, weights = self.generator, "raw"
         if averaged and self.average is not None:

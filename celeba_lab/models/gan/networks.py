@@ -68,8 +68,8 @@ class Generator(nn.Module):
 
         Args:
             latents: Latents, float (B, Z), drawn from a standard normal distribution.
-            attributes: Attributes for a conditional generator, (B, K), with the values 0 and 1. Values in between
-                interpolate between faces.
+            attributes: Binary attributes, (B, K), for a conditional generator. Values between 0 and 1 interpolate
+                between faces.
 
         Raises:
             UserError: The latents or the attributes have the wrong shape.
@@ -161,7 +161,7 @@ class Discriminator(nn.Module):
 
         Args:
             images: Images, float (B, 3, S, S) in [-1, 1].
-            attributes: Attributes for a conditional discriminator, (B, K), with the values 0 and 1.
+            attributes: Binary attributes, (B, K), for a conditional discriminator.
 
         Raises:
             UserError: The attributes have the wrong shape.

@@ -17,7 +17,7 @@ class FaceSampler:
     """A generator, together with the training labels that attributes are sampled from.
 
     Args:
-        network: Generator of the faces.
+        network: Generator network.
         attributes: Names of the K attributes of a conditional generator; empty for an unconditional one.
         labels: Labels of the training faces, uint8 (N, K). Attributes are drawn from their joint distribution.
         trained_on: Name of the training dataset; None if unknown.
@@ -56,7 +56,7 @@ class FaceSampler:
 
         Args:
             content: Content of the checkpoint of a :class:`~celeba_lab.models.gan.module.GAN`.
-            averaged: If true, use the averaged weights if the checkpoint contains them.
+            averaged: If true, use the averaged weights when the checkpoint contains them.
         """
         settings, state = content["hyper_parameters"], content["state_dict"]
         averaged = averaged and settings["ema"] > 0
@@ -81,7 +81,7 @@ class FaceSampler:
 
         Args:
             n: Number of latents.
-            seed: Random seed, which gives the same latents on every device. If None, use torch's global generator.
+            seed: Random seed. It gives the same latents on every device. If None, use torch's global generator.
             truncation: Largest absolute value. Larger values are drawn again. A small limit gives typical faces with
                 little variety (Brock et al., "Large Scale GAN Training for High Fidelity Natural Image Synthesis", ICLR
                 2019). If None, values are not limited.
@@ -103,8 +103,8 @@ class FaceSampler:
         """Draw attributes for n faces.
 
         Each row contains the labels of a random training face that has all requested values, so the other attributes
-        follow their conditional distribution. If no training face has them all, labels are taken from any training
-        faces, and the requested values replace theirs.
+        follow their conditional distribution. If there is no such face, the rows contain the labels of any random
+        training faces, overwritten with the requested values.
 
         Args:
             n: Number of faces.
@@ -150,7 +150,7 @@ class FaceSampler:
 
     @torch.no_grad()
     def draw(self, latents: Tensor, attributes: Tensor | None = None) -> Tensor:
-        """Generate faces, uint8 (N, 3, S, S) on the CPU, from latents, with the generator in evaluation mode.
+        """Generate faces, uint8 (N, 3, S, S) on the CPU, with the generator in evaluation mode.
 
         Args:
             latents: Latents, float (N, Z).

@@ -42,7 +42,7 @@ def model() -> GAN:
     return gan
 
 
-def test_no_warning_about_a_healthy_run(model: GAN) -> None:
+def test_a_healthy_run_gives_no_warning(model: GAN) -> None:
     health = Health(patience=2)
     for epoch in range(5):
         epoch_of(model, health, epoch)
@@ -58,7 +58,7 @@ def test_no_warning_about_a_healthy_run(model: GAN) -> None:
         ({"D(x)": 0.001, "D(G(z))": 0.999}, "the discriminator has misclassified every face"),
     ],
 )
-def test_one_warning_about_a_discriminator_that_stays_sure(model: GAN, means: dict, sentence: str) -> None:
+def test_a_persistently_dominant_discriminator_gives_one_warning(model: GAN, means: dict, sentence: str) -> None:
     health = Health(patience=3)
     epoch_of(model, health, 0, **means)
     epoch_of(model, health, 1)  # This epoch ends the streak.
@@ -68,7 +68,7 @@ def test_one_warning_about_a_discriminator_that_stays_sure(model: GAN, means: di
     assert health.warnings[0].startswith("epoch 5: " + sentence)
 
 
-def test_a_critic_has_no_probabilities_to_be_sure_of(model: GAN) -> None:
+def test_a_critic_gives_no_warning_about_probabilities(model: GAN) -> None:
     critic = GAN(**SMALL, loss={"name": "wasserstein"}, normalization="spectral")
     critic.generator = model.generator
     health = Health(patience=2)
@@ -82,7 +82,7 @@ def draw_the_same(model: GAN) -> None:
         model.generator.spread.weight.zero_()
 
 
-def test_a_warning_about_nearly_identical_samples(model: GAN) -> None:
+def test_nearly_identical_samples_give_a_warning(model: GAN) -> None:
     health = Health(patience=2)
     epoch_of(model, health, 0)
     draw_the_same(model)
@@ -91,7 +91,7 @@ def test_a_warning_about_nearly_identical_samples(model: GAN) -> None:
     assert "This is mode collapse" in health.warnings[0]
 
 
-def test_no_warning_about_the_grey_samples_of_a_new_generator(model: GAN) -> None:
+def test_grey_samples_of_an_untrained_generator_give_no_warning(model: GAN) -> None:
     draw_the_same(model)
     health = Health(patience=2)
     for epoch in range(5):
@@ -102,7 +102,7 @@ def test_no_warning_about_the_grey_samples_of_a_new_generator(model: GAN) -> Non
     assert "This is mode collapse" in health.warnings[0]
 
 
-def test_the_health_of_a_run_survives_a_checkpoint(model: GAN) -> None:
+def test_the_health_state_is_restored_from_a_checkpoint(model: GAN) -> None:
     health, continued = Health(patience=3), Health(patience=3)
     for epoch in range(2):
         epoch_of(model, health, epoch, **{"D(x)": 1.0, "D(G(z))": 0.0})
@@ -111,13 +111,13 @@ def test_the_health_of_a_run_survives_a_checkpoint(model: GAN) -> None:
     assert len(continued.warnings) == 1
 
 
-def test_the_spread_of_faces() -> None:
+def test_the_spread_of_faces_equals_values_computed_by_hand() -> None:
     assert spread(torch.full((4, 3, 8, 8), 9, dtype=torch.uint8)) == 0
     half = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)
     half[2:] = 100
     assert spread(half) == pytest.approx(50)
 
 
-def test_impossible_settings_are_refused() -> None:
+def test_invalid_settings_are_rejected() -> None:
     with pytest.raises(SettingError, match=r"^patience=0 must be at least 1"):
         Health(patience=0)

@@ -37,7 +37,7 @@ class Expected(Callback):
         self.on_train_epoch_start(trainer, pl_module)
 
 
-def test_rows_hold_training_and_validation_of_the_same_epoch(capsys, toy, numbers, trainer):
+def test_rows_contain_training_and_validation_metrics_of_the_same_epoch(capsys, toy, numbers, trainer):
     log, expected = EpochLog(), Expected()
     trainer(log, expected, max_epochs=3).fit(toy(), numbers(), numbers())
     assert log.rows == expected.rows
@@ -74,7 +74,7 @@ def test_rows_survive_a_resumed_run(tmp_path, capsys, toy, numbers, trainer, sav
     "stop", [Stop(1, 0), Stop(1, 2), Stop(1), Stop(2)], ids=["first batch", "last", "start", "third"]
 )
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
-def test_a_stopped_epoch_does_not_get_the_row_of_the_one_before(tmp_path, stop, before, toy, numbers, trainer, save_in):
+def test_an_interrupted_epoch_does_not_repeat_the_previous_row(tmp_path, stop, before, toy, numbers, trainer, save_in):
     uninterrupted = EpochLog()
     trainer(uninterrupted, max_epochs=3).fit(toy(), numbers(), numbers())
     torch.manual_seed(0)
@@ -93,14 +93,14 @@ def test_a_stopped_epoch_does_not_get_the_row_of_the_one_before(tmp_path, stop, 
         assert all(log.rows[epoch] == pytest.approx(row) for epoch, row in uninterrupted.rows.items())
 
 
-def test_an_epoch_without_validation_has_none_in_its_row(toy, numbers, trainer):
+def test_epochs_without_validation_have_no_validation_metrics(toy, numbers, trainer):
     log = EpochLog()
     trainer(log, max_epochs=4, check_val_every_n_epoch=2).fit(toy(), numbers(), numbers())
     assert ["val/loss" in row for row in log.rows.values()] == [False, True, False, True]
     assert all("train/loss" in row for row in log.rows.values())
 
 
-def test_the_check_before_training_is_not_an_epoch(toy, numbers, trainer):
+def test_the_sanity_check_is_not_recorded_as_an_epoch(toy, numbers, trainer):
     log = EpochLog()
     trainer(log, max_epochs=1, num_sanity_val_steps=2).fit(toy(), numbers(), numbers())
     assert list(log.rows) == [1]
@@ -109,7 +109,7 @@ def test_the_check_before_training_is_not_an_epoch(toy, numbers, trainer):
     assert log.rows == {}
 
 
-def test_state_is_plain(tmp_path, toy, numbers, trainer, save_in):
+def test_the_state_has_plain_types(tmp_path, toy, numbers, trainer, save_in):
     trainer(EpochLog(), save_in(tmp_path), max_epochs=1).fit(toy(), numbers(), numbers())
     [state] = [
         state
@@ -120,7 +120,7 @@ def test_state_is_plain(tmp_path, toy, numbers, trainer, save_in):
     assert all(type(value) is float for value in state["rows"][1].values())
 
 
-def test_the_table_is_on_disk_after_each_epoch(tmp_path, toy, numbers, trainer):
+def test_the_table_is_written_after_each_epoch(tmp_path, toy, numbers, trainer):
     path = tmp_path / "tables" / "history.csv"
     log = EpochLog(path=str(path))
     with pytest.raises(InterruptedError):
@@ -132,7 +132,7 @@ def test_the_table_is_on_disk_after_each_epoch(tmp_path, toy, numbers, trainer):
 # -- guards ----------------------------------------------------------------------------------------------------------
 
 
-def test_guard_lightning_leaves_out_validated_batches(tmp_path, toy, numbers, trainer, save_in, fit_until_stopped):
+def test_guard_lightning_skips_validated_batches(tmp_path, toy, numbers, trainer, save_in, fit_until_stopped):
     class Counting(toy):
         def validation_step(self, batch, batch_idx):
             counted.append(self.current_epoch)

@@ -18,7 +18,7 @@ def start(callback: RandomState, rank: int = 0) -> None:
     callback.on_train_start(types.SimpleNamespace(global_rank=rank), None)
 
 
-def test_processes_draw_differently() -> None:
+def test_processes_draw_different_random_numbers() -> None:
     """All of them start from one seed, and each draws the same in every run."""
     draws = []
     for rank in (0, 1, 2, 1):
@@ -29,7 +29,7 @@ def test_processes_draw_differently() -> None:
     assert not any(torch.equal(draws[a], draws[b]) for a, b in ((0, 1), (0, 2), (1, 2)))
 
 
-def test_a_continued_run_draws_what_it_would_have_drawn() -> None:
+def test_a_resumed_run_draws_the_same_random_numbers() -> None:
     def draw() -> tuple[float, float, float]:
         return random.random(), float(np.random.random()), torch.rand(()).item()  # noqa: NPY002
 
@@ -83,7 +83,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-def test_two_processes_share_their_weights_and_draw_their_own_faces(tmp_path: Path) -> None:
+def test_two_processes_have_equal_weights_and_draw_different_faces(tmp_path: Path) -> None:
     script = tmp_path / "processes.py"
     script.write_text(PROCESSES)
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[3])}

@@ -5,7 +5,7 @@ import time
 from celeba_lab.engine.callbacks import Stopwatch
 
 
-def test_seconds_of_training_and_of_validation(toy, numbers, trainer):
+def test_training_and_validation_are_timed_separately(toy, numbers, trainer):
     class Slow(toy):
         def training_step(self, batch, batch_idx):
             time.sleep(0.02)

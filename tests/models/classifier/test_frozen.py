@@ -23,7 +23,7 @@ def freeze(network: torch.nn.Module, stages: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v2", "mobilenet_v3_small", "efficientnet_b0", "vgg11_bn", "densenet121"])
-def test_frozen_stages_and_the_rest_are_the_network(name):
+def test_frozen_stages_and_the_rest_compute_the_output_of_the_network(name):
     network = torchvision.models.get_model(name, weights=None).eval()
     freeze(network, stages=3)
     network.requires_grad_(False)
@@ -39,7 +39,7 @@ def test_frozen_stages_and_the_rest_are_the_network(name):
     assert frozen(images).grad_fn is None
 
 
-def test_what_is_random_in_training_is_not_folded():
+def test_stages_that_are_random_in_training_are_not_folded():
     network = torchvision.models.efficientnet_v2_s(weights=None).train()
     for stage in network.features:
         stage.requires_grad_(False)
@@ -52,7 +52,7 @@ def test_what_is_random_in_training_is_not_folded():
     assert torch.allclose(first, network.features[:1](images), atol=1e-4)  # The second stage has stochastic depth.
 
 
-def test_nothing_is_split_where_the_first_stage_learns():
+def test_networks_without_leading_frozen_stages_are_not_split():
     network = torchvision.models.mobilenet_v2(weights=None)
     assert split_frozen(network) is None  # It is trained.
     network.features[0].requires_grad_(False)
@@ -88,14 +88,14 @@ def fit(freeze: float, lr: float = 1e-2, **options) -> Spy:
     return model
 
 
-def test_training_folds_and_ends_unfolded():
+def test_frozen_layers_are_folded_only_during_training():
     model = fit(0.5)
     assert model.folded == [True, True]
     assert model.backbone._split is None
     assert fit(0.0).folded == [False, False]
 
 
-def test_released_layers_are_unfolded():
+def test_unfrozen_layers_are_no_longer_folded():
     assert fit(0.5, unfreeze_epoch=1).folded == [True, False]
 
 
@@ -138,7 +138,7 @@ def test_frozen_layers_keep_weights_and_statistics(backbone, freeze, classifier,
     assert all(not torch.equal(value, head[key]) for key, value in model.head.state_dict().items())
 
 
-def test_unfreeze_epoch_releases_the_layers(names, loader, trainer, state_of):
+def test_layers_are_unfrozen_at_unfreeze_epoch(names, loader, trainer, state_of):
     class Watched(AttributeClassifier):
         def on_train_epoch_end(self):
             super().on_train_epoch_end()
@@ -154,7 +154,7 @@ def test_unfreeze_epoch_releases_the_layers(names, loader, trainer, state_of):
     assert history[2] == [True] * layers
 
 
-def test_everything_is_frozen_until_the_epoch_comes(classifier, loader, trainer, state_of):
+def test_the_backbone_stays_frozen_before_unfreeze_epoch(classifier, loader, trainer, state_of):
     model = classifier(freeze=1.0, unfreeze_epoch=1, lr=1e-2, schedule="constant")
     before = state_of(model.backbone)
     trainer(max_epochs=1).fit(model, loader())
@@ -162,7 +162,7 @@ def test_everything_is_frozen_until_the_epoch_comes(classifier, loader, trainer,
     assert all(not layer.training for layer in model.backbone.layers())
 
 
-def test_a_frozen_parent_does_not_freeze_its_children(classifier):
+def test_freezing_a_module_does_not_freeze_its_children(classifier):
     # The blocks of ConvNeXt have a parameter, and come before the layers inside them.
     model = classifier(backbone="convnext_tiny", freeze=0.1)
     model.setup("fit")

@@ -52,7 +52,7 @@ def sklearn_scores(probabilities, labels, threshold) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("threshold", [0.5, 0.3])
 @pytest.mark.parametrize("count", [1, 3, 40])
-def test_equal_to_scikit_learn_over_uneven_batches(count, threshold):
+def test_metrics_equal_scikit_learn_over_uneven_batches(count, threshold):
     probabilities, labels = random_split(sum(BATCHES), count)
     found = measure(probabilities, labels, BATCHES, threshold=threshold)
     expected = sklearn_scores(probabilities, labels, threshold)
@@ -63,7 +63,7 @@ def test_equal_to_scikit_learn_over_uneven_batches(count, threshold):
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_the_loss_of_a_split_is_that_of_all_its_images(count):
+def test_the_loss_of_a_split_is_the_mean_over_all_images(count):
     probabilities, labels = random_split(sum(BATCHES), count)
     metrics = SplitMetrics(count)
     for p, y in zip(probabilities.split(BATCHES), labels.split(BATCHES), strict=True):
@@ -76,7 +76,7 @@ def test_the_loss_of_a_split_is_that_of_all_its_images(count):
     assert all(torch.equal(found[name], value) for name, value in scores.items())
 
 
-def test_not_a_mean_of_batch_means():
+def test_metrics_are_not_means_of_batch_means():
     # Three correct images, then a wrong one: the means of the batches would give 0.5 and a loss of 1.5.
     metrics = SplitMetrics(1)
     metrics.update(torch.tensor(1.0), torch.tensor([[0.9], [0.8], [0.7]]), torch.tensor([[1], [1], [1]]))
@@ -119,7 +119,7 @@ def test_undefined_values_are_nan(count):
     assert absent["accuracy"].tolist() == [1.0] * count
 
 
-def test_an_undefined_attribute_leaves_the_others_alone():
+def test_undefined_metrics_do_not_affect_other_attributes():
     probabilities, labels = random_split(60, 3)
     alone = measure(probabilities[:, :2], labels[:, :2])
     labels[:, 2] = 0
@@ -129,12 +129,12 @@ def test_an_undefined_attribute_leaves_the_others_alone():
     assert together["auroc"][2].isnan()
 
 
-def test_the_threshold_itself_counts_as_present():
+def test_a_probability_equal_to_the_threshold_is_positive():
     scores = measure(torch.tensor([[0.25], [0.2]]), torch.tensor([[1], [0]]), threshold=0.25)
     assert scores["accuracy"].item() == 1
 
 
-def test_reset_removes_every_batch():
+def test_reset_discards_all_batches():
     probabilities, labels = random_split(60, 3)
     metrics = SplitMetrics(3)
     metrics.update(torch.tensor(9.0), 1 - probabilities, labels)
@@ -148,7 +148,7 @@ def test_reset_removes_every_batch():
         assert torch.equal(metrics.compute()[name], value), name
 
 
-def test_without_ranking_no_probability_is_kept():
+def test_probabilities_are_not_stored_without_ranking():
     probabilities, labels = random_split(60, 3)
     metrics = AttributeMetrics(3, ranking=False)
     metrics.update(probabilities, labels)
@@ -158,7 +158,7 @@ def test_without_ranking_no_probability_is_kept():
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_one_bad_loss_shows(bad):
+def test_a_single_nonfinite_loss_is_not_hidden(bad):
     # A loss that is NaN must not be left out of the mean.
     metrics = SplitMetrics(1)
     assert metrics.running_loss == 0
@@ -178,7 +178,7 @@ def test_metrics_are_not_part_of_a_checkpoint():
 # -- guards: why the ratios are computed here and not by torchmetrics ------------------------------------------------
 
 
-def test_guard_torchmetrics_gives_undefined_values_a_number():
+def test_guard_torchmetrics_sets_undefined_values_to_zero():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         precision = BinaryPrecision()(torch.tensor([0.1, 0.2]), torch.tensor([0, 1]))
@@ -187,13 +187,13 @@ def test_guard_torchmetrics_gives_undefined_values_a_number():
     assert auroc[0] == 0, "torchmetrics leaves an undefined AUROC undefined now: the masking in AttributeMetrics can go"
 
 
-def test_guard_torchmetrics_refuses_one_label():
+def test_guard_torchmetrics_rejects_a_single_label():
     # Once this no longer raises, AttributeMetrics does not need the classes for one label.
     with pytest.raises(ValueError, match="larger than 1"):
         MultilabelAUROC(1)
 
 
-def test_guard_torchmetrics_drops_a_nan():
+def test_guard_torchmetrics_ignores_nan():
     # Once this fails, SplitMetrics does not need nan_strategy.
     from torchmetrics import MeanMetric
 

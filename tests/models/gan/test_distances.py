@@ -51,7 +51,7 @@ def by_hand_kid(x: np.ndarray, y: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("brighter", [0, 20, 100])
-def test_both_distances_are_those_of_a_direct_computation(distances: Distances, brighter: int) -> None:
+def test_both_distances_equal_direct_computations(distances: Distances, brighter: int) -> None:
     generated = faces(120, 1, brighter)
     measured = distances.measure(generated)
     x, y = (distances.feature_extractor(images).double().numpy() for images in (generated, faces(150, 0)))
@@ -68,7 +68,7 @@ def test_different_faces_have_a_much_larger_distance(distances: Distances) -> No
     assert far.fid > 5 * floor.fid
 
 
-def test_measuring_twice_gives_the_same_and_does_not_change_random_states(distances: Distances) -> None:
+def test_measuring_is_reproducible_and_does_not_change_random_states(distances: Distances) -> None:
     torch.manual_seed(0)
     first, drawn = distances.measure(faces(100, 1, 10)), torch.rand(3)
     torch.manual_seed(0)
@@ -76,15 +76,13 @@ def test_measuring_twice_gives_the_same_and_does_not_change_random_states(distan
     assert distances.measure(faces(100, 1, 10)) == first
 
 
-def test_measuring_leaves_the_generators_of_the_accelerators_alone(
-    distances: Distances, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_measuring_does_not_seed_the_accelerators(distances: Distances, monkeypatch: pytest.MonkeyPatch) -> None:
     """torch.manual_seed would seed all of them, and nothing would restore their states."""
     monkeypatch.setattr("torch.cuda.manual_seed_all", lambda seed: pytest.fail("every GPU was seeded"))
     distances.measure(faces(100, 1, 10))
 
 
-def test_a_distance_is_described(distances: Distances) -> None:
+def test_the_description_of_a_distance_is_complete(distances: Distances) -> None:
     assert distances.describe(120) == (
         "pixels; 120 faces against 150 real faces of val that were not used in training, all of 4 x 4 pixels (real"
         " faces downsampled bilinearly with antialiasing); KID with the cubic kernel, multiplied by 1,000, averaged"
@@ -95,7 +93,7 @@ def test_a_distance_is_described(distances: Distances) -> None:
 
 
 @pytest.mark.parametrize("n", [0, 1, 2])
-def test_fewer_than_three_faces_have_no_distance(distances: Distances, n: int) -> None:
+def test_fewer_than_three_faces_are_rejected(distances: Distances, n: int) -> None:
     """A subset of two faces leaves out one, and a single face has no pairs, so the kernel distance would be NaN."""
     with pytest.raises(UserError, match=f"at least 3 generated faces, but there are {n}"):
         distances.measure(faces(n, 0))
