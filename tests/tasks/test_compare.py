@@ -1,4 +1,4 @@
-"""``task=compare`` by the real command line: on runs written here, and on a trained one beside altered copies of it."""
+"""``task=compare`` on artificial runs, and on a trained run and a modified copy of it."""
 
 import json
 import re
@@ -19,7 +19,7 @@ RUNS = "task.runs='runs/*'"
 
 @pytest.fixture
 def read_result(tmp_path: Path, read_summary) -> Callable[[], tuple[Path, dict[str, Any]]]:
-    """``read_result()`` gives the folder of the only comparison, and its summary."""
+    """``read_result()`` returns the folder of the only comparison and its summary."""
 
     def read() -> tuple[Path, dict[str, Any]]:
         [summary] = tmp_path.glob("outputs/compare/*/summary.json")
@@ -30,7 +30,7 @@ def read_result(tmp_path: Path, read_summary) -> Callable[[], tuple[Path, dict[s
 
 @pytest.fixture
 def runs(tmp_path: Path, run_writer) -> Path:
-    """Three finished runs: the best on validation, one as good, and one that is wrong about 30 of 60 faces."""
+    """Three finished runs: the best on validation, an equally good one, and one that misclassifies 30 of 60 faces."""
     folder = tmp_path / "runs"
     run_writer.write(folder / "best", 1, val_accuracy=0.95)
     run_writer.write(folder / "equal", 1, val_accuracy=0.94, settings={"model": {"lr": 3e-4}})
@@ -38,7 +38,7 @@ def runs(tmp_path: Path, run_writer) -> Path:
     return folder
 
 
-def test_runs_side_by_side(command: Command, runs: Path, tmp_path: Path, run_writer, read_result) -> None:
+def test_three_runs_are_compared(command: Command, runs: Path, tmp_path: Path, run_writer, read_result) -> None:
     code, out, err = command("task=compare", RUNS)
     assert code == 0, err
     folder, summary = read_result()
@@ -87,10 +87,10 @@ def test_runs_side_by_side(command: Command, runs: Path, tmp_path: Path, run_wri
     assert "not over seeds" in words
 
 
-def test_a_trained_run_and_a_copy_with_other_answers(
+def test_a_trained_run_is_compared_with_a_copy_with_two_changed_predictions(
     trained, tmp_path: Path, run_command, read_summary, read_result
 ) -> None:
-    """One face said wrong and one more: the tables of a real run can be read, and the two faces are what is found."""
+    """The tables of a real run can be read, and the comparison finds the two faces with changed predictions."""
     for name in ("first", "second"):
         shutil.copytree(trained.folder, tmp_path / "runs" / name, ignore=shutil.ignore_patterns("*.ckpt"))
     altered = tmp_path / "runs" / "second"
@@ -123,7 +123,7 @@ def test_a_trained_run_and_a_copy_with_other_answers(
     assert table["test/auroc"].tolist() == [trained.summary["metrics"]["test/auroc"]] * 2
 
 
-def test_the_seed_decides_the_intervals(command: Command, runs: Path, tmp_path: Path) -> None:
+def test_the_intervals_depend_on_the_seed(command: Command, runs: Path, tmp_path: Path) -> None:
     lows = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         code, _, err = command("task=compare", RUNS, f"seed={seed}", f"hydra.run.dir={name}")
@@ -132,7 +132,7 @@ def test_the_seed_decides_the_intervals(command: Command, runs: Path, tmp_path: 
     assert lows[0] == lows[1] != lows[2]
 
 
-def test_runs_that_cannot_be_compared_are_left_out_by_name(
+def test_runs_that_cannot_be_compared_are_omitted_and_named(
     command: Command, runs: Path, tmp_path: Path, run_writer, read_result
 ) -> None:
     (runs / "stopped").mkdir()
@@ -146,7 +146,7 @@ def test_runs_that_cannot_be_compared_are_left_out_by_name(
     assert set(summary["details"]["runs"]) == {"bad", "best", "equal"}
 
 
-def test_a_comparison_does_not_find_itself(command: Command, runs: Path, tmp_path: Path) -> None:
+def test_a_comparison_does_not_include_its_own_folder(command: Command, runs: Path, tmp_path: Path) -> None:
     runs.rename(tmp_path / "outputs")
     code, out, err = command("task=compare", "task.runs=outputs", "hydra.run.dir=outputs/first")
     assert code == 0, err
@@ -157,7 +157,9 @@ def test_a_comparison_does_not_find_itself(command: Command, runs: Path, tmp_pat
     assert "unfinished" not in out
 
 
-def test_evaluated_checkpoints_have_no_curves(command: Command, runs: Path, tmp_path: Path, read_result) -> None:
+def test_runs_of_task_evaluate_have_no_learning_curves(
+    command: Command, runs: Path, tmp_path: Path, read_result
+) -> None:
     for folder in runs.iterdir():
         (folder / "tables" / "history.csv").unlink()
     code, _, err = command("task=compare", RUNS)
@@ -166,7 +168,7 @@ def test_evaluated_checkpoints_have_no_curves(command: Command, runs: Path, tmp_
     assert [path.name for path in (folder / "figures").glob("*.png")] == ["differences.png"]
 
 
-def test_of_many_runs_the_best_have_curves(
+def test_only_the_best_of_many_runs_have_learning_curves(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_writer
 ) -> None:
     from celeba_lab import figures
@@ -188,7 +190,7 @@ def test_of_many_runs_the_best_have_curves(
     assert shown["note"] == "The 12 of 14 runs with the highest validation accuracy"
 
 
-def test_drawn_faces_are_called_so(command: Command, tmp_path: Path, run_writer) -> None:
+def test_drawn_faces_are_reported_as_synthetic(command: Command, tmp_path: Path, run_writer) -> None:
     for k in range(2):
         run_writer.write(tmp_path / "runs" / str(k), k, data={"name": "synthetic"})
     code, out, err = command("task=compare", RUNS)
@@ -226,20 +228,22 @@ def test_drawn_faces_are_called_so(command: Command, tmp_path: Path, run_writer)
         ),
     ],
 )
-def test_a_mistake_is_one_sentence(command: Command, runs: Path, arguments: list[str], sentence: str) -> None:
+def test_a_mistake_gives_a_one_sentence_error(
+    command: Command, runs: Path, arguments: list[str], sentence: str
+) -> None:
     code, _, err = command("task=compare", *arguments)
     assert code == 1
     assert re.fullmatch(f"celeba_lab: error: .*{sentence}\n", err), err
 
 
-def test_other_data_is_refused(command: Command, runs: Path, run_writer) -> None:
+def test_runs_on_different_data_are_rejected(command: Command, runs: Path, run_writer) -> None:
     run_writer.write(runs / "drawn", data={"name": "synthetic"})
     code, _, err = command("task=compare", RUNS)
     assert code == 1
     assert "bad and drawn used different data: data.name is celeba in the first run and synthetic in the second" in err
 
 
-def test_other_images_are_refused(command: Command, runs: Path, tmp_path: Path) -> None:
+def test_runs_on_different_images_are_rejected(command: Command, runs: Path, tmp_path: Path) -> None:
     path = runs / "best" / "tables" / "predictions_test.csv"
     path.write_text(path.read_text().replace("000005.jpg", "000099.jpg"))
     code, _, err = command("task=compare", RUNS)
