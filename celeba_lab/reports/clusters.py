@@ -99,7 +99,7 @@ class ClusterReport:
         seeds: Number of additional seeds with which the stability of the clusters is measured.
         faces: Number of faces to show for each cluster.
         tsne: scikit-learn transformer that computes the t-SNE map. If None, the t-SNE is skipped.
-        tsne_sample: Number of points on the t-SNE map. The computing time grows slightly faster than linearly.
+        tsne_sample: Number of points on the t-SNE map. The computing time grows slightly more than linearly.
 
     Raises:
         SettingError: A number is out of range.
@@ -197,7 +197,7 @@ class ClusterReport:
 
 
 def _write_clusters(result: ClusteringResult) -> None:
-    """Write and print the clusters, and write the cluster of each face and the attribute means."""
+    """Write the clusters, the cluster of each face and the attribute means, and print the clusters."""
     run, sample, clustering = result.run, result.sample, result.clustering
     share = clustering.sizes / len(clustering.points)
     columns = {"cluster": result.numbers, "faces": clustering.sizes, "share": share}

@@ -69,7 +69,7 @@ def best_first(runs: Sequence[FinishedRun], metric: str) -> list[FinishedRun]:
 
 
 def check_metric(runs: Sequence[FinishedRun], split: str, metric: str) -> None:
-    """Check that every run has a metric for a split.
+    """Check that a metric is available for a split of every run.
 
     Raises:
         SettingError: A run does not have the metric.
@@ -88,8 +88,8 @@ def choose_baseline(runs: Sequence[FinishedRun], metric: str, named: str | None 
     Args:
         runs: Runs to compare.
         metric: Metric by which the best run on the validation split is chosen.
-        named: Name or path of the baseline. By default, the best run on the validation split is chosen, or the first
-            run if none has the validation metric.
+        named: Name or path of the baseline run. By default, the best run on the validation split is chosen, or the
+            first run if no run has the validation metric.
 
     Raises:
         SettingError: The name matches no run, or more than one run.
@@ -229,7 +229,9 @@ def _sentence(row: Any, comparisons: int) -> str:
         f" (95% interval {low:.4f} to {high:.4f}), {p}"
     )
     if row.p_adjusted >= 0.05:
-        sentence += f", but p = {row.p_adjusted:.2g} after Holm's adjustment for {comparisons} comparisons"
+        sentence += (
+            f", but p = {row.p_adjusted:.2g} after Holm's adjustment for multiple comparisons (n = {comparisons})"
+        )
     if row.images_apart < FEW:
         sentence += f"; only {row.images_apart} images distinguish them, too few for a reliable result"
     return sentence
@@ -306,7 +308,7 @@ def show_runs(table: pd.DataFrame, metric: str, split: str) -> None:
 
 
 def _shown(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """Return the columns that at least one run has, with empty cells for the other runs."""
+    """Return the columns for which at least one run has a value, with empty cells for the other runs."""
     shown = table[["run", *(name for name in dict.fromkeys(columns) if name in table and table[name].notna().any())]]
     shown = shown.assign(**{name: shown[name].round().astype("Int64") for name in shown if name == "training_seconds"})
     for name in shown:

@@ -17,7 +17,7 @@ def write_cooccurrence(run: RunFolder, found: Cooccurrence, pairs: pd.DataFrame,
 
     Args:
         run: Run folder for the tables and figures.
-        found: Measures for all pairs of attributes.
+        found: Co-occurrence measures for all pairs of attributes.
         pairs: Table from :func:`~celeba_lab.analyses.cooccurrence.pair_table`.
         names: Names of the K attributes.
         title: Title of all figures.

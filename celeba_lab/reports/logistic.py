@@ -44,7 +44,7 @@ def regression_table(results: list[Regression], labels: np.ndarray, attributes: 
 
 
 def regression_metrics(table: pd.DataFrame) -> dict[str, float]:
-    """Return the metrics of a regression table, as means, ``test/metric``, and as ``test/metric/attribute``."""
+    """Return the scores of a regression table as ``test/metric/attribute``, and their means as ``test/metric``."""
     scores = table.drop(columns=["attribute", "images", "prevalence", "majority_accuracy", "iterations", "converged"])
     scores = scores.drop(columns="fitted").astype(float)
     metrics = {f"test/{name}": float(scores[name].mean()) for name in scores}
@@ -119,7 +119,7 @@ def show_regressions(table: pd.DataFrame, title: str) -> None:
     if not table["fitted"].all():
         constant = table.loc[~table["fitted"], "attribute"]
         console.print(
-            f"There is no model for {enumerate_names(constant)}, because all training labels are the same.",
+            f"No model was fitted for {enumerate_names(constant)}, because all training labels are the same.",
             style="yellow",
         )
     unfinished = table.loc[table["converged"].eq(False), "attribute"]

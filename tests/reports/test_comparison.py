@@ -147,7 +147,7 @@ def test_the_test_of_a_run_does_not_depend_on_the_other_runs() -> None:
         (
             {"difference": 0.012, "low": 0.003, "high": 0.021, "p": 0.03, "p_adjusted": 0.09},
             "a is better than b by 0.0120 (95% interval 0.0030 to 0.0210), p = 0.03, but p = 0.09 after Holm's"
-            " adjustment for 1 comparisons",
+            " adjustment for multiple comparisons (n = 1)",
         ),
         (
             {"difference": 0.00625, "low": 0.00125, "high": 0.0125, "p": 0.01, "images_apart": 5},

@@ -12,7 +12,7 @@ from celeba_lab.reports.classifier.result import EvaluationResult, percent
 from celeba_lab.reports.page.page import PageTable, Picture, Section
 
 # The standard pair in the literature on spurious correlations (Sagawa et al., "Distributionally Robust Neural Networks
-# for Group Shifts", ICLR 2020). It is shown even if other pairs have larger differences.
+# for Group Shifts", ICLR 2020). This pair is shown even if other pairs have larger differences.
 NAMED = ("Blond_Hair", "Male")
 _DRAWN = 12  # number of pairs whose subgroups are drawn; more would be hard to read
 _PAIR_COLUMNS = {
@@ -150,12 +150,12 @@ def _describe(pairs: pd.DataFrame, smallest: int, split: str) -> str:
             f" {first['group']}."
         )
     return text + (
-        "\n\nThe gap is the difference between the highest and the lowest accuracy in the subgroups of a pair. It is"
-        " large for every attribute that is rarely predicted. The equalised odds difference compares images with the"
-        " same label. It is the difference between the group and the other images in the true positive rate or in the"
-        f" false positive rate, whichever is larger. Subgroups with fewer than {smallest} images are marked as few, and"
-        f" are excluded from both measures. tables/subgroups_{split}.csv contains all subgroups. With so many pairs,"
-        " some differences are due to chance, so check the intervals."
+        "\n\nThe gap is the difference between the highest and the lowest accuracy in the subgroups of a pair. The"
+        " gap is large for every attribute that is rarely predicted. The equalised odds difference compares images with"
+        " the same label. It is the difference between the group and the other images in the true positive rate or in"
+        f" the false positive rate, whichever is larger. Subgroups with fewer than {smallest} images are marked as few,"
+        f" and are excluded from both measures. The file tables/subgroups_{split}.csv contains all subgroups. With so"
+        " many pairs, some differences are due to chance, so check the intervals."
     )
 
 
@@ -200,8 +200,8 @@ def report_amplification(result: EvaluationResult, smallest: int) -> tuple[Secti
     text = (
         "This section shows whether the classifier exaggerates associations between attributes. In a red cell,"
         " attribute A (row) occurs with B (column) more often among the predictions than among the labels. A row that"
-        " is entirely red or blue does not indicate an exaggerated association. It means that A is predicted too often"
-        " or too rarely in general."
+        " is entirely red or blue does not indicate an exaggerated association. Such a row means that A is predicted too"
+        " often or too rarely in general."
     )
     if not len(known):
         return Section("Bias amplification", text, tables=[shown], pictures=[picture]), {}

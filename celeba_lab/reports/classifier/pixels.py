@@ -24,7 +24,7 @@ _COLUMNS = {
 def report_pixels(
     result: EvaluationResult, scores: pd.DataFrame, estimator: ClassifierMixin | None
 ) -> tuple[Section | None, dict[str, float]]:
-    """Compare the network with an estimator that predicts each attribute from the 39 other true labels.
+    """Compare the network with an estimator that predicts each attribute from the true labels of the others.
 
     Args:
         result: Predictions to report. The estimator is fitted to the labels of the train split.
@@ -65,7 +65,7 @@ def report_pixels(
         ordered["attribute"].tolist(),
         metric="accuracy",
         title=result.title,
-        note="Accuracy with and without the image. Whiskers: 95% interval of the network",
+        note="Accuracy with and without the image. Whiskers: 95% interval for the network",
         low=ordered["accuracy_low"].to_numpy(),
         high=ordered["accuracy_high"].to_numpy(),
     )
@@ -86,8 +86,8 @@ def _describe(table: pd.DataFrame, ordered: pd.DataFrame, estimator: str, rows: 
         table[name].mean() for name in ("accuracy", "other_labels_accuracy", "majority_accuracy")
     )
     text = (
-        f"The network sees the image but no labels. It is compared with a {estimator} that predicts each attribute"
-        f" from the true labels of the {len(ATTRIBUTES) - 1} other attributes, without the image. The {estimator} was"
+        f"The network sees the image but no labels. The baseline is a {estimator} that predicts each attribute from"
+        f" the true labels of the {len(ATTRIBUTES) - 1} other attributes, without seeing the image. The baseline was"
         f" fitted to the labels of the {rows:,} training images. The mean accuracy is {network:.4f} for the network,"
         f" {labels:.4f} for the other labels and {majority:.4f} for the majority class. The network's 95% interval is"
         f" above the accuracy of the other labels for {ahead} of {len(table)} attributes"

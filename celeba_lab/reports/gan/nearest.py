@@ -1,4 +1,4 @@
-"""The nearest training faces of generated faces, which show whether a generator copies its training data."""
+"""The nearest training face of each generated face, which shows whether a generator copies its training data."""
 
 import numpy as np
 import pandas as pd

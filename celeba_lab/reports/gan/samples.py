@@ -63,7 +63,7 @@ class Samples:
 
         Args:
             run: Run folder for the figure.
-            sampler: Generator of the faces.
+            sampler: Generator that produces the faces.
             latents: Latents of the faces, float (N, Z).
             steps: Number of faces in each interpolation, at least 2.
         """
@@ -76,9 +76,7 @@ class Samples:
     def show(self, seconds: float) -> None:
         """Print the number and size of the faces that were written, and the time taken."""
         size = self.enlarge(_as_images(self.faces[:1])).shape[1]
-        console.print(
-            f"wrote {len(self.faces):,} faces of {size} x {size} pixels to faces/00000.png and so on in {seconds:.1f} s"
-        )
+        console.print(f"wrote {len(self.faces):,} faces of {size} x {size} pixels to faces/ in {seconds:.1f} s")
 
 
 def _write_png(path: Path, image: np.ndarray) -> None:
@@ -86,7 +84,7 @@ def _write_png(path: Path, image: np.ndarray) -> None:
 
 
 def _as_images(faces: Tensor) -> np.ndarray:
-    """Return faces, uint8 (N, 3, S, S), as uint8 (N, S, S, 3)."""
+    """Convert faces, uint8 (N, 3, S, S), to images, uint8 (N, S, S, 3)."""
     images: np.ndarray = faces.permute(0, 2, 3, 1).numpy()
     return images
 
@@ -99,7 +97,7 @@ def walk(sampler: FaceSampler, latents: Tensor, attributes: Tensor | None, steps
     """Interpolate the latents and attributes from each face to the next.
 
     Args:
-        sampler: Generator of the faces.
+        sampler: Generator that produces the faces.
         latents: Latents of the faces, float (N, Z).
         attributes: Attributes of the faces, (N, K). None for an unconditional generator.
         steps: Number of faces in each interpolation, at least 2.

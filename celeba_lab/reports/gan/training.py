@@ -73,7 +73,7 @@ def report_distances(
 
     Args:
         run: Run folder for the table and the figures.
-        distances: Object with which the distances were measured.
+        distances: Distance measures that were used during training.
         rows: Rows of :class:`~celeba_lab.engine.distances.DistanceSchedule`. For each step, the row of the averaged
             weights comes before the row of the last weights.
         datamodule: Data module with the training faces, whose distance from other real faces serves as a reference.

@@ -129,7 +129,7 @@ def _breakable(name: str) -> Markup:
 
 
 class _Cell(NamedTuple):
-    text: str | None  # None: undefined
+    text: str | None  # None if undefined
     value: str = ""  # a number in full precision, used for sorting
 
 

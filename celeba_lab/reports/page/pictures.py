@@ -13,9 +13,9 @@ from PIL import Image, ImageChops
 # Maximum size of a picture in bytes. Twenty pictures of this size take 7 MB as base64. A chart typically needs a third
 # of the size, and a grid of faces nearly all of it.
 _PICTURE_BYTES = 256 * 1024
-_PICTURE_SIZE = (2200, 8000)  # In pixels. Sharp on a high-density screen, and on other screens even when enlarged.
+_PICTURE_SIZE = (2200, 8000)  # Maximum width and height in pixels, enough for high-density screens and for zooming.
 _QUALITIES = (85, 65)  # WebP qualities to try. A picture that is still too large is scaled down.
-_OFF = 24  # Largest error of a colour value, out of 255, that is not visible.
+_OFF = 24  # Largest difference between colour values (0 to 255) that is not visible.
 _CSS_DPI = 96
 
 
@@ -59,7 +59,7 @@ def _encodings(image: Image.Image) -> Iterator[bytes]:
     """Yield encodings in order of decreasing quality."""
     reduced = _reduce_colours(image)
     if reduced is not None:
-        yield _webp(reduced, lossless=True, quality=25, method=2)  # a slower method saves only a few percent
+        yield _webp(reduced, lossless=True, quality=25, method=2)  # slower methods are only a few percent smaller
     for quality in _QUALITIES:
         yield _webp(image, quality=quality, method=2)
 
