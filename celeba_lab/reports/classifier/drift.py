@@ -86,8 +86,9 @@ def drift_table(
 def _describe(result: EvaluationResult, table: pd.DataFrame) -> str:
     text = (
         f"Thresholds and temperatures chosen on the validation split are suitable for the {result.split} split only if"
-        f" the two splits are similar. The 95% intervals are for the difference, {result.split} minus validation (Newcombe,"
-        f" 1998). About one in twenty of the {len(table)} attributes is expected to differ significantly by chance."
+        f" the two splits are similar. The 95% intervals are for the difference, {result.split} minus validation"
+        f" (Newcombe, 1998). About one in twenty of the {len(table)} attributes is expected to differ significantly by"
+        " chance."
     )
     for what in ("prevalence", "accuracy"):
         outside = table[(table[f"{what}_low"] > 0) | (table[f"{what}_high"] < 0)]

@@ -200,8 +200,8 @@ def report_amplification(result: EvaluationResult, smallest: int) -> tuple[Secti
     text = (
         "This section shows whether the classifier exaggerates associations between attributes. In a red cell,"
         " attribute A (row) occurs with B (column) more often among the predictions than among the labels. A row that"
-        " is entirely red or blue does not indicate an exaggerated association. Such a row means that A is predicted too"
-        " often or too rarely in general."
+        " is entirely red or blue does not indicate an exaggerated association. Such a row means that A is predicted"
+        " too often or too rarely in general."
     )
     if not len(known):
         return Section("Bias amplification", text, tables=[shown], pictures=[picture]), {}
