@@ -187,7 +187,7 @@ def test_only_the_best_of_many_runs_have_learning_curves(
     code, _, err = command("task=compare", RUNS)
     assert code == 0, err
     assert shown["names"] == [f"run{k}" for k in np.argsort(-order)][:12]
-    assert shown["note"] == "The 12 of 14 runs with the highest validation accuracy"
+    assert shown["note"] == "The 12 runs with the highest validation accuracy, out of 14 runs"
 
 
 def test_drawn_faces_are_reported_as_synthetic(command: Command, tmp_path: Path, run_writer) -> None:

@@ -57,7 +57,7 @@ def test_distances_are_written_with_a_reference_and_a_description(data, tmp_path
     for name in ("kid", "fid"):
         assert (tmp_path / "figures" / f"{name}.png").exists()
     printed = " ".join(capsys.readouterr().out.split())
-    assert "40 faces against 8 real ones" in printed
+    assert "40 faces against 8 real faces" in printed
     assert "32 training faces compared with the same" in printed
 
 
