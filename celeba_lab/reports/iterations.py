@@ -16,10 +16,10 @@ _ITERATION = re.compile(r"\[t-SNE\] Iteration (\d+)")
 
 
 def fit_with_progress(estimator: BaseEstimator, points: np.ndarray, what: str) -> np.ndarray:
-    """Fit an estimator to points with a progress line, and return the positions of the points.
+    """Fit an estimator to points while showing its progress, and return the positions of the points.
 
     scikit-learn's t-SNE does not support callbacks, so the iteration count is parsed from its verbose output. Other
-    estimators, and t-SNE before its first iteration, only show the elapsed time.
+    estimators, and t-SNE before its first iteration, show only the elapsed time.
 
     Args:
         estimator: Estimator with ``fit_transform``.

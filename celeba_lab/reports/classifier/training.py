@@ -57,4 +57,4 @@ def show_results(run: Run, title: str, metrics: Mapping[str, float], majority_ac
         columns[split]["accuracy of the majority class"] = accuracy
     show_metrics(title, columns)
     seconds = run.seconds.get("training", run.seconds["fit"])
-    console.print(f"training took {seconds:.0f} s, the report {run.seconds['report']:.0f} s")
+    console.print(f"training took {seconds:.0f} s, and the report took {run.seconds['report']:.0f} s")

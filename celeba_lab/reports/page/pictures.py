@@ -59,7 +59,7 @@ def _encodings(image: Image.Image) -> Iterator[bytes]:
     """Yield encodings in order of decreasing quality."""
     reduced = _reduce_colours(image)
     if reduced is not None:
-        yield _webp(reduced, lossless=True, quality=25, method=2)  # slower methods are only a few percent smaller
+        yield _webp(reduced, lossless=True, quality=25, method=2)  # slower methods save only a few percent
     for quality in _QUALITIES:
         yield _webp(image, quality=quality, method=2)
 
