@@ -121,7 +121,7 @@ class _OneCycle(OneCycleLR):
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        # Keep the position in the checkpoint, but use the length of this run.
+        # Take the position from the checkpoint but the length from this run.
         length = {"total_steps": self.total_steps, "_schedule_phases": self._schedule_phases}
         super().load_state_dict({**state_dict, **length})
 

@@ -1,4 +1,4 @@
-"""Keeping freed memory, tested in another process because it cannot be undone."""
+"""Retention of freed memory, tested in a separate process because the setting cannot be undone."""
 
 import platform
 import subprocess

@@ -1,4 +1,4 @@
-"""Devices, processes and Trainers, from the group ``trainer`` of the configuration."""
+"""Devices, processes and Trainers that are built from the configuration group ``trainer``."""
 
 import lightning as L
 import pytest
@@ -19,7 +19,7 @@ from celeba_lab.errors import UserError
 
 @pytest.fixture
 def trainer(compose) -> DictConfig:
-    """The group ``trainer`` for the processor, without a run folder."""
+    """The configuration group ``trainer`` for the CPU, without a run folder."""
     return compose("trainer=cpu", "trainer.default_root_dir=null").trainer
 
 

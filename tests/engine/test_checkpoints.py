@@ -1,4 +1,4 @@
-"""Reading checkpoints, and errors about those that cannot be read."""
+"""Reading of checkpoints, and errors about checkpoints that cannot be read."""
 
 import pathlib
 import re
@@ -18,7 +18,7 @@ NAMES = ["Smiling", "Male"]
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """A checkpoint of a classifier of two attributes, as Lightning writes it."""
+    """A checkpoint, written by Lightning, of a classifier for two attributes."""
     path = tmp_path_factory.mktemp("checkpoints") / "best.ckpt"
     trainer = L.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False)
     trainer.strategy.connect(AttributeClassifier(NAMES, "shufflenet_v2_x0_5", image_size=32, threshold=0.3))
@@ -129,7 +129,7 @@ def test_a_checkpoint_contains_its_kind_and_format(tmp_path, checkpoint):
     content = save(small_gan(), tmp_path / "gan.ckpt")
     assert content["celeba_lab"] == {"kind": "gan", "format": 1}
     content["hyper_parameters"]["attributes"] = NAMES
-    content["state_dict"]["head.weight"] = torch.zeros(2)  # Format 0 was recognised by this name.
+    content["state_dict"]["head.weight"] = torch.zeros(2)  # format 0 was recognised by this name
     torch.save(content, tmp_path / "gan.ckpt")
     with pytest.raises(UserError, match="does not hold an attribute classifier"):
         load_classifier(str(tmp_path / "gan.ckpt"), "predict")
@@ -145,7 +145,7 @@ def test_a_checkpoint_with_a_newer_format_is_rejected(tmp_path, checkpoint):
 
 @pytest.mark.parametrize("normalization", ["batch", "spectral", "none"])
 def test_a_checkpoint_without_a_format_still_loads(tmp_path, checkpoint, normalization):
-    """Such a checkpoint does not name its kind, and has the hyperparameter ``normalise``."""
+    """Such a checkpoint does not contain its kind and has the hyperparameter ``normalise``."""
     model = small_gan(normalization=normalization)
     content = save(model, tmp_path / "last.ckpt")
     del content["celeba_lab"]
@@ -170,7 +170,7 @@ def test_a_generator_loaded_alone_equals_the_generator_of_its_gan(tmp_path, cond
     if conditional:
         model.training_labels = np.array([[0, 1], [1, 1]], dtype=np.uint8)
     if ema:
-        torch.nn.init.normal_(next(model.average.parameters()))  # so that it is not the generator
+        torch.nn.init.normal_(next(model.average.parameters()))  # so that it differs from the generator
     save(model, tmp_path / "last.ckpt")
     state = torch.get_rng_state()
     loaded = load_generator(str(tmp_path / "last.ckpt"), "generate faces", weights)
@@ -188,11 +188,11 @@ def test_errors_name_the_full_path_of_the_setting(setting, shown):
     assert str(caught.value).startswith(f"{shown}=nowhere.ckpt does not exist.")
 
 
-# -- guards: the reasons for reading a checkpoint ourselves before Lightning does --------------------------------------
+# -- guards: why checkpoints are read and checked before Lightning loads them ------------------------------------------
 
 
 def test_guard_torch_does_not_explain_empty_files(tmp_path):
-    # Once torch names the empty file, read_checkpoint does not need to.
+    # Once torch reports an empty file clearly, read_checkpoint does not need to.
     path = tmp_path / "best.ckpt"
     path.touch()
     with pytest.raises(EOFError) as caught:

@@ -1,4 +1,4 @@
-"""The settings of the distances that are measured while a GAN trains."""
+"""Settings of the distances that are measured during GAN training."""
 
 import pytest
 

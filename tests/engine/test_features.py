@@ -1,4 +1,4 @@
-"""Feature extractors by their names and by paths."""
+"""Feature extractors specified by name or by path."""
 
 from pathlib import Path
 
@@ -117,7 +117,7 @@ def test_inception_needs_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 def test_real_faces_have_a_small_distance_from_other_real_faces(shared: Path) -> None:
-    """And noise has a large distance. These are the features of the numbers in the documentation."""
+    """Noise has a large distance. The distances in the documentation use the same features."""
     faces = CelebADataModule(str(shared / "celeba-8k"), ["Smiling"], image_size=32)
     real, other = (
         torch.cat([batch["image"] for batch in faces.rows_dataloader(faces.split_indices(split))])

@@ -1,4 +1,4 @@
-"""The strategy, the precision and the labels of a GAN's training."""
+"""Strategy, precision and labels of GAN training."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -25,7 +25,7 @@ _SEARCHING = "ddp_find_unused_parameters_true"
 
 @pytest.fixture
 def settings(compose) -> DictConfig:
-    """A small GAN on the processor, without a run folder."""
+    """A small GAN on the CPU, without a run folder."""
     return compose("experiment=gan", "trainer=cpu", "trainer.default_root_dir=null", "model.width=4")
 
 

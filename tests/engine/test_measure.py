@@ -1,4 +1,4 @@
-"""Predictions collected from a pass over a split, in the order of the table."""
+"""Predictions collected from a pass over a split, in table order."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def test_collected_predictions_equal_a_manual_pass_in_table_order(
     assert collected.label.dtype == np.uint8
     assert collected.probability.dtype == np.float32
     found = classifier.eval().probabilities(expected["image"]).numpy()
-    assert len(np.unique(found)) == 16, "else the order would not show"
+    assert len(np.unique(found)) == 16, "all probabilities should differ, so that the order is tested"
     np.testing.assert_allclose(collected.probability, found, rtol=1e-4, atol=1e-6)
 
 

@@ -1,4 +1,4 @@
-"""Initial weights of a backbone by name and by path, without the network."""
+"""Initial weights of a backbone specified by name or by path, without downloads."""
 
 import re
 import socket
@@ -17,7 +17,7 @@ from celeba_lab.models.classifier.module import AttributeClassifier
 
 @pytest.fixture(autouse=True)
 def _offline(monkeypatch, tmp_path):
-    """Keep the tests from the network, and from weights that have been downloaded before."""
+    """Prevent downloads and the use of weights that were downloaded before."""
 
     def refuse(*args, **kwargs):
         raise URLError("the tests are offline")

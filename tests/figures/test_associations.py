@@ -1,4 +1,4 @@
-"""Figures of associations show the values of the arrays in order, including undefined and infinite values."""
+"""Figures of associations show the given values in order, including undefined and infinite values."""
 
 import matplotlib as mpl
 import numpy as np
@@ -21,7 +21,7 @@ def written(ax) -> list[str]:
 
 
 def bars(ax) -> list[tuple[float, str]]:
-    """Return the length and colour of each bar, from the top."""
+    """Return the length and colour of each bar, from top to bottom."""
     patches = sorted(ax.patches, key=lambda bar: bar.get_y())
     return [(bar.get_width(), to_hex(bar.get_facecolor()).upper()) for bar in patches]
 

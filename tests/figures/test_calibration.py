@@ -1,4 +1,4 @@
-"""Reliability diagrams show the reliability of the arrays, including empty bins, a single class and no images."""
+"""Reliability diagrams show the given values, including empty bins, a single class and no images."""
 
 import warnings
 
@@ -14,7 +14,7 @@ from celeba_lab.analyses.calibration import apply_temperature, fit_temperature, 
 
 @pytest.fixture
 def scaled(random_predictions):
-    """``scaled(images, count)`` returns labels, overconfident probabilities, and these after temperature scaling."""
+    """``scaled(images, count)`` returns labels and overconfident probabilities before and after temperature scaling."""
 
     def draw(images: int, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         labels, probabilities = random_predictions(images, count)
@@ -87,7 +87,7 @@ def test_larger_bins_have_larger_markers_and_empty_bins_have_none():
     assert many > some > one > 0
     assert (
         np.sqrt(markers.get_sizes()).max() < 12
-    )  # in points; larger markers of fifteen bins would overlap in a small panel
+    )  # in points; larger markers would overlap in a small panel with fifteen bins
 
 
 def test_a_single_attribute_has_a_histogram_of_the_same_bins_on_a_logarithmic_axis(random_predictions, scaled):

@@ -1,4 +1,4 @@
-"""Figures of clusters show the chosen number, every point exactly once, the explained variance and the loadings."""
+"""Figures of clusters show the number of clusters, every point exactly once, the explained variance and loadings."""
 
 import time
 
@@ -107,7 +107,7 @@ def test_ten_clusters_differ_in_colour_and_neighbours_in_marker():
 def test_no_cluster_hides_all_others():
     points, labels = members(5000, 2)
     colours = [to_hex(part.get_facecolors()[0]) for part in scatter(points, labels, ["a", "b"]).axes[0].collections]
-    # Clusters are drawn in turns, so the first one is drawn again after the second.
+    # Clusters are drawn alternately, so the first one is drawn again after the second.
     assert colours.index(colours[0], 1) > 1
     assert len(colours) >= 20
 
@@ -206,5 +206,5 @@ def test_twenty_thousand_points_are_drawn_within_seconds(tmp_path):
     start = time.monotonic()
     figure = pca(*members(20_000, 10), described(10), None)
     figure.savefig(tmp_path / "pca.png")
-    assert time.monotonic() - start < 10  # It takes one second on an idle machine.
+    assert time.monotonic() - start < 10  # one second on an idle machine
     assert all(part.get_rasterized() for part in figure.axes[0].collections)

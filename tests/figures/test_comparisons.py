@@ -1,4 +1,4 @@
-"""Figures of several series show the values of the arrays as markers, lines, bars and numbers."""
+"""Figures of several series show the given values as markers, lines, bars and numbers."""
 
 import matplotlib as mpl
 import numpy as np

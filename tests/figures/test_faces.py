@@ -1,4 +1,4 @@
-"""Grids of faces have each face above its caption, and captions have the right wording."""
+"""Grids of faces show each face above its caption, and captions have the right wording."""
 
 import matplotlib as mpl
 import numpy as np
@@ -39,7 +39,7 @@ def test_every_face_is_above_its_caption(count, assert_texts_stay_apart, long_ti
     for k, (box, text) in enumerate(zip(boxes, written, strict=True)):
         np.testing.assert_array_equal(figure.axes[k].images[0].get_array(), images[k])
         assert box.width / box.height == pytest.approx(images[k].shape[1] / images[k].shape[0], rel=0.01)
-        # Wrapping can replace a space by a line break, but keeps all words.
+        # Wrapping can replace a space with a line break but keeps all words.
         assert text.get_text().split() == captions[k].split()
         caption = text.get_window_extent(renderer)
         assert caption.y1 <= box.y0 + 1

@@ -1,4 +1,4 @@
-"""Figures of the training of a GAN show the given values, and their texts do not overlap."""
+"""Figures of GAN training show the given values, and their texts do not overlap."""
 
 from collections.abc import Callable
 

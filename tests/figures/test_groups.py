@@ -1,4 +1,4 @@
-"""Figures of subgroups show the rows of the table, including subgroups with few or no images."""
+"""Figures of subgroups show all rows of the table, including subgroups with few or no images."""
 
 import matplotlib as mpl
 import numpy as np
@@ -25,7 +25,7 @@ def some_subgroups(targets: int, groups: int, images: int = 400, smallest: int =
 
 @pytest.fixture
 def pair() -> pd.DataFrame:
-    """A pair whose subgroup with the lowest accuracy has few images; another subgroup has none."""
+    """A pair in which the subgroup with the lowest accuracy has few images and another subgroup has none."""
     return pd.DataFrame(
         {
             "target": "Blond_Hair",
@@ -42,7 +42,7 @@ def pair() -> pd.DataFrame:
 
 
 def dots(ax: Axes) -> list[tuple[float, float, str, str]]:
-    """Return the position and both colours of each marker, from the top."""
+    """Return the position and both colours of each marker, from top to bottom."""
     found = []
     for collection in ax.collections:
         if isinstance(collection, PathCollection):

@@ -1,4 +1,4 @@
-"""Heat maps show every cell and name in the colours of the colour bar, and undefined cells in grey."""
+"""Heat maps show every name and every cell, using the colours of the colour bar, or grey for undefined cells."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Numbers as text, and the ticks of axes of ratios."""
+"""Numbers as text, and ticks for axes that show ratios."""
 
 import numpy as np
 

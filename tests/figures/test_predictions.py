@@ -1,4 +1,4 @@
-"""Common properties of all figures of predictions: separate texts, labelled axes and checked arrays."""
+"""Properties of all figures of predictions: texts do not overlap, axes are labelled and arrays are checked."""
 
 import numpy as np
 import pytest

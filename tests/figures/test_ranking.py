@@ -1,4 +1,4 @@
-"""ROC and precision-recall figures show the curves of scikit-learn, and name areas and undefined curves."""
+"""ROC and precision-recall figures show scikit-learn's curves and list areas and undefined curves."""
 
 import numpy as np
 import pytest

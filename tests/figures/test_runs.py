@@ -1,4 +1,4 @@
-"""Figures of several runs show the given curves and intervals and the name of every run."""
+"""Figures of several runs show the given curves, the intervals and the name of every run."""
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from celeba_lab import figures
 from celeba_lab.figures.style import BLUE, GREY, VERMILLION
 
-# These are names of the runs of a sweep.
+# run names from a sweep
 LONG_NAMES = [f"{k}_loss-weighted_bce_model.backbone-efficientnet_v2_s_model.lr-0.0001_seed-{k}" for k in range(12)]
 
 

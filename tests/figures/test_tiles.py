@@ -1,4 +1,4 @@
-"""Faces are enlarged by Pillow and arranged in rows; grids of several epochs become an animation."""
+"""Faces are enlarged and arranged in rows, and grids of several epochs become an animation."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Weight decay, the shapes of the schedules, and errors about wrong settings."""
+"""Weight decay, learning-rate schedules and errors about invalid settings."""
 
 import math
 
@@ -16,7 +16,7 @@ def network() -> nn.Module:
 
 
 def learning_rates(schedule: str, total_steps: int, warmup: float = 0.3, lr: float = 0.5) -> list[float]:
-    """Return the learning rate of each step, and that of one more step."""
+    """Return the learning rates of all steps and of one additional step."""
     optimizer = build_optimizer("SGD", [network()], lr, 0.0)
     scheduler = build_schedule(schedule, optimizer, total_steps, warmup)
     assert isinstance(scheduler, LRScheduler)
@@ -95,8 +95,8 @@ def test_one_cycle_rises_to_lr_and_ends_near_zero():
     assert rates[0] == pytest.approx(0.5 / 25)
     assert rates[: peak + 1] == sorted(rates[: peak + 1])
     assert rates[peak:] == sorted(rates[peak:], reverse=True)
-    assert 0 < rates[200] < 1e-4 * 0.5, "after exactly total_steps steps"
-    assert rates[199] > rates[200], "and not before"
+    assert 0 < rates[200] < 1e-4 * 0.5, "the learning rate should be near zero after exactly total_steps steps"
+    assert rates[199] > rates[200], "the learning rate should not be near zero earlier"
 
 
 def test_one_cycle_does_not_change_the_momentum():
@@ -113,7 +113,7 @@ def test_one_cycle_does_not_change_the_momentum():
 @pytest.mark.parametrize("total_steps", range(1, 21))
 def test_schedules_support_runs_of_any_length(schedule, total_steps, warmup):
     rates = learning_rates(schedule, total_steps, warmup, lr=0.5)
-    assert all(0 < rate <= 0.5 for rate in rates[:-1]), "no step is wasted on a learning rate of 0"
+    assert all(0 < rate <= 0.5 for rate in rates[:-1]), "no step should have a learning rate of 0"
     assert all(math.isfinite(rate) for rate in rates)
     if total_steps > 2 and warmup < 1:
         assert rates[-1] < 1e-4 * 0.5
@@ -146,7 +146,7 @@ def test_a_schedule_needs_a_finite_number_of_steps(schedule):
 
 
 def test_guard_torch_one_cycle_fails_for_short_runs():
-    # Once this no longer raises, the minimum of `rising` in optimization.py can go.
+    # Once this no longer raises, the minimum of `rising` in optimization.py is unnecessary.
     optimizer = build_optimizer("SGD", [network()], 0.5, 0.0)
     with pytest.raises(ZeroDivisionError):
         torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.5, total_steps=2, pct_start=0.5)

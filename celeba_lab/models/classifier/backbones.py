@@ -199,7 +199,7 @@ def _remove_head(network: nn.Module) -> str:
         for name, module in network.named_modules()
         if IMAGENET_CLASSES in (getattr(module, "out_features", None), getattr(module, "out_channels", None))
     ][-1]
-    if isinstance(layer, nn.Conv2d):  # SqueezeNet, whose last ReLU is removed as well
+    if isinstance(layer, nn.Conv2d):  # SqueezeNet: remove the ReLU after the head, too
         network.classifier = nn.Sequential(network.get_submodule("classifier.0"), nn.AdaptiveAvgPool2d(1))
         return name
     parent, _, child = name.rpartition(".")

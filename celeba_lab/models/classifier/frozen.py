@@ -49,7 +49,7 @@ def split_frozen(network: nn.Module) -> tuple[FrozenStages, nn.Module] | None:
     """Split a network after its leading frozen stages.
 
     Args:
-        network: torchvision network. Most of them begin with an ``nn.Sequential`` named ``features``.
+        network: torchvision network. Most torchvision networks begin with an ``nn.Sequential`` named ``features``.
 
     Returns:
         The frozen stages and the rest of the network, which shares its modules with ``network``. Applied in sequence,

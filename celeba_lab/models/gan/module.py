@@ -51,7 +51,7 @@ class GAN(L.LightningModule):
         conditional: If true, condition both the generator and the discriminator on attributes.
         image_size: Side length of the generated faces in pixels: 8, 16, 32, 64, 128 ...
         latent_size: Number of latent variables per face, Z.
-        width: Number of channels in the generator's last feature map. Each earlier map has twice as many as the next.
+        width: Number of channels in the generator's last feature map. Each earlier map has twice as many channels.
         discriminator_width: Number of channels in the discriminator's first feature map; ``width`` by default.
         normalization: Normalisation in the discriminator; see
             :class:`~celeba_lab.models.gan.networks.Discriminator`.

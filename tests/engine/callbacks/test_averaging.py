@@ -1,4 +1,4 @@
-"""The moving average of the weights, for a network that is small enough to compute it by hand."""
+"""Moving average of the weights, tested with a network small enough to compute the average by hand."""
 
 import copy
 
@@ -15,7 +15,7 @@ State = dict[str, torch.Tensor]
 
 
 def averaged(states: list[State], decay: float) -> State:
-    """Return the average by its formula: after n updates the past has the weight min(decay, (1 + n) / (10 + n))."""
+    """Return the average computed by the formula: the decay after n updates is min(decay, (1 + n) / (10 + n))."""
     average = dict(states[0])
     for n, state in enumerate(states[1:], start=1):
         past = min(decay, (1 + n) / (10 + n))
@@ -31,7 +31,7 @@ def test_the_average_of_three_steps_equals_values_computed_by_hand(toy, numbers,
     average = 2 / 11 * first + 9 / 11 * second
     average = 3 / 12 * average + 9 / 12 * third
     torch.testing.assert_close(model.network[0].weight.detach(), average)
-    assert not torch.allclose(average, third), "the model ends with the average, not with the last step"
+    assert not torch.allclose(average, third), "the model should end with the averaged weights"
 
 
 @pytest.mark.parametrize("decay", [0.1, 0.5, 0.99])
@@ -114,7 +114,7 @@ def test_a_checkpoint_saved_in_training_keeps_both_sets_of_weights(
     with pytest.raises(InterruptedError):
         trainer(*callbacks, max_epochs=3).fit(model, numbers(4), numbers(2))
     last = torch.load(tmp_path / "last.ckpt", weights_only=True)
-    # Hooks of callbacks run before those of the module, which did not note the sixth step.
+    # Callback hooks run before module hooks, so the model did not record the sixth step.
     assert_same(last["state_dict"], averaged([*model.after_step, state_of(model)], 0.99))
     assert_same(last["current_model_state"], state_of(model))
 
@@ -125,7 +125,7 @@ def test_frozen_layers_are_supported_by_the_average(tmp_path, trainer, save_in, 
     trainer(ExponentialMovingAverage(), save_in(tmp_path)).fit(model, faces_loader(), faces_loader())
     stored = torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]
     for key, value in before.items():
-        assert torch.equal(stored[f"backbone.network.conv1.0.{key}"], value), "not even rounded"
+        assert torch.equal(stored[f"backbone.network.conv1.0.{key}"], value), "frozen weights should be identical"
 
 
 @pytest.mark.parametrize("decay", [-0.1, 1.5])
@@ -141,7 +141,7 @@ def test_guard_lightning_averages_integers(toy, numbers, trainer):
     model = toy()
     trainer(EMAWeightAveraging(decay=0.5)).fit(model, numbers(7))
     tracked = model.network[1].num_batches_tracked.item()
-    assert tracked != 7, "the workaround can go: EMAWeightAveraging keeps integer buffers"
+    assert tracked != 7, "the workaround is no longer needed: EMAWeightAveraging keeps integer buffers"
 
 
 def test_guard_lightning_swaps_the_weights_when_stopped_in_validation(tmp_path, fit_until_stopped):
@@ -151,4 +151,4 @@ def test_guard_lightning_swaps_the_weights_when_stopped_in_validation(tmp_path, 
     stored = torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]
     raw = model.after_step[-1]
     confused = all(torch.equal(stored[key], value) for key, value in raw.items())
-    assert confused, "the workaround can go: ExponentialMovingAverage.on_exception and _swap_models"
+    assert confused, "the workaround is no longer needed: ExponentialMovingAverage.on_exception and _swap_models"

@@ -1,4 +1,4 @@
-"""Runs with losses or weights that are no longer finite, and their last good checkpoint."""
+"""Runs whose losses or weights become infinite or NaN, and the last checkpoint before that."""
 
 import math
 import types
@@ -17,7 +17,7 @@ SMALL = "shufflenet_v2_x0_5"
 
 
 class Break(Callback):
-    """Make the weights NaN after a batch of the second epoch, and optionally raise."""
+    """Make the weights NaN after a batch of the second epoch, and optionally raise an error."""
 
     def __init__(self, batch: int = 0, error: BaseException | None = None) -> None:
         self.batch, self.error = batch, error
@@ -41,7 +41,7 @@ def is_finite(checkpoint: dict) -> bool:
 
 @pytest.fixture
 def fit(tmp_path, trainer, faces_loader):
-    """``fit(*callbacks)`` fits a classifier for three epochs of three batches and returns the error and the file."""
+    """``fit(*callbacks)`` trains for three epochs of three batches and returns the error and the checkpoint."""
 
     def run(*callbacks: Callback, error: type[BaseException] = DivergenceError, validate: bool = True, **options):
         saving = LastCheckpoint(tmp_path, "last", save_on_exception=True, enable_version_counter=False)
@@ -60,9 +60,9 @@ def fit(tmp_path, trainer, faces_loader):
     [
         (False, 0, True, "loss is"),
         (True, 0, True, "loss is"),
-        (False, 2, False, "weights are"),  # No loss was computed with the weights of the last step.
+        (False, 2, False, "weights are"),  # no loss was computed with the last step's weights
         (False, 2, True, "validation loss is"),
-        (True, 2, True, "weights are"),  # The average of the weights is still finite.
+        (True, 2, True, "weights are"),  # the averaged weights are still finite
     ],
 )
 def test_the_checkpoint_of_the_last_finite_epoch_is_kept(fit, average, batch, validate, what, capsys):
@@ -161,7 +161,7 @@ def test_checks_must_be_at_least_one_step_apart():
 
 
 def test_guard_lightning_saves_diverged_weights_on_an_exception(tmp_path, toy, numbers, trainer, save_in):
-    # Once this no longer holds, LastCheckpoint can go.
+    # Once this fails, LastCheckpoint is unnecessary.
     saving = save_in(tmp_path, save_on_exception=True)
     with pytest.raises(InterruptedError):
         trainer(Break(0, InterruptedError()), saving, max_epochs=2).fit(toy(), numbers())

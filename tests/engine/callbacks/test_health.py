@@ -14,7 +14,7 @@ SMALL = {"image_size": 16, "latent_size": 8, "width": 4}
 
 
 def at(epoch: int, steps: int = 1) -> types.SimpleNamespace:
-    """Return a trainer in this epoch, with this number of steps per epoch."""
+    """Return a trainer at this epoch, with this number of steps per epoch."""
     return types.SimpleNamespace(current_epoch=epoch, is_global_zero=True, global_step=epoch * steps)
 
 
@@ -36,7 +36,7 @@ def epoch_of(model: GAN, health: Health, epoch: int, steps: int = 1, **means: fl
 def model() -> GAN:
     torch.manual_seed(0)
     gan = GAN(**SMALL)
-    with torch.no_grad():  # Random weights of a DCGAN give grey images; larger ones give different images.
+    with torch.no_grad():  # A DCGAN's initial weights give grey images. Larger weights give images that differ.
         gan.generator.spread.weight.mul_(200)
         gan.generator.layers[-2].weight.mul_(200)
     return gan
@@ -61,7 +61,7 @@ def test_a_healthy_run_gives_no_warning(model: GAN) -> None:
 def test_a_persistently_dominant_discriminator_gives_one_warning(model: GAN, means: dict, sentence: str) -> None:
     health = Health(patience=3)
     epoch_of(model, health, 0, **means)
-    epoch_of(model, health, 1)  # This epoch ends the streak.
+    epoch_of(model, health, 1)  # this epoch interrupts the streak
     for epoch in range(2, 8):
         epoch_of(model, health, epoch, **means)
     assert len(health.warnings) == 1
@@ -97,7 +97,7 @@ def test_grey_samples_of_an_untrained_generator_give_no_warning(model: GAN) -> N
     for epoch in range(5):
         epoch_of(model, health, epoch, steps=100)
     assert health.warnings == []
-    for epoch in (10, 11):  # After a thousand steps it is a collapse.
+    for epoch in (10, 11):  # after a thousand steps, grey samples are a collapse
         epoch_of(model, health, epoch, steps=100)
     assert "This is mode collapse" in health.warnings[0]
 

@@ -1,4 +1,4 @@
-"""The metrics of every epoch, also in runs that are interrupted and continued."""
+"""Metrics of every epoch, including epochs of interrupted and resumed runs."""
 
 import pandas as pd
 import pytest
@@ -24,7 +24,7 @@ class Stop(Callback):
 
 
 class Expected(Callback):
-    """Take the metrics of each epoch after all hooks at its end, when all of them are known."""
+    """Record the metrics at the start of the next epoch, when all metrics of an epoch are known."""
 
     def __init__(self) -> None:
         self.rows: dict[int, dict[str, float]] = {}
@@ -48,7 +48,7 @@ def test_rows_contain_training_and_validation_metrics_of_the_same_epoch(capsys, 
     heading, *lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["1/3", "2/3", "3/3"]
     end = heading.index("validation loss") + len("validation loss")
-    assert lines[1][:end].endswith(f" {log.rows[2]['val/loss']:.4f}"), "the number stands below its heading"
+    assert lines[1][:end].endswith(f" {log.rows[2]['val/loss']:.4f}"), "each number should be aligned with its heading"
 
 
 def test_rows_survive_a_resumed_run(tmp_path, capsys, toy, numbers, trainer, save_in):
@@ -89,7 +89,7 @@ def test_an_interrupted_epoch_does_not_repeat_the_previous_row(tmp_path, stop, b
     assert log.rows[1] == pytest.approx(uninterrupted.rows[1])
     for epoch, row in log.rows.items():
         assert row.get("train/accuracy", epoch - 0.5) == epoch - 0.5
-    if stop.batch is None:  # A run stopped between two epochs has the same rows.
+    if stop.batch is None:  # a run interrupted between two epochs has the same rows
         assert all(log.rows[epoch] == pytest.approx(row) for epoch, row in uninterrupted.rows.items())
 
 
@@ -143,7 +143,7 @@ def test_guard_lightning_skips_validated_batches(tmp_path, toy, numbers, trainer
     trainer(save_in(tmp_path), max_epochs=3).fit(
         Counting(), numbers(4), numbers(2), ckpt_path=tmp_path / "last.ckpt", weights_only=True
     )
-    assert counted.count(1) == 1, "the workaround can go: AttributeClassifier.on_load_checkpoint"
+    assert counted.count(1) == 1, "the workaround is no longer needed: AttributeClassifier.on_load_checkpoint"
 
 
 def test_guard_lightning_keeps_metrics_of_older_epochs(toy, numbers, trainer):
@@ -153,4 +153,4 @@ def test_guard_lightning_keeps_metrics_of_older_epochs(toy, numbers, trainer):
 
     seen: list[bool] = []
     trainer(Look(), max_epochs=4, check_val_every_n_epoch=2).fit(toy(), numbers(), numbers())
-    assert seen[3], "the workaround can go: EpochLog._validated"
+    assert seen[3], "the workaround is no longer needed: EpochLog._validated"

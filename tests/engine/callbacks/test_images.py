@@ -49,7 +49,9 @@ def test_the_grid_shows_the_first_batch_as_loaded(tmp_path, face_batch, fit_with
     grid = np.asarray(Image.open(io.BytesIO(image.encoded_image_string)).convert("RGB")).astype(int)
     first = face_batch(8)["image"][0].permute(1, 2, 0).numpy()
     assert abs(grid[2 : 2 + 36, 2 : 2 + 32] - first).max() <= 1
-    assert grid.shape[:2] == (2 + 2 * (36 + 2), 2 + 2 * (32 + 2)), "two as loaded, and below them two as augmented"
+    assert grid.shape[:2] == (2 + 2 * (36 + 2), 2 + 2 * (32 + 2)), (
+        "two loaded faces should be above two augmented faces"
+    )
 
 
 def test_there_is_no_writer_without_tensorboard(tmp_path, trainer):

@@ -1,4 +1,4 @@
-"""The line of training and evaluation, and the line about the model."""
+"""The progress line of training and evaluation, and the line that describes the model."""
 
 import time
 from typing import Any
@@ -15,7 +15,7 @@ from celeba_lab.models.gan import GAN
 
 
 class Slow(L.LightningModule):
-    """One weight; each batch takes a few milliseconds."""
+    """A model with a single weight. Each batch takes a few milliseconds."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ def loader(batches: int) -> DataLoader[Any]:
 
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every text that the line had, at 80 columns."""
+    """All texts that the progress line showed, at a width of 80 columns."""
     seen: list[str] = []
     update = Progress.update
 

@@ -1,4 +1,4 @@
-"""Random generators in several processes, and in runs that are continued."""
+"""Random generators in several processes and in resumed runs."""
 
 import os
 import random
@@ -19,7 +19,7 @@ def start(callback: RandomState, rank: int = 0) -> None:
 
 
 def test_processes_draw_different_random_numbers() -> None:
-    """All of them start from one seed, and each draws the same in every run."""
+    """All processes start from the same seed, and each process draws the same numbers in every run."""
     draws = []
     for rank in (0, 1, 2, 1):
         torch.manual_seed(7)
@@ -38,7 +38,7 @@ def test_a_resumed_run_draws_the_same_random_numbers() -> None:
     expected = draw()
     continued = RandomState()
     continued.load_state_dict(state)
-    draw()  # Building the rest of the run draws numbers.
+    draw()  # building the rest of the run draws random numbers
     start(continued)
     assert draw() == expected
 

@@ -1,4 +1,4 @@
-"""The random augmentation of images: its draws, its ranges and its units."""
+"""Random augmentations: independent sampling, ranges and units."""
 
 import math
 
@@ -20,14 +20,14 @@ def one_image(copies: int) -> torch.Tensor:
 
 
 def blob(x: float, y: float, copies: int) -> torch.Tensor:
-    """Return images of a bright round spot, x pixels to the right of the centre and y pixels below it."""
+    """Return images of a bright spot that is x pixels to the right of the centre and y pixels below it."""
     axis = torch.arange(SIDE) - (SIDE - 1) / 2
     spot = torch.exp(-((axis[None, :] - x) ** 2 + (axis[:, None] - y) ** 2) / (2 * 2.0**2))
     return spot.expand(copies, 3, -1, -1).clone()
 
 
 def centres(images: torch.Tensor) -> torch.Tensor:
-    """Return the centre of the brightness of each image, (B, 2), in pixels from the centre of the image."""
+    """Return the centre of brightness of each image, (B, 2), in pixels relative to the image centre."""
     axis = torch.arange(SIDE) - (SIDE - 1) / 2
     weight = images[:, 0] / images[:, 0].sum(dim=(1, 2), keepdim=True)
     return torch.stack([(weight.sum(1) * axis).sum(1), (weight.sum(2) * axis).sum(1)], dim=1)
@@ -51,7 +51,7 @@ def test_flip_one_mirrors_every_image_exactly():
 
 
 def test_flip_one_mirrors_every_image_when_images_are_also_shifted():
-    # The same resampling mirrors and moves; a very small move leaves the mirror image.
+    # Mirroring and shifting share one resampling. After a tiny shift, only the mirroring is visible.
     images = blob(12, 5, 8)
     moved = RandomAugment(flip=1.0, shift=1e-6)(images)
     torch.testing.assert_close(moved, images.flip(-1), atol=1e-3, rtol=0)
@@ -109,7 +109,7 @@ def test_light_is_a_fraction_of_brightness_and_contrast():
         assert factor.max().item() == pytest.approx(1.2, abs=0.01)
         assert factor.min().item() == pytest.approx(0.8, abs=0.01)
     correlation = torch.corrcoef(torch.stack([brightness, contrast]))[0, 1]
-    assert correlation.abs() < 0.15, "brightness and contrast are two draws"
+    assert correlation.abs() < 0.15, "brightness and contrast should be sampled independently"
 
 
 @pytest.mark.parametrize("options", [EVERYTHING, {"light": 1.0}, {"shift": 0.9, "scale": 1.0, "rotate": 180.0}])
@@ -147,7 +147,7 @@ def test_guard_torchvision_samples_once_per_batch():
     image = one_image(16)
     for _ in range(10):
         mirrored = (flip(image) != image).flatten(1).any(dim=1)
-        assert mirrored.all() or not mirrored.any(), "torchvision draws per image now: RandomAugment may use it"
+        assert mirrored.all() or not mirrored.any(), "torchvision now samples per image: RandomAugment may use it"
     assert math.isclose(flip.p, 0.5)
 
 

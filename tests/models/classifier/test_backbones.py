@@ -1,4 +1,4 @@
-"""Backbones of many families, and weights loaded into them, without the network."""
+"""Backbones of many families and the weights loaded into them, without downloads."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,7 @@ from celeba_lab.models.classifier import backbones
 from celeba_lab.models.classifier.backbones import Backbone
 from celeba_lab.models.classifier.module import AttributeClassifier
 
-# For each name: D, and the name of the layer that gives torchvision's ImageNet logits.
+# For each backbone, D and the name of the torchvision layer that computes the ImageNet logits.
 FAMILIES = {
     "alexnet": (4096, "classifier.6"),
     "convnext_tiny": (768, "classifier.2"),
@@ -33,14 +33,14 @@ FAMILIES = {
     "vgg11": (4096, "classifier.6"),
     "vit_b_16": (768, "heads.head"),
 }
-HEAVY = {"alexnet", "vgg11"}  # They have 60 and 130 million random weights.
-# Together they cover batch normalisation, a convolution as head, an auxiliary head, and versioned state dicts.
+HEAVY = {"alexnet", "vgg11"}  # 60 and 130 million parameters
+# These cover batch normalisation, a convolutional head, an auxiliary head and versioned state dicts.
 LOADED = ["densenet121", "googlenet", "mnasnet0_5", "resnet18", "squeezenet1_1"]
 
 
 @pytest.fixture(autouse=True)
 def _offline(monkeypatch, tmp_path):
-    """Keep the tests from the network, and from weights that have been downloaded before."""
+    """Prevent downloads and the use of weights that were downloaded before."""
 
     def refuse(*args, **kwargs):
         raise URLError("the tests are offline")
@@ -50,17 +50,17 @@ def _offline(monkeypatch, tmp_path):
 
 
 def torchvision_model(name: str) -> nn.Module:
-    """Return a torchvision model with its thousand classes and random weights."""
+    """Return a torchvision model with a thousand classes and random weights."""
     options = {"init_weights": True} if name == "googlenet" else {}
     return torchvision.models.get_model(name, weights=None, **options)
 
 
 @torch.no_grad()
 def settled(network: nn.Module) -> nn.Module:
-    """Give batch normalisation the statistics of some images, so that the outputs of a deep random network differ."""
+    """Set the batch statistics from some images, so that the outputs of a deep random network differ."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.momentum = None  # None means a plain average.
+            module.momentum = None  # None gives a cumulative average
     network.train()(torch.randn(8, 3, 64, 64))
     return network.eval()
 
@@ -78,14 +78,14 @@ def test_features_are_computed_without_the_head(name):
     assert output.isfinite().all()
     assert (backbone.num_features, backbone.head_name) == (features, head_name)
     assert not any(1000 in value.shape[:1] for value in backbone.state_dict().values()), (
-        "ImageNet's head is still there"
+        "the ImageNet head was not removed"
     )
     assert not any(key.startswith(f"network.{head_name}.") for key in backbone.state_dict())
 
 
 @pytest.mark.parametrize("name", ["squeezenet1_1", "mobilenet_v3_small"])
 def test_features_support_logits_of_both_signs(name):
-    # SqueezeNet ends with a ReLU, which logits must not pass.
+    # SqueezeNet ends with a ReLU, which would make all logits non-negative.
     torch.manual_seed(0)
     model = AttributeClassifier([f"a{k}" for k in range(16)], name, image_size=64).eval()
     with torch.no_grad():
@@ -103,8 +103,8 @@ def test_layers_contain_every_parameter_once(name):
 
 @pytest.mark.parametrize("name", ["mobilenet_v2", "resnet18", "squeezenet1_1", "regnet_x_400mf", "efficientnet_b0"])
 def test_layers_are_ordered_from_input_to_output(name):
-    # Freezing counts layers from the input, so this must be the order in which images pass. Shortcuts of residual
-    # blocks are left out, because they are used last.
+    # Layers are frozen in this order, so it must be the order of execution. Residual shortcuts are excluded, because
+    # they are executed last.
     backbone = Backbone(name, 64).eval()
     passed: list[nn.Module] = []
     for layer in backbone.layers():
@@ -134,7 +134,7 @@ def test_an_unsupported_image_size_gives_a_one_line_error(name, size):
     with pytest.raises(UserError, match=rf"^backbone={name} .* {size} x {size} .*Set image_size") as caught:
         Backbone(name, size)
     assert "\n" not in str(caught.value)
-    assert not re.search(r"[.!]\.", str(caught.value)), "one full stop is enough"
+    assert not re.search(r"[.!]\.", str(caught.value)), "the message should not contain two full stops"
 
 
 def test_a_registered_backbone_can_be_used_by_name(monkeypatch):
@@ -166,11 +166,11 @@ def test_a_registered_backbone_can_be_used_by_name(monkeypatch):
 
 @pytest.mark.parametrize("name", LOADED)
 def test_torchvision_weights_reproduce_torchvision_features(name, tmp_path):
-    """The weights have a thousand classes, as usual; the features are the inputs of torchvision's head."""
+    """Given weights with the usual thousand classes, the features are the inputs of torchvision's head."""
     torch.manual_seed(0)
     original = torchvision_model(name)
     if name == "googlenet":
-        original.transform_input = True  # torchvision sets it together with the pretrained weights.
+        original.transform_input = True  # torchvision sets this for pretrained weights
     settled(original)
     path = tmp_path / f"{name}.pth"
     torch.save(original.state_dict(), path)
@@ -189,7 +189,9 @@ def test_torchvision_weights_reproduce_torchvision_features(name, tmp_path):
         features = backbone(images)
     expected = entered[0].mean(dim=(2, 3)) if entered[0].ndim == 4 else entered[0]
     torch.testing.assert_close(features, expected)
-    assert (features[0] - features[1]).norm() > 0.05 * features[0].norm(), "else any weights would do"
+    assert (features[0] - features[1]).norm() > 0.05 * features[0].norm(), (
+        "the features of the two images should differ"
+    )
 
 
 @pytest.mark.slow
@@ -217,7 +219,7 @@ def test_position_embeddings_are_interpolated_to_another_image_size():
 
 
 def test_older_densenet_weights_are_renamed():
-    """DenseNet's file has norm.1 where the code has norm1, and older files do not have the number of batches."""
+    """DenseNet's file uses norm.1 where the code uses norm1, and older files lack num_batches_tracked."""
     original = settled(torchvision_model("densenet121"))
     old = {
         re.sub(r"(denselayer\d+\.(?:norm|conv))(\d)", r"\1.\2", key): value
@@ -293,6 +295,6 @@ def test_every_torchvision_classifier_has_default_weights():
 
 
 def test_guard_torchvision_rejects_pretrained_weights_with_another_class_count():
-    # Once this no longer raises, replacing the head by hand can go. It raises before anything is downloaded.
+    # Once this no longer raises, replacing the head manually is unnecessary. It raises before anything is downloaded.
     with pytest.raises(ValueError, match="num_classes"):
         torchvision.models.get_model("resnet18", weights="DEFAULT", num_classes=2)

@@ -27,7 +27,7 @@ def test_an_ensemble_averages_the_logits() -> None:
 
 
 def test_an_ensemble_is_evaluated_like_a_classifier() -> None:
-    """An ensemble of the same member twice has the metrics of that member, with the same names."""
+    """An ensemble with two identical members logs the same metrics as a single member."""
     member = classifier()
     rows = [{"image": image, "label": torch.tensor([k % 2, k // 3]), "index": k} for k, image in enumerate(IMAGES)]
     options = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "barebones": False}

@@ -1,4 +1,4 @@
-"""Validation, test and prediction of a classifier, mostly with Lightning's Trainer."""
+"""Validation, testing and prediction with a classifier, mostly with Lightning's Trainer."""
 
 import math
 
@@ -23,7 +23,7 @@ def test_flip_average_gives_mirrored_faces_the_same_logits(classifier, faces, se
     as_seen, mirrored = model.probabilities(images), model.probabilities(images.flip(-1))
     torch.testing.assert_close(as_seen, mirrored, atol=1e-5, rtol=1e-4)
     difference = (plain.eval().probabilities(images) - plain.probabilities(images.flip(-1))).abs().max()
-    assert difference > 1e-3, "without it the side matters"
+    assert difference > 1e-3, "without flip_average, mirroring should change the logits"
     with torch.no_grad():
         expected = ((plain(images) + plain(images.flip(-1))) / 2).sigmoid()
     torch.testing.assert_close(as_seen, expected)
@@ -33,7 +33,7 @@ def test_zoom_average_is_the_mean_over_sizes_and_mirror_images(classifier, faces
     model = settled(classifier(5, flip_average=True, zoom_average=0.1))
     plain = classifier(5)
     plain.load_state_dict(model.state_dict())
-    images = faces(4, 32, 32)  # This is the image size of the model, so nothing else is resized.
+    images = faces(4, 32, 32)  # the model's image size, so no other resizing takes place
     plain.eval()
     unit = images.float() / 255
     sizes = [unit, enlarge(unit, 1.1), enlarge(unit, 1 / 1.1)]

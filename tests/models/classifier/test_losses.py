@@ -33,7 +33,7 @@ def test_each_loss_can_be_reduced_to_the_cross_entropy(settings: dict) -> None:
 @pytest.mark.parametrize("name", ["bce", "weighted_bce", "focal", "asymmetric"])
 @pytest.mark.parametrize("labels", [LABELS, 0.1 + 0.8 * LABELS])
 def test_minimising_each_loss_leads_to_the_labels(name: str, labels: torch.Tensor) -> None:
-    """The labels may be soft, as label smoothing and MixUp make them."""
+    """Labels may be soft, as with label smoothing and MixUp."""
     loss = build_loss(name, prevalence=RATES)
     logits = torch.zeros(64, 5, requires_grad=True)
     optimizer = torch.optim.Adam([logits], lr=0.1)
@@ -54,7 +54,7 @@ def test_losses_of_confident_mistakes_are_finite(name: str) -> None:
 
 
 def test_both_classes_have_the_same_total_weight() -> None:
-    """If an attribute has 10 % positives, 1 positive has the weight of 9 negatives."""
+    """If 10% of the labels are positive, one positive has the weight of nine negatives."""
     labels = torch.tensor([[1.0]] + 9 * [[0.0]])
     loss = build_loss("weighted_bce", prevalence=[0.1])(torch.zeros(10, 1), labels)
     assert loss.item() == pytest.approx(math.log(2) * (5 + 9 * 0.5 / 0.9) / 10)
@@ -75,7 +75,7 @@ def test_asymmetric_equals_values_computed_by_hand() -> None:
     loss = build_loss("asymmetric")(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]]))
     assert loss.item() == pytest.approx((math.log(2) - 0.45**4 * math.log(0.55)) / 2)
     easy = build_loss("asymmetric")(torch.tensor([[-4.0]]), torch.zeros(1, 1))
-    assert easy.item() == 0, "a negative below the margin counts for nothing"
+    assert easy.item() == 0, "a negative below the margin should have no weight"
 
 
 @pytest.mark.parametrize(

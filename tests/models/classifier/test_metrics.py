@@ -1,4 +1,4 @@
-"""The metrics compared with scikit-learn, and where they are undefined."""
+"""Metrics compared with scikit-learn, including undefined values."""
 
 import math
 import warnings
@@ -12,11 +12,11 @@ from torchmetrics.classification import BinaryPrecision, MultilabelAUROC
 from celeba_lab.models.classifier.metrics import AttributeMetrics, SplitMetrics
 
 SCORES = {"accuracy", "balanced_accuracy", "precision", "recall", "f1", "auroc", "average_precision"}
-BATCHES = (5, 64, 1, 30, 17)  # The sizes differ, and one batch has a single image.
+BATCHES = (5, 64, 1, 30, 17)  # batches of different sizes, including a single image
 
 
 def random_split(n: int, count: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return informative probabilities with many ties, and labels with both classes of each attribute."""
+    """Return informative probabilities with many ties, and labels that contain both classes of each attribute."""
     generator = np.random.default_rng(seed)
     labels = (generator.random((n, count)) < np.linspace(0.5, 0.05, count)).astype(np.uint8)
     labels[0], labels[1] = 0, 1
@@ -77,7 +77,7 @@ def test_the_loss_of_a_split_is_the_mean_over_all_images(count):
 
 
 def test_metrics_are_not_means_of_batch_means():
-    # Three correct images, then a wrong one: the means of the batches would give 0.5 and a loss of 1.5.
+    # Three correct images and then a wrong one: batch means would give an accuracy of 0.5 and a loss of 1.5.
     metrics = SplitMetrics(1)
     metrics.update(torch.tensor(1.0), torch.tensor([[0.9], [0.8], [0.7]]), torch.tensor([[1], [1], [1]]))
     metrics.update(torch.tensor(2.0), torch.tensor([[0.2]]), torch.tensor([[1]]))
@@ -101,7 +101,7 @@ def constant_columns(values: list[float], labels: list[list[int]]) -> dict[str, 
     return measure(torch.tensor(values).expand(len(truth), -1), truth)
 
 
-@pytest.mark.parametrize("count", [1, 3])  # torchmetrics has different classes for one label and for several.
+@pytest.mark.parametrize("count", [1, 3])  # torchmetrics has different classes for one and for several labels
 def test_undefined_values_are_nan(count):
     absent = constant_columns([0.1] * count, [[0, 0, 0, 0]] * count)
     present = constant_columns([0.9] * count, [[1, 1, 1, 1]] * count)
@@ -159,7 +159,7 @@ def test_probabilities_are_not_stored_without_ranking():
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_a_single_nonfinite_loss_is_not_hidden(bad):
-    # A loss that is NaN must not be left out of the mean.
+    # A NaN loss must not be excluded from the mean.
     metrics = SplitMetrics(1)
     assert metrics.running_loss == 0
     for loss in (1.0, bad, 1.0):
@@ -175,7 +175,7 @@ def test_metrics_are_not_part_of_a_checkpoint():
     assert not metrics.state_dict()
 
 
-# -- guards: why the ratios are computed here and not by torchmetrics ------------------------------------------------
+# -- guards: why AttributeMetrics computes ratios itself -------------------------------------------------------------
 
 
 def test_guard_torchmetrics_sets_undefined_values_to_zero():
@@ -183,8 +183,8 @@ def test_guard_torchmetrics_sets_undefined_values_to_zero():
         warnings.simplefilter("ignore")
         precision = BinaryPrecision()(torch.tensor([0.1, 0.2]), torch.tensor([0, 1]))
         auroc = MultilabelAUROC(2, average=None)(torch.rand(4, 2), torch.tensor([[0, 0], [0, 1], [0, 0], [0, 1]]))
-    assert precision == 0, "torchmetrics leaves an undefined precision undefined now: AttributeMetrics may use it"
-    assert auroc[0] == 0, "torchmetrics leaves an undefined AUROC undefined now: the masking in AttributeMetrics can go"
+    assert precision == 0, "torchmetrics now returns NaN for an undefined precision: AttributeMetrics may use it"
+    assert auroc[0] == 0, "torchmetrics now returns NaN for an undefined AUROC: AttributeMetrics need not mask it"
 
 
 def test_guard_torchmetrics_rejects_a_single_label():

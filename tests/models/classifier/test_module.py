@@ -53,7 +53,7 @@ def test_images_are_normalised_for_the_imagenet_weights(classifier, faces):
 def test_resizing_is_antialiased(classifier):
     model = classifier()
     board = (torch.arange(160)[:, None] + torch.arange(160)).remainder(2).mul(255).to(torch.uint8)
-    reduced = model._to_unit_range(board.expand(1, 3, 160, 160))  # Every fifth pixel alone would be 0 or 1.
+    reduced = model._to_unit_range(board.expand(1, 3, 160, 160))  # without antialiasing, every pixel would be 0 or 1
     assert reduced.shape == (1, 3, 32, 32)
     torch.testing.assert_close(reduced, torch.full((1, 3, 32, 32), 0.5), atol=0.02, rtol=0)
 
@@ -127,7 +127,7 @@ def test_a_classifier_overfits_eight_faces(backbone, epochs, classifier, loader,
 
 
 def test_a_training_step_equals_one_computed_by_hand(classifier, loader, trainer):
-    """The step is one of plain SGD."""
+    """The step uses SGD without momentum."""
     model = classifier(2, optimizer="SGD", lr=0.1, weight_decay=0.0, schedule="constant")
     twin = copy.deepcopy(model).train()
     data = loader(n=4, count=2)
@@ -168,7 +168,7 @@ def test_label_smoothing_applies_only_in_training(smoothing, classifier, loader,
     assert measured["val/loss"].item() == pytest.approx(plain, rel=1e-4)
     expected = F.binary_cross_entropy_with_logits(logits, smoothed).item()
     assert measured["train/loss"].item() == pytest.approx(expected, rel=1e-4)
-    # The training metrics use the true labels, not the smoothed ones.
+    # The training metrics use the original labels instead of smoothed labels.
     accuracy = ((logits >= 0) == label.bool()).float().mean().item()
     assert measured["train/accuracy"].item() == pytest.approx(accuracy)
 
@@ -194,11 +194,11 @@ def test_mixup_applies_only_in_training_and_changes_the_loss(classifier, settled
         "label": torch.tensor([[0, 1, 1]] * 4 + [[1, 0, 1]] * 4, dtype=torch.uint8),
         "index": torch.arange(8),
     }
-    model.log = lambda *arguments, **options: None  # There is no trainer to log with.
+    model.log = lambda *arguments, **options: None  # no trainer is attached
     torch.manual_seed(0)
     with torch.no_grad():
         mixed = [model.training_step(batch, 0).item() for _ in range(3)]
-    assert len(set(mixed)) == 3, "another share for every batch"
+    assert len(set(mixed)) == 3, "every batch should get a new mixing ratio"
     first, second = (model.validation_step(batch, 0)["probability"] for _ in range(2))
     assert torch.equal(first, second)
 
@@ -237,10 +237,10 @@ def test_a_classifier_with_a_resolution_shrinks_large_faces() -> None:
 
 @pytest.fixture
 def run(names, loader, trainer):
-    """``run(folder, stop_at, **options)`` fits three epochs, each with a checkpoint.
+    """``run(folder, stop_at, **options)`` trains for three epochs and saves a checkpoint after each.
 
-    ``stop_at=(epoch, batch)`` presses Ctrl-C in that validation batch. Returns the model, the trainer, and the epoch
-    and the number of every validation batch.
+    ``stop_at=(epoch, batch)`` simulates Ctrl-C in that validation batch. Returns the model, the trainer, and the epoch
+    and index of every validation batch.
     """
 
     def fit_three_epochs(folder, stop_at=None, **options):
@@ -288,7 +288,7 @@ def test_a_run_resumed_in_validation_equals_an_uninterrupted_run(run, tmp_path, 
     assert fit.global_step == whole_fit.global_step == 6
     for key, value in whole.state_dict().items():
         assert torch.equal(resumed.state_dict()[key], value), key
-    # The interrupted validation starts again; otherwise its metrics would be those of a part of the split.
+    # An interrupted validation must start over. Otherwise, its metrics would cover only part of the split.
     assert validated == [(epoch, batch) for epoch in range(stop_at[0], 3) for batch in range(3)]
     expected = {key: value for key, value in whole_fit.callback_metrics.items() if key.startswith("val/")}
     for key, value in expected.items():
@@ -315,12 +315,12 @@ def test_a_run_resumed_after_an_epoch_equals_an_uninterrupted_run(run, tmp_path,
 
 def test_compiling_does_not_change_names_in_the_checkpoint(classifier):
     plain, compiled = classifier(), classifier(compile=True)
-    compiled.setup("fit")  # The backbone is only marked; it would be compiled at the first batch.
+    compiled.setup("fit")  # compilation itself would happen at the first batch
     assert compiled.backbone._compiled_call_impl is not None
     assert list(compiled.state_dict()) == list(plain.state_dict())
 
 
 def test_guard_torch_compile_changes_names_in_the_state_dict():
-    # Once this fails, self.backbone = torch.compile(self.backbone) would do.
+    # Once this fails, self.backbone = torch.compile(self.backbone) is sufficient.
     network = nn.Linear(2, 2)
     assert set(torch.compile(network).state_dict()).isdisjoint(network.state_dict())

@@ -1,4 +1,4 @@
-"""The differentiable augmentation: its gradients, its draws, and the ranges of its changes."""
+"""Differentiable augmentation: gradients, independent sampling and ranges."""
 
 import pytest
 import torch
@@ -52,7 +52,7 @@ def test_the_cutout_is_a_grey_square_of_the_given_size(cutout: float, side: int)
     grey = (cut == 0).all(dim=1)
     assert ((cut == images).all(dim=1) | grey).all()
     heights, widths = grey.any(dim=2).sum(dim=1), grey.any(dim=1).sum(dim=1)
-    assert (heights.max(), widths.max()) == (side, side)  # A part of it may be outside the image.
+    assert (heights.max(), widths.max()) == (side, side)  # part of the square may be outside the image
     assert grey.flatten(1).any(dim=1).float().mean() > 0.8
 
 
@@ -66,7 +66,7 @@ def test_colours_change_as_much_as_in_the_paper() -> None:
     factor = DiffAugment(color=1.0)(coloured)
     factor = (factor[:, 0, 0, 0] - factor[:, 1, 0, 0]) / 0.4
     assert 0 <= factor.min() < 0.02
-    assert 2.8 < factor.max() <= 3  # 2 times the saturation and 1.5 times the contrast
+    assert 2.8 < factor.max() <= 3  # up to 2 times the saturation and 1.5 times the contrast
     halves = torch.cat([torch.full((4000, 3, 1, 2), 0.4), torch.full((4000, 3, 1, 2), -0.4)], dim=2)
     contrast = DiffAugment(color=1.0)(halves)
     contrast = (contrast[:, 0, 0, 0] - contrast[:, 0, 1, 0]) / 0.8
@@ -80,7 +80,7 @@ def test_the_defaults_change_nothing() -> None:
 
 
 def test_colour_changes_do_not_move_pixels() -> None:
-    """The order of the pixels by brightness stays the same, so attributes do."""
+    """Positions remain the same if the brightness order of the pixels does."""
     grey = IMAGES.mean(dim=1, keepdim=True).expand(-1, 3, -1, -1)
     changed = DiffAugment(color=1.0)(grey)
     for before, after in zip(grey[:, 0].flatten(1), changed[:, 0].flatten(1), strict=True):

@@ -1,4 +1,4 @@
-"""The distances compared with direct computations, and their descriptions."""
+"""Distances compared with direct computations, and descriptions of distances."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def by_hand_fid(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def by_hand_kid(x: np.ndarray, y: np.ndarray) -> float:
-    """Return the unbiased estimate over all pairs, times 1,000."""
+    """Return the unbiased estimate over all pairs, multiplied by 1,000."""
 
     def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return (a @ b.T / a.shape[1] + 1) ** 3
@@ -56,7 +56,7 @@ def test_both_distances_equal_direct_computations(distances: Distances, brighter
     measured = distances.measure(generated)
     x, y = (distances.feature_extractor(images).double().numpy() for images in (generated, faces(150, 0)))
     assert measured.fid == pytest.approx(by_hand_fid(y, x), rel=1e-6, abs=1e-6)
-    error = 4 * measured.kid_std / 10 + 1e-9  # The error of the mean of 100 subsets.
+    error = 4 * measured.kid_std / 10 + 1e-9  # standard error of the mean of 100 subsets
     assert measured.kid == pytest.approx(by_hand_kid(x, y), abs=error)
     assert (measured.images, measured.subset_size) == (120, 119)
 
@@ -77,7 +77,7 @@ def test_measuring_is_reproducible_and_does_not_change_random_states(distances: 
 
 
 def test_measuring_does_not_seed_the_accelerators(distances: Distances, monkeypatch: pytest.MonkeyPatch) -> None:
-    """torch.manual_seed would seed all of them, and nothing would restore their states."""
+    """torch.manual_seed would also seed all accelerators, and their states would not be restored."""
     monkeypatch.setattr("torch.cuda.manual_seed_all", lambda seed: pytest.fail("every GPU was seeded"))
     distances.measure(faces(100, 1, 10))
 
@@ -94,7 +94,7 @@ def test_the_description_of_a_distance_is_complete(distances: Distances) -> None
 
 @pytest.mark.parametrize("n", [0, 1, 2])
 def test_fewer_than_three_faces_are_rejected(distances: Distances, n: int) -> None:
-    """A subset of two faces leaves out one, and a single face has no pairs, so the kernel distance would be NaN."""
+    """Two faces give subsets of a single face, which contain no pairs, so the kernel distance would be NaN."""
     with pytest.raises(UserError, match=f"at least 3 generated faces, but there are {n}"):
         distances.measure(faces(n, 0))
     with pytest.raises(UserError, match=f"at least 3 real faces of val, but there are {n}"):

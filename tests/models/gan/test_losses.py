@@ -41,7 +41,7 @@ def test_wasserstein_equals_values_computed_by_hand() -> None:
 
 
 def test_relativistic_equals_values_computed_by_hand() -> None:
-    """The mean of the real logits is 1, and that of the generated ones is 0."""
+    """The mean logit is 1 for real images and 0 for generated images."""
     loss = build_adversarial_loss("relativistic")
     above = (softplus(-2) + softplus(0)) / 2  # real logits minus 0: 2 and 0
     below = (softplus(-1 - 1) + softplus(1 - 1)) / 2  # generated logits minus 1: -2 and 0
@@ -55,7 +55,7 @@ def test_relative_losses_give_relative_probabilities() -> None:
     real, fake = build_adversarial_loss("relativistic").probability(REAL, FAKE)
     assert real.tolist() == pytest.approx([1 / (1 + math.exp(-2)), 0.5])
     assert fake.tolist() == pytest.approx([1 / (1 + math.exp(2)), 0.5])
-    # The logits of a critic have no zero.
+    # a critic's scores have no meaningful zero
     real, _ = build_adversarial_loss("wasserstein").probability(REAL + 50, FAKE + 50)
     assert real.tolist() == pytest.approx([1 / (1 + math.exp(-2)), 0.5])
     real, _ = build_adversarial_loss("hinge").probability(REAL, FAKE)
@@ -64,7 +64,7 @@ def test_relative_losses_give_relative_probabilities() -> None:
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_discriminator_and_generator_have_opposite_gradients(name: str) -> None:
-    """The discriminator raises real logits and lowers generated ones; the generator raises its own."""
+    """The discriminator raises real logits and lowers generated logits. The generator raises generated logits."""
     loss = build_adversarial_loss(name)
     real, fake = torch.zeros(4, requires_grad=True), torch.zeros(4, requires_grad=True)
     loss.discriminator(real, fake).backward()
@@ -89,14 +89,14 @@ def test_r1_of_a_linear_discriminator_is_half_its_squared_weight() -> None:
 
 
 def test_the_gradient_penalty_of_a_linear_discriminator_depends_only_on_its_norm() -> None:
-    weight = torch.full((3, 4, 4), 3 / math.sqrt(48))  # The norm is 3.
+    weight = torch.full((3, 4, 4), 3 / math.sqrt(48))  # norm 3
     real, fake = torch.randn(5, 3, 4, 4), torch.randn(5, 3, 4, 4)
     penalty = gradient_penalty(lambda images: (images * weight).sum(dim=(1, 2, 3)), real, fake)
     assert penalty.item() == pytest.approx((3 - 1) ** 2, rel=1e-4)
 
 
 def test_the_gradient_penalty_is_computed_between_real_and_generated_images() -> None:
-    """The gradient of |x|^2 / 2 is x, so the penalty shows the point at which it was computed."""
+    """The gradient of |x|^2 / 2 is x, so the penalty reveals the point at which it was computed."""
     real, fake = torch.zeros(1, 1, 1, 1), torch.full((1, 1, 1, 1), 4.0)
     mix = torch.full((1, 1, 1, 1), 0.25)
     penalty = gradient_penalty(lambda x: x.square().sum(dim=(1, 2, 3)) / 2, real, fake, mix)

@@ -1,4 +1,4 @@
-"""The training of a GAN with Lightning's Trainer."""
+"""Training of a GAN with Lightning's Trainer."""
 
 import contextlib
 import copy
@@ -85,7 +85,7 @@ def test_the_attribute_loss_uses_real_faces_for_the_discriminator_and_generated_
 def test_attributes_of_generated_faces_do_not_affect_the_discriminator_loss(
     monkeypatch: pytest.MonkeyPatch, build
 ) -> None:
-    """They may not show the requested attributes yet, which is what the loss of the generator is about."""
+    """Generated faces may not show the requested attributes yet. The generator's loss corrects this."""
     model = build(conditional=True, attributes=["Smiling", "Male"], auxiliary=1.0)
     torch.manual_seed(0)
     attributes = torch.randint(0, 2, (4, 2), dtype=torch.uint8)
@@ -120,7 +120,7 @@ def test_both_networks_are_trained_with_joint_batches(loss: str, build, fit) -> 
     batches = []
     model.discriminator.register_forward_hook(lambda module, given, output: batches.append(len(given[0])))
     fit(model)
-    assert batches == [16] * 8  # 8 real and 8 generated faces, twice in each of four steps
+    assert batches == [16] * 8  # 8 real and 8 generated faces, twice per step in four steps
     real, fake = torch.randn(2, 8, 3, 16, 16)
     (on_real, on_fake), (with_others, _) = model._judge(real, fake, None), model._judge(real, fake + 1, None)
     assert not torch.allclose(on_real.logits, with_others.logits)
@@ -138,12 +138,12 @@ def test_every_image_that_the_discriminator_sees_is_augmented(joint_batch: bool,
     model.discriminator.register_forward_hook(lambda module, given, output: judged.append(len(given[0])))
     fit(model)
     assert calls == judged
-    assert sum(judged) == 4 * (16 + 8 + 16)  # real and generated, mixed, and again real and generated images
+    assert sum(judged) == 4 * (16 + 8 + 16)  # real and generated images, mixtures, and again real and generated images
 
 
 @pytest.mark.parametrize("name", ["r1", "gradient_penalty"])
 def test_weighted_penalties_are_added_to_the_discriminator_loss(name: str, build) -> None:
-    """The gradient with a penalty is the one without it plus that of the weighted penalty."""
+    """The penalised gradient equals the original gradient plus the gradient of the weighted penalty."""
     weight = 3.0
     real, fake = torch.rand(2, 8, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
     gradients = []
@@ -167,7 +167,7 @@ def test_weighted_penalties_are_added_to_the_discriminator_loss(name: str, build
 
 
 def _keep_gradients(model: GAN, kept: list):
-    """Return the step of the discriminator, which keeps its gradients and does not change its weights."""
+    """Return a discriminator step that stores its gradients and does not change the weights."""
     step = model._train_discriminator
     model.toggled_optimizer = lambda _: contextlib.nullcontext()
     model.manual_backward = lambda total: total.backward()
@@ -198,7 +198,7 @@ def test_the_generator_runs_once_per_step(build, fit) -> None:
 def test_n_disc_is_the_number_of_discriminator_steps_per_generator_step(
     n_disc: int, steps: int, tmp_path: Path, build, fit
 ) -> None:
-    """The steps are counted over epochs of four batches, and over an interruption."""
+    """Steps are counted across epochs of four batches, and across an interruption."""
     updates = []
 
     def watched() -> GAN:
@@ -223,7 +223,7 @@ def test_the_optimizers_use_the_configured_learning_rates_and_betas(build, fit) 
 
 
 def test_the_generator_average_follows_its_formula(build, fit) -> None:
-    """The decay is min(ema, (1 + n) / (10 + n)) after n steps, and the first step copies the weights."""
+    """The decay after n steps is min(ema, (1 + n) / (10 + n)), and the first step copies the weights."""
     model = build(ema=0.9)
     path = []
     update = model.average.update_parameters
@@ -269,7 +269,7 @@ def test_training_works_in_double_precision(build, fit, noise) -> None:
 
 
 def test_gradient_norms_in_float16_are_unscaled(monkeypatch: pytest.MonkeyPatch, build) -> None:
-    """The scaler of float16 multiplies gradients. A step is skipped if they overflow, and its norm is 0."""
+    """The gradient scaler multiplies float16 gradients. If they overflow, the step is skipped and the norm is 0."""
     model = build()
     gradient = torch.full((3,), 2.0)
     network = torch.nn.Linear(3, 1, bias=False)
@@ -348,7 +348,7 @@ def test_a_resumed_run_uses_its_own_learning_rates(tmp_path: Path, build, fit) -
     trainer = fit(model, epochs=2, checkpoint=tmp_path / "last.ckpt")
     rates = [{(group["lr"], group["betas"]) for group in each.param_groups} for each in trainer.optimizers]
     assert rates == [{(1e-6, (0.0, 0.9))}, {(1e-5, (0.0, 0.9))}]
-    assert trainer.optimizers[0].state  # The moments were restored.
+    assert trainer.optimizers[0].state  # the moments were restored
 
 
 @pytest.mark.parametrize(
@@ -374,7 +374,7 @@ def test_a_resumed_run_equals_an_uninterrupted_run(tmp_path: Path, settings: dic
 
 
 def test_a_run_resumed_within_an_epoch_draws_the_same_random_numbers(tmp_path: Path, build, fit) -> None:
-    """Lightning does not start an epoch in this case."""
+    """Lightning does not call on_train_epoch_start in this case."""
     states = []
 
     def watched() -> GAN:
@@ -386,7 +386,7 @@ def test_a_run_resumed_within_an_epoch_draws_the_same_random_numbers(tmp_path: P
     whole = list(states)
     states.clear()
     kept = ModelCheckpoint(tmp_path, "{step}", auto_insert_metric_name=False, every_n_train_steps=6, save_top_k=-1)
-    fit(watched(), epochs=2, callbacks=[kept])  # An epoch has four steps.
+    fit(watched(), epochs=2, callbacks=[kept])  # four steps per epoch
     states.clear()
     torch.rand(100)
     trainer = fit(watched(), epochs=2, checkpoint=tmp_path / "6.ckpt")

@@ -1,4 +1,4 @@
-"""The shapes and the layers of the generator and the discriminator."""
+"""Shapes and layers of the generator and the discriminator."""
 
 import pytest
 import torch
@@ -67,11 +67,11 @@ def test_attributes_change_faces_and_logits() -> None:
 
 
 def test_the_projection_depends_on_the_position() -> None:
-    """The same feature at another position gives another logit, which would not be so with a mean."""
+    """The same feature gives another logit at another position. With a mean over positions, it would not."""
     judge = Discriminator(8, width=4, num_attributes=1).eval()
     judge.layers = nn.Identity()
     judge.judge.weight.data.zero_()
-    judge.projection.weight.data = torch.arange(4 * 4 * 4.0).view(64, 1)  # (H, W, C) flattened
+    judge.projection.weight.data = torch.arange(4 * 4 * 4.0).view(64, 1)  # flattened (H, W, C)
     features = torch.zeros(2, 4, 4, 4)
     features[0, 1, 0, 0] = features[1, 1, 3, 2] = 1
     yes, no = judge(features, torch.ones(2, 1)).logits, judge(features, torch.zeros(2, 1)).logits
@@ -89,7 +89,7 @@ def test_predicted_attributes_do_not_depend_on_the_given_attributes() -> None:
 
 def test_spectral_normalisation_sets_the_largest_singular_value_to_one() -> None:
     judge = Discriminator(normalization="spectral")
-    for _ in range(30):  # Each forward pass in training makes one power iteration.
+    for _ in range(30):  # each forward pass in training performs one power iteration
         judge(torch.randn(4, 3, 32, 32))
     for layer in judge.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
