@@ -268,7 +268,7 @@ def test_list_images_finds_files_folders_and_globs(photos, pattern, names):
 
 @pytest.mark.parametrize(
     ("pattern", "words"),
-    [("none.jpg", "no file, folder or match"), ("*.gif", "no file, folder or match"), ("*.txt", "no images")],
+    [("none.jpg", "No file or folder matches"), ("*.gif", "No file or folder matches"), ("*.txt", "no images")],
 )
 def test_list_images_without_a_match_is_an_error(photos, pattern, words):
     with pytest.raises(UserError, match=words):

@@ -53,7 +53,7 @@ def test_the_error_for_a_missing_table_names_it(tmp_path: Path, write_celeba: Ca
     (root / f"{name}.csv").unlink()
     with pytest.raises(UserError) as error:
         find_table(root, name)
-    for word in (f"There is no {name}", str(root), "contains list_", "data.root"):
+    for word in (f"There is no table {name}", str(root), "contains list_", "data.root"):
         assert word in str(error.value)
 
 

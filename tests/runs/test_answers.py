@@ -99,7 +99,7 @@ def test_different_images_are_rejected(tmp_path: Path, run_writer) -> None:
 
 def test_additional_images_are_rejected(tmp_path: Path, run_writer) -> None:
     more = {"ids": [*run_writer.image_ids, "x.jpg"], "labels": np.vstack([run_writer.labels, run_writer.labels[:1]])}
-    with pytest.raises(UserError, match=r"60 and 61\. Only b has x\.jpg"):
+    with pytest.raises(UserError, match=r"60 and 61\)\. Only b has x\.jpg"):
         read_answers(run_writer.pair(tmp_path, **more), "test")
 
 
@@ -107,6 +107,6 @@ def test_different_labels_are_rejected(tmp_path: Path, run_writer) -> None:
     labels = run_writer.labels.copy()
     labels[7, 1] = 1 - labels[7, 1]
     one, other = run_writer.labels[7, 1], labels[7, 1]
-    sentence = f"Male of 000008.jpg is {one} in a and {other} in b. 1 of 180 labels differ"
+    sentence = f"Male is {one} for 000008.jpg in a but {other} in b. 1 of 180 labels differ"
     with pytest.raises(UserError, match=sentence):
         read_answers(run_writer.pair(tmp_path, labels=labels), "test")

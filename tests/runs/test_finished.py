@@ -59,8 +59,8 @@ def test_the_error_for_an_invalid_file_names_it(
 @pytest.mark.parametrize(
     ("data", "key"),
     [
-        ({"name": "synthetic"}, "data.name is celeba in the first and synthetic in the second"),
-        ({"images": {"train": 40, "val": 20, "test": 59}}, "data.images.test is 60 in the first and 59"),
+        ({"name": "synthetic"}, "data.name is celeba in the first run and synthetic in the second"),
+        ({"images": {"train": 40, "val": 20, "test": 59}}, "data.images.test is 60 in the first run and 59"),
     ],
 )
 def test_runs_on_different_data_are_rejected(tmp_path: Path, data: dict[str, Any], key: str, run_writer) -> None:
@@ -71,7 +71,7 @@ def test_runs_on_different_data_are_rejected(tmp_path: Path, data: dict[str, Any
 def test_synthetic_faces_with_other_settings_are_different_data(tmp_path: Path, run_writer) -> None:
     drawn = [{"name": "synthetic", "synthetic": {"n": 100, "seed": seed}} for seed in (1, 2)]
     folders = [run_writer.write(tmp_path / str(k), data=data) for k, data in enumerate(drawn)]
-    with pytest.raises(UserError, match=r"data\.synthetic\.seed is 1 in the first and 2 in the second"):
+    with pytest.raises(UserError, match=r"data\.synthetic\.seed is 1 in the first run and 2 in the second"):
         check_same_data(read_runs(folders, "test")[0], "test")
 
 
