@@ -49,8 +49,8 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = 15) -
     1. In torchmetrics, a probability of exactly 1 is in a separate bin, so its error can be slightly higher.
 
     Args:
-        labels: True labels, (N, K), 0 or 1; N can be 0.
-        probabilities: Predicted probabilities, (N, K), in [0, 1].
+        labels: True labels of shape (N, K), each 0 or 1; N can be 0.
+        probabilities: Predicted probabilities of shape (N, K), in [0, 1].
         bins: Number of bins, at least 1. With more bins, each bin is noisier, which increases the error.
 
     Example:
@@ -80,9 +80,9 @@ def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray
     images. On the images that were used for fitting, calibration looks better than it is.
 
     Args:
-        labels: True labels, (N, K), 0 or 1; N can be 0.
-        probabilities: Predicted probabilities, (N, K), in [0, 1]. They are clipped to [1e-7, 1 - 1e-7] before their
-            logits are computed.
+        labels: True labels of shape (N, K), each 0 or 1; N can be 0.
+        probabilities: Predicted probabilities of shape (N, K), in [0, 1]. They are clipped to [1e-7, 1 - 1e-7] before
+            their logits are computed.
 
     Returns:
         Temperatures, float64 (K,), in [0.05, 20]. A best temperature outside this range, as for classes that are

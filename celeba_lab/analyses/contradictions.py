@@ -31,8 +31,8 @@ def count_contradictions(
     compared with the labels.
 
     Args:
-        labels: True labels, (N, K), 0 or 1.
-        predicted: Predicted labels, (N, K), 0 or 1.
+        labels: True labels of shape (N, K), each 0 or 1.
+        predicted: Predicted labels of shape (N, K), each 0 or 1.
         attributes: Names of the K attributes.
         pairs: Pairs of names. A pair with a name that is not among the K attributes is left out.
 

@@ -24,7 +24,7 @@ class Cooccurrence:
             or B never occurs.
         phi: Pearson's correlation of the two binary variables, float64 (K, K), in [-1, 1]; undefined if A or B is
             constant.
-        pmi: Pointwise mutual information in bits, float64 (K, K): the base 2 logarithm of the lift (Church and Hanks,
+        pmi: Pointwise mutual information in bits, float64 (K, K): the base-2 logarithm of the lift (Church and Hanks,
             1990). It is -inf for attributes that never occur together.
 
     Example:
@@ -46,7 +46,7 @@ class Cooccurrence:
 
     @classmethod
     def of(cls, labels: np.ndarray) -> "Cooccurrence":
-        """Compute the co-occurrence of labels, (N, K), 0 or 1, with N at least 1."""
+        """Compute the co-occurrence of labels, (N, K), each 0 or 1, with N at least 1."""
         n = len(labels)
         joint = count_together(labels, labels)
         count = np.diag(joint).astype(np.float64)
@@ -67,7 +67,7 @@ def count_together(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
     Args:
         first: Labels, (N, J), 0 or 1.
-        second: Labels of the same rows, (N, K), 0 or 1.
+        second: Labels of the same rows, (N, K), each 0 or 1.
 
     Returns:
         Counts, int64 (J, K).

@@ -23,8 +23,8 @@ def subgroup_table(
     """Measure the accuracy of each target in the four subgroups defined by its label and by another attribute.
 
     Args:
-        labels: True labels of the targets, (N, K), 0 or 1.
-        predicted: Predicted labels of the targets, (N, K), 0 or 1.
+        labels: True labels of the targets of shape (N, K), each 0 or 1.
+        predicted: Predicted labels of the targets of shape (N, K), each 0 or 1.
         targets: Names of the K targets.
         members: True labels of the attributes that define the groups, (N, G), 0 or 1.
         groups: Names of the G groups. An attribute is not used as a group if it is the target itself.
@@ -135,8 +135,8 @@ def amplification_pairs(
     Constraints", EMNLP 2017).
 
     Args:
-        labels: True labels, (N, K), 0 or 1.
-        predicted: Predicted labels, (N, K), 0 or 1.
+        labels: True labels of shape (N, K), each 0 or 1.
+        predicted: Predicted labels of shape (N, K), each 0 or 1.
         attributes: Names of the K attributes.
         smallest: Number of images below which a pair is marked: those with B among the labels, or among the
             predictions.

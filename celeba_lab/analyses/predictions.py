@@ -24,9 +24,9 @@ class Predictions:
     Attributes:
         split: Name of the split: train, val or test.
         image_ids: File names of the N images.
-        index: Rows of the images in the annotations, int64 (N,); for predictions that were read from a table, the
-            rows of that table.
-        labels: True labels, uint8 (N, K), 0 or 1.
+        index: Rows of the images in the annotations, int64 (N,); for predictions that were read from a table, the rows
+            of that table.
+        labels: True labels, uint8 (N, K), each 0 or 1.
         probabilities: Predicted probabilities, float32 (N, K), in [0, 1].
         attributes: Names of the K attributes.
         threshold: Probability at or above which an attribute is predicted to be present.

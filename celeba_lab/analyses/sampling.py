@@ -19,7 +19,7 @@ class LabelSample:
         datamodule: Data that the labels come from, with or without images.
         rows: Rows of the faces in the annotations, int64 (N,), in the order of the sample.
         attributes: Names of the K attributes.
-        labels: Labels, int8 (N, K), 0 or 1.
+        labels: Labels, int8 (N, K), each 0 or 1.
         title: Description of the faces, for titles of figures and tables.
     """
 

@@ -15,11 +15,11 @@ def tune_thresholds(labels: np.ndarray, probabilities: np.ndarray, criterion: st
     score is too optimistic.
 
     Args:
-        labels: True labels, (N, K), 0 or 1.
-        probabilities: Predicted probabilities, (N, K), in [0, 1].
+        labels: True labels of shape (N, K), each 0 or 1.
+        probabilities: Predicted probabilities of shape (N, K), in [0, 1].
         criterion: Score to maximise: ``balanced_accuracy`` or ``f1``.
-        default: Threshold of attributes with only one class. If several thresholds maximise the score, the one
-            nearest to this value is chosen.
+        default: Threshold of attributes with only one class. If several thresholds maximise the score, the one nearest
+            to this value is chosen.
 
     Returns:
         Thresholds, float64 (K,), each half-way between two neighbouring probabilities.

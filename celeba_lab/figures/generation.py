@@ -32,7 +32,7 @@ def adversarial_curves(history: pd.DataFrame, *, title: str) -> Figure:
         history: Table with the column ``epoch`` and any of these columns, with values or NaN: ``train/D(x)`` and
             ``train/D(G(z))``, ``train/images_per_second``, and for each network (``train/generator_`` and
             ``train/discriminator_``) ``loss``, ``attribute_loss`` and ``gradient_norm``.
-        title: Title of the figure.
+        title: Figure title.
     """
     table = history.set_index("epoch")
     figure = new_figure(9.6, 6.6, title, "Mean values of each epoch")
@@ -114,7 +114,7 @@ def distance_curves(
         distances: Epochs and values of each series, by the name of the series; at most two series.
         floor: Distance between two sets of real faces.
         metric: Name of the distance.
-        title: Title of the figure.
+        title: Figure title.
         note: Second paragraph of the title: the features and the number of faces.
     """
     figure = new_figure(9.0, 4.4, title, note)

@@ -25,8 +25,8 @@ def subgroup_accuracy(subgroups: pd.DataFrame, *, title: str, note: str = "") ->
         subgroups: Table with the four rows of one pair after another, in the order shown. Its columns are ``target``,
             ``group``, ``label`` and ``member`` (0 or 1), ``images``, ``accuracy``, ``low`` and ``high`` (NaN without
             images) and ``few``.
-        title: Title of the figure.
-        note: Second paragraph of the title.
+        title: Figure title.
+        note: Subtitle, shown below the title.
 
     Raises:
         ValueError: A column is missing.

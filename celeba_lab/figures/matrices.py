@@ -64,9 +64,9 @@ def matrix_heatmap(
         values: Values, (R, C).
         row_names: Names of the R rows, from the top.
         column_names: Names of the C columns, from the left.
-        label: Label of the colour bar: the quantity and its unit.
-        title: Title of the figure.
-        note: Second paragraph of the title.
+        label: Colour bar label, giving the quantity and its unit.
+        title: Figure title.
+        note: Subtitle, shown below the title.
         scale: "sequential" for magnitudes such as probabilities; "diverging" for values around 0, such as correlations
             or z-scores; "ratio" for values around 1, such as odds ratios or lift. The colours of ratios are
             logarithmic, so 1/4 is as strong as 4.
@@ -106,9 +106,9 @@ def cluster_profile(
         means: Means relative to the usual value, which is 0, such as means of z-scores, (C, K).
         attributes: Names of the K attributes.
         clusters: Short descriptions of the C clusters.
-        label: Label of the colour bar: the quantity and its unit.
-        title: Title of the figure.
-        note: Second paragraph of the title.
+        label: Colour bar label, giving the quantity and its unit.
+        title: Figure title.
+        note: Subtitle, shown below the title.
 
     Raises:
         ValueError: ``means`` is empty or not (C, K).
@@ -143,7 +143,7 @@ def check_matrix(values: ArrayLike, row_names: Sequence[str], column_names: Sequ
 
 @dataclass(frozen=True)
 class _Colours:
-    """Values and their colours; for ratios, the values are base 2 logarithms."""
+    """Values and their colours; for ratios, the values are base-2 logarithms."""
 
     values: NDArray[np.floating]
     map: Colormap

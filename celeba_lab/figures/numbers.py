@@ -60,12 +60,12 @@ def ratio_ticks(low: float, high: float, most: int = 7) -> tuple[list[float], li
     """Return ticks for a logarithmic axis of ratios.
 
     Args:
-        low: Base 2 logarithm of the lowest ratio.
-        high: Base 2 logarithm of the highest ratio.
+        low: Base-2 logarithm of the lowest ratio.
+        high: Base-2 logarithm of the highest ratio.
         most: Maximum number of ticks.
 
     Returns:
-        The base 2 logarithms of the ticks and their labels.
+        The base-2 logarithms of the ticks and their labels.
 
     Example:
         >>> ratio_ticks(-3, 3, most=3)

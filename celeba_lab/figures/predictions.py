@@ -12,8 +12,8 @@ def check_predictions(
     """Check labels and probabilities.
 
     Args:
-        labels: True labels, (N, K), 0 or 1.
-        probabilities: Predicted probabilities, (N, K), in [0, 1].
+        labels: True labels of shape (N, K), each 0 or 1.
+        probabilities: Predicted probabilities of shape (N, K), in [0, 1].
         names: Names of the K attributes.
 
     Returns:

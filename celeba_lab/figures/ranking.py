@@ -100,15 +100,15 @@ def roc_curves(
     """Draw the receiver operating characteristic of each attribute, with the area under the curve (AUROC).
 
     Up to eight attributes are all named, the best first. Of more attributes, the five best and the five worst are
-    named, and the others are grey. An attribute with only one class has no curve. It is listed in the legend and
-    left out of the mean.
+    named, and the others are grey. An attribute with only one class has no curve. It is listed in the legend and left
+    out of the mean.
 
     Args:
-        labels: True labels, (N, K), 0 or 1.
-        probabilities: Predicted probabilities, (N, K), in [0, 1].
+        labels: True labels of shape (N, K), each 0 or 1.
+        probabilities: Predicted probabilities of shape (N, K), in [0, 1].
         names: Names of the K attributes.
         areas: AUROC of each attribute, (K,), for the legend and the ranking; ignored if its curve is undefined.
-        title: Title of the figure.
+        title: Figure title.
 
     Raises:
         ValueError: The shapes of the arrays do not match, or a value is out of range.
@@ -131,11 +131,11 @@ def precision_recall_curves(
     curve, are the same as in :func:`roc_curves`.
 
     Args:
-        labels: True labels, (N, K), 0 or 1.
-        probabilities: Predicted probabilities, (N, K), in [0, 1].
+        labels: True labels of shape (N, K), each 0 or 1.
+        probabilities: Predicted probabilities of shape (N, K), in [0, 1].
         names: Names of the K attributes.
         areas: Average precision of each attribute, (K,), as in :func:`roc_curves`.
-        title: Title of the figure.
+        title: Figure title.
 
     Raises:
         ValueError: The shapes of the arrays do not match, or a value is out of range.

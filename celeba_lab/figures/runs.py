@@ -59,8 +59,8 @@ def run_curves(
         histories: Table of each run by the name of the run, 1 to 12 runs. A table has the column ``epoch`` and any of
             ``val/loss``, ``val/<metric>`` and ``train/loss``.
         metric: Name of the metric in the right panel.
-        title: Title of the figure.
-        note: Second paragraph of the title.
+        title: Figure title.
+        note: Subtitle, shown below the title.
         best_epochs: Epoch of the checkpoint that is reported, by the name of the run.
 
     Raises:
@@ -171,8 +171,8 @@ def run_differences(
         low: Lower ends of the intervals, (R,).
         high: Upper ends of the intervals, (R,).
         label: Label of the axis: the difference and its unit.
-        title: Title of the figure.
-        note: Second paragraph of the title.
+        title: Figure title.
+        note: Subtitle, shown below the title.
 
     Raises:
         ValueError: There are no runs, or the arrays are not (R,).

@@ -106,7 +106,7 @@ def new_figure(width: float, height: float, title: str, note: str = "") -> Figur
     Args:
         width: Width in inches.
         height: Height in inches without the title.
-        title: Title of the figure. A ``$`` is shown as a dollar sign and does not start mathematics.
+        title: Figure title. A ``$`` is shown as a dollar sign and does not start mathematics.
         note: Second paragraph of the title, for numbers that belong to the whole figure.
     """
     text, size, title_height = fit_title(f"{title}\n{note}".strip(), 0.97 * width)

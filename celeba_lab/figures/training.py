@@ -30,7 +30,7 @@ def learning_curves(
         history: Table with the columns ``epoch``, ``train/loss``, ``val/loss``, ``train/accuracy`` and
             ``val/accuracy``, with accuracies in [0, 1]. Any column can be missing, and any value can be NaN. Several
             rows of one epoch are merged. Without ``epoch``, the rows are epochs 0, 1, 2, ...
-        title: Title of the figure.
+        title: Figure title.
         best_epoch: Epoch of the checkpoint that is reported. By default, it is the epoch with the highest validation
             accuracy or, without accuracies, the one with the lowest validation loss. Of equally good epochs the
             earliest is used.

@@ -88,7 +88,7 @@ def test_scores_that_cannot_be_drawn_are_still_listed(
 
 @pytest.mark.parametrize(("scores", "baselines"), [([], []), ([0.5], [0.5, 0.6]), ([[0.5]], [[0.5]])])
 def test_scores_of_the_wrong_shape_are_rejected(scores, baselines):
-    with pytest.raises(ValueError, match=r"must both be \(K,\), at least one"):
+    with pytest.raises(ValueError, match=r"must both have shape \(K,\), with K at least 1"):
         scores_figure(scores, baselines)
 
 
@@ -123,7 +123,7 @@ def test_the_strongest_pairs_of_both_signs_are_shown_in_order(names_of, axes_tex
 def test_only_positive_pairs_are_shown_as_positive(tick_labels, texts_of):
     values = np.array([[1, 0.5, 0], [0.5, 1, -0.2], [0, -0.2, 1]])
     assert tick_labels(pairs_figure(values, ["A", "B", "C"]).axes[0].yaxis) == ["A · B", "B · C"]
-    assert "every pair is undefined or 0" in texts_of(pairs_figure(np.eye(3), ["A", "B", "C"]))
+    assert "all values are undefined or 0" in texts_of(pairs_figure(np.eye(3), ["A", "B", "C"]))
 
 
 def test_undefined_pairs_are_counted_and_infinite_pairs_are_shown(assert_texts_stay_apart, tick_labels, axes_texts):
@@ -131,7 +131,7 @@ def test_undefined_pairs_are_counted_and_infinite_pairs_are_shown(assert_texts_s
     figure = pairs_figure(values, ["A", "B", "C"], note="a note")
     assert tick_labels(figure.axes[0].yaxis) == ["B · C", "A · B"]
     assert axes_texts(figure.axes[0]) == ["2", "−∞"]
-    assert figure.get_suptitle().endswith("a note\n1 of 3 pairs are undefined and left out")
+    assert figure.get_suptitle().endswith("a note\nUndefined pairs (not shown): 1 of 3")
     assert all(np.isfinite(length) for length, _ in bars(figure.axes[0]))
     assert_texts_stay_apart(figure)
 
@@ -202,7 +202,7 @@ def test_extreme_odds_ratios_are_truncated_and_the_title_explains_it(assert_text
     values = odds(8)
     values[0, 1], values[0, 2], values[1, 2] = np.inf, 0, 1e30
     figure = figures.top_associations(values, names_of(8), title="title")
-    assert "Hatched bars are longer than the axis." in figure.get_suptitle()
+    assert "Hatched bars extend beyond the axis." in figure.get_suptitle()
     assert {"∞", "0", "1e+30"} <= set(texts_of(figure))
     assert sum(bar.get_hatch() not in (None, "") for ax in figure.axes for bar in ax.patches) == 3
     assert figure.axes[0].get_xlim()[1] < 20
@@ -267,7 +267,7 @@ def test_branches_meet_at_the_linkage_distances_and_similar_leaves_are_adjacent(
         (np.zeros((0, 4)), ["A"], "K at least 2"),
         (np.array([[0, 1, np.nan, 2]]), ["A", "B"], "NaN or infinity"),
         (np.array([[0, 5, 1.0, 2]]), ["A", "B"], "clusters that do not exist"),
-        (np.array([[0, 1, 1.0, 2], [0, 2, 2.0, 2]]), ["A", "B", "C"], "already joined"),
+        (np.array([[0, 1, 1.0, 2], [0, 2, 2.0, 2]]), ["A", "B", "C"], "already been merged"),
         (np.array([[3, 1, 1.0, 2], [0, 2, 2.0, 2]]), ["A", "B", "C"], "clusters that do not exist"),
     ],
 )

@@ -64,7 +64,7 @@ def test_texts_of_the_curves_do_not_overlap(ks, assert_texts_stay_apart, long_ti
     ("arrays", "sentence"),
     [
         (([2, 3], [1.0], [1.0]), r"got \(2,\), \(1,\) and \(1,\)"),
-        (([], [], []), "at least one"),
+        (([], [], []), "M at least 1"),
         (([0, 1], [1.0, 1.0], [1.0, 1.0]), r"positive integers: got \[0, 1\]"),
         (([1.5], [1.0], [1.0]), "positive integer"),
     ],
@@ -122,7 +122,7 @@ def test_points_are_always_drawn_in_the_same_order():
 def test_undefined_points_are_omitted_and_counted_and_empty_clusters_keep_their_legend_entry(legend_texts, texts_of):
     points = np.array([[0, 0], [np.nan, 1], [1, np.inf], [2, 2]])
     figure = scatter(points, [0, 0, 2, 2], ["a", "b", "c"], note="a note")
-    assert figure.get_suptitle().endswith("a note\n2 of 4 points have an undefined coordinate and are left out")
+    assert figure.get_suptitle().endswith("a note\nPoints with an undefined coordinate (not shown): 2 of 4")
     assert sum(len(group) for group in drawn(figure.axes[0]).values()) == 2
     assert legend_texts(figure) == ["a", "b", "c"]
     assert "no points" in texts_of(scatter(np.zeros((0, 2)), np.zeros(0, dtype=int), ["a"]))
@@ -133,8 +133,8 @@ def test_undefined_points_are_omitted_and_counted_and_empty_clusters_keep_their_
     [
         (np.zeros((3, 3)), [0, 0, 0], ["a"], r"got points \(3, 3\)"),
         (np.zeros((3, 2)), [0, 0], ["a"], r"clusters \(2,\)"),
-        (np.zeros((3, 2)), [0, 0, 0], [], "at least one name"),
-        (np.zeros((3, 2)), [0, 1, 2], ["a", "b"], r"from 0 to 1, one name each: got \[2\]"),
+        (np.zeros((3, 2)), [0, 0, 0], [], "at least one cluster name"),
+        (np.zeros((3, 2)), [0, 1, 2], ["a", "b"], r"from 0 to 1, because there are 2 names: got \[2\]"),
         (np.zeros((3, 2)), [0, -1, 0], ["a", "b"], r"got \[-1\]"),
         (np.zeros((3, 2)), [0, 0.5, 0], ["a", "b"], "integers"),
     ],
@@ -167,8 +167,8 @@ def test_texts_of_the_overview_do_not_overlap(count, features, long_title, asser
 def test_the_overview_shows_the_explained_variance(legend_texts):
     figure = pca(*members(20, 2), ["a", "b"], None)
     scatter_axes, _, variance = figure.axes
-    assert scatter_axes.get_xlabel() == "PC 1 (50.0 % of the variance)"
-    assert scatter_axes.get_ylabel() == "PC 2 (23.1 % of the variance)"
+    assert scatter_axes.get_xlabel() == "PC 1 (50.0% of the variance)"
+    assert scatter_axes.get_ylabel() == "PC 2 (23.1% of the variance)"
     np.testing.assert_allclose([bar.get_height() for bar in variance.patches], [0.5, 0.231, 0.1])
     np.testing.assert_allclose(variance.lines[0].get_ydata(), [0.5, 0.731, 0.831])
     assert legend_texts(figure) == ["a", "b", "each component", "cumulative"]
@@ -194,7 +194,7 @@ def test_the_ten_largest_loadings_of_both_components_are_shown_in_order(names_of
     [
         ({"explained": [0.5]}, r"at least two components: got \(1,\)"),
         ({"explained": [50.0, 20.0]}, r"fractions in \[0, 1\]"),
-        ({"features": ["A"], "loadings": np.zeros((2, 3))}, r"got \(2, 3\), 1 names"),
+        ({"features": ["A"], "loadings": np.zeros((2, 3))}, r"got \(2, 3\) and 1 names"),
     ],
 )
 def test_invalid_components_are_rejected(settings, sentence):

@@ -187,7 +187,7 @@ def test_counts_without_images_have_no_percentages(axes_texts):
 @pytest.mark.parametrize(
     ("first", "second", "names", "sentence"),
     [
-        ([], [], [], r"must be \(R,\), at least one"),
+        ([], [], [], r"must have shape \(R,\), with R at least 1"),
         ([1], [1, 2], ["A"], r"got \(1,\), \(2,\) and 1 names"),
         ([[1]], [[1]], ["A"], r"got \(1, 1\)"),
         ([-1], [1], ["A"], "cannot be negative"),
