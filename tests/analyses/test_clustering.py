@@ -93,7 +93,7 @@ def test_a_cluster_is_described_by_its_most_and_least_common_attributes() -> Non
         describe(np.array([-1.2, 0.4, 0.1, -0.5, 2.0]), names)
         == "often 5 o clock shadow, wearing hat; seldom male, young"
     )
-    assert describe(np.zeros(5), names) == "like the average"
+    assert describe(np.zeros(5), names) == "close to average"
 
 
 def test_differences_are_in_standard_deviations_and_constants_have_none() -> None:
@@ -123,7 +123,7 @@ def test_two_rows_can_be_clustered() -> None:
 def test_more_clusters_than_distinct_rows_are_rejected() -> None:
     points = np.repeat([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]], 10, axis=0)
     with pytest.raises(
-        UserError, match=r"^n_clusters=4 must be at most 3: the labels of the 30 faces have 3 different rows"
+        UserError, match=r"^n_clusters=4 must be at most 3, because the labels of 30 faces have 3 distinct rows"
     ):
         find_clusters(points, KMeans(4))
     two = find_clusters(points, KMeans(2))
@@ -133,11 +133,17 @@ def test_more_clusters_than_distinct_rows_are_rejected() -> None:
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda: check_clusterer(LogisticRegression(), 5), "^clusterer=LogisticRegression must be a clusterer"),
-        (lambda: check_clusterer(FeatureAgglomeration(), 5), "^clusterer=FeatureAgglomeration must be a clusterer"),
+        (
+            lambda: check_clusterer(LogisticRegression(), 5),
+            "^clusterer=LogisticRegression must be a scikit-learn clusterer",
+        ),
+        (
+            lambda: check_clusterer(FeatureAgglomeration(), 5),
+            "^clusterer=FeatureAgglomeration must be a scikit-learn clusterer",
+        ),
         (lambda: check_clusterer(KMeans(), 0), "^n_clusters=0 must be at least 1"),
         (lambda: find_clusters(blobs(), DBSCAN(eps=1e-6)), "^clusterer=DBSCAN finds no clusters"),
-        (lambda: scale(blobs(), OneHotEncoder()), "^scaler=OneHotEncoder must return a dense table"),
+        (lambda: scale(blobs(), OneHotEncoder()), "^scaler=OneHotEncoder must return a dense array"),
         (lambda: scale(blobs(), MinMaxScaler(feature_range=(1, 0))), "^scaler=MinMaxScaler cannot be fitted: "),
         (
             lambda: find_clusters(blobs(), KMeans(3, n_init=-1)),

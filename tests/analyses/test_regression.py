@@ -144,8 +144,8 @@ def test_other_classifiers_can_be_used() -> None:
 @pytest.mark.parametrize(
     ("classifier", "sentence"),
     [
-        (KMeans(), "^estimator=KMeans must be a classifier of scikit-learn"),
-        (Perceptron(), "^estimator=Perceptron must be a classifier with a method predict_proba"),
+        (KMeans(), "^estimator=KMeans must be a scikit-learn classifier"),
+        (Perceptron(), "^estimator=Perceptron must be a classifier with a predict_proba method"),
         (LogisticRegression(C=-1), "^estimator=LogisticRegression cannot be fitted: The 'C' parameter"),
     ],
 )

@@ -52,7 +52,7 @@ def test_a_test_size_out_of_range_is_rejected(size: float) -> None:
 def test_a_single_row_cannot_be_split() -> None:
     with pytest.raises(
         UserError,
-        match=r"^test_size=0\.2 leaves no rows for training or no rows for testing, because there are 1 in total",
+        match=r"^test_size=0\.2 leaves no rows for training or testing, because the total number of rows is only 1",
     ):
         split_randomly(ROWS[:1], 0.2, seed=0)
 

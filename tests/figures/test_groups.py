@@ -139,7 +139,7 @@ def test_the_index_of_the_table_does_not_affect_the_figure(pair, axes_texts):
 
 
 def test_a_table_with_missing_columns_is_rejected(pair):
-    with pytest.raises(ValueError, match="low, few missing"):
+    with pytest.raises(ValueError, match="missing: low, few"):
         figures.subgroup_accuracy(pair.drop(columns=["few", "low"]), title="title")
 
 

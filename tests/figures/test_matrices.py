@@ -170,10 +170,10 @@ def test_annotations_contrast_with_their_cells():
     ("values", "settings", "sentence"),
     [
         (np.ones((2, 3)), {"row_names": ["a"]}, r"got \(2, 3\), 1 row names and 3 column names"),
-        (np.ones(3), {"row_names": ["a"], "column_names": ["b"]}, r"must be \(R, C\)"),
-        (np.ones((0, 0)), {"row_names": [], "column_names": []}, "not empty"),
+        (np.ones(3), {"row_names": ["a"], "column_names": ["b"]}, r"must have shape \(R, C\)"),
+        (np.ones((0, 0)), {"row_names": [], "column_names": []}, "must not be empty"),
         (np.ones((1, 1)), {"scale": "rainbow"}, "sequential, diverging, ratio: got 'rainbow'"),
-        (-np.ones((1, 1)), {"scale": "ratio"}, "A ratio cannot be negative"),
+        (-np.ones((1, 1)), {"scale": "ratio"}, "Ratios cannot be negative"),
         (np.ones((1, 1)), {"limits": (1, 0)}, "ascending order"),
         (np.ones((1, 1)), {"limits": (0, np.inf)}, "two finite numbers"),
         (np.ones((1, 1)), {"limits": (0, 1), "scale": "ratio"}, "must be above 0"),

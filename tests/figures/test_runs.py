@@ -116,7 +116,7 @@ def test_the_best_run_is_at_the_top_with_its_interval_and_values(legend_texts):
     np.testing.assert_allclose(segments.get_segments(), expected)
     assert [to_hex(colour).upper() for colour in segments.get_colors()] == [BLUE, GREY, VERMILLION]
     assert [text.get_text() for text in ax.texts] == [
-        "difference (95 % interval)",
+        "difference (95% interval)",
         "+0.0300 (+0.0200 to +0.0400)",
         "+0.0000 (−0.0100 to +0.0100)",
         "−0.0200 (−0.0300 to −0.0100)",
@@ -131,5 +131,5 @@ def test_an_interval_that_ends_at_0_is_not_a_difference(legend_texts):
 
 @pytest.mark.parametrize(("values", "low"), [([], []), ([0.1], [0.0, 0.1]), ([[0.1]], [[0.0]])])
 def test_differences_of_the_wrong_shape_are_rejected(values, low):
-    with pytest.raises(ValueError, match=r"must be \(R,\), at least one"):
+    with pytest.raises(ValueError, match=r"must have shape \(R,\), with R at least 1"):
         differences(values, low, low)

@@ -85,7 +85,7 @@ def test_constant_attributes_are_excluded_from_both_means(
         (["~task.estimator"], "task.estimator has no value"),
         (["task.estimator=null"], "task.estimator=None has the wrong type"),
         (["task.split=offical"], "Did you mean 'official'"),
-        (["task.split=official", "data.partitions=[train]"], "task.split=official needs rows of the test split"),
+        (["task.split=official", "data.partitions=[train]"], "task.split=official requires rows of the test split"),
         (["data.partitions=[tain]"], "data.partitions=tain must be one of train, val, test."),
     ],
 )

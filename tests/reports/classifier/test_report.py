@@ -294,7 +294,7 @@ def test_parts_of_the_report_can_be_disabled(tiny_celeba: Path, tmp_path: Path) 
         ({"bins": 0}, r"^bins=0 must be at least 1"),
         ({"mistakes": -1}, r"^mistakes=-1 must be at least 0"),
         ({"contradictions": [["Bald", "Bang"]]}, r"Did you mean 'Bangs'"),
-        ({"estimator": object()}, r"^estimator=object must be a classifier"),
+        ({"estimator": object()}, r"^estimator=object must be a scikit-learn classifier"),
     ],
 )
 def test_a_wrong_setting_gives_a_one_sentence_error(settings: dict, sentence: str) -> None:
