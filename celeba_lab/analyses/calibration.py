@@ -6,7 +6,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 
-# In float32, probabilities closer to 1 than this value cannot be distinguished from 1. It corresponds to a logit of 16.
+# In float32, probabilities within 1e-7 of 1 cannot be distinguished from 1. The corresponding logit is 16.
 _SMALLEST = 1e-7
 _TEMPERATURES = (0.05, 20.0)
 
@@ -17,8 +17,8 @@ class Reliability:
 
     Attributes:
         count: Number of images in each bin, int64 (K, B).
-        confidence: Mean predicted probability in each bin, float64 (K, B); NaN in an empty bin.
-        frequency: Fraction of images in each bin that have the attribute, float64 (K, B); NaN in an empty bin.
+        confidence: Mean predicted probability in each bin, float64 (K, B), or NaN if the bin is empty.
+        frequency: Fraction of images in each bin that have the attribute, float64 (K, B), or NaN if the bin is empty.
     """
 
     count: np.ndarray
@@ -27,7 +27,7 @@ class Reliability:
 
     @property
     def error(self) -> np.ndarray:
-        """Expected calibration error (ECE), float64 (K,), in [0, 1]; NaN if there are no images.
+        """Expected calibration error (ECE), float64 (K,), in [0, 1], or NaN if there are no images.
 
         The ECE is the mean of ``|frequency - confidence|`` over the bins, weighted by the number of images in each bin.
         """
@@ -46,12 +46,14 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = 15) -
     that are too high can cancel out.
 
     Bin b contains the images with ``b / bins <= probability < (b + 1) / bins``. The last bin also contains
-    probabilities of exactly 1. torchmetrics puts those into a separate bin, so its error can be slightly higher.
+    probabilities of exactly 1. In torchmetrics, these probabilities are in a separate bin, so the error can be slightly
+    higher.
 
     Args:
         labels: True labels of shape (N, K), each 0 or 1. N can be 0.
         probabilities: Predicted probabilities of shape (N, K), in [0, 1].
-        bins: Number of bins, at least 1. More bins are noisier individually, which increases the error.
+        bins: Number of bins, at least 1. With more bins, each bin contains fewer images, and the noise increases the
+            error.
 
     Example:
         >>> found = reliability(np.array([[0], [1], [1]]), np.array([[0.1], [0.2], [0.8]]), bins=2)
@@ -77,7 +79,7 @@ def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray
     Temperature scaling (Guo et al., "On Calibration of Modern Neural Networks", ICML 2017) is applied to each attribute
     separately. The temperature T minimises the binary cross-entropy of ``sigmoid(logit(probability) / T)``. If T is
     above 1, the probabilities were too close to 0 and 1. Fit temperatures on validation images and evaluate them on
-    test images, because the calibration of the images used for fitting looks better than it is.
+    test images, because the calibration error on the images used for fitting is too optimistic.
 
     Args:
         labels: True labels of shape (N, K), each 0 or 1. N can be 0.
@@ -85,9 +87,9 @@ def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray
             the logits are computed.
 
     Returns:
-        Temperatures, float64 (K,), clipped to [0.05, 20]. Clipping occurs, for example, if the classes are perfectly
-        separated. The temperature is 1 if it cannot be fitted because there are no images, all labels are equal, or all
-        probabilities are 0.5.
+        Temperatures, float64 (K,), clipped to [0.05, 20]. For example, the temperature is 0.05 if all predictions are
+        correct. It is 1 if it cannot be fitted because there are no images, all labels are equal, or all probabilities
+        are 0.5.
 
     Example:
         >>> labels = np.array([[0], [0], [0], [1], [1], [1], [1], [0]])
@@ -136,7 +138,8 @@ def apply_temperature(probabilities: np.ndarray, temperature: np.ndarray) -> np.
         temperature: Positive temperatures of shape (K,), as returned by :func:`fit_temperature`.
 
     Returns:
-        Scaled probabilities, float64, of the same shape as ``probabilities``. In float32, 0.4999999 could become 0.5.
+        Scaled probabilities, float64, of the same shape as ``probabilities``. In float32, 0.4999999 could be rounded to
+        0.5.
 
     Example:
         >>> apply_temperature(np.array([[0.1], [0.5], [0.9]]), np.array([2.0])).round(3)

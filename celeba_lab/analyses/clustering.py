@@ -1,4 +1,4 @@
-"""Clustering of faces with any scikit-learn clusterer, and metrics of clustering quality."""
+"""Clustering of faces with any scikit-learn clusterer, and clustering metrics."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -113,8 +113,8 @@ def check_clusterer(clusterer: ClusterMixin, n_clusters: int | None) -> ClusterM
 
     Args:
         clusterer: Unfitted scikit-learn clusterer.
-        n_clusters: Number of clusters, or None to keep the clusterer's own setting. Ignored for clusterers without a
-            parameter ``n_clusters``.
+        n_clusters: Number of clusters, or None to keep the clusterer's own setting. This value is ignored if the
+            clusterer has no parameter ``n_clusters``.
 
     Returns:
         The clusterer with this number of clusters.
@@ -151,8 +151,8 @@ def find_clusters(points: np.ndarray, clusterer: ClusterMixin, what: str = "labe
     """
     wanted = clusterer.get_params(deep=False).get("n_clusters")
     if isinstance(wanted, int) and wanted > (different := count_different(points)):
-        rule = f"must be at most {different}, because the {what} of {len(points):,} faces have {different:,} distinct rows"
-        raise SettingError("n_clusters", wanted, rule, "Use fewer clusters or more faces (fraction).")
+        rule = f"must be at most {different}, the number of distinct rows in the {what} of the {len(points):,} faces"
+        raise SettingError("n_clusters", wanted, rule, "Use fewer clusters or more faces (increase fraction).")
     found = _group(points, clusterer)
     if not found.count:
         hint = "Change its parameters (for DBSCAN, increase clusterer.eps)."
@@ -184,14 +184,14 @@ def _group(points: np.ndarray, clusterer: ClusterMixin) -> Clustering:
 def try_numbers(
     clustering: Clustering, clusterer: ClusterMixin, numbers: Sequence[int], sample: int, seed: int
 ) -> Iterator[tuple[int, float, float]]:
-    """Cluster the same points with other numbers of clusters.
+    """Repeat a clustering with different numbers of clusters.
 
     Args:
         clustering: Existing clustering, which is reused for its own number of clusters.
         clusterer: Unfitted scikit-learn clusterer with a parameter ``n_clusters``.
         numbers: Numbers of clusters to try. Values greater than the number of distinct points are skipped.
         sample: Maximum number of points used to compute the silhouette coefficient.
-        seed: Random seed for sampling these points.
+        seed: Random seed for sampling the points.
 
     Yields:
         The number of clusters, the inertia and the mean silhouette coefficient; see :class:`Clustering`.
@@ -205,7 +205,7 @@ def try_numbers(
 
 
 def try_seeds(clustering: Clustering, clusterer: ClusterMixin, seeds: Sequence[int]) -> Iterator[tuple[int, float]]:
-    """Cluster the same points with other seeds.
+    """Repeat a clustering with different seeds.
 
     Args:
         clustering: Clustering to compare with.
@@ -244,8 +244,8 @@ def describe(differences: np.ndarray, attributes: Sequence[str], most: int = 3, 
     Args:
         differences: Differences from the overall mean in standard deviations, of shape (K,).
         attributes: Names of the K attributes.
-        most: Maximum number of over-represented attributes, and of under-represented attributes.
-        least: Minimum absolute difference of an attribute that is mentioned.
+        most: Maximum number of attributes to mention in each of the two categories.
+        least: Minimum absolute difference for an attribute to be mentioned.
 
     Example:
         >>> describe(np.array([-1.2, 0.4, 0.1]), ["Male", "Wearing_Hat", "Smiling"])

@@ -25,10 +25,10 @@ def check_contradictions(pairs: Sequence[Sequence[str]]) -> None:
 def count_contradictions(
     labels: np.ndarray, predicted: np.ndarray, attributes: Sequence[str], pairs: Sequence[Sequence[str]]
 ) -> pd.DataFrame:
-    """Count the images that have both attributes of a pair according to the labels and to the predictions.
+    """Count the images with both attributes of a pair, both in the labels and in the predictions.
 
-    CelebA's labels contain contradictions too, so compare the count among the predictions with the count among the
-    labels.
+    CelebA's labels also contain contradictions. The number of contradictory predictions is therefore only meaningful in
+    comparison with the number of contradictory labels.
 
     Args:
         labels: True labels of shape (N, K), each 0 or 1.

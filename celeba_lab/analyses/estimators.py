@@ -13,7 +13,7 @@ def refusals_of(estimator: BaseEstimator, setting: str) -> Iterator[None]:
     """Within this block, convert errors raised by an estimator into setting errors.
 
     Estimators raise ``ValueError`` if they reject their parameters or the data. ``MemoryError`` is also converted,
-    because the memory that some estimators need is quadratic in the number of rows.
+    because some estimators need memory that grows quadratically with the number of rows.
 
     Args:
         estimator: Estimator that is fitted within the block.

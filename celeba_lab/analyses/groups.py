@@ -9,7 +9,7 @@ from celeba_lab.analyses.cooccurrence import Cooccurrence, count_together
 from celeba_lab.analyses.intervals import wilson_interval
 
 SUBGROUPS = ((0, 0), (0, 1), (1, 0), (1, 1))
-"""The four subgroups of a pair, each given by the true label of the target and membership in the group."""
+"""The four subgroups of a pair, each as (true label of the target, membership in the group)."""
 
 
 def subgroup_table(

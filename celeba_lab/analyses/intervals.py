@@ -37,8 +37,9 @@ def difference_interval(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return a confidence interval for the difference between two independent proportions, second minus first.
 
-    This is method 10 of Newcombe, "Interval estimation for the difference between independent proportions: comparison
-    of eleven methods" (Statistics in Medicine, 1998). It combines the Wilson score intervals of both proportions.
+    The interval is computed with method 10 of Newcombe, "Interval estimation for the difference between independent
+    proportions: comparison of eleven methods" (Statistics in Medicine, 1998). This method combines the Wilson score
+    intervals of both proportions.
 
     Args:
         successes: Numbers of successes for the first and the second proportion, of any shape.

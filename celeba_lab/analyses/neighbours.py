@@ -13,14 +13,14 @@ def nearest_images(
     The images are searched in batches, so they do not have to fit into memory all at once.
 
     Args:
-        queries: Images to find neighbours for, uint8 (N, 3, H, W).
+        queries: Query images, uint8 (N, 3, H, W).
         batches: Batches of images to search, each with the image numbers, int64 (B,), and the pixels,
             uint8 (B, 3, H, W).
 
     Returns:
         Three arrays: the number of the nearest image to each query, int64 (N,); whether the mirror image of the query
-        is the nearer one, bool (N,); and the root mean square difference over all pixels and channels, float64 (N,), in
-        [0, 255]. If several images are equally near, the first one is returned.
+        is nearer than the query itself, bool (N,); and the root mean square difference over all pixels and channels,
+        float64 (N,), in [0, 255]. If several images are equally near, the first one is returned.
 
     Example:
         >>> query = np.zeros((1, 3, 2, 2), dtype=np.uint8)
@@ -34,7 +34,9 @@ def nearest_images(
     number = np.full(2 * n, -1, dtype=np.int64)
     for numbers, images in batches:
         others = _flatten(images)
-        squares = (others**2).sum(axis=1) - 2 * wanted @ others.T  # (2 N, B), without the squares of the queries
+        squares = (others**2).sum(
+            axis=1
+        ) - 2 * wanted @ others.T  # (2 N, B); the squared norms of the queries are added at the end
         nearest = squares.argmin(axis=1)
         found = squares[np.arange(2 * n), nearest]
         closer = found < best

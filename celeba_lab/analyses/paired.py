@@ -2,7 +2,7 @@
 
 The predictions of two classifiers for the same image are not independent, so only images on which the classifiers
 differ are informative. A significant difference applies to these two trained classifiers, not to their training
-recipes. Retraining with other seeds can change the accuracy by as much.
+recipes. Retraining with different seeds can change the difference by a similar amount.
 """
 
 from dataclasses import dataclass
@@ -45,8 +45,8 @@ def paired_bootstrap(
     single image has at most 2 K + 1 possible values, so the number of images with each value in a resample follows a
     multinomial distribution. The cost of a resample therefore does not depend on N.
 
-    The p-value is twice the fraction of resamples in which the difference is zero or has the opposite sign. The number
-    of these resamples and the total number are both increased by 1, so the p-value is never 0.
+    The p-value is twice the fraction of resamples in which the difference is zero or has the opposite sign. Both the
+    number of these resamples and the total number of resamples are increased by 1, so the p-value is never 0.
 
     Args:
         right: Whether each prediction of the classifier is correct, bool (N, K), with N at least 1.
@@ -63,7 +63,7 @@ def paired_bootstrap(
         (0.03, True, 30)
     """
     n, k = right.shape
-    gained = np.count_nonzero(right, axis=1) - np.count_nonzero(baseline_right, axis=1)  # (N,), from -K to K
+    gained = np.count_nonzero(right, axis=1) - np.count_nonzero(baseline_right, axis=1)  # (N,), in [-K, K]
     kinds, counts = np.unique(gained, return_counts=True)
     drawn = np.random.default_rng(seed).multinomial(n, counts / n, size=resamples)  # (resamples, kinds)
     differences = drawn @ kinds / (n * k)
@@ -92,7 +92,7 @@ def mcnemar(only_first: ArrayLike, only_second: ArrayLike) -> np.ndarray:
         only_second: Numbers of images for which only the second classifier is correct, int (K,).
 
     Returns:
-        Two-sided p-values, float64 (K,), which are 1 where there are no such images.
+        Two-sided p-values, float64 (K,), which are 1 where both classifiers are correct on the same images.
 
     Example:
         >>> mcnemar([0, 1, 20], [0, 9, 45]).round(4)

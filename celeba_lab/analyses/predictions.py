@@ -1,4 +1,4 @@
-"""The predictions of a classifier for labelled images, with reading and writing of their table format."""
+"""Predictions of a classifier for labelled images, and the table format in which they are stored."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

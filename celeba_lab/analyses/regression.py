@@ -24,8 +24,8 @@ class Regression:
         probability: Predicted probabilities for the test rows, float32 (N,), in [0, 1], or NaN if no model was fitted.
         coefficients: Coefficients of a linear model in log odds, float64 (K,), with NaN at the target. All coefficients
             are NaN if the model is not linear or was not fitted.
-        iterations: Number of solver iterations, or 0 if the model does not report it.
-        converged: Whether the solver of a linear model finished before its maximum number of iterations. None for
+        iterations: Number of solver iterations, or 0 if the model does not report this number.
+        converged: Whether the solver of a linear model finished before its maximum number of iterations, or None for
             models without an iterative solver.
         fitted: Whether a model was fitted. No model is fitted if all training rows have the same label.
     """
@@ -67,7 +67,7 @@ def regress_each(
     Args:
         train: Labels of the training rows, of shape (N_train, K), each 0 or 1.
         test: Labels of the test rows, of shape (N_test, K), each 0 or 1.
-        estimator: Unfitted scikit-learn classifier. A copy of it is fitted for each target.
+        estimator: Unfitted scikit-learn classifier. A copy of the classifier is fitted for each target.
         workers: Number of threads. By default, the number of CPU cores.
         targets: Indices of the columns to predict. By default, all K columns are predicted.
 
@@ -75,7 +75,7 @@ def regress_each(
         The result of each target, in the order of the targets.
 
     Raises:
-        SettingError: The estimator is not a suitable classifier, or it rejects its parameters or the data, or
+        SettingError: The estimator is not a suitable classifier, the estimator rejects its parameters or the data, or
             ``workers`` is below 1.
 
     Example:

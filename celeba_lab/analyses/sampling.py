@@ -40,7 +40,7 @@ def take_fraction(rows: np.ndarray, fraction: float, seed: int) -> np.ndarray:
         seed: Random seed, at least 0.
 
     Returns:
-        The sampled row indices in random order, int64 (round(fraction * N),), with at least one row.
+        The sampled row indices in random order, int64 (max(1, round(fraction * N)),).
 
     Raises:
         SettingError: ``fraction`` is out of range.

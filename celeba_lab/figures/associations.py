@@ -39,8 +39,8 @@ def attribute_scores(
 ) -> Figure:
     """Draw each attribute's score next to its baseline, with the best score at the top.
 
-    A line connects the score and the baseline. It is orange if the score is below the baseline. The score and the gain
-    are shown on the right. Attributes without a score come last and are labelled "undefined".
+    A line connects the score and the baseline. The line and the score are orange if the score is below the baseline.
+    The score and the gain are shown on the right. Attributes without a score come last and are labelled "undefined".
 
     Args:
         scores: Scores of shape (K,), where higher is better. NaN means undefined.
@@ -110,14 +110,14 @@ def strongest_pairs(
     """Draw a bar chart of the attribute pairs with the most positive and the most negative values.
 
     The most positive value is at the top, and the most negative value is at the bottom. Infinite values are drawn as
-    hatched bars of finite length. Pairs with undefined values are not shown, but their number is given in the subtitle.
+    hatched bars of finite length. Pairs with undefined values are not shown, but the subtitle gives their number.
 
     Args:
         values: Symmetric matrix of shape (K, K). The diagonal is ignored, and NaN means undefined.
         names: Names of the K attributes.
         label: Axis label, giving the quantity and its unit.
         title: Figure title.
-        n: Maximum number of positive pairs, and of negative pairs.
+        n: Maximum number of pairs to show for each sign.
         note: Subtitle, shown below the title.
 
     Raises:
@@ -196,7 +196,7 @@ def top_associations(odds_ratios: ArrayLike, names: Sequence[str], *, n: int = 3
         odds_ratios: Non-negative odds ratios of shape (K, K), with predicted attributes as rows and predictors as
             columns. NaN values and the diagonal are ignored.
         names: Names of the K attributes.
-        n: Maximum number of odds ratios above 1, and of odds ratios below 1.
+        n: Maximum number of predictors to show on each side of 1.
         title: Figure title.
         note: Subtitle, shown below the title.
 
@@ -206,7 +206,7 @@ def top_associations(odds_ratios: ArrayLike, names: Sequence[str], *, n: int = 3
     """
     table = check_matrix(odds_ratios, names, names)
     if (table < 0).any():
-        raise ValueError(f"Odds ratios cannot be negative: got {np.nanmin(table)}. Apply exp to coefficients first.")
+        raise ValueError(f"Odds ratios cannot be negative: got {np.nanmin(table)}. Apply exp to log odds ratios first.")
     if n < 1:
         raise ValueError(f"The number of predictors must be at least 1: got n={n}.")
     n = max(1, min(n, len(names) - 1))
@@ -267,10 +267,10 @@ def _draw_odds(ax: Axes, logarithms: NDArray[np.floating], names: Sequence[str],
 
 @matplotlib.rc_context(STYLE)
 def dendrogram(linkage: ArrayLike, names: Sequence[str], *, label: str, title: str, note: str = "") -> Figure:
-    """Draw a hierarchical clustering as a tree, where branches meet at the distance at which they were merged.
+    """Draw a hierarchical clustering as a tree whose branches meet at the distance of the merge.
 
     Args:
-        linkage: Linkage matrix from ``scipy.cluster.hierarchy.linkage``, (K - 1, 4).
+        linkage: Linkage matrix from ``scipy.cluster.hierarchy.linkage``, of shape (K - 1, 4).
         names: Names of the K leaves, at least two.
         label: Axis label, giving the distance.
         title: Figure title.

@@ -1,4 +1,4 @@
-"""Figures of clusters: how their number is chosen, maps of the points, and principal components."""
+"""Figures for choosing the number of clusters and for visualising clusters."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -43,8 +43,8 @@ def number_of_clusters(
     Args:
         ks: Numbers of clusters, of shape (M,), in any order.
         inertia: Sums of squared distances to the centroids, of shape (M,). NaN means unknown.
-        silhouette: Mean silhouette coefficients of shape (M,), in [-1, 1]. NaN means unknown, or undefined as for a
-            single cluster.
+        silhouette: Mean silhouette coefficients of shape (M,), in [-1, 1]. NaN means unknown or undefined. For a single
+            cluster, the coefficient is undefined.
         chosen: Chosen number of clusters, which does not need to be in ``ks``.
         title: Figure title.
         note: Subtitle, shown below the title.
@@ -87,7 +87,7 @@ def _name_gaps(name: str, counts: NDArray[np.integer], values: NDArray[np.floati
 def _draw_curve(ax: Axes, counts: NDArray[np.integer], values: NDArray[np.floating], chosen: int) -> None:
     """Draw one curve, and mark the chosen number of clusters."""
     known = np.isfinite(values)
-    # Without markers, a point between two undefined ones would be invisible.
+    # Without markers, a point between two undefined points would be invisible.
     ax.plot(counts[known], values[known], marker="o", markersize=5, color=BLUE)
     ax.axvline(chosen, color=BLACK, linestyle="--", linewidth=1.4, zorder=1)
     if not known.any():
@@ -111,8 +111,8 @@ def cluster_scatter(
     """Draw a two-dimensional map of points coloured by cluster, such as a t-SNE embedding.
 
     Points are translucent and drawn in a fixed random order, so that no cluster hides another. If there are more than
-    eight clusters, the markers also differ. Points with an undefined coordinate are not shown, but their number is
-    given in the subtitle.
+    eight clusters, the markers also differ. Points with an undefined coordinate are not shown, but the subtitle gives
+    their number.
 
     Args:
         points: Coordinates of shape (N, 2).
@@ -224,7 +224,7 @@ def _check_points(
     if not np.isin(members, np.arange(len(names))).all():
         unknown = np.setdiff1d(members, np.arange(len(names)))[:5].tolist()
         raise ValueError(
-            f"Clusters must be integers from 0 to {len(names) - 1}, because there are {len(names)} names:"
+            f"Cluster indices must be integers from 0 to {len(names) - 1}, because there are {len(names)} names:"
             f" got {unknown}."
         )
     return places, members.astype(int)
@@ -309,7 +309,7 @@ def _draw_explained(ax: Axes, fractions: NDArray[np.floating]) -> None:
 
 
 def _draw_loadings(ax: Axes, weights: NDArray[np.floating], axes: Sequence[str], component: int) -> None:
-    """Draw the loadings of largest magnitude in descending order, ignoring NaN."""
+    """Draw the loadings with the largest magnitudes in descending order, ignoring NaN."""
     magnitudes = np.where(np.isnan(weights), -1, np.abs(weights))
     largest = [k for k in np.argsort(-magnitudes, kind="stable")[:_LOADINGS] if magnitudes[k] >= 0]
     largest.sort(key=lambda k: -weights[k])

@@ -115,7 +115,7 @@ def paired_counts(
     title: str,
     note: str = "",
 ) -> Figure:
-    """Draw two bars per row, each labelled with a count and with its percentage of all images.
+    """Draw two bars per row, each labelled with a count and the corresponding percentage of all images.
 
     Args:
         first: Non-negative counts of the first series, of shape (R,).

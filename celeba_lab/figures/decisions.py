@@ -46,9 +46,9 @@ def confusion_matrices(
 ) -> Figure:
     """Draw the confusion matrix of each attribute.
 
-    Each cell shows the number of images and their percentage of the row, that is, of the true class. The shade
-    represents the percentage, in blue for correct and in orange for incorrect predictions. A single attribute is drawn
-    as one large matrix. Several attributes are drawn as a grid of matrices in the order given.
+    Each cell shows the number of images and their percentage of the row, which contains all images of a true class. The
+    shade represents the percentage, in blue for correct predictions and in orange for incorrect predictions. A single
+    attribute is drawn as one large matrix. Several attributes are drawn as a grid of matrices in the order given.
 
     Args:
         labels: True labels of shape (N, K), each 0 or 1.
@@ -151,7 +151,7 @@ def score_histograms(
     threshold: float | Sequence[float] = 0.5,
     title: str,
 ) -> Figure:
-    """Draw the distribution of predicted probabilities in both true classes for each attribute.
+    """Draw the distribution of predicted probabilities in each true class of each attribute.
 
     The bins are 0.025 wide. The count axis is logarithmic above 1 and includes 0, so that a few confident mistakes are
     visible next to thousands of correct predictions.

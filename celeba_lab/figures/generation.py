@@ -112,7 +112,7 @@ def distance_curves(
     """Draw the distance between generated and real faces over the epochs.
 
     Args:
-        distances: Epochs and values of up to two series, by series name.
+        distances: Up to two series by name, each given by its epochs and values.
         floor: Distance between two sets of real faces, drawn as a dotted line.
         metric: Name of the distance metric.
         title: Figure title.

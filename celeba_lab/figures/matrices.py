@@ -58,8 +58,8 @@ def matrix_heatmap(
 ) -> Figure:
     """Draw a matrix as a heat map with named rows and columns.
 
-    NaN is drawn in grey and labelled "undefined" in the legend. Infinite values have the colour at the end of the
-    scale.
+    NaN is drawn in grey and labelled "undefined" in the legend. Infinite values have the colour at the corresponding
+    end of the scale.
 
     Args:
         values: Values of shape (R, C).
@@ -106,8 +106,8 @@ def cluster_profile(
     :func:`matrix_heatmap`.
 
     Args:
-        means: Mean of each attribute in each cluster, of shape (C, K), relative to an overall mean of 0. An example is
-            the mean of z-scores.
+        means: Mean of each attribute in each cluster, of shape (C, K), relative to an overall mean of 0, such as means
+            of z-scores.
         attributes: Names of the K attributes.
         clusters: Short descriptions of the C clusters.
         label: Colour bar label, giving the quantity and its unit.
@@ -160,7 +160,7 @@ class _Colours:
         return Normalize(self.low, self.high)
 
     def rgb(self) -> NDArray[np.floating]:
-        """Return the colours of the cells, (R, C, 3), in [0, 1]."""
+        """Return the colours of the cells, float (R, C, 3), in [0, 1]."""
         # imshow would not draw infinite values.
         undefined = np.isnan(self.values)
         clipped = np.clip(np.where(undefined, self.low, self.values), self.low, self.high)
@@ -169,7 +169,7 @@ class _Colours:
         return colours
 
     def extend(self) -> Literal["neither", "min", "max", "both"]:
-        """Return which ends of the scale are exceeded by values."""
+        """Return the ends of the scale that some values exceed."""
         below, above = bool((self.values < self.low).any()), bool((self.values > self.high).any())
         if below and above:
             return "both"
@@ -184,7 +184,9 @@ def _colours(
         raise ValueError(f"The scale must be one of {', '.join(_COLORMAPS)}: got {scale!r}.")
     ratio = scale == "ratio"
     if ratio and (table < 0).any():
-        raise ValueError(f"Ratios cannot be negative: got {np.nanmin(table)}. Use the scale 'diverging' instead.")
+        raise ValueError(
+            f"Ratios cannot be negative: got {np.nanmin(table)}. For signed values, use scale='diverging'."
+        )
     if limits is not None and not (np.isfinite(limits).all() and limits[0] < limits[1]):
         raise ValueError(f"Limits must be two finite numbers in ascending order: got {limits}.")
     if limits is not None and ratio and limits[0] <= 0:
@@ -242,7 +244,7 @@ def _strongest(row: NDArray[np.floating]) -> int:
 
 
 class _Layout(NamedTuple):
-    """Names and dimensions of a matrix in inches. ``size`` is the font size of the cells in points."""
+    """Names of a matrix and its dimensions in inches. ``size`` is the font size of the cells in points."""
 
     rows: list[str]
     columns: list[str]
@@ -280,7 +282,7 @@ def _lay_out(
     cell_width = max(cell_width, side, longest + 0.1)
     cell_height = max(0.26 if texts else side, line * max(name.count("\n") + 1 for name in rows))
     names_width = max(text_width(part, SMALL_SIZE) for name in rows for part in name.split("\n")) / 72
-    # The title and colour bar need a minimum width, so a few columns are wider than many.
+    # The title and colour bar need a minimum width, so cells are wider if there are few columns.
     cell_width = max(cell_width, min(1.6, 3.0 / len(column_names)))
     columns = [wrap(name, 0.94 * cell_width * 72, SMALL_SIZE) for name in column_names]
     rotated = not on_top and not all(_wraps_well(name, cell_width) for name in column_names)

@@ -33,7 +33,7 @@ def check_predictions(
     # This comparison is also false for NaN.
     if not ((scores >= 0) & (scores <= 1)).all():
         raise ValueError(
-            "Probabilities must be in [0, 1], but some are outside this range or NaN. Check that they are not logits."
+            "Probabilities must be in [0, 1], but some are outside this range or NaN. Logits are not supported."
         )
     return truth.astype(bool), scores
 

@@ -25,14 +25,14 @@ from celeba_lab.figures.style import (
     write_centred,
 )
 
-_NAMED = 8  # maximum number of attributes for which all are named, not only the best and the worst
+_NAMED = 8  # with more attributes, only the best and the worst are named
 _ENDS = 5
 _Points = tuple[NDArray[np.floating], NDArray[np.floating]]
 
 
 @dataclass(frozen=True)
 class _Curve:
-    """Curve of one attribute, which has no points if it is undefined for these labels."""
+    """Curve of one attribute. An undefined curve has no points."""
 
     name: str
     prevalence: float
@@ -47,11 +47,11 @@ class _Kind:
     """Properties that differ between ROC figures and precision-recall figures.
 
     Attributes:
-        measure: Name of the metric that the area under a curve represents.
-        x_label: Label of the x axis.
-        y_label: Label of the y axis.
+        measure: Name of the area under a curve.
+        x_label: Label of the x-axis.
+        y_label: Label of the y-axis.
         compute: Function that computes the points of a curve from labels, bool (N,), and probabilities, float (N,).
-        drawstyle: Matplotlib draw style of the curves.
+        drawstyle: Matplotlib ``drawstyle`` of the curves.
         chance_is_prevalence: If true, the chance level is the prevalence of the attribute. Otherwise, it is the
             diagonal.
     """
@@ -108,8 +108,8 @@ def roc_curves(
         labels: True labels of shape (N, K), each 0 or 1.
         probabilities: Predicted probabilities of shape (N, K), in [0, 1].
         names: Names of the K attributes.
-        areas: AUROC of each attribute, of shape (K,), used in the legend and for sorting. Values of attributes without
-            a curve are ignored.
+        areas: AUROC of each attribute, of shape (K,), shown in the legend and used for sorting. Values of attributes
+            without a curve are ignored.
         title: Figure title.
 
     Raises:
@@ -129,14 +129,14 @@ def precision_recall_curves(
 ) -> Figure:
     """Draw the precision-recall curve of each attribute, with its average precision (AP) and prevalence.
 
-    The prevalence is the precision expected by chance. Attributes are named as in :func:`roc_curves`, and undefined
-    curves are also handled in the same way.
+    The prevalence is the precision expected by chance. The rules for naming attributes and for undefined curves are the
+    same as in :func:`roc_curves`.
 
     Args:
         labels: True labels of shape (N, K), each 0 or 1.
         probabilities: Predicted probabilities of shape (N, K), in [0, 1].
         names: Names of the K attributes.
-        areas: Average precision of each attribute, of shape (K,), used as in :func:`roc_curves`.
+        areas: Average precision of each attribute, of shape (K,), shown in the legend and used for sorting.
         title: Figure title.
 
     Raises:
@@ -168,7 +168,7 @@ def _trace(
 
 
 def _thin(x: NDArray[np.floating], y: NDArray[np.floating]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    """Drop points within a thousandth of the previous point, because large data sets have many such points."""
+    """Drop points that are indistinguishable from the previous point in the figure."""
     cells = np.round(np.stack([x, y]) * 1000)
     keep = np.ones(len(x), dtype=bool)
     keep[1:-1] = (cells[:, 1:-1] != cells[:, :-2]).any(axis=0)

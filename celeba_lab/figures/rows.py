@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from celeba_lab.figures.style import GREY, SMALL_SIZE, finish_axes, text_width
 
-ROW = 0.26  # height of a row in inches
+ROW = 0.26  # row height in inches
 
 
 def name_rows(ax: Axes, names: Sequence[str], heights: ArrayLike | None = None) -> None:

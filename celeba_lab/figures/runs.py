@@ -52,19 +52,19 @@ def run_curves(
 ) -> Figure:
     """Draw the validation loss and one other validation metric of several runs over the epochs.
 
-    The runs differ in colour and marker. For up to four runs, the training losses are also drawn, as dashed lines, and
-    the reported epochs are marked with rings.
+    The runs differ in colour and marker. If there are at most four runs, dashed lines show the training losses, and
+    rings mark the reported epochs.
 
     Args:
-        histories: Tables of 1 to 12 runs by run name. Each table has the column ``epoch`` and any of the columns
-            ``val/loss``, ``val/<metric>`` and ``train/loss``.
+        histories: Table of each run by run name, for 1 to 12 runs. Each table has the column ``epoch`` and any of the
+            columns ``val/loss``, ``val/<metric>`` and ``train/loss``.
         metric: Name of the metric in the right panel.
         title: Figure title.
         note: Subtitle, shown below the title.
         best_epochs: Epoch of each reported checkpoint by run name.
 
     Raises:
-        ValueError: There are no runs or more than 12 runs.
+        ValueError: The number of runs is not between 1 and 12.
     """
     if not 1 <= len(histories) <= MOST_CURVES:
         raise ValueError(f"The number of runs must be between 1 and {MOST_CURVES}: got {len(histories)}.")

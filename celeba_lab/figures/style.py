@@ -24,14 +24,14 @@ GREY = "#767676"
 LIGHT_GREY = "#E0E0E0"
 
 PALETTE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK, GREY)
-"""Okabe and Ito's colours (https://jfly.uni-koeln.de/color/), which suit all forms of colour blindness.
+"""Okabe and Ito's colour-blind-safe palette (https://jfly.uni-koeln.de/color/).
 
-Their yellow is omitted because it is illegible on white."""
+Yellow is omitted because it is illegible on white."""
 
 CORRECT, WRONG = BLUE, VERMILLION
 
 LINE_STYLES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (3, 1.2, 1.2, 1.2, 1.2, 1.2)))
-"""Line styles that, together with colours, distinguish curves, even in black and white."""
+"""Line styles that distinguish curves even in black and white."""
 
 SMALL_SIZE = 9.0
 LINE_HEIGHT = 1.3  # line height as a multiple of the font size
@@ -143,12 +143,12 @@ def grid_columns(count: int) -> int:
 
 
 def panel_width(columns: int) -> float:
-    """Return the width of a panel in inches, which is always sufficient for an attribute name."""
+    """Return the width of a panel in inches. A panel is always wide enough for an attribute name."""
     return max(1.85, min(3.0, 9 / columns))
 
 
 def finish_axes(ax: Axes, *, tick_size: float = 10.0, grid: bool = True) -> None:
-    """Set the properties that Matplotlib would otherwise look up at draw time, when the style no longer applies."""
+    """Set properties that Matplotlib would otherwise look up at draw time, when the style no longer applies."""
     ax.tick_params(labelsize=tick_size, color=GREY)
     if grid:
         ax.grid(True, color=LIGHT_GREY, linewidth=0.8)

@@ -29,7 +29,7 @@ def learning_curves(
     Args:
         history: Table with the columns ``epoch``, ``train/loss``, ``val/loss``, ``train/accuracy`` and
             ``val/accuracy``, with accuracies in [0, 1]. Any column can be missing, and any value can be NaN. Rows of
-            the same epoch are merged. If there is no column ``epoch``, the rows are numbered 0, 1, 2, ...
+            the same epoch are merged. If there is no column ``epoch``, the rows correspond to epochs 0, 1, 2, ...
         title: Figure title.
         best_epoch: Epoch of the reported checkpoint. By default, it is the epoch with the highest validation accuracy
             or, if there is no validation accuracy, the epoch with the lowest validation loss. If several epochs are
@@ -48,7 +48,7 @@ def learning_curves(
         label = f"majority class {majority_accuracy:.3f}"
         right.axhline(majority_accuracy, color=BLACK, linestyle=":", linewidth=1.5, label=label)
     if right.get_ylim()[1] > 1:
-        right.set_ylim(top=1.005)  # Show no tick above an accuracy of 1, but leave space for markers at 1.
+        right.set_ylim(top=1.005)  # Avoid ticks above an accuracy of 1, but leave space for markers at 1.
     if len(table):
         margin = max(0.4, 0.02 * len(table))
         left.set_xlim(table.index.min() - margin, table.index.max() + margin)

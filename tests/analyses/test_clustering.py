@@ -123,7 +123,7 @@ def test_two_rows_can_be_clustered() -> None:
 def test_more_clusters_than_distinct_rows_are_rejected() -> None:
     points = np.repeat([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]], 10, axis=0)
     with pytest.raises(
-        UserError, match=r"^n_clusters=4 must be at most 3, because the labels of 30 faces have 3 distinct rows"
+        UserError, match=r"^n_clusters=4 must be at most 3, the number of distinct rows in the labels of the 30 faces"
     ):
         find_clusters(points, KMeans(4))
     two = find_clusters(points, KMeans(2))
