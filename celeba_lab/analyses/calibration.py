@@ -42,12 +42,12 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = 15) -
 
     The method follows Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017), but uses the probability of
     the positive class, like torchmetrics' ``BinaryCalibrationError`` with ``norm="l1"``. Guo et al. use the probability
-    of the predicted class, which is in [0.5, 1]. With their method, probabilities that are too low and probabilities
+    of the predicted class, which is in [0.5, 1]. With predicted-class probabilities, values that are too low and values
     that are too high can cancel out.
 
     Bin b contains the images with ``b / bins <= probability < (b + 1) / bins``. The last bin also contains
-    probabilities of exactly 1. In torchmetrics, these probabilities are in a separate bin, so the error can be slightly
-    higher.
+    probabilities of exactly 1. In torchmetrics, probabilities of exactly 1 are in a separate bin, so the error can be
+    slightly higher.
 
     Args:
         labels: True labels of shape (N, K), each 0 or 1. N can be 0.
@@ -83,13 +83,13 @@ def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray
 
     Args:
         labels: True labels of shape (N, K), each 0 or 1. N can be 0.
-        probabilities: Predicted probabilities of shape (N, K), in [0, 1]. They are clipped to [1e-7, 1 - 1e-7] before
+        probabilities: Predicted probabilities of shape (N, K), in [0, 1]. Values are clipped to [1e-7, 1 - 1e-7] before
             the logits are computed.
 
     Returns:
         Temperatures, float64 (K,), clipped to [0.05, 20]. For example, the temperature is 0.05 if all predictions are
-        correct. It is 1 if it cannot be fitted because there are no images, all labels are equal, or all probabilities
-        are 0.5.
+        correct. The temperature is 1 if it cannot be fitted because there are no images, all labels are equal, or all
+        probabilities are 0.5.
 
     Example:
         >>> labels = np.array([[0], [0], [0], [1], [1], [1], [1], [0]])
@@ -133,7 +133,7 @@ def apply_temperature(probabilities: np.ndarray, temperature: np.ndarray) -> np.
     probabilities must be scaled with this function.
 
     Args:
-        probabilities: Probabilities of shape (N, K) or thresholds of shape (K,), in [0, 1]. They are clipped to
+        probabilities: Probabilities of shape (N, K) or thresholds of shape (K,), in [0, 1]. Values are clipped to
             [1e-7, 1 - 1e-7] before the logits are computed.
         temperature: Positive temperatures of shape (K,), as returned by :func:`fit_temperature`.
 

@@ -20,13 +20,13 @@ class Cooccurrence:
         n: Number of images.
         joint: Number of images with both attributes, int64 (K, K). The diagonal contains the number of images with each
             attribute.
-        conditional: Conditional probability P(A | B), float64 (K, K), in [0, 1]. It is undefined if B never occurs.
-        lift: P(A, B) / (P(A) P(B)), float64 (K, K), at least 0. It is 1 for independent attributes, and undefined if A
-            or B never occurs.
-        phi: Pearson correlation of the two binary variables, float64 (K, K), in [-1, 1]. It is undefined if A or B is
-            constant.
+        conditional: Conditional probability P(A | B), float64 (K, K), in [0, 1], which is undefined if B never occurs.
+        lift: P(A, B) / (P(A) P(B)), float64 (K, K), at least 0. The lift is 1 for independent attributes, and undefined
+            if A or B never occurs.
+        phi: Pearson correlation of the two binary variables, float64 (K, K), in [-1, 1], which is undefined if A or B
+            is constant.
         pmi: Pointwise mutual information in bits, float64 (K, K), which is the base-2 logarithm of the lift (Church and
-            Hanks, 1990). It is -inf for attributes that never occur together.
+            Hanks, 1990). The value is -inf for attributes that never occur together.
 
     Example:
         >>> found = Cooccurrence.of(np.array([[1, 1], [1, 0], [0, 0], [0, 0]]))

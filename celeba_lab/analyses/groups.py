@@ -31,7 +31,7 @@ def subgroup_table(
         smallest: Minimum number of images. Smaller subgroups are marked in the column ``few``.
 
     Returns:
-        A table with four rows per pair, in the order of the targets and the groups. Its columns are ``target``,
+        A table with four rows per pair, in the order of the targets and the groups. The columns are ``target``,
         ``group``, ``label`` (true label of the target), ``member`` (membership in the group), ``images``, ``accuracy``,
         ``low`` and ``high`` (the 95% Wilson interval of the accuracy), and ``few``, which is true if there are fewer
         than ``smallest`` images. The accuracy and its interval are NaN in an empty subgroup.
@@ -90,11 +90,12 @@ def subgroup_pairs(subgroups: pd.DataFrame) -> pd.DataFrame:
 
     - ``worst_label``, ``worst_member``, ``worst_images``, ``worst_accuracy``, ``worst_low``, ``worst_high``: the
       subgroup with the lowest accuracy.
-    - ``gap``: the highest accuracy minus the lowest. It is undefined if fewer than two subgroups have enough images.
+    - ``gap``: the highest accuracy minus the lowest. The gap is undefined if fewer than two subgroups have enough
+      images.
     - ``equalised_odds_difference``: the absolute difference between members and non-members in true positive rate or in
       false positive rate, whichever is larger (Hardt, Price and Srebro, "Equality of Opportunity in Supervised
-      Learning", NeurIPS 2016). Fairlearn uses the same definition. The value is undefined unless all four subgroups
-      have enough images.
+      Learning", NeurIPS 2016). Fairlearn defines the equalised odds difference in the same way. The difference is
+      undefined unless all four subgroups have enough images.
     - ``few_subgroups``: the number of subgroups with too few images.
 
     Args:
@@ -108,7 +109,7 @@ def subgroup_pairs(subgroups: pd.DataFrame) -> pd.DataFrame:
     worst = np.where(few, np.inf, table["accuracy"]).argmin(axis=1) if len(head) else np.empty(0, dtype=np.int64)
     rows = np.arange(len(head))
     lowest, highest = np.where(few, np.inf, accuracy).min(axis=1), np.where(few, -np.inf, accuracy).max(axis=1)
-    # The accuracy on negatives is 1 minus the false positive rate. On positives, it is the true positive rate.
+    # The accuracy is 1 - false positive rate on negatives, and the true positive rate on positives.
     odds = np.maximum(np.abs(accuracy[:, 1] - accuracy[:, 0]), np.abs(accuracy[:, 3] - accuracy[:, 2]))
     none = counted == 0
     label, member = (np.array(SUBGROUPS, dtype=float)[:, side][worst] for side in (0, 1))

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import binomtest, chi2
 
 FEW = 25
-"""Minimum number of differing images for which the chi-square approximation of McNemar's test is accurate."""
+"""Minimum number of discordant images for which the chi-square approximation of McNemar's test is accurate."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ def paired_bootstrap(
     single image has at most 2 K + 1 possible values, so the number of images with each value in a resample follows a
     multinomial distribution. The cost of a resample therefore does not depend on N.
 
-    The p-value is twice the fraction of resamples in which the difference is zero or has the opposite sign. Both the
-    number of these resamples and the total number of resamples are increased by 1, so the p-value is never 0.
+    The p-value is twice the fraction of resamples in which the difference is zero or has the opposite sign. The
+    numerator and the denominator of this fraction are both increased by 1, so the p-value is never 0.
 
     Args:
         right: Whether each prediction of the classifier is correct, bool (N, K), with N at least 1.
@@ -82,17 +82,18 @@ def paired_bootstrap(
 def mcnemar(only_first: ArrayLike, only_second: ArrayLike) -> np.ndarray:
     """Return the p-values of McNemar's test (1947), which compares two classifiers on the same images.
 
-    The test uses only images for which exactly one classifier is correct. If there are fewer than 25 such images, the
-    p-value is computed with the exact binomial test. Otherwise, it is computed with the chi-square test and the
-    continuity correction of Edwards, "Note on the correction for continuity in testing the significance of the
-    difference between correlated proportions" (Psychometrika, 1948). The numerator of the test statistic is at least 0.
+    The test uses only discordant images, for which exactly one classifier is correct. With fewer than 25 discordant
+    images, the p-value is computed with the exact binomial test. Otherwise, the p-value is computed with the chi-square
+    test and the continuity correction of Edwards, "Note on the correction for continuity in testing the significance of
+    the difference between correlated proportions" (Psychometrika, 1948). The numerator of the test statistic is at
+    least 0.
 
     Args:
         only_first: Numbers of images for which only the first classifier is correct, int (K,).
         only_second: Numbers of images for which only the second classifier is correct, int (K,).
 
     Returns:
-        Two-sided p-values, float64 (K,), which are 1 where both classifiers are correct on the same images.
+        Two-sided p-values, float64 (K,), which are 1 where there are no discordant images.
 
     Example:
         >>> mcnemar([0, 1, 20], [0, 9, 45]).round(4)

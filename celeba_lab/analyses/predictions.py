@@ -17,7 +17,7 @@ class Predictions:
     """Predictions of a classifier for N labelled images.
 
     :meth:`to_table` and :meth:`read` define version 1 of the format of ``tables/predictions_<split>.csv``, a UTF-8 CSV
-    file with one row per image. Its columns are ``image_id``, which contains unique file names, and for each attribute
+    file with one row per image. The columns are ``image_id``, which contains unique file names, and for each attribute
     ``label/<attribute>``, which is 0 or 1, and ``probability/<attribute>``, which is a float32 in [0, 1]. Additional
     columns are ignored, so columns can be added without changing the version. The threshold is a setting of the model
     and is not stored in the table.

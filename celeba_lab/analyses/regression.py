@@ -95,7 +95,7 @@ def regress_each(
     jobs = (delayed(regress)(train, test, k, estimator) for k in columns)
     # One thread per attribute is faster than several threads within each model.
     with warnings.catch_warnings(), threadpool_limits(1):
-        warnings.simplefilter("ignore", ConvergenceWarning)  # Regression.converged reports this instead
+        warnings.simplefilter("ignore", ConvergenceWarning)  # Regression.converged reports convergence instead
         with refusals_of(estimator, "estimator"):
             yield from Parallel(n_jobs=workers or os.cpu_count(), prefer="threads", return_as="generator")(jobs)
 

@@ -35,8 +35,8 @@ def take_fraction(rows: np.ndarray, fraction: float, seed: int) -> np.ndarray:
 
     Args:
         rows: Row indices, int64 (N,).
-        fraction: Fraction of the rows to sample, above 0 and at most 1. If it is 1, all rows are returned in their
-            original order.
+        fraction: Fraction of the rows to sample, above 0 and at most 1. With a fraction of 1, all rows are returned in
+            their original order.
         seed: Random seed, at least 0.
 
     Returns:

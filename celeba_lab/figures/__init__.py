@@ -2,7 +2,7 @@
 
 This package does not read files or the configuration, and it does not depend on torch or pyplot. Figures are
 garbage-collected like any other object, and drawing them does not require a display. Save a figure with
-``figure.savefig(path)``. Its resolution is already set.
+``figure.savefig(path)``. The resolution of every figure is already set.
 
 - :mod:`~celeba_lab.figures.style`: colours, fonts, titles and grids of panels.
 - :mod:`~celeba_lab.figures.numbers`: number formatting.

@@ -156,8 +156,8 @@ def pca_overview(
         clusters: Cluster index of each sample, of shape (N,), from 0 to C - 1.
         names: Short descriptions of the C clusters, shown in the legend.
         explained: Fraction of the variance explained by each component, of shape (M,), in [0, 1], with M at least 2.
-        loadings: Loadings of the first two components, of shape (2, D). Ignored if ``axes`` is None.
-        axes: Names of the D original axes. If given, the ten largest loadings of each component are drawn.
+        loadings: Loadings of the first two components, of shape (2, D). The loadings are ignored if ``axes`` is None.
+        axes: Names of the D original axes. If names are given, the ten largest loadings of each component are drawn.
         title: Figure title.
         note: Subtitle, shown below the title.
 

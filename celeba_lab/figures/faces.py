@@ -57,7 +57,7 @@ def prediction_caption(
         names: Names of the K attributes.
         threshold: Probability at or above which an attribute is predicted to be present, as a single value or one value
             per attribute.
-        most: Maximum number of attributes to name. Any others are summarised as "and n more".
+        most: Maximum number of attributes to name. Further attributes are summarised as "and n more".
     """
     values = np.asarray(probabilities, dtype=float)
     if len(names) == 1:
@@ -76,7 +76,7 @@ def label_caption(labels: ArrayLike, names: Sequence[str], *, most: int = 4) -> 
     Args:
         labels: True labels of shape (K,), each 0 or 1.
         names: Names of the K attributes.
-        most: Maximum number of attributes to name. Any others are summarised as "and n more".
+        most: Maximum number of attributes to name. Further attributes are summarised as "and n more".
     """
     values = np.asarray(labels)
     if len(names) == 1:
@@ -114,9 +114,9 @@ def face_grid(
     with smooth interpolation and keep their aspect ratio.
 
     Args:
-        images: Images, each uint8 (H, W, 3). Their sizes may differ. More than about 64 images are impractical.
+        images: Images, each uint8 (H, W, 3). Image sizes may differ. More than about 64 images are impractical.
         captions: Caption of each image, which can have several lines or be empty.
-        columns: Number of faces per row. By default, it depends on the number of images.
+        columns: Number of faces per row. By default, the number of columns depends on the number of images.
         title: Figure title.
         borders: Matplotlib colour of each border, or None for a thin grey border. Captions should convey the same
             information, because not everyone can distinguish the colours.

@@ -22,7 +22,7 @@ def subgroup_accuracy(subgroups: pd.DataFrame, *, title: str, note: str = "") ->
     hollow markers and are never highlighted as the worst.
 
     Args:
-        subgroups: Table with four consecutive rows per pair, in the order in which they are drawn. Its columns are
+        subgroups: Table with four consecutive rows per pair, in the order in which they are drawn. The columns are
             ``target``, ``group``, ``label`` and ``member`` (0 or 1), ``images``, ``accuracy``, ``low`` and ``high``
             (NaN if there are no images) and ``few``.
         title: Figure title.

@@ -312,7 +312,7 @@ def _draw(
     names: tuple[str, str] = ("", ""),
 ) -> Figure:
     """Draw the matrix in a new figure. ``names`` contains the labels of the y-axis and the x-axis."""
-    upright = layout.height > 1.8  # Otherwise, the colour bar is below the matrix.
+    upright = layout.height > 1.8  # If false, the colour bar is below the matrix.
     undefined = bool(np.isnan(colours.values).any())
     width = layout.width + layout.names_width + 0.35 + 0.25 * bool(names[0]) + (1.0 if upright else 0.0)
     height = layout.height + layout.names_height + 0.35 + 0.25 * bool(names[1]) + (0.0 if upright else 0.95)

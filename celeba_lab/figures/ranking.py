@@ -52,8 +52,8 @@ class _Kind:
         y_label: Label of the y-axis.
         compute: Function that computes the points of a curve from labels, bool (N,), and probabilities, float (N,).
         drawstyle: Matplotlib ``drawstyle`` of the curves.
-        chance_is_prevalence: If true, the chance level is the prevalence of the attribute. Otherwise, it is the
-            diagonal.
+        chance_is_prevalence: If true, the chance level is the prevalence of the attribute. Otherwise, the chance level
+            is the diagonal.
     """
 
     measure: str
@@ -72,7 +72,7 @@ def _compute_roc(truth: NDArray[np.bool_], probabilities: NDArray[np.floating]) 
 
 
 def _compute_precision_recall(truth: NDArray[np.bool_], probabilities: NDArray[np.floating]) -> _Points:
-    from sklearn.metrics import precision_recall_curve  # slow import, as above
+    from sklearn.metrics import precision_recall_curve  # slow import that other figures do not need
 
     precision, recall, _ = precision_recall_curve(truth, probabilities, drop_intermediate=True)
     return recall, precision
@@ -101,7 +101,7 @@ def roc_curves(
     """Draw the receiver operating characteristic (ROC) curve of each attribute, with the area under it (AUROC).
 
     If there are at most eight attributes, all are named, in descending order of AUROC. Otherwise, only the five best
-    and the five worst are named, and the others are grey. An attribute with only one class has no curve. It is listed
+    and the five worst are named, and the others are grey. An attribute with only one class has no curve, but is listed
     in the legend and excluded from the mean.
 
     Args:
@@ -254,7 +254,7 @@ def _draw_crowd(ax: Axes, ranked: Sequence[_Curve], kind: _Kind) -> list[Line2D]
 
 
 def _draw_chance(ax: Axes, curves: Sequence[_Curve], kind: _Kind) -> list[Line2D]:
-    """Draw the chance level. Precision-recall figures show it only for a single attribute."""
+    """Draw the chance level, which precision-recall figures show only for a single attribute."""
     look: dict[str, Any] = {"color": BLACK, "linestyle": ":", "linewidth": 1.3, "zorder": 1}
     if not kind.chance_is_prevalence:
         return ax.plot([0, 1], [0, 1], label="chance", **look)

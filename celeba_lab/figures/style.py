@@ -88,7 +88,7 @@ def _fits(text: str, *, width: float, size: float) -> bool:
 
 
 def _tokens(line: str, fits: Callable[[str], bool]) -> Iterator[str]:
-    """Yield the parts of ``line`` between which it can be broken. Concatenating them gives ``line``."""
+    """Yield the parts of ``line`` between which it can be broken. Concatenating the parts gives ``line``."""
     for word in re.findall(r"\S+\s*|\s+", line):
         if fits(word):
             yield word

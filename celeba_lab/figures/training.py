@@ -31,9 +31,9 @@ def learning_curves(
             ``val/accuracy``, with accuracies in [0, 1]. Any column can be missing, and any value can be NaN. Rows of
             the same epoch are merged. If there is no column ``epoch``, the rows correspond to epochs 0, 1, 2, ...
         title: Figure title.
-        best_epoch: Epoch of the reported checkpoint. By default, it is the epoch with the highest validation accuracy
-            or, if there is no validation accuracy, the epoch with the lowest validation loss. If several epochs are
-            equally good, the earliest is used.
+        best_epoch: Epoch of the reported checkpoint. The default is the epoch with the highest validation accuracy or,
+            if there is no validation accuracy, the epoch with the lowest validation loss. If several epochs are equally
+            good, the earliest is used.
         majority_accuracy: Accuracy of always predicting the majority class, in [0, 1], drawn as a dotted line.
     """
     table = _by_epoch(history)
