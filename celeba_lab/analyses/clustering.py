@@ -155,7 +155,7 @@ def find_clusters(points: np.ndarray, clusterer: ClusterMixin, what: str = "labe
         raise SettingError("n_clusters", wanted, rule, "Use fewer clusters or more faces (increase fraction).")
     found = _group(points, clusterer)
     if not found.count:
-        hint = "Change its parameters (for DBSCAN, increase clusterer.eps)."
+        hint = "Change the parameters of the clusterer (for DBSCAN, increase clusterer.eps)."
         raise SettingError(
             "clusterer", type(clusterer).__name__, "finds no clusters, because it labels all faces as noise", hint
         )

@@ -267,7 +267,7 @@ def _draw_odds(ax: Axes, logarithms: NDArray[np.floating], names: Sequence[str],
 
 @matplotlib.rc_context(STYLE)
 def dendrogram(linkage: ArrayLike, names: Sequence[str], *, label: str, title: str, note: str = "") -> Figure:
-    """Draw a hierarchical clustering as a tree whose branches meet at the distance of the merge.
+    """Draw a hierarchical clustering as a tree whose branches join at the merge distances.
 
     Args:
         linkage: Linkage matrix from ``scipy.cluster.hierarchy.linkage``, of shape (K - 1, 4).

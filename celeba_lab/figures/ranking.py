@@ -101,8 +101,8 @@ def roc_curves(
     """Draw the receiver operating characteristic (ROC) curve of each attribute, with the area under it (AUROC).
 
     If there are at most eight attributes, all are named, in descending order of AUROC. Otherwise, only the five best
-    and the five worst are named, and the others are grey. An attribute with only one class has no curve, but is listed
-    in the legend and excluded from the mean.
+    and the five worst are named, and the others are grey. An attribute with only one class has no curve. The legend
+    still lists this attribute, but the mean excludes it.
 
     Args:
         labels: True labels of shape (N, K), each 0 or 1.
