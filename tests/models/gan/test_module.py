@@ -327,7 +327,7 @@ def test_real_faces_are_resized_scaled_and_mirrored(build) -> None:
         ({"discriminator_lr": 0.0}, "^discriminator_lr=0 must be above 0"),
         ({"betas": [0.5]}, r"^betas=\[0.5\] must be two numbers that are at least 0 and below 1"),
         ({"r1": 1.0}, "^r1=1 cannot be combined with normalization=batch"),
-        ({"gradient_penalty": 10.0}, "^gradient_penalty=10 penalises the gradient at single images"),
+        ({"gradient_penalty": 10.0}, "^gradient_penalty=10 cannot be combined with normalization=batch"),
         (
             {"loss": {"name": "wasserstein"}, "normalization": "none"},
             "^loss.name=wasserstein is unbounded",
