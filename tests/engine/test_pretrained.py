@@ -110,7 +110,7 @@ def test_named_weights_raise_an_error_when_offline(name):
 
 @pytest.mark.parametrize("name", ["IMAGENET1K_V3", "imagenet1k_v1", "ResNet18_Weights.IMAGENET1K_V9"])
 def test_an_unknown_name_error_suggests_the_closest_name(name):
-    with pytest.raises(UserError, match=r"Did you mean 'IMAGENET1K_V1'\? It has IMAGENET1K_V1, DEFAULT\."):
+    with pytest.raises(UserError, match=r"Did you mean 'IMAGENET1K_V1'\? Available weights: IMAGENET1K_V1, DEFAULT\."):
         fetch_weights(name, "resnet18")
 
 
