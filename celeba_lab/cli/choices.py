@@ -30,7 +30,7 @@ def list_groups() -> list[str]:
 
 
 def explain_unknown_choice(path: str, options: Iterable[str]) -> str:
-    """Return a message that a choice does not exist, with the valid choices.
+    """Return an error message about an unknown choice, with the valid choices.
 
     Args:
         path: Group and name of the choice, such as ``loss/hinge``.
@@ -47,7 +47,7 @@ def check_choices(chosen: Mapping[str, str | None]) -> None:
     """Check that the chosen loss and recipe belong to the chosen model.
 
     Args:
-        chosen: Choice for each group by name, or None if nothing is chosen.
+        chosen: Choice for each group, or None for groups without a choice.
 
     Raises:
         UserError: The loss or the recipe belongs to a different model.
@@ -69,7 +69,7 @@ def _kind(choice: str) -> str:
 
 
 def _suggest(name: str, choices: list[str]) -> str:
-    """Return a hint with the choice that was probably meant and the alternatives."""
+    """Return a hint with the most similar choice and the alternatives."""
     last_parts = {choice.rpartition("/")[2]: choice for choice in reversed(choices)}
     nearest = last_parts.get(name.rpartition("/")[2])
     if nearest is None and f"{name}/default" in choices:

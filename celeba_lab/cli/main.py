@@ -91,7 +91,7 @@ def main() -> None:
     # Hydra's parser expects flags first, but users may add -m at the end.
     flags = [argument for argument in arguments if argument in ("-m", "--multirun")]
     sys.argv[1:] = flags + [argument for argument in arguments if argument not in flags]
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Let exceptions pass through Hydra to be explained here.
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Make Hydra re-raise exceptions, so that they are explained here.
     try:
         hydra.main(version_base="1.3", config_path=str(config_directory()), config_name="config")(launch)()
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""Apply the rules that constructors contain for their arguments, before anything slow is imported.
+"""Apply the argument checks in constructors before any slow imports.
 
 Constructors and tasks contain statements such as ``check_at_least("n", n, 1)``. Statements that use only arguments and
 constants can be run with the values in the configuration. Each rule therefore exists only once, in the constructor, but
@@ -63,7 +63,7 @@ def _apply_rules(module: Module, function: ast.FunctionDef, values: dict[str, An
 
 
 def _check_call(module: Module, call: ast.Call, values: dict[str, Any]) -> None:
-    """Apply the rules of a celeba_lab class to the arguments in a call of its constructor."""
+    """Apply the rules of a celeba_lab class to the arguments of a constructor call."""
     home, definition = find_name(module.name, ast.unparse(call.func))
     if not isinstance(definition, ast.ClassDef) or home.name.partition(".")[0] != PACKAGE:
         return

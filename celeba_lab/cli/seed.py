@@ -24,8 +24,8 @@ def seed_everything(seed: int) -> None:
     """
     import numpy as np
 
-    os.environ["PL_GLOBAL_SEED"] = str(seed)  # Lightning passes it to the processes that it starts.
-    os.environ["PL_SEED_WORKERS"] = "1"  # Lightning seeds the processes that load data.
+    os.environ["PL_GLOBAL_SEED"] = str(seed)  # Lightning passes the seed to its subprocesses.
+    os.environ["PL_SEED_WORKERS"] = "1"  # Lightning also seeds the DataLoader workers.
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002  # Libraries use this generator.
     if "torch" in sys.modules:

@@ -1,4 +1,4 @@
-"""Signatures read from source code, so that settings can be checked before anything slow is imported.
+"""Read signatures from source code, so that settings can be checked before any slow imports.
 
 Importing torch and Lightning takes several seconds, and a user who has mistyped a setting should not have to wait for
 it. The arguments of a ``_target_``, with their type hints and defaults, are therefore read from the syntax tree of the
@@ -16,7 +16,7 @@ from typing import Any
 
 from celeba_lab.config import Signature, import_signature
 
-# Modules whose names may appear in type hints. Importing these modules takes hardly any time.
+# Modules whose names may appear in type hints. These modules are fast to import.
 _QUICK = ("builtins", "collections.abc", "datetime", "os", "pathlib", "typing", "typing_extensions")
 # A class derived from one of these may accept a plain value.
 _LIKE_PLAIN_VALUES = ("str", "int", "float", "dict", "list", "tuple", "Protocol", "Enum", "StrEnum", "TypedDict")
@@ -56,7 +56,7 @@ def complete_signature(target: str) -> Signature:
 
 @cache
 def _source_of(name: str) -> Path:
-    """Return the source file of a module, which is searched by name because an import would run its package."""
+    """Return the source file of a module without importing the package that contains the module."""
     package, _, last = name.rpartition(".")
     if package:
         folder = _source_of(package).parent
@@ -92,7 +92,7 @@ def _bind(body: list[ast.stmt], bound: dict[str, ast.AST]) -> None:
             bound[node.targets[0].id] = node.value
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None:
             bound[node.target.id] = node.value
-        elif isinstance(node, ast.If | ast.Try):  # such as if TYPE_CHECKING
+        elif isinstance(node, ast.If | ast.Try):  # Conditions such as "if TYPE_CHECKING" may contain imports.
             _bind(node.body, bound)
 
 

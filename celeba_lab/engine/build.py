@@ -1,4 +1,4 @@
-"""Build the data module, callbacks, device and Trainer of a run from the configuration."""
+"""Build the data module, callbacks and Trainer of a run from the configuration."""
 
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -129,7 +129,7 @@ def choose_device(trainer: DictConfig) -> torch.device:
 
 
 def count_processes(trainer: DictConfig) -> int:
-    """Return the total number of processes on all machines that the trainer settings request.
+    """Return the total number of processes, across all machines, that the trainer settings request.
 
     Args:
         trainer: The ``trainer`` group of the configuration.

@@ -40,19 +40,19 @@ def read_checkpoint(
         UserError: The file is missing, damaged or not a checkpoint, or was written by a newer version of celeba_lab.
     """
     if path is None:
-        raise UserError(f"To {purpose}, name a checkpoint: {setting}=outputs/.../checkpoints/{usual}")
+        raise UserError(f"To {purpose}, specify a checkpoint: {setting}=outputs/.../checkpoints/{usual}")
     file = Path(path)
     if file.is_dir():
         raise _error(setting, path, "is a folder", f"Specify a file inside it: {file / 'checkpoints' / usual}")
     if not file.is_file():
         raise _error(setting, path, "does not exist", "The checkpoints of a run are in outputs/.../checkpoints/.")
     if file.suffix == EXPORT_SUFFIX:
-        hint = f"To {purpose}, name a checkpoint: outputs/.../checkpoints/{usual}"
+        hint = f"To {purpose}, specify a checkpoint: outputs/.../checkpoints/{usual}"
         raise _error(setting, path, "is an exported generator, which only task=generate can use", hint)
     try:
         content = read_torch_file(file)
     except UnreadableFileError as error:
-        rule = f"could not be read ({error}), because it is damaged or not a checkpoint"
+        rule = f"could not be read ({error}), because the file is damaged or not a checkpoint"
         raise _error(setting, path, rule, "Use another file.") from error
     if not isinstance(content, dict) or not {"state_dict", "hyper_parameters"} <= set(content):
         hint = "To start from a bare state dict, set model.weights."
@@ -66,7 +66,7 @@ def read_checkpoint(
 
 
 def _error(setting: str, path: str, rule: str, hint: str) -> SettingError:
-    """Return an error about a setting. Only ``checkpoint`` is at the root of the configuration."""
+    """Return an error about a setting. The setting ``checkpoint`` is at the root of the configuration."""
     return SettingError(setting, path, rule, hint, is_absolute=setting == "checkpoint")
 
 
@@ -84,8 +84,8 @@ def check_kind(content: dict[str, Any], kind: str, path: str | None, purpose: st
         SettingError: The checkpoint contains a different kind of model.
     """
     if _kind_of(content) != kind:
-        hint = f"To {purpose}, name a checkpoint of experiment={_EXPERIMENTS[kind]}."
-        raise _error(setting, str(path), f"does not hold {_NAMES[kind]}", hint)
+        hint = f"To {purpose}, specify a checkpoint of experiment={_EXPERIMENTS[kind]}."
+        raise _error(setting, str(path), f"does not contain {_NAMES[kind]}", hint)
 
 
 def _kind_of(content: dict[str, Any]) -> str | None:

@@ -96,7 +96,7 @@ def load_best(trainer: L.Trainer, model: AttributeClassifier) -> TrainedClassifi
 
     Args:
         trainer: The Trainer after fitting.
-        model: The fitted classifier. It is returned if no checkpoint was saved, for example with ``fast_dev_run``.
+        model: The fitted classifier, which is used if no checkpoint was saved, for example with ``fast_dev_run``.
     """
     log = find_callback(trainer, EpochLog) or EpochLog()
     paths = [

@@ -46,7 +46,7 @@ class DistanceSettings:
         if not self.splits:
             raise SettingError("splits", self.splits, "must name at least one split")
         if "train" in self.splits:
-            raise SettingError("splits", self.splits, "must not name train", "The generator is trained on that split.")
+            raise SettingError("splits", self.splits, "must not include train", "The generator is trained on it.")
         for split in self.splits:
             check_choice("splits", split, [split for split in SPLITS if split != "train"])
 
@@ -67,8 +67,8 @@ class DistanceSettings:
             feature_extractor = build_feature_extractor(self.feature_extractor, device)
         if feature_extractor is None:
             console.print(
-                "NO DISTANCES: neither the Inception weights nor the MobileNetV2 weights could be loaded. Set the"
-                " feature_extractor of the distances to the path of a weights file, such as mobilenet_v2.pth.",
+                "NO DISTANCES: neither the Inception weights nor the MobileNetV2 weights could be loaded. Set"
+                " task.distances.feature_extractor to the path of a weights file, such as mobilenet_v2.pth.",
                 style="bold yellow",
             )
             return None
@@ -119,7 +119,7 @@ class DistanceSchedule(Callback):
         console.print(f"epoch {epoch}: {shown}", soft_wrap=True)
 
     def measure(self, model: GAN, epoch: int, step: int) -> dict[str, Distance]:
-        """Measure the generator with its averaged and with its last weights, and add a row for each.
+        """Measure the distances for the averaged weights and the last weights, and add a row for each.
 
         Args:
             model: The GAN.

@@ -68,7 +68,7 @@ def set_training_data(model: GAN, datamodule: CelebADataModule) -> None:
 
 
 def set_apart_distances(seconds: dict[str, float], schedule: DistanceSchedule) -> None:
-    """Report the time spent on measuring distances as ``distances`` instead of ``training``."""
+    """Move the time spent on measuring distances from ``training`` to ``distances``."""
     if "training" in seconds:
         seconds["distances"] = round(schedule.seconds, 3)
         seconds["training"] = round(seconds["training"] - schedule.seconds, 3)

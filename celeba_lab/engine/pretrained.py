@@ -96,5 +96,5 @@ def _read(path: Path, setting: str) -> Mapping[str, Tensor]:
             key.removeprefix(prefix): value for key, value in content["state_dict"].items() if key.startswith(prefix)
         }
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise SettingError(setting, str(path), "does not hold a state dict, which maps names to tensors")
+        raise SettingError(setting, str(path), "does not contain a state dict, which maps names to tensors")
     return content

@@ -14,8 +14,8 @@ def read_torch_file(path: Path) -> Any:
     """Load a file into CPU memory, without running any code stored in it.
 
     Raises:
-        UnreadableFileError: The file is damaged, was not written by torch, or contains more than tensors and plain
-            types.
+        UnreadableFileError: The file is damaged, was not written by torch, or contains objects other than tensors
+            and plain types.
     """
     try:
         return torch.load(path, map_location="cpu", weights_only=True)

@@ -22,7 +22,7 @@ class CorrectAnswers:
         attributes: Names of the K attributes that all runs have.
         left_out: Names of the attributes that only some runs have.
         labels: True labels, uint8 (N, K), 0 or 1.
-        correct: For the name of each run, whether its predictions are correct, bool (N, K).
+        correct: Arrays that show which predictions are correct, bool (N, K), by the name of the run.
     """
 
     image_ids: np.ndarray
@@ -46,7 +46,7 @@ def read_answers(runs: Sequence[FinishedRun], split: str) -> CorrectAnswers:
     if not common:
         raise UserError(
             f"The runs have no attribute in common: {runs[0].name} has {enumerate_names(of_runs[0])}, but none of these"
-            " is in all the other runs. Choose runs with common attributes."
+            " is in all the other runs. Choose runs that share attributes."
         )
     left_out = dict.fromkeys(name for names in of_runs for name in names if name not in common)
     answers: CorrectAnswers | None = None

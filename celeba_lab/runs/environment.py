@@ -25,7 +25,7 @@ def library_versions() -> dict[str, str]:
 
 
 def git_commit() -> str | None:
-    """Return the commit of the git checkout that the code runs from, or None if there is no checkout.
+    """Return the current commit if the code runs from a git checkout, and None otherwise.
 
     The suffix ``-dirty`` indicates uncommitted changes.
     """

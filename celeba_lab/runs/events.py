@@ -22,7 +22,7 @@ class EventLogger:
 
     @property
     def experiment(self) -> "EventLogger":
-        """The writer, which is this object itself. The name is that of the property in Lightning's logger."""
+        """The writer, which is this object itself. Lightning's logger has a property with the same name."""
         return self
 
     @cached_property

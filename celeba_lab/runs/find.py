@@ -8,7 +8,7 @@ from celeba_lab.errors import SettingError, did_you_mean, enumerate_names
 from celeba_lab.files import natural_order
 from celeba_lab.runs.summary import SUMMARY
 
-# Maximum depth of run folders below a given folder, as in outputs/<experiment>/<sweep>/<run>.
+# Number of folder levels that are searched for runs, as in outputs/<experiment>/<sweep>/<run>.
 _DEPTH = 3
 
 

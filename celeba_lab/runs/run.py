@@ -152,7 +152,7 @@ class Run(RunFolder):
 
     @classmethod
     def open(cls, cfg: DictConfig) -> "Run":
-        """Return the run that Hydra has started, in the folder that Hydra has created."""
+        """Open the run that Hydra has started, in the folder that Hydra has created."""
         hydra = HydraConfig.get()
         settings = OmegaConf.to_container(cfg, resolve=True)
         assert isinstance(settings, dict)
@@ -166,7 +166,7 @@ class Run(RunFolder):
 
     @cached_property
     def logger(self) -> "TensorBoardLogger | None":
-        """Lightning's TensorBoard logger, which logs the configuration when created, or None."""
+        """Lightning's TensorBoard logger, or None. The configuration is logged when the logger is created."""
         logger: TensorBoardLogger | None = build(self._logger_settings)
         if logger is not None:
             lines = OmegaConf.to_yaml(OmegaConf.create(dict(self.settings))).splitlines()

@@ -91,7 +91,7 @@ class Summary:
         with naming_file(path):
             content = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
-            raise unusable(path, "it is not the summary of a run")
+            raise unusable(path, "it is not a run summary")
         version = content.get("version", 0)
         if not isinstance(version, int) or version > VERSION:
             newer = f"it has version {version}, but this version of celeba_lab only supports versions up to {VERSION}"
@@ -114,7 +114,7 @@ def unusable(path: Path, reason: str, remedy: str = "Leave this run out, or run 
 
 @contextmanager
 def naming_file(path: Path) -> Iterator[None]:
-    """Within this block, convert errors in reading a file of a run into a ``UserError`` that names the file.
+    """Within this block, convert errors in reading a run's file into a ``UserError`` that contains the path.
 
     Raises:
         UserError: The file is missing, or it is not valid JSON, YAML or CSV.

@@ -26,9 +26,9 @@ def compare(
         cfg: Configuration of the run. ``seed`` determines the bootstrap samples.
         runs: Run folders, folders that contain run folders, or globs that match either.
         split: Split whose predictions are compared: train, val or test.
-        metric: Metric that ranks the runs on validation. The statistical tests always use the accuracy.
-        baseline: Name or path of the run with which the other runs are compared. Defaults to the run that is best on
-            validation.
+        metric: Validation metric that ranks the runs. The statistical tests always use the accuracy.
+        baseline: Name or path of the run with which the other runs are compared. Defaults to the run with the best
+            validation metric.
         resamples: Number of bootstrap samples of the images for the confidence intervals.
 
     Returns:

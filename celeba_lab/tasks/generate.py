@@ -38,14 +38,14 @@ def generate(
         n: Number of faces to generate.
         upscale: Factor by which the faces are enlarged.
         upscale_filter: Filter for enlarging the faces: nearest, bilinear, bicubic or lanczos.
-        truncation: Bound of the latents; see :meth:`~celeba_lab.models.gan.sampler.FaceSampler.latents`.
+        truncation: Bound on the latents; see :meth:`~celeba_lab.models.gan.sampler.FaceSampler.latents`.
         weights: ``ema`` for the generator's averaged weights if the checkpoint contains them, or ``raw`` for the last
             weights.
         attributes: Attributes to request from a conditional generator, as a mapping from names to 1 or 0.
         interpolate: Number of steps in the latent walk from each of the first eight faces to the next. If None, no
             walks are generated.
-        nearest: If true, find the nearest training face for each generated face. This requires the training data.
-        auditor: Path of an attribute classifier checkpoint that audits the faces. This requires data. If None, the
+        nearest: If true, find the nearest training face for each generated face, which requires the training data.
+        auditor: Checkpoint path of the attribute classifier that audits the faces. An audit requires data. If None, the
             faces are not audited.
 
     Returns:

@@ -28,13 +28,13 @@ def logistic(
     fraction: float = 1.0,
     workers: int | None = None,
 ) -> dict[str, float]:
-    """For each attribute, fit a classifier on the labels of the others, and evaluate it on held-out rows.
+    """For each attribute, fit a classifier on the labels of the other attributes, and evaluate it on held-out rows.
 
     Args:
         cfg: Configuration of the run.
         estimator: Unfitted scikit-learn classifier with ``predict_proba``.
-        split: ``random`` splits all rows in use at random. ``official`` fits on CelebA's train partition and evaluates
-            on its test partition.
+        split: ``random`` splits all selected rows at random. ``official`` fits on CelebA's train partition and
+            evaluates on its test partition.
         test_size: Fraction of the rows that the random split uses for evaluation.
         attributes: Names of at least two attributes. Defaults to all forty.
         fraction: Fraction of the rows to use.

@@ -17,7 +17,7 @@ def predict(cfg: DictConfig, images: str, max_shown: int = 48) -> dict[str, floa
 
     Args:
         cfg: Configuration of the run. ``checkpoint`` is the path of the classifier.
-        images: Path of an image, path of a folder of images, or a glob.
+        images: Path of an image or a folder of images, or a glob.
         max_shown: Maximum number of images on the contact sheet.
 
     Returns:

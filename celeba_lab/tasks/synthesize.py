@@ -21,7 +21,7 @@ def synthesize(
     workers: int | None = None,
     overwrite: bool = False,
 ) -> dict[str, float]:
-    """Draw synthetic faces, save them in ``data.root``, and report on the result.
+    """Draw synthetic faces, save them in ``data.root``, and write a report.
 
     Args:
         cfg: Configuration of the run. ``seed`` determines the faces.

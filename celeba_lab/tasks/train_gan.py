@@ -27,12 +27,12 @@ _FIXED += ["auxiliary", "ema"]
 def train_gan(
     cfg: DictConfig, distances: DistanceSettings | None = None, auditor: str | None = None, nearest: int = 16
 ) -> dict[str, float]:
-    """Train a GAN, then report the results of its last weights, because no metric is used to select the best epoch.
+    """Train a GAN, then report the results of its last weights.
 
     Args:
         cfg: Configuration of the run.
         distances: Settings for the distances between generated and real faces. If None, no distances are measured.
-        auditor: Path of an attribute classifier checkpoint that audits the faces. If None, the faces are not audited.
+        auditor: Checkpoint path of the attribute classifier that audits the faces. If None, the faces are not audited.
         nearest: Number of generated faces to show next to their nearest training faces, from 0 to 64.
 
     Returns:
@@ -57,7 +57,7 @@ def train_gan(
     set_training_data(model, datamodule)
     with settings_of("distances"):
         schedule = distances.schedule(datamodule, device) if distances else None
-    # The schedule comes last, so that callbacks that time an epoch do not include the measurements.
+    # The distances are measured last, so that the epoch timings do not include the measurements.
     callbacks = [*build_callbacks(cfg.callbacks), *([schedule] if schedule else [])]
     strategy = strategy_for_two_networks(cfg.trainer)
     trainer = build_trainer(cfg.trainer, callbacks, run.logger, strategy=strategy)

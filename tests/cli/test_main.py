@@ -33,7 +33,7 @@ TINY = ["experiment=smile", "trainer=smoke", "model.weights=null", "model.image_
         (["-m", "trainer.devices=2"], "-m cannot be combined with trainer.devices=2"),
         (["trainer.devices=2", "-m"], "-m cannot be combined with trainer.devices=2"),
         (["model._target_=celeba_lab.models.Nothing"], "model._target_=celeba_lab.models.Nothing cannot be imported"),
-        (["task=evaluate"], "To evaluate, name a checkpoint: checkpoint=outputs/"),
+        (["task=evaluate"], "To evaluate, specify a checkpoint: checkpoint=outputs/"),
         (["task=evaluate", "task.split=tests", "checkpoint=x"], "task.split=tests must be one of train, val, test."),
         (["seed=-1"], "seed=-1 must be between 0 and 4294967295."),
         (

@@ -42,7 +42,7 @@ def test_the_whole_checkpoint_is_read(checkpoint):
 
 
 def test_a_missing_checkpoint_setting_is_rejected():
-    with pytest.raises(UserError, match=r"^To evaluate, name a checkpoint: checkpoint=outputs/"):
+    with pytest.raises(UserError, match=r"^To evaluate, specify a checkpoint: checkpoint=outputs/"):
         load_classifier(None, "evaluate")
 
 
@@ -70,7 +70,7 @@ def test_a_damaged_file_is_rejected(tmp_path, checkpoint, damage):
     size = f"{path.stat().st_size:,} bytes"
     with pytest.raises(
         UserError,
-        match=rf"best\.ckpt could not be read \({size}; \w+\), because it is damaged",
+        match=rf"best\.ckpt could not be read \({size}; \w+\), because the file is damaged",
     ):
         load_classifier(str(path), "evaluate")
 
@@ -107,7 +107,7 @@ def test_a_checkpoint_of_another_kind_is_rejected(tmp_path, content):
     torch.save(content, path)
     with pytest.raises(
         UserError,
-        match=r"gan\.ckpt does not hold an attribute classifier\. To predict, name a .*=attributes\.",
+        match=r"gan\.ckpt does not contain an attribute classifier\. To predict, specify a .*=attributes\.",
     ):
         load_classifier(str(path), "predict")
 
@@ -131,7 +131,7 @@ def test_a_checkpoint_contains_its_kind_and_format(tmp_path, checkpoint):
     content["hyper_parameters"]["attributes"] = NAMES
     content["state_dict"]["head.weight"] = torch.zeros(2)  # format 0 was recognised by this name
     torch.save(content, tmp_path / "gan.ckpt")
-    with pytest.raises(UserError, match="does not hold an attribute classifier"):
+    with pytest.raises(UserError, match="does not contain an attribute classifier"):
         load_classifier(str(tmp_path / "gan.ckpt"), "predict")
 
 
@@ -158,7 +158,7 @@ def test_a_checkpoint_without_a_format_still_loads(tmp_path, checkpoint, normali
     del content["celeba_lab"]
     torch.save(content, tmp_path / "best.ckpt")
     assert load_classifier(str(tmp_path / "best.ckpt"), "predict").attributes == NAMES
-    with pytest.raises(UserError, match="does not hold a GAN"):
+    with pytest.raises(UserError, match="does not contain a GAN"):
         load_gan(str(tmp_path / "best.ckpt"), "generate faces")
 
 

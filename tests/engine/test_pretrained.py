@@ -89,7 +89,7 @@ def test_code_in_a_pickle_is_not_executed(tmp_path):
 def test_a_file_without_a_state_dict_is_rejected(tmp_path, content):
     path = tmp_path / "weights.pth"
     torch.save(content, path)
-    with pytest.raises(UserError, match=r"weights\.pth does not hold a state dict"):
+    with pytest.raises(UserError, match=r"weights\.pth does not contain a state dict"):
         fetch_weights(str(path), "resnet18")
 
 

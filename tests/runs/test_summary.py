@@ -141,7 +141,7 @@ def test_a_newer_version_is_rejected(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "reason"),
-    [('{"metrics": ', "Expecting value"), ("[]", "it is not the summary of a run"), (None, "No such file")],
+    [('{"metrics": ', "Expecting value"), ("[]", "it is not a run summary"), (None, "No such file")],
 )
 def test_the_error_for_a_damaged_or_missing_file_names_it(tmp_path: Path, text: str | None, reason: str) -> None:
     if text is not None:

@@ -65,4 +65,4 @@ def test_embeddings_are_the_features_of_the_named_images(
 
 
 def test_embedding_without_a_checkpoint_is_rejected(assert_refused) -> None:
-    assert_refused("To embed faces, name a checkpoint", "experiment=embeddings")
+    assert_refused("To embed faces, specify a checkpoint", "experiment=embeddings")

@@ -64,12 +64,12 @@ def test_global_step_counts_batches(gan) -> None:
 
 def test_a_checkpoint_of_the_wrong_kind_is_rejected(gan, trained) -> None:
     with pytest.raises(
-        UserError, match=r"does not hold a GAN. To generate faces, name a checkpoint of experiment=gan."
+        UserError, match=r"does not contain a GAN. To generate faces, specify a checkpoint of experiment=gan."
     ):
         load_sampler(str(trained.checkpoint))
-    with pytest.raises(UserError, match="does not hold an attribute classifier"):
+    with pytest.raises(UserError, match="does not contain an attribute classifier"):
         load_classifier(str(gan.checkpoint), "evaluate")
-    with pytest.raises(UserError, match=r"name a checkpoint: checkpoint=outputs/.../checkpoints/last.ckpt"):
+    with pytest.raises(UserError, match=r"specify a checkpoint: checkpoint=outputs/.../checkpoints/last.ckpt"):
         load_sampler(None)
 
 
@@ -101,7 +101,7 @@ def test_an_audit_without_real_faces_is_rejected_before_training(
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        (["checkpoint={classifier}"], "does not hold a GAN. To continue training, name a checkpoint of experiment=gan"),
+        (["checkpoint={classifier}"], "does not contain a GAN. To continue training, specify a checkpoint of"),
         (
             ["checkpoint={gan}", "model.attributes=[Male,Smiling]"],
             "was trained with model.attributes=['Smiling', 'Male']",

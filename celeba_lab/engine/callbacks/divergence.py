@@ -24,8 +24,8 @@ class TerminateOnNaN(Callback):
     a checkpoint is saved.
 
     Args:
-        check_every_n_steps: Number of training batches between checks of the losses, which are also checked at the end
-            of each epoch.
+        check_every_n_steps: Number of training batches between checks of the losses. The losses are also checked at the
+            end of each epoch.
 
     Raises:
         SettingError: The number of batches is below 1.
@@ -51,7 +51,7 @@ class TerminateOnNaN(Callback):
         if not is_due or not isinstance(pl_module, AttributeClassifier | GAN):
             return
         losses = [name for name, value in pl_module.running_losses().items() if not math.isfinite(value)]
-        # All processes must stop at the same step, even if the loss is not finite in only one of them.
+        # All processes must stop at the same step, even if only one of them has a non-finite loss.
         if trainer.strategy.reduce_boolean_decision(bool(losses), all=False):
             raise divergence_error(pl_module, losses or ["loss in another process"])
 

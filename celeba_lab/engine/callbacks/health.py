@@ -40,7 +40,7 @@ class Health(Callback):
         self.warnings: list[str] = []
         self._streaks: dict[str, int] = {}
         self._real_spread: float | None = None
-        self._varied = False  # True once the samples have differed clearly.
+        self._varied = False  # True once the samples have clearly differed.
 
     @override
     def on_train_batch_end(
@@ -93,7 +93,7 @@ class Health(Callback):
         )
 
     def _count(self, name: str, holds: bool, epoch: int, sentence: str) -> None:
-        """Count the consecutive epochs in which a condition holds, and warn once when they reach ``patience``."""
+        """Count the consecutive epochs in which a condition holds, and warn when the count reaches ``patience``."""
         self._streaks[name] = self._streaks.get(name, 0) + 1 if holds else 0
         if self._streaks[name] == self.patience:
             self.warnings.append(f"epoch {epoch}: {sentence}")
@@ -123,5 +123,5 @@ def _is_fake(probability: float) -> bool:
 
 
 def spread(faces: Tensor) -> float:
-    """Return the standard deviation between faces, uint8 (N, 3, H, W), averaged over the pixels."""
+    """Return the standard deviation across faces, uint8 (N, 3, H, W), averaged over the pixels."""
     return faces.float().std(dim=0, correction=0).mean().item()

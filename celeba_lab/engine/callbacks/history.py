@@ -24,8 +24,7 @@ class EpochLog(Callback):
         path: Path of the CSV file, which is rewritten after each epoch. If None, no file is written.
 
     Attributes:
-        rows: Metrics of each epoch. The keys are the epochs, counted from 1, and the values map each name in
-            ``trainer.callback_metrics`` to a number.
+        rows: Metrics of each epoch, counted from 1, with the names used in ``trainer.callback_metrics``.
     """
 
     def __init__(

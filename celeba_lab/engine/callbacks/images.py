@@ -52,7 +52,7 @@ class TrainingImageGrid(Callback):
         # Only complete rows are shown, so that no row mixes original and augmented images.
         count -= count % _GRID_COLUMNS if count > _GRID_COLUMNS else 0
         images = batch["image"][:count].cpu().float() / 255
-        with torch.random.fork_rng(devices=[]), torch.no_grad():  # This must not affect the run's random numbers.
+        with torch.random.fork_rng(devices=[]), torch.no_grad():  # Keep the run's random state.
             augmented = pl_module.augment(images)
         rows = torch.cat([images, augmented])
         writer.add_image(

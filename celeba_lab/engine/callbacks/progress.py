@@ -161,7 +161,7 @@ class ProgressLine(ProgressBar):
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.state.fn != "fit":
             self._close()
-        elif self._line is not None:  # Validation time must not lower the images per second of training.
+        elif self._line is not None:  # Exclude validation time from the training throughput.
             self._rate_start += self._line.seconds - self._rate_pause
 
     @override

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 
 class RandomState(Callback):
-    """Store the states of the random generators in checkpoints, so that a continued run draws the same numbers.
+    """Store the random state in checkpoints, so that a continued run gives the same results as an uninterrupted one.
 
     Each process of a distributed run has its own torch generator, seeded from the common seed and the rank of the
     process. A checkpoint contains only the state of the first process. When the run is continued, the other processes
@@ -41,7 +41,7 @@ class RandomState(Callback):
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        # The state is restored only when training starts, because building the rest of the run draws numbers as well.
+        # The state is restored only when training starts, because setting up the run also draws random numbers.
         self._loaded = state_dict
 
     @override
