@@ -116,7 +116,7 @@ def leave_out_unusable(
         columns ``LEFT_OUT``.
 
     Raises:
-        UserError: All images are unusable, or a larger fraction than ``max_fraction``.
+        UserError: All images are unusable, or the unusable fraction exceeds ``max_fraction``.
     """
     reasons = find_unusable(files, rows, f"Checking the {split} images")
     check_few_unusable(reasons, len(rows), max_fraction, split)
@@ -135,7 +135,7 @@ def check_few_unusable(reasons: Mapping[int, str], total: int, max_fraction: flo
         split: Name of the split.
 
     Raises:
-        UserError: All images are unusable, or a larger fraction than ``max_fraction``.
+        UserError: All images are unusable, or the unusable fraction exceeds ``max_fraction``.
     """
     if reasons and (len(reasons) == total or len(reasons) > max_fraction * total):
         first = next(iter(reasons.values()))

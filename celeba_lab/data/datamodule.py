@@ -193,7 +193,7 @@ class CelebADataModule(lightning.LightningDataModule):
         return f"images: {self.describe_splits()} at {self.image_size} x {self.image_size} pixels{limited}{skipped}"
 
     def facts(self) -> dict[str, Any]:
-        """Return the data information that a run records: name, folder, images per split and provenance."""
+        """Return the facts about the data that a run records: name, folder, images per split and provenance."""
         return {"name": self.name, "root": str(self.root), "images": self.counts, **self.provenance}
 
     @property
@@ -256,7 +256,7 @@ class CelebADataModule(lightning.LightningDataModule):
 
         Args:
             processes: Processes that share the images.
-            epoch: Number of the epoch that starts next.
+            epoch: Index of the next epoch, counted from 0.
         """
         dataset = self.dataset("train")
         dataset.store.prepare(dataset.rows, processes.local)

@@ -15,7 +15,7 @@ from celeba_lab.data.datasets import FaceDataset
 from celeba_lab.errors import UserError, check_at_least
 
 FaceLoader: TypeAlias = DataLoader[dict[str, Any]]
-"""A data loader that yields a :class:`~celeba_lab.data.batch.Batch` at a time."""
+"""A data loader whose batches have the type :class:`~celeba_lab.data.batch.Batch`."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class LoaderSettings:
         Args:
             dataset: The training faces.
             processes: Processes that share the faces.
-            epoch: Number of the epoch that starts next. Lightning sets the epoch too, but only after the workers of a
+            epoch: Index of the next epoch, counted from 0. Lightning sets the epoch too, but only after the workers of a
                 resumed run have started to load images.
         """
         sampler: EpochSampler | DistributedSampler[dict[str, Any]]
@@ -138,7 +138,7 @@ class LoaderSettings:
 
 
 class EpochSampler(Sampler[int]):
-    """Shuffles with an order that depends only on the seed and the epoch, so that resuming does not change it.
+    """Sampler whose shuffled order depends only on the seed and the epoch, so that resuming does not change it.
 
     Args:
         n: Number of samples to shuffle.

@@ -24,7 +24,7 @@ def test_a_larger_sample_begins_with_the_smaller_sample() -> None:
 def test_the_packaged_table_describes_itself_and_contains_only_coefficients() -> None:
     text = TABLE.read_text()
     assert text.startswith("# A model of the joint distribution of CelebA's forty attributes")
-    assert "no row of the data" in text
+    assert "no rows of the data" in text
     table = pd.read_csv(TABLE, comment="#", index_col="attribute")
     assert sorted(table.index) == sorted(ATTRIBUTES)
     assert table.shape == (40, 41)
