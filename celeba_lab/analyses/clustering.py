@@ -117,7 +117,7 @@ def check_clusterer(clusterer: ClusterMixin, n_clusters: int | None) -> ClusterM
             clusterer has no parameter ``n_clusters``.
 
     Returns:
-        The clusterer with this number of clusters.
+        The clusterer with the given number of clusters.
 
     Raises:
         SettingError: The estimator cannot cluster rows, or ``n_clusters`` is below 1.

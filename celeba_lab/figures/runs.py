@@ -56,12 +56,12 @@ def run_curves(
     rings mark the reported epochs.
 
     Args:
-        histories: Table of each run by run name, for 1 to 12 runs. Each table has the column ``epoch`` and any of the
-            columns ``val/loss``, ``val/<metric>`` and ``train/loss``.
+        histories: Mapping from run names to tables, for 1 to 12 runs. Each table has the column ``epoch`` and any of
+            the columns ``val/loss``, ``val/<metric>`` and ``train/loss``.
         metric: Name of the metric in the right panel.
         title: Figure title.
         note: Subtitle, shown below the title.
-        best_epochs: Epoch of each reported checkpoint by run name.
+        best_epochs: Mapping from run names to the epochs of the reported checkpoints.
 
     Raises:
         ValueError: The number of runs is not between 1 and 12.
