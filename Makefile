@@ -10,7 +10,7 @@ INSTALLED := $(VENV)/.installed
 DATA ?= $(CELEBA_ROOT)
 ARGS ?=
 MARKED ?= not slow
-# A process that has no tests left takes half of what another one still has to do.
+# With worksteal, a worker process that has finished its tests takes half of another worker's remaining tests.
 PARALLEL ?= --numprocesses=auto --maxprocesses=8 --dist=worksteal
 
 .PHONY: help
@@ -18,11 +18,11 @@ help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: $(INSTALLED)  ## create the virtual environment and install everything (5 GB, because PyTorch comes with CUDA)
+setup: $(INSTALLED)  ## create the virtual environment and install everything (5 GB, because PyTorch includes CUDA)
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo "celeba_lab needs Python 3.11 or newer. Name one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+		|| { echo "celeba_lab needs Python 3.11 or newer. Select it with: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
@@ -32,17 +32,17 @@ demo: $(INSTALLED)  ## train the smile classifier on synthetic faces, or on Cele
 	$(BIN)/python -m celeba_lab experiment=smile \
 		$(if $(DATA),data=celeba "data.root='$(DATA)'",data=synthetic model.weights=null) $(ARGS)
 
-# mypy uses one core: it runs next to the tests.
+# mypy uses a single core, so it runs in parallel with the tests.
 .PHONY: test
-test: $(INSTALLED)  ## run what CI runs: ruff, mypy, the examples of the package and the tests that take seconds
+test: $(INSTALLED)  ## run what CI runs: ruff, mypy, the doctests and the fast tests
 	@$(MAKE) --no-print-directory --jobs=2 lint typecheck pytest
 
 .PHONY: test-all
-test-all: $(INSTALLED)  ## run the same and the slow tests
+test-all: $(INSTALLED)  ## run ruff, mypy, the doctests and all tests, including the slow ones
 	@$(MAKE) --no-print-directory --jobs=2 lint typecheck pytest MARKED='slow or not slow'
 
 .PHONY: pytest
-pytest: $(INSTALLED)  ## run the tests without ruff and mypy; ARGS=... adds options of pytest
+pytest: $(INSTALLED)  ## run the tests without ruff and mypy; ARGS=... passes options to pytest
 	$(BIN)/python -m pytest -m '$(MARKED)' $(PARALLEL) $(ARGS)
 
 .PHONY: lint
@@ -73,7 +73,7 @@ wheel: $(INSTALLED)  ## build the wheel into dist/
 	$(BIN)/python -m build --wheel
 
 .PHONY: clean
-clean:  ## remove caches and builds, but not data/, outputs/ and the environment
+clean:  ## remove caches and build output, but keep data/, outputs/ and the environment
 	rm -rf build dist docs/api .mypy_cache .pytest_cache .ruff_cache
 	find celeba_lab tests -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -1,4 +1,4 @@
-"""The typed root of the configuration, and building objects from it."""
+"""The typed root of the configuration, and functions that build objects from a configuration."""
 
 import inspect
 import re
@@ -23,12 +23,12 @@ RENAMED = {
     "task.filter": "task.upscale_filter",
     "model.normalise": "model.normalization",
 }
-"""Settings of earlier versions, by their full key, and what replaces each of them."""
+"""Full keys of settings from earlier versions, mapped to their replacements."""
 
 
 @dataclass
 class Recipe:
-    """Settings of a recipe for the Trainer. Its other settings are in the groups ``model`` and ``callbacks``."""
+    """Trainer settings of a recipe. A recipe also changes settings in other groups, such as ``model``."""
 
     max_epochs: int | None = 3
     precision: str = "32-true"
@@ -54,9 +54,9 @@ class Config:
 
 
 def register_schema() -> None:
-    """Register the typed root that ``conf/config.yaml`` starts from. Call this before composing."""
+    """Register the typed root of ``conf/config.yaml``. Call this function before composing the configuration."""
     ConfigStore.instance().store("schema", Config)
-    # ${task_name:${task._target_}}: ${hydra:runtime.choices.task} would not resolve yet when a sweep makes its folder.
+    # ${hydra:runtime.choices.task} would be simpler, but cannot be resolved yet when a sweep creates its folder.
     OmegaConf.register_new_resolver("task_name", lambda target: target.rpartition(".")[2], replace=True)
     OmegaConf.register_new_resolver("without_slashes", lambda name: name.replace("/", "-"), replace=True)
 
@@ -74,15 +74,15 @@ def check_root_keys(cfg: DictConfig) -> None:
 
 
 def build(node: DictConfig | None, **arguments: Any) -> Any:
-    """Instantiate a node of the configuration; None gives None.
+    """Instantiate a configuration node, or return None if the node is None.
 
-    This is ``hydra.utils.instantiate`` with three differences: values are checked against the type hints of the
-    constructor, a :class:`~celeba_lab.errors.SettingError` of a constructor gets the path of its node, and any other
-    exception of a constructor is raised as it is.
+    This function differs from ``hydra.utils.instantiate`` in three ways. Values are checked against the constructor's
+    type hints. If a constructor raises a :class:`~celeba_lab.errors.SettingError`, the path of its node is added. Any
+    other exception in a constructor is raised unchanged.
 
     Args:
-        node: Node with the dotted path of a class or function as ``_target_``.
-        arguments: Further arguments, which take precedence over those of the node.
+        node: Node whose ``_target_`` is the dotted path of a class or function.
+        arguments: Additional arguments, which override those of the node.
 
     Raises:
         UserError: A key is not an argument of the target, or a value has the wrong type.
@@ -94,20 +94,20 @@ def build(node: DictConfig | None, **arguments: Any) -> Any:
         return instantiate(node, **arguments, _convert_="all")
     except InstantiationException as error:
         if isinstance(error.__cause__, SettingError):
-            path = str(error).rpartition("full_key: ")[2].strip()  # of the node that failed, perhaps below this one
+            path = str(error).rpartition("full_key: ")[2].strip()  # of the node that failed, which may be nested
             raise error.__cause__.within(path, is_absolute=True) from error.__cause__.__cause__
         raise error.__cause__ or error from None
 
 
 @dataclass(frozen=True)
 class Signature:
-    """Arguments of a class or a function.
+    """Signature of a class or function.
 
     Attributes:
-        hints: Type hint of each argument by its name; ``Any`` for an argument without one.
-        required: Names of the arguments without a default.
-        takes_any: If true, arguments of any other name are accepted too.
-        is_complete: If false, some of the hints could not be found out and are ``Any``.
+        hints: Type hint of each argument by name, or ``Any`` if the argument has no type hint.
+        required: Names of the arguments without a default value.
+        takes_any: If true, arguments with other names are also accepted (``**kwargs``).
+        is_complete: If false, some type hints could not be determined and are ``Any``.
     """
 
     hints: dict[str, Any]
@@ -117,17 +117,17 @@ class Signature:
 
 
 def import_signature(target: str) -> Signature:
-    """Import what a dotted path names, and return its signature.
+    """Import the class or function at a dotted path, and return its signature.
 
     Raises:
-        Exception: The import failed, for whatever reason.
+        Exception: The import failed. The exception is the one raised by the import.
     """
     found = get_object(target)
-    function = getattr(found, "__init__", found) if isinstance(found, type) else found  # perhaps inherited
+    function = getattr(found, "__init__", found) if isinstance(found, type) else found  # may be inherited
     parameters = inspect.signature(found).parameters.values()
     try:
         hints = get_type_hints(function)
-    except NameError:  # a library's hints that only its type checker can see
+    except NameError:  # some libraries import the names in their hints only for type checking
         hints = {}
     named = [
         parameter for parameter in parameters if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
@@ -140,15 +140,15 @@ def import_signature(target: str) -> Signature:
 
 
 ReadSignature = Callable[[str], Signature | None]
-"""Returns the signature that a dotted path names, or None if it cannot be found out."""
+"""A function that returns the signature of the target at a dotted path, or None if it cannot be determined."""
 
 
 def check_types(cfg: Config | DictConfig, read: ReadSignature = import_signature) -> None:
-    """Check every node that configures something, before anything is built.
+    """Check all nodes that have a ``_target_`` before any object is built.
 
     Args:
-        cfg: The configuration, or a part of it.
-        read: How to find the signature of a target; by default, by an import.
+        cfg: The configuration or one of its nodes.
+        read: Function that returns the signature of a target. By default, the target is imported.
 
     Raises:
         UserError: See :func:`check_arguments`.
@@ -166,8 +166,8 @@ def check_arguments(node: DictConfig, read: ReadSignature = import_signature) ->
     """Check the keys and the values of a node against the signature of its ``_target_``.
 
     Args:
-        node: The node.
-        read: How to find the signature; see :func:`check_types`.
+        node: Node to check.
+        read: Function that returns the signature of the target. See :func:`check_types`.
 
     Raises:
         UserError: The target cannot be imported, a key is not one of its arguments, a value has the wrong type, or a
@@ -178,12 +178,13 @@ def check_arguments(node: DictConfig, read: ReadSignature = import_signature) ->
         signature = read(node._target_)
     except Exception as error:
         raise UserError(f"{where}._target_={node._target_} cannot be imported: {one_line(error)}.") from error
-    if signature is not None and node.get("_partial_"):  # a task is given the configuration, and nothing else
+    # A task is called with only the configuration, so its node must provide all other required arguments.
+    if signature is not None and node.get("_partial_"):
         for name in signature.required[1:]:
             if name not in node:
                 raise UserError(no_value(f"{where}.{name}"))
     for key in map(str, node):
-        if key.startswith("_"):  # Hydra's own
+        if key.startswith("_"):  # keys such as _target_ belong to Hydra
             continue
         path = f"{where}.{key}"
         if OmegaConf.is_missing(node, key):
@@ -200,28 +201,28 @@ def check_arguments(node: DictConfig, read: ReadSignature = import_signature) ->
 
 
 def _check_type(path: str, value: object, hint: Any) -> None:
-    from typeguard import TypeCheckError, check_type  # an import of 0.1 s that --cfg job need not pay
+    from typeguard import TypeCheckError, check_type  # takes 0.1 s to import, and --cfg job does not need it
 
     try:
         check_type(value, hint)
     except TypeCheckError as error:
         wanted = hint.__name__ if isinstance(hint, type) else shorten(str(hint).replace("typing.", ""), 200)
-        example = f", written {path}=[{value}]" if isinstance(value, str) and "list[" in wanted else ""
+        example = f", for example {path}=[{value}]" if isinstance(value, str) and "list[" in wanted else ""
         raise UserError(f"{path}={value!r} has the wrong type: it must be {wanted}{example}.") from error
 
 
 def no_value(key: str) -> str:
-    """Say that a setting has no value."""
-    return f"{key} has no value. Give one: {key}=..."
+    """Return the error message for a setting without a value."""
+    return f"{key} has no value. Set it with {key}=..."
 
 
 def one_line(error: BaseException) -> str:
-    """Return the message of an error on one line, without the full stop at its end."""
+    """Return an error message on one line, without the final full stop."""
     return re.sub(r"\s+", " ", str(error)).strip().rstrip(".")
 
 
 def flatten(node: Any, prefix: str = "") -> dict[str, Any]:
-    """Return the leaves of nested dictionaries under dotted names, lists as text."""
+    """Flatten nested dictionaries into one with dotted keys, and convert lists to strings."""
     if not isinstance(node, dict):
         return {prefix: str(node) if isinstance(node, list) else node}
     leaves: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Output in the terminal: tables, progress and commands."""
+"""Terminal output: tables, progress and command lines."""
 
 import logging
 import os
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 def is_main_process() -> bool:
-    """Return whether this process prints and writes files, as only one process of a distributed run does."""
+    """Return whether this is the main process of a run, which is the only one that prints and writes files."""
     # torchrun, SLURM and Lightning's launcher set these variables.
     for variable in ("RANK", "SLURM_PROCID", "LOCAL_RANK"):
         if variable in os.environ:
@@ -40,33 +40,33 @@ PROGRAM = "python -m celeba_lab"
 
 
 def quiet_libraries() -> None:
-    """Hide advertisements of libraries, and advice that does not apply."""
-    # With Hydra, Lightning's messages would appear twice: through its own handler and through that of the root logger.
+    """Hide advertisements and irrelevant warnings from libraries."""
+    # Hydra adds a handler to the root logger, so Lightning's messages would otherwise appear twice.
     logging.getLogger("lightning").handlers.clear()
     logging.getLogger("lightning.pytorch").handlers.clear()
-    # Frozen layers are in evaluation mode on purpose.
+    # Frozen layers are deliberately in evaluation mode.
     warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")
-    # Undefined metrics are reported as undefined.
+    # The reports already show such metrics as undefined.
     warnings.filterwarnings("ignore", ".*No (positive|negative) samples (found )?in targets?.*")
-    # The logged values have already been synchronised by torchmetrics.
+    # torchmetrics has already synchronised the logged values.
     warnings.filterwarnings("ignore", ".*sync_dist=True.*")
-    # A resumed run continues in its own folder.
+    # A resumed run continues in its existing folder.
     warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
-    # The folder of a run may have been moved or copied.
+    # Users may have moved or copied a run folder.
     warnings.filterwarnings("ignore", ".*The dirpath has changed from.*")
-    # Lightning 2.6 uses an older name of torch's pytree.
+    # Lightning 2.6 uses a deprecated name from torch's pytree module.
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
-    # The number of workers is a decision of the data module. On two cores, more workers are slower.
+    # The data module chooses the number of workers. On two cores, more workers would be slower.
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
-    # Distances store thousands of feature vectors on purpose.
+    # The distances need thousands of stored feature vectors.
     warnings.filterwarnings("ignore", ".*Kernel Inception Distance. will save all extracted features.*")
-    # The size of the model is reported as its number of parameters.
+    # The model size is reported as a number of parameters, which does not depend on the precision.
     warnings.filterwarnings("ignore", ".*is not supported by the model summary.*")
     warnings.filterwarnings("ignore", ".*number of training batches.*smaller than the logging interval.*")
 
 
 def show_configuration(cfg: DictConfig) -> None:
-    """Print the resolved configuration as a tree with a branch for each group, without settings that are null."""
+    """Print the resolved configuration as a tree with one branch per root key, leaving out keys that are null."""
     tree = Tree("configuration", guide_style="dim")
     for key in map(str, cfg):
         value = cfg[key]
@@ -81,11 +81,11 @@ def show_configuration(cfg: DictConfig) -> None:
 
 
 def show_metrics(title: str, columns: Mapping[str, Mapping[str, float]]) -> None:
-    """Print metrics side by side.
+    """Print a table of metrics, with one row per metric.
 
     Args:
         title: Title of the table.
-        columns: For each column, such as a split, the values by the names of the metrics.
+        columns: Metrics of each column by name. The name of a column is usually that of a split.
     """
     table = Table(title=title, title_justify="left")
     table.add_column("metric")
@@ -98,39 +98,39 @@ def show_metrics(title: str, columns: Mapping[str, Mapping[str, float]]) -> None
 
 
 def show_table(title: str, frame: "pd.DataFrame", most: int | None = None) -> None:
-    """Print a table whose numbers have four digits.
+    """Print a data frame, with floating-point numbers rounded to four decimal places.
 
     Args:
         title: Title of the table.
-        frame: Table with names in its first column.
-        most: Maximum number of rows. The first ones are printed.
+        frame: Data frame to print. The index is not printed.
+        most: Maximum number of rows to print, starting from the first. If None, all rows are printed.
     """
     shown = frame if most is None else frame.head(most)
     table = Table(title=title, title_justify="left")
     for column in shown.columns:
         is_text = shown[column].dtype.kind not in "iufb"
         words = " ".join(map(str, shown[column])).split() if is_text else []
-        # The longest word is not broken, so that names stay complete.
+        # The minimum width keeps long names from being broken across lines.
         table.add_column(str(column), justify="left" if is_text else "right", min_width=max(map(len, words), default=0))
     for row in shown.itertuples(index=False):
         table.add_row(*map(_cell, row))
     if len(shown) < len(frame):
-        table.caption = f"{len(frame) - len(shown)} more in the tables"
+        table.caption = f"{len(frame) - len(shown)} more rows in the saved table"
     console.print(table)
 
 
 class Progress:
-    """A line that shows the progress of a piece of work and the time left.
+    """A progress line that shows the finished steps and the estimated time left.
 
-    On a terminal the line is redrawn in place, never wraps, and disappears at the end. If the output is not a terminal
-    (CI, ``nohup``, SLURM), a line is printed every 30 seconds. Work that takes less than two seconds shows nothing,
-    and only the main
-    process of a distributed run shows anything. Work that is part of other work is shown in the line of that work.
+    On a terminal, the line is redrawn in place, never wraps, and disappears at the end. If the output is not a terminal
+    (CI, ``nohup``, SLURM), a new line is printed every 30 seconds. Nothing is shown for work that takes less than two
+    seconds. In a distributed run, only the main process shows progress. Nested progress lines are shown as a single
+    line.
 
     Args:
         what: Description of the work.
-        total: Number of steps; None if it is not known.
-        unit: Name of a step, in the plural.
+        total: Total number of steps, or None if it is unknown.
+        unit: Plural noun for the steps, such as ``images``.
 
     Example:
         >>> with Progress("decoding", total=3, unit="images") as progress:
@@ -139,10 +139,10 @@ class Progress:
     """
 
     interval = 30.0
-    """Seconds between two lines in a log."""
+    """Seconds between two lines if the output is not a terminal."""
     delay = 2.0
-    """Seconds of work before anything is shown on a terminal."""
-    _open: ClassVar[list["Progress"]] = []  # Work in progress, from the outermost to the innermost.
+    """Seconds before the line first appears on a terminal."""
+    _open: ClassVar[list["Progress"]] = []  # active progress lines, outermost first
 
     def __init__(self, what: str, total: float | None = None, unit: str = "") -> None:
         self.what = what
@@ -171,11 +171,11 @@ class Progress:
             self._thread = None
 
     def update(self, done: float, note: str = "") -> None:
-        """Set the number of finished steps and a short text that is shown after it."""
+        """Set the number of finished steps and a short note to display after it."""
         self.done, self.note = done, note
 
     def advance(self, steps: float = 1) -> None:
-        """Add finished steps."""
+        """Increase the number of finished steps."""
         self.done += steps
 
     @property
@@ -185,13 +185,13 @@ class Progress:
 
     @property
     def seconds_left(self) -> float | None:
-        """Estimated seconds until the work is finished; None before the first step or without a total."""
+        """Estimated number of seconds left, or None before the first step or if the total is unknown."""
         if not self.done or self.total is None:
             return None
         return self.seconds * max(0.0, self.total - self.done) / self.done
 
     def text(self, width: int) -> str:
-        """Return the line, with up to ``width`` characters."""
+        """Return the progress line, which has at most ``width`` characters."""
         count = f"{self.done:,.0f}" + ("" if self.total is None else f"/{self.total:,.0f}")
         left = self.seconds_left
         time = f"{format_seconds(self.seconds)} so far" if left is None else f"{format_seconds(left)} left"
@@ -216,14 +216,14 @@ class Progress:
             console.print(self._shown(), markup=False, soft_wrap=True)
 
     def _shown(self) -> str:
-        """Return the line of the innermost work, after the names of the work that it is part of."""
+        """Return the innermost progress line, preceded by the descriptions of the enclosing ones."""
         outer, inner = [*self._open[:-1]], self._open[-1] if self._open else self
         prefix = "".join(f"{work.what}: " for work in outer)
         return prefix[: console.width // 2] + inner.text(console.width - min(len(prefix), console.width // 2))
 
 
 def progress(items: Iterable[T], what: str, total: int | None = None, unit: str = "") -> Iterator[T]:
-    """Yield the items and show how many of them are finished; see :class:`Progress`."""
+    """Iterate over items and show the progress. The arguments are those of :class:`Progress`."""
     if total is None and isinstance(items, Sized):
         total = len(items)
     with Progress(what, total, unit) as bar:
@@ -233,13 +233,13 @@ def progress(items: Iterable[T], what: str, total: int | None = None, unit: str 
 
 
 def draw_bar(share: float, width: int) -> str:
-    """Return a bar of ``width`` characters that is filled to ``share``, from 0 to 1."""
+    """Return a bar of ``width`` characters, filled to the fraction ``share`` (0 to 1)."""
     filled = round(min(1.0, max(0.0, share)) * width)
     return "━" * filled + "╌" * (width - filled)
 
 
 def format_seconds(seconds: float) -> str:
-    """Return a duration as ``1:05`` or ``2:01:05``."""
+    """Format a duration as ``1:05`` or ``2:01:05``."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
@@ -258,12 +258,12 @@ def _number(value: float | None) -> str:
 
 
 def command_line(overrides: Sequence[str], multirun: bool = False) -> str:
-    """Return the command that runs these overrides, quoted for a shell."""
+    """Return the command line for the given overrides, quoted for a shell."""
     return " ".join([PROGRAM, *(["-m"] if multirun else []), *(shlex.quote(override) for override in overrides)])
 
 
 def override(key: str, value: object) -> str:
-    """Return ``key=value`` in Hydra's grammar, where a value with special characters is quoted."""
+    """Return ``key=value`` in Hydra's override grammar, quoting values that contain special characters."""
     text = str(value)
     plain = all(character.isalnum() or character in "/_.-+:%" for character in text)
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
@@ -271,17 +271,17 @@ def override(key: str, value: object) -> str:
 
 
 def display_path(path: Path) -> Path:
-    """Return a path as a user in the current folder would type it."""
+    """Return a path as a user would type it in the current folder."""
     path = path.resolve()
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 class MetricLines:
-    """Aligned lines of metrics under one heading, such as one line for each epoch.
+    """Formats metrics as an aligned text table that is printed row by row, such as one row per epoch.
 
     Args:
         label: Heading of the first column.
-        metrics: Names of the metrics, ``split/metric``. A split is named only in the first of its columns.
+        metrics: Names of the metrics in the form ``split/metric``. Only the first column of each split names the split.
 
     Example:
         >>> lines = MetricLines("epoch", ["train/loss", "train/accuracy", "val/loss"])
@@ -297,11 +297,11 @@ class MetricLines:
         self.headings = list(map(_heading, ["", *self.metrics], self.metrics))
 
     def heading(self) -> str:
-        """Return the line above the first row."""
+        """Return the heading of the table."""
         return "  ".join([self.label, *(heading.rjust(8) for heading in self.headings)])
 
     def row(self, label: str, values: Mapping[str, float]) -> str:
-        """Return one line; a metric without a value leaves its column empty."""
+        """Return one row of the table. The cell of a metric is empty if ``values`` does not contain the metric."""
         cells = [
             (_short(values[metric]) if metric in values else "").rjust(max(8, len(heading)))
             for metric, heading in zip(self.metrics, self.headings, strict=True)
@@ -310,19 +310,19 @@ class MetricLines:
 
 
 def _heading(before: str, metric: str) -> str:
-    """Return the heading of a metric, without its split if the metric before it has the same one."""
+    """Return the heading of a metric, omitting the split if it is the same as for the previous metric."""
     split, _, name = metric.partition("/")
     words = name.replace("images_per_second", "images/s").replace("_", " ")
     return words if before.startswith(f"{split}/") else f"{split_name(split)} {words}"
 
 
 def split_name(split: str) -> str:
-    """Return the name of a split in the terminal."""
+    """Return the name of a split as shown in the terminal."""
     return "validation" if split == "val" else split
 
 
 def _short(value: float) -> str:
-    """Return a number in up to eight characters."""
+    """Format a number for a narrow column."""
     if value != value:
         return "undefined"
     return f"{value:.4f}" if abs(value) < 1000 else f"{value:,.0f}"

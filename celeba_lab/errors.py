@@ -1,4 +1,4 @@
-"""Errors that the user can correct, each explained in a sentence, and checks of settings."""
+"""Errors that the user can correct, and functions that validate settings."""
 
 import difflib
 import math
@@ -7,35 +7,35 @@ from contextlib import contextmanager
 
 
 class UserError(Exception):
-    """An error in an input or a setting, with a message about what is wrong, where it is wrong, and what to do.
+    """An error in an input or a setting. The message says what is wrong, where, and how to correct it.
 
-    The command line prints the message without a traceback and exits with status 1. Every other exception is a bug and
-    keeps its traceback.
+    The command line prints the message without a traceback and exits with status 1. Any other exception is a bug and is
+    shown with its traceback.
     """
 
     @property
     def sentence(self) -> str:
         """The message without a traceback.
 
-        An exception from a worker of a DataLoader contains the traceback of the worker in its message, before the
+        If an exception is raised in a DataLoader worker, its message contains the worker's traceback, followed by the
         original message.
         """
         return str(self).rsplit(f"{type(self).__name__}: ", 1)[-1].strip()
 
 
 class SettingError(UserError):
-    """A setting whose value breaks a rule.
+    """An error about a setting with an invalid value.
 
-    The function that receives the value states the rule and names its own argument. The code that knows the path of the
-    setting in the configuration adds this path with :meth:`within`. In this way, an object can be built in Python as
-    well as from YAML.
+    The function that checks a value raises the error with the name of its own argument. The caller that knows the
+    setting's path in the configuration adds the path with :meth:`within`. The same check therefore works for objects
+    built in Python and for objects built from YAML.
 
     Args:
-        setting: Name of the argument, such as ``n_images``, or a path that ends in it.
-        value: Value that was given.
-        rule: Rule that the value breaks, as the end of a sentence that starts with the setting: ``must be at least 3``.
-        hint: Further sentences that help the user.
-        is_absolute: If true, ``setting`` is the whole path from the root of the configuration.
+        setting: Name of the argument, such as ``n_images``, or a dotted path that ends with this name.
+        value: The invalid value.
+        rule: Rule that the value violates, worded to follow the setting in a sentence: ``must be at least 3``.
+        hint: Further advice, as complete sentences.
+        is_absolute: If true, ``setting`` is the full path from the root of the configuration.
 
     Example:
         >>> error = SettingError("n_images", 2, "must be at least 3")
@@ -51,7 +51,7 @@ class SettingError(UserError):
         return type(self), (self.setting, self.value, self.rule, self.hint, self.is_absolute)
 
     def within(self, path: str, is_absolute: bool = False) -> "SettingError":
-        """Return the same error for a setting below ``path``, or this error if its path is already absolute."""
+        """Return a copy of this error with ``path`` in front of the setting, or the error itself if it is absolute."""
         if self.is_absolute:
             return self
         setting = f"{path}.{self.setting}" if path else self.setting
@@ -60,11 +60,11 @@ class SettingError(UserError):
 
 @contextmanager
 def settings_of(path: str, is_absolute: bool = False) -> Iterator[None]:
-    """Within this block, add ``path`` to every :class:`SettingError`.
+    """Add ``path`` in front of the setting of every :class:`SettingError` that is raised in the block.
 
     Args:
-        path: Path of the node whose settings are used in the block.
-        is_absolute: If true, it is the whole path from the root of the configuration.
+        path: Path of the configuration node that contains the settings.
+        is_absolute: If true, ``path`` is the full path from the root of the configuration.
     """
     try:
         yield
@@ -73,7 +73,7 @@ def settings_of(path: str, is_absolute: bool = False) -> Iterator[None]:
 
 
 def format_value(value: object) -> str:
-    """Return a value as a person would type it on the command line.
+    """Format a value as a user would type it on the command line.
 
     Example:
         >>> [format_value(value) for value in (None, True, 0.5, 1e-9, "skip", ["val", 2])]
@@ -94,7 +94,7 @@ def check_choice(setting: str, value: str, choices: Iterable[str]) -> None:
     """Check that a value is one of ``choices``.
 
     Raises:
-        SettingError: The value is not one of them. The hint names the most similar choice.
+        SettingError: The value is not one of the choices. The hint suggests the most similar choice.
     """
     choices = list(choices)
     if value not in choices:
@@ -142,7 +142,7 @@ def check_between(setting: str, value: float | None, least: float, most: float) 
 
 
 def check_fraction(setting: str, value: float | None) -> None:
-    """Check that a number is between 0 and 1, both included.
+    """Check that a number is between 0 and 1 (inclusive).
 
     None passes, because the setting is optional then.
 
@@ -173,24 +173,24 @@ def check_inner_fraction(setting: str, value: float) -> None:
 
 
 class DivergenceError(UserError):
-    """Training has diverged, so its weights must not replace a checkpoint."""
+    """Raised if training has diverged, so that the weights do not replace a checkpoint."""
 
 
 def find_nearest(name: str, choices: Iterable[str]) -> str | None:
-    """Return the choice that is spelled most like ``name``, whatever its case, or None if none is similar."""
+    """Return the choice with the spelling closest to ``name``, ignoring case, or None if no choice is similar."""
     folded = {choice.casefold(): choice for choice in choices}
     matches = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
     return folded[matches[0]] if matches else None
 
 
 def did_you_mean(name: str, choices: Iterable[str]) -> str:
-    """Return ``" Did you mean 'x'?"`` for the choice nearest to ``name``, or an empty string if none is similar."""
+    """Return ``" Did you mean 'x'?"`` for the choice closest to ``name``, or an empty string if none is similar."""
     nearest = find_nearest(name, choices)
     return f" Did you mean '{nearest}'?" if nearest else ""
 
 
 def enumerate_names(names: Iterable[str], limit: int = 5) -> str:
-    """Join up to ``limit`` names with commas, and add the number of the remaining ones."""
+    """Join up to ``limit`` names with commas, and append the number of names left over."""
     names = list(names)
     rest = len(names) - limit
     return ", ".join(names[:limit]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,4 +1,4 @@
-"""Writing files atomically, sorting paths, and finding the files of the package. Nothing slow is imported here."""
+"""Functions that write files atomically, sort paths and locate ``conf/``. This module avoids slow imports."""
 
 import os
 import re
@@ -9,20 +9,20 @@ from typing import Any, BinaryIO
 
 
 def natural_order(path: Path) -> list[tuple[int, int, str]]:
-    """Return the key that sorts paths in natural order: 2.jpg before 10.jpg, and without regard to upper case."""
+    """Return a sort key for natural order, which ignores case and places 2.jpg before 10.jpg."""
     parts = re.findall(r"[0-9]+|[^0-9]+", str(path))
     return [(0, int(part), part) if part[0].isdigit() else (1, 0, part.casefold()) for part in parts]
 
 
 def config_directory() -> Path:
-    """Return the absolute path of ``conf/``: in an installed package, or next to the package in a checkout."""
+    """Return the absolute path of ``conf/``, which is inside an installed package or next to it in a checkout."""
     package = Path(__file__).resolve().parent
     installed = package / "conf"
     return installed if installed.is_dir() else package.parent / "conf"
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
-    """Call ``write`` with a binary file that replaces ``path`` when it is complete and on disk."""
+    """Call ``write`` with a temporary binary file, which replaces ``path`` once it is complete and on disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, staged = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -30,7 +30,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        Path(staged).chmod(0o644)  # mkstemp keeps files from everyone else
+        Path(staged).chmod(0o644)  # mkstemp creates files that only their owner can read
         Path(staged).replace(path)
     except BaseException:
         Path(staged).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Settings of Sphinx, which builds these pages and the API pages with ``make docs``."""
+"""Sphinx configuration for ``make docs``, which builds the pages in this folder and the API reference."""
 
 from pathlib import Path
 
@@ -14,15 +14,15 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphin
 html_theme = "furo"
 html_title = "celeba_lab"
 myst_heading_anchors = 3
-highlight_language = "none"  # Most code blocks are commands; blocks of Python are marked.
+highlight_language = "none"  # Most code blocks are commands. Python blocks are marked as such.
 
 autodoc_member_order = "bysource"
-autodoc_inherit_docstrings = False  # An overridden hook without a docstring is documented by Lightning.
+autodoc_inherit_docstrings = False  # Lightning's own documentation describes the overridden hooks.
 autodoc_typehints_format = "short"
 napoleon_use_ivar = True
-napoleon_use_rtype = False  # Return values have a sentence, and their types are in the signature.
+napoleon_use_rtype = False  # The signature already shows the return type.
 
-# Every reference to a name of this package must exist. Names of other libraries are not linked.
+# All references to names in this package must resolve. Names in other libraries are not linked.
 nitpicky = True
 _LIBRARIES = (
     "ast|collections|datetime|hydra|lightning|matplotlib|np|numpy|omegaconf|pandas|pathlib|pd|rich|sklearn|torch"
@@ -39,18 +39,18 @@ _partition = GoogleDocstring._partition_field_on_colon
 
 
 def partition_field_on_colon(docstring: GoogleDocstring, line: str) -> tuple[str, str, str]:
-    """Split a line of a docstring into name or type, colon and text, but leave a sentence with a colon whole."""
+    """Split a docstring line at its colon into a name or type and a description, unless the line is a sentence."""
     before, colon, after = _partition(docstring, line)
     is_sentence = " " in before and not before.endswith(")")
     return (line, "", "") if is_sentence else (before, colon, after)
 
 
-# Napoleon would take the beginning of "A colour: R, G, B" for a type. It has no setting for this.
+# By default, Napoleon interprets the beginning of "A colour: R, G, B" as a type. There is no setting to change this.
 GoogleDocstring._partition_field_on_colon = partition_field_on_colon
 
 
 def write_api_pages(folder: Path) -> None:
-    """Write a page for each package and an index of them. The pages follow the code, so they are not in git."""
+    """Write an API page for each package, and an index page. The pages are generated, so they are not in git."""
     folder.mkdir(exist_ok=True)
     root = Path(celeba_lab.__file__).parent
     names = []

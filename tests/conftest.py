@@ -1,8 +1,8 @@
-"""Fixtures of several packages: a tiny CelebA, the command line, composed settings and finished runs."""
+"""Shared fixtures: a tiny CelebA, the command line, composed settings and finished runs."""
 
 import os
 
-# The networks of the tests are so small that a second thread mostly waits. PyTorch reads this when it is imported.
+# The networks in the tests are too small to benefit from a second thread. PyTorch reads this variable on import.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import gzip
@@ -39,7 +39,7 @@ from celeba_lab.runs.finished import FinishedRun, read_runs
 from celeba_lab.runs.summary import Summary
 
 SMILING = ATTRIBUTES.index("Smiling")
-# For each layout, the folders of the attribute table, of the partition table and of the images.
+# Folders of the attribute table, the partition table and the images in each layout.
 FOLDERS = {
     "kaggle": ("", "", "img_align_celeba/img_align_celeba"),
     "official": ("Anno", "Eval", "Img/img_align_celeba"),
@@ -49,7 +49,7 @@ FOLDERS = {
 
 
 def draw_face(index: int, smiling: bool) -> Image.Image:
-    """Return a face of 89 x 109 pixels in random colours; its mouth is bright and curved if it smiles."""
+    """Return a face of 89 x 109 pixels in random colours. A smiling face has a bright, curved mouth."""
     rng = np.random.default_rng(index)
     image = Image.new("RGB", (89, 109), tuple(rng.integers(20, 200, 3).tolist()))
     draw = ImageDraw.Draw(image)
@@ -76,12 +76,12 @@ def face_jpegs(n: int) -> tuple[bytes, ...]:
 
 
 def tiny_partition(n: int) -> np.ndarray:
-    """Return the partition of each image, 0, 1 or 2: two thirds train, a sixth val and a sixth test, in this order."""
+    """Return the partition of each image: two thirds train (0), then a sixth val (1) and a sixth test (2)."""
     return np.repeat([0, 1, 2], [n - 2 * (n // 6), n // 6, n // 6])
 
 
 def tiny_labels(n: int) -> np.ndarray:
-    """Return random labels of 0 and 1, (n, 40). Every second face smiles, and each split has both classes."""
+    """Return random labels 0 and 1, int64 (n, 40). Every second face smiles, and each split has both classes."""
     labels = np.random.default_rng(7).integers(0, 2, (n, len(ATTRIBUTES)))
     for part in range(3):
         rows = np.flatnonzero(tiny_partition(n) == part)
@@ -120,7 +120,7 @@ def _write_celeba(
         attr = "\n".join([f"image_id,{','.join(ATTRIBUTES)}", *rows]) + "\n"
         evaluation = "\n".join(["image_id,partition", *(f"{i},{p}" for i, p in zip(ids, parts, strict=True))]) + "\n"
         suffix = ".csv"
-    else:  # the official files: a count, CRLF, padding spaces, no name for the id, no header in the partition
+    else:  # Official files: row count, CRLF, padding with spaces, unnamed id column, partition without header.
         rows = [f"{name} {' '.join(f'{v:2d}' for v in row)}" for name, row in zip(ids, values, strict=True)]
         attr = "\r\n".join([str(n), " ".join(ATTRIBUTES) + " ", *rows]) + "\r\n"
         evaluation = "".join(f"{i} {p}\n" for i, p in zip(ids, parts, strict=True))
@@ -142,7 +142,7 @@ def write_celeba() -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
-    """``made_once(name, make)`` is a folder that ``make(folder)`` has filled; parallel test processes share it."""
+    """``made_once(name, make)`` returns a folder filled by ``make(folder)``, which parallel test processes share."""
     base = tmp_path_factory.getbasetemp()
     base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
@@ -161,13 +161,13 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callab
 
 @pytest.fixture(scope="session")
 def tiny_celeba(made_once: Callable[..., Path]) -> Path:
-    """48 faces in the Kaggle layout: 32 train, 8 val, 8 test. All tests share it: write elsewhere."""
+    """48 faces in the Kaggle layout: 32 train, 8 val, 8 test. All tests share the folder and must not change it."""
     return made_once("tiny_celeba", _write_celeba)
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of real data, which is not part of the project."""
+    """Folder with real data, which is not part of the project."""
     default = Path(__file__).resolve().parents[2] / "shared"
     folder = Path(os.environ.get("CELEBA_LAB_SHARED", default))
     if not (folder / "celeba").is_dir():
@@ -179,7 +179,7 @@ Completed = subprocess.CompletedProcess[str]
 
 
 def _run(arguments: Sequence[str], cwd: Path, width: int | None = None) -> Completed:
-    """Run the command line in this process, with what it prints caught and every warning filter put back."""
+    """Run the command line in this process, capture its output and restore all warning filters."""
     out, err = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         patch.chdir(cwd)
@@ -198,16 +198,16 @@ def _run(arguments: Sequence[str], cwd: Path, width: int | None = None) -> Compl
 
 @pytest.fixture(scope="session")
 def run_command() -> Callable[..., Completed]:
-    """``run_command("experiment=smile", ..., cwd=folder)`` runs the command line, in this process.
+    """``run_command("experiment=smile", ..., cwd=folder)`` runs the command line in this process.
 
-    It gives what ``subprocess.run`` would: ``returncode``, ``stdout`` (140 columns wide) and ``stderr``.
+    The result has the attributes of ``subprocess.run``'s: ``returncode``, ``stdout`` (140 columns wide) and ``stderr``.
     """
     return lambda *arguments, cwd: _run(arguments, cwd, width=140)
 
 
 @pytest.fixture
 def command(tmp_path: Path) -> Callable[..., tuple[int, str, str]]:
-    """``command("experiment=smile", ...)`` runs the command line in ``tmp_path``; gives exit code, stdout, stderr."""
+    """``command("experiment=smile", ...)`` runs in ``tmp_path`` and returns exit code, stdout and stderr."""
 
     def run(*arguments: str) -> tuple[int, str, str]:
         result = _run(arguments, tmp_path)
@@ -218,9 +218,9 @@ def command(tmp_path: Path) -> Callable[..., tuple[int, str, str]]:
 
 @pytest.fixture
 def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Save a white square in place of every figure, for tests of runs whose figures do not matter.
+    """Save a white square instead of every figure, for tests that do not check the figures.
 
-    Drawing the figures of a small run takes as long as everything else.
+    Drawing the figures takes half the time of a small run.
     """
 
     def save(figure: Figure, file: Any, **options: Any) -> None:
@@ -233,7 +233,7 @@ def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
 def run_process() -> Callable[..., Completed]:
     """``run_process("experiment=smile", ..., cwd=folder)`` is ``run_command`` in a new process, as a user runs it.
 
-    Starting it takes several seconds: use it only where a process of its own is what is tested.
+    Starting a process takes several seconds, so use this fixture only if the test needs a separate process.
     """
 
     def run(*arguments: str, cwd: Path, timeout: float = 300) -> Completed:
@@ -252,7 +252,7 @@ def run_process() -> Callable[..., Completed]:
 
 @pytest.fixture(scope="session")
 def compose() -> Callable[..., DictConfig]:
-    """``compose("experiment=smile", ...)`` gives the settings that the command line would compose."""
+    """``compose("experiment=smile", ...)`` returns the configuration that the command line would compose."""
 
     def composed(*overrides: str) -> DictConfig:
         register_schema()
@@ -268,7 +268,7 @@ def _seed() -> None:
 
 
 class RunWriter:
-    """Writes what ``task=train`` leaves of a run, as far as other tasks read it.
+    """Writes the files of a ``task=train`` run that other tasks read.
 
     Attributes:
         names: Names of the three attributes.
@@ -281,7 +281,7 @@ class RunWriter:
     labels = np.random.default_rng(0).integers(0, 2, (60, 3)).astype(np.uint8)
 
     def probabilities(self, seed: int, wrong: int = 10, labels: np.ndarray | None = None) -> np.ndarray:
-        """Return float32 (N, K): wrong about ``wrong`` random images of each attribute, right about the others."""
+        """Return probabilities, float32 (N, K), that misclassify ``wrong`` random images for each attribute."""
         rng = np.random.default_rng(seed)
         predicted = (self.labels if labels is None else labels).astype(bool)
         for k in range(predicted.shape[1]):
@@ -306,7 +306,7 @@ class RunWriter:
         threshold: float = 0.5,
         **summary: Any,
     ) -> Path:
-        """Write a finished run into ``folder`` and return it; further keywords are written into its summary."""
+        """Write a finished run to ``folder`` and return the folder. Additional keywords are written to the summary."""
         labels = labels[:, : len(names)]
         probabilities = self.probabilities(seed, labels=labels) if probabilities is None else probabilities
         accuracy = ((probabilities >= threshold) == labels).mean(axis=0).tolist()
@@ -331,7 +331,7 @@ class RunWriter:
         return folder
 
     def pair(self, folder: Path, **second: Any) -> list[FinishedRun]:
-        """Write the runs a and b into ``folder`` and read them; the keywords are those of ``write`` for b."""
+        """Write the runs a and b to ``folder`` and read them. The keywords are passed to ``write`` for b."""
         self.write(folder / "a", 1)
         self.write(folder / "b", **({"seed": 2} | second))
         return read_runs([folder / "a", folder / "b"], "test")[0]
@@ -339,13 +339,13 @@ class RunWriter:
 
 @pytest.fixture(scope="session")
 def run_writer() -> RunWriter:
-    """Writes finished runs with known predictions, without training anything."""
+    """Writer of finished runs with known predictions, without training."""
     return RunWriter()
 
 
 @pytest.fixture(scope="session")
 def read_summary() -> Callable[[Path], dict[str, Any]]:
-    """``read_summary(folder)`` reads the summary of a run, which has the same fields for every task."""
+    """``read_summary(folder)`` reads a run's summary and checks that it has the fields common to all tasks."""
 
     def read(folder: Path) -> dict[str, Any]:
         content = json.loads((folder / "summary.json").read_text())

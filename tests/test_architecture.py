@@ -1,4 +1,4 @@
-"""The floors of the house: imports only go down, and some things have one room."""
+"""Packages form layers, modules import only from lower layers, and some names are restricted to certain packages."""
 
 import ast
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import pytest
 TESTS = Path(__file__).resolve().parent
 PACKAGE = TESTS.parent / "celeba_lab"
 FILES = sorted(PACKAGE.rglob("*.py"))
-FLOORS = [
+LAYERS = [
     {"errors", "files", "console", "config"},
     {"data"},
     {"models", "analyses", "figures"},
@@ -19,8 +19,8 @@ FLOORS = [
     {"tasks"},
     {"cli", "__main__"},
 ]
-FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-# Rooms of one floor that may import each other, in this direction.
+LAYER = {package: layer for layer, packages in enumerate(LAYERS) for package in packages}
+# Packages in the same layer that may import each other, in this direction.
 SIDEWAYS = {
     ("config", "errors"),
     ("console", "files"),
@@ -32,38 +32,40 @@ SIDEWAYS = {
 each_file = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 
 
-def room_of(path: Path) -> str:
+def package_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
 def imported_modules(tree: ast.AST) -> Iterator[str]:
-    """Absolute names of what a file imports, at its top or inside a function; ``from a import b`` gives ``a.b``."""
+    """Yield the absolute names of all imports, including those in functions. ``from a import b`` gives ``a.b``."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "imports are absolute"
+            assert node.level == 0, "imports must be absolute"
             yield from (f"{node.module}.{name.name}" for name in node.names)
         elif isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
 
 
 @each_file
-def test_imports_only_go_down(path: Path) -> None:
-    room = room_of(path)
-    if room == "__init__":
+def test_modules_import_only_from_lower_layers(path: Path) -> None:
+    package = package_of(path)
+    if package == "__init__":
         return
     modules = imported_modules(ast.parse(path.read_text()))
-    rooms = {name.split(".")[1] for name in modules if name.startswith("celeba_lab.")} - {room, "__version__"}
-    for other in rooms:
-        assert FLOOR[other] < FLOOR[room] or (room, other) in SIDEWAYS, f"{room} imports {other}, which is not below it"
+    packages = {name.split(".")[1] for name in modules if name.startswith("celeba_lab.")} - {package, "__version__"}
+    for other in packages:
+        assert LAYER[other] < LAYER[package] or (package, other) in SIDEWAYS, (
+            f"{package} imports {other}, which is not in a lower layer"
+        )
 
 
-def test_every_room_has_a_floor() -> None:
-    rooms = {room_of(path) for path in FILES} - {"__init__"}
-    assert rooms == set(FLOOR)
+def test_every_package_belongs_to_a_layer() -> None:
+    packages = {package_of(path) for path in FILES} - {"__init__"}
+    assert packages == set(LAYER)
 
 
 def uses(path: Path, name: str) -> bool:
-    """Whether the code (not the prose) of a file holds a name such as ``HydraConfig``, ``print`` or ``torch.load``."""
+    """Return whether a file's code uses a name such as ``HydraConfig``, ``print`` or ``torch.load``."""
     tree = ast.parse(path.read_text())
     found = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     found |= {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
@@ -72,21 +74,21 @@ def uses(path: Path, name: str) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("name", "rooms"),
+    ("name", "packages"),
     [
         ("HydraConfig", {"cli", "runs/run.py"}),
         ("print", {"cli"}),
         ("torch.load", {"engine"}),
     ],
 )
-def test_some_things_have_one_room(name: str, rooms: set[str]) -> None:
+def test_restricted_names_are_used_only_in_their_packages(name: str, packages: set[str]) -> None:
     users = {str(path.relative_to(PACKAGE)) for path in FILES if uses(path, name)}
-    strangers = {user for user in users if user not in rooms and user.partition("/")[0] not in rooms}
-    assert not strangers, f"{name} belongs to {', '.join(sorted(rooms))}"
-    assert users, f"nothing uses {name} any more: drop it from this test"
+    others = {user for user in users if user not in packages and user.partition("/")[0] not in packages}
+    assert not others, f"only {', '.join(sorted(packages))} may use {name}, but {', '.join(sorted(others))} do as well"
+    assert users, f"{name} is no longer used, so remove it from this test"
 
 
-# Tests of the whole project, not of one module.
+# These files test the whole project instead of a single module.
 WHOLE = {"tasks/test_divergence.py"} | {
     f"test_{name}.py" for name in ("architecture", "docstrings", "imports", "package", "readme")
 }
@@ -97,17 +99,19 @@ each_test_file = pytest.mark.parametrize(
 
 
 @each_test_file
-def test_a_test_file_has_the_name_of_what_it_tests(path: Path) -> None:
+def test_every_test_file_is_named_after_the_module_that_it_tests(path: Path) -> None:
     name = path.relative_to(TESTS)
     if str(name) in WHOLE:
         return
     module = PACKAGE / name.parent / name.stem.removeprefix("test_")
-    assert module.is_dir() or module.with_suffix(".py").is_file(), f"tests/{name} tests no module of celeba_lab"
+    assert module.is_dir() or module.with_suffix(".py").is_file(), (
+        f"there is no module in celeba_lab that corresponds to tests/{name}"
+    )
 
 
 @each_test_file
-def test_no_test_file_imports_another(path: Path) -> None:
+def test_test_files_do_not_import_each_other(path: Path) -> None:
     modules = {name.partition(".")[0] for name in imported_modules(ast.parse(path.read_text()))}
     assert not {name for name in modules if name in ("tests", "conftest") or name.startswith("test_")}, (
-        "share it as a fixture of a conftest.py"
+        "move the shared code to a fixture in conftest.py"
     )

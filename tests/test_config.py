@@ -1,4 +1,4 @@
-"""The files under conf/ and the objects they build."""
+"""The files in conf/ and the objects that they build."""
 
 import inspect
 from dataclasses import fields
@@ -24,14 +24,16 @@ CLASSIFIERS, GANS = ("smile", "attributes"), ("gan", "gan_notebook")
 
 
 def pairs_that_go_together(group: str) -> list[tuple[str, str]]:
-    """Each experiment that trains, with each choice of a group that is for its model."""
+    """Return each training experiment with each choice in a group that is for its model."""
     choices = list_choices(group)
     pairs = [(experiment, name) for experiment in CLASSIFIERS for name in choices if "/" not in name]
     return pairs + [(experiment, name) for experiment in GANS for name in choices if name.startswith("gan/")]
 
 
 @pytest.mark.parametrize(("experiment", "recipe"), pairs_that_go_together("recipe"))
-def test_every_experiment_goes_with_every_recipe_of_its_kind(experiment: str, recipe: str, compose) -> None:
+def test_every_experiment_can_be_composed_with_every_recipe_for_its_model(
+    experiment: str, recipe: str, compose
+) -> None:
     cfg = compose(f"experiment={experiment}", f"recipe={recipe}")
     assert set(cfg) == {field.name for field in fields(Config)}
     assert cfg.name == experiment
@@ -41,27 +43,27 @@ def test_every_experiment_goes_with_every_recipe_of_its_kind(experiment: str, re
 
 @pytest.mark.parametrize("trainer", list_choices("trainer"))
 @pytest.mark.parametrize("experiment", ["smile", "gan"])
-def test_every_experiment_goes_with_every_trainer(experiment: str, trainer: str, compose) -> None:
+def test_every_experiment_can_be_composed_with_every_trainer(experiment: str, trainer: str, compose) -> None:
     cfg = compose(f"experiment={experiment}", f"trainer={trainer}")
     assert cfg.trainer.max_epochs == (1 if trainer == "smoke" else cfg.recipe.max_epochs)
 
 
 @pytest.mark.parametrize(("experiment", "loss"), pairs_that_go_together("loss"))
-def test_every_experiment_goes_with_every_loss_of_its_kind(experiment: str, loss: str, compose) -> None:
+def test_every_experiment_can_be_composed_with_every_loss_for_its_model(experiment: str, loss: str, compose) -> None:
     name = loss.removeprefix("gan/")
     model = compose(f"experiment={experiment}", f"loss={loss}").model
     assert model.loss.name == {"r1": "non_saturating"}.get(name, name)
 
 
 @pytest.mark.parametrize("task", ["clusters", "compare", "cooccurrence", "export", "logistic", "synthesize"])
-def test_a_task_without_a_model_has_no_settings_of_training(task: str, compose) -> None:
+def test_a_task_without_a_model_has_no_training_settings(task: str, compose) -> None:
     cfg = compose(f"task={task}")
     assert [cfg.model, cfg.trainer, cfg.callbacks] == [None, None, None]
     assert cfg.recipe == Recipe()
     assert (cfg.data is None) == (task in ("compare", "export"))
 
 
-def test_the_notebook_recipe_is_the_notebooks(compose) -> None:
+def test_the_notebook_recipe_has_the_settings_of_the_notebook(compose) -> None:
     cfg = compose("experiment=smile", "recipe=notebook")
     assert (cfg.model.optimizer, cfg.model.lr, cfg.model.schedule, cfg.model.weight_decay) == (
         "Adam",
@@ -79,7 +81,7 @@ def test_the_notebook_recipe_is_the_notebooks(compose) -> None:
     assert (cfg.model.freeze, cfg.model.flip_average, "ema" in cfg.callbacks) == (0, False, False)
 
 
-def test_the_trainer_takes_every_argument_of_lightnings_by_its_name(compose) -> None:
+def test_the_trainer_settings_are_the_arguments_of_the_lightning_trainer(compose) -> None:
     known = set(inspect.signature(lightning.Trainer).parameters) - {"logger", "callbacks"}
     assert set(compose().trainer) - {"_target_"} == known
 
@@ -88,31 +90,29 @@ def test_the_trainer_takes_every_argument_of_lightnings_by_its_name(compose) -> 
     ("group", "target", "given_by_the_task"),
     [("data", CelebADataModule, {"attributes", "image_size"}), ("model", AttributeClassifier, {"prevalence"})],
 )
-def test_a_yaml_key_equals_the_constructor_argument(
-    group: str, target: type, given_by_the_task: set[str], compose
-) -> None:
+def test_yaml_keys_equal_constructor_arguments(group: str, target: type, given_by_the_task: set[str], compose) -> None:
     assert (
         set(compose("data=celeba")[group]) - {"_target_"}
         == set(inspect.signature(target).parameters) - given_by_the_task
     )
 
 
-def test_every_file_says_what_it_is_in_its_first_comment() -> None:
+def test_every_file_is_described_by_its_first_comment() -> None:
     for path in CONF.rglob("*.yaml"):
         comments = [line for line in path.read_text().splitlines() if line.startswith("# ") and "@package" not in line]
         assert comments, path
 
 
-def test_build_shows_the_real_error() -> None:
+def test_build_raises_the_original_error() -> None:
     with pytest.raises(ZeroDivisionError):
         build(OmegaConf.create({"_target_": "fractions.Fraction", "numerator": 1, "denominator": 0}))
 
 
-def test_build_of_nothing_is_nothing() -> None:
+def test_build_returns_none_for_none() -> None:
     assert build(None) is None
 
 
-def test_types_are_checked_everywhere(compose) -> None:
+def test_types_are_checked_in_nested_settings(compose) -> None:
     cfg = compose("experiment=smile")
     cfg.callbacks.ema.decay = "slow"
     cfg = OmegaConf.create({"callbacks": {"ema": cfg.callbacks.ema}})
@@ -120,14 +120,14 @@ def test_types_are_checked_everywhere(compose) -> None:
         check_types(cfg)
 
 
-def test_the_root_of_the_data_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch, compose) -> None:
+def test_the_default_data_root_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch, compose) -> None:
     monkeypatch.delenv("CELEBA_ROOT", raising=False)
     assert compose().data.root == "data/celeba"
     monkeypatch.setenv("CELEBA_ROOT", "/faces")
     assert compose().data.root == "/faces"
 
 
-def test_an_object_in_place_of_a_name_is_checked_as_what_it_configures() -> None:
+def test_the_settings_of_a_nested_object_are_checked() -> None:
     good = {"_target_": "lightning.Trainer", "profiler": {"_target_": "lightning.pytorch.profilers.SimpleProfiler"}}
     check_types(OmegaConf.create({"trainer": good}))
     bad = {
@@ -138,7 +138,7 @@ def test_an_object_in_place_of_a_name_is_checked_as_what_it_configures() -> None
         check_types(OmegaConf.create({"trainer": bad}))
 
 
-def test_a_renamed_setting_is_explained_in_a_file_and_on_the_command_line(compose) -> None:
+def test_the_error_for_a_renamed_setting_gives_the_new_name(compose) -> None:
     cfg = compose("data=celeba", "+data.in_memory=true")
     with pytest.raises(SettingError, match=r"^data\.in_memory=true has been replaced by data\.store=memory"):
         check_types(cfg)
@@ -160,13 +160,13 @@ def test_a_renamed_setting_is_explained_in_a_file_and_on_the_command_line(compos
         ),
     ],
 )
-def test_build_adds_the_whole_path_of_a_setting(compose, overrides: list[str], node: str, sentence: str) -> None:
+def test_build_adds_the_full_path_of_a_setting(compose, overrides: list[str], node: str, sentence: str) -> None:
     given = {"attributes": ["Smiling"], "image_size": 32} if node == "data" else {}
     with pytest.raises(SettingError) as caught, settings_of("task"):
         build(OmegaConf.select(compose("data=celeba", *overrides), node), **given)
     assert str(caught.value).startswith(sentence)
 
 
-def test_an_object_that_is_built_in_python_names_only_its_argument() -> None:
+def test_an_object_built_in_python_names_only_its_argument() -> None:
     with pytest.raises(SettingError, match=r"^bins=0 must be at least 1"):
         ClassifierReport(bins=0)

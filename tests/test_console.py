@@ -1,4 +1,4 @@
-"""What the terminal and a log show of work that takes time."""
+"""Progress shown on a terminal and in a log."""
 
 import re
 import time
@@ -11,12 +11,12 @@ from celeba_lab.console import MetricLines, Progress, draw_bar, format_seconds, 
 
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No terminal, and a line every 20 ms instead of every 30 s."""
+    """Output without a terminal, with a line every 20 ms instead of every 30 s."""
     monkeypatch.setattr(module.console, "_force_terminal", False)
     monkeypatch.setattr(Progress, "interval", 0.02)
 
 
-def test_a_log_gets_lines_with_the_count_and_the_time_left(log, capsys):
+def test_a_log_shows_the_count_and_the_time_left(log, capsys):
     with Progress("decoding", total=10, unit="images") as bar:
         bar.update(4, "loss 0.5")
         time.sleep(0.1)
@@ -25,13 +25,13 @@ def test_a_log_gets_lines_with_the_count_and_the_time_left(log, capsys):
     assert re.fullmatch(r"decoding  ━+╌+  4/10 images  loss 0.5  0:\d\d left", lines[0])
 
 
-def test_a_log_gets_lines_of_work_without_steps(log, capsys):
+def test_a_log_shows_progress_without_a_step_count(log, capsys):
     with Progress("t-SNE"):
         time.sleep(0.1)
     assert re.search(r"t-SNE  0:\d\d so far", capsys.readouterr().out)
 
 
-def test_work_within_work_is_one_line(log, capsys):
+def test_nested_progress_is_shown_in_one_line(log, capsys):
     with Progress("report", total=2) as outer, Progress("drawing"):
         time.sleep(0.1)
         assert outer._open[-1].what == "drawing"
@@ -41,7 +41,7 @@ def test_work_within_work_is_one_line(log, capsys):
     assert not Progress._open
 
 
-def test_short_work_shows_nothing(capsys):
+def test_short_work_prints_nothing(capsys):
     assert list(progress(range(3), "counting")) == [0, 1, 2]
     assert capsys.readouterr().out == ""
 
@@ -53,7 +53,7 @@ def test_a_line_never_wraps(width):
     assert len(bar.text(width)) <= width
 
 
-def test_the_time_left_follows_from_the_steps_done(monkeypatch):
+def test_the_time_left_is_extrapolated_from_the_steps_done(monkeypatch):
     bar = Progress("fitting", total=40)
     assert bar.seconds_left is None
     bar.update(10)
@@ -61,7 +61,7 @@ def test_the_time_left_follows_from_the_steps_done(monkeypatch):
     assert bar.seconds_left == 60.0
 
 
-def test_the_count_comes_from_the_items(monkeypatch):
+def test_the_total_is_the_length_of_the_iterable(monkeypatch):
     seen = []
     monkeypatch.setattr(Progress, "advance", lambda self, steps=1: seen.append(self.total))
     list(progress([1, 2, 3], "counting"))
@@ -69,7 +69,7 @@ def test_the_count_comes_from_the_items(monkeypatch):
     assert seen == [3] * 3 + [None] * 3
 
 
-def test_an_exception_ends_the_line_and_passes(log):
+def test_an_exception_stops_the_progress_line_and_propagates(log):
     bar = Progress("failing", total=2)
     with pytest.raises(ZeroDivisionError), bar:
         1 / 0  # noqa: B018
@@ -77,12 +77,12 @@ def test_an_exception_ends_the_line_and_passes(log):
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(5, "0:05"), (65.4, "1:05"), (7265, "2:01:05"), (59.7, "1:00")])
-def test_durations(seconds, text):
+def test_durations_are_formatted(seconds, text):
     assert format_seconds(seconds) == text
 
 
 @pytest.mark.parametrize(("share", "bar"), [(0, "╌╌╌╌"), (0.5, "━━╌╌"), (1, "━━━━"), (7, "━━━━")])
-def test_bars(share, bar):
+def test_bars_are_drawn_in_proportion(share, bar):
     assert draw_bar(share, 4) == bar
 
 
@@ -91,13 +91,13 @@ GAN = ["train/generator_loss", "train/discriminator_loss", "train/D(x)", "train/
 
 
 @pytest.mark.parametrize("metrics", [CLASSIFIER, GAN])
-def test_the_lines_of_epochs_are_aligned_and_fit_80_columns(metrics):
+def test_epoch_rows_are_aligned_and_fit_80_columns(metrics):
     lines = MetricLines("  epoch", metrics)
     row = lines.row("123/250", dict.fromkeys(metrics, 12.3456))
     assert len(lines.heading()) == len(row) <= 80
 
 
-def test_a_metric_that_is_not_measured_leaves_its_column_empty():
+def test_a_missing_metric_leaves_its_column_empty():
     lines = MetricLines("epoch", ["train/loss", "val/loss", "val/accuracy"])
     assert lines.row("1/4", {"train/loss": 0.5, "val/accuracy": 0.75}).split() == ["1/4", "0.5000", "0.7500"]
     assert lines.row("1/4", {"val/accuracy": 0.75}).index("0.7500") + 6 == len(lines.heading())

@@ -1,4 +1,4 @@
-"""References in docstrings name something that exists, so that Sphinx can link them."""
+"""References in docstrings can be resolved, so that Sphinx can link them."""
 
 import importlib
 import re
@@ -18,7 +18,7 @@ def module_of(path: Path) -> ModuleType:
 
 
 def is_absolute_name(name: str) -> bool:
-    """Whether the longest importable beginning of a dotted name has the rest as attributes."""
+    """Return whether a dotted name is a module or an attribute of one."""
     parts = name.split(".")
     for length in range(len(parts), 0, -1):
         try:
@@ -32,7 +32,7 @@ def is_absolute_name(name: str) -> bool:
 
 
 def is_defined_in(module: ModuleType, name: str) -> bool:
-    """Whether a name is defined in a module, or is a member of one of its classes; imported names do not count."""
+    """Return whether a module, or one of its classes, defines a name. Imported names do not count."""
     own = [value for value in vars(module).values() if getattr(value, "__module__", None) == module.__name__]
     head, _, member = name.partition(".")
     if member or head in vars(module):
@@ -49,4 +49,4 @@ def test_references_in_docstrings_exist(path: Path) -> None:
         if name.startswith("celeba_lab."):
             assert is_absolute_name(name), f"{name} does not exist"
         else:
-            assert is_defined_in(module_of(path), name), f"{name} is not defined here: write its whole path"
+            assert is_defined_in(module_of(path), name), f"{name} is not defined in this module, so write its full path"

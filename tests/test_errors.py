@@ -22,17 +22,17 @@ from celeba_lab.errors import (
     ("name", "expected"),
     [
         ("smlie", " Did you mean 'smile'?"),
-        ("SMILE", " Did you mean 'smile'?"),  # case is no difference to a person
+        ("SMILE", " Did you mean 'smile'?"),  # Case is ignored.
         ("one-cycle", " Did you mean 'one_cycle'?"),
         ("zebra", ""),
         ("", ""),
     ],
 )
-def test_the_nearest_choice(name, expected):
+def test_the_closest_choice_is_suggested(name, expected):
     assert did_you_mean(name, ["smile", "attributes", "one_cycle"]) == expected
 
 
-def test_the_nearest_of_no_choices():
+def test_nothing_is_suggested_without_choices():
     assert did_you_mean("smile", []) == ""
 
 
@@ -50,20 +50,20 @@ def test_choices_may_be_any_iterable():
         (9, "a0, a1, a2, a3, a4 and 4 more"),
     ],
 )
-def test_the_first_names_and_a_count(count, expected):
+def test_long_lists_show_the_first_names_and_a_count(count, expected):
     assert enumerate_names(f"a{k}" for k in range(count)) == expected
 
 
-def test_the_first_names_up_to_a_limit():
+def test_the_number_of_names_shown_can_be_limited():
     assert enumerate_names(["a", "b", "c"], limit=1) == "a and 2 more"
 
 
-def test_the_sentence_is_the_message():
+def test_the_sentence_of_a_user_error_is_its_message():
     assert UserError("data.root=x is missing.").sentence == "data.root=x is missing."
 
 
-def test_the_sentence_of_an_error_from_a_worker():
-    # What torch's DataLoader makes of an exception in a worker: the traceback as message, of the same class.
+def test_the_sentence_of_an_error_from_a_worker_has_no_traceback():
+    # DataLoader re-raises an exception from a worker as the same class, with the traceback as the message.
     rebuilt = UserError(
         "Caught UserError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n"
         '  File "worker.py", line 1, in loop\n    raise UserError("img.jpg: it is cut off.")\n'
@@ -72,16 +72,16 @@ def test_the_sentence_of_an_error_from_a_worker():
     assert rebuilt.sentence == "img.jpg: it is cut off."
 
 
-# ------------------------------------------------------------------------------------------------ errors about settings
+# ------------------------------------------------------------------------------------------------------- setting errors
 
 
-def test_an_error_about_a_setting_says_what_was_given_and_what_the_rule_is() -> None:
-    error = SettingError("splits", ["train", None], "must not name train", " The generator is trained on those faces.")
-    expected = "splits=[train,null] must not name train. The generator is trained on those faces."
+def test_a_setting_error_states_the_value_and_the_rule() -> None:
+    error = SettingError("splits", ["train", None], "must not name train", " The generator is trained on that split.")
+    expected = "splits=[train,null] must not name train. The generator is trained on that split."
     assert error.sentence == str(error) == expected
 
 
-def test_each_block_adds_its_part_of_the_path() -> None:
+def test_each_context_adds_its_part_of_the_path() -> None:
     cause = KeyError("cause")
     with pytest.raises(SettingError) as caught, settings_of("task"), settings_of("distances"):
         raise SettingError("n_images", 2, "must be at least 3", "Take 2,000.") from cause
@@ -89,7 +89,7 @@ def test_each_block_adds_its_part_of_the_path() -> None:
     assert caught.value.__cause__ is cause
 
 
-def test_nothing_is_added_to_a_whole_path() -> None:
+def test_nothing_is_added_to_a_full_path() -> None:
     with pytest.raises(SettingError, match=r"^model\.weights=x "), settings_of("task"), settings_of("model", True):
         raise SettingError("weights", "x", "does not exist")
 
@@ -98,14 +98,14 @@ def test_nothing_is_added_to_an_empty_path() -> None:
     assert str(SettingError("seed", -1, "must be at least 0").within("")) == "seed=-1 must be at least 0."
 
 
-def test_other_errors_pass_through_a_block_unchanged() -> None:
+def test_other_errors_pass_through_the_context_unchanged() -> None:
     error = UserError("There is no CelebA.")
     with pytest.raises(UserError) as caught, settings_of("task"):
         raise error
     assert caught.value is error
 
 
-def test_an_error_about_a_setting_survives_another_process() -> None:
+def test_a_setting_error_can_be_pickled() -> None:
     error = SettingError("limit", 0, "must be at least 1", "Or leave it out.", is_absolute=True)
     copy = pickle.loads(pickle.dumps(error))
     assert (str(copy), copy.is_absolute) == (str(error), True)
@@ -126,13 +126,13 @@ def test_an_error_about_a_setting_survives_another_process() -> None:
         (lambda: check_fraction("flip", math.nan), "flip=nan must be between 0 and 1."),
     ],
 )
-def test_a_value_that_breaks_a_rule_is_refused(check: Callable[[], None], sentence: str) -> None:
+def test_a_value_that_violates_a_rule_is_rejected(check: Callable[[], None], sentence: str) -> None:
     with pytest.raises(SettingError) as caught:
         check()
     assert sentence in str(caught.value)
 
 
-def test_a_value_at_the_end_of_its_range_is_accepted() -> None:
+def test_a_value_at_the_limit_of_its_range_is_accepted() -> None:
     check_choice("split", "val", ["train", "val"])
     check_at_least("limit", 1, 1)
     check_above("truncation", 1e-9, 0)

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Files are written completely or not at all."""
 
 import stat
 from pathlib import Path
@@ -12,7 +12,7 @@ def names_in(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()]
 
 
-def test_writes_and_replaces(tmp_path):
+def test_write_atomically_creates_and_replaces_files(tmp_path):
     path = tmp_path / "deep/er/file.bin"
     write_atomically(path, lambda file: file.write(b"one"))
     write_atomically(path, lambda file: file.write(b"two"))
@@ -21,7 +21,7 @@ def test_writes_and_replaces(tmp_path):
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
-def test_a_failed_write_leaves_what_was_there(tmp_path, error):
+def test_a_failed_write_leaves_the_old_file(tmp_path, error):
     path = tmp_path / "file.bin"
     path.write_bytes(b"old")
 
@@ -35,13 +35,13 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, error):
     assert names_in(tmp_path) == ["file.bin"]
 
 
-def test_a_failed_first_write_leaves_nothing(tmp_path):
+def test_a_failed_first_write_leaves_no_file(tmp_path):
     with pytest.raises(ZeroDivisionError):
         write_atomically(tmp_path / "file.bin", lambda file: 1 / 0)
     assert names_in(tmp_path) == []
 
 
-def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path):
+def test_the_old_file_stays_until_the_new_one_is_complete(tmp_path):
     path = tmp_path / "file.bin"
     path.write_bytes(b"old")
 
@@ -49,13 +49,15 @@ def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path):
         file.write(b"new")
         file.flush()
         assert path.read_bytes() == b"old"
-        assert {p.parent for p in tmp_path.rglob("*file.bin*")} == {tmp_path}, "staged on the same file system"
+        assert {p.parent for p in tmp_path.rglob("*file.bin*")} == {tmp_path}, (
+            "the temporary file must be on the same file system"
+        )
 
     write_atomically(path, look)
     assert path.read_bytes() == b"new"
 
 
-def test_others_may_read_the_file(tmp_path):
+def test_the_file_has_the_usual_permissions(tmp_path):
     path = tmp_path / "file.bin"
     write_atomically(path, lambda file: file.write(b""))
     assert stat.S_IMODE(path.stat().st_mode) == 0o644

@@ -1,4 +1,4 @@
-"""Simple commands do not import what they do not need."""
+"""Simple commands do not import modules that they do not need."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ from celeba_lab.models.gan import GAN
 
 SLOW = {"torch", "torchvision", "torchmetrics", "lightning", "sklearn", "scipy", "pandas", "numpy", "matplotlib"}
 
-# Runs command lines one after the other in one process; prints their errors, and the slow modules after each of them.
+# Runs command lines in one process, and prints the errors of each and the slow modules that are loaded after it.
 SCRIPT = """
 import sys
 from celeba_lab.cli.main import main
@@ -28,7 +28,7 @@ for line in {lines!r}:
 
 
 def run_lines(*lines: list[str], cwd: Path) -> list[tuple[str, set[str]]]:
-    """The standard error of each command line, and the slow modules that were loaded after it."""
+    """Return each command line's standard error and the slow modules that are loaded after it."""
     script = SCRIPT.format(lines=lines, slow=SLOW)
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300, cwd=cwd)
     assert result.returncode == 0, result.stderr
@@ -36,14 +36,14 @@ def run_lines(*lines: list[str], cwd: Path) -> list[tuple[str, set[str]]]:
     return [(error, {name for name in modules.split(",") if name}) for error, _, modules in parts]
 
 
-def test_a_mistake_in_a_plain_setting_is_named_before_anything_slow_is_imported(tmp_path: Path) -> None:
+def test_a_mistake_in_a_setting_is_reported_before_slow_imports(tmp_path: Path) -> None:
     mistakes = {
         "There is no experiment 'smlie'": ["experiment=smlie"],
         "There is no loss 'hinge'": ["experiment=gan", "loss=hinge"],
         "loss=gan/hinge is not for model=classifier": ["experiment=smile", "loss=gan/hinge"],
         "There is no setting 'model.lrr'": ["experiment=smile", "model.lrr=1"],
         "model.lrr is not a setting of": ["experiment=smile", "+model.lrr=1"],
-        "cannot be read": ["model.attributes=[Smiling"],
+        "cannot be parsed": ["model.attributes=[Smiling"],
         "seed: Value 'abc'": ["seed=abc"],
         "seed=-1 must be": ["seed=-1"],
         "'Smling' is not an attribute": ["experiment=smile", "model.attributes=[Smling]"],
@@ -59,17 +59,17 @@ def test_a_mistake_in_a_plain_setting_is_named_before_anything_slow_is_imported(
     for (error, modules), sentence in zip(found, mistakes, strict=True):
         assert sentence in error
         assert not modules, f"'{sentence}' imports {modules}"
-    assert not list(tmp_path.rglob("*.*")), "a refused run leaves no file"
+    assert not list(tmp_path.rglob("*.*")), "a rejected run left a file"
 
 
-def test_showing_a_configuration_imports_nothing_slow(tmp_path: Path) -> None:
+def test_showing_a_configuration_does_not_import_slow_modules(tmp_path: Path) -> None:
     [(error, modules)] = run_lines(["experiment=smile", "--cfg", "job"], cwd=tmp_path)
     assert not modules
     assert not error
-    assert not list(tmp_path.iterdir()), "a configuration that is only shown makes no folder"
+    assert not list(tmp_path.iterdir()), "showing a configuration created a folder"
 
 
-def test_comparing_runs_needs_no_torch_and_exporting_a_generator_no_lightning(tmp_path: Path, run_writer) -> None:
+def test_compare_does_not_import_torch_and_export_does_not_import_lightning(tmp_path: Path, run_writer) -> None:
     for seed, name in enumerate(("one", "other")):
         run_writer.write(tmp_path / "runs" / name, seed)
     model = GAN(image_size=16, latent_size=8, width=4, ema=0.9)

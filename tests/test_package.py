@@ -1,4 +1,4 @@
-"""The wheel: what it holds, and that it works from any folder."""
+"""The wheel is complete and works from any folder."""
 
 import os
 import subprocess
@@ -20,13 +20,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_the_wheel_holds_code_and_every_setting(wheel: Path) -> None:
+def test_the_wheel_contains_the_code_and_all_settings(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     for folder, prefix in (("celeba_lab", ""), ("conf", "celeba_lab/")):
         files = [*(ROOT / folder).rglob("*.py"), *(ROOT / folder).rglob("*.yaml"), *(ROOT / folder).rglob("*.csv")]
         assert files
         assert {prefix + str(path.relative_to(ROOT)) for path in files} <= names
-    assert "celeba_lab/py.typed" in names, "type checkers would ignore the type hints"
+    assert "celeba_lab/py.typed" in names, "without py.typed, type checkers ignore the type hints"
     assert not [name for name in names if name.startswith(("tests/", "outputs/", "data/"))]
     [entry_points] = [name for name in names if name.endswith("entry_points.txt")]
     assert "celeba-lab = celeba_lab.cli.main:main" in zipfile.ZipFile(wheel).read(entry_points).decode()

@@ -1,4 +1,4 @@
-"""The pages are true: their commands, settings and links exist, and what they add works as printed."""
+"""The commands, settings and links on the documentation pages exist, and their code examples work."""
 
 import ast
 import json
@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-# Code blocks whose first line names a file: what a reader would put there, or at its end.
+# The first line of these code blocks names the file that a reader would create or extend.
 BLOCK = r"```(?:yaml|python)\n# {}(\S+\.(?:yaml|py))\n(.*?)```"
 FILES = dict(re.findall(BLOCK.format(""), README + CONTRIBUTING, flags=re.DOTALL))
 ENDS = dict(re.findall(BLOCK.format("at the end of "), CONTRIBUTING, flags=re.DOTALL))
@@ -32,7 +32,7 @@ each_page = pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 
 @pytest.fixture(scope="module")
 def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project with everything that the pages add as an example."""
+    """A copy of the project with all example files from the pages."""
     copy = tmp_path_factory.mktemp("checkout")
     for folder in ("celeba_lab", "conf"):
         shutil.copytree(ROOT / folder, copy / folder)
@@ -60,31 +60,31 @@ def test_the_readme_has_at_most_150_lines() -> None:
     assert len(README.splitlines()) <= 150
 
 
-def test_each_addition_takes_less_than_fifteen_lines() -> None:
+def test_each_example_file_has_fewer_than_fifteen_lines() -> None:
     added = {Path(name).name for name in FILES}
     assert added == {"male_young.yaml", "count.py", "count.yaml", "tiny.py", "hinge.yaml"}
     assert {Path(name).name for name in ENDS} == {"__init__.py", "losses.py"}
     assert all(len(content.splitlines()) + 1 < 15 for content in [*FILES.values(), *ENDS.values()])
 
 
-def test_the_new_experiment_task_and_loss_appear_in_the_help(extended: Path) -> None:
+def test_the_example_experiment_task_and_loss_appear_in_the_help(extended: Path) -> None:
     page = run(extended, "--help").stdout
     assert re.search(r"male_young +Two attributes at once on a ResNet-18", page)
     assert re.search(r"count +Count the faces that have an attribute", page)
     assert re.search(r"hinge +Hinge loss, which ignores examples outside the margin", page)
 
 
-def test_the_new_experiment_runs_on_the_new_backbone_with_the_new_loss(extended: Path, tiny_celeba: Path) -> None:
+def test_the_example_experiment_runs_with_the_example_backbone_and_loss(extended: Path, tiny_celeba: Path) -> None:
     arguments = ["experiment=male_young", "model.backbone=tiny", "loss=hinge", "trainer=smoke", "data.batch_size=4"]
     result = run(extended, *arguments, "model.image_size=32", f"data.root={tiny_celeba}")
     assert result.returncode == 0, result.stderr
-    assert "RANDOM weights: torchvision has none for tiny" in result.stdout
+    assert "RANDOM weights: torchvision has no weights for tiny" in result.stdout
     [table] = extended.glob("outputs/male_young/*/tables/attributes_test.csv")
     config = OmegaConf.load(table.parents[1] / "config.yaml")
     assert config.model.loss == {"name": "hinge", "margin": 1.0}
 
 
-def test_the_new_task_runs(extended: Path, tiny_celeba: Path) -> None:
+def test_the_example_task_runs(extended: Path, tiny_celeba: Path) -> None:
     result = run(extended, "-m", "task=count", "task.attribute=Smiling", "score=count", f"data.root={tiny_celeba}")
     assert result.returncode == 0, result.stderr
     [summary] = extended.glob("outputs/count/sweep_*/*/summary.json")
@@ -92,7 +92,7 @@ def test_the_new_task_runs(extended: Path, tiny_celeba: Path) -> None:
 
 
 def commands_of(page: str) -> list[list[str]]:
-    """The overrides of each printed command; of a sweep the first value of each."""
+    """Return the overrides of each command on a page, with the first value of each override of a sweep."""
     blocks = re.findall(r"```\n(.*?)```", page.replace("\\\n", " "), flags=re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines() if line.startswith("python -m celeba_lab ")]
     lines = [line for line in lines if "experiment=NAME" not in line]
@@ -106,12 +106,12 @@ def commands_of(page: str) -> list[list[str]]:
 
 
 @each_page
-def test_every_printed_command_can_be_composed(path: Path, compose: Callable[..., DictConfig]) -> None:
+def test_every_command_on_a_page_can_be_composed(path: Path, compose: Callable[..., DictConfig]) -> None:
     for overrides in commands_of(path.read_text()):
         compose(*overrides)
 
 
-def test_printed_commands_are_found() -> None:
+def test_commands_are_found_on_the_pages() -> None:
     assert ["experiment=smile", "model.lr=1e-4"] in commands_of(README)
     assert len(commands_of((ROOT / "docs" / "gan.md").read_text())) >= 9
 
@@ -126,7 +126,7 @@ def keys_of(node: object, prefix: str = "") -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def settings(compose: Callable[..., DictConfig]) -> set[str]:
-    """The dotted names of all settings of all tasks and experiments."""
+    """Dotted names of all settings of all tasks and experiments."""
     found: set[str] = set()
     for group in ("experiment", "task"):
         for path in (config_directory() / group).glob("*.yaml"):
@@ -135,7 +135,7 @@ def settings(compose: Callable[..., DictConfig]) -> set[str]:
 
 
 @each_page
-def test_every_setting_that_a_page_names_exists(path: Path, settings: set[str]) -> None:
+def test_every_setting_named_on_a_page_exists(path: Path, settings: set[str]) -> None:
     text = re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL)
     groups = "data|model|task|recipe|trainer|callbacks|hydra"
     named = re.findall(rf"`~?((?:{groups})\.[a-z_0-9.]+)(?:=[^`]*)?`", text)
@@ -143,12 +143,12 @@ def test_every_setting_that_a_page_names_exists(path: Path, settings: set[str]) 
     assert not unknown, f"{path.name} names settings that do not exist"
 
 
-def test_every_make_target_of_the_pages_exists() -> None:
+def test_every_make_target_named_on_a_page_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
     for page in (README, CONTRIBUTING):
-        # The first group is code in a line, the second a line of a code block.
+        # The first group matches inline code, the second a line of a code block.
         named = {"".join(found) for found in re.findall(r"`make ([a-z-]+)|^make ([a-z-]+)", page, flags=re.MULTILINE)}
-        assert named, "no target is found"
+        assert named, "no make target was found on the page"
         assert named <= targets
 
 
@@ -167,27 +167,27 @@ def names_in(group: str) -> list[str]:
         ("docs/data.md", "data"),
     ],
 )
-def test_every_choice_is_in_the_tables(page: str, group: str) -> None:
+def test_the_tables_list_every_choice(page: str, group: str) -> None:
     text = (ROOT / page).read_text()
     missing = [name for name in names_in(group) if f"`{group}={name}" not in text and name != "files"]
     assert not missing, f"{page} does not mention {group}={missing}"
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/usage.md"])
-def test_every_task_is_in_the_tables(page: str) -> None:
+def test_the_tables_list_every_task(page: str) -> None:
     tasks = [path.stem for path in (config_directory() / "task").glob("*.yaml")]
     missing = [name for name in tasks if f"`task={name}" not in (ROOT / page).read_text()]
     assert not missing, f"{page} does not mention task={missing}"
 
 
-def test_every_loss_is_in_the_tables() -> None:
+def test_the_tables_list_every_loss() -> None:
     text = (ROOT / "docs/usage.md").read_text() + (ROOT / "docs/gan.md").read_text()
     missing = [name for name in names_in("loss") if f"`loss={name}`" not in text]
     assert not missing
 
 
 @each_page
-def test_every_link_leads_to_a_file(path: Path) -> None:
+def test_every_relative_link_leads_to_a_file(path: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text()):
         if "://" not in target:
             file = path.parent / target.partition("#")[0]
@@ -195,14 +195,14 @@ def test_every_link_leads_to_a_file(path: Path) -> None:
 
 
 @each_page
-def test_python_examples_import_what_exists(path: Path) -> None:
+def test_the_imports_in_python_examples_work(path: Path) -> None:
     for block in re.findall(r"```python\n(.*?)```", path.read_text(), flags=re.DOTALL):
         for node in ast.parse(block).body:
             if isinstance(node, ast.Import | ast.ImportFrom) and "tiny" not in ast.unparse(node):
                 exec(ast.unparse(node), {})
 
 
-def test_the_citation_names_this_version() -> None:
+def test_the_citation_has_the_version_of_the_package() -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert citation["cff-version"] == "1.2.0"
     assert citation["version"] == celeba_lab.__version__
@@ -212,4 +212,4 @@ def test_make_help_has_a_line_for_every_target() -> None:
     makefile = (ROOT / "Makefile").read_text()
     listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for target in re.findall(r"^([a-z][a-z-]*):", makefile, flags=re.MULTILINE):
-        assert re.search(rf"^  make {target} +\S", listed, flags=re.MULTILINE), f"make {target} has no line"
+        assert re.search(rf"^  make {target} +\S", listed, flags=re.MULTILINE), f"make help does not list make {target}"

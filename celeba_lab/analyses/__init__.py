@@ -1,1 +1,1 @@
-"""Statistics of labels and predictions: arrays in, arrays and tables out."""
+"""Statistics of labels and predictions, computed from arrays and returned as arrays and tables."""

@@ -1,4 +1,4 @@
-"""Calibration of predicted probabilities: reliability, and temperature scaling, which improves it."""
+"""Reliability and temperature scaling of predicted probabilities."""
 
 from dataclasses import dataclass
 
@@ -6,19 +6,19 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 
-# In float32, probabilities nearer to 1 than this cannot be distinguished from 1. It corresponds to a logit of 16.
+# In float32, probabilities within 1e-7 of 1 cannot be distinguished from 1. The corresponding logit is 16.
 _SMALLEST = 1e-7
 _TEMPERATURES = (0.05, 20.0)
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """Predicted probabilities and observed frequencies of K attributes, in B probability bins of equal width.
+    """Predicted probabilities and observed frequencies of K attributes in B equal-width bins.
 
     Attributes:
         count: Number of images in each bin, int64 (K, B).
-        confidence: Mean predicted probability in each bin, float64 (K, B); NaN in an empty bin.
-        frequency: Fraction of images in each bin that have the attribute, float64 (K, B); NaN in an empty bin.
+        confidence: Mean predicted probability in each bin, float64 (K, B), or NaN if the bin is empty.
+        frequency: Fraction of images in each bin that have the attribute, float64 (K, B), or NaN if the bin is empty.
     """
 
     count: np.ndarray
@@ -27,9 +27,9 @@ class Reliability:
 
     @property
     def error(self) -> np.ndarray:
-        """Expected calibration error (ECE), float64 (K,), in [0, 1]; NaN if there are no images.
+        """Expected calibration error (ECE), float64 (K,), in [0, 1], or NaN if there are no images.
 
-        The mean of ``|frequency - confidence|`` over the bins, weighted by the number of images.
+        The ECE is the mean of ``|frequency - confidence|`` over the bins, weighted by the number of images in each bin.
         """
         gaps = np.where(self.count > 0, np.abs(self.frequency - self.confidence), 0.0)
         with np.errstate(invalid="ignore"):
@@ -40,25 +40,27 @@ class Reliability:
 def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = 15) -> Reliability:
     """Compare predicted probabilities with observed frequencies, separately for each attribute.
 
-    This follows Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017), but uses the probability of the
-    positive class, as torchmetrics' ``BinaryCalibrationError`` with ``norm="l1"`` does. Guo et al. use the probability
-    of the predicted class, which is in [0.5, 1]. There, probabilities that are too low and probabilities that are too
-    high can cancel each other.
+    The method follows Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017), but uses the probability of
+    the positive class, like torchmetrics' ``BinaryCalibrationError`` with ``norm="l1"``. Guo et al. use the probability
+    of the predicted class, which is in [0.5, 1]. With predicted-class probabilities, values that are too low and values
+    that are too high can cancel out.
 
-    Bin b contains the images with ``b / bins <= probability < (b + 1) / bins``; the last bin also contains probability
-    1. In torchmetrics, a probability of exactly 1 is in a separate bin, so its error can be slightly higher.
+    Bin b contains the images with ``b / bins <= probability < (b + 1) / bins``. The last bin also contains
+    probabilities of exactly 1. In torchmetrics, probabilities of exactly 1 are in a separate bin, so the error can be
+    slightly higher.
 
     Args:
-        labels: True labels, (N, K), 0 or 1; N can be 0.
-        probabilities: Predicted probabilities, (N, K), in [0, 1].
-        bins: Number of bins, at least 1. With more bins, each bin is noisier, which increases the error.
+        labels: True labels of shape (N, K), each 0 or 1. N can be 0.
+        probabilities: Predicted probabilities of shape (N, K), in [0, 1].
+        bins: Number of bins, at least 1. With more bins, each bin contains fewer images, and the noise increases the
+            error.
 
     Example:
         >>> found = reliability(np.array([[0], [1], [1]]), np.array([[0.1], [0.2], [0.8]]), bins=2)
         >>> found.count, found.confidence, found.frequency, found.error
         (array([[2, 1]]), array([[0.15, 0.8 ]]), array([[0.5, 1. ]]), array([0.3]))
     """
-    # The edges need the precision of the probabilities: float32(1 / 3) must be exactly on an edge at 1 / 3.
+    # The edges must have the dtype of the probabilities, so that float32(1 / 3) lies exactly on an edge at 1 / 3.
     edges = np.linspace(0, 1, bins + 1).astype(np.result_type(probabilities.dtype, np.float16))
     shape = (labels.shape[1], bins)
     count, predicted, positives = np.zeros(shape, dtype=np.int64), np.zeros(shape), np.zeros(shape)
@@ -72,26 +74,26 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = 15) -
 
 
 def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Fit a temperature for each attribute that makes the labels most likely.
+    """Fit a temperature for each attribute that maximises the likelihood of the labels.
 
-    Temperature scaling (Guo et al., "On Calibration of Modern Neural Networks", ICML 2017), separately for each
-    attribute: the temperature T minimises the binary cross-entropy of ``sigmoid(logit(probability) / T)``. If T is
-    above 1, the probabilities were too close to 0 and 1. Fit temperatures on validation images and measure them on test
-    images. On the images that were used for fitting, calibration looks better than it is.
+    Temperature scaling (Guo et al., "On Calibration of Modern Neural Networks", ICML 2017) is applied to each attribute
+    separately. The temperature T minimises the binary cross-entropy of ``sigmoid(logit(probability) / T)``. If T is
+    above 1, the probabilities were too close to 0 and 1. Fit temperatures on validation images and evaluate them on
+    test images, because the calibration error on the images used for fitting is too optimistic.
 
     Args:
-        labels: True labels, (N, K), 0 or 1; N can be 0.
-        probabilities: Predicted probabilities, (N, K), in [0, 1]. They are clipped to [1e-7, 1 - 1e-7] before their
-            logits are computed.
+        labels: True labels of shape (N, K), each 0 or 1. N can be 0.
+        probabilities: Predicted probabilities of shape (N, K), in [0, 1]. Values are clipped to [1e-7, 1 - 1e-7] before
+            the logits are computed.
 
     Returns:
-        Temperatures, float64 (K,), in [0.05, 20]. A best temperature outside this range, as for classes that are
-        perfectly separated, is replaced by the nearer limit. The temperature is 1 if it cannot be fitted: there are no
-        images, all labels are equal, or all probabilities are 0.5.
+        Temperatures, float64 (K,), clipped to [0.05, 20]. For example, the temperature is 0.05 if all predictions are
+        correct. The temperature is 1 if it cannot be fitted because there are no images, all labels are equal, or all
+        probabilities are 0.5.
 
     Example:
         >>> labels = np.array([[0], [0], [0], [1], [1], [1], [1], [0]])
-        >>> probabilities = np.where(np.arange(8) < 4, 0.1, 0.9)[:, None]  # right for 6 of 8 images
+        >>> probabilities = np.where(np.arange(8) < 4, 0.1, 0.9)[:, None]  # correct for 6 of 8 images
         >>> fit_temperature(labels, probabilities).round(3)
         array([2.])
     """
@@ -100,7 +102,7 @@ def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray
 
 
 def _fit(truth: np.ndarray, column: np.ndarray) -> float:
-    """Return the temperature of one attribute for labels, bool (N,), and probabilities, (N,)."""
+    """Fit the temperature of one attribute to labels, bool (N,), and probabilities, float (N,)."""
     if truth.all() or not truth.any():
         return 1.0
     logits = _logits(column)
@@ -111,7 +113,7 @@ def _fit(truth: np.ndarray, column: np.ndarray) -> float:
     def slope(log_temperature: float) -> float:
         """Return the derivative of the cross-entropy with respect to 1 / T.
 
-        The cross-entropy is convex in 1 / T, so the derivative changes its sign once.
+        The cross-entropy is convex in 1 / T, so the derivative changes sign at most once.
         """
         return float(logits @ expit(logits * np.exp(-log_temperature)) - target)
 
@@ -124,19 +126,20 @@ def _fit(truth: np.ndarray, column: np.ndarray) -> float:
 
 
 def apply_temperature(probabilities: np.ndarray, temperature: np.ndarray) -> np.ndarray:
-    """Divide the logits of probabilities by the temperature of their attribute.
+    """Divide the logits of the probabilities of each attribute by its temperature.
 
-    The order of the images does not change, so AUROC and average precision stay the same. A probability of 0.5 stays
-    0.5, so predictions at a threshold of 0.5 stay the same. Any other threshold that was tuned on unscaled
-    probabilities must also be scaled with this function.
+    The ranking of the images does not change, so AUROC and average precision stay the same. A probability of 0.5
+    remains 0.5, so predictions at a threshold of 0.5 also stay the same. Any other threshold that was tuned on unscaled
+    probabilities must be scaled with this function.
 
     Args:
-        probabilities: Probabilities, (N, K), or thresholds, (K,), in [0, 1]. They are clipped to [1e-7, 1 - 1e-7]
-            before their logits are computed.
-        temperature: Temperatures from :func:`fit_temperature`, (K,), above 0.
+        probabilities: Probabilities of shape (N, K) or thresholds of shape (K,), in [0, 1]. Values are clipped to
+            [1e-7, 1 - 1e-7] before the logits are computed.
+        temperature: Positive temperatures of shape (K,), as returned by :func:`fit_temperature`.
 
     Returns:
-        Scaled probabilities, float64, with the shape of ``probabilities``. In float32, 0.4999999 could become 0.5.
+        Scaled probabilities, float64, of the same shape as ``probabilities``. In float32, 0.4999999 could be rounded to
+        0.5.
 
     Example:
         >>> apply_temperature(np.array([[0.1], [0.5], [0.9]]), np.array([2.0])).round(3)
@@ -151,7 +154,7 @@ def apply_temperature(probabilities: np.ndarray, temperature: np.ndarray) -> np.
 
 
 def _logits(probabilities: np.ndarray) -> np.ndarray:
-    """Return the logits of clipped probabilities as float64, without a second array of the same size."""
+    """Return the logits of the clipped probabilities as float64, allocating only a single array."""
     values = np.array(probabilities, dtype=np.float64)
     np.clip(values, _SMALLEST, 1 - _SMALLEST, out=values)
     logits: np.ndarray = logit(values, out=values)

@@ -1,4 +1,4 @@
-"""Clusters of faces from any scikit-learn clusterer, and measures of their quality."""
+"""Clustering of faces with any scikit-learn clusterer, and clustering metrics."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -17,11 +17,11 @@ from celeba_lab.errors import SettingError, check_at_least
 
 @dataclass(frozen=True)
 class Clustering:
-    """Points and their clusters, numbered from the largest to the smallest.
+    """Points and their clusters. The clusters are numbered from largest to smallest.
 
     Attributes:
-        points: Points that were clustered, float64 (N, D).
-        clusters: Cluster of each point, int64 (N,), from 0 to C - 1; -1 for a point without a cluster.
+        points: Clustered points, float64 (N, D).
+        clusters: Cluster index of each point, int64 (N,), from 0 to C - 1, or -1 if the point is not in a cluster.
 
     Example:
         >>> found = Clustering(np.array([[0.0], [9.0], [11.0]]), np.array([1, 0, 0]))
@@ -44,7 +44,7 @@ class Clustering:
 
     @cached_property
     def members(self) -> np.ndarray:
-        """Positions of the points that have a cluster, int64, in ascending order."""
+        """Indices of the points that are in a cluster, int64, in ascending order."""
         return np.flatnonzero(self.clusters >= 0)
 
     @cached_property
@@ -54,12 +54,12 @@ class Clustering:
 
     @property
     def inertia(self) -> float:
-        """Sum of the squared distances of the points to their centroids."""
+        """Sum of squared distances from the points to their centroids."""
         away = self.points[self.members] - self.centroids[self.clusters[self.members]]
         return float((away**2).sum())
 
     def means(self, values: np.ndarray) -> np.ndarray:
-        """Return the mean of the rows of ``values``, (N, K), in each cluster, float64 (C, K)."""
+        """Return the mean of the rows of ``values`` in each cluster, float64 (C, K)."""
         return np.stack([values[self.clusters == c].mean(axis=0, dtype=np.float64) for c in range(self.count)])
 
     def centroid_distances(self) -> np.ndarray:
@@ -70,7 +70,7 @@ class Clustering:
     def silhouette(self, sample: int, seed: int) -> float:
         """Return the mean silhouette coefficient of up to ``sample`` points, in [-1, 1] (Rousseeuw, 1987).
 
-        It is NaN if the sampled points are in fewer than two clusters or each in a different one.
+        The result is NaN if the sampled points are all in the same cluster or all in different clusters.
         """
         chosen = np.random.default_rng(seed).permutation(self.members)[:sample]
         groups = len(np.unique(self.clusters[chosen]))
@@ -85,15 +85,15 @@ def scale(
     """Transform values with a scikit-learn transformer.
 
     Args:
-        values: Values, (N, D).
-        scaler: Unfitted transformer. If None, there is no transformation.
-        names: Names of the D columns, if they have names.
+        values: Values of shape (N, D).
+        scaler: Unfitted transformer, or None to return the values unchanged.
+        names: Names of the D columns, or None if they are unnamed.
 
     Returns:
-        The transformed values, float64 (N, D'), and the names of their columns, or None if these are unknown.
+        The transformed values, float64 (N, D'), and their column names, or None if the names are unknown.
 
     Raises:
-        SettingError: The scaler refuses its parameters or the data, or does not return a dense (N, D') array.
+        SettingError: The scaler rejects its parameters or the data, or does not return a dense array of shape (N, D').
     """
     if scaler is None:
         return np.asarray(values, dtype=np.float64), None if names is None else list(names)
@@ -101,7 +101,7 @@ def scale(
     with refusals_of(scaler, "scaler"):
         points = fitted.fit_transform(values.astype(np.float64))
     if not isinstance(points, np.ndarray) or points.ndim != 2 or len(points) != len(values):
-        raise SettingError("scaler", type(scaler).__name__, "must return a dense table with one row per face")
+        raise SettingError("scaler", type(scaler).__name__, "must return a dense array with one row per face")
     if names is not None and hasattr(fitted, "get_feature_names_out"):
         names = fitted.get_feature_names_out(np.array(names, dtype=object))
     known = names is not None and len(names) == points.shape[1]
@@ -113,17 +113,18 @@ def check_clusterer(clusterer: ClusterMixin, n_clusters: int | None) -> ClusterM
 
     Args:
         clusterer: Unfitted scikit-learn clusterer.
-        n_clusters: Number of clusters; None keeps the clusterer's own. Clusterers without such a parameter ignore it.
+        n_clusters: Number of clusters, or None to keep the clusterer's own setting. This value is ignored if the
+            clusterer has no parameter ``n_clusters``.
 
     Returns:
-        The clusterer with this number of clusters.
+        The clusterer with the given number of clusters.
 
     Raises:
-        SettingError: The estimator cannot cluster rows, has a parameter out of range, or the number is below 1.
+        SettingError: The estimator cannot cluster rows, has a parameter that is out of range, or ``n_clusters`` is below 1.
     """
     if not isinstance(clusterer, ClusterMixin) or not hasattr(clusterer, "fit_predict"):
         hint = "Use, for example, sklearn.cluster.MiniBatchKMeans."
-        raise SettingError("clusterer", type(clusterer).__name__, "must be a clusterer of scikit-learn", hint)
+        raise SettingError("clusterer", type(clusterer).__name__, "must be a scikit-learn clusterer", hint)
     check_parameters(clusterer, "clusterer")
     check_at_least("n_clusters", n_clusters, 1)
     if n_clusters is None or not has_parameter(clusterer, "n_clusters"):
@@ -140,7 +141,7 @@ def find_clusters(points: np.ndarray, clusterer: ClusterMixin, what: str = "labe
         what: Plural noun for the points in error messages.
 
     Raises:
-        SettingError: There are fewer different points than clusters, no point has a cluster, or the clusterer refuses
+        SettingError: There are fewer distinct points than clusters, no point is in a cluster, or the clusterer rejects
             its parameters or the data.
 
     Example:
@@ -150,22 +151,24 @@ def find_clusters(points: np.ndarray, clusterer: ClusterMixin, what: str = "labe
     """
     wanted = clusterer.get_params(deep=False).get("n_clusters")
     if isinstance(wanted, int) and wanted > (different := count_different(points)):
-        rule = f"must be at most {different}: the {what} of the {len(points):,} faces have {different:,} different rows"
-        raise SettingError("n_clusters", wanted, rule, "Use fewer clusters or more faces (fraction).")
+        rule = f"must be at most {different}, the number of distinct rows in the {what} of the {len(points):,} faces"
+        raise SettingError("n_clusters", wanted, rule, "Use fewer clusters or more faces (increase fraction).")
     found = _group(points, clusterer)
     if not found.count:
-        hint = "Change its parameters (for DBSCAN, increase clusterer.eps)."
-        raise SettingError("clusterer", type(clusterer).__name__, "finds no clusters: all faces are noise", hint)
+        hint = "Change the parameters of the clusterer (for DBSCAN, increase clusterer.eps)."
+        raise SettingError(
+            "clusterer", type(clusterer).__name__, "finds no clusters, because it labels all faces as noise", hint
+        )
     return found
 
 
 def count_different(points: np.ndarray) -> int:
-    """Return the number of different rows of ``points``, (N, D)."""
+    """Return the number of distinct rows of ``points``."""
     return len(np.unique(points, axis=0))
 
 
 def _group(points: np.ndarray, clusterer: ClusterMixin) -> Clustering:
-    """Fit a copy of the clusterer, and number its clusters by size."""
+    """Cluster the points with a copy of the clusterer, and number the clusters by size."""
     with refusals_of(clusterer, "clusterer"), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         found = np.asarray(clone(clusterer).fit_predict(points))
@@ -181,14 +184,14 @@ def _group(points: np.ndarray, clusterer: ClusterMixin) -> Clustering:
 def try_numbers(
     clustering: Clustering, clusterer: ClusterMixin, numbers: Sequence[int], sample: int, seed: int
 ) -> Iterator[tuple[int, float, float]]:
-    """Cluster the same points into other numbers of clusters.
+    """Repeat a clustering with different numbers of clusters.
 
     Args:
-        clustering: Clusters that were found. They are reused for their own number of clusters.
+        clustering: Existing clustering, which is reused for its own number of clusters.
         clusterer: Unfitted scikit-learn clusterer with a parameter ``n_clusters``.
-        numbers: Numbers of clusters. Numbers of clusters greater than the number of distinct points are skipped.
-        sample: Maximum number of points for the silhouette coefficient.
-        seed: Seed of this sample.
+        numbers: Numbers of clusters to try. Values greater than the number of distinct points are skipped.
+        sample: Maximum number of points used to compute the silhouette coefficient.
+        seed: Random seed for sampling the points.
 
     Yields:
         The number of clusters, the inertia and the mean silhouette coefficient; see :class:`Clustering`.
@@ -202,16 +205,16 @@ def try_numbers(
 
 
 def try_seeds(clustering: Clustering, clusterer: ClusterMixin, seeds: Sequence[int]) -> Iterator[tuple[int, float]]:
-    """Cluster the same points with other seeds.
+    """Repeat a clustering with different seeds.
 
     Args:
-        clustering: Clusters to compare with.
+        clustering: Clustering to compare with.
         clusterer: Unfitted scikit-learn clusterer with a parameter ``random_state``.
         seeds: Seeds to try.
 
     Yields:
-        The seed, and the adjusted Rand index of the two clusterings: 1 for the same clusters, about 0 for agreement by
-        chance (Hubert and Arabie, 1985).
+        The seed and the adjusted Rand index of the two clusterings (Hubert and Arabie, 1985). The index is 1 for
+        identical clusterings and about 0 for chance agreement.
     """
     for seed in seeds:
         other = _group(clustering.points, clone(clusterer).set_params(random_state=seed))
@@ -219,14 +222,14 @@ def try_seeds(clustering: Clustering, clusterer: ClusterMixin, seeds: Sequence[i
 
 
 def standardised_differences(clustering: Clustering, labels: np.ndarray) -> np.ndarray:
-    """Return the difference between the mean of each cluster and the mean of all points, in standard deviations.
+    """Return the difference between each cluster mean and the overall mean, in standard deviations.
 
     Args:
-        clustering: Clusters of N points.
-        labels: Labels of the points, (N, K).
+        clustering: Clustering of N points.
+        labels: Labels of the points, of shape (N, K).
 
     Returns:
-        Differences, float64 (C, K); 0 for a constant label.
+        Differences, float64 (C, K), which are 0 for constant labels.
     """
     labels = labels.astype(np.float64)
     spread = labels.std(axis=0)
@@ -236,13 +239,13 @@ def standardised_differences(clustering: Clustering, labels: np.ndarray) -> np.n
 
 
 def describe(differences: np.ndarray, attributes: Sequence[str], most: int = 3, least: float = 0.3) -> str:
-    """Describe a cluster in words, by the attributes that are most over-represented and most under-represented.
+    """Describe a cluster by its most over-represented and most under-represented attributes.
 
     Args:
-        differences: Differences from the mean of all points in standard deviations, (K,).
+        differences: Differences from the overall mean in standard deviations, of shape (K,).
         attributes: Names of the K attributes.
-        most: Maximum number of attributes of either kind.
-        least: Smallest absolute difference that is mentioned.
+        most: Maximum number of attributes to mention in each of the two categories.
+        least: Minimum absolute difference for an attribute to be mentioned.
 
     Example:
         >>> describe(np.array([-1.2, 0.4, 0.1]), ["Male", "Wearing_Hat", "Smiling"])
@@ -253,11 +256,11 @@ def describe(differences: np.ndarray, attributes: Sequence[str], most: int = 3, 
     under = [attributes[k] for k in order[::-1][:most] if differences[k] <= -least]
     kinds = (("often", over), ("seldom", under))
     parts = [f"{word} {', '.join(map(in_words, names))}" for word, names in kinds if names]
-    return "; ".join(parts) or "like the average"
+    return "; ".join(parts) or "close to average"
 
 
 def in_words(attribute: str) -> str:
-    """Return the name of an attribute as words.
+    """Convert the name of an attribute to lowercase words.
 
     Example:
         >>> in_words("Wearing_Hat")
@@ -267,15 +270,15 @@ def in_words(attribute: str) -> str:
 
 
 def contingency(first: np.ndarray, second: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Count the points in each pair of clusters of two clusterings.
+    """Compute the contingency table of two clusterings.
 
     Args:
-        first: Clusters of the points in one clustering, int64 (N,).
-        second: Clusters of the same points in the other clustering, int64 (N,).
-        shape: Numbers of clusters of both, (C1, C2).
+        first: Cluster index of each point in the first clustering, int64 (N,).
+        second: Cluster index of each point in the second clustering, int64 (N,).
+        shape: Number of clusters in each clustering, (C1, C2).
 
     Returns:
-        Counts, int64 (C1, C2).
+        Number of points in each pair of clusters, int64 (C1, C2).
 
     Example:
         >>> contingency(np.array([0, 0, 1]), np.array([0, 1, 1]), (2, 2))

@@ -1,4 +1,4 @@
-"""Counts of contradictions: pairs of attributes that exclude each other but occur on the same face."""
+"""Counts of contradictions: mutually exclusive attributes that occur on the same face."""
 
 from collections.abc import Sequence
 
@@ -13,8 +13,8 @@ def check_contradictions(pairs: Sequence[Sequence[str]]) -> None:
     """Check that every entry is a pair of attributes.
 
     Raises:
-        SettingError: An entry does not have two names.
-        UserError: A name is not an attribute, or a pair has the same name twice.
+        SettingError: An entry does not consist of two names.
+        UserError: A name is not an attribute, or a pair contains the same name twice.
     """
     for pair in pairs:
         if len(pair) != 2:
@@ -25,20 +25,20 @@ def check_contradictions(pairs: Sequence[Sequence[str]]) -> None:
 def count_contradictions(
     labels: np.ndarray, predicted: np.ndarray, attributes: Sequence[str], pairs: Sequence[Sequence[str]]
 ) -> pd.DataFrame:
-    """Count the images that have both attributes of a pair, among the labels and among the predictions.
+    """Count the images with both attributes of a pair, both in the labels and in the predictions.
 
-    CelebA's labels also contain contradictions, so the predictions of a classifier that was trained on them should be
-    compared with the labels.
+    CelebA's labels also contain contradictions. The number of contradictory predictions is therefore only meaningful in
+    comparison with the number of contradictory labels.
 
     Args:
-        labels: True labels, (N, K), 0 or 1.
-        predicted: Predicted labels, (N, K), 0 or 1.
+        labels: True labels of shape (N, K), each 0 or 1.
+        predicted: Predicted labels of shape (N, K), each 0 or 1.
         attributes: Names of the K attributes.
-        pairs: Pairs of names. A pair with a name that is not among the K attributes is left out.
+        pairs: Pairs of names. Pairs with a name that is not in ``attributes`` are skipped.
 
     Returns:
-        One row for each pair, with the columns ``first``, ``second``, ``labels`` and ``predictions`` (numbers of
-        images), ``labels_share`` and ``predictions_share`` (fractions of the N images; NaN if there are none).
+        A table with one row per pair and the columns ``first``, ``second``, ``labels`` and ``predictions`` (numbers of
+        images), ``labels_share`` and ``predictions_share`` (fractions of the N images, or NaN if N is 0).
 
     Example:
         >>> labels = np.array([[1, 1], [1, 0], [0, 0], [0, 1]])

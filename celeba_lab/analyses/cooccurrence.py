@@ -1,4 +1,4 @@
-"""Co-occurrence of attributes: how often pairs occur together, and how strongly they are associated."""
+"""Co-occurrence of attributes, and measures of their association."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,19 +13,20 @@ from scipy.spatial.distance import squareform
 class Cooccurrence:
     """Co-occurrence of K attributes and measures of their association.
 
-    In every table, the row is the first attribute, A, and the column is the second attribute, B. Undefined values are
-    NaN.
+    In every table, rows correspond to the first attribute, A, and columns to the second attribute, B. Undefined values
+    are NaN.
 
     Attributes:
         n: Number of images.
-        joint: Number of images with both attributes, int64 (K, K). The diagonal is the number with each attribute.
-        conditional: Conditional probability P(A | B), float64 (K, K), in [0, 1]; undefined if B never occurs.
-        lift: P(A, B) / (P(A) P(B)), float64 (K, K), at least 0. It is 1 for independent attributes, and undefined if A
-            or B never occurs.
-        phi: Pearson's correlation of the two binary variables, float64 (K, K), in [-1, 1]; undefined if A or B is
-            constant.
-        pmi: Pointwise mutual information in bits, float64 (K, K): the base 2 logarithm of the lift (Church and Hanks,
-            1990). It is -inf for attributes that never occur together.
+        joint: Number of images with both attributes, int64 (K, K). The diagonal contains the number of images with each
+            attribute.
+        conditional: Conditional probability P(A | B), float64 (K, K), in [0, 1], which is undefined if B never occurs.
+        lift: P(A, B) / (P(A) P(B)), float64 (K, K), at least 0. The lift is 1 for independent attributes, and undefined
+            if A or B never occurs.
+        phi: Pearson correlation of the two binary variables, float64 (K, K), in [-1, 1], which is undefined if A or B
+            is constant.
+        pmi: Pointwise mutual information in bits, float64 (K, K), which is the base-2 logarithm of the lift (Church and
+            Hanks, 1990). The value is -inf for attributes that never occur together.
 
     Example:
         >>> found = Cooccurrence.of(np.array([[1, 1], [1, 0], [0, 0], [0, 0]]))
@@ -46,7 +47,7 @@ class Cooccurrence:
 
     @classmethod
     def of(cls, labels: np.ndarray) -> "Cooccurrence":
-        """Compute the co-occurrence of labels, (N, K), 0 or 1, with N at least 1."""
+        """Compute the co-occurrence of binary labels of shape (N, K), with N at least 1."""
         n = len(labels)
         joint = count_together(labels, labels)
         count = np.diag(joint).astype(np.float64)
@@ -63,17 +64,17 @@ class Cooccurrence:
 
 
 def count_together(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Count the rows where two columns are both 1, for every column of one table and every column of another.
+    """Count the rows in which a column of ``first`` and a column of ``second`` are both 1, for all pairs of columns.
 
     Args:
-        first: Labels, (N, J), 0 or 1.
-        second: Labels of the same rows, (N, K), 0 or 1.
+        first: Labels of shape (N, J), each 0 or 1.
+        second: Labels of the same rows, of shape (N, K), each 0 or 1.
 
     Returns:
         Counts, int64 (J, K).
     """
     together = np.zeros((first.shape[1], second.shape[1]), dtype=np.int64)
-    # BLAS is fastest in float32, which counts exactly only up to 2 ** 24, so larger tables are split into parts.
+    # BLAS is fastest in float32, which is exact only for integers up to 2 ** 24, so large tables are split into parts.
     for start in range(0, len(first), 2**23):
         rows = slice(start, start + 2**23)
         together += (first[rows].T.astype(np.float32) @ second[rows].astype(np.float32)).astype(np.int64)
@@ -81,13 +82,14 @@ def count_together(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def cluster_attributes(phi: np.ndarray) -> np.ndarray:
-    """Cluster attributes hierarchically, by average linkage on the distance 1 - phi.
+    """Cluster attributes hierarchically, using average linkage and the distance 1 - phi.
 
     Args:
-        phi: Correlations, float64 (K, K), with K at least 2. Undefined correlations count as 0.
+        phi: Correlations, float64 (K, K), with K at least 2. Undefined correlations are treated as 0.
 
     Returns:
-        SciPy's linkage matrix, float64 (K - 1, 4), with similar leaves next to each other (Bar-Joseph et al., 2001).
+        SciPy linkage matrix, float64 (K - 1, 4), with the leaves ordered so that similar ones are adjacent (Bar-Joseph
+        et al., 2001).
     """
     distance = 1 - np.nan_to_num((phi + phi.T) / 2)
     np.fill_diagonal(distance, 0)
@@ -97,7 +99,7 @@ def cluster_attributes(phi: np.ndarray) -> np.ndarray:
 
 
 def pair_table(found: Cooccurrence, attributes: Sequence[str]) -> pd.DataFrame:
-    """Return one row for each pair of attributes, sorted by the absolute value of phi, undefined values last."""
+    """Return a table with one row per pair of attributes, sorted by absolute phi in descending order, with NaN last."""
     first, second = np.triu_indices(len(attributes), k=1)
     names = np.array(attributes)
     frame = pd.DataFrame(

@@ -1,4 +1,4 @@
-"""Errors of scikit-learn's estimators, explained as errors of the setting that configures them."""
+"""Conversion of errors raised by scikit-learn estimators into setting errors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,23 +10,23 @@ from celeba_lab.errors import SettingError
 
 @contextmanager
 def refusals_of(estimator: BaseEstimator, setting: str) -> Iterator[None]:
-    """Within this block, turn errors by which an estimator refuses its parameters or the data into setting errors.
+    """Within this block, convert errors raised by an estimator into setting errors.
 
-    Estimators raise ``ValueError`` for both. Some estimators also need memory for the square of the number of rows, so
-    ``MemoryError`` is treated in the same way.
+    Estimators raise ``ValueError`` if they reject their parameters or the data. ``MemoryError`` is also converted,
+    because some estimators need memory that grows quadratically with the number of rows.
 
     Args:
         estimator: Estimator that is fitted within the block.
         setting: Name of the setting that configures the estimator, such as ``estimator``.
 
     Raises:
-        SettingError: The estimator refuses its parameters or the data, or there is not enough memory.
+        SettingError: The estimator rejects its parameters or the data, or there is not enough memory.
     """
     name = type(estimator).__name__
     try:
         yield
     except MemoryError as error:
-        hint = "Use fewer rows (fraction) or another estimator."
+        hint = "Use fewer rows (decrease fraction) or another estimator."
         raise SettingError(setting, name, f"needs more memory than is available ({error})", hint) from error
     except ValueError as error:
         reason = " ".join(str(error).split()).rstrip(".")

@@ -9,7 +9,7 @@ from celeba_lab.analyses.cooccurrence import Cooccurrence, count_together
 from celeba_lab.analyses.intervals import wilson_interval
 
 SUBGROUPS = ((0, 0), (0, 1), (1, 0), (1, 1))
-"""The four subgroups of a pair: the true label of the target, and membership of the group."""
+"""The four subgroups of a pair, each as (true label of the target, membership in the group)."""
 
 
 def subgroup_table(
@@ -20,21 +20,21 @@ def subgroup_table(
     groups: Sequence[str],
     smallest: int,
 ) -> pd.DataFrame:
-    """Measure the accuracy of each target in the four subgroups defined by its label and by another attribute.
+    """Compute the accuracy of each target in the four subgroups defined by its true label and another attribute.
 
     Args:
-        labels: True labels of the targets, (N, K), 0 or 1.
-        predicted: Predicted labels of the targets, (N, K), 0 or 1.
+        labels: True labels of the targets, of shape (N, K), each 0 or 1.
+        predicted: Predicted labels of the targets, of shape (N, K), each 0 or 1.
         targets: Names of the K targets.
-        members: True labels of the attributes that define the groups, (N, G), 0 or 1.
-        groups: Names of the G groups. An attribute is not used as a group if it is the target itself.
-        smallest: Number of images below which a subgroup is marked as too small.
+        members: True labels of the attributes that define the groups, of shape (N, G), each 0 or 1.
+        groups: Names of the G groups. A target is not paired with the group of the same name.
+        smallest: Minimum number of images. Smaller subgroups are marked in the column ``few``.
 
     Returns:
-        Four rows for each pair, in the order of the targets and the groups, with the columns ``target``, ``group``,
-        ``label`` (of the target) and ``member`` (of the group), 0 or 1, ``images``, ``accuracy`` with its 95 % Wilson
-        interval ``low`` and ``high``, all three NaN in an empty subgroup, and ``few``, which is true for fewer than
-        ``smallest`` images.
+        A table with four rows per pair, in the order of the targets and the groups. The columns are ``target``,
+        ``group``, ``label`` (true label of the target), ``member`` (membership in the group), ``images``, ``accuracy``,
+        ``low`` and ``high`` (the 95% Wilson interval of the accuracy), and ``few``, which is true if there are fewer
+        than ``smallest`` images. The accuracy and its interval are NaN in an empty subgroup.
 
     Example:
         >>> smiling, male = np.array([[0], [0], [1], [1]]), np.array([[0], [1], [0], [1]])
@@ -72,7 +72,7 @@ def subgroup_table(
 
 
 def _count(labels: np.ndarray, predicted: np.ndarray, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the numbers of images and of correct predictions in each subgroup, int64 (4, K, G) each."""
+    """Return the numbers of images and correct predictions in each subgroup, each int64 (4, K, G)."""
     right = labels == predicted
     images, correct = np.empty((2, 4, labels.shape[1], members.shape[1]), dtype=np.int64)
     for k, (label, member) in enumerate(SUBGROUPS):
@@ -85,16 +85,18 @@ def _count(labels: np.ndarray, predicted: np.ndarray, members: np.ndarray) -> tu
 def subgroup_pairs(subgroups: pd.DataFrame) -> pd.DataFrame:
     """Summarise each pair of target and group in one row.
 
-    Subgroups with too few images do not count. Rows are sorted by the equalised odds difference, the largest first and
-    undefined ones last. The columns, in addition to ``target`` and ``group``:
+    Subgroups with too few images are ignored. Rows are sorted by the equalised odds difference in descending order,
+    with undefined values last. In addition to ``target`` and ``group``, the table has these columns:
 
     - ``worst_label``, ``worst_member``, ``worst_images``, ``worst_accuracy``, ``worst_low``, ``worst_high``: the
       subgroup with the lowest accuracy.
-    - ``gap``: the highest accuracy minus the lowest; undefined if fewer than two subgroups count.
-    - ``equalised_odds_difference``: the larger of two differences between members and others: that of the true positive
-      rate and that of the false positive rate (Hardt, Price and Srebro, "Equality of Opportunity in Supervised
-      Learning", NeurIPS 2016; as one number as in Fairlearn). It is undefined unless all four subgroups count.
-    - ``few_subgroups``: the number of subgroups that do not count.
+    - ``gap``: the highest accuracy minus the lowest. The gap is undefined if fewer than two subgroups have enough
+      images.
+    - ``equalised_odds_difference``: the absolute difference between members and non-members in true positive rate or in
+      false positive rate, whichever is larger (Hardt, Price and Srebro, "Equality of Opportunity in Supervised
+      Learning", NeurIPS 2016). Fairlearn defines the equalised odds difference in the same way. The difference is
+      undefined unless all four subgroups have enough images.
+    - ``few_subgroups``: the number of subgroups with too few images.
 
     Args:
         subgroups: Table from :func:`subgroup_table`.
@@ -107,7 +109,7 @@ def subgroup_pairs(subgroups: pd.DataFrame) -> pd.DataFrame:
     worst = np.where(few, np.inf, table["accuracy"]).argmin(axis=1) if len(head) else np.empty(0, dtype=np.int64)
     rows = np.arange(len(head))
     lowest, highest = np.where(few, np.inf, accuracy).min(axis=1), np.where(few, -np.inf, accuracy).max(axis=1)
-    # The accuracy of negatives is 1 - the false positive rate; the accuracy of positives is the true positive rate.
+    # On negatives, the accuracy is 1 - false positive rate. On positives, the accuracy is the true positive rate.
     odds = np.maximum(np.abs(accuracy[:, 1] - accuracy[:, 0]), np.abs(accuracy[:, 3] - accuracy[:, 2]))
     none = counted == 0
     label, member = (np.array(SUBGROUPS, dtype=float)[:, side][worst] for side in (0, 1))
@@ -128,24 +130,23 @@ def subgroup_pairs(subgroups: pd.DataFrame) -> pd.DataFrame:
 def amplification_pairs(
     labels: np.ndarray, predicted: np.ndarray, attributes: Sequence[str], smallest: int
 ) -> pd.DataFrame:
-    """Compare P(A | B) among the predictions with P(A | B) among the labels.
+    """Compare P(A | B) in the predictions with P(A | B) in the labels.
 
-    A classifier amplifies the association of two attributes if A occurs with B more often among its predictions than
-    among the labels (Zhao et al., "Men Also Like Shopping: Reducing Gender Bias Amplification using Corpus-level
-    Constraints", EMNLP 2017).
+    A classifier amplifies the association of A with B if P(A | B) is higher in its predictions than in the labels (Zhao
+    et al., "Men Also Like Shopping: Reducing Gender Bias Amplification using Corpus-level Constraints", EMNLP 2017).
 
     Args:
-        labels: True labels, (N, K), 0 or 1.
-        predicted: Predicted labels, (N, K), 0 or 1.
+        labels: True labels of shape (N, K), each 0 or 1.
+        predicted: Predicted labels of shape (N, K), each 0 or 1.
         attributes: Names of the K attributes.
-        smallest: Number of images below which a pair is marked: those with B among the labels, or among the
-            predictions.
+        smallest: Minimum number of images with B, both in the labels and in the predictions. Pairs with fewer images
+            are marked in the column ``few``.
 
     Returns:
-        One row for each ordered pair, with the columns ``A``, ``B``, ``images_labels`` and ``images_predictions``
-        (numbers of images with B), ``labels`` and ``predictions`` (P(A | B)), ``difference`` (predictions minus labels;
-        undefined if B never occurs) and ``few``. Rows are sorted by the absolute difference, the largest first. Marked
-        pairs follow the others, and undefined ones come last.
+        A table with one row per ordered pair and the columns ``A``, ``B``, ``images_labels`` and ``images_predictions``
+        (numbers of images with B), ``labels`` and ``predictions`` (P(A | B)), ``difference`` (predictions minus labels,
+        or NaN if B never occurs) and ``few``. Rows are sorted by absolute difference in descending order. Marked pairs
+        come after all others, and undefined differences come last.
     """
     among_labels, among_predictions = Cooccurrence.of(labels), Cooccurrence.of(predicted)
     first, second = np.nonzero(~np.eye(len(attributes), dtype=bool))

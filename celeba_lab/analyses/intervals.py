@@ -1,4 +1,4 @@
-"""Confidence intervals of proportions and of their differences."""
+"""Confidence intervals of proportions and their differences."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -6,17 +6,17 @@ from scipy.stats import norm
 
 
 def wilson_interval(successes: ArrayLike, trials: ArrayLike, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """Return the score interval of proportions (Wilson, 1927).
+    """Return the Wilson score interval of proportions (Wilson, 1927).
 
-    The interval is also valid for few trials and for proportions near 0 and 1.
+    The interval is also accurate for few trials and for proportions near 0 or 1.
 
     Args:
         successes: Numbers of successes, of any shape, between 0 and ``trials``.
         trials: Numbers of trials, of the same shape.
-        confidence: Probability that the interval contains the true proportion, such as 0.95.
+        confidence: Confidence level, such as 0.95.
 
     Returns:
-        Lower and upper ends, float64, in [0, 1]; NaN where there are no trials.
+        Lower and upper bounds, float64, in [0, 1], or NaN where there are no trials.
 
     Example:
         >>> low, high = wilson_interval([0, 90], [10, 100])
@@ -35,18 +35,19 @@ def wilson_interval(successes: ArrayLike, trials: ArrayLike, confidence: float =
 def difference_interval(
     successes: tuple[ArrayLike, ArrayLike], trials: tuple[ArrayLike, ArrayLike], confidence: float = 0.95
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the interval of the difference between two independent proportions, the second minus the first.
+    """Return a confidence interval for the difference between two independent proportions, second minus first.
 
-    Method 10 of Newcombe, "Interval estimation for the difference between independent proportions: comparison of eleven
-    methods" (Statistics in Medicine, 1998), which combines the score intervals of both proportions.
+    The interval is computed with method 10 of Newcombe, "Interval estimation for the difference between independent
+    proportions: comparison of eleven methods" (Statistics in Medicine, 1998). This method combines the Wilson score
+    intervals of both proportions.
 
     Args:
-        successes: Numbers of successes of the first and of the second proportion, of any shape.
-        trials: Numbers of trials of both, of the same shape.
-        confidence: Probability that the interval contains the true difference.
+        successes: Numbers of successes for the first and the second proportion, of any shape.
+        trials: Numbers of trials for the first and the second proportion, of the same shape.
+        confidence: Confidence level, such as 0.95.
 
     Returns:
-        Lower and upper ends, float64, in [-1, 1]; NaN where there are no trials.
+        Lower and upper bounds, float64, in [-1, 1], or NaN where there are no trials.
 
     Example:
         >>> low, high = difference_interval((48, 56), (80, 70))

@@ -1,4 +1,4 @@
-"""Nearest images by the difference of their pixels."""
+"""Nearest-neighbour search for images in pixel space."""
 
 from collections.abc import Iterable
 
@@ -8,18 +8,19 @@ import numpy as np
 def nearest_images(
     queries: np.ndarray, batches: Iterable[tuple[np.ndarray, np.ndarray]]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Find the nearest of many images for each query, where each query is also compared in mirrored form.
+    """Find the nearest image to each query or to its mirror image.
 
-    The images arrive in batches, so they do not have to fit into memory together.
+    The images are searched in batches, so they do not have to fit into memory all at once.
 
     Args:
-        queries: Images to find neighbours for, uint8 (N, 3, H, W).
-        batches: Batches of the images to search: their numbers, int64 (B,), and their pixels, uint8 (B, 3, H, W).
+        queries: Query images, uint8 (N, 3, H, W).
+        batches: Batches of images to search, each with the image numbers, int64 (B,), and the pixels,
+            uint8 (B, 3, H, W).
 
     Returns:
-        Three arrays: the number of the nearest image, int64 (N,), which is the first of several equally near ones;
-        whether the query was mirrored for this match, bool (N,); and the distance, float64 (N,), which is the root mean
-        square difference of all pixels and colours, in [0, 255].
+        Three arrays: the number of the nearest image to each query, int64 (N,); whether the mirror image of the query
+        is nearer than the query itself, bool (N,); and the root mean square difference over all pixels and channels,
+        float64 (N,), in [0, 255]. If several images are equally near, the first one is returned.
 
     Example:
         >>> query = np.zeros((1, 3, 2, 2), dtype=np.uint8)
@@ -33,7 +34,9 @@ def nearest_images(
     number = np.full(2 * n, -1, dtype=np.int64)
     for numbers, images in batches:
         others = _flatten(images)
-        squares = (others**2).sum(axis=1) - 2 * wanted @ others.T  # (2 N, B), without the squares of the queries
+        squares = (others**2).sum(
+            axis=1
+        ) - 2 * wanted @ others.T  # (2 N, B); the squared norms of the queries are added at the end
         nearest = squares.argmin(axis=1)
         found = squares[np.arange(2 * n), nearest]
         closer = found < best
@@ -44,5 +47,5 @@ def nearest_images(
 
 
 def _flatten(images: np.ndarray) -> np.ndarray:
-    """Return images as rows, float32 (N, D), centred on mid-grey, where single precision resolves one grey level."""
+    """Return images as rows, float32 (N, D), centred on mid-grey so that float32 resolves a single grey level."""
     return images.reshape(len(images), -1).astype(np.float32) - 127.5

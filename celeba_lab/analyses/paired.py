@@ -1,8 +1,8 @@
 """Comparison of two classifiers on the same images.
 
-The predictions of two classifiers for one image are not independent, so only the images matter for which they differ. A
-significant difference is a difference between these two classifiers. Classifiers trained with the same two recipes and
-other seeds can differ by as much.
+The predictions of two classifiers for the same image are not independent, so only images on which the classifiers
+differ are informative. A significant difference applies to these two trained classifiers, not to their training
+recipes. Retraining with different seeds can change the difference by a similar amount.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import binomtest, chi2
 
 FEW = 25
-"""With fewer differing images than this, the chi-square approximation of McNemar's test is not accurate."""
+"""Minimum number of discordant images for which the chi-square approximation of McNemar's test is accurate."""
 
 
 @dataclass(frozen=True)
@@ -20,12 +20,13 @@ class PairedDifference:
     """Difference in accuracy between a classifier and a baseline.
 
     Attributes:
-        difference: Accuracy of the classifier minus that of the baseline, averaged over images and attributes, in
-            [-1, 1].
-        low: Lower end of its confidence interval.
-        high: Upper end of its confidence interval.
-        p: Two-sided p-value for no difference.
-        images_apart: Number of images for which the two have different numbers of correct predictions.
+        difference: Accuracy of the classifier minus the accuracy of the baseline, averaged over images and attributes,
+            in [-1, 1].
+        low: Lower bound of the confidence interval of the difference.
+        high: Upper bound of the confidence interval of the difference.
+        p: Two-sided p-value for the null hypothesis of no difference.
+        images_apart: Number of images for which the classifier and the baseline have different numbers of correct
+            predictions.
     """
 
     difference: float
@@ -38,20 +39,20 @@ class PairedDifference:
 def paired_bootstrap(
     right: np.ndarray, baseline_right: np.ndarray, resamples: int = 2000, seed: int = 0, confidence: float = 0.95
 ) -> PairedDifference:
-    """Return the difference in mean accuracy with its bootstrap percentile interval over images (Efron, 1979).
+    """Return the difference in mean accuracy with its bootstrap percentile interval (Efron, 1979).
 
-    Images are resampled together with all their attributes and with the predictions of both classifiers. There are at
-    most 2 K + 1 different values of the difference per image, so the numbers of images with each value in a resample
-    follow a multinomial distribution. The cost therefore does not depend on N.
+    Images are resampled together with all attributes and the predictions of both classifiers. The difference for a
+    single image has at most 2 K + 1 possible values, so the number of images with each value in a resample follows a
+    multinomial distribution. The cost of a resample therefore does not depend on N.
 
-    The p-value is twice the fraction of resamples with a difference of zero or of the opposite sign, where the sample
-    itself counts as one more resample.
+    The p-value is twice the fraction of resamples in which the difference is zero or has the opposite sign. The
+    numerator and the denominator of this fraction are both increased by 1, so the p-value is never 0.
 
     Args:
-        right: Whether the classifier is correct about attribute k of image n, bool (N, K), with N at least 1.
-        baseline_right: The same for the baseline, bool (N, K).
-        resamples: Number of resamples.
-        seed: Seed of the resampling.
+        right: Whether each prediction of the classifier is correct, bool (N, K), with N at least 1.
+        baseline_right: Whether each prediction of the baseline is correct, bool (N, K).
+        resamples: Number of bootstrap resamples.
+        seed: Random seed for resampling.
         confidence: Confidence level of the interval, such as 0.95.
 
     Example:
@@ -62,7 +63,7 @@ def paired_bootstrap(
         (0.03, True, 30)
     """
     n, k = right.shape
-    gained = np.count_nonzero(right, axis=1) - np.count_nonzero(baseline_right, axis=1)  # (N,), from -K to K
+    gained = np.count_nonzero(right, axis=1) - np.count_nonzero(baseline_right, axis=1)  # (N,), in [-K, K]
     kinds, counts = np.unique(gained, return_counts=True)
     drawn = np.random.default_rng(seed).multinomial(n, counts / n, size=resamples)  # (resamples, kinds)
     differences = drawn @ kinds / (n * k)
@@ -70,7 +71,7 @@ def paired_bootstrap(
     beyond = min(np.count_nonzero(differences <= 0), np.count_nonzero(differences >= 0))
     return PairedDifference(
         difference=float(gained.sum() / (n * k)),
-        # Without interpolation, the interval excludes 0 exactly if p is below 1 - confidence.
+        # Without interpolation, the interval excludes 0 if and only if p is below 1 - confidence.
         low=float(np.quantile(differences, tail, method="lower")),
         high=float(np.quantile(differences, 1 - tail, method="higher")),
         p=min(1.0, 2 * (beyond + 1) / (resamples + 1)),
@@ -79,18 +80,20 @@ def paired_bootstrap(
 
 
 def mcnemar(only_first: ArrayLike, only_second: ArrayLike) -> np.ndarray:
-    """Return the p-values of McNemar's test (1947), which uses the images that one of two classifiers has right.
+    """Return the p-values of McNemar's test (1947), which compares two classifiers on the same images.
 
-    The test is the exact binomial test for fewer than 25 such images. Otherwise, it is the chi-square test with the
-    continuity correction of Edwards, "Note on the correction for continuity in testing the significance of the
-    difference between correlated proportions" (Psychometrika, 1948), where the numerator is at least 0.
+    The test uses only discordant images, for which exactly one classifier is correct. With fewer than 25 discordant
+    images, the p-value is computed with the exact binomial test. Otherwise, the p-value is computed with the chi-square
+    test and the continuity correction of Edwards, "Note on the correction for continuity in testing the significance of
+    the difference between correlated proportions" (Psychometrika, 1948). The numerator of the test statistic is at
+    least 0.
 
     Args:
         only_first: Numbers of images for which only the first classifier is correct, int (K,).
         only_second: Numbers of images for which only the second classifier is correct, int (K,).
 
     Returns:
-        Two-sided p-values, float64 (K,); 1 where there are no such images.
+        Two-sided p-values, float64 (K,), which are 1 where there are no discordant images.
 
     Example:
         >>> mcnemar([0, 1, 20], [0, 9, 45]).round(4)
@@ -107,11 +110,11 @@ def mcnemar(only_first: ArrayLike, only_second: ArrayLike) -> np.ndarray:
 
 
 def holm(p: ArrayLike) -> np.ndarray:
-    """Return p-values adjusted for multiple tests.
+    """Return p-values adjusted for multiple testing with Holm's method.
 
-    Holm, "A simple sequentially rejective multiple test procedure" (Scandinavian Journal of Statistics, 1979). If all
-    hypotheses with an adjusted p-value below 0.05 are rejected, the probability of rejecting any true hypothesis is at
-    most 0.05.
+    The method is described in Holm, "A simple sequentially rejective multiple test procedure" (Scandinavian Journal of
+    Statistics, 1979). If all hypotheses with an adjusted p-value below 0.05 are rejected, the probability of rejecting
+    any true null hypothesis is at most 0.05.
 
     Args:
         p: P-values, float (K,), in [0, 1].

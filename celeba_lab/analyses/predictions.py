@@ -1,4 +1,4 @@
-"""The predictions of a classifier for labelled images: one table format with its writer and its reader."""
+"""Predictions of a classifier for labelled images, and the table format in which they are stored."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,17 +16,18 @@ from celeba_lab.errors import UserError
 class Predictions:
     """Predictions of a classifier for N labelled images.
 
-    :meth:`to_table` and :meth:`read` define format 1 of ``tables/predictions_<split>.csv``: a CSV file in UTF-8 with
-    one row per image. Its columns are ``image_id``, a file name that appears once, and for each attribute
-    ``label/<attribute>``, 0 or 1, and ``probability/<attribute>``, a float32 in [0, 1]. Other columns are ignored, so
-    columns can be added without a new format. The threshold is a setting of the model and not part of the table.
+    :meth:`to_table` and :meth:`read` define version 1 of the format of ``tables/predictions_<split>.csv``, a UTF-8 CSV
+    file with one row per image. The columns are ``image_id``, which contains unique file names, and for each attribute
+    ``label/<attribute>``, which is 0 or 1, and ``probability/<attribute>``, which is a float32 in [0, 1]. Additional
+    columns are ignored, so columns can be added without changing the version. The threshold is a setting of the model
+    and is not stored in the table.
 
     Attributes:
         split: Name of the split: train, val or test.
         image_ids: File names of the N images.
-        index: Rows of the images in the annotations, int64 (N,); for predictions that were read from a table, the
-            rows of that table.
-        labels: True labels, uint8 (N, K), 0 or 1.
+        index: Row indices of the images in the annotations, int64 (N,). For predictions read from a table, these are
+            the row indices in that table.
+        labels: True labels, uint8 (N, K), each 0 or 1.
         probabilities: Predicted probabilities, float32 (N, K), in [0, 1].
         attributes: Names of the K attributes.
         threshold: Probability at or above which an attribute is predicted to be present.
@@ -42,11 +43,11 @@ class Predictions:
 
     @property
     def predicted(self) -> np.ndarray:
-        """Predicted labels, uint8 (N, K), which are 1 where the probability reaches the threshold."""
+        """Predicted labels, uint8 (N, K), which are 1 where the probability is at or above the threshold."""
         return (self.probabilities >= self.threshold).astype(np.uint8)
 
     def to_table(self) -> pd.DataFrame:
-        """Return the table that :meth:`read` reads back: one row per image."""
+        """Return a table with one row per image, in the format that :meth:`read` expects."""
         columns: dict[str, Sequence[object] | np.ndarray] = {"image_id": self.image_ids}
         for k, name in enumerate(self.attributes):
             columns[f"label/{name}"] = self.labels[:, k]
@@ -55,20 +56,20 @@ class Predictions:
 
     @classmethod
     def read(cls, path: Path, attributes: Sequence[str] | None = None, threshold: float = 0.5) -> "Predictions":
-        """Read a table that a run has written.
+        """Read predictions from a table written by a run.
 
         Args:
             path: Path of a table named ``predictions_<split>.csv``.
-            attributes: Attributes to read, in this order; all attributes of the table by default.
+            attributes: Attributes to read, in this order. By default, all attributes of the table are read.
             threshold: Probability at or above which an attribute is predicted to be present.
 
         Raises:
-            UserError: The table is missing or broken, or lacks a column.
+            UserError: The table does not exist, is invalid or lacks a column.
         """
         stored = read_attributes(path)
         names = stored if attributes is None else list(attributes)
         if missing := [name for name in names if name not in stored]:
-            raise _unusable(path, f"it has no label and probability of {missing[0]}")
+            raise _unusable(path, f"it has no label and probability columns for {missing[0]}")
         labels = [f"label/{name}" for name in names]
         probabilities = [f"probability/{name}" for name in names]
         types = {"image_id": str} | dict.fromkeys(labels, np.uint8) | dict.fromkeys(probabilities, np.float32)
@@ -86,10 +87,10 @@ class Predictions:
 
 
 def read_attributes(path: Path) -> list[str]:
-    """Return the attributes of a table of predictions, from its header alone.
+    """Return the attributes of a prediction table, reading only its header.
 
     Raises:
-        UserError: The table is missing or has no column ``image_id``.
+        UserError: The table does not exist or has no column ``image_id``.
     """
     columns = list(map(str, _read_csv(path, nrows=0).columns))
     if "image_id" not in columns:
@@ -116,7 +117,7 @@ def _read_csv(path: Path, **options: Any) -> pd.DataFrame:
         return table
     except OSError as error:
         raise _unusable(path, error.strerror or str(error)) from error
-    # Errors of pandas and of Unicode are ValueErrors, and a label that is too large overflows.
+    # pandas and Unicode errors are ValueErrors. A label that is too large raises an OverflowError.
     except (ValueError, OverflowError) as error:
         raise _unusable(path, " ".join(str(error).split()).rstrip(".")) from error
 

@@ -1,4 +1,4 @@
-"""Prediction of each attribute from the other attributes, with one scikit-learn classifier per attribute."""
+"""Prediction of each attribute from the other attributes, with one scikit-learn estimator per attribute."""
 
 import os
 import warnings
@@ -17,17 +17,17 @@ from celeba_lab.errors import SettingError, check_at_least
 
 @dataclass(frozen=True)
 class Regression:
-    """Predictions of one attribute from the others, and the model that made them.
+    """Predictions of one attribute from the others, and details of the fitted model.
 
     Attributes:
-        target: Column of the predicted attribute.
-        probability: Predicted probabilities for the test rows, float32 (N,), in [0, 1]; NaN if no model was fitted.
-        coefficients: Coefficients of a linear model in log odds, float64 (K,). NaN at the target itself; all NaN for a
-            model that is not linear or was not fitted.
-        iterations: Number of iterations of the solver; 0 if the model does not report it.
-        converged: If false, the solver of a linear model stopped at its maximum number of iterations; None for models
-            without such a solver.
-        fitted: If false, no model was fitted, because all training rows have the same label.
+        target: Column index of the predicted attribute.
+        probability: Predicted probabilities for the test rows, float32 (N,), in [0, 1], or NaN if no model was fitted.
+        coefficients: Coefficients of a linear model in log odds, float64 (K,), with NaN at the target. All coefficients
+            are NaN if the model is not linear or was not fitted.
+        iterations: Number of solver iterations, or 0 if the model does not report this number.
+        converged: Whether the solver of a linear model finished before its maximum number of iterations, or None for
+            models without an iterative solver.
+        fitted: Whether a model was fitted. No model is fitted if all training rows have the same label.
     """
 
     target: int
@@ -50,9 +50,9 @@ def check_estimator(estimator: ClassifierMixin) -> None:
     name = type(estimator).__name__
     if not isinstance(estimator, BaseEstimator) or not is_classifier(estimator):
         hint = "Use, for example, sklearn.linear_model.LogisticRegression."
-        raise SettingError("estimator", name, "must be a classifier of scikit-learn", hint)
+        raise SettingError("estimator", name, "must be a scikit-learn classifier", hint)
     if not hasattr(estimator, "predict_proba"):
-        raise SettingError("estimator", name, "must be a classifier with a method predict_proba")
+        raise SettingError("estimator", name, "must be a classifier with a predict_proba method")
     check_parameters(estimator, "estimator")
 
 
@@ -63,21 +63,21 @@ def regress_each(
     workers: int | None = None,
     targets: Iterable[int] | None = None,
 ) -> Iterator[Regression]:
-    """Predict columns of a table of labels, each from all the other columns.
+    """Predict columns of a label table, each from all other columns.
 
     Args:
-        train: Labels of the training rows, (N_train, K), 0 or 1.
-        test: Labels of the test rows, (N_test, K), 0 or 1.
-        estimator: Unfitted scikit-learn classifier. A copy of it is fitted for each target.
-        workers: Number of threads; the number of cores by default.
-        targets: Columns to predict; all K columns by default.
+        train: Labels of the training rows, of shape (N_train, K), each 0 or 1.
+        test: Labels of the test rows, of shape (N_test, K), each 0 or 1.
+        estimator: Unfitted scikit-learn classifier. A copy of the classifier is fitted for each target.
+        workers: Number of threads. By default, the number of CPU cores.
+        targets: Indices of the columns to predict. By default, all K columns are predicted.
 
     Yields:
         The result of each target, in the order of the targets.
 
     Raises:
-        SettingError: The estimator is not a suitable classifier or refuses its parameters or the data, or ``workers``
-            is below 1.
+        SettingError: The estimator is not a suitable classifier, the estimator rejects its parameters or the data, or
+            ``workers`` is below 1.
 
     Example:
         >>> from sklearn.linear_model import LogisticRegression
@@ -89,14 +89,13 @@ def regress_each(
     """
     check_estimator(estimator)
     check_at_least("workers", workers, 1)
-    # float32 needs half the memory of float64, and the solvers do not convert it. The probabilities agree to four
-    # digits.
+    # float32 needs half the memory of float64, and the solvers keep it. The probabilities agree to four digits.
     train, test = train.astype(np.float32), test.astype(np.float32)
     columns = range(train.shape[1]) if targets is None else targets
     jobs = (delayed(regress)(train, test, k, estimator) for k in columns)
-    # One thread per attribute is faster than many threads within one model.
+    # One thread per attribute is faster than several threads within each model.
     with warnings.catch_warnings(), threadpool_limits(1):
-        warnings.simplefilter("ignore", ConvergenceWarning)  # Regression.converged reports it instead
+        warnings.simplefilter("ignore", ConvergenceWarning)  # Regression.converged reports convergence instead
         with refusals_of(estimator, "estimator"):
             yield from Parallel(n_jobs=workers or os.cpu_count(), prefer="threads", return_as="generator")(jobs)
 
@@ -122,7 +121,7 @@ def regress(train: np.ndarray, test: np.ndarray, target: int, estimator: Classif
 
 
 def _coefficients(model: ClassifierMixin, target: int, n_columns: int) -> np.ndarray:
-    """Return the coefficients of a linear model, float64 (K,), with NaN at the target; all NaN for other models."""
+    """Return linear coefficients, float64 (K,), with NaN at the target, or all NaN if the model is not linear."""
     values = getattr(model, "coef_", None)
     if values is None or np.size(values) != n_columns - 1:
         return np.full(n_columns, np.nan)

@@ -1,4 +1,4 @@
-"""Selection of the rows that an analysis uses."""
+"""Selection of the rows used in an analysis."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from celeba_lab.errors import SettingError, check_inner_fraction, check_positive
 
 @dataclass(frozen=True)
 class LabelSample:
-    """Labels of the faces that an analysis uses.
+    """Labels of the faces used in an analysis.
 
     Attributes:
-        datamodule: Data that the labels come from, with or without images.
-        rows: Rows of the faces in the annotations, int64 (N,), in the order of the sample.
+        datamodule: Data module that provides the labels, with or without images.
+        rows: Row indices of the faces in the annotations, int64 (N,), in the order of the sample.
         attributes: Names of the K attributes.
-        labels: Labels, int8 (N, K), 0 or 1.
-        title: Description of the faces, for titles of figures and tables.
+        labels: Labels, int8 (N, K), each 0 or 1.
+        title: Description of the faces for the titles of figures and tables.
     """
 
     datamodule: CelebADataModule
@@ -42,15 +42,16 @@ def check_several(attributes: Sequence[str] | None) -> None:
 
 
 def take_fraction(rows: np.ndarray, fraction: float, seed: int) -> np.ndarray:
-    """Draw a fraction of the rows without replacement, like ``pandas.DataFrame.sample``.
+    """Sample a fraction of the rows without replacement, like ``pandas.DataFrame.sample``.
 
     Args:
-        rows: Rows, int64 (N,).
-        fraction: Fraction of the rows, above 0 and at most 1. With 1, the rows are returned in their order.
-        seed: Seed of the drawing, at least 0.
+        rows: Row indices, int64 (N,).
+        fraction: Fraction of the rows to sample, above 0 and at most 1. With a fraction of 1, all rows are returned in
+            their original order.
+        seed: Random seed, at least 0.
 
     Returns:
-        The drawn rows in random order, int64 (round(fraction * N),), at least one row.
+        The sampled row indices in random order, int64 (max(1, round(fraction * N)),).
 
     Raises:
         SettingError: ``fraction`` is out of range.
@@ -67,37 +68,37 @@ def take_fraction(rows: np.ndarray, fraction: float, seed: int) -> np.ndarray:
 
 
 def split_randomly(rows: np.ndarray, test_size: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Split rows into training and test rows at random, with scikit-learn's ``train_test_split``.
+    """Randomly split rows into training and test rows with scikit-learn's ``train_test_split``.
 
     Args:
-        rows: Rows, int64 (N,).
-        test_size: Fraction of the rows in the test part, above 0 and below 1.
-        seed: Seed of the split.
+        rows: Row indices, int64 (N,).
+        test_size: Fraction of the rows to use for testing, above 0 and below 1.
+        seed: Random seed of the split.
 
     Returns:
-        The training rows and the test rows, int64.
+        The indices of the training rows and of the test rows, both int64.
 
     Raises:
-        SettingError: ``test_size`` is out of range, or one of the two parts would be empty.
+        SettingError: ``test_size`` is out of range, or the training or test rows would be empty.
     """
     check_inner_fraction("test_size", test_size)
     try:
         train, test = train_test_split(rows, test_size=test_size, random_state=seed)
     except ValueError as error:
-        rule = f"leaves no rows for training or no rows for testing, because there are {len(rows)} in total"
+        rule = f"leaves no rows for training or testing, because the total number of rows is only {len(rows)}"
         raise SettingError("test_size", test_size, rule, "Use more rows.") from error
     return train, test
 
 
 def split_officially(rows: np.ndarray, partition: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Split rows into those of CelebA's training partition and those of its test partition; others are left out.
+    """Split rows into CelebA's official training and test partitions, dropping all other rows.
 
     Args:
-        rows: Rows, int64 (N,).
-        partition: Partition of every image as an index into ``SPLITS``, (number of images,).
+        rows: Row indices, int64 (N,).
+        partition: Partition of every image as an index into ``SPLITS``, of shape (number of images,).
 
     Returns:
-        The training rows and the test rows, int64.
+        The indices of the training rows and of the test rows, both int64.
 
     Raises:
         SettingError: There are no training rows or no test rows.
@@ -106,5 +107,5 @@ def split_officially(rows: np.ndarray, partition: np.ndarray) -> tuple[np.ndarra
     for split, members in parts.items():
         if not len(members):
             hint = f"Add {split} to data.partitions, or use split=random."
-            raise SettingError("split", "official", f"needs rows of the {split} split, and there are none", hint)
+            raise SettingError("split", "official", f"requires rows of the {split} split, but there are none", hint)
     return parts["train"], parts["test"]

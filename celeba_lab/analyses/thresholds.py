@@ -1,28 +1,28 @@
-"""Thresholds on predicted probabilities, chosen on labelled images."""
+"""Tuning of probability thresholds on labelled images."""
 
 import numpy as np
 
 from celeba_lab.errors import check_choice
 
 CRITERIA = ("balanced_accuracy", "f1")
-"""Scores that thresholds can maximise."""
+"""Scores that a threshold can maximise."""
 
 
 def tune_thresholds(labels: np.ndarray, probabilities: np.ndarray, criterion: str, default: float = 0.5) -> np.ndarray:
-    """Return the threshold of each attribute that maximises a score on these images.
+    """Return the threshold of each attribute that maximises a score.
 
-    Tune thresholds on validation images and measure them on test images. On the images that were used for tuning, the
-    score is too optimistic.
+    Tune thresholds on validation images and evaluate them on test images, because the score on the images used for
+    tuning is too optimistic.
 
     Args:
-        labels: True labels, (N, K), 0 or 1.
-        probabilities: Predicted probabilities, (N, K), in [0, 1].
+        labels: True labels of shape (N, K), each 0 or 1.
+        probabilities: Predicted probabilities of shape (N, K), in [0, 1].
         criterion: Score to maximise: ``balanced_accuracy`` or ``f1``.
-        default: Threshold of attributes with only one class. If several thresholds maximise the score, the one
-            nearest to this value is chosen.
+        default: Threshold for attributes with only one class. If several thresholds maximise the score, the one closest
+            to this value is chosen.
 
     Returns:
-        Thresholds, float64 (K,), each half-way between two neighbouring probabilities.
+        Thresholds, float64 (K,), each halfway between two neighbouring probabilities.
 
     Raises:
         SettingError: ``criterion`` is unknown.
@@ -39,14 +39,14 @@ def tune_thresholds(labels: np.ndarray, probabilities: np.ndarray, criterion: st
 
 
 def _tune(truth: np.ndarray, scores: np.ndarray, criterion: str, default: float) -> float:
-    """Return the threshold of one attribute for labels, bool (N,), and probabilities, (N,)."""
+    """Tune the threshold of one attribute for labels, bool (N,), and probabilities, float (N,)."""
     positives = int(truth.sum())
     negatives = len(truth) - positives
     if not positives or not negatives:
         return default
     order = np.argsort(-scores, kind="stable")
     ranked = scores[order].astype(np.float64)
-    # A threshold can only follow the last of several equal probabilities.
+    # Equal probabilities cannot be separated, so a threshold can only follow the last of them.
     ends = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
     tp = np.cumsum(truth[order])[ends]
     fp = ends + 1 - tp

@@ -1,4 +1,4 @@
-"""What is printed before a task starts: the data, what was changed, and where all settings are stored."""
+"""Print the data and the changed settings before a task starts, and store all settings in the run folder."""
 
 from pathlib import Path
 
@@ -12,19 +12,19 @@ from celeba_lab.errors import check_choice
 from celeba_lab.files import write_atomically
 
 PRINT_CONFIG = ("changed", "full", "none")
-"""Settings that are printed when a run starts."""
+"""Choices for ``print_config``, which selects the settings to print when a run starts."""
 _TRAINING_TASKS = ("train", "train_gan")
 
 
 def announce(cfg: DictConfig, without_celeba: str | None) -> None:
     """Print what will run, and write the resolved configuration to ``config.yaml`` in the run folder.
 
-    ``print_config`` says how much of the configuration is printed: the settings that were changed on the command line
-    and the recipe, all settings, or none.
+    If ``print_config`` is ``changed``, the overrides and the recipe are printed; if it is ``full``, all settings are
+    printed.
 
     Args:
         cfg: The composed configuration.
-        without_celeba: The folder in which CelebA was not found, if synthetic faces replace it.
+        without_celeba: Folder in which CelebA was not found, if synthetic faces are used instead; otherwise None.
 
     Raises:
         SettingError: ``print_config`` is not one of :data:`PRINT_CONFIG`.

@@ -1,7 +1,7 @@
-"""The choices of each configuration group, read from the names of its files. Imports nothing slow.
+"""The choices of each configuration group, read from the names of its files without slow imports.
 
-``conf/loss`` and ``conf/recipe`` contain a folder for each model that has losses and recipes of its own, such as
-``conf/loss/gan``. Their choices start with the name of the folder: ``loss=gan/hinge``.
+``conf/loss`` and ``conf/recipe`` contain a folder for each model with its own losses and recipes, such as
+``conf/loss/gan``. The choices in this folder start with its name, as in ``loss=gan/hinge``.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,7 @@ _GROUPS_OF_MODELS = ("loss", "recipe")
 
 
 def list_choices(group: str) -> list[str]:
-    """Return the choices of a group, those in the folder of a model last."""
+    """Return the choices of a group. Choices in the folders of models come last."""
     folder = config_directory() / group
     names = sorted(path.stem for path in folder.glob("*.yaml"))
     if group in _GROUPS_OF_MODELS:
@@ -30,11 +30,11 @@ def list_groups() -> list[str]:
 
 
 def explain_unknown_choice(path: str, options: Iterable[str]) -> str:
-    """Say that a choice does not exist, and which ones of the same kind do.
+    """Return an error message about an unknown choice, with the valid choices.
 
     Args:
         path: Group and name of the choice, such as ``loss/hinge``.
-        options: Choices that Hydra knows.
+        options: Choices that Hydra has found.
     """
     group, _, name = path.rpartition("/")
     choices = sorted(options)
@@ -44,13 +44,13 @@ def explain_unknown_choice(path: str, options: Iterable[str]) -> str:
 
 
 def check_choices(chosen: Mapping[str, str | None]) -> None:
-    """Check that loss and recipe are among those of the model.
+    """Check that the chosen loss and recipe belong to the chosen model.
 
     Args:
-        chosen: Name of each group to its choice, or to None.
+        chosen: Choice for each group, or None for groups without a choice.
 
     Raises:
-        UserError: A choice is for another model.
+        UserError: The loss or the recipe belongs to a different model.
     """
     model = chosen.get("model")
     for group in _GROUPS_OF_MODELS:
@@ -64,12 +64,12 @@ def check_choices(chosen: Mapping[str, str | None]) -> None:
 
 
 def _kind(choice: str) -> str:
-    """Return the model whose folder a choice is in, or an empty string."""
+    """Return the model folder that contains a choice, or an empty string."""
     return choice.rpartition("/")[0]
 
 
 def _suggest(name: str, choices: list[str]) -> str:
-    """Name the choice that was probably meant, and the others of its kind."""
+    """Return a hint with the most similar choice and the alternatives."""
     last_parts = {choice.rpartition("/")[2]: choice for choice in reversed(choices)}
     nearest = last_parts.get(name.rpartition("/")[2])
     if nearest is None and f"{name}/default" in choices:

@@ -1,4 +1,4 @@
-"""Choosing the data and the attributes of a run."""
+"""Choose the data and the attributes of a run."""
 
 from pathlib import Path
 
@@ -15,17 +15,17 @@ _SYNTHETIC = "celeba_lab.data.synthetic.datamodule.SyntheticDataModule"
 
 
 def choose_data(cfg: DictConfig) -> str | None:
-    """Replace ``data=auto`` by CelebA if ``data.root`` contains it, or else by synthetic faces.
+    """Replace ``data=auto`` with CelebA if ``data.root`` contains CelebA, and with synthetic faces otherwise.
 
-    A folder of synthetic faces is called synthetic even if the configuration says otherwise.
+    If the folder contains synthetic faces, the data is labelled synthetic regardless of the configuration.
 
     Args:
-        cfg: The configuration, which is changed in place.
+        cfg: The configuration, which is modified in place.
 
     Returns:
-        The folder where CelebA was not found, if synthetic faces replace it; otherwise None.
+        The folder in which CelebA was not found, if synthetic faces are used instead; otherwise None.
     """
-    if cfg.data is None or "_target_" not in cfg.data:  # A recipe may set keys of data for a task that uses none.
+    if cfg.data is None or "_target_" not in cfg.data:  # A recipe may set data keys for a task without data.
         cfg.data = None
         return None
     with open_dict(cfg.data):
@@ -42,7 +42,7 @@ def choose_data(cfg: DictConfig) -> str | None:
 
 
 def choose_attributes(cfg: DictConfig) -> None:
-    """Replace ``attributes=all`` of the model and of the task by the forty names, and check names that are given.
+    """Replace ``attributes=all`` in the model and the task with the forty names, or check the given names.
 
     Raises:
         UserError: A name is not an attribute, or is given twice.
@@ -56,11 +56,11 @@ def choose_attributes(cfg: DictConfig) -> None:
 
 
 def announce_data(cfg: DictConfig, without_celeba: str | None) -> None:
-    """Print which data this run uses, with a warning that cannot be missed if they are synthetic.
+    """Print which data the run uses, with a prominent warning if the faces are synthetic.
 
     Args:
         cfg: The configuration.
-        without_celeba: What :func:`choose_data` returned.
+        without_celeba: Return value of :func:`choose_data`.
     """
     console.print(f"data: {cfg.data.name} in {cfg.data.root}", style="bold", markup=False, soft_wrap=True)
     if cfg.data._target_ != _SYNTHETIC:
@@ -70,9 +70,9 @@ def announce_data(cfg: DictConfig, without_celeba: str | None) -> None:
         lines.append(f"There are {settings}.")
     if without_celeba is not None:
         lines = [
-            f"There is no CelebA in {without_celeba}. These faces are used instead:",
+            f"CelebA was not found in {without_celeba}. The following faces are used instead:",
             *lines,
-            "For CelebA: data=celeba data.root=FOLDER",
+            "To use CelebA: data=celeba data.root=FOLDER",
         ]
     console.print(Panel(Text("\n".join(lines)), title="not CelebA", style="bold yellow", expand=False))
 

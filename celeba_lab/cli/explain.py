@@ -1,4 +1,4 @@
-"""Errors of Hydra, OmegaConf, the YAML reader and Lightning, explained in one sentence."""
+"""Explain errors from Hydra, OmegaConf, the YAML parser and Lightning in one sentence."""
 
 import re
 
@@ -25,11 +25,11 @@ _UNKNOWN_GROUP = re.compile(r"Could not override '([\w/]+)")
 
 
 def explain(error: Exception) -> str | None:
-    """Return one sentence about a mistake of the user, or None for a bug of celeba_lab.
+    """Return a sentence that explains a user error, or None for a bug in celeba_lab.
 
     Args:
-        error: The error that ended the run: a ``UserError``, or an error that Hydra, OmegaConf, the YAML reader or
-            Lightning raises when the configuration is wrong.
+        error: The exception that ended the run. User errors are ``UserError`` and the exceptions that Hydra, OmegaConf,
+            the YAML parser or Lightning raises for an invalid configuration.
     """
     if isinstance(error, UserError):
         return error.sentence
@@ -39,10 +39,10 @@ def explain(error: Exception) -> str | None:
     if isinstance(cause, MissingConfigException) and cause.missing_cfg_file:
         return explain_unknown_choice(str(cause.missing_cfg_file), cause.options or [])
     if isinstance(cause, YAMLError):
-        return f"Broken YAML: {one_line(cause)}."
+        return f"Invalid YAML: {one_line(cause)}."
     if isinstance(cause, OverrideParseException):
         return (
-            f"'{cause.override}' on the command line cannot be read. Write key=value. A value with spaces, commas or"
+            f"'{cause.override}' on the command line cannot be parsed. Use key=value. A value with spaces, commas or"
             " brackets needs two pairs of quotes: 'key=\"a b\"'."
         )
     if isinstance(cause, ConfigCompositionException) and (group := _UNKNOWN_GROUP.match(str(cause))):
@@ -55,7 +55,8 @@ def explain(error: Exception) -> str | None:
 
 
 def _is_misconfiguration(error: Exception) -> bool:
-    # Lightning raises it for contradictory Trainer settings. Importing Lightning to check the type would take seconds.
+    # Lightning raises this exception for contradictory Trainer settings. Its name is compared, because importing
+    # Lightning to check the type would take seconds.
     return any(kind.__name__ == "MisconfigurationException" for kind in type(error).__mro__)
 
 
@@ -64,7 +65,7 @@ def _explain_group(name: str) -> str:
         return f"{name} has been replaced by {RENAMED[name]}."
     groups = list_groups()
     if name in groups:
-        return f"{name} cannot be chosen here: this task or experiment does not use it."
+        return f"{name} cannot be chosen here, because this task or experiment does not use {name}."
     return f"There is no group '{name}'.{did_you_mean(name, groups)}"
 
 
@@ -84,5 +85,5 @@ def _explain_key(error: OmegaConfBaseException) -> str:
         siblings = [str(name) for name in error.parent_node if name != "hydra"]
     hint = did_you_mean(key, siblings if parent else [*siblings, *list_groups()])
     if not hint and siblings:
-        hint = f" {parent or 'The configuration'} has {', '.join(siblings)}."
+        hint = f" {parent or 'The configuration'} contains {', '.join(siblings)}."
     return f"There is no setting '{full_key}'.{hint}"

@@ -1,4 +1,4 @@
-"""The text of ``--help``, read from the YAML files themselves. Imports nothing slow."""
+"""The ``--help`` page, generated from the YAML files without slow imports."""
 
 import shutil
 import textwrap
@@ -9,19 +9,19 @@ from celeba_lab.files import config_directory
 
 _ABOUT = (
     "celeba_lab runs experiments on CelebA faces. Every setting is in a file under conf/ and can be changed on the"
-    " command line. Every run writes its tables, figures, checkpoints and summary into a folder under outputs/."
+    " command line. Every run writes its tables, figures, checkpoints and summary to a folder under outputs/."
 )
 
 _OVERRIDES = [
     ("data.root=PATH", "Folder that contains CelebA (or set CELEBA_ROOT)"),
-    ("data.limit=500", "Maximum number of images of each split, for a quick try"),
-    ("data.batch_size=64", "Number of images in each training step"),
+    ("data.limit=500", "Maximum number of images per split, for a quick test"),
+    ("data.batch_size=64", "Number of images per training step"),
     ("model.attributes=[Smiling,Male]", "Any of the forty attributes, or all"),
-    ("model.backbone=resnet18", "Any classifier of torchvision"),
+    ("model.backbone=resnet18", "Any torchvision classifier"),
     ("model.weights=PATH", "auto, the name of torchvision weights, a file, or null for random weights"),
     ("trainer.max_epochs=10", "Any argument of Lightning's Trainer"),
-    ("checkpoint=PATH", "Model to evaluate, to predict with or to train further"),
-    ("seed=1", "Seed of all random numbers"),
+    ("checkpoint=PATH", "Checkpoint to evaluate, to predict with or to continue training from"),
+    ("seed=1", "Seed for all random numbers"),
 ]
 
 _EXAMPLES = [
@@ -36,7 +36,7 @@ _GROUPS = ["recipe", "loss", "trainer", "data", "model", "callbacks", "logger"]
 
 
 def help_text() -> str:
-    """Return the help page: what the program does, experiments, tasks, overrides and examples."""
+    """Return the help page, which lists experiments, tasks, other choices, useful overrides and examples."""
     parts = [
         textwrap.fill(_ABOUT, width=_width()),
         "Usage: python -m celeba_lab [-m] experiment=NAME [key=value ...]\n   or: celeba-lab ...",
@@ -55,12 +55,12 @@ def _describe(group: str) -> list[tuple[str, str]]:
 
 
 def describe_option(group: str, name: str) -> str:
-    """Return what the help page says about an option of a group, such as ``recipe=default``."""
+    """Return the description of a choice, such as ``recipe=default``, as shown on the help page."""
     return _first_comment(config_directory() / group / f"{name}.yaml")
 
 
 def _first_comment(path: Path) -> str:
-    """Return the first comment that is not a directive of Hydra: by convention, it describes the file in one line."""
+    """Return the first comment that is not a Hydra directive. By convention, this comment describes the file."""
     for line in path.read_text(encoding="utf-8").splitlines():
         if line.startswith("#") and "@package" not in line:
             return line.lstrip("# ").strip()

@@ -1,4 +1,4 @@
-"""The command line: it composes and checks the configuration, builds the task and runs it."""
+"""The entry point of the command line, which checks the configuration, builds the task and runs it."""
 
 import os
 import signal
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
     from omegaconf import DictConfig
 
-_BUG = "This is a bug in celeba_lab. Please report it with the lines above."
+_BUG = "This is a bug in celeba_lab. Please report it, and include the lines above."
 
 
 def launch(cfg: "DictConfig") -> float | None:
-    """Run the task of a composed configuration, and return the metric that ``score`` names."""
+    """Run the task of a composed configuration, and return the metric selected by ``score``."""
     from celeba_lab.errors import UserError, settings_of
 
-    # Errors are explained here, because Hydra would first print a line about them.
+    # Errors are explained here, because Hydra would print its own message first.
     try:
         task = prepare(cfg)
     except Exception as error:
@@ -29,7 +29,7 @@ def launch(cfg: "DictConfig") -> float | None:
         with settings_of("task"):
             metrics = task(cfg)
     except Exception as error:
-        # In a task only these two kinds are mistakes of the user. An OmegaConf error, for example, is a bug of ours.
+        # In a task, only these two kinds are user errors. An OmegaConf error, for example, is a bug in celeba_lab.
         if isinstance(error, UserError) or type(error).__name__ == "MisconfigurationException":
             _exit_with_sentence(error, discard_folder=True)
         error.add_note(_BUG)
@@ -38,9 +38,9 @@ def launch(cfg: "DictConfig") -> float | None:
 
 
 def prepare(cfg: "DictConfig") -> "Callable[[DictConfig], dict[str, float]]":
-    """Check the settings, print what will run, build the task and seed every generator.
+    """Check the settings, print what will run, build the task and seed the random generators.
 
-    What can be checked without importing torch and Lightning, which takes seconds, is checked first.
+    Checks that do not need torch or Lightning run first, because importing these libraries takes several seconds.
     """
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
@@ -74,7 +74,7 @@ def prepare(cfg: "DictConfig") -> "Callable[[DictConfig], dict[str, float]]":
 def main() -> None:
     """Run the command line: print the help page, or let Hydra compose the configuration and launch the run.
 
-    A mistake of the user ends the process with one sentence; a bug of celeba_lab keeps its traceback.
+    A user error ends the process with a one-sentence message. A bug in celeba_lab keeps its traceback.
     """
     arguments = sys.argv[1:]
     if not arguments or {"-h", "--help"} & set(arguments):
@@ -89,10 +89,10 @@ def main() -> None:
     from celeba_lab.files import config_directory
 
     register_schema()
-    # Hydra's parser expects its flags first, but a person may add -m at the end.
+    # Hydra's parser expects flags first, but users may add -m at the end.
     flags = [argument for argument in arguments if argument in ("-m", "--multirun")]
     sys.argv[1:] = flags + [argument for argument in arguments if argument not in flags]
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra lets exceptions through, so that they can be explained here.
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Make Hydra re-raise exceptions, so that they are explained here.
     try:
         hydra.main(version_base="1.3", config_path=str(config_directory()), config_name="config")(launch)()
     except KeyboardInterrupt:
@@ -105,11 +105,11 @@ def main() -> None:
 
 
 def _exit_with_sentence(error: Exception, discard_folder: bool = False) -> None:
-    """End the process with status 1 and one sentence if the error is a user's mistake; otherwise return.
+    """If the error is a user error, print one sentence and exit with status 1. Otherwise, return.
 
     Args:
-        error: What ended the run.
-        discard_folder: If true, remove the run folder if nothing has been written into it yet.
+        error: Exception that ended the run.
+        discard_folder: If true, also remove the run folder, provided that the task has not written to it.
     """
     from celeba_lab.cli.explain import explain
 

@@ -1,9 +1,8 @@
-"""The rules that constructors state for their arguments, applied before anything slow is imported.
+"""Apply the argument checks in constructors before any slow imports.
 
-Constructors and tasks contain statements such as ``check_at_least("n", n, 1)``. A statement that needs nothing but
-arguments and constants can be run on the values of the configuration alone. Each rule therefore has a single place, the
-constructor, but a wrong value is reported before torch and Lightning are imported. All other statements are left to the
-constructor.
+Constructors and tasks contain statements such as ``check_at_least("n", n, 1)``. Statements that use only arguments and
+constants can be run with the values in the configuration. Each rule therefore exists only once, in the constructor, but
+an invalid value is reported before torch and Lightning are imported. All other statements run only in the constructor.
 """
 
 import ast
@@ -20,13 +19,13 @@ from celeba_lab.cli.signatures import Module, UnknownError, constructor_of, find
 from celeba_lab.errors import SettingError, UserError
 
 PACKAGE = "celeba_lab"
-"""Only classes of this package are followed; others do not state their rules in this way."""
+"""Only classes in this package are checked, because others do not express rules in this way."""
 
 _ERRORS = {name: value for name, value in vars(errors).items() if not name.startswith("_")}
 
 
 def check_rules(cfg: DictConfig) -> None:
-    """Apply the rules of every target in the configuration to its values.
+    """Apply the rules of every ``_target_`` in the configuration to its arguments.
 
     Raises:
         UserError: A value breaks a rule.
@@ -102,14 +101,14 @@ def _run(module: Module, statement: ast.stmt, values: dict[str, Any]) -> None:
 
 
 def _evaluate(module: Module, expression: ast.expr, values: dict[str, Any]) -> Any:
-    """Return the value of an expression of arguments and constants."""
+    """Return the value of an expression that consists of arguments and constants."""
     namespace = {name: _value(module, name, values) for name in _free_names(expression)}
     whole = ast.fix_missing_locations(ast.Expression(expression))
     return eval(compile(whole, str(module.path), "eval"), namespace)
 
 
 def _is_rule(statement: ast.stmt) -> bool:
-    """Return whether a statement only calls checks or raises errors, perhaps under a condition or in a loop."""
+    """Return whether a statement only calls checks or raises errors, possibly in a condition or a loop."""
     if isinstance(statement, ast.If | ast.For):
         return all(map(_is_rule, [*statement.body, *statement.orelse]))
     if isinstance(statement, ast.Raise):
@@ -126,12 +125,13 @@ def _free_names(statement: ast.AST) -> set[str]:
 
 
 def _value(module: Module, name: str, values: dict[str, Any]) -> Any:
-    """Return what a name means in a rule.
+    """Return the object that a name in a rule refers to.
 
     Raises:
-        UnknownError: It is not an argument, a constant, a function that only checks, or part of ``errors`` or Python.
+        UnknownError: The name is not an argument, a constant, a function that only checks, a member of ``errors`` or a
+            builtin.
     """
-    if name == "self":  # of __post_init__, where the arguments are attributes
+    if name == "self":  # In __post_init__, the arguments are attributes.
         return SimpleNamespace(**values)
     for known in (values, _ERRORS, vars(builtins)):
         if name in known:
@@ -148,7 +148,7 @@ def _value(module: Module, name: str, values: dict[str, Any]) -> Any:
 
 
 def _check_function(module: Module, function: ast.FunctionDef) -> Callable[..., None]:
-    """Return what calls the rules of a function that contains nothing else."""
+    """Return a callable that runs the rules of a function that contains only rules."""
     body = function.body[1:] if ast.get_docstring(function) else function.body
     if function.decorator_list or not all(map(_is_rule, body)):
         raise UnknownError(function.name)

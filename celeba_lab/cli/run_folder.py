@@ -1,4 +1,4 @@
-"""The folder of a run or a sweep: created before Hydra creates it, so that no other run has the same one."""
+"""Create the folder of a run or a sweep before Hydra does, so that each folder is used only once."""
 
 import shutil
 from pathlib import Path
@@ -15,13 +15,14 @@ from celeba_lab.console import is_main_process, override
 
 
 class ExclusiveFolder(Callback):
-    """Give each run, or each sweep, a folder that did not exist before.
+    """Give each run or sweep a new folder.
 
-    Hydra names a folder after the second in which a run starts, and takes the folder as it is if it exists. Without
-    this callback, two runs of the same second would write into one folder.
+    Hydra names folders after the start time in seconds, and reuses existing folders. Without this callback, two runs
+    that start in the same second would write to the same folder.
 
-    A folder that was typed as ``hydra.run.dir`` or ``hydra.sweep.dir`` is used as it is: a continued run uses its old
-    folder again, and the other processes of a distributed run are given the folder of the first one.
+    If ``hydra.run.dir`` or ``hydra.sweep.dir`` is set on the command line, this folder is used even if it exists. In
+    this way, a continued run reuses its folder, and all processes of a distributed run share the folder of the first
+    process.
     """
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -29,12 +30,12 @@ class ExclusiveFolder(Callback):
         _claim(config, "run")
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Create the folder of a sweep. Its runs have subfolders with different numbers."""
+        """Create the folder of a sweep. Each run of the sweep has a numbered subfolder."""
         _claim(config, "sweep")
 
 
 def create_folder(path: Path) -> Path:
-    """Create a new folder and return its path: ``path``, or ``path_2``, ``path_3`` and so on where that exists."""
+    """Create a new folder and return its path: ``path``, or ``path_2``, ``path_3`` and so on if ``path`` exists."""
     path.parent.mkdir(parents=True, exist_ok=True)
     number = 1
     while True:
@@ -48,10 +49,10 @@ def create_folder(path: Path) -> Path:
 
 
 def discard_unused_folder() -> None:
-    """Remove the folder of the running job if it holds only what is written before a task starts.
+    """Remove the current run folder if it contains only files that are written before the task starts.
 
-    A run that is refused because of a wrong setting leaves nothing behind. The folders of a sweep are kept, and so is a
-    folder that was typed.
+    A run that fails because of an invalid setting therefore does not leave a folder. The folders of sweeps and folders
+    set on the command line are not removed.
     """
     hydra = HydraConfig.get()
     if hydra.mode != RunMode.RUN or not _is_ours(hydra, "hydra.run.dir"):
@@ -66,7 +67,7 @@ def discard_unused_folder() -> None:
 
 
 def _is_ours(hydra: HydraConf, key: str) -> bool:
-    """Return whether this process creates the folder, and nobody typed where it is."""
+    """Return whether this process creates the folder and the path is not set on the command line."""
     return is_main_process() and not any(text.lstrip("+").startswith(f"{key}=") for text in hydra.overrides.hydra)
 
 
@@ -77,8 +78,8 @@ def _claim(config: DictConfig, kind: Literal["run", "sweep"]) -> None:
     try:
         folder = create_folder(Path(str(OmegaConf.select(config, key))))
     except (OSError, OmegaConfBaseException):
-        return  # Hydra meets the same error next, and reports it.
+        return  # Hydra encounters the same error next, and reports it.
     with read_write(config), read_write(config.hydra), open_dict(config.hydra):
         config.hydra[kind].dir = str(folder)
-        if kind == "sweep":  # Hydra composes each job of a sweep anew, from the overrides.
+        if kind == "sweep":  # Hydra composes each job of a sweep from the overrides.
             config.hydra.overrides.hydra.append(override(key, folder))

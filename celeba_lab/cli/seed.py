@@ -1,4 +1,4 @@
-"""Seeding every random generator without importing a library for it."""
+"""Seed all random generators without importing additional libraries."""
 
 import os
 import random
@@ -11,21 +11,21 @@ LARGEST_SEED = 2**32 - 1
 
 
 def check_seed(seed: int) -> None:
-    """Raise SettingError if NumPy would not accept the seed."""
+    """Raise a ``SettingError`` if NumPy would not accept the seed."""
     check_between("seed", seed, 0, LARGEST_SEED)
 
 
 def seed_everything(seed: int) -> None:
     """Seed the generators of Python, NumPy and torch, as ``lightning.seed_everything(seed, workers=True)`` does.
 
-    Importing torch and Lightning takes seconds, which a task that compares runs, for example, does not need. The
-    generator of torch is therefore seeded only if torch has been imported: tasks that use it import it at the top of
-    their files.
+    Importing torch and Lightning takes seconds, and tasks such as ``compare`` do not use these libraries. The torch
+    generator is therefore seeded only if torch is already imported. Tasks that use torch import it at the top of their
+    modules.
     """
     import numpy as np
 
-    os.environ["PL_GLOBAL_SEED"] = str(seed)  # Lightning passes it to the processes that it starts.
-    os.environ["PL_SEED_WORKERS"] = "1"  # Lightning seeds the processes that load data.
+    os.environ["PL_GLOBAL_SEED"] = str(seed)  # Lightning passes the seed to its subprocesses.
+    os.environ["PL_SEED_WORKERS"] = "1"  # Lightning also seeds the DataLoader workers.
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002  # Libraries use this generator.
     if "torch" in sys.modules:

@@ -1,8 +1,8 @@
-"""Signatures read from source code, so that settings can be checked before anything slow is imported.
+"""Read signatures from source code, so that settings can be checked before any slow imports.
 
-Importing torch and Lightning takes several seconds, and a person who has mistyped a setting should not wait for that.
-The arguments of a ``_target_``, with type hints and defaults, are therefore read from the syntax tree of its file.
-A hint that cannot be understood without running the code is left out, and is checked after the import instead.
+Importing torch and Lightning takes several seconds, and a user who has mistyped a setting should not have to wait for
+it. The arguments of a ``_target_``, with their type hints and defaults, are therefore read from the syntax tree of the
+source file. A type hint that cannot be resolved without running the code is checked after the import instead.
 """
 
 import ast
@@ -16,19 +16,19 @@ from typing import Any
 
 from celeba_lab.config import Signature, import_signature
 
-# Modules whose names may appear in type hints, and which are imported for it because that takes no time.
+# Modules whose names may appear in type hints. These modules are fast to import.
 _QUICK = ("builtins", "collections.abc", "datetime", "os", "pathlib", "typing", "typing_extensions")
 # A class derived from one of these may accept a plain value.
 _LIKE_PLAIN_VALUES = ("str", "int", "float", "dict", "list", "tuple", "Protocol", "Enum", "StrEnum", "TypedDict")
 
 
 class UnknownError(Exception):
-    """What a name means cannot be seen in the source."""
+    """Raised if the meaning of a name cannot be determined from the source code."""
 
 
 @dataclass(frozen=True)
 class Module:
-    """The top level of a source file: its definitions, imports and assignments by name."""
+    """The top level of a source file, with its definitions, imports and assignments by name."""
 
     name: str
     path: Path
@@ -36,7 +36,7 @@ class Module:
 
 
 def read_signature(target: str) -> Signature | None:
-    """Return the signature of a class or function by its dotted path; None if the source does not show it."""
+    """Return the signature of a class or function with a dotted path, or None if the source does not define it."""
     module_name, _, name = target.rpartition(".")
     try:
         return _signature_of(*find_name(module_name, name))
@@ -45,7 +45,7 @@ def read_signature(target: str) -> Signature | None:
 
 
 def complete_signature(target: str) -> Signature:
-    """Return the signature from the source if that shows all of it; otherwise import the target.
+    """Return the signature from the source if all type hints can be resolved. Otherwise, import the target.
 
     Raises:
         ImportError: The target cannot be imported.
@@ -56,7 +56,7 @@ def complete_signature(target: str) -> Signature:
 
 @cache
 def _source_of(name: str) -> Path:
-    """Return the file of a module. Importing a submodule would run its package, so files are looked for by name."""
+    """Return the source file of a module without importing the package that contains the module."""
     package, _, last = name.rpartition(".")
     if package:
         folder = _source_of(package).parent
@@ -92,15 +92,15 @@ def _bind(body: list[ast.stmt], bound: dict[str, ast.AST]) -> None:
             bound[node.targets[0].id] = node.value
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None:
             bound[node.target.id] = node.value
-        elif isinstance(node, ast.If | ast.Try):  # such as if TYPE_CHECKING
+        elif isinstance(node, ast.If | ast.Try):  # Conditions such as "if TYPE_CHECKING" may contain imports.
             _bind(node.body, bound)
 
 
 def find_name(module_name: str, name: str) -> tuple[Module, ast.AST]:
-    """Return what a name is bound to, and the module where that happens, which may be one that is imported from.
+    """Return the definition of a name and the module that contains the definition, following imports.
 
     Raises:
-        UnknownError: The source does not show it.
+        UnknownError: The source does not define the name.
     """
     module = _read(module_name)
     node = module.bound.get(name)
@@ -132,15 +132,15 @@ def find_constructor(target: str) -> tuple[Module, ast.FunctionDef]:
     """Return the function that receives the arguments: a task, ``__init__``, or ``__post_init__`` of a dataclass.
 
     Raises:
-        UnknownError: The source does not show it.
+        UnknownError: The source does not define the function.
     """
     module_name, _, name = target.rpartition(".")
     return constructor_of(*find_name(module_name, name))
 
 
 def constructor_of(module: Module, node: ast.AST) -> tuple[Module, ast.FunctionDef]:
-    """Return the same for a definition that has been found."""
-    if isinstance(node, ast.FunctionDef) and not node.decorator_list:  # a decorator may return anything
+    """Return the function that receives the arguments, for a definition returned by :func:`find_name`."""
+    if isinstance(node, ast.FunctionDef) and not node.decorator_list:  # A decorator may return anything.
         return module, node
     if not isinstance(node, ast.ClassDef):
         raise UnknownError(ast.dump(node))
@@ -188,7 +188,7 @@ def _with_hints(
 
 
 def _evaluate(module: Module, annotation: ast.expr) -> Any:
-    """Return the type hint that an annotation means, with a class of the same name in place of each slow one."""
+    """Evaluate an annotation as a type hint, with empty stand-ins for classes that are slow to import."""
     if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
         annotation = ast.parse(annotation.value, mode="eval").body
     names = {node.id for node in ast.walk(annotation) if isinstance(node, ast.Name)}
@@ -200,7 +200,7 @@ def _evaluate(module: Module, annotation: ast.expr) -> Any:
 
 
 def _meaning(module: Module, name: str) -> Any:
-    """Return what a name in an annotation stands for."""
+    """Return the object that a name in an annotation refers to."""
     node = module.bound.get(name)
     if node is None:
         if hasattr(builtins, name):
@@ -221,6 +221,6 @@ def _meaning(module: Module, name: str) -> Any:
         if any(ast.unparse(base).rpartition(".")[2].partition("[")[0] in _LIKE_PLAIN_VALUES for base in node.bases):
             raise UnknownError(name)
         return type(name, (), {"__module__": module.name})
-    if isinstance(node, ast.expr):  # an alias
+    if isinstance(node, ast.expr):  # The name is an alias.
         return _evaluate(module, node)
     raise UnknownError(name)

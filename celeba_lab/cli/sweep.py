@@ -1,4 +1,4 @@
-"""Sweeps: the score that ranks their runs, and the check that they are not distributed."""
+"""The score that ranks the runs of a sweep, and a check that sweeps are not distributed."""
 
 from typing import TYPE_CHECKING
 
@@ -7,9 +7,9 @@ if TYPE_CHECKING:
 
 
 def score_of(cfg: "DictConfig", metrics: dict[str, float]) -> float | None:
-    """Return the metric that ``score`` names.
+    """Return the metric selected by ``score``, or None if the task does not report this metric.
 
-    If the task has no such metric, return None; in a sweep, also print a warning.
+    In a sweep, a missing metric also causes a warning.
     """
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
@@ -22,16 +22,16 @@ def score_of(cfg: "DictConfig", metrics: dict[str, float]) -> float | None:
     if HydraConfig.get().mode == RunMode.MULTIRUN and cfg.score is not None:
         hint = did_you_mean(cfg.score, metrics)
         console.print(
-            f"score={cfg.score} is not a metric of this task, so the sweep ranks nothing.{hint}", style="yellow"
+            f"score={cfg.score} is not a metric of this task, so the runs are not ranked.{hint}", style="yellow"
         )
     return None
 
 
 def refuse_distributed_sweep(cfg: "DictConfig") -> None:
-    """Check that each run of a sweep has one process.
+    """Check that each run of a sweep uses a single process.
 
     Raises:
-        UserError: The runs have several processes.
+        UserError: The runs use several processes.
     """
     from celeba_lab.errors import UserError
 
@@ -41,6 +41,6 @@ def refuse_distributed_sweep(cfg: "DictConfig") -> None:
     one = str(devices) == "1" or (not isinstance(devices, str | int) and len(devices) == 1)
     if not one or cfg.trainer.num_nodes != 1:
         raise UserError(
-            f"-m and trainer.devices={devices} contradict each other: every process of a distributed run would start"
-            " the whole sweep again. Sweep with trainer.devices=1, or start the runs one by one."
+            f"-m cannot be combined with trainer.devices={devices}, because every process of a distributed run would"
+            " start the whole sweep again. Use trainer.devices=1, or start the runs one by one."
         )

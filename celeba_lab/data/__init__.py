@@ -1,1 +1,1 @@
-"""Faces and their annotations, from files on disk to validated arrays and batches of uint8 images."""
+"""Loading and validation of CelebA's images and annotations."""

@@ -1,4 +1,4 @@
-"""Annotations of all faces: forty labels, the official partition, and optional tables."""
+"""CelebA's annotations: forty labels per face, the official partition, and optional tables."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,13 +24,13 @@ _BBOX = ("x_1", "y_1", "width", "height")
 
 @dataclass(frozen=True)
 class Annotations:
-    """Annotations of N faces, in the order of the attribute table. They are validated once, when they are read.
+    """Annotations of N faces, in the order of the attribute table, validated when they are read.
 
     Attributes:
-        root: Folder that they were read from.
+        root: Data folder that contains the tables.
         image_ids: File names of the images, str (N,).
-        labels: Labels, int8 (N, 40), 0 or 1, columns in the order of ``ATTRIBUTES``.
-        partition: Partition of each face, int8 (N,), an index into ``SPLITS``.
+        labels: Labels, int8 (N, 40), 0 or 1, with columns in the order of ``ATTRIBUTES``.
+        partition: Partition of each face as an index into ``SPLITS``, int8 (N,).
     """
 
     root: Path
@@ -40,13 +40,13 @@ class Annotations:
 
     @classmethod
     def load(cls, root: Path) -> "Annotations":
-        """Read the table of attributes and the table of the partition, in any layout.
+        """Read the attribute table and the partition table from a data folder.
 
         Args:
-            root: The data folder.
+            root: The data folder, in any layout of :mod:`celeba_lab.data.layouts`.
 
         Raises:
-            UserError: A table is missing, exists more than once, or is broken; the sentence names file, row or id.
+            UserError: A table is missing, ambiguous or invalid. The message names the file, row or image.
         """
         root = Path(root)
         label_path, partition_path = find_table(root, LABEL_TABLE), find_table(root, PARTITION_TABLE)
@@ -64,7 +64,7 @@ class Annotations:
         return len(self.image_ids)
 
     def rows(self, split: str) -> np.ndarray:
-        """Return the row numbers of a split, int64, ascending.
+        """Return the row numbers of a split, int64 (M,), in ascending order.
 
         Raises:
             SettingError: ``split`` is not ``train``, ``val`` or ``test``.
@@ -73,27 +73,30 @@ class Annotations:
         return np.flatnonzero(self.partition == SPLITS.index(split))
 
     def columns(self, names: Sequence[str]) -> np.ndarray:
-        """Return the column numbers of attributes, int64, in the order given."""
+        """Return the column numbers of attributes in the given order, int64 (K,)."""
         return np.array([ATTRIBUTES.index(name) for name in check_attributes(names)], dtype=np.int64)
 
     @cached_property
     def identity(self) -> np.ndarray | None:
-        """Number of the person on each image, int32 (N,); None if there is no table of identities."""
+        """Identity number of the person in each image, int32 (N,), or None if there is no identity table."""
         values = self._extra("identity_CelebA", ("identity",))
         return None if values is None else values[:, 0]
 
     @cached_property
     def landmarks(self) -> np.ndarray | None:
-        """Coordinates (x, y) of both eyes, the nose and both corners of the mouth, int32 (N, 5, 2).
+        """Coordinates (x, y) of the eyes, the nose and the corners of the mouth, int32 (N, 5, 2).
 
-        They are in pixels of the image of 178 x 218 pixels; None if there is no table of landmarks.
+        Coordinates are in pixels of the 178 x 218 image. The value is None if there is no landmark table.
         """
         values = self._extra("list_landmarks_align_celeba", _LANDMARKS)
         return None if values is None else values.reshape(-1, 5, 2)
 
     @cached_property
     def bbox(self) -> np.ndarray | None:
-        """Left, top, width, height of the face in the original photograph, in pixels, int32 (N, 4); None if absent."""
+        """Bounding box of the face in the original photograph, int32 (N, 4), or None if there is no table of boxes.
+
+        The columns are left, top, width and height, in pixels.
+        """
         return self._extra("list_bbox_celeba", _BBOX)
 
     def _extra(self, stem: str, columns: Sequence[str]) -> np.ndarray | None:
@@ -104,9 +107,9 @@ class Annotations:
 
 
 def _check_one_convention(table: Table) -> None:
-    """Check that labels are either -1/1 or 0/1.
+    """Check that the labels of a table are either all -1/1 or all 0/1.
 
-    A table with both was made of two tables, where 0 may mean absent in one and unknown in the other.
+    A table with both encodings was probably merged from two sources, in which 0 may mean absent or unknown.
 
     Raises:
         UserError: The table contains both -1 and 0.
@@ -118,13 +121,13 @@ def _check_one_convention(table: Table) -> None:
     first, second = sorted(rows, key=lambda value: (rows[value], value))
     attribute = ATTRIBUTES[int(np.flatnonzero(table.values[rows[second]] == second)[0])]
     raise UserError(
-        f"{table.place(rows[second])}: '{attribute}' is {second}, while other labels are {first}. Labels must be -1/1"
-        " or 0/1 in the whole table. Download it again or convert it."
+        f"{table.place(rows[second])}: '{attribute}' is {second}, but other labels are {first}. The whole table"
+        " must use either -1/1 or 0/1. Download it again or convert it."
     )
 
 
 def _align(table: Table, ids: np.ndarray, source: Path) -> np.ndarray:
-    """Return the values of a table in the order of ``ids``, which were read from the file ``source``."""
+    """Return the values of a table in the order of ``ids``. The file that contains ``ids`` is ``source``."""
     if np.array_equal(table.ids, ids):
         return table.values
     for here, there, name in ((ids, table.ids, source), (table.ids, ids, table.path)):
@@ -135,6 +138,6 @@ def _align(table: Table, ids: np.ndarray, source: Path) -> np.ndarray:
                 f"{other} lacks {len(missing)} of the images in {name} ({enumerate_names(missing.tolist())})."
                 " Both tables must list the same images. Download them again or correct them."
             )
-    # Both lists contain the same ids in a different order: sort one of them and look up the other.
+    # Both lists contain the same ids in different orders, so a binary search in the sorted list finds each id.
     order = np.argsort(table.ids)
     return table.values[order[np.searchsorted(table.ids, ids, sorter=order)]]

@@ -1,4 +1,4 @@
-"""Names of the forty attributes of CelebA."""
+"""The names of CelebA's forty attributes."""
 
 from collections.abc import Sequence
 
@@ -46,19 +46,19 @@ ATTRIBUTES: tuple[str, ...] = (
     "Wearing_Necktie",
     "Young",
 )
-"""Names in the official order (Liu et al., "Deep Learning Face Attributes in the Wild", ICCV 2015)."""
+"""Attribute names in the official order (Liu et al., "Deep Learning Face Attributes in the Wild", ICCV 2015)."""
 
 
 ALL = "all"
-"""What stands for the forty names in a setting: ``model.attributes=all``."""
+"""Value of a setting that selects all forty attributes: ``model.attributes=all``."""
 
 
 def check_attributes(names: Sequence[str]) -> list[str]:
-    """Return the names of attributes as a list, in the order given; the forty names for ``"all"``.
+    """Validate attribute names and return them as a list. The value ``"all"`` selects all forty names.
 
     Raises:
-        UserError: The list is empty, or contains an unknown or a repeated name; for an unknown name, the sentence
-            suggests the nearest attribute.
+        UserError: The list is empty, or contains an unknown or repeated name. For an unknown name, the message suggests
+            the most similar attribute.
 
     Example:
         >>> check_attributes(("Smiling", "Male"))

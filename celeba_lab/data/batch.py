@@ -1,4 +1,4 @@
-"""What a model is given: the contract between the data and the models."""
+"""The batch format shared by the data loaders and the models."""
 
 from typing import NotRequired, TypedDict
 
@@ -6,21 +6,20 @@ from torch import Tensor
 
 
 class Batch(TypedDict):
-    """B faces, as every loader of this package gives them to a model.
+    """A batch of B faces, as yielded by all loaders in this package.
 
-    Pixels stay uint8 until they are on the device, where the model itself normalises them; so a checkpoint needs
-    nothing but raw pixels. The values are checked where they enter: labels when the annotation table is read, pixels
-    when an image is decoded.
+    Pixels remain uint8 until they are on the device, where the model normalises them. A checkpoint can therefore be
+    used with raw pixels. Labels are validated when the annotation table is read, and pixels when an image is decoded.
 
-    A training batch has exactly ``batch_size`` faces; the last batch of a split in evaluation may be smaller.
+    A training batch contains ``batch_size`` faces, unless the whole split is smaller. The last batch in evaluation may
+    also be smaller.
 
     Attributes:
-        image: uint8 (B, 3, S, S), channels R, G, B, intensities from 0 (black) to 255 (full intensity). The whole
-            image is resized to a square of S x S pixels, bilinear and antialiased; the aspect ratio is not kept.
-        label: uint8 (B, K), 0 (absent) or 1 (present), columns in the order of the data module's ``attributes``.
-            Missing for image files without annotations, as in ``task=predict``.
-        index: int64 (B,), which face each row is: the row of the annotations, or the position in the list of image
-            files.
+        image: RGB images, uint8 (B, 3, S, S), from 0 (black) to 255 (full intensity). Each image is resized to S x S
+            pixels with antialiased bilinear interpolation. The aspect ratio is not preserved.
+        label: Labels, uint8 (B, K), 0 (absent) or 1 (present), with columns in the order of the data module's
+            ``attributes``. Omitted for image files without annotations, as in ``task=predict``.
+        index: Index of each face, int64 (B,): the row in the annotations, or the position in the list of image files.
     """
 
     image: Tensor

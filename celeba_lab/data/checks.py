@@ -1,4 +1,4 @@
-"""Checks of the image files: which are missing, and which cannot be used."""
+"""Functions that find missing and unusable image files."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -16,16 +16,16 @@ ON_BAD_IMAGE = ("raise", "skip")
 LEFT_OUT = ("image_id", "split", "reason")
 """Columns of the table of images that were left out."""
 
-_CHUNK = 64  # images for each call of a thread: one future for each of 200,000 images would take much memory
+_CHUNK = 64  # number of images per thread call; one future for each of 200,000 images would take too much memory
 
 
 class ImageChecks:
-    """Checks the image files of a dataset, one split at a time, before they are used.
+    """Checks the image files of a dataset before they are used, one split at a time.
 
     Args:
-        on_bad_image: ``raise`` only checks that the files exist. ``skip`` decodes every image once and leaves out those
-            that cannot be used.
-        max_bad_fraction: With ``skip``, the largest fraction of a split that may be left out.
+        on_bad_image: ``raise`` only checks that every file exists. ``skip`` decodes every image once and leaves out
+            unusable images.
+        max_bad_fraction: Maximum fraction of a split that ``skip`` may leave out.
 
     Attributes:
         left_out: Table of the images that were left out, with the columns ``LEFT_OUT``.
@@ -40,18 +40,18 @@ class ImageChecks:
         self.on_bad_image = on_bad_image
         self.max_bad_fraction = max_bad_fraction
         self.left_out = pd.DataFrame(columns=LEFT_OUT, dtype=str)
-        self._listed: set[str] | None = None  # everything in the image folder, once it has been listed
+        self._listed: set[str] | None = None  # names in the image folder, or None before it has been listed
 
     def check_split(self, files: JpegFolder, rows: np.ndarray, split: str) -> np.ndarray:
-        """Return the rows of a split that are to be used, int64 (M,).
+        """Check the images of a split, and return the rows of the images to use, int64 (M,).
 
         Args:
-            files: The image files, all in the folder of ``files``.
-            rows: int64 (N,), the images of the split.
+            files: The image files, all in ``files.folder``.
+            rows: Rows of the images in the split, int64 (N,).
             split: Name of the split.
 
         Raises:
-            UserError: Images are missing and the setting is ``raise``, or too many cannot be used and it is ``skip``.
+            UserError: With ``raise``, images are missing. With ``skip``, too many images are missing or unusable.
         """
         if self.on_bad_image == "skip":
             return self.leave_out(files, rows, split)
@@ -61,7 +61,7 @@ class ImageChecks:
         return rows
 
     def leave_out(self, files: JpegFolder, rows: np.ndarray, split: str) -> np.ndarray:
-        """With ``skip``, return the rows of the usable images and record the others; otherwise return all rows."""
+        """With ``skip``, return the rows of usable images and record the others. With ``raise``, return all rows."""
         if self.on_bad_image != "skip":
             return rows
         usable, left_out = leave_out_unusable(files, rows, split, self.max_bad_fraction)
@@ -71,15 +71,15 @@ class ImageChecks:
 
 
 def find_unusable(files: JpegFolder, rows: np.ndarray, description: str) -> dict[int, str]:
-    """Decode images once and return those that cannot be used.
+    """Decode all images once, and return the unusable ones.
 
     Args:
         files: The image files.
-        rows: int64 (N,), the images to check.
+        rows: Rows of the images to check, int64 (N,).
         description: Text in front of the progress bar, for example ``Checking the train images``.
 
     Returns:
-        The row of each image that cannot be used and the sentence that says why, in the order of ``rows``.
+        Dictionary from the row of each unusable image to its error message, in the order of ``rows``.
     """
 
     def check(chunk: np.ndarray) -> dict[int, str]:
@@ -103,20 +103,20 @@ def find_unusable(files: JpegFolder, rows: np.ndarray, description: str) -> dict
 def leave_out_unusable(
     files: JpegFolder, rows: np.ndarray, split: str, max_fraction: float
 ) -> tuple[np.ndarray, pd.DataFrame]:
-    """Separate the images that can be used from the others.
+    """Separate usable from unusable images.
 
     Args:
         files: The image files.
-        rows: int64 (N,), the images of the split.
+        rows: Rows of the images in the split, int64 (N,).
         split: Name of the split.
-        max_fraction: Largest fraction of the images that may be left out.
+        max_fraction: Maximum fraction of the images that may be left out.
 
     Returns:
-        The rows of the usable images, int64 (M,), in the same order, and a table of the others with the columns
-        ``LEFT_OUT``.
+        The rows of the usable images, int64 (M,), in the same order, and a table of the unusable images with the
+        columns ``LEFT_OUT``.
 
     Raises:
-        UserError: More images, or all of them, cannot be used.
+        UserError: All images are unusable, or the unusable fraction exceeds ``max_fraction``.
     """
     reasons = find_unusable(files, rows, f"Checking the {split} images")
     check_few_unusable(reasons, len(rows), max_fraction, split)
@@ -126,46 +126,46 @@ def leave_out_unusable(
 
 
 def check_few_unusable(reasons: Mapping[int, str], total: int, max_fraction: float, split: str) -> None:
-    """Check that enough images remain after the unusable ones are excluded.
+    """Check that enough images remain after unusable images are left out.
 
     Args:
-        reasons: What :func:`find_unusable` returned.
+        reasons: Result of :func:`find_unusable`.
         total: Number of images that were checked.
-        max_fraction: Largest fraction of them that may be left out.
+        max_fraction: Maximum fraction of the images that may be left out.
         split: Name of the split.
 
     Raises:
-        UserError: More images, or all of them, cannot be used.
+        UserError: All images are unusable, or the unusable fraction exceeds ``max_fraction``.
     """
     if reasons and (len(reasons) == total or len(reasons) > max_fraction * total):
         first = next(iter(reasons.values()))
         raise UserError(
             f"{len(reasons)} of the {total} {split} images cannot be used, more than"
-            f" data.max_bad_fraction={max_fraction:g} allows. Replace them or raise the limit. The first one: {first}"
+            f" data.max_bad_fraction={max_fraction:g} allows. Replace them or raise the limit. First error: {first}"
         )
 
 
 def list_files(folder: Path) -> set[str]:
-    """Return the names of everything in a folder, in one pass: 200,000 calls of ``exists`` would be slow."""
+    """Return all names in a folder. A single scan is much faster than 200,000 calls of ``exists``."""
     with os.scandir(folder) as entries:
         return {entry.name for entry in entries}
 
 
 def check_listed(names: Sequence[str], listed: set[str], folder: Path, split: str) -> None:
-    """Check that all images of a split exist, without opening them.
+    """Check that all images of a split exist, without opening the files.
 
     Args:
         names: File names of the images.
-        listed: What :func:`list_files` returned for the image folder.
+        listed: Result of :func:`list_files` for the image folder.
         folder: The image folder.
         split: Name of the split.
 
     Raises:
-        UserError: Images are missing; the sentence names the first five.
+        UserError: Images are missing. The message names the first five.
     """
     missing = [name for name in names if name not in listed]
     if missing:
         raise UserError(
-            f"{len(missing)} of the {len(names)} images of the {split} split are not in {folder}:"
-            f" {enumerate_names(missing)}. Complete the folder, or leave them out with data.on_bad_image=skip."
+            f"{len(missing)} of the {len(names)} images of the {split} split are missing from {folder}:"
+            f" {enumerate_names(missing)}. Add them to the folder, or leave them out with data.on_bad_image=skip."
         )

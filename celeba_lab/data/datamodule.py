@@ -1,4 +1,4 @@
-"""CelebA as a Lightning data module: which images, in which batches, and what happens to an unusable one."""
+"""CelebA as a Lightning data module."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,29 +26,29 @@ _STAGES = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
 class CelebADataModule(lightning.LightningDataModule):
     """CelebA, or a dataset in the same format, as batches of uint8 images.
 
-    All loaders give a :class:`~celeba_lab.data.batch.Batch`, whose ``index`` is a row of ``annotations``.
+    All loaders yield a :class:`~celeba_lab.data.batch.Batch`, whose ``index`` contains rows of ``annotations``.
 
     Args:
         root: The data folder, in any layout of :mod:`celeba_lab.data.layouts`.
-        attributes: The K attributes whose labels are loaded.
+        attributes: Names of the K attributes whose labels are loaded.
         image_size: Side length of the square images, in pixels.
-        batch_size: Number of images in a training batch. The smaller batch at the end of an epoch is left out, because
-            batch normalisation fails on a batch of one; a split smaller than one batch is used whole.
-        eval_batch_size: Number of images in a batch of validation, test or prediction. Default: twice ``batch_size``,
-            because no gradients are stored.
-        num_workers: Number of processes that load images. Default: 0 on the CPU, where the model needs all cores, and
-            for images in memory; otherwise one for each remaining core, at most 8.
-        limit: Largest number of images of each split; the first ones in the table are used.
-        partitions: Splits in use, all three by default; the others count as empty.
-        on_bad_image: ``raise`` stops at an image that is missing or cannot be decoded. ``skip`` decodes every image
-            once before use, leaves out the unusable ones and lists them in ``bad_images``.
-        max_bad_fraction: With ``skip``, the largest fraction of a split that may be left out.
-        max_pixels: Largest width times height of an image, checked before it is decoded.
-        store: Where pixels come from. ``jpeg`` decodes the image files in each epoch. ``memory`` decodes the training
-            images once and keeps them: for small images, which take longer to decode than a training step on them.
-            200,000 faces of 32 pixels take 0.6 GB and of 64 pixels 2.5 GB; images that would fill more than half of
-            the memory are decoded in each epoch.
-        seed: Seed of the training order.
+        batch_size: Number of images in a training batch. An incomplete last batch is dropped, because batch
+            normalisation fails on a single image. A split smaller than ``batch_size`` is used as one batch.
+        eval_batch_size: Number of images in a validation, test or prediction batch. Default: twice ``batch_size``,
+            because evaluation stores no gradients.
+        num_workers: Number of worker processes that load images. Default: 0 for images in memory and on the CPU, where
+            the model needs all cores. Otherwise, the default is one worker for each spare core, but at most 8.
+        limit: Maximum number of images in each split. The first images in the table are used. Default: no limit.
+        partitions: Splits to use. The other splits are treated as empty. Default: all three.
+        on_bad_image: ``raise`` stops with an error if an image is missing or cannot be decoded. ``skip`` decodes every
+            image once before use, leaves out unusable images and lists them in ``bad_images``.
+        max_bad_fraction: Maximum fraction of a split that ``skip`` may leave out.
+        max_pixels: Maximum number of pixels of an image (width times height), checked before decoding.
+        store: Source of the pixels. ``jpeg`` decodes the image files in every epoch. ``memory`` decodes the training
+            images once and stores them in memory, which is faster if decoding an image takes longer than training on
+            it. At a size of 32 pixels, 200,000 faces take 0.6 GB; at 64 pixels, they take 2.5 GB. Faces that would fill
+            more than half of the memory are not stored but decoded in every epoch.
+        seed: Seed for shuffling the training images.
         name: Name of the data in reports. Default: ``celeba``.
 
     Raises:
@@ -57,7 +57,7 @@ class CelebADataModule(lightning.LightningDataModule):
 
     default_name = "celeba"
     notice: str | None = None
-    """What readers of the results must know about the data."""
+    """Warning to print with all results on this data."""
 
     def __init__(
         self,
@@ -94,15 +94,15 @@ class CelebADataModule(lightning.LightningDataModule):
         self._annotations: Annotations | None = None
         self._image_folder: Path | None = None
         self._faces: FaceStore | None = None
-        self._rows: dict[str, np.ndarray] = {}  # rows in use of each split
+        self._rows: dict[str, np.ndarray] = {}  # rows in use, by split
         self._ready: set[str] = set()  # splits whose images have been checked
         self._predicted: FaceDataset | None = None
 
-    # --------------------------------------------------------------------------------------------------- what there is
+    # ------------------------------------------------------------------------------------------- images and annotations
 
     @property
     def annotations(self) -> Annotations:
-        """Annotations of ``root``, read on first use; they need no images."""
+        """Annotations in ``root``, read on first use. No images are needed."""
         if self._annotations is None:
             self._annotations = Annotations.load(self.root)
         return self._annotations
@@ -116,23 +116,23 @@ class CelebADataModule(lightning.LightningDataModule):
 
     @property
     def has_images(self) -> bool:
-        """Whether there is an image folder; the annotations alone are enough for an analysis of the labels."""
+        """Whether there is an image folder. Analyses of the labels need only the annotations."""
         return holds_images(self.root)
 
     @property
     def files(self) -> JpegFolder:
-        """Image files of all rows of the annotations."""
+        """Image files for all rows of the annotations."""
         return JpegFolder(self.image_folder, self.annotations.image_ids, self.image_size, self.max_pixels)
 
     @property
     def faces(self) -> FaceStore:
-        """Images of all rows of the annotations, from the place that ``store`` names."""
+        """Images for all rows of the annotations, read from the source that ``store`` selects."""
         if self._faces is None:
             self._faces = STORES[self.store](self.files)
         return self._faces
 
     def split_indices(self, split: str) -> np.ndarray:
-        """Return the rows of the annotations that a split uses, int64 (N,), ascending."""
+        """Return the rows of the annotations used for a split, int64 (N,), in ascending order."""
         if split not in self._rows:
             rows = self.annotations.rows(split)
             self._rows[split] = rows[: self.limit if split in self.partitions else 0]
@@ -140,35 +140,35 @@ class CelebADataModule(lightning.LightningDataModule):
 
     @property
     def rows(self) -> np.ndarray:
-        """Rows of the annotations that are in use in any split, int64 (N,), ascending."""
+        """Rows of the annotations used in any split, int64 (N,), in ascending order."""
         return np.sort(np.concatenate([self.split_indices(split) for split in SPLITS]))
 
     @property
     def counts(self) -> dict[str, int]:
-        """Number of images used from each split, after ``limit`` is applied, without skipped images."""
+        """Number of images used in each split, after applying ``limit`` and leaving out bad images."""
         return {split: len(self.split_indices(split)) for split in SPLITS}
 
     def labels(self, rows: np.ndarray) -> np.ndarray:
-        """Return the labels of rows of the annotations, uint8 (N, K), 0 or 1, in the order of ``attributes``."""
+        """Return the labels of the given rows, uint8 (N, K), 0 or 1, with columns in the order of ``attributes``."""
         labels: np.ndarray = self.annotations.labels[rows][:, self.annotations.columns(self.attributes)]
         return labels.astype(np.uint8)
 
     @property
     def bad_images(self) -> pd.DataFrame:
-        """Table of the images that were left out so far: ``image_id``, ``split``, ``reason``."""
+        """Table of the images left out so far, with the columns ``image_id``, ``split`` and ``reason``."""
         return self._checks.left_out
 
     def image_ids(self, indices: Sequence[int] | np.ndarray) -> list[str]:
-        """Return the file names of rows of the annotations."""
+        """Return the image file names for rows of the annotations."""
         names: list[str] = self.annotations.image_ids[np.asarray(indices, dtype=np.int64)].tolist()
         return names
 
     def raw_images(self, indices: Sequence[int] | np.ndarray, size: int | None = None) -> list[np.ndarray]:
-        """Return images for figures, as they are on disk.
+        """Return the original images for use in figures.
 
         Args:
             indices: Rows of the annotations.
-            size: Side in pixels of squares that the images are resized to; None leaves them as they are.
+            size: Side length in pixels of the squares to resize to. If None, images keep their original size.
 
         Returns:
             One uint8 (H, W, 3) array for each row.
@@ -179,20 +179,20 @@ class CelebADataModule(lightning.LightningDataModule):
             return images
         return list(resize_images(images, size).permute(0, 2, 3, 1).numpy())
 
-    # ------------------------------------------------------------------------------------------------ what is reported
+    # ----------------------------------------------------------------------------------------------------- descriptions
 
     def describe_splits(self) -> str:
-        """Return the number of images in use of each split in words: ``48 train + 6 validation + 6 test``."""
+        """Return the number of images in each split as text: ``48 train + 6 validation + 6 test``."""
         return " + ".join(f"{count:,} {split_name(split)}" for split, count in self.counts.items())
 
     def describe(self) -> str:
-        """Return one line about the images in use, to be printed at the start of a run."""
-        limited = f", limited to {self.limit} each" if self.limit else ""
+        """Return a one-line description of the images in use, to print at the start of a run."""
+        limited = f", limited to {self.limit} per split" if self.limit else ""
         skipped = f", {len(self.bad_images)} bad images left out" if len(self.bad_images) else ""
         return f"images: {self.describe_splits()} at {self.image_size} x {self.image_size} pixels{limited}{skipped}"
 
     def facts(self) -> dict[str, Any]:
-        """Return what a run records about its data: name, folder, images of each split and provenance."""
+        """Return the facts about the data that a run records: name, folder, images per split and provenance."""
         return {"name": self.name, "root": str(self.root), "images": self.counts, **self.provenance}
 
     @property
@@ -200,20 +200,20 @@ class CelebADataModule(lightning.LightningDataModule):
         """Additional information about the origin of the images, for ``summary.json``."""
         return {}
 
-    # ------------------------------------------------------------------------------------------------------- setting up
+    # ------------------------------------------------------------------------------------------------------------ setup
 
     def setup(self, stage: str | None = None) -> None:
-        """Read the annotations and check the images of the splits that ``stage`` needs; None needs all splits."""
+        """Read the annotations and check the images of all splits used in ``stage``. None stands for all stages."""
         if stage == "predict" and self._predicted is not None:
             return
         for split in SPLITS if stage is None else _STAGES.get(str(stage), ("test",)):
             self.setup_split(split)
 
     def setup_split(self, split: str) -> None:
-        """Check the images of one split, once.
+        """Check the images of one split, unless they have already been checked.
 
         Raises:
-            UserError: The split is empty, images are missing, or too many cannot be used.
+            UserError: The split is empty, images are missing, or too many images are unusable.
         """
         if split not in self._ready:
             self._check_split(split)
@@ -227,52 +227,52 @@ class CelebADataModule(lightning.LightningDataModule):
         if len(rows) == 0:
             raise UserError(
                 f"The {split} split of {self.root} is empty: no image has partition {SPLITS.index(split)} in"
-                " list_eval_partition. Correct the partition or choose another split."
+                " list_eval_partition. Correct this table or choose another split."
             )
         self._rows[split] = self._checks.check_split(self.files, rows, split)
 
     def predict_dataset(self, paths: Sequence[Path]) -> FaceDataset:
-        """Choose the image files that ``predict_dataloader`` loads; neither ``root`` nor annotations are needed.
+        """Set the image files that ``predict_dataloader`` loads. Neither ``root`` nor annotations are needed.
 
         Args:
-            paths: The image files. ``index`` in a batch is a position in this list.
+            paths: Paths of the image files. The ``index`` of a batch contains positions in this list.
 
         Raises:
-            UserError: With ``on_bad_image="skip"``, too many of them cannot be used.
+            UserError: With ``on_bad_image="skip"``, too many images are unusable.
         """
         files = JpegFolder(Path(), [str(path) for path in paths], self.image_size, self.max_pixels)
         self._predicted = FaceDataset(files, self._checks.leave_out(files, np.arange(len(paths)), "predict"))
         return self._predicted
 
-    # ---------------------------------------------------------------------------------------------------------- loading
+    # ----------------------------------------------------------------------------------------------------- data loaders
 
     def dataset(self, split: str) -> FaceDataset:
-        """Return the images of a split in table order; call ``setup`` first, to have them checked."""
+        """Return the images of a split in table order. Call ``setup`` first to check the images."""
         return self._dataset(self.split_indices(split))
 
     def shuffled_dataloader(self, processes: Processes, epoch: int = 0) -> FaceLoader:
-        """Return the training batches, in an order that depends only on (seed, epoch).
+        """Return a loader over the shuffled training images. Their order depends only on the seed and the epoch.
 
         Args:
-            processes: The processes that share the images.
-            epoch: The epoch that starts next.
+            processes: Processes that share the images.
+            epoch: Index of the next epoch, counted from 0.
         """
         dataset = self.dataset("train")
         dataset.store.prepare(dataset.rows, processes.local)
         return self._loaders.training_loader(dataset, processes, epoch)
 
     def evaluation_dataloader(self, split: str, processes: Processes | None = None) -> FaceLoader:
-        """Return the batches of any split, in table order.
+        """Return a loader over any split, in table order.
 
         Args:
             split: Name of the split.
-            processes: The processes that share the images, each of which is loaded by one process only. Default: this
-                process alone, on the CPU.
+            processes: Processes that share the images. Each image is loaded by only one process. Default: this process
+                alone, on the CPU.
         """
         return self._loaders.evaluation_loader(self.dataset(split), processes or Processes())
 
     def rows_dataloader(self, rows: np.ndarray, processes: Processes | None = None) -> FaceLoader:
-        """Return a loader over the given rows of the annotations, int64 (N,), in the order given."""
+        """Return a loader over rows of the annotations, int64 (N,), in the given order."""
         return self._loaders.evaluation_loader(self._dataset(rows), processes or Processes())
 
     @override
@@ -289,7 +289,7 @@ class CelebADataModule(lightning.LightningDataModule):
 
     @override
     def predict_dataloader(self) -> FaceLoader:
-        """Return the files given to ``predict_dataset``, or else the test split, in order."""
+        """Return a loader over the files set with ``predict_dataset``, or over the test split if there are none."""
         dataset = self.dataset("test") if self._predicted is None else self._predicted
         return self._loaders.evaluation_loader(dataset, self._processes)
 
@@ -298,15 +298,15 @@ class CelebADataModule(lightning.LightningDataModule):
 
     @property
     def _processes(self) -> Processes:
-        """Processes of the Trainer, which Lightning sets before it requests the loaders."""
+        """Processes of the Trainer. Lightning sets ``trainer`` before it requests the loaders."""
         return Processes() if self.trainer is None else Processes.of(self.trainer)
 
 
 class TrainingFaces(lightning.LightningDataModule):
-    """The training split alone, for a model without validation: the images of the other splits are never needed.
+    """Only the training split, for a model without validation. The images of the other splits are not needed.
 
     Args:
-        data: The dataset.
+        data: Data module that provides the training split.
     """
 
     def __init__(self, data: CelebADataModule) -> None:
@@ -320,9 +320,10 @@ class TrainingFaces(lightning.LightningDataModule):
 
 
 def _check_partitions(names: list[str]) -> list[str]:
-    """Return the names of splits in the order of ``SPLITS``."""
+    """Validate names of splits, and return them in the order of ``SPLITS``."""
     for name in names:
         check_choice("partitions", name, SPLITS)
     if not names:
-        raise SettingError("partitions", names, "must name at least one split", "For example data.partitions=[train].")
+        hint = "For example, set data.partitions=[train]."
+        raise SettingError("partitions", names, "must name at least one split", hint)
     return [split for split in SPLITS if split in names]

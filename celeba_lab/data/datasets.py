@@ -1,4 +1,4 @@
-"""Faces one by one, as a DataLoader reads them."""
+"""A PyTorch dataset of faces."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,15 +11,15 @@ from celeba_lab.data.stores import FaceStore
 
 
 class FaceDataset(Dataset[dict[str, Any]]):
-    """Faces of a store, with labels or without.
+    """Dataset of faces from a store, with or without labels.
 
-    An item is ``{"image": uint8 (3, S, S), "label": uint8 (K,), "index": int}``, one row of a
-    :class:`~celeba_lab.data.batch.Batch`; ``label`` is missing where there are no labels.
+    Each item is ``{"image": uint8 (3, S, S), "label": uint8 (K,), "index": int}`` and becomes one row of a
+    :class:`~celeba_lab.data.batch.Batch`. Without labels, items have no ``label``.
 
     Args:
-        store: Where the pixels come from.
-        rows: int64 (N,), rows of the faces in the store, in the order of the dataset.
-        labels: uint8 (N, K), 0 or 1; None for faces without labels.
+        store: Store that provides the pixels.
+        rows: Rows of the faces in the store, int64 (N,), in the order of the dataset.
+        labels: Labels, uint8 (N, K), 0 or 1, or None for faces without labels.
     """
 
     def __init__(self, store: FaceStore, rows: np.ndarray, labels: np.ndarray | None = None) -> None:
@@ -34,7 +34,7 @@ class FaceDataset(Dataset[dict[str, Any]]):
         return self.__getitems__([position])[0]
 
     def __getitems__(self, positions: Sequence[int]) -> list[dict[str, Any]]:
-        """Return the items of a batch; the DataLoader prefers this method to one call for each item."""
+        """Return the items of a batch. A DataLoader calls this method once instead of ``__getitem__`` for each item."""
         rows = self.rows[np.asarray(positions)]
         items = []
         for position, row, image in zip(positions, rows, self.store.read(rows), strict=True):

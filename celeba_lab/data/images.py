@@ -1,4 +1,4 @@
-"""Image files as uint8 RGB arrays: listed, decoded and resized. A damaged image is always an error."""
+"""Functions that list, decode and resize image files. A damaged image always raises an error."""
 
 import glob
 import io
@@ -26,7 +26,7 @@ from celeba_lab.files import natural_order
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
-# Pillow's other formats are rare, and each of them is more code that an attacker can reach.
+# Pillow's other formats are rare, and every additional decoder increases the attack surface.
 _READERS: tuple[Callable[[io.BytesIO], ImageFile], ...] = (
     jpeg_factory,
     PngImageFile,
@@ -35,18 +35,18 @@ _READERS: tuple[Callable[[io.BytesIO], ImageFile], ...] = (
     GifImageFile,
     TiffImageFile,
 )
-_ORIENTATION = 0x0112  # the EXIF tag
+_ORIENTATION = 0x0112  # EXIF tag of the orientation
 
 
 def list_images(pattern: str) -> list[Path]:
-    """List the image files that a pattern matches, in natural order (2.jpg before 10.jpg).
+    """List the image files that match a pattern, in natural order (2.jpg before 10.jpg).
 
     Args:
-        pattern: Path of a file (with any extension), path of a folder (the images directly in it), or a glob, where
-            ``**`` matches all folders below.
+        pattern: Path of a file, path of a folder, or a glob in which ``**`` matches any number of nested folders. A
+            single file may have any extension. Subfolders of a folder are not searched.
 
     Raises:
-        UserError: No image matches.
+        UserError: No image file matches the pattern.
     """
     path = Path(pattern).expanduser()
     if path.is_file():
@@ -56,17 +56,17 @@ def list_images(pattern: str) -> list[Path]:
     else:
         candidates, where = [Path(name) for name in glob.glob(str(path), recursive=True)], f"for '{pattern}'"  # noqa: PTH207
         if not candidates:
-            raise UserError(f"There is no file, folder or match {where}. Check the path, or quote the glob.")
+            raise UserError(f"No file or folder matches '{pattern}'. Check the path, or quote the glob.")
     images = [p for p in candidates if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file()]
     if not images:
         raise UserError(
-            f"There are no images ({', '.join(SUFFIXES)}) {where}. Give a file, a folder or a glob of images."
+            f"There are no images ({', '.join(SUFFIXES)}) {where}. Specify an image file, a folder of images or a glob."
         )
     return sorted(images, key=natural_order)
 
 
 def load_image(path: Path, max_pixels: int) -> np.ndarray:
-    """Read and decode one image file, as ``decode_image`` does.
+    """Read one image file, and decode it with :func:`decode_image`.
 
     Raises:
         UserError: The file cannot be read or decoded.
@@ -81,26 +81,26 @@ def load_image(path: Path, max_pixels: int) -> np.ndarray:
 
 
 def decode_image(data: bytes, name: str, max_pixels: int) -> np.ndarray:
-    """Decode the content of an image file to RGB, rotated as its EXIF orientation says.
+    """Decode the content of an image file to RGB, and apply its EXIF orientation.
 
-    Greyscale, palette, CMYK and 16-bit images are converted. Transparent pixels are blended with white. Of an
-    animation, the first frame is returned.
+    Greyscale, palette, CMYK and 16-bit images are converted. Transparent pixels are blended with white. For
+    an animation, the first frame is returned.
 
     Args:
         data: Content of a JPEG, PNG, WebP, BMP, GIF or TIFF file.
         name: Name of the image in error messages.
-        max_pixels: Largest width times height, checked before any pixel is decoded.
+        max_pixels: Maximum number of pixels (width times height), checked before decoding.
 
     Returns:
-        The image, uint8 (H, W, 3), writable.
+        The image as a writable array, uint8 (H, W, 3).
 
     Raises:
-        UserError: ``data`` is not an image of one of these formats, is damaged or cut short, or has more than
+        UserError: ``data`` is not an image in one of these formats, is damaged or truncated, or has more than
             ``max_pixels`` pixels.
     """
     try:
         header = _read_header(data)
-    except Exception as error:  # for damaged input, Pillow raises many types: OSError, ValueError, struct.error
+    except Exception as error:  # damaged input makes Pillow raise many types of exceptions
         what = "is empty" if not data else "is not a JPEG, PNG, WebP, BMP, GIF or TIFF image, or its header is damaged"
         raise UserError(f"{name} {what}. Replace it, or leave out bad images with data.on_bad_image=skip.") from error
     width, height = header.size
@@ -114,51 +114,51 @@ def decode_image(data: bytes, name: str, max_pixels: int) -> np.ndarray:
         raise
     except Exception as error:
         raise UserError(
-            f"{name} is damaged or cut short ({str(error).strip('.') or type(error).__name__})."
+            f"{name} is damaged or truncated ({str(error).strip('.') or type(error).__name__})."
             " Replace it, or leave out bad images with data.on_bad_image=skip."
         ) from error
 
 
 def resize_images(arrays: Sequence[np.ndarray], size: int) -> torch.Tensor:
-    """Resize images to squares, bilinear and antialiased; the aspect ratio is not kept.
+    """Resize images to squares with antialiased bilinear interpolation. The aspect ratio is not preserved.
 
     Args:
         arrays: B images, each uint8 (H, W, 3).
-        size: Side of the squares, S, in pixels.
+        size: Side length of the squares, S, in pixels.
 
     Returns:
-        uint8 (B, 3, S, S).
+        The resized images, uint8 (B, 3, S, S).
     """
     if len({array.shape for array in arrays}) > 1:
         return torch.cat([resize_images([array], size) for array in arrays])
     images = torch.stack([torch.from_numpy(array).permute(2, 0, 1) for array in arrays])  # (B, 3, H, W)
-    # One call takes half the time of B calls.
+    # Resizing all images in one call takes half the time of B calls.
     resized: torch.Tensor = F.resize(images, [size, size], antialias=True)
     return resized.contiguous()
 
 
 def _read_header(data: bytes) -> ImageFile:
-    """Read the header of an image file without decoding a pixel.
+    """Read the header of an image file without decoding any pixels.
 
-    ``PIL.Image.open`` would also compare the size with ``PIL.Image.MAX_IMAGE_PIXELS``, a limit of the whole process:
-    it would warn about images that are refused anyway, and refuse images that ``max_pixels`` allows.
+    ``PIL.Image.open`` would also check the size against ``PIL.Image.MAX_IMAGE_PIXELS``, which is a global limit. It
+    would warn about images that ``max_pixels`` rejects anyway, and reject images that ``max_pixels`` allows.
 
     Raises:
-        ValueError: No format fits.
+        ValueError: The data is not in a supported format.
     """
     for reader in _READERS:
-        with suppress(SyntaxError):  # raised for a file in another format
+        with suppress(SyntaxError):  # raised if the data is in another format
             return reader(io.BytesIO(data))
     raise ValueError("unknown format")
 
 
 def _decode(header: Image.Image, data: bytes) -> np.ndarray:
     if header.format in ("JPEG", "MPO"):  # MPO is a JPEG followed by further images
-        # Strict, because Pillow and torchvision silently fill missing parts with grey.
+        # Unlike simplejpeg in strict mode, Pillow and torchvision silently fill missing parts with grey.
         if header.mode in ("L", "RGB"):
             rgb: np.ndarray = simplejpeg.decode_jpeg(data, "RGB", strict=True)
             return rgb
-        simplejpeg.decode_jpeg(data, header.mode, strict=True)  # CMYK is only checked here; Pillow converts it
+        simplejpeg.decode_jpeg(data, header.mode, strict=True)  # only a check, because Pillow converts CMYK images
     if header.format == "PNG":
         _check_png_rows(data)
     return _to_rgb(header)
@@ -168,7 +168,7 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
     if image.mode.startswith("I;16"):
         return np.repeat((np.asarray(image) / 257.0).round().astype(np.uint8)[:, :, None], 3, axis=2)
     if image.mode in ("I", "F"):
-        raise ValueError(f"the range of mode {image.mode} is not defined; save it with 8 bits per channel")
+        raise ValueError(f"mode {image.mode} has no defined range of values; save the image with 8 bits per channel")
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
@@ -179,7 +179,7 @@ def _upright(array: np.ndarray, header: Image.Image) -> np.ndarray:
     """Rotate and mirror an image according to its EXIF orientation, a number from 1 to 8."""
     try:
         orientation = header.getexif().get(_ORIENTATION, 1)
-    except Exception:  # the pixels may be intact although the EXIF block is broken
+    except Exception:  # the pixels may be intact even if the EXIF block is damaged
         return array
     if orientation in (5, 6, 7, 8):
         array = array.transpose(1, 0, 2)
@@ -212,6 +212,6 @@ def _check_png_rows(data: bytes) -> None:
         if columns > 0 and rows > 0:
             expected += rows * (1 + -(-columns * bits // 8))
     stream = zlib.decompressobj()
-    found = len(stream.decompress(b"".join(packed), expected + 1))  # the additional byte lets it reach the checksum
+    found = len(stream.decompress(b"".join(packed), expected + 1))  # the extra byte lets zlib reach the checksum
     if found < expected or not (stream.eof or found > expected):
-        raise ValueError(f"it has {found} of {expected} bytes of pixels")
+        raise ValueError(f"found {found} of {expected} bytes of pixel data")

@@ -1,4 +1,4 @@
-"""What is stored where in a data folder."""
+"""Locations of the images and tables in a data folder."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,16 +10,16 @@ PARTITION_TABLE = "list_eval_partition"
 IMAGE_FOLDER = "img_align_celeba"
 
 FOLDERS = (
-    "",  # Kaggle has everything in the root
-    "Anno",  # the official share: tables of attributes, identities, landmarks and boxes
-    "Eval",  # the official share: table of the partition
-    "Img",  # the official share: images
-    "celeba",  # torchvision downloads everything into this folder
-    "celeba/Anno",  # the official share again, downloaded into a folder of this name
+    "",  # Kaggle: everything is in the data folder itself
+    "Anno",  # official download: tables of attributes, identities, landmarks and boxes
+    "Eval",  # official download: partition table
+    "Img",  # official download: images
+    "celeba",  # torchvision: everything is in this folder
+    "celeba/Anno",  # official download in a folder named celeba
     "celeba/Eval",
     "celeba/Img",
 )
-"""Folders below the data folder that may contain tables or the image folder."""
+"""Folders, relative to the data folder, that may contain tables or the image folder."""
 
 _PLAIN = (".csv", ".txt")
 _PACKED = (".zip", ".gz", ".csv.zip", ".txt.zip", ".csv.gz", ".txt.gz")
@@ -29,15 +29,16 @@ _PACKED = (".zip", ".gz", ".csv.zip", ".txt.zip", ".csv.gz", ".txt.gz")
 
 
 def find_image_folder(root: Path) -> Path:
-    """Find the folder with the images below the data folder, in any layout.
+    """Find the image folder in a data folder of any layout.
 
     Raises:
-        UserError: ``root`` is not a folder, or contains no image folder or several.
+        UserError: ``root`` is not a folder, or does not contain exactly one image folder.
     """
     check_root(root)
     found = _image_folders(root)
     if len(found) > 1:
-        raise UserError(f"There are several image folders: {', '.join(map(str, found))}. Keep one.")
+        names = ", ".join(map(str, found))
+        raise UserError(f"There are several image folders: {names}. Keep one and remove the others.")
     if not found:
         archives = [path for folder in _folders(root) for path in folder.glob(f"{IMAGE_FOLDER}*.zip")]
         remedy = f"Unpack {archives[0]} there." if archives else _how_to_name_the_data()
@@ -48,7 +49,7 @@ def find_image_folder(root: Path) -> Path:
 
 
 def holds_images(root: Path) -> bool:
-    """Return whether there is an image folder below ``root``, in any layout."""
+    """Return whether the data folder ``root`` contains an image folder, in any layout."""
     return bool(_image_folders(root))
 
 
@@ -65,49 +66,50 @@ def _image_folders(root: Path) -> list[Path]:
 
 
 def find_table(root: Path, stem: str) -> Path:
-    """Find an annotation file below the data folder, in any layout.
+    """Find an annotation file in a data folder of any layout.
 
     Args:
         root: The data folder.
         stem: Name of the file without its extension.
 
     Raises:
-        UserError: ``root`` is not a folder, or contains no such table or several.
+        UserError: ``root`` is not a folder, or does not contain exactly one such file.
     """
     check_root(root)
     paths = list_tables(root, stem)
     if not paths:
         raise UserError(
-            f"There is no {stem} (.csv or .txt, also .zip or .gz) in {root}, its Anno/, Eval/ or celeba/. {root}"
-            f" contains {_describe_folder(root)}. {_how_to_name_the_data()}"
+            f"There is no table {stem} (.csv or .txt, optionally compressed as .zip or .gz) in {root} or its subfolders"
+            f" Anno/, Eval/ and celeba/. {root} contains {_describe_folder(root)}. {_how_to_name_the_data()}"
         )
     return only_one(paths)
 
 
 def list_tables(root: Path, stem: str) -> list[Path]:
-    """Return all annotation files with this name (without extension) below ``root``, in any layout."""
+    """Return all annotation files named ``stem``, with any extension, in a data folder of any layout."""
     found = []
     for folder in _folders(root):
         plain = [folder / f"{stem}{ending}" for ending in _PLAIN]
         packed = [folder / f"{stem}{ending}" for ending in _PACKED]
-        # An archive next to the file that was unpacked from it is the same table, not a second one.
+        # If an archive has been unpacked next to itself, only the unpacked table counts.
         found += [path for path in plain if path.is_file()] or [path for path in packed if path.is_file()]
     return found
 
 
 def only_one(paths: Sequence[Path]) -> Path:
-    """Return the only path.
+    """Return the only path in a list.
 
     Raises:
-        UserError: There are several.
+        UserError: The list contains several paths.
     """
     if len(paths) > 1:
-        raise UserError(f"There are several tables of the same kind: {enumerate_names(map(str, paths))}. Keep one.")
+        names = enumerate_names(map(str, paths))
+        raise UserError(f"There are several tables of the same kind: {names}. Keep one and remove the others.")
     return paths[0]
 
 
 def holds_annotations(root: Path) -> bool:
-    """Return whether ``root`` contains CelebA's table of attributes, in any layout; the table is not read."""
+    """Return whether ``root`` contains CelebA's attribute table, in any layout, without reading the table."""
     return root.is_dir() and bool(list_tables(root, LABEL_TABLE))
 
 
@@ -118,7 +120,7 @@ def check_root(root: Path) -> None:
     """Check that the data folder exists.
 
     Raises:
-        UserError: It does not exist, or is a file.
+        UserError: The data folder does not exist, or is a file.
     """
     if root.is_dir():
         return
@@ -128,7 +130,7 @@ def check_root(root: Path) -> None:
         )
     parent = next(folder for folder in root.absolute().parents if folder.is_dir())
     raise UserError(
-        f"There is no folder {root} with CelebA's {LABEL_TABLE}, {PARTITION_TABLE} and {IMAGE_FOLDER}/."
+        f"The data folder {root} does not exist. It must contain {LABEL_TABLE}, {PARTITION_TABLE} and {IMAGE_FOLDER}/."
         f" {parent} contains {_describe_folder(parent)}. {_how_to_name_the_data()}"
     )
 
@@ -138,7 +140,7 @@ def _folders(root: Path) -> Iterable[Path]:
 
 
 def _how_to_name_the_data() -> str:
-    return 'Set data.root=FOLDER or the variable CELEBA_ROOT, or see "Get CelebA" in README.md.'
+    return 'Set data.root=FOLDER or the environment variable CELEBA_ROOT. See "Get CelebA" in README.md.'
 
 
 def _describe_folder(folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""How batches are loaded: by how many processes, and in which order."""
+"""Data loaders: batches, worker processes and shuffling."""
 
 import os
 from collections.abc import Iterator
@@ -15,18 +15,18 @@ from celeba_lab.data.datasets import FaceDataset
 from celeba_lab.errors import UserError, check_at_least
 
 FaceLoader: TypeAlias = DataLoader[dict[str, Any]]
-"""A loader whose iterator yields a :class:`~celeba_lab.data.batch.Batch`."""
+"""A data loader whose batches have the type :class:`~celeba_lab.data.batch.Batch`."""
 
 
 @dataclass(frozen=True)
 class Processes:
-    """The processes that share the images of a loader, and the device that each of them computes on.
+    """Processes that share the images of a loader, and the device type that they run on.
 
-    The default is a single process that computes on the CPU.
+    The default is a single process on the CPU.
 
     Attributes:
-        world_size: Number of processes, on all machines.
-        rank: Number of this process, from 0.
+        world_size: Number of processes on all machines.
+        rank: Index of this process, counted from 0.
         local: Number of processes on this machine.
         device: Type of the device, such as ``cpu`` or ``cuda``.
     """
@@ -45,13 +45,13 @@ class Processes:
 
 @dataclass(frozen=True)
 class LoaderSettings:
-    """What all loaders of a data module have in common.
+    """Settings shared by all loaders of a data module.
 
     Attributes:
         batch_size: Number of images in a training batch.
-        eval_batch_size: Number of images in a batch of validation, test or prediction; None for twice ``batch_size``.
-        num_workers: Number of worker processes of a loader; None chooses it by device and store.
-        seed: Seed of the training order.
+        eval_batch_size: Number of images in a validation, test or prediction batch. If None, twice ``batch_size``.
+        num_workers: Number of worker processes per loader. If None, it depends on the device and the store.
+        seed: Seed for shuffling the training images.
 
     Raises:
         SettingError: A value is out of range.
@@ -69,17 +69,17 @@ class LoaderSettings:
         check_at_least("seed", self.seed, 0)
 
     def training_loader(self, dataset: FaceDataset, processes: Processes, epoch: int) -> FaceLoader:
-        """Return shuffled batches, in an order that depends only on (seed, epoch).
+        """Return a loader over shuffled faces. Their order depends only on the seed and the epoch.
 
         Args:
             dataset: The training faces.
-            processes: The processes that share them.
-            epoch: Epoch that starts next. Lightning sets it as well, but after the workers of a resumed run have begun
-                to load.
+            processes: Processes that share the faces.
+            epoch: Index of the next epoch, counted from 0. Lightning sets the epoch too, but only after the workers of a
+                resumed run have started to load images.
         """
         sampler: EpochSampler | DistributedSampler[dict[str, Any]]
         if processes.world_size > 1:
-            # Lightning would wrap an EpochSampler in one of these and no longer set its epoch.
+            # Lightning would wrap an EpochSampler in a DistributedSampler and no longer set its epoch.
             sampler = DistributedSampler(dataset, processes.world_size, processes.rank, seed=self.seed)
         else:
             sampler = EpochSampler(len(dataset), self.seed)
@@ -87,7 +87,7 @@ class LoaderSettings:
         return self._loader(dataset, processes, sampler, self.batch_size, drop_last=len(sampler) > self.batch_size)
 
     def evaluation_loader(self, dataset: FaceDataset, processes: Processes) -> FaceLoader:
-        """Return batches in the order of the dataset; each image is loaded by exactly one of the processes.
+        """Return a loader in the order of the dataset. Each image is loaded by exactly one process.
 
         Raises:
             UserError: There are fewer images than processes.
@@ -100,7 +100,7 @@ class LoaderSettings:
                 f"{len(dataset)} images cannot be split across {processes.world_size} processes. Use fewer processes"
                 " (trainer.devices) or more images."
             )
-        # Lightning's own sampler would repeat images to fill the last round, and the metrics would count them twice.
+        # Lightning's default sampler repeats images to give all processes the same number, which distorts the metrics.
         sampler = UnrepeatedDistributedSampler(
             dataset, num_replicas=processes.world_size, rank=processes.rank, shuffle=False
         )
@@ -123,7 +123,7 @@ class LoaderSettings:
             drop_last=drop_last,
             pin_memory=processes.device == "cuda",
             persistent_workers=workers > 0,
-            # A generator of its own leaves the global generator, and with it the model, as it was.
+            # With a separate generator, loading does not change the global random state that the model uses.
             generator=torch.Generator().manual_seed(self.seed),
         )
 
@@ -136,11 +136,11 @@ class LoaderSettings:
 
 
 class EpochSampler(Sampler[int]):
-    """A shuffled order that depends only on (seed, epoch), so that a resumed run continues with the same epochs.
+    """Sampler whose shuffled order depends only on the seed and the epoch, so that resuming does not change it.
 
     Args:
-        n: Number of positions to shuffle.
-        seed: Seed of the orders of all epochs.
+        n: Number of samples to shuffle.
+        seed: Seed for all epochs.
 
     Example:
         >>> sampler = EpochSampler(5, seed=0)
@@ -156,20 +156,20 @@ class EpochSampler(Sampler[int]):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch; Lightning calls this before each epoch."""
+        """Set the epoch. Lightning calls this method before each epoch."""
         self.epoch = epoch
 
     def __len__(self) -> int:
         return self.n
 
     def __iter__(self) -> Iterator[int]:
-        # The two numbers are mixed, not added: otherwise epoch 1 of seed 0 would equal epoch 0 of seed 1.
+        # If seed and epoch were added, epoch 1 of seed 0 would have the same order as epoch 0 of seed 1.
         mixed = np.random.SeedSequence((self.seed, self.epoch)).generate_state(1, np.uint64)[0]
         generator = torch.Generator().manual_seed(int(mixed >> np.uint64(1)))
         yield from torch.randperm(self.n, generator=generator).tolist()
 
 
 def spare_cores(processes: int) -> int:
-    """Return how many cores each of the training processes on this machine has in addition to its own, at most 8."""
+    """Return the number of spare cores for each training process on this machine, at most 8."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(0, min(8, usable // max(1, processes) - 1))

@@ -1,4 +1,4 @@
-"""Where pixels come from: image files that are decoded on demand, or memory."""
+"""Sources of pixels: image files that are decoded on demand, or memory."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -11,50 +11,51 @@ import torch
 from celeba_lab.console import Progress, console
 from celeba_lab.data.images import load_image, resize_images
 
-# Images of more bytes than this are resized one by one, because a whole batch of photographs would fill the memory.
+# Decoded images above this number of bytes are resized one by one, because a batch of them could fill the memory.
 _LARGE = 3 * 2**20
 
 
 class FaceStore(Protocol):
-    """A numbered collection of faces, all resized to the same square.
+    """An indexed collection of faces, all resized to squares of the same size.
 
-    A face is addressed by its row: its position in the list of images that the store was made of. For a dataset with
-    annotations this is the row of the annotations, whatever the split.
+    The row of a face is its position in the list of images that the store was created from. For a dataset with
+    annotations, this is the row in the annotations, regardless of the split.
 
     Attributes:
-        image_size: Side of the images, S, in pixels.
+        image_size: Side length of the images, S, in pixels.
     """
 
     image_size: int
 
     def prepare(self, rows: np.ndarray, processes: int = 1) -> None:
-        """Get ready to read these faces once in every epoch.
+        """Prepare to read the given faces once per epoch.
 
         Args:
-            rows: int64 (N,), ascending.
+            rows: Rows of the faces, int64 (N,), in ascending order.
             processes: Number of processes on this machine that prepare the same faces.
         """
 
     def read(self, rows: np.ndarray) -> torch.Tensor:
-        """Return these faces, uint8 (B, 3, S, S), in the order given."""
+        """Return the faces in the given rows, uint8 (B, 3, S, S)."""
 
     def decodes(self, rows: np.ndarray) -> bool:
-        """Return whether reading these faces decodes image files, which additional worker processes would speed up."""
+        """Return whether reading these faces decodes image files, so that worker processes speed up loading."""
 
 
 class JpegFolder:
-    """Image files, decoded each time they are read.
+    """Image files that are decoded each time they are read.
 
     Args:
         folder: Folder that contains the images.
         names: File names of the images, relative to ``folder``.
-        image_size: Side of the images that are returned, in pixels.
-        max_pixels: Largest width times height of an image, checked before it is decoded.
+        image_size: Side length of the resized images, in pixels.
+        max_pixels: Maximum number of pixels of an image (width times height), checked before decoding.
     """
 
     def __init__(self, folder: Path, names: Sequence[str] | np.ndarray, image_size: int, max_pixels: int) -> None:
         self.folder = folder
-        self.names = np.asarray(names, dtype=str)  # an array, because each worker process gets a copy
+        # Each worker process copies the names, and an array is cheaper to copy than a list.
+        self.names = np.asarray(names, dtype=str)
         self.image_size = image_size
         self.max_pixels = max_pixels
 
@@ -63,7 +64,7 @@ class JpegFolder:
         return self.folder / str(self.names[row])
 
     def load(self, row: int) -> np.ndarray:
-        """Return one image in its own size, uint8 (H, W, 3).
+        """Return one image at its original size, uint8 (H, W, 3).
 
         Raises:
             UserError: The file cannot be read or decoded.
@@ -71,10 +72,10 @@ class JpegFolder:
         return load_image(self.path(row), self.max_pixels)
 
     def prepare(self, rows: np.ndarray, processes: int = 1) -> None:
-        """Do nothing: files need no preparation."""
+        """Do nothing, because files do not need any preparation."""
 
     def read(self, rows: np.ndarray) -> torch.Tensor:
-        """Decode and resize these images, uint8 (B, 3, S, S).
+        """Decode and resize the images in the given rows, uint8 (B, 3, S, S).
 
         Raises:
             UserError: A file cannot be read or decoded.
@@ -82,7 +83,7 @@ class JpegFolder:
         return resize_images([self._load_small(row) for row in rows], self.image_size)
 
     def decodes(self, rows: np.ndarray) -> bool:
-        """Return true: every image is decoded."""
+        """Return True, because every image is decoded when it is read."""
         return True
 
     def _load_small(self, row: int) -> np.ndarray:
@@ -93,9 +94,9 @@ class JpegFolder:
 
 
 class InMemory:
-    """Faces that are decoded once, when they are prepared, and kept in memory; all others are read from ``source``.
+    """Faces that are decoded once, by ``prepare``, and stored in memory. All other faces are read from ``source``.
 
-    Faces that would fill more than half of the memory of the machine are not kept.
+    Nothing is stored if the faces would fill more than half of the machine's memory.
 
     Args:
         source: Store that the faces are read from.
@@ -108,13 +109,13 @@ class InMemory:
         self._faces = torch.empty((0, 3, self.image_size, self.image_size), dtype=torch.uint8)  # (M, 3, S, S)
 
     def prepare(self, rows: np.ndarray, processes: int = 1) -> None:
-        """Decode these faces and keep them, unless they are in memory already or do not fit."""
+        """Decode these faces and store them, unless they are already in memory or do not fit."""
         if self._holds(rows):
             return
         if processes * len(rows) * 3 * self.image_size**2 > memory_bytes() / 2:
             console.print(
                 f"data.store=memory has no effect: {len(rows):,} faces of {self.image_size} x {self.image_size} pixels"
-                " would fill more than half of the memory, so they are read from the disk in each epoch",
+                " would fill more than half of the memory, so they are read from disk in every epoch",
                 style="yellow",
             )
             return
@@ -126,13 +127,13 @@ class InMemory:
         self._rows, self._faces = rows, faces
 
     def read(self, rows: np.ndarray) -> torch.Tensor:
-        """Return these faces, uint8 (B, 3, S, S): from memory if all of them are there, else from ``source``."""
+        """Return the faces in the given rows, uint8 (B, 3, S, S), from memory if possible, or else from ``source``."""
         if not self._holds(rows):
             return self.source.read(rows)
         return self._faces[torch.from_numpy(np.searchsorted(self._rows, rows))]
 
     def decodes(self, rows: np.ndarray) -> bool:
-        """Return whether one of these faces has to be read from image files."""
+        """Return whether reading these faces requires decoding image files."""
         return not self._holds(rows) and self.source.decodes(rows)
 
     def _holds(self, rows: np.ndarray) -> bool:
@@ -145,11 +146,11 @@ def _files_themselves(files: JpegFolder) -> FaceStore:
 
 
 STORES: dict[str, Callable[[JpegFolder], FaceStore]] = {"jpeg": _files_themselves, "memory": InMemory}
-"""How to make each store that ``data.store`` can name from the image files of the dataset."""
+"""For each value of ``data.store``, a function that creates the store from the image files of the dataset."""
 
 
 def memory_bytes() -> float:
-    """Return the size of this machine's memory in bytes; infinity where the system does not tell it."""
+    """Return the machine's memory size in bytes, or infinity if the operating system does not report it."""
     names = ("SC_PHYS_PAGES", "SC_PAGE_SIZE")
     if not hasattr(os, "sysconf") or not set(names) <= set(os.sysconf_names):
         return float("inf")

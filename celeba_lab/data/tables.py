@@ -1,4 +1,4 @@
-"""Reading one annotation file, in any of its common formats, as a validated table of whole numbers."""
+"""Functions that read and validate an annotation file in any of its common formats."""
 
 import csv
 import gzip
@@ -18,20 +18,21 @@ from pandas.errors import ParserWarning
 from celeba_lab.errors import UserError, did_you_mean, enumerate_names
 
 MAX_BYTES = 2**29
-"""Largest size of a table, uncompressed. The largest real one has 27 MB; a larger file is a mistake or a zip bomb."""
+"""Maximum size of an uncompressed table in bytes. CelebA's largest table takes 27 MB."""
 
-_FORBIDDEN = re.compile(r"[/\\:\x00-\x1f\x7f]")  # in a path out of the image folder, or invalid in some file systems
+# These characters could lead out of the image folder or are invalid in some file systems.
+_FORBIDDEN = re.compile(r"[/\\:\x00-\x1f\x7f]")
 _AGAIN = "Download the file again or correct it"
 
 
 @dataclass(frozen=True)
 class Table:
-    """The N rows of one annotation file, in the order of the file.
+    """The N rows of an annotation file, in the order of the file.
 
     Attributes:
-        path: Path of the file, for messages.
-        ids: File names of the images, str (N,), without folders and without repetition.
-        values: Numbers, (N, number of columns); int8 if the allowed range fits, otherwise int32.
+        path: Path of the file, for error messages.
+        ids: File names of the images, str (N,), without folders and without duplicates.
+        values: Values, (N, number of columns), int8 if the allowed range fits, otherwise int32.
     """
 
     path: Path
@@ -39,7 +40,7 @@ class Table:
     values: np.ndarray
 
     def place(self, row: int) -> str:
-        """Return the place of a row in the file, as ``FILE, line 17 (000016.jpg)``; reads the file again."""
+        """Read the file again, and return the place of a row as ``FILE, line 17 (000016.jpg)``."""
         layout = _read_layout(read_table_bytes(self.path), self.path, None)
         for position, (line, _) in enumerate(_numbered_rows(layout, self.path)):
             if position == row:
@@ -48,26 +49,26 @@ class Table:
 
 
 def read_table(path: Path, columns: Sequence[str], allowed: range) -> Table:
-    """Read a table whose rows have an image id followed by whole numbers.
+    """Read a table in which each row contains an image id and one or more integers.
 
-    The fields are separated by commas, or by spaces as in the official files. The content decides whether there is a
-    line with the number of rows, and whether the file is gzipped or zipped. A single column of numbers may come without
-    a header; several columns must be named in a header, in any order.
+    Fields are separated by commas, or by spaces as in the official files. The number of rows in the first line and the
+    compression (gzip or zip) are detected from the content. A table with a single column of integers does not need a
+    header. Otherwise, the header must name all columns, in any order.
 
     Args:
         path: Path of the file.
         columns: Names of the columns. All of them are required, and no others are allowed.
-        allowed: Values that may occur.
+        allowed: Range of the allowed values.
 
     Returns:
         The table, with columns in the order of ``columns``.
 
     Raises:
-        UserError: The file cannot be read or is not such a table; the sentence names the first wrong line and its id.
+        UserError: The file cannot be read or is not a valid table. The message names the first invalid line and its id.
     """
     layout = _read_layout(read_table_bytes(path), path, columns)
     table = _parse_fast(layout, path, columns, allowed)
-    if table is None:  # something is unusual, so the rows are read one by one to accept it or to name its place
+    if table is None:  # the slow parser accepts more formats, and locates errors
         table = _parse_rows(layout, path, columns, allowed)
     if layout.count is not None and layout.count != len(table.ids):
         raise UserError(
@@ -81,16 +82,17 @@ def read_table(path: Path, columns: Sequence[str], allowed: range) -> Table:
 
 
 def read_table_bytes(path: Path) -> bytes:
-    """Return the UTF-8 text of a file without a byte order mark; zip and gzip files are uncompressed.
+    """Return the UTF-8 text of a file, decompressed if necessary and without a byte order mark.
 
     Raises:
-        UserError: The file is unreadable, empty, a web page, not UTF-8 text, or a damaged or ambiguous archive.
+        UserError: The file cannot be read, is empty, is a web page, is not UTF-8 text, or is a damaged or ambiguous
+            archive.
     """
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise UserError(f"{path} is larger than {MAX_BYTES >> 20} MiB, too large for an annotation table.")
+            raise UserError(f"{path} is larger than {MAX_BYTES >> 20} MiB, which is too large for an annotation table.")
         data = path.read_bytes()
-        # The content decides, not the name, because Kaggle serves zipped tables under the name of the plain table.
+        # Archives are detected by their content, because Kaggle serves zipped tables under the name of the plain table.
         if data.startswith(b"PK\x03\x04"):
             data = _unzip(data, path)
         elif data.startswith(b"\x1f\x8b"):
@@ -102,16 +104,17 @@ def read_table_bytes(path: Path) -> bytes:
         raise UserError(f"{path} cannot be read ({error or type(error).__name__}). Download it again.") from error
     if len(data) > MAX_BYTES:
         raise UserError(
-            f"{path} is larger than {MAX_BYTES >> 20} MiB when uncompressed, too large for an annotation table."
+            f"{path} is larger than {MAX_BYTES >> 20} MiB when uncompressed, which is too large for an annotation"
+            " table."
         )
     data = data.removeprefix(b"\xef\xbb\xbf")
     if _is_web_page(data):
-        raise UserError(f"{path} is a web page (HTML), not a table: the download was refused. Download it again.")
+        raise UserError(f"{path} is a web page (HTML), not a table. The download has failed. Download it again.")
     if not data.strip():
         raise UserError(f"{path} is empty. Download it again.")
     if b"\0" in data[:4096]:
         raise UserError(f"{path} is not UTF-8 text. Save it as UTF-8 or download it again.")
-    return data if b"\n" in data else data.replace(b"\r", b"\n")  # line ends of old Macs and of some spreadsheets
+    return data if b"\n" in data else data.replace(b"\r", b"\n")  # line endings of old Macs and some spreadsheets
 
 
 def _is_web_page(data: bytes) -> bool:
@@ -138,18 +141,18 @@ def _unzip(data: bytes, path: Path) -> bytes:
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where the rows start, and how they are written."""
+    """Position and format of the rows in a file."""
 
     data: bytes
-    offset: int  # position of the first row in bytes
-    line: int  # line number of the first row, from 1
-    comma: bool  # whether fields are separated by commas, otherwise by spaces or tabs
-    columns: tuple[str, ...]  # names of the columns of numbers, in the order of the file
-    count: int | None  # number of rows that the first line of an official file announces
+    offset: int  # byte position of the first row
+    line: int  # line number of the first row, counted from 1
+    comma: bool  # whether fields are separated by commas or by spaces and tabs
+    columns: tuple[str, ...]  # names of the numeric columns, in the order of the file
+    count: int | None  # number of rows given in the first line of an official file
 
 
 def _read_layout(data: bytes, path: Path, columns: Sequence[str] | None) -> _Layout:
-    """Find the line with the number of rows, the header and the separator; with ``columns=None``, trust the header."""
+    """Detect the row count, the header and the separator. If ``columns`` is None, do not validate the header."""
     count, offset, line = None, 0, 0
     for raw in io.BytesIO(data):
         line += 1
@@ -163,10 +166,11 @@ def _read_layout(data: bytes, path: Path, columns: Sequence[str] | None) -> _Lay
         raise UserError(f"{path} contains no rows. Download it again.")
     comma = "," in text
     fields = [field.strip() for field in next(csv.reader([text]))] if comma else text.split()
-    if len(fields) == 2 and _as_integer(fields[1]) is not None:  # no header, as in the official partition and identity
+    # The official partition and identity tables do not have a header.
+    if len(fields) == 2 and _as_integer(fields[1]) is not None:
         return _Layout(data, offset, line, comma, tuple(columns or ("",)), count)
     if columns is not None:
-        named = fields if fields[0] in columns else fields[1:]  # the official header has no name for the column of ids
+        named = fields if fields[0] in columns else fields[1:]  # the official header does not name the id column
         _check_header(named, columns, f"{path}, line {line}")
         fields = ["image_id", *named]
     return _Layout(data, offset + len(raw), line + 1, comma, tuple(fields[1:]), count)
@@ -176,12 +180,12 @@ def _check_header(named: Sequence[str], columns: Sequence[str], where: str) -> N
     for position, name in enumerate(named):
         if name not in columns:
             hint = did_you_mean(name, columns)
-            raise UserError(f"{where}: the header has an unknown column '{name}'. Rename or remove it.{hint}")
+            raise UserError(f"{where}: the header contains an unknown column '{name}'. Rename or remove it.{hint}")
         if name in named[:position]:
-            raise UserError(f"{where}: the header has the column '{name}' twice. Remove one of the two.")
+            raise UserError(f"{where}: the header contains the column '{name}' twice. Remove one of the two.")
     missing = [name for name in columns if name not in named]
     if missing:
-        raise UserError(f"{where}: the header lacks the column {enumerate_names(missing)}. {_AGAIN}.")
+        raise UserError(f"{where}: columns missing from the header: {enumerate_names(missing)}. {_AGAIN}.")
 
 
 # ---------------------------------------------------------------------------------------------------------- parsing
@@ -192,7 +196,7 @@ def _dtype(allowed: range) -> type[np.integer]:
 
 
 def _parse_fast(layout: _Layout, path: Path, columns: Sequence[str], allowed: range) -> Table | None:
-    """Read all rows at once with pandas; return None unless every row is certainly valid."""
+    """Parse all rows at once with pandas. Return None if any row might be invalid."""
     if layout.comma and b'"' in layout.data:  # a quoted field may contain a comma
         return None
     stream = io.BytesIO(layout.data)
@@ -205,7 +209,7 @@ def _parse_fast(layout: _Layout, path: Path, columns: Sequence[str], allowed: ra
                 stream,
                 sep="," if layout.comma else r"\s+",
                 header=None,
-                # Without an additional column, pandas silently drops an additional field.
+                # Without an extra column, pandas silently drops extra fields.
                 names=list(dtypes),
                 dtype=dtypes,
                 index_col=False,
@@ -220,7 +224,7 @@ def _parse_fast(layout: _Layout, path: Path, columns: Sequence[str], allowed: ra
         return None
     if len(frame) == 0 or (frame["beyond"] != "").any():
         return None
-    # A comma after the last field is not visible in the frame.
+    # The data frame does not show commas after the last field, so the commas are counted.
     if layout.comma and layout.data.count(b",", layout.offset) != len(frame) * len(layout.columns):
         return None
     ids = frame["image_id"].tolist()
@@ -233,9 +237,9 @@ def _parse_fast(layout: _Layout, path: Path, columns: Sequence[str], allowed: ra
 
 
 def _parse_rows(layout: _Layout, path: Path, columns: Sequence[str], allowed: range) -> Table:
-    """Read row by row; the error for an invalid row names its place."""
+    """Parse the rows one by one. The error for an invalid row names the line and the image id."""
     order = [layout.columns.index(name) for name in columns]
-    lines: dict[str, int] = {}  # id -> its line
+    lines: dict[str, int] = {}  # from id to line number
     values: list[list[int]] = []
     for line, fields in _numbered_rows(layout, path):
         where = f"{path}, line {line} ({fields[0]})"
@@ -267,7 +271,7 @@ def _parse_values(texts: Sequence[str], columns: Sequence[str], allowed: range, 
 
 
 def _numbered_rows(layout: _Layout, path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield each row with its line number as an editor shows it; blank lines are skipped."""
+    """Yield the line number and the fields of each row, skipping blank lines."""
     try:
         text = layout.data[layout.offset :].decode("utf-8")
     except UnicodeDecodeError as error:
@@ -284,7 +288,7 @@ def _numbered_rows(layout: _Layout, path: Path) -> Iterator[tuple[int, list[str]
 
 
 def _as_integer(text: str) -> int | None:
-    """Return the whole number that a text represents, also as ``1.0`` or ``True``; None for other texts."""
+    """Parse an integer, which may be written as ``1``, ``1.0`` or ``True``. Return None for any other text."""
     if text.lower() in ("true", "false"):
         return int(text.lower() == "true")
     try:

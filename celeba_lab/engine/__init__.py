@@ -1,1 +1,1 @@
-"""Everything around Lightning's Trainer."""
+"""Code that builds, runs and extends Lightning's Trainer."""

@@ -1,4 +1,4 @@
-"""Keeping freed memory for the next training step on the CPU."""
+"""A memory allocator setting that speeds up training on the CPU."""
 
 import ctypes
 import platform
@@ -8,15 +8,15 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
 
 
 def keep_freed_memory() -> bool:
-    """Tell glibc's allocator to keep freed memory instead of returning it to the system.
+    """Make glibc's allocator keep freed memory instead of returning it to the system.
 
-    A training step on the CPU frees and allocates the same hundreds of megabytes again. By default each large block is
-    a memory mapping, which the kernel fills with zeros every time. Keeping the memory made a training epoch of
-    MobileNetV2 (128 x 128 pixels, batches of 32, 2 cores) a fifth faster. The process then holds the memory of its
-    largest step until it ends.
+    Every training step on the CPU allocates and frees hundreds of megabytes. By default, glibc maps each large block
+    anew, and the kernel fills the new pages with zeros. Keeping the memory made a MobileNetV2 training epoch
+    (128 x 128 pixels, batch size 32, 2 cores) about 20 % faster. In return, the process holds the memory of its largest
+    step until it exits.
 
     Returns:
-        Whether the memory is kept; false if the C library is not glibc.
+        Whether glibc accepted the settings. False if the C library is not glibc.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

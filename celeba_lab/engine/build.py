@@ -1,4 +1,4 @@
-"""Data, callbacks, device and Trainer of a run, built from their nodes of the configuration."""
+"""Build the data module, callbacks and Trainer of a run from the configuration."""
 
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -21,12 +21,12 @@ _Kind = TypeVar("_Kind", bound=Callback)
 
 
 def build_datamodule(data: DictConfig, attributes: Sequence[str], image_size: int) -> CelebADataModule:
-    """Build the data for a model, which determines the attributes and the image size.
+    """Build the data module for a model's attributes and image size.
 
     Args:
-        data: The group ``data`` of the configuration.
+        data: The ``data`` group of the configuration.
         attributes: Names of the attributes.
-        image_size: Side of the images in pixels.
+        image_size: Side length of the images in pixels.
     """
     datamodule: CelebADataModule = build(data, attributes=list(attributes), image_size=image_size)
     return datamodule
@@ -35,17 +35,18 @@ def build_datamodule(data: DictConfig, attributes: Sequence[str], image_size: in
 def sample_labels(
     run: Run, data: DictConfig, attributes: Sequence[str] | None, fraction: float, image_size: int | None = None
 ) -> LabelSample:
-    """Read the annotations of the splits in use and sample a fraction of them.
+    """Read the annotations of the configured splits and sample a fraction of the images.
 
     Args:
-        run: The run, whose seed determines the sample.
-        data: The group ``data`` of the configuration.
-        attributes: Names of the attributes; all forty by default.
-        fraction: Fraction of the images, above 0 and at most 1.
-        image_size: Side of the images in pixels. The images are then checked; None if only labels are needed.
+        run: The run. Its seed determines the sample.
+        data: The ``data`` group of the configuration.
+        attributes: Names of the attributes. Defaults to all forty.
+        fraction: Fraction of the images to sample, greater than 0 and at most 1.
+        image_size: Side length of the images in pixels. If given, the image files are checked as well. None if only the
+            labels are needed.
 
     Raises:
-        UserError: The data, an attribute or the fraction cannot be used.
+        UserError: The data cannot be used, or an attribute or the fraction is invalid.
     """
     datamodule = build_datamodule(data, ATTRIBUTES if attributes is None else attributes, image_size or 128)
     names = datamodule.attributes
@@ -53,25 +54,25 @@ def sample_labels(
         annotations = datamodule.annotations
     splits = [split for split in datamodule.partitions if datamodule.counts[split]]
     if not splits:
-        raise UserError(f"data.partitions=[{','.join(datamodule.partitions)}]: {datamodule.root} has no such images.")
+        raise UserError(f"data.partitions=[{','.join(datamodule.partitions)}] selects no images in {datamodule.root}.")
     if image_size is not None:
         for split in splits:
             datamodule.setup_split(split)
     rows = take_fraction(datamodule.rows, fraction, run.seed)
     where = " + ".join(splits)
-    console.print(f"labels: {len(rows):,} of the {len(datamodule.rows):,} faces of {where}, {len(names)} attributes")
+    console.print(f"labels: {len(rows):,} of the {len(datamodule.rows):,} faces in {where}, {len(names)} attributes")
     labels = annotations.labels[rows][:, annotations.columns(names)]
-    title = f"{datamodule.name} · {run.experiment} · {len(rows):,} faces of {where}"
+    title = f"{datamodule.name} · {run.experiment} · {len(rows):,} faces from {where}"
     return LabelSample(datamodule, rows, names, labels, title)
 
 
 def build_callbacks(callbacks: DictConfig | None) -> list[Callback]:
-    """Build the callbacks of the group ``callbacks``, in the order in which they are listed."""
+    """Build the configured callbacks in the order in which they are listed."""
     return [build(node) for node in (callbacks or {}).values() if node]
 
 
 def find_callback(trainer: L.Trainer, kind: type[_Kind]) -> _Kind | None:
-    """Return the trainer's first callback of a class, or None."""
+    """Return the Trainer's first callback of the given class, or None."""
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     return next((callback for callback in callbacks if isinstance(callback, kind)), None)
 
@@ -79,16 +80,16 @@ def find_callback(trainer: L.Trainer, kind: type[_Kind]) -> _Kind | None:
 def build_trainer(
     trainer: DictConfig, callbacks: Sequence[Callback] = (), logger: Any = None, **arguments: Any
 ) -> L.Trainer:
-    """Build Lightning's Trainer, and let GPUs multiply float32 matrices in the faster TensorFloat-32.
+    """Build Lightning's Trainer, and allow GPUs to use TensorFloat-32 for float32 matrix multiplication.
 
     Args:
-        trainer: The group ``trainer`` of the configuration.
-        callbacks: Callbacks of the Trainer.
-        logger: Lightning's logger. If None, there is no logger.
-        arguments: Arguments of the Trainer that replace the configured ones.
+        trainer: The ``trainer`` group of the configuration.
+        callbacks: Callbacks for the Trainer.
+        logger: Lightning logger. If None, nothing is logged.
+        **arguments: Trainer arguments that override the configured ones.
 
     Raises:
-        UserError: The settings contradict each other, or this machine does not have the device.
+        UserError: The settings contradict each other, or the requested device is not available on this machine.
     """
     torch.set_float32_matmul_precision("high")
     try:
@@ -99,13 +100,13 @@ def build_trainer(
 
 
 def build_evaluator(trainer: DictConfig, callbacks: DictConfig | None, *more: Callback, **arguments: Any) -> L.Trainer:
-    """Build a Trainer that passes over data once: of the configured callbacks it has only the progress bar.
+    """Build a Trainer for evaluation, which uses only the progress bar among the configured callbacks.
 
     Args:
-        trainer: The group ``trainer`` of the configuration.
-        callbacks: The group ``callbacks`` of the configuration.
-        *more: Further callbacks.
-        **arguments: Arguments of the Trainer that replace the configured ones.
+        trainer: The ``trainer`` group of the configuration.
+        callbacks: The ``callbacks`` group of the configuration.
+        *more: Additional callbacks.
+        **arguments: Trainer arguments that override the configured ones.
 
     Raises:
         UserError: See :func:`build_trainer`.
@@ -115,32 +116,32 @@ def build_evaluator(trainer: DictConfig, callbacks: DictConfig | None, *more: Ca
 
 
 def choose_device(trainer: DictConfig) -> torch.device:
-    """Return the device on which the trainer's settings let a model run.
+    """Return the device that the trainer settings select.
 
     Args:
-        trainer: The group ``trainer`` of the configuration.
+        trainer: The ``trainer`` group of the configuration.
 
     Raises:
-        UserError: This machine does not have the device.
+        UserError: The device is not available on this machine.
     """
     torch.set_float32_matmul_precision("high")
     return _fabric(trainer).device
 
 
 def count_processes(trainer: DictConfig) -> int:
-    """Return the number of processes, on all machines, that the trainer's settings ask for.
+    """Return the total number of processes, across all machines, that the trainer settings request.
 
     Args:
-        trainer: The group ``trainer`` of the configuration.
+        trainer: The ``trainer`` group of the configuration.
 
     Raises:
-        UserError: This machine does not have the devices.
+        UserError: The devices are not available on this machine.
     """
     return _fabric(trainer).world_size
 
 
 def _fabric(trainer: DictConfig) -> L.Fabric:
-    """Return Lightning's view of the devices, without a Trainer."""
+    """Return a Fabric, which resolves the configured devices without building a Trainer."""
     try:
         return L.Fabric(accelerator=trainer.accelerator, devices=trainer.devices, num_nodes=trainer.num_nodes)
     except (ValueError, RuntimeError, MisconfigurationException) as error:
@@ -149,5 +150,5 @@ def _fabric(trainer: DictConfig) -> L.Fabric:
 
 def _explain(error: Exception) -> UserError:
     words = " ".join(str(error).split())
-    hint = " Other devices: trainer=auto, cpu, gpu, mps." if "ccelerator" in words or "backend" in words else ""
+    hint = " Use trainer=auto, cpu, gpu or mps." if "ccelerator" in words or "backend" in words else ""
     return UserError(f"trainer: {words}{hint}")

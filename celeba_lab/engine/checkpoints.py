@@ -1,4 +1,4 @@
-"""Reading checkpoints, with errors about those that cannot be used."""
+"""Read checkpoints, and explain why a checkpoint cannot be used."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,81 +17,82 @@ if TYPE_CHECKING:
 
 _NAMES = {"classifier": "an attribute classifier", "gan": "a GAN"}
 _EXPERIMENTS = {"classifier": "attributes", "gan": "gan"}
-# Hyperparameters that had another name in format 0, which has no version number.
+# Hyperparameters that were renamed after format 0. Checkpoints in format 0 do not contain a version number.
 _RENAMED = {"normalise": "normalization"}
 
 
 def read_checkpoint(
     path: str | None, purpose: str, usual: str = "best.ckpt", setting: str = "checkpoint"
 ) -> dict[str, Any]:
-    """Read a checkpoint that Lightning wrote, on the CPU, without running any code in it.
+    """Read a Lightning checkpoint into CPU memory, without running any code stored in it.
 
     Args:
-        path: Path of the checkpoint, as the setting gives it.
-        purpose: What the checkpoint is for, as the end of a sentence that starts with "To": ``evaluate``.
-        usual: Name of the file that usually serves this purpose.
-        setting: Name of the setting, for errors.
+        path: Path of the checkpoint, as given in the setting.
+        purpose: What the checkpoint is used for. The text completes error messages that start with "To", as in
+            ``evaluate``.
+        usual: File name that error messages suggest for this purpose.
+        setting: Name of the setting, used in error messages.
 
     Returns:
-        The content, with today's names of the hyperparameters.
+        Content of the checkpoint, with the current names of the hyperparameters.
 
     Raises:
-        UserError: The file is missing, damaged or not a checkpoint, or a newer version of the package wrote it.
+        UserError: The file is missing, damaged or not a checkpoint, or was written by a newer version of celeba_lab.
     """
     if path is None:
-        raise UserError(f"To {purpose}, name a checkpoint: {setting}=outputs/.../checkpoints/{usual}")
+        raise UserError(f"To {purpose}, specify a checkpoint: {setting}=outputs/.../checkpoints/{usual}")
     file = Path(path)
     if file.is_dir():
-        raise _error(setting, path, "is a folder", f"Name the file in it: {file / 'checkpoints' / usual}")
+        raise _error(setting, path, "is a folder", f"Specify a file inside it: {file / 'checkpoints' / usual}")
     if not file.is_file():
         raise _error(setting, path, "does not exist", "The checkpoints of a run are in outputs/.../checkpoints/.")
     if file.suffix == EXPORT_SUFFIX:
-        hint = f"To {purpose}, name a checkpoint: outputs/.../checkpoints/{usual}"
+        hint = f"To {purpose}, specify a checkpoint: outputs/.../checkpoints/{usual}"
         raise _error(setting, path, "is an exported generator, which only task=generate can use", hint)
     try:
         content = read_torch_file(file)
     except UnreadableFileError as error:
-        rule = f"could not be read ({error}), because it is damaged or not a checkpoint"
-        raise _error(setting, path, rule, "Use another one.") from error
+        rule = f"could not be read ({error}), because the file is damaged or not a checkpoint"
+        raise _error(setting, path, rule, "Use another file.") from error
     if not isinstance(content, dict) or not {"state_dict", "hyper_parameters"} <= set(content):
         hint = "To start from a bare state dict, set model.weights."
         raise _error(setting, path, "is not a Lightning checkpoint with hyperparameters", hint)
     version = content.get(KEY, {}).get("format", 0)
     if version > FORMAT:
-        rule = f"has the checkpoint format {version}, and this version of celeba_lab reads formats up to {FORMAT}"
+        rule = f"has checkpoint format {version}, but this version of celeba_lab only supports formats up to {FORMAT}"
         raise _error(setting, path, rule, "Update celeba_lab.")
     content["hyper_parameters"] = {_RENAMED.get(k, k): value for k, value in content["hyper_parameters"].items()}
     return content
 
 
 def _error(setting: str, path: str, rule: str, hint: str) -> SettingError:
-    """Return an error about a setting; ``checkpoint`` is at the root of the configuration."""
+    """Return an error about a setting. The setting ``checkpoint`` is at the root of the configuration."""
     return SettingError(setting, path, rule, hint, is_absolute=setting == "checkpoint")
 
 
 def check_kind(content: dict[str, Any], kind: str, path: str | None, purpose: str, setting: str = "checkpoint") -> None:
-    """Check which kind of model a checkpoint holds.
+    """Check that a checkpoint contains the required kind of model.
 
     Args:
-        content: What :func:`read_checkpoint` returned.
-        kind: The kind that is needed, ``classifier`` or ``gan``.
-        path: Path of the checkpoint, for the error.
-        purpose: What the checkpoint is for, for the error.
-        setting: Name of the setting, for the error.
+        content: Return value of :func:`read_checkpoint`.
+        kind: Required kind of model, ``classifier`` or ``gan``.
+        path: Path of the checkpoint, used in the error message.
+        purpose: What the checkpoint is used for; see :func:`read_checkpoint`.
+        setting: Name of the setting, used in the error message.
 
     Raises:
-        SettingError: The checkpoint holds another kind of model.
+        SettingError: The checkpoint contains a different kind of model.
     """
     if _kind_of(content) != kind:
-        hint = f"To {purpose}, name a checkpoint of experiment={_EXPERIMENTS[kind]}."
-        raise _error(setting, str(path), f"does not hold {_NAMES[kind]}", hint)
+        hint = f"To {purpose}, specify a checkpoint of experiment={_EXPERIMENTS[kind]}."
+        raise _error(setting, str(path), f"does not contain {_NAMES[kind]}", hint)
 
 
 def _kind_of(content: dict[str, Any]) -> str | None:
-    """Return the kind of model in a checkpoint; None if it is unknown."""
+    """Return the kind of model in a checkpoint, or None if it is unknown."""
     if KEY in content:
         return str(content[KEY]["kind"])
-    # A checkpoint in format 0 does not name its kind.
+    # Checkpoints in format 0 do not record the kind of model.
     if "latent_size" in content["hyper_parameters"]:
         return "gan"
     if "attributes" in content["hyper_parameters"] and "head.weight" in content["state_dict"]:
@@ -109,15 +110,15 @@ def is_checkpoint(path: Path) -> bool:
 
 
 def load_classifier(path: str | None, purpose: str, setting: str = "checkpoint") -> "AttributeClassifier":
-    """Build the classifier in a checkpoint, in evaluation mode. Building it draws no random numbers of the run.
+    """Load a classifier from a checkpoint in evaluation mode, without changing the random state of the run.
 
     Args:
         path: Path of the checkpoint.
-        purpose: What the classifier is for, as the end of a sentence that starts with "To": ``evaluate``.
-        setting: Name of the setting that gives the path, for errors.
+        purpose: What the checkpoint is used for; see :func:`read_checkpoint`.
+        setting: Name of the setting that contains the path, used in error messages.
 
     Raises:
-        UserError: The checkpoint cannot be read, or holds another kind of model.
+        UserError: The checkpoint cannot be read, or contains a different kind of model.
     """
     from celeba_lab.models.classifier.module import AttributeClassifier
 
@@ -127,14 +128,14 @@ def load_classifier(path: str | None, purpose: str, setting: str = "checkpoint")
 
 
 def load_gan(path: str | None, purpose: str) -> "GAN":
-    """Build the GAN in a checkpoint, in evaluation mode.
+    """Load a GAN from a checkpoint in evaluation mode.
 
     Args:
-        path: Path of the checkpoint, as the setting ``checkpoint`` gives it.
-        purpose: What the GAN is for, as the end of a sentence that starts with "To": ``generate faces``.
+        path: Path of the checkpoint, as given in the setting ``checkpoint``.
+        purpose: What the checkpoint is used for; see :func:`read_checkpoint`.
 
     Raises:
-        UserError: The checkpoint cannot be read, or holds another kind of model.
+        UserError: The checkpoint cannot be read, or contains a different kind of model.
     """
     from celeba_lab.models.gan.module import GAN
 
@@ -150,29 +151,29 @@ def _read_gan(path: str | None, purpose: str) -> dict[str, Any]:
 
 
 def load_generator(path: str | None, purpose: str, weights: str = "ema") -> FaceSampler:
-    """Build the generator in the checkpoint of a GAN, without the rest of the GAN and without importing Lightning.
+    """Load the generator from a GAN checkpoint, without building the rest of the GAN or importing Lightning.
 
     Args:
-        path: Path of the checkpoint, as the setting ``checkpoint`` gives it.
-        purpose: What the generator is for, as the end of a sentence that starts with "To": ``generate faces``.
-        weights: ``ema`` for the average of the weights, where there is one, or ``raw`` for the last weights.
+        path: Path of the checkpoint, as given in the setting ``checkpoint``.
+        purpose: What the checkpoint is used for; see :func:`read_checkpoint`.
+        weights: ``ema`` for the averaged weights if the checkpoint contains them, or ``raw`` for the last weights.
 
     Raises:
-        UserError: The checkpoint cannot be read, or holds another kind of model.
+        UserError: The checkpoint cannot be read, or contains a different kind of model.
     """
-    with torch.random.fork_rng(devices=[]):  # The random weights that are replaced must not change what is drawn next.
+    with torch.random.fork_rng(devices=[]):  # Initialising the network must not affect the run's random numbers.
         return FaceSampler.from_checkpoint(_read_gan(path, purpose), averaged=weights == "ema")
 
 
 def load_sampler(path: str | None, weights: str = "ema") -> FaceSampler:
-    """Read a generator from a checkpoint of a GAN, or from a file that ``task=export`` wrote.
+    """Load a generator from a GAN checkpoint or from a file written by ``task=export``.
 
     Args:
-        path: Path of the file, as the setting ``checkpoint`` gives it.
-        weights: ``ema`` for the average of the weights, where there is one, or ``raw`` for the last weights.
+        path: Path of the file, as given in the setting ``checkpoint``.
+        weights: ``ema`` for the averaged weights if the file contains them, or ``raw`` for the last weights.
 
     Raises:
-        UserError: The file cannot be read, holds something else, or does not have these weights.
+        UserError: The file cannot be read, does not contain a generator, or lacks the requested weights.
     """
     check_weights(weights)
     if path is None or Path(path).suffix != EXPORT_SUFFIX or not Path(path).is_file():

@@ -1,4 +1,4 @@
-"""A classifier before its training, with its first weights, and after it, at its best checkpoint."""
+"""Build a classifier with its initial weights, and load its best checkpoint after training."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,15 +23,16 @@ from celeba_lab.models.classifier.module import AttributeClassifier
 def build_classifier(
     model: DictConfig, prevalence: Sequence[float], resumable: Resumable | None = None
 ) -> tuple[AttributeClassifier, str]:
-    """Build a classifier with the weights that its training starts from, and print their origin.
+    """Build a classifier with its initial weights, and print where the weights come from.
 
     Args:
-        model: The group ``model`` of the configuration.
-        prevalence: Fraction of the training faces that have each of the K attributes.
-        resumable: The checkpoint from which training continues. Lightning will load its weights.
+        model: The ``model`` group of the configuration.
+        prevalence: Prevalence of each of the K attributes among the training faces.
+        resumable: Checkpoint from which training continues. Lightning loads the weights of this checkpoint later. None
+            for a new training run.
 
     Returns:
-        The classifier, and the origin of its weights.
+        The classifier and the origin of its weights.
 
     Raises:
         UserError: The weights cannot be loaded.
@@ -39,12 +40,12 @@ def build_classifier(
     given: dict[str, Any] = {"prevalence": list(prevalence)}
     if resumable is not None:
         state_dict, origin = None, f"continued from {resumable.path}"
-        given["freeze"] = resumable.hyperparameters["freeze"]  # The layers that were frozen stay frozen.
+        given["freeze"] = resumable.hyperparameters["freeze"]  # Frozen layers stay frozen.
     else:
         with settings_of("model", is_absolute=True):
             state_dict, origin = fetch_weights(model.weights, model.backbone)
         if state_dict is None:
-            given["freeze"] = 0.0  # Random layers have to be trained.
+            given["freeze"] = 0.0  # Randomly initialised layers must be trained.
     classifier: AttributeClassifier = build(model, **given)
     if state_dict is not None:
         with settings_of("model", is_absolute=True):
@@ -54,26 +55,26 @@ def build_classifier(
 
 
 def check_unfreezing(model: AttributeClassifier, trainer: L.Trainer) -> None:
-    """Check that no layers are unfrozen during the training of several processes.
+    """Check that training with several processes does not unfreeze any layers.
 
     Raises:
-        UserError: They are.
+        UserError: Training uses several processes, and ``model.unfreeze_epoch`` is set.
     """
     epoch = model.hparams["unfreeze_epoch"]
     if trainer.world_size > 1 and epoch is not None:
         raise UserError(
-            f"model.unfreeze_epoch={epoch} and {trainer.world_size} processes contradict each other: the layers that"
-            " are unfrozen later would not be synchronised. Train with trainer.devices=1, or freeze nothing."
+            f"model.unfreeze_epoch={epoch} cannot be used with {trainer.world_size} processes, because layers that are"
+            " unfrozen during training would not be synchronised. Set trainer.devices=1 or model.unfreeze_epoch=null."
         )
 
 
 @dataclass(frozen=True)
 class TrainedClassifier:
-    """What a training leaves: the best checkpoint, or the last weights if no checkpoint was written.
+    """A classifier at its best checkpoint, or with its last weights if no checkpoint was saved.
 
     Attributes:
         model: The classifier.
-        checkpoint: Path of the best checkpoint, or None.
+        checkpoint: Path of the best checkpoint, or None if no checkpoint was saved.
         epoch: Epoch of the weights, counted from 1.
         log: Metrics of every epoch.
     """
@@ -85,7 +86,7 @@ class TrainedClassifier:
 
     @property
     def training_metrics(self) -> dict[str, float]:
-        """The metrics ``train/*`` of the epoch, which were measured while the weights changed."""
+        """The ``train/*`` metrics of the epoch, computed while the weights were being updated."""
         row = self.log.rows.get(self.epoch, {})
         return {name: value for name, value in row.items() if name.startswith("train/")}
 
@@ -94,8 +95,8 @@ def load_best(trainer: L.Trainer, model: AttributeClassifier) -> TrainedClassifi
     """Load the checkpoint with the best monitored metric.
 
     Args:
-        trainer: The Trainer after the fit.
-        model: The classifier after the fit, which is returned where there is no checkpoint, as with ``fast_dev_run``.
+        trainer: The Trainer after fitting.
+        model: The fitted classifier, which is used if no checkpoint was saved, for example with ``fast_dev_run``.
     """
     log = find_callback(trainer, EpochLog) or EpochLog()
     paths = [

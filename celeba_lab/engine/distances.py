@@ -1,4 +1,4 @@
-"""Distances of generated faces from real ones, measured while a GAN trains."""
+"""Distances between generated and real faces, measured during the training of a GAN."""
 
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -21,14 +21,14 @@ from celeba_lab.models.gan.module import GAN
 
 @dataclass(frozen=True)
 class DistanceSettings:
-    """How to measure the distances of generated faces from real ones.
+    """Settings for measuring the distances between generated and real faces.
 
     Attributes:
         feature_extractor: Name or path of the network whose features are compared; see
             :func:`~celeba_lab.engine.features.build_feature_extractor`.
         n_images: Number of faces to generate for each measurement.
-        splits: Splits of the real faces. The generator is not trained on them.
-        every_n_epochs: Number of epochs between two measurements; None to measure at the end only.
+        splits: Splits from which the real faces are taken. The training split is not allowed.
+        every_n_epochs: Number of epochs between measurements. If None, distances are measured only after training.
 
     Raises:
         SettingError: A setting is out of range.
@@ -45,29 +45,29 @@ class DistanceSettings:
         if not self.splits:
             raise SettingError("splits", self.splits, "must name at least one split")
         if "train" in self.splits:
-            raise SettingError("splits", self.splits, "must not name train", "The generator is trained on those faces.")
+            raise SettingError("splits", self.splits, "must not include train", "The generator is trained on it.")
         for split in self.splits:
             check_choice("splits", split, [split for split in SPLITS if split != "train"])
 
     def schedule(self, datamodule: CelebADataModule, device: torch.device) -> "DistanceSchedule | None":
-        """Compute the features of the real faces.
+        """Compute the features of the real faces, and return the callback that compares generated faces with them.
 
         Args:
             datamodule: Data module that reads the real faces.
             device: Device of the feature extractor.
 
         Returns:
-            The callback that measures the generated faces; None if no feature extractor could be loaded.
+            The callback, or None if no feature extractor could be loaded.
         """
         used = [split for split in self.splits if datamodule.counts[split]]
-        for split in used or self.splits[:1]:  # without any face, the error of the first split says what is missing
+        for split in used or self.splits[:1]:  # If all splits are empty, the first one raises an error.
             datamodule.setup_split(split)
-        with Progress("loading the network that distances are measured with"):
+        with Progress("loading the feature extractor"):
             feature_extractor = build_feature_extractor(self.feature_extractor, device)
         if feature_extractor is None:
             console.print(
-                "NO DISTANCES: the weights of Inception and of MobileNetV2 could not be loaded. Set the"
-                " feature_extractor of the distances to a file of weights, such as mobilenet_v2.pth.",
+                "NO DISTANCES: neither the Inception weights nor the MobileNetV2 weights could be loaded. Set"
+                " task.distances.feature_extractor to the path of a weights file, such as mobilenet_v2.pth.",
                 style="bold yellow",
             )
             return None
@@ -79,16 +79,16 @@ class DistanceSettings:
 
 
 class DistanceSchedule(Callback):
-    """Measure the distances of generated faces from real ones while a GAN trains.
+    """Measure the distances between generated and real faces during the training of a GAN.
 
     Args:
-        distances: Distances from the real faces.
+        distances: Object that computes the distances from the real faces.
         n_images: Number of faces to generate for each measurement.
-        every_n_epochs: Number of epochs between two measurements. If None, nothing is measured during training.
+        every_n_epochs: Number of epochs between measurements. If None, nothing is measured during training.
 
     Attributes:
-        rows: One dictionary per measurement: epoch, step, weights, and the distances.
-        seconds: Seconds of the training time that were spent on measuring.
+        rows: One dictionary per measurement, with the epoch, the step, the weights and the distances.
+        seconds: Time spent on measurements during training, in seconds.
     """
 
     def __init__(self, distances: Distances, n_images: int, every_n_epochs: int | None) -> None:
@@ -118,20 +118,20 @@ class DistanceSchedule(Callback):
         console.print(f"epoch {epoch}: {shown}", soft_wrap=True)
 
     def measure(self, model: GAN, epoch: int, step: int) -> dict[str, Distance]:
-        """Measure the averaged generator and the one with the last weights, and add a row for each.
+        """Measure the distances for the averaged weights and the last weights, and add a row for each.
 
         Args:
             model: The GAN.
-            epoch: Number of finished epochs, for the rows.
-            step: Number of finished steps, for the rows.
+            epoch: Number of completed epochs, stored in the rows.
+            step: Number of completed steps, stored in the rows.
 
         Returns:
-            The distance for each name of the weights, ``ema`` and ``raw``.
+            A dictionary that maps the name of the weights, ``ema`` or ``raw``, to the distance.
         """
         measured = {}
         for averaged in (True, False):
             sampler = model.sampler(averaged)
-            if sampler.weights in measured:  # a model without an average
+            if sampler.weights in measured:  # The model does not average its weights.
                 continue
             distance = self.distances.measure(sampler.sample(self.n_images, seed=0)[0])
             measured[sampler.weights] = distance
@@ -142,7 +142,7 @@ class DistanceSchedule(Callback):
         return measured
 
     def describe(self) -> str:
-        """Return what the distances are distances of.
+        """Return a description of the measurement.
 
         See :meth:`~celeba_lab.models.gan.distances.Distances.describe`.
         """

@@ -1,4 +1,4 @@
-"""Networks that compute the features by which generated faces are compared with real ones."""
+"""Feature extractors for comparing generated faces with real ones."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -27,11 +27,11 @@ class _ClassifierFeatures(nn.Module):
 
 
 def classifier_extractor(classifier: AttributeClassifier, name: str) -> FeatureExtractor:
-    """Return the backbone of a classifier as a feature extractor, with the image size of the classifier.
+    """Return a classifier's backbone as a feature extractor that resizes faces to the classifier's image size.
 
     Args:
         classifier: The classifier.
-        name: Origin of its weights, for descriptions.
+        name: Origin of the classifier's weights, used in descriptions.
     """
     size, resolution = classifier.hparams["image_size"], classifier.hparams["resolution"]
     through = f"{resolution} x {resolution} and " if resolution else ""
@@ -42,51 +42,53 @@ def classifier_extractor(classifier: AttributeClassifier, name: str) -> FeatureE
 
 
 def imagenet_extractor(weights: str, image_size: int = 128) -> FeatureExtractor:
-    """Return torchvision's MobileNetV2, which gives 1,280 pooled features; faces are enlarged bilinearly.
+    """Return torchvision's MobileNetV2 as a feature extractor with 1,280 pooled features.
 
     Args:
         weights: Name or path of the weights; see :func:`~celeba_lab.engine.pretrained.fetch_weights`.
-        image_size: Side in pixels to which faces are enlarged.
+        image_size: Side length in pixels to which faces are enlarged with bilinear interpolation.
 
     Raises:
-        UserError: The weights could not be loaded, or belong to another network.
+        UserError: The weights could not be loaded, or belong to a different network.
     """
     classifier = AttributeClassifier(["Smiling"], backbone="mobilenet_v2", image_size=image_size)
     state_dict, origin = fetch_weights(weights, "mobilenet_v2", _SETTING)
-    assert state_dict is not None, "only auto and None may end in random weights"
+    assert state_dict is not None, "only auto and None can lead to random weights"
     classifier.load_pretrained(state_dict, origin)
     return classifier_extractor(classifier, origin)
 
 
 def inception_extractor() -> FeatureExtractor:
-    """Return the Inception network that published distances use, which gives 2,048 features.
+    """Return the Inception network used for published FID values, as a feature extractor with 2,048 features.
 
     Raises:
-        UserError: The package torch-fidelity, which defines it, is missing, or its weights could not be downloaded.
+        UserError: The package torch-fidelity is not installed, or the weights could not be downloaded.
     """
     try:
         with short_timeout():
             network = FrechetInceptionDistance(feature=2048).inception
     except ModuleNotFoundError as error:
-        raise UserError("Inception needs the package torch-fidelity: pip install 'celeba-lab[inception]'.") from error
+        hint = "Install it with pip install 'celeba-lab[inception]'."
+        raise UserError(f"Inception requires the package torch-fidelity. {hint}") from error
     except (OSError, RuntimeError) as error:
-        raise UserError(f"Inception's weights could not be downloaded ({error}). Connect to the network.") from error
+        hint = "Check the network connection."
+        raise UserError(f"The Inception weights could not be downloaded ({error}). {hint}") from error
     return FeatureExtractor(network, 2048, "2,048 features of Inception (torch-fidelity), bilinear to 299 x 299")
 
 
 def build_feature_extractor(name: str, device: torch.device | str = "cpu") -> FeatureExtractor | None:
-    """Return the feature extractor that a setting names. Building it draws no random numbers of the run.
+    """Build a feature extractor by name or path, without changing the random state of the run.
 
     Args:
-        name: ``inception``; ``imagenet``, which is torchvision's MobileNetV2; ``auto``, the first of these whose
-            weights can be loaded; or the path of MobileNetV2's ImageNet weights or of a checkpoint of a classifier.
+        name: ``inception``, ``imagenet`` for torchvision's MobileNetV2, ``auto`` for the first of these two whose
+            weights can be loaded, or the path of MobileNetV2 ImageNet weights or of a classifier checkpoint.
         device: Device that computes the features.
 
     Returns:
-        The feature extractor; None for ``auto`` if no weights could be loaded.
+        The feature extractor, or None if ``name`` is ``auto`` and no weights could be loaded.
 
     Raises:
-        SettingError: The name is unknown, or the weights could not be loaded or belong to another network.
+        SettingError: The name is unknown, or the weights could not be loaded or belong to a different network.
     """
     with torch.random.fork_rng(devices=[]):
         extractor = _build_first() if name == "auto" else _build(name)
@@ -111,7 +113,7 @@ def _build(name: str) -> FeatureExtractor:
 
 
 def _build_first() -> FeatureExtractor | None:
-    """Return the first feature extractor whose weights can be loaded; None if there is none."""
+    """Return the first feature extractor whose weights can be loaded, or None if all of them fail."""
     choices: tuple[Callable[[], FeatureExtractor], ...] = (inception_extractor, lambda: imagenet_extractor("DEFAULT"))
     for build in choices:
         try:

@@ -1,4 +1,4 @@
-"""Fitting a model: what the training of a classifier and that of a GAN have in common."""
+"""The fitting code shared by classifier and GAN training."""
 
 from functools import partial
 
@@ -16,16 +16,16 @@ from celeba_lab.runs.run import Run
 def fit(
     run: Run, trainer: L.Trainer, model: L.LightningModule, datamodule: L.LightningDataModule, checkpoint: str | None
 ) -> None:
-    """Train a model, and add the seconds of training and of validation to those of the run.
+    """Train a model, and record the training and validation times in ``run.seconds``.
 
-    If Ctrl-C or SIGTERM stops the training, the command that continues it is printed.
+    If Ctrl-C or SIGTERM stops the training, a command to continue the training is printed.
 
     Args:
         run: The run.
         trainer: Lightning's Trainer.
         model: The model.
         datamodule: The data.
-        checkpoint: Path of the checkpoint to continue from; None to start anew.
+        checkpoint: Path of the checkpoint to continue from, or None to start from the beginning.
     """
     if isinstance(trainer.accelerator, CPUAccelerator):
         keep_freed_memory()

@@ -1,4 +1,4 @@
-"""What the training of a GAN needs: its strategy, its precision, its labels."""
+"""Setup specific to GAN training: strategy, precision and labels."""
 
 from typing import Any
 
@@ -19,12 +19,12 @@ _NOT_SEARCHING = "_find_unused_parameters_false"
 
 
 def strategy_for_two_networks(trainer: DictConfig) -> Any:
-    """Return the configured strategy, as it is needed when each step trains only one of two networks.
+    """Return the configured strategy, adapted to training steps that update only one of two networks.
 
-    Without ``find_unused_parameters``, DDP would wait for the gradients of the other network.
+    Without ``find_unused_parameters``, DDP would wait for gradients of the other network.
 
     Args:
-        trainer: The group ``trainer`` of the configuration.
+        trainer: The ``trainer`` group of the configuration.
     """
     strategy = trainer.strategy
     if isinstance(strategy, DictConfig):
@@ -37,38 +37,38 @@ def strategy_for_two_networks(trainer: DictConfig) -> Any:
 
 
 def check_gan_trainer(trainer: L.Trainer, model: GAN) -> None:
-    """Check that a GAN can be trained with this precision and strategy.
+    """Check that a GAN can be trained with the Trainer's precision and strategy.
 
     Raises:
-        UserError: It cannot.
+        UserError: The precision or the strategy is unsuitable for the GAN.
     """
     precision = str(trainer.precision)
     if precision in ("16-true", "bf16-true"):
         raise UserError(
-            f"recipe.precision={precision} has too few digits for the small steps of a GAN and for the average of its"
-            f" weights. Take recipe.precision={precision.removesuffix('-true')}-mixed or 32-true."
+            f"recipe.precision={precision} is not precise enough for the small parameter updates of a GAN and the"
+            f" average of its weights. Use recipe.precision={precision.removesuffix('-true')}-mixed or 32-true."
         )
     if precision.startswith("16") and (model.hparams["r1"] or model.hparams["gradient_penalty"]):
         raise UserError(
-            f"recipe.precision={precision} and a gradient penalty contradict each other: the squares of the penalty"
-            " overflow in float16. Take recipe.precision=bf16-mixed or 32-true."
+            f"recipe.precision={precision} cannot be combined with a gradient penalty, because the squared gradients"
+            " overflow in float16. Use recipe.precision=bf16-mixed or 32-true."
         )
     if isinstance(trainer.strategy, FSDPStrategy | DeepSpeedStrategy):
         raise UserError(
-            f"trainer.strategy: {type(trainer.strategy).__name__} distributes one network with one optimizer, and a GAN"
-            " has two of each. Take trainer=ddp."
+            f"trainer.strategy: {type(trainer.strategy).__name__} supports only one network with one optimizer, but a"
+            " GAN has two networks with one optimizer each. Use trainer=ddp."
         )
 
 
 def set_training_data(model: GAN, datamodule: CelebADataModule) -> None:
-    """Record in a GAN which data it is trained on, and in a conditional one also the labels that it samples from."""
+    """Store the name of the training data in a GAN and, for a conditional GAN, the labels to sample from."""
     model.trained_on = datamodule.name
     if model.attributes:
         model.training_labels = datamodule.labels(datamodule.split_indices("train"))
 
 
 def set_apart_distances(seconds: dict[str, float], schedule: DistanceSchedule) -> None:
-    """Count the seconds in which distances were measured between the epochs as ``distances``, not as ``training``."""
+    """Move the time spent on measuring distances from ``training`` to ``distances``."""
     if "training" in seconds:
         seconds["distances"] = round(schedule.seconds, 3)
         seconds["training"] = round(seconds["training"] - schedule.seconds, 3)

@@ -1,4 +1,4 @@
-"""Measuring a classifier on a split: the prediction of every image."""
+"""Evaluate a classifier on every image of a split."""
 
 from typing import Any
 
@@ -25,21 +25,21 @@ def measure(
     trainer: DictConfig,
     callbacks: DictConfig | None,
 ) -> tuple[dict[str, float], Predictions, L.Trainer]:
-    """Predict every image of a split once, in table order, and measure the predictions.
+    """Predict every image of a split once, in table order, and compute the metrics.
 
     Args:
         model: The classifier, or an ensemble of classifiers.
         datamodule: The data.
         split: Name of the split.
-        trainer: The group ``trainer`` of the configuration.
-        callbacks: The group ``callbacks`` of the configuration, of which only the progress bar is used.
+        trainer: The ``trainer`` group of the configuration.
+        callbacks: The ``callbacks`` group of the configuration. Only the progress bar is used.
 
     Returns:
-        The metrics, ``split/metric`` to value, and the predictions, both of the whole split in every process; and the
-        Trainer that was used.
+        A tuple of the metrics by name (``split/metric``), the predictions, and the Trainer. In every process, the
+        metrics and predictions cover the whole split.
     """
     collected = CollectPredictions()
-    # Every split is measured by the same loop, so the limit of its own loop replaces the limit of the test.
+    # All splits are evaluated by the test loop, so the split's own batch limit replaces limit_test_batches.
     limit = trainer[f"limit_{split}_batches"]
     evaluator = build_evaluator(trainer, callbacks, collected, limit_test_batches=limit)
     if isinstance(evaluator.progress_bar_callback, ProgressLine):
@@ -61,14 +61,14 @@ def measure(
 
 
 class CollectPredictions(Callback):
-    """Keep the predictions of every image that is validated, tested or predicted outside of training.
+    """Collect the predictions for all images during ``trainer.validate``, ``trainer.test`` and ``trainer.predict``.
 
-    After ``trainer.validate``, ``trainer.test`` or ``trainer.predict``, in every process:
+    Afterwards, the attributes contain the results for all images in every process.
 
     Attributes:
         probability: Predicted probabilities, float32 (N, K), ordered by ``index``.
-        label: True labels, uint8 (N, K); empty after predict.
-        index: Row of each image in the data, int64 (N,).
+        label: True labels, uint8 (N, K); empty after ``trainer.predict``.
+        index: Row index of each image in the dataset, int64 (N,).
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Pretrained weights of a backbone, by name or from a file."""
+"""Load pretrained backbone weights by name or from a file."""
 
 import socket
 from collections.abc import Iterator, Mapping
@@ -16,20 +16,20 @@ from celeba_lab.models.classifier.backbones import check_backbone_name, list_wei
 def fetch_weights(
     weights: str | None, backbone: str, setting: str = "weights"
 ) -> tuple[Mapping[str, Tensor] | None, str]:
-    """Find pretrained weights for a backbone.
+    """Load pretrained weights for a backbone.
 
     Args:
-        weights: ``auto`` for ImageNet weights if they can be loaded, else none; one of torchvision's names for the
-            weights of this backbone, such as ``IMAGENET1K_V1`` or ``DEFAULT``; the path of a state dict or of a
-            checkpoint of a classifier; or None.
+        weights: ``auto`` for ImageNet weights, with random weights as a fallback; the name of torchvision weights for
+            this backbone, such as ``IMAGENET1K_V1`` or ``DEFAULT``; the path of a state dict or of a classifier
+            checkpoint; or None for random weights.
         backbone: Name of the backbone.
-        setting: Name of the setting that gives the weights, for errors.
+        setting: Name of the setting that contains the weights, used in error messages.
 
     Returns:
-        The state dict, or None for random weights; and the origin of the weights in a few words.
+        The state dict, or None for random weights, and a short description of the origin of the weights.
 
     Raises:
-        SettingError: The backbone is unknown, or weights with a name or path could not be loaded.
+        SettingError: The backbone is unknown, or the weights could not be loaded from the given name or path.
     """
     check_backbone_name(backbone)
     if weights is None:
@@ -39,16 +39,16 @@ def fetch_weights(
             return _download(backbone, "DEFAULT", setting), "ImageNet weights (torchvision DEFAULT)"
         except (OSError, RuntimeError) as error:
             return None, f"RANDOM weights: the ImageNet weights could not be downloaded ({_reason(error)})"
-        except UserError:  # for a registered backbone
-            return None, f"RANDOM weights: torchvision has none for {backbone}"
+        except UserError:  # torchvision has no weights for registered backbones.
+            return None, f"RANDOM weights: torchvision has no weights for {backbone}"
     is_name = weights.partition(".")[0].endswith("_Weights")  # as in MobileNet_V2_Weights.IMAGENET1K_V1
     if Path(weights).exists() or (Path(weights).suffix and not is_name):
         return _read(Path(weights), setting), str(weights)
     try:
         return _download(backbone, weights, setting), f"torchvision {weights}"
     except (OSError, RuntimeError) as error:
-        hint = "Connect to the network, or name the path of a state dict."
-        hint += " To start from random weights, set it to null." if setting == "weights" else ""
+        hint = "Check the network connection, or specify the path of a state dict."
+        hint += " To start from random weights, set model.weights=null." if setting == "weights" else ""
         raise SettingError(setting, weights, f"could not be downloaded ({_reason(error)})", hint) from error
 
 
@@ -60,9 +60,9 @@ def _download(backbone: str, name: str, setting: str) -> Mapping[str, Tensor]:
     choices = list_weights(backbone)
     name = name.rpartition(".")[2]
     if name not in choices:
-        rule = f"is neither a file nor the name of torchvision's weights for {backbone}"
-        known = f" It has {enumerate_names(choices)}." if choices else " It has none."
-        raise SettingError(setting, name, rule, did_you_mean(name, choices) + known)
+        rule = f"is neither a file nor the name of torchvision weights for {backbone}"
+        available = enumerate_names(choices) if choices else "none"
+        raise SettingError(setting, name, rule, f"{did_you_mean(name, choices)} Available weights: {available}.")
     with short_timeout():
         state_dict: Mapping[str, Tensor] = choices[name].get_state_dict(progress=True, check_hash=True)
     return state_dict
@@ -70,7 +70,10 @@ def _download(backbone: str, name: str, setting: str) -> Mapping[str, Tensor]:
 
 @contextmanager
 def short_timeout() -> Iterator[None]:
-    """Give up connections after ten seconds; a network that drops packets would otherwise block for minutes."""
+    """Within this block, let connections time out after ten seconds.
+
+    A network that drops packets would otherwise block the run for minutes.
+    """
     timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(10)
     try:
@@ -85,13 +88,13 @@ def _read(path: Path, setting: str) -> Mapping[str, Tensor]:
     try:
         content = read_torch_file(path)
     except UnreadableFileError as error:
-        hint = "Save one with torch.save(model.state_dict(), path)."
+        hint = "Create a state dict with torch.save(model.state_dict(), path)."
         raise SettingError(setting, str(path), f"is not a state dict that torch can read ({error})", hint) from error
-    if isinstance(content, Mapping) and "state_dict" in content:  # a checkpoint of a classifier
+    if isinstance(content, Mapping) and "state_dict" in content:  # The file is a classifier checkpoint.
         prefix = "backbone.network."
         content = {
             key.removeprefix(prefix): value for key, value in content["state_dict"].items() if key.startswith(prefix)
         }
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise SettingError(setting, str(path), "does not hold a state dict, which maps names to tensors")
+        raise SettingError(setting, str(path), "does not contain a state dict, which maps names to tensors")
     return content

@@ -1,4 +1,4 @@
-"""Continuing an interrupted run."""
+"""Continue an interrupted run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from celeba_lab.runs.run import Run
 
 _ALTERNATIVES = {
     "classifier": "start from its backbone: model.weights=CHECKPOINT",
-    "gan": "start anew, without a checkpoint",
+    "gan": "start again without a checkpoint",
 }
 
 
@@ -24,7 +24,7 @@ class Resumable:
 
     Attributes:
         path: Path of the checkpoint.
-        hyperparameters: Settings of its model.
+        hyperparameters: Hyperparameters of the model in the checkpoint.
     """
 
     path: str
@@ -32,16 +32,16 @@ class Resumable:
 
 
 def load_resumable(run: Run, kind: Literal["classifier", "gan"], fixed_settings: Sequence[str]) -> Resumable | None:
-    """Read the checkpoint from which a run continues; return None if the run starts anew.
+    """Read the checkpoint that a run continues from. Return None if ``checkpoint`` is not set.
 
     Args:
-        run: The run; its setting ``checkpoint`` is the path, or None.
-        kind: The kind of model that the checkpoint must hold.
-        fixed_settings: Names of the model's settings that must be the same as before.
+        run: The run. Its setting ``checkpoint`` contains the path of the checkpoint, or None.
+        kind: Kind of model that the checkpoint must contain.
+        fixed_settings: Names of the model settings that must have the same values as in the checkpoint.
 
     Raises:
-        UserError: The checkpoint cannot be read, belongs to another model, has finished its training, or is in the
-            folder of another run.
+        UserError: The checkpoint cannot be read, contains a different model, has already been trained for
+            ``max_epochs``, or is not in the folder of this run.
     """
     path: str | None = run.settings["checkpoint"]
     if not path:
@@ -61,24 +61,24 @@ def load_resumable(run: Run, kind: Literal["classifier", "gan"], fixed_settings:
     max_epochs = run.settings["trainer"]["max_epochs"]
     if max_epochs is not None and 0 <= max_epochs <= epochs:
         raise UserError(
-            f"checkpoint={path} has already trained {epochs} epochs, and trainer.max_epochs is {max_epochs}."
-            " Raise trainer.max_epochs to train on."
+            f"checkpoint={path} has already been trained for {epochs} epochs, and trainer.max_epochs is {max_epochs}."
+            " Increase trainer.max_epochs to train further."
         )
     folder = Path(path).resolve().parents[1]
     if folder != run.path.resolve():
         raise UserError(
-            f"checkpoint={path} is continued in its own run folder, where its checkpoints so far are kept:"
+            f"checkpoint={path} must be continued in its own run folder, which contains the earlier checkpoints:"
             f" add {override('hydra.run.dir', display_path(folder))}"
         )
     return Resumable(path, hyperparameters)
 
 
 def show_how_to_continue(run: Run, trainer: L.Trainer) -> None:
-    """Print the epoch in which a run was stopped, and the command that continues it."""
+    """Print the epoch in which a run was stopped, and a command to continue the run."""
     last = run.path / "checkpoints" / "last.ckpt"
     console.print(f"the run was in epoch {trainer.current_epoch + 1}")
     if not last.exists():
-        console.print("no step was finished, so there is nothing to continue")
+        console.print("no training step was completed, so there is nothing to continue")
         return
     kept = [text for text in run.overrides if not text.startswith("checkpoint=")]
     again = [override("checkpoint", display_path(last)), override("hydra.run.dir", display_path(run.path))]

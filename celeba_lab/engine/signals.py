@@ -1,4 +1,4 @@
-"""Exit codes of a run that a signal stops."""
+"""Exit codes of runs that are stopped by a signal."""
 
 import signal
 import sys
@@ -13,13 +13,13 @@ from celeba_lab.console import console
 
 @contextmanager
 def exit_codes_of_signals(trainer: L.Trainer, advise: Callable[[L.Trainer], None] | None = None) -> Iterator[None]:
-    """Within this block, end the process with 130 or 143 when Ctrl-C or SIGTERM stops the Trainer.
+    """Within this block, exit with code 130 if Ctrl-C stops the Trainer, and with 143 if SIGTERM does.
 
-    Shells and schedulers expect these codes. Lightning would exit with 1 and with 0.
+    Shells and schedulers expect these exit codes. Lightning would exit with 1 and 0 instead.
 
     Args:
         trainer: The Trainer that runs in the block.
-        advise: Function that is called in the main process before it ends, to print what can be done next.
+        advise: Function that prints what the user can do next. It is called in the main process before the exit.
     """
     try:
         yield

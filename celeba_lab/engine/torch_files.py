@@ -1,4 +1,4 @@
-"""Reading files that ``torch.save`` wrote."""
+"""Read files written by ``torch.save``."""
 
 from pathlib import Path
 from typing import Any
@@ -7,16 +7,17 @@ import torch
 
 
 class UnreadableFileError(Exception):
-    """A file that torch cannot read without running code in it; the message is the reason in a few words."""
+    """Raised if torch cannot read a file safely. The message is a short description of the cause."""
 
 
 def read_torch_file(path: Path) -> Any:
-    """Return the content of a file on the CPU, without running any code in it.
+    """Load a file into CPU memory, without running any code stored in it.
 
     Raises:
-        UnreadableFileError: The file is damaged, torch did not write it, or it holds more than plain types and tensors.
+        UnreadableFileError: The file is damaged, was not written by torch, or contains objects other than tensors
+            and plain types.
     """
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises a dozen unrelated types for a file that it did not write
+    except Exception as error:  # torch.load raises many unrelated exception types for invalid files.
         raise UnreadableFileError(f"{path.stat().st_size:,} bytes; {type(error).__name__}") from error

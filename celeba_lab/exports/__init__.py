@@ -1,1 +1,1 @@
-"""Checkpoints turned into files for others."""
+"""Export of generators to safetensors files."""

@@ -1,4 +1,4 @@
-"""A generator in a safetensors file."""
+"""Write generators to safetensors files and read them."""
 
 import json
 from pathlib import Path
@@ -13,27 +13,26 @@ from celeba_lab.files import write_atomically
 from celeba_lab.models.gan.networks import Generator
 from celeba_lab.models.gan.sampler import FaceSampler
 
-# The moving average of a generator's weights, where there is one, or the last weights.
 WEIGHTS = ("ema", "raw")
-"""Weights of a generator, which are their moving average or those of the last step."""
+"""Choices of weights: the moving average (``ema``) or the weights of the last step (``raw``)."""
 
 
 def check_weights(weights: str) -> None:
     """Check that ``weights`` is one of :data:`WEIGHTS`.
 
     Raises:
-        SettingError: It is not.
+        SettingError: ``weights`` is neither ``ema`` nor ``raw``.
     """
     check_choice("weights", weights, WEIGHTS)
 
 
 EXPORT_SUFFIX = ".safetensors"
 _FORMAT = "celeba_lab generator 1"
-_LABELS = "training_labels"  # name of a tensor with eight labels in each byte
+_LABELS = "training_labels"  # name of the tensor that stores eight labels per byte
 
 
 def export_sampler(sampler: FaceSampler, path: Path) -> None:
-    """Write a generator, and the settings that are needed to build it again, to a safetensors file."""
+    """Write a generator and the settings needed to rebuild it to a safetensors file."""
     network = sampler.network
     settings = {name: getattr(network, name) for name in ("image_size", "latent_size", "width")}
     tensors = {name: value.contiguous().cpu() for name, value in network.state_dict().items()}
@@ -57,23 +56,23 @@ def read_export(path: Path, weights: str = "ema") -> FaceSampler:
         weights: One of :data:`WEIGHTS`.
 
     Raises:
-        UserError: The file cannot be read, holds something else, or holds the average while ``weights`` is ``raw``.
+        UserError: The file cannot be read, is not an exported generator, or does not contain the requested weights.
     """
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is not a dict
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
     except SafetensorError as error:
-        rule = f"could not be read ({error}), because it is damaged or not a safetensors file"
+        rule = f"is damaged or is not a safetensors file ({error})"
         raise SettingError("checkpoint", str(path), rule, is_absolute=True) from error
     if metadata.get("format") != _FORMAT:
-        hint = "Export one with task=export."
-        raise SettingError("checkpoint", str(path), "is not a generator from task=export", hint, is_absolute=True)
+        hint = "Export a generator with task=export."
+        raise SettingError("checkpoint", str(path), "was not written by task=export", hint, is_absolute=True)
     configuration = json.loads(metadata["configuration"])
     if weights == "raw" != configuration["weights"]:
         raise UserError(
-            f"checkpoint={path} holds only the average of the weights. Export the last weights with task=export"
-            " weights=raw."
+            f"checkpoint={path} contains only the averaged weights. Export the weights of the last step with"
+            " task=export weights=raw."
         )
     attributes = configuration["attributes"]
     packed = tensors.pop(_LABELS, torch.empty((0, 0), dtype=torch.uint8)).numpy()

@@ -1,25 +1,26 @@
-"""Figures of results: arrays in, a matplotlib ``Figure`` out.
+"""Functions that draw arrays of results and return a Matplotlib ``Figure``.
 
-This package reads no files and no configuration, and it needs neither torch nor pyplot. A figure is garbage-collected
-like any other object and needs no display. Save it with ``figure.savefig(path)``; its resolution is part of the figure.
+This package does not read files or the configuration, and it does not depend on torch or pyplot. Figures are
+garbage-collected like any other object, and drawing them does not require a display. Save a figure with
+``figure.savefig(path)``. The resolution of every figure is already set.
 
 - :mod:`~celeba_lab.figures.style`: colours, fonts, titles and grids of panels.
-- :mod:`~celeba_lab.figures.numbers`: numbers as text.
-- :mod:`~celeba_lab.figures.rows`: lists with named rows.
-- :mod:`~celeba_lab.figures.training`: the training of a classifier by epoch.
-- :mod:`~celeba_lab.figures.generation`: the training of a GAN by epoch.
-- :mod:`~celeba_lab.figures.predictions`: checks of predictions.
-- :mod:`~celeba_lab.figures.decisions`: predictions at a threshold.
+- :mod:`~celeba_lab.figures.numbers`: number formatting.
+- :mod:`~celeba_lab.figures.rows`: row labels and value columns.
+- :mod:`~celeba_lab.figures.training`: learning curves of a classifier.
+- :mod:`~celeba_lab.figures.generation`: training curves of a GAN.
+- :mod:`~celeba_lab.figures.predictions`: validation of labels and predictions.
+- :mod:`~celeba_lab.figures.decisions`: confusion matrices and probability histograms.
 - :mod:`~celeba_lab.figures.ranking`: ROC and precision-recall curves.
 - :mod:`~celeba_lab.figures.calibration`: reliability diagrams.
-- :mod:`~celeba_lab.figures.groups`: the accuracy in subgroups.
-- :mod:`~celeba_lab.figures.comparisons`: several numbers of each attribute.
-- :mod:`~celeba_lab.figures.faces`: faces with captions.
-- :mod:`~celeba_lab.figures.tiles`: faces in one image.
+- :mod:`~celeba_lab.figures.groups`: accuracy by subgroup.
+- :mod:`~celeba_lab.figures.comparisons`: several values per attribute.
+- :mod:`~celeba_lab.figures.faces`: grids of faces with captions.
+- :mod:`~celeba_lab.figures.tiles`: faces tiled into a single image.
 - :mod:`~celeba_lab.figures.matrices`: heat maps.
 - :mod:`~celeba_lab.figures.associations`: associations between attributes.
-- :mod:`~celeba_lab.figures.runs`: comparisons of runs.
-- :mod:`~celeba_lab.figures.clusters`: clusters and their maps.
+- :mod:`~celeba_lab.figures.runs`: comparisons between runs.
+- :mod:`~celeba_lab.figures.clusters`: cluster maps and principal components.
 """
 
 from celeba_lab.figures.associations import attribute_scores, dendrogram, strongest_pairs, top_associations

@@ -28,36 +28,36 @@ from celeba_lab.figures.style import (
     write_centred,
 )
 
-_BAR = 0.175  # height of a bar in a small panel in inches
-_HATCH = "////"  # pattern of bars that are longer than their axis
-_CUT = 2.0  # length at which bars are cut, as a multiple of their 90th percentile
+_BAR = 0.175  # bar height in a small panel, in inches
+_HATCH = "////"  # pattern of bars that extend beyond the axis
+_CUT = 2.0  # maximum axis limit, as a multiple of the 90th percentile of the bar lengths
 
 
 @matplotlib.rc_context(STYLE)
 def attribute_scores(
     scores: ArrayLike, baselines: ArrayLike, names: Sequence[str], *, metric: str, title: str, note: str = ""
 ) -> Figure:
-    """Draw the score of each attribute and a baseline, with the best score on top.
+    """Draw each attribute's score next to its baseline, with the best score at the top.
 
-    The segment between the two is the gain, which is orange if the score is below the baseline. Score and gain are
-    written at the right. Attributes without a score are last and labelled "undefined".
+    A line connects the score and the baseline. The line and the score are orange if the score is below the baseline.
+    The score and the gain are shown on the right. Attributes without a score come last and are labelled "undefined".
 
     Args:
-        scores: Scores, (K,), where higher is better; NaN is undefined.
-        baselines: Baselines in the same unit, (K,), such as the accuracy of always predicting the majority class. NaN
-            is not drawn.
+        scores: Scores of shape (K,), where higher is better. NaN means undefined.
+        baselines: Baselines of shape (K,), in the same unit as the scores, such as the accuracy of always predicting
+            the majority class. NaN values are not drawn.
         names: Names of the K attributes.
-        metric: Label of the axis: the score and its unit.
-        title: Title of the figure.
-        note: Second paragraph of the title.
+        metric: Axis label, giving the score and its unit.
+        title: Figure title.
+        note: Subtitle, shown below the title.
 
     Raises:
-        ValueError: There are no attributes, or the arrays are not (K,).
+        ValueError: There are no attributes, or an array does not have shape (K,).
     """
     values, floors = np.asarray(scores, dtype=float), np.asarray(baselines, dtype=float)
     if not names or values.shape != (len(names),) or floors.shape != values.shape:
         raise ValueError(
-            "Scores and baselines must both be (K,), at least one, with a name for each: "
+            "Scores and baselines must both have shape (K,), with K at least 1 and one name per attribute: "
             f"got scores {values.shape}, baselines {floors.shape} and {len(names)} names."
         )
     order = np.argsort(np.where(np.isnan(values), np.inf, -values), kind="stable")
@@ -73,7 +73,7 @@ def attribute_scores(
 
 
 def _draw_scores(ax: Axes, values: NDArray[np.floating], floors: NDArray[np.floating]) -> None:
-    """Draw scores, baselines and gains, and write the numbers at the right."""
+    """Draw the scores, baselines and gains, with their values on the right."""
     rows = np.arange(len(values))
     drawn = np.isfinite(values)
     known = np.isfinite(floors)
@@ -107,33 +107,33 @@ def _score_handles(values: NDArray[np.floating], floors: NDArray[np.floating]) -
 def strongest_pairs(
     values: ArrayLike, names: Sequence[str], *, label: str, title: str, n: int = 15, note: str = ""
 ) -> Figure:
-    """Draw the pairs of attributes with the largest positive and the largest negative values as bars.
+    """Draw a bar chart of the attribute pairs with the most positive and the most negative values.
 
-    The largest positive value is at the top, and the largest negative value is at the bottom. Bars of infinite values
-    are hatched and end at the limit of the axis. Undefined pairs are left out and counted in the title.
+    The most positive value is at the top, and the most negative value is at the bottom. Infinite values are drawn as
+    hatched bars of finite length. Pairs with undefined values are not shown, but the subtitle gives their number.
 
     Args:
-        values: Symmetric values, (K, K). The diagonal is ignored, and NaN is undefined.
+        values: Symmetric matrix of shape (K, K). The diagonal is ignored, and NaN means undefined.
         names: Names of the K attributes.
-        label: Label of the axis: the quantity and its unit.
-        title: Title of the figure.
-        n: Maximum number of pairs of either sign.
-        note: Second paragraph of the title.
+        label: Axis label, giving the quantity and its unit.
+        title: Figure title.
+        n: Maximum number of pairs to show for each sign.
+        note: Subtitle, shown below the title.
 
     Raises:
-        ValueError: ``values`` is empty, not (K, K) or not symmetric, or ``n`` is below 1.
+        ValueError: ``values`` is empty, does not have shape (K, K) or is not symmetric, or ``n`` is below 1.
     """
     table = check_matrix(values, names, names)
-    # The tolerance covers the rounding of float32.
+    # The tolerance allows for float32 rounding errors.
     if not np.allclose(table, table.T, rtol=1e-4, atol=1e-6, equal_nan=True):
-        raise ValueError("Values of pairs must be symmetric: the value of (A, B) differs from that of (B, A).")
+        raise ValueError("The matrix of pair values must be symmetric, but some values at (A, B) and (B, A) differ.")
     if n < 1:
         raise ValueError(f"The number of pairs must be at least 1: got n={n}.")
     first, second = np.triu_indices(len(names), k=1)
     pairs = table[first, second]
     note = "\n".join(filter(None, [note, _count_undefined(pairs)]))
     chosen = _ends(pairs, n)
-    heights = np.arange(len(chosen)) + 0.7 * (pairs[chosen] < 0)  # a gap between the signs
+    heights = np.arange(len(chosen)) + 0.7 * (pairs[chosen] < 0)  # leaves a gap between positive and negative values
     texts = [f"{names[first[k]]} · {names[second[k]]}" for k in chosen]
     width = max((text_width(text, SMALL_SIZE) / 72 for text in texts), default=0) + 5.6
     figure = new_figure(width, ROW * max(len(chosen) + 1, 3) + 0.75, title, note)
@@ -141,7 +141,7 @@ def strongest_pairs(
     if len(chosen):
         _draw_signed_bars(ax, heights, pairs[chosen])
     else:
-        write_centred(ax, "every pair is undefined or 0")
+        write_centred(ax, "all values are undefined or 0")
         ax.set(xticks=())
     name_rows(ax, texts, heights)
     ax.set_xlabel(label, parse_math=False)
@@ -150,18 +150,18 @@ def strongest_pairs(
 
 def _count_undefined(pairs: NDArray[np.floating]) -> str:
     count = int(np.isnan(pairs).sum())
-    return f"{count:,} of {len(pairs):,} pairs are undefined and left out" if count else ""
+    return f"Undefined pairs (not shown): {count:,} of {len(pairs):,}" if count else ""
 
 
 def _ends(values: NDArray[np.floating], n: int) -> NDArray[np.intp]:
-    """Return the positions of the ``n`` largest positive and the ``n`` smallest negative values, the largest first."""
-    order = np.argsort(-values, kind="stable")  # NaN is sorted to the end.
+    """Return the indices of the ``n`` largest positive and ``n`` smallest negative values, in descending order."""
+    order = np.argsort(-values, kind="stable")  # NaN is sorted last.
     positive, negative = order[values[order] > 0], order[values[order] < 0]
     return np.concatenate([positive[:n], negative[-n:]])
 
 
 def _draw_signed_bars(ax: Axes, heights: NDArray[np.floating], values: NDArray[np.floating]) -> None:
-    """Draw bars from 0 with their values at their ends."""
+    """Draw bars that start at 0, with a value at the end of each bar."""
     reach = 1.15 * (np.abs(values[np.isfinite(values)]).max(initial=0) or 1.0)
     lengths = np.clip(values, -reach, reach)
     form = value_format(values)
@@ -172,40 +172,41 @@ def _draw_signed_bars(ax: Axes, heights: NDArray[np.floating], values: NDArray[n
         sign = 1 if value > 0 else -1
         _write_at_end(ax, length, height, value_text(value, form), sign)
     ax.axvline(0, color=BLACK, linewidth=1)
-    # The texts next to the bars are up to 7 characters long.
+    # Leave space for labels of up to seven characters.
     room = 0.16 * (max(lengths.max(), 0) - min(lengths.min(), 0))
     ax.set_xlim(min(lengths.min(), 0) - room * (lengths.min() < 0), max(lengths.max(), 0) + room * (lengths.max() > 0))
     ax.set_ylim(heights.max() + 0.6, -0.6)
 
 
 def _write_at_end(ax: Axes, x: float, y: float, text: str, sign: int) -> None:
-    """Write a text next to the end of a bar that points to the right (``sign`` 1) or to the left (-1)."""
+    """Write text at the end of a bar that extends to the right (``sign`` is 1) or to the left (``sign`` is -1)."""
     side = "left" if sign > 0 else "right"
     ax.annotate(text, (x, y), (3 * sign, 0), textcoords="offset points", ha=side, va="center", size=SMALL_SIZE)
 
 
 @matplotlib.rc_context(STYLE)
 def top_associations(odds_ratios: ArrayLike, names: Sequence[str], *, n: int = 3, title: str, note: str = "") -> Figure:
-    """Draw the predictors with the largest and the smallest odds ratios of each attribute, in one panel per attribute.
+    """Draw each attribute's predictors with the largest and smallest odds ratios, in one panel per attribute.
 
-    All panels share one logarithmic axis, so the bars of 1/4 and 4 have the same length. The odds ratio is written at
-    the end of each bar, and the name of the predictor on the other side of 1. Bars that are much longer than the others
-    are cut and hatched. The panel of an attribute without odds ratios shows "no model".
+    All panels share one logarithmic axis, so the bars for 1/4 and 4 have the same length. Each bar has the odds ratio
+    at its end and the name of the predictor at its start. Bars that are much longer than the others are truncated and
+    hatched. If an attribute has no odds ratios, its panel shows "no model".
 
     Args:
-        odds_ratios: Odds ratios, at least 0, (K, K). The row is the predicted attribute, and the column is the
-            predictor. NaN, as on the diagonal, is ignored.
+        odds_ratios: Non-negative odds ratios of shape (K, K), with predicted attributes as rows and predictors as
+            columns. NaN values and the diagonal are ignored.
         names: Names of the K attributes.
-        n: Maximum number of predictors above 1, and of predictors below 1.
-        title: Title of the figure.
-        note: Second paragraph of the title.
+        n: Maximum number of predictors to show on each side of 1.
+        title: Figure title.
+        note: Subtitle, shown below the title.
 
     Raises:
-        ValueError: ``odds_ratios`` is empty, not (K, K) or has negative values, or ``n`` is below 1.
+        ValueError: ``odds_ratios`` is empty, does not have shape (K, K) or contains negative values, or ``n`` is below
+            1.
     """
     table = check_matrix(odds_ratios, names, names)
     if (table < 0).any():
-        raise ValueError(f"An odds ratio cannot be negative: got {np.nanmin(table)} (coefficients without exp?).")
+        raise ValueError(f"Odds ratios cannot be negative: got {np.nanmin(table)}. Apply exp to log odds ratios first.")
     if n < 1:
         raise ValueError(f"The number of predictors must be at least 1: got n={n}.")
     n = max(1, min(n, len(names) - 1))
@@ -215,15 +216,15 @@ def top_associations(odds_ratios: ArrayLike, names: Sequence[str], *, n: int = 3
     chosen = [_ends(row, n) for row in logarithms]
     reach = _common_reach(np.concatenate([row[k] for row, k in zip(logarithms, chosen, strict=True)]))
     if any((np.abs(row[k]) > reach).any() for row, k in zip(logarithms, chosen, strict=True)):
-        note = "\n".join(filter(None, [note, "Hatched bars are longer than the axis."]))
+        note = "\n".join(filter(None, [note, "Hatched bars extend beyond the axis."]))
     columns = min(5, grid_columns(len(names)))
     rows = -(-len(names) // columns)
-    # Width in inches on either side of 1.
+    # Width on each side of 1, in inches.
     half = max(1.0, max(text_width(name, SMALL_SIZE) for name in names) / 72 + 0.25)
     size = (max(2 * half * columns + 0.5, 4.5), ((2 * n + 0.6) * _BAR + 0.4) * rows + 0.6)
     figure = new_figure(*size, title, note)
     axes = panels(figure, len(names), columns)
-    # The values next to the bars need half an inch, whatever the width of a panel is.
+    # The values at the ends of the bars need half an inch, regardless of the panel width.
     span = reach * half / (half - 0.5)
     axes[0].set(xlim=(-span, span), ylim=(2 * n + 0.1, -0.6))
     ticks, labels = ratio_ticks(-reach, reach, most=5)
@@ -238,7 +239,7 @@ def top_associations(odds_ratios: ArrayLike, names: Sequence[str], *, n: int = 3
 
 
 def _common_reach(logarithms: NDArray[np.floating]) -> float:
-    """Return the limit of the shared axis as a base 2 logarithm: the longest bar that is not an outlier."""
+    """Return the limit of the shared axis as a base-2 logarithm. Only outliers exceed this limit."""
     lengths = np.abs(logarithms[np.isfinite(logarithms)])
     if not lengths.size:
         return 1.0
@@ -246,7 +247,7 @@ def _common_reach(logarithms: NDArray[np.floating]) -> float:
 
 
 def _draw_odds(ax: Axes, logarithms: NDArray[np.floating], names: Sequence[str], reach: float, n: int) -> None:
-    """Draw the bars of one panel, the largest first. Those below 1 are always at the bottom of the panel."""
+    """Draw the bars of one panel in descending order, with ratios below 1 at the bottom of the panel."""
     below = int((logarithms < 0).sum())
     heights = np.concatenate([np.arange(len(logarithms) - below), 2 * n - 0.5 - np.arange(below)[::-1]])
     lengths = np.clip(logarithms, -reach, reach)
@@ -266,29 +267,30 @@ def _draw_odds(ax: Axes, logarithms: NDArray[np.floating], names: Sequence[str],
 
 @matplotlib.rc_context(STYLE)
 def dendrogram(linkage: ArrayLike, names: Sequence[str], *, label: str, title: str, note: str = "") -> Figure:
-    """Draw the tree of a hierarchical clustering, where two branches meet at the distance at which they were joined.
+    """Draw a hierarchical clustering as a tree whose branches join at the merge distances.
 
     Args:
-        linkage: Linkage matrix from ``scipy.cluster.hierarchy.linkage``, (K - 1, 4).
+        linkage: Linkage matrix from ``scipy.cluster.hierarchy.linkage``, of shape (K - 1, 4).
         names: Names of the K leaves, at least two.
-        label: Label of the axis: the distance.
-        title: Title of the figure.
-        note: Second paragraph of the title.
+        label: Axis label, giving the distance.
+        title: Figure title.
+        note: Subtitle, shown below the title.
 
     Raises:
-        ValueError: ``linkage`` is not a linkage matrix of this number of leaves.
+        ValueError: ``linkage`` is not a valid linkage matrix for K leaves.
     """
     steps = np.asarray(linkage, dtype=float)
     if len(names) < 2 or steps.shape != (len(names) - 1, 4):
         raise ValueError(
-            f"The linkage of K leaves must be (K - 1, 4), with K at least 2: got {steps.shape} and {len(names)} names."
+            f"A linkage matrix for K leaves must have shape (K - 1, 4), with K at least 2: got {steps.shape} and"
+            f" {len(names)} names."
         )
     if not np.isfinite(steps).all() or not _is_tree(steps):
         raise ValueError(
-            "The linkage is not valid: it contains NaN or infinity, or joins clusters that do not exist or are"
-            " already joined."
+            "The linkage matrix is invalid: it contains NaN or infinity, or it merges clusters that do not exist or"
+            " have already been merged."
         )
-    from scipy.cluster import hierarchy  # an import of a second that other figures do not need
+    from scipy.cluster import hierarchy  # slow import that other figures do not need
 
     tree = hierarchy.dendrogram(steps, no_plot=True)
     figure = new_figure(8.6, 0.235 * len(names) + 1.0, title, note)
@@ -297,15 +299,15 @@ def dendrogram(linkage: ArrayLike, names: Sequence[str], *, label: str, title: s
     ax.add_collection(LineCollection(branches, colors=BLUE, linewidths=1.4, capstyle="projecting"))
     ax.set(xlim=(0, 1.03 * float(steps[:, 2].max()) or 1.0), ylim=(10 * len(names), 0))
     ax.set_xlabel(label, parse_math=False)
-    # SciPy's leaves are at 5, 15, 25, ...
+    # SciPy places the leaves at 5, 15, 25, ...
     name_rows(ax, [names[k] for k in tree["leaves"]], 10 * np.arange(len(names)) + 5)
     return figure
 
 
 def _is_tree(steps: NDArray[np.floating]) -> bool:
-    """Return whether every cluster except the last is joined exactly once, after it was formed.
+    """Return whether every cluster except the last is merged exactly once, and only after it was formed.
 
-    SciPy's check accepts some tables in which a single step is wrong.
+    SciPy's own check accepts some matrices with an invalid step.
     """
     leaves = len(steps) + 1
     joined = steps[:, :2]

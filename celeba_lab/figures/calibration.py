@@ -28,11 +28,11 @@ from celeba_lab.figures.style import (
     write_centred,
 )
 
-_SIZES = "The area of a marker shows the number of images in its bin (logarithmic)."
+_SIZES = "The area of each marker shows the number of images in the bin on a logarithmic scale."
 
 
 class _Curve(NamedTuple):
-    """Reliability of all attributes, before or after temperature scaling."""
+    """Reliability of all attributes, either before or after temperature scaling, and its plotting style."""
 
     found: Reliability
     colour: str
@@ -51,20 +51,20 @@ def reliability_diagrams(
     title: str,
     note: str = "",
 ) -> Figure:
-    """Draw the frequency of each attribute among images with about the same predicted probability.
+    """Draw each attribute's observed frequency as a function of its predicted probability.
 
-    The curve of a calibrated classifier is on the diagonal. Below the diagonal, the probabilities are too high. The
-    area of a marker grows with the number of images in its bin, and empty bins have no marker. The figure of a single
-    attribute also has a histogram of its probabilities.
+    The curve of a well-calibrated classifier lies on the diagonal. A curve below the diagonal means that the
+    probabilities are too high. Larger markers represent bins with more images, and empty bins have no marker. For a
+    single attribute, the figure also contains a histogram of the probabilities.
 
     Args:
-        labels: True labels, (N, K), 0 or 1.
-        before: Probabilities that the classifier predicts, (N, K), in [0, 1].
-        after: Probabilities after temperature scaling, (N, K), in [0, 1]. If None, there is no second curve.
+        labels: True labels of shape (N, K), each 0 or 1.
+        before: Probabilities predicted by the classifier, of shape (N, K), in [0, 1].
+        after: Probabilities after temperature scaling, of shape (N, K), in [0, 1], or None to draw only ``before``.
         names: Names of the K attributes.
-        bins: Number of bins of equal width; see :func:`~celeba_lab.analyses.calibration.reliability`.
-        title: Title of the figure.
-        note: Second paragraph of the title.
+        bins: Number of equal-width bins; see :func:`~celeba_lab.analyses.calibration.reliability`.
+        title: Figure title.
+        note: Subtitle, shown below the title.
 
     Raises:
         ValueError: The shapes of the arrays do not match, a value is out of range, or ``bins`` is below 1.
@@ -91,7 +91,7 @@ def reliability_diagrams(
 def _draw_one(
     curves: Sequence[_Curve], names: Sequence[str], reasons: Sequence[str | None], title: str, note: str
 ) -> Figure:
-    """Draw the diagram of a single attribute above a histogram of its probabilities."""
+    """Draw a single attribute's diagram above a histogram of its probabilities."""
     figure = new_figure(6.4, 6.6, title, note)
     grid = figure.add_gridspec(2, 1, height_ratios=(3, 1))
     ax = figure.add_subplot(grid[0])
@@ -107,7 +107,7 @@ def _draw_one(
 def _draw_several(
     curves: Sequence[_Curve], names: Sequence[str], reasons: Sequence[str | None], title: str, note: str
 ) -> Figure:
-    """Draw a grid with the diagram of each attribute."""
+    """Draw a grid with one diagram per attribute."""
     columns = grid_columns(len(names))
     rows = -(-len(names) // columns)
     width = panel_width(columns)
@@ -124,13 +124,13 @@ def _draw_several(
 
 
 def _errors(curves: Sequence[_Curve], k: int) -> str:
-    """Return the calibration errors of attribute ``k`` as text, before and after scaling."""
+    """Format the calibration errors of attribute ``k`` before and after temperature scaling."""
     errors = [curve.found.error[k] for curve in curves]
     return " → ".join("undefined" if np.isnan(value) else f"{value:.3f}" for value in errors)
 
 
 def _draw_curves(ax: Axes, curves: Sequence[_Curve], k: int, reason: str | None, size: float) -> None:
-    """Draw the curves of attribute ``k``, and the reason if they are undefined."""
+    """Draw the curves of attribute ``k`` and, if these are undefined, state the reason."""
     ax.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1.2, zorder=1)
     for found, colour, marker, _ in curves:
         count = found.count[k]
@@ -151,10 +151,10 @@ def _draw_curves(ax: Axes, curves: Sequence[_Curve], k: int, reason: str | None,
 
 
 def _areas(count: NDArray[np.integer]) -> NDArray[np.floating]:
-    """Return the areas of markers in square points.
+    """Return marker areas in square points.
 
-    They grow with the logarithm of the number of images. If they were proportional to it, the large bins at 0 and 1
-    would hide all others.
+    The areas grow with the logarithm of the number of images. If they were proportional to the number of images, the
+    large bins near 0 and 1 would hide all other bins.
     """
     areas: NDArray[np.floating] = 6 + 8 * np.log10(count)
     return areas

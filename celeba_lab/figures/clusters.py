@@ -1,4 +1,4 @@
-"""Figures of clusters: their number, maps of their members, and the principal components of such maps."""
+"""Figures for choosing the number of clusters and for visualising clusters."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -27,26 +27,27 @@ from celeba_lab.figures.style import (
     write_centred,
 )
 
-_COLOURS = (*PALETTE, "#882255", "#999933")  # wine and olive are from Paul Tol's muted colours
+_COLOURS = (*PALETTE, "#882255", "#999933")  # wine and olive from Paul Tol's muted colour scheme
 _MARKERS = ("o", "^", "s", "v", "D")
-_LEGEND_WIDTH = 3.0  # width in inches to which descriptions of clusters are wrapped
-_LOADINGS = 10  # number of loadings that are drawn of each component
-_DRAWN_AT_ONCE = 500  # number of points after which the next clusters are drawn, so that none covers the others
+_LEGEND_WIDTH = 3.0  # width in inches at which cluster descriptions are wrapped
+_LOADINGS = 10  # number of loadings drawn for each component
+_DRAWN_AT_ONCE = 500  # number of points drawn per batch, so that no cluster covers the others
 
 
 @matplotlib.rc_context(STYLE)
 def number_of_clusters(
     ks: ArrayLike, inertia: ArrayLike, silhouette: ArrayLike, chosen: int, *, title: str, note: str = ""
 ) -> Figure:
-    """Draw the inertia and the mean silhouette coefficient by the number of clusters, and mark the chosen number.
+    """Draw the inertia and mean silhouette coefficient against the number of clusters, and mark the chosen number.
 
     Args:
-        ks: Numbers of clusters in any order, (M,).
-        inertia: Sums of squared distances to the centroids, (M,); NaN if unknown.
-        silhouette: Mean silhouette coefficients, (M,), in [-1, 1]; NaN if unknown or undefined, as for one cluster.
-        chosen: Number of clusters that was used. It does not have to be one of ``ks``.
-        title: Title of the figure.
-        note: Second paragraph of the title.
+        ks: Numbers of clusters, of shape (M,), in any order.
+        inertia: Sums of squared distances to the centroids, of shape (M,). NaN means unknown.
+        silhouette: Mean silhouette coefficients of shape (M,), in [-1, 1]. NaN means unknown or undefined. For a single
+            cluster, the coefficient is undefined.
+        chosen: Chosen number of clusters, which does not need to be in ``ks``.
+        title: Figure title.
+        note: Subtitle, shown below the title.
 
     Raises:
         ValueError: The arrays are empty or differ in length, or a number of clusters is not a positive integer.
@@ -55,7 +56,7 @@ def number_of_clusters(
     curves = [np.asarray(inertia, dtype=float), np.asarray(silhouette, dtype=float)]
     if counts.ndim != 1 or not counts.size or any(curve.shape != counts.shape for curve in curves):
         raise ValueError(
-            "The numbers of clusters, inertia and silhouette must be (M,), at least one: "
+            "Numbers of clusters, inertia and silhouette must all have shape (M,), with M at least 1: "
             f"got {counts.shape}, {curves[0].shape} and {curves[1].shape}."
         )
     if not ((counts >= 1) & (counts == np.round(counts))).all():
@@ -76,7 +77,7 @@ def number_of_clusters(
 
 
 def _name_gaps(name: str, counts: NDArray[np.integer], values: NDArray[np.floating]) -> str:
-    """Return a sentence about missing points of a curve; empty if none are missing or all are."""
+    """Return a sentence about missing points of a curve, or an empty string if none or all are missing."""
     unknown = ~np.isfinite(values)
     if not unknown.any() or unknown.all():
         return ""
@@ -84,9 +85,9 @@ def _name_gaps(name: str, counts: NDArray[np.integer], values: NDArray[np.floati
 
 
 def _draw_curve(ax: Axes, counts: NDArray[np.integer], values: NDArray[np.floating], chosen: int) -> None:
-    """Draw one curve with the chosen number of clusters."""
+    """Draw one curve, and mark the chosen number of clusters."""
     known = np.isfinite(values)
-    # Without markers, a point between two undefined ones would be invisible.
+    # Without markers, a point between two undefined points would be invisible.
     ax.plot(counts[known], values[known], marker="o", markersize=5, color=BLUE)
     ax.axvline(chosen, color=BLACK, linestyle="--", linewidth=1.4, zorder=1)
     if not known.any():
@@ -107,18 +108,19 @@ def cluster_scatter(
     title: str,
     note: str = "",
 ) -> Figure:
-    """Draw a map of the members of all clusters, such as the result of t-SNE.
+    """Draw a two-dimensional map of points coloured by cluster, such as a t-SNE embedding.
 
-    Points are translucent and drawn in a fixed random order, so that no cluster hides another. With more than eight
-    clusters, the markers also differ. Points with an undefined coordinate are left out and counted in the title.
+    Points are translucent and drawn in a fixed random order, so that no cluster hides another. If there are more than
+    eight clusters, the markers also differ. Points with an undefined coordinate are not shown, but the subtitle gives
+    their number.
 
     Args:
-        points: Coordinates, (N, 2).
-        clusters: Cluster of each point, (N,), from 0 to C - 1.
-        names: Short descriptions of the C clusters for the legend.
-        axes: Labels of the two axes of the map.
-        title: Title of the figure.
-        note: Second paragraph of the title.
+        points: Coordinates of shape (N, 2).
+        clusters: Cluster index of each point, of shape (N,), from 0 to C - 1.
+        names: Short descriptions of the C clusters, shown in the legend.
+        axes: Labels of the x-axis and the y-axis.
+        title: Figure title.
+        note: Subtitle, shown below the title.
 
     Raises:
         ValueError: The shapes of the arrays do not match, or a cluster has no name.
@@ -147,17 +149,17 @@ def pca_overview(
     title: str,
     note: str = "",
 ) -> Figure:
-    """Draw a principal component analysis: a map of the first two components, their explained variance and loadings.
+    """Draw a principal component analysis: a map of two components, the explained variance and the loadings.
 
     Args:
-        points: First two coordinates of each sample, (N, 2), drawn as in :func:`cluster_scatter`.
-        clusters: Cluster of each sample, (N,), from 0 to C - 1.
-        names: Short descriptions of the C clusters for the legend.
-        explained: Fraction of the variance that each component explains, (M,), in [0, 1], with M at least 2.
-        loadings: Loadings of the first two components, (2, D); ignored without ``axes``.
-        axes: Names of the D original axes. With names, the ten largest loadings of both components are drawn.
-        title: Title of the figure.
-        note: Second paragraph of the title.
+        points: First two principal components of each sample, of shape (N, 2), drawn as in :func:`cluster_scatter`.
+        clusters: Cluster index of each sample, of shape (N,), from 0 to C - 1.
+        names: Short descriptions of the C clusters, shown in the legend.
+        explained: Fraction of the variance explained by each component, of shape (M,), in [0, 1], with M at least 2.
+        loadings: Loadings of the first two components, of shape (2, D). The loadings are ignored if ``axes`` is None.
+        axes: Names of the D original axes. If names are given, the ten largest loadings of each component are drawn.
+        title: Figure title.
+        note: Subtitle, shown below the title.
 
     Raises:
         ValueError: The shapes of the arrays do not match, a cluster has no name, or a fraction is not in [0, 1].
@@ -186,63 +188,70 @@ def pca_overview(
 
 
 def _check_explained(explained: ArrayLike) -> NDArray[np.floating]:
-    """Return the fractions of explained variance as floats, (M,)."""
+    """Check the fractions of explained variance and return them as floats of shape (M,)."""
     fractions = np.asarray(explained, dtype=float)
     if fractions.ndim != 1 or len(fractions) < 2:
-        raise ValueError(f"Explained variance must be (M,) with at least two components: got {fractions.shape}.")
+        raise ValueError(
+            f"Explained variance must have shape (M,), with at least two components: got {fractions.shape}."
+        )
     if ((fractions < 0) | (fractions > 1)).any():
-        raise ValueError("Explained variance must be fractions in [0, 1]: some are not (percent, or variances?).")
+        raise ValueError("Explained variance must consist of fractions in [0, 1], not percentages or variances.")
     return fractions
 
 
 def _check_loadings(loadings: ArrayLike, axes: Sequence[str] | None) -> NDArray[np.floating]:
-    """Return the loadings as floats, (2, D), or (2, 0) if the axes have no names."""
+    """Check the loadings and return them as floats of shape (2, D), or (2, 0) if ``axes`` is None."""
     if axes is None:
         return np.zeros((2, 0))
     weights = np.asarray(loadings, dtype=float)
     if weights.shape != (2, len(axes)) or not len(axes):
-        raise ValueError(f"Loadings must be (2, D), with a name for each axis: got {weights.shape}, {len(axes)} names.")
+        raise ValueError(
+            f"Loadings must have shape (2, D), with one name per axis: got {weights.shape} and {len(axes)} names."
+        )
     return weights
 
 
 def _check_points(
     points: ArrayLike, clusters: ArrayLike, names: Sequence[str]
 ) -> tuple[NDArray[np.floating], NDArray[np.integer]]:
-    """Return the coordinates as floats, (N, 2), and the clusters as integers, (N,)."""
+    """Check the points, and return the coordinates as floats (N, 2) and the clusters as integers (N,)."""
     places, members = np.asarray(points, dtype=float), np.asarray(clusters)
     if places.ndim != 2 or places.shape[1] != 2 or members.shape != places.shape[:1] or not names:
         raise ValueError(
-            "Points must be (N, 2), with a cluster for each, (N,), and at least one name: "
+            "Points must have shape (N, 2) and clusters shape (N,), with at least one cluster name: "
             f"got points {places.shape}, clusters {members.shape} and {len(names)} names."
         )
     if not np.isin(members, np.arange(len(names))).all():
         unknown = np.setdiff1d(members, np.arange(len(names)))[:5].tolist()
-        raise ValueError(f"Clusters must be integers from 0 to {len(names) - 1}, one name each: got {unknown}.")
+        raise ValueError(
+            f"Cluster indices must be integers from 0 to {len(names) - 1}, because there are {len(names)} names:"
+            f" got {unknown}."
+        )
     return places, members.astype(int)
 
 
 def _count_undefined(places: NDArray[np.floating]) -> str:
-    """Return a sentence about points with an undefined coordinate; empty if there are none."""
+    """Return a note about points with an undefined coordinate, or an empty string if there are none."""
     count = int((~np.isfinite(places).all(axis=1)).sum())
-    return f"{count:,} of {len(places):,} points have an undefined coordinate and are left out" if count else ""
+    return f"Points with an undefined coordinate (not shown): {count:,} of {len(places):,}" if count else ""
 
 
 def cluster_colour(cluster: int) -> str:
-    """Return the colour of a cluster, numbered from 0, in all figures. There are ten different colours."""
+    """Return the colour of a cluster in all figures. Clusters are numbered from 0, and there are ten colours."""
     return _COLOURS[cluster % len(_COLOURS)]
 
 
 def _look(cluster: int, count: int) -> dict[str, Any]:
-    """Return the colour and the marker of one of ``count`` clusters."""
+    """Return the colour and marker of a cluster, given the number of clusters."""
     marker = _MARKERS[cluster % len(_MARKERS)] if count > len(PALETTE) else "o"
     return {"color": cluster_colour(cluster), "marker": marker}
 
 
 def _draw_points(ax: Axes, places: NDArray[np.floating], members: NDArray[np.integer], count: int) -> None:
-    """Draw the points of all clusters, in turns of 500 points."""
+    """Draw the points of all clusters in batches of 500."""
     finite = np.isfinite(places).all(axis=1)
     places, members = places[finite], members[finite]
-    # Markers are smaller the more points there are: 40 square points for a few points, 5 for 20,000.
+    # The marker area decreases with the number of points, from 40 square points for a few to 5 for 20,000.
     size = float(np.clip(4000 / max(len(places), 1) ** 0.68, 5, 40))
     alpha = 0.75 if len(places) <= 1000 else 0.5
     order = np.random.default_rng(0).permutation(len(places))
@@ -262,7 +271,7 @@ def _wrap_names(names: Sequence[str]) -> list[str]:
 
 
 def _legend_height(descriptions: Sequence[str]) -> float:
-    """Return the height of a legend with these entries in inches."""
+    """Return the height in inches of a legend with these entries."""
     lines = sum(text.count("\n") + 1 for text in descriptions)
     return (lines * LINE_HEIGHT + 0.5 * len(descriptions) + 1) * SMALL_SIZE / 72
 
@@ -281,18 +290,18 @@ def _draw_map(
     ax: Axes, places: NDArray[np.floating], members: NDArray[np.integer], count: int, fractions: NDArray[np.floating]
 ) -> None:
     _draw_points(ax, places, members, count)
-    labels = [f"PC {k + 1} ({100 * fractions[k]:.1f} % of the variance)" for k in range(2)]
+    labels = [f"PC {k + 1} ({100 * fractions[k]:.1f}% of the variance)" for k in range(2)]
     ax.set(xlabel=labels[0], ylabel=labels[1])
 
 
 def _draw_explained(ax: Axes, fractions: NDArray[np.floating]) -> None:
     components = np.arange(1, len(fractions) + 1)
-    # Grey and black are not the colours of clusters in most figures.
+    # In most figures, no cluster is grey or black.
     bars = ax.bar(components, fractions, color=GREY, width=0.8, label="each component")
     sums = ax.plot(components, np.cumsum(fractions), color=BLACK, marker="o", markersize=3.5, label="cumulative")
     ax.set(xlabel="component", ylabel="explained variance", ylim=(0, 1.03), xlim=(0.3, len(fractions) + 0.7))
     ax.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
-    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol="%"))
     finish_axes(ax)
     ax.grid(False, axis="x")
     place: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "borderaxespad": 0.2}
@@ -300,7 +309,7 @@ def _draw_explained(ax: Axes, fractions: NDArray[np.floating]) -> None:
 
 
 def _draw_loadings(ax: Axes, weights: NDArray[np.floating], axes: Sequence[str], component: int) -> None:
-    """Draw the loadings with the largest magnitudes except NaN, sorted from positive to negative."""
+    """Draw the loadings with the largest magnitudes in descending order, ignoring NaN."""
     magnitudes = np.where(np.isnan(weights), -1, np.abs(weights))
     largest = [k for k in np.argsort(-magnitudes, kind="stable")[:_LOADINGS] if magnitudes[k] >= 0]
     largest.sort(key=lambda k: -weights[k])

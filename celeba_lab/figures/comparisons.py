@@ -19,7 +19,7 @@ from celeba_lab.figures.style import BLACK, BLUE, GREEN, LIGHT_GREY, ORANGE, SMA
 # The last series is always drawn as blue dots.
 _LOOKS = ((BLACK, "|"), (ORANGE, "D"), (GREEN, "^"))
 _LAST = (BLUE, "o")
-_BAR = 0.36  # height of a bar as a fraction of a row
+_BAR = 0.36  # bar height as a fraction of the row height
 
 
 @matplotlib.rc_context(STYLE)
@@ -33,30 +33,31 @@ def score_comparison(
     low: ArrayLike | None = None,
     high: ArrayLike | None = None,
 ) -> Figure:
-    """Draw several scores of each attribute on one row, with their values in columns at the right.
+    """Draw several scores per attribute in one row, with their values in columns on the right.
 
     Args:
-        scores: Scores of each series by its name, (K,), 2 to 4 series; NaN is undefined. The last series is emphasised.
-        names: Names of the K attributes, from the top.
-        metric: Label of the axis: the score and its unit.
-        title: Title of the figure.
-        note: Second paragraph of the title.
-        low: Lower ends of the intervals of the last series, (K,), drawn as whiskers.
-        high: Upper ends of these intervals, (K,).
+        scores: Two to four series of scores by name, each of shape (K,). NaN means undefined. The last series is
+            highlighted.
+        names: Names of the K attributes, from top to bottom.
+        metric: Axis label, giving the score and its unit.
+        title: Figure title.
+        note: Subtitle, shown below the title.
+        low: Lower bounds of the last series' intervals, of shape (K,). The intervals are drawn as whiskers.
+        high: Upper bounds of the last series' intervals, of shape (K,).
 
     Raises:
-        ValueError: The number of series is not 2 to 4, there are no attributes, an array is not (K,), or only one end
-            of the intervals is given.
+        ValueError: The number of series is not between 2 and 4, there are no attributes, an array does not have
+            shape (K,), or only one of ``low`` and ``high`` is given.
     """
     if (low is None) != (high is None):
-        raise ValueError("Intervals need both low and high: got only one of them.")
+        raise ValueError("Intervals require both low and high: got only one of them.")
     series = {name: np.asarray(values, dtype=float) for name, values in scores.items()}
     limits = [np.asarray(end, dtype=float) for end in (low, high) if end is not None]
     shapes = [values.shape for values in [*series.values(), *limits]]
     if not names or not 2 <= len(series) <= 4 or any(shape != (len(names),) for shape in shapes):
         raise ValueError(
-            "Two to four series, and the ends of intervals, must be (K,), at least one, with a name for each attribute:"
-            f" got {', '.join(map(str, shapes)) or 'no series'} and {len(names)} names."
+            "Two to four series and their interval bounds must have shape (K,), with K at least 1 and one name per"
+            f" attribute: got {', '.join(map(str, shapes)) or 'no series'} and {len(names)} names."
         )
     figure = new_figure(9.0, ROW * len(names) + 1.35, title, note)
     ax = figure.add_subplot()
@@ -82,7 +83,7 @@ def score_comparison(
 
 
 def _draw_ranges(ax: Axes, together: NDArray[np.floating]) -> None:
-    """Draw a grey line from the lowest to the highest score of each row; the scores are (series, K)."""
+    """Draw a grey line from the lowest to the highest score in each row, given scores of shape (series, K)."""
     low, high = (np.where(np.isfinite(together), together, fill) for fill in (np.inf, -np.inf))
     known = np.isfinite(together).any(axis=0)
     rows = np.flatnonzero(known)
@@ -90,7 +91,7 @@ def _draw_ranges(ax: Axes, together: NDArray[np.floating]) -> None:
 
 
 def _draw_series(ax: Axes, name: str, values: NDArray[np.floating], colour: str, marker: str, *, zorder: int) -> Line2D:
-    """Draw the markers of one series; return its handle for the legend."""
+    """Draw the markers of one series and return its legend handle."""
     size, width = (90, 2) if marker == "|" else (34, 1)
     drawn = np.isfinite(values)
     rows = np.flatnonzero(drawn)
@@ -114,28 +115,28 @@ def paired_counts(
     title: str,
     note: str = "",
 ) -> Figure:
-    """Draw two counts of each row as bars, with the count and its percentage of all images at their ends.
+    """Draw two bars per row, each labelled with a count and the corresponding percentage of all images.
 
     Args:
-        first: Counts, (R,), at least 0.
-        second: Counts, (R,), at least 0.
-        names: Names of the R rows, from the top.
-        series: Names of the two counts.
-        total: Number of all images.
-        title: Title of the figure.
-        note: Second paragraph of the title.
+        first: Non-negative counts of the first series, of shape (R,).
+        second: Non-negative counts of the second series, of shape (R,).
+        names: Names of the R rows, from top to bottom.
+        series: Names of the two series.
+        total: Total number of images.
+        title: Figure title.
+        note: Subtitle, shown below the title.
 
     Raises:
-        ValueError: There are no rows, the counts are not (R,), or a count is negative.
+        ValueError: There are no rows, the counts do not have shape (R,), or a count is negative.
     """
     counts = [np.asarray(values) for values in (first, second)]
     if not names or any(values.shape != (len(names),) for values in counts):
         raise ValueError(
-            "Both counts must be (R,), at least one, with a name for each row:"
+            "Both series of counts must have shape (R,), with R at least 1 and one name per row:"
             f" got {counts[0].shape}, {counts[1].shape} and {len(names)} names."
         )
     if min(values.min() for values in counts) < 0:
-        raise ValueError(f"A count cannot be negative: got {min(values.min() for values in counts)}.")
+        raise ValueError(f"Counts cannot be negative: got {min(values.min() for values in counts)}.")
     figure = new_figure(9.0, 1.65 * ROW * len(names) + 1.35, title, note)
     ax = figure.add_subplot()
     rows = np.arange(len(names))
@@ -154,12 +155,12 @@ def paired_counts(
 
 
 def _write_counts(ax: Axes, heights: NDArray[np.floating], values: NDArray[np.integer], total: int) -> None:
-    """Write each count and its percentage at the end of its bar."""
+    """Label each bar with its count and percentage."""
     for height, value in zip(heights, values, strict=True):
         text = f"{value:,} ({_percent(value / total)})" if value and total else f"{value:,}"
         ax.annotate(text, (value, height), (3, 0), textcoords="offset points", va="center", size=8)
 
 
 def _percent(share: float) -> str:
-    """Return a fraction above 0 as a percentage that is never rounded to 0."""
+    """Format a positive fraction as a percentage without rounding it to 0."""
     return "<0.1%" if share < 0.0005 else f"{100 * share:.1f}%"

@@ -1,4 +1,4 @@
-"""Figures of predictions at a threshold: confusion matrices and histograms of the probabilities."""
+"""Confusion matrices and probability histograms of predictions at a threshold."""
 
 from collections.abc import Sequence
 
@@ -46,17 +46,17 @@ def confusion_matrices(
 ) -> Figure:
     """Draw the confusion matrix of each attribute.
 
-    A cell shows the number of images and their percentage of the row, which is the true class. Its shade is the
-    percentage: blue for correct predictions, red for wrong ones. A single attribute is drawn as one large matrix.
-        Several
-    attributes have a grid of matrices in the order given.
+    Each cell shows the number of images and their percentage of the row, which contains all images of a true class. The
+    shade represents the percentage, in blue for correct predictions and in orange for incorrect predictions. A single
+    attribute is drawn as one large matrix. Several attributes are drawn as a grid of matrices in the order given.
 
     Args:
-        labels: True labels, (N, K), 0 or 1.
-        probabilities: Predicted probabilities, (N, K), in [0, 1].
+        labels: True labels of shape (N, K), each 0 or 1.
+        probabilities: Predicted probabilities of shape (N, K), in [0, 1].
         names: Names of the K attributes.
-        threshold: Probability at or above which an attribute is predicted, one for all attributes or one for each.
-        title: Title of the figure.
+        threshold: Probability at or above which an attribute is predicted to be present, as a single value or one value
+            per attribute.
+        title: Figure title.
 
     Raises:
         ValueError: The shapes of the arrays do not match, or a value is out of range.
@@ -84,10 +84,10 @@ def confusion_matrices(
 
 
 def _count(truth: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> NDArray[np.int_]:
-    """Return the confusion matrix, int (2, 2), also if there are no images or only one class."""
+    """Return the confusion matrix, int (2, 2), even if there are no images or only one class."""
     if not len(truth):
         return np.zeros((2, 2), dtype=int)
-    from sklearn.metrics import confusion_matrix  # an import of seconds that other figures do not need
+    from sklearn.metrics import confusion_matrix  # slow import that other figures do not need
 
     matrix: NDArray[np.int_] = confusion_matrix(truth, predicted, labels=[False, True])
     return matrix
@@ -107,7 +107,7 @@ def _percent(part: float, whole: float) -> str:
 
 
 def _one_matrix(matrix: NDArray[np.int_], name: str, title: str, note: str) -> Figure:
-    """Draw the matrix of a single attribute, with its name at the axes."""
+    """Draw the matrix of a single attribute, with the attribute's name in the tick labels."""
     accuracy = _percent(float(np.trace(matrix)), matrix.sum())
     figure = new_figure(5.6, 4.6, title, f"{note}, accuracy {accuracy}")
     ax = figure.add_subplot()
@@ -137,7 +137,7 @@ def _draw_matrix(ax: Axes, matrix: NDArray[np.int_], size: float) -> None:
 
 
 def _tint(colour: str, strength: float) -> NDArray[np.floating]:
-    """Return a colour mixed with white. At least 12 % of the colour remain, so that 0 % is still visible as a cell."""
+    """Return a colour mixed with white. At least 12% of the colour remains, so that cells with 0% are still visible."""
     weight = 0.12 + 0.88 * strength
     return 1 - weight * (1 - np.asarray(to_rgb(colour)))
 
@@ -151,17 +151,17 @@ def score_histograms(
     threshold: float | Sequence[float] = 0.5,
     title: str,
 ) -> Figure:
-    """Draw the distribution of the predicted probabilities of both true classes, for each attribute.
+    """Draw the distribution of predicted probabilities in each true class of each attribute.
 
-    The bins are 0.025 wide. The axis of counts is logarithmic above 1 and includes 0, so that a few confident mistakes
-    are visible next to thousands of correct predictions.
+    The bins are 0.025 wide. The count axis is logarithmic above 1 and includes 0, so that a few confident mistakes are
+    visible next to thousands of correct predictions.
 
     Args:
-        labels: True labels, (N, K), 0 or 1.
-        probabilities: Predicted probabilities, (N, K), in [0, 1].
+        labels: True labels of shape (N, K), each 0 or 1.
+        probabilities: Predicted probabilities of shape (N, K), in [0, 1].
         names: Names of the K attributes.
-        threshold: Probability that a vertical line marks, one for all attributes or one for each.
-        title: Title of the figure.
+        threshold: Threshold drawn as a vertical line, as a single value or one value per attribute.
+        title: Figure title.
 
     Raises:
         ValueError: The shapes of the arrays do not match, or a value is out of range.
@@ -173,7 +173,7 @@ def score_histograms(
     single = len(names) == 1
     width = panel_width(columns)
     size = (7.0, 4.3) if single else (width * columns + 0.6, 0.85 * width * rows + 0.8)
-    figure = new_figure(*size, title, f"{len(truth):,} images in bins of 0.025, on a logarithmic scale")
+    figure = new_figure(*size, title, f"{len(truth):,} images, bin width 0.025, logarithmic scale")
     text_size = 10.5 if single else SMALL_SIZE
     for k, ax in enumerate(panels(figure, len(names), columns)):
         _draw_scores(ax, truth[:, k], scores[:, k], thresholds[k], text_size)
@@ -186,7 +186,7 @@ def score_histograms(
             heading = names[k] if len(set(thresholds)) == 1 else f"{names[k]}\nthreshold {thresholds[k]:.2f}"
             ax.set_title(wrap(heading, 0.9 * width * 72, SMALL_SIZE), size=SMALL_SIZE, parse_math=False)
     _scale_counts(figure.axes[0], truth, scores, finer=single)
-    # The legend of a single attribute contains its name twice, which may be too wide for one row.
+    # For a single attribute, the legend contains the name twice and may be too wide for one row.
     handles = _score_handles(truth, names, thresholds)
     figure.legend(handles=handles, loc="outside lower center", ncols=2 if single else 3)
     return figure
@@ -195,7 +195,7 @@ def score_histograms(
 def _draw_scores(
     ax: Axes, truth: NDArray[np.bool_], scores: NDArray[np.floating], threshold: float, size: float
 ) -> None:
-    """Draw the histograms of one attribute, one class filled and the other outlined, so that overlaps are readable."""
+    """Draw the histograms of one attribute, one class filled and the other outlined so that overlaps are legible."""
     ax.stairs(np.histogram(scores[~truth], _BINS)[0], _BINS, fill=True, color=ORANGE, alpha=0.55)
     ax.stairs(np.histogram(scores[truth], _BINS)[0], _BINS, color=BLUE, linewidth=1.6)
     ax.axvline(threshold, color=BLACK, linestyle="--", linewidth=1.2)
@@ -207,9 +207,9 @@ def _draw_scores(
 
 
 def _scale_counts(ax: Axes, truth: NDArray[np.bool_], scores: NDArray[np.floating], *, finer: bool) -> None:
-    """Give all panels, which share these axes, a logarithmic axis of counts that includes 0.
+    """Set a logarithmic count axis that includes 0 for ``ax`` and all panels that share its axes.
 
-    The ticks are 0, 1, 10, 100, ..., and with ``finer`` also 3, 30, 300, ...
+    The ticks are at 0, 1, 10, 100 and so on. If ``finer`` is true, there are also ticks at 3, 30, 300 and so on.
     """
     columns = range(truth.shape[1])
     highest = max(np.histogram(scores[truth[:, k] == c, k], _BINS)[0].max() for k in columns for c in (False, True))
@@ -224,7 +224,7 @@ def _scale_counts(ax: Axes, truth: NDArray[np.bool_], scores: NDArray[np.floatin
 
 
 def _score_handles(truth: NDArray[np.bool_], names: Sequence[str], thresholds: Sequence[float]) -> list[Patch | Line2D]:
-    """Return the handles of the legend: both classes and the threshold."""
+    """Return the legend handles for both classes and the threshold."""
     absent, present, line = "true label: absent", "true label: present", "threshold"
     if len(names) == 1:
         positives = int(truth.sum())

@@ -1,4 +1,4 @@
-"""Grids of captioned faces, and the captions."""
+"""Grids of faces, and their captions."""
 
 import math
 from collections.abc import Sequence
@@ -15,23 +15,23 @@ from celeba_lab.figures.style import LIGHT_GREY, LINE_HEIGHT, SMALL_SIZE, STYLE,
 _GAP = 0.14  # distance between cells in inches
 _CAPTION_GAP = 0.05  # distance between a face and its caption in inches
 _MAX_COLUMNS = 10
-_TALLEST = 1.5  # maximum ratio of height to width; taller images are drawn narrower
+_TALLEST = 1.5  # maximum height-to-width ratio; taller images are drawn narrower
 
 
 def image_caption(
     name: str, label: int | bool | None, probability: float, attribute: str, *, threshold: float = 0.5
 ) -> str:
-    """Return the true label and the prediction of one attribute of an image as lines of text.
+    """Return a caption with an image's true label and prediction for one attribute.
 
-    The number is the probability of the predicted class, so that a confident "no" has a value as high as a confident
+    The number is the probability of the predicted class, so it is as high for a confident "no" as for a confident
     "yes".
 
     Args:
         name: Name of the image, usually the file name.
-        label: True label, 1 or 0; None for images without labels.
+        label: True label, 1 or 0, or None if the image has no label.
         probability: Predicted probability that the attribute is present, in [0, 1].
         attribute: Name of the attribute.
-        threshold: Probability at or above which the attribute is predicted.
+        threshold: Probability at or above which the attribute is predicted to be present.
     """
     present = probability >= threshold
     lines = [name]
@@ -49,14 +49,15 @@ def prediction_caption(
     threshold: float | Sequence[float] = 0.5,
     most: int = 4,
 ) -> str:
-    """Return the predicted attributes of an image as lines of text, the most probable first.
+    """Return a caption that lists an image's predicted attributes, most probable first.
 
     Args:
         name: Name of the image, usually the file name.
-        probabilities: Predicted probabilities, (K,), in [0, 1].
+        probabilities: Predicted probabilities of shape (K,), in [0, 1].
         names: Names of the K attributes.
-        threshold: Probability at or above which an attribute is predicted, one for all attributes or one for each.
-        most: Maximum number of attributes that are named. The others are counted.
+        threshold: Probability at or above which an attribute is predicted to be present, as a single value or one value
+            per attribute.
+        most: Maximum number of attributes to name. Further attributes are summarised as "and n more".
     """
     values = np.asarray(probabilities, dtype=float)
     if len(names) == 1:
@@ -70,12 +71,12 @@ def prediction_caption(
 
 
 def label_caption(labels: ArrayLike, names: Sequence[str], *, most: int = 4) -> str:
-    """Return the true attributes of an image as lines of text, in the order of ``names``.
+    """Return a caption that lists the attributes with label 1, in the order of ``names``.
 
     Args:
-        labels: True labels, (K,), 0 or 1.
+        labels: True labels of shape (K,), each 0 or 1.
         names: Names of the K attributes.
-        most: Maximum number of attributes that are named. The others are counted.
+        most: Maximum number of attributes to name. Further attributes are summarised as "and n more".
     """
     values = np.asarray(labels)
     if len(names) == 1:
@@ -92,7 +93,7 @@ def _with_not(attribute: str, present: bool) -> str:
 
 
 def _number(probability: float) -> str:
-    """Return a probability with two digits, or with three digits if it would be rounded to 1."""
+    """Format a probability with two decimals, or with three if two would round it to 1."""
     if probability < 0.995:
         return f"{probability:.2f}"
     return f"{probability:.3f}" if probability < 0.9995 else ">0.999"
@@ -107,18 +108,18 @@ def face_grid(
     title: str,
     borders: Sequence[str | None] | None = None,
 ) -> Figure:
-    """Draw faces in rows, each with its caption below.
+    """Draw a grid of faces, each with a caption below it.
 
-    Captions are wrapped to the width of a face, and each row is high enough for its longest caption. Faces are enlarged
-    smoothly and keep their proportions.
+    Captions are wrapped to the width of a face, and each row is tall enough for its longest caption. Faces are enlarged
+    with smooth interpolation and keep their aspect ratio.
 
     Args:
-        images: Images, each uint8 (H, W, 3) of any size; about 64 at most.
-        captions: Caption of each image, with any number of lines; "" for no caption.
-        columns: Number of faces per row; by default, it depends on the number of images.
-        title: Title of the figure.
-        borders: Matplotlib colour of the border of each image, or None for a thin grey border. The caption should have
-            the same information, because not everyone can distinguish the colours.
+        images: Images, each uint8 (H, W, 3). Image sizes may differ. More than about 64 images are impractical.
+        captions: Caption of each image, which can have several lines or be empty.
+        columns: Number of faces per row. By default, the number of columns depends on the number of images.
+        title: Figure title.
+        borders: Matplotlib colour of each border, or None for a thin grey border. Captions should convey the same
+            information, because not everyone can distinguish the colours.
 
     Raises:
         ValueError: There are no images, the numbers of images, captions and borders differ, or an image is not
@@ -134,7 +135,7 @@ def face_grid(
     ]
     rows = [cells[start : start + columns] for start in range(0, len(cells), columns)]
 
-    # The layout is computed here, because the size of the figure depends on its contents.
+    # The layout is computed explicitly, because the size of the figure depends on its contents.
     figure_width = max(_GAP + columns * (width + _GAP), 4.5)
     heading, size, heading_height = fit_title(title, figure_width - 2 * _GAP)
     heading_height += 1.5 * _GAP
@@ -156,7 +157,7 @@ def face_grid(
 
 @dataclass(frozen=True)
 class _Cell:
-    """A face with its caption and the colour of its border."""
+    """A face with its caption and border colour."""
 
     image: NDArray[np.uint8]
     caption: str
@@ -166,7 +167,7 @@ class _Cell:
 def _check_faces(images: Sequence[NDArray[np.uint8]], captions: Sequence[str], borders: Sequence[str | None]) -> None:
     if not len(images) or not len(images) == len(captions) == len(borders):
         raise ValueError(
-            "A grid of faces needs at least one image, and a caption and a border for each: "
+            "A grid of faces requires at least one image, with one caption and one border per image: "
             f"got {len(images)} images, {len(captions)} captions and {len(borders)} borders."
         )
     for position, image in enumerate(images):
@@ -175,7 +176,7 @@ def _check_faces(images: Sequence[NDArray[np.uint8]], captions: Sequence[str], b
 
 
 def _default_columns(count: int) -> int:
-    """Return the number of columns for a figure that is wider than high."""
+    """Return a number of columns that makes the figure wider than it is tall."""
     if count <= 4:
         return count
     rows = math.ceil(count / min(_MAX_COLUMNS, math.ceil(math.sqrt(2 * count))))
@@ -183,7 +184,7 @@ def _default_columns(count: int) -> int:
 
 
 def _cell_width(columns: int, captions: Sequence[str]) -> float:
-    """Return the width of a face in inches, which depends on the longest line of a caption within limits."""
+    """Return the width of a face in inches, chosen within limits to fit the longest caption line."""
     smallest, largest = (3.2, 3.2) if columns == 1 else (2.0, 2.4) if columns <= 4 else (1.45, 2.2)
     lines = (line for caption in captions for line in caption.split("\n"))
     longest = max(text_width(line, SMALL_SIZE) for line in lines) / 72
@@ -191,23 +192,23 @@ def _cell_width(columns: int, captions: Sequence[str]) -> float:
 
 
 def _face_height(row: Sequence[_Cell], width: float) -> float:
-    """Return the height of the tallest face of a row in inches."""
+    """Return the height in inches of the tallest face in a row."""
     tallest = max(float(cell.image.shape[0] / cell.image.shape[1]) for cell in row)
     return width * min(_TALLEST, tallest)
 
 
 def _caption_height(row: Sequence[_Cell]) -> float:
-    """Return the height of the longest caption of a row in inches."""
+    """Return the height in inches of the longest caption in a row."""
     lines = max(cell.caption.count("\n") + 1 if cell.caption else 0 for cell in row)
     return _CAPTION_GAP + lines * SMALL_SIZE * LINE_HEIGHT / 72 if lines else 0.0
 
 
 def _draw_cell(figure: Figure, cell: _Cell, box: Bbox) -> None:
-    """Draw one face with its caption; ``box`` is the position of the face in inches from the lower left corner."""
+    """Draw one face with its caption. ``box`` is the position of the face in inches from the lower left corner."""
     width, height = figure.get_size_inches()
     place = (box.x0 / width, box.y0 / height, box.width / width, box.height / height)
-    ax = figure.add_axes(place, anchor="S")  # A face that is lower than its row is drawn directly above its caption.
-    # Enlarged faces are interpolated smoothly. For reduced faces, matplotlib's default avoids aliasing.
+    ax = figure.add_axes(place, anchor="S")  # A face that is shorter than its row is drawn directly above its caption.
+    # Enlarged faces are interpolated smoothly. For reduced faces, Matplotlib's default prevents aliasing.
     enlarged = cell.image.shape[1] < box.width * figure.dpi
     ax.imshow(cell.image, interpolation="bicubic" if enlarged else None)
     ax.set(xticks=(), yticks=())

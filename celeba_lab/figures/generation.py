@@ -1,4 +1,4 @@
-"""Figures of the training of a GAN."""
+"""Training curves of a GAN."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -26,16 +26,17 @@ _PALE: dict[str, Any] = {"alpha": 0.5, "linewidth": 1.2}
 
 @matplotlib.rc_context(STYLE)
 def adversarial_curves(history: pd.DataFrame, *, title: str) -> Figure:
-    """Draw the losses, probabilities, gradient norms and speed of a GAN by epoch.
+    """Draw a GAN's losses, discriminator outputs, gradient norms and training speed over the epochs.
 
     Args:
-        history: Table with the column ``epoch`` and any of these columns, with values or NaN: ``train/D(x)`` and
-            ``train/D(G(z))``, ``train/images_per_second``, and for each network (``train/generator_`` and
-            ``train/discriminator_``) ``loss``, ``attribute_loss`` and ``gradient_norm``.
-        title: Title of the figure.
+        history: Table with the column ``epoch`` and any of the columns ``train/D(x)``, ``train/D(G(z))``,
+            ``train/images_per_second``, ``train/<network>_loss``, ``train/<network>_attribute_loss`` and
+            ``train/<network>_gradient_norm``, where the network is ``generator`` or ``discriminator``. Values can be
+            NaN.
+        title: Figure title.
     """
     table = history.set_index("epoch")
-    figure = new_figure(9.6, 6.6, title, "Mean values of each epoch")
+    figure = new_figure(9.6, 6.6, title, "Mean values per epoch")
     losses, probabilities, norms, speed = figure.subplots(2, 2, sharex=True).flat
     _draw_losses(losses, table)
     _draw_probabilities(probabilities, table)
@@ -48,20 +49,20 @@ def adversarial_curves(history: pd.DataFrame, *, title: str) -> Figure:
 
 
 def _draw_losses(ax: Axes, table: pd.DataFrame) -> None:
-    """Draw the losses of both networks and, for a conditional GAN, their losses on attributes."""
+    """Draw the losses of both networks and, for a conditional GAN, their attribute losses."""
     for network, look in _NETWORKS.items():
         _draw_column(ax, table, f"train/{network}_loss", network, look)
     for network, look in _NETWORKS.items():
         _draw_column(ax, table, f"train/{network}_attribute_loss", f"{network}, attribute loss", look | _PALE)
     _finish(ax, "loss")
     _extend_to_zero(ax)
-    if len(ax.lines) > 2:  # The legend of four curves needs free space above them.
+    if len(ax.lines) > 2:  # A legend with four entries needs space above the curves.
         bottom, top = ax.get_ylim()
         ax.set_ylim(top=bottom + 1.35 * (top - bottom))
 
 
 def _draw_probabilities(ax: Axes, table: pd.DataFrame) -> None:
-    """Draw the mean output of the discriminator for generated and for real faces."""
+    """Draw the discriminator's mean output for generated and real faces."""
     _draw_column(ax, table, "train/D(G(z))", "D(G(z)), generated faces", _GENERATOR)
     _draw_column(ax, table, "train/D(x)", "D(x), real faces", _DISCRIMINATOR)
     _finish(ax, "mean probability of being real")
@@ -86,14 +87,14 @@ def _draw_speed(ax: Axes, table: pd.DataFrame) -> None:
 
 
 def _draw_column(ax: Axes, table: pd.DataFrame, column: str, label: str, look: dict[str, Any]) -> None:
-    """Draw a column of the history as a line, without the epochs that have no value."""
+    """Draw a column of the history as a line, skipping epochs without a value."""
     values = table.get(column, pd.Series(dtype=float)).dropna()
     if len(values):
         ax.plot(values.index, values, markevery=_every(len(values)), markersize=5, label=label, **look)
 
 
 def _extend_to_zero(ax: Axes) -> None:
-    """Start the y axis at 0, or below it for negative values."""
+    """Start the y-axis at 0, or lower if there are negative values."""
     bottom, top = ax.get_ylim()
     bottom = bottom if ax.dataLim.ymin < 0 else 0.0
     ax.set_ylim(bottom, top + 0.05 * (top - bottom))
@@ -108,14 +109,14 @@ def distance_curves(
     title: str,
     note: str,
 ) -> Figure:
-    """Draw a distance between generated and real faces by epoch.
+    """Draw the distance between generated and real faces over the epochs.
 
     Args:
-        distances: Epochs and values of each series, by the name of the series; at most two series.
-        floor: Distance between two sets of real faces.
-        metric: Name of the distance.
-        title: Title of the figure.
-        note: Second paragraph of the title: the features and the number of faces.
+        distances: Up to two series by name, each given by its epochs and values.
+        floor: Distance between two sets of real faces, drawn as a dotted line.
+        metric: Name of the distance metric.
+        title: Figure title.
+        note: Subtitle, giving the features and the number of faces.
     """
     figure = new_figure(9.0, 4.4, title, note)
     ax = figure.add_subplot()
@@ -131,12 +132,12 @@ def distance_curves(
 
 
 def _every(count: int) -> int:
-    """Return the step between markers for ``count`` points, so that a line has about twenty markers."""
+    """Return the marker spacing that gives a line with ``count`` points about twenty markers."""
     return max(1, count // 20)
 
 
 def _finish(ax: Axes, ylabel: str) -> None:
-    """Label the axes, and write a message on axes without values."""
+    """Label the axes, and show a message if there are no values."""
     ax.set(xlabel="epoch", ylabel=ylabel)
     ax.xaxis.set_major_locator(MaxNLocator(nbins=10, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
     finish_axes(ax)

@@ -11,29 +11,32 @@ from celeba_lab.figures.rows import ROW, name_rows, write_column
 from celeba_lab.figures.style import BLACK, BLUE, GREY, SMALL_SIZE, STYLE, VERMILLION, new_figure, write_centred
 
 _COLUMNS = ("target", "group", "label", "member", "images", "accuracy", "low", "high", "few")
-_GAP = 1.35  # height of the heading of a pair, in rows
+_GAP = 1.35  # height of a pair's heading, in rows
 
 
 @matplotlib.rc_context(STYLE)
 def subgroup_accuracy(subgroups: pd.DataFrame, *, title: str, note: str = "") -> Figure:
-    """Draw the accuracy in the four subgroups of each pair of target and group, with its interval.
+    """Draw the accuracy and its confidence interval in the four subgroups of each target-group pair.
 
-    The worst subgroup of a pair is orange. Subgroups with few images are drawn in grey with hollow markers, and are
-    never reported as the worst.
+    The subgroup with the lowest accuracy in each pair is orange. Subgroups with few images are drawn in grey with
+    hollow markers and are never highlighted as the worst.
 
     Args:
-        subgroups: Table with the four rows of one pair after another, in the order shown. Its columns are ``target``,
-            ``group``, ``label`` and ``member`` (0 or 1), ``images``, ``accuracy``, ``low`` and ``high`` (NaN without
-            images) and ``few``.
-        title: Title of the figure.
-        note: Second paragraph of the title.
+        subgroups: Table with four consecutive rows per pair, in the order in which they are drawn. The columns are
+            ``target``, ``group``, ``label`` and ``member`` (0 or 1), ``images``, ``accuracy``, ``low`` and ``high``
+            (NaN if there are no images) and ``few``.
+        title: Figure title.
+        note: Subtitle, shown below the title.
 
     Raises:
         ValueError: A column is missing.
     """
     missing = [name for name in _COLUMNS if name not in subgroups]
     if missing:
-        raise ValueError(f"A table of subgroups needs the columns {', '.join(_COLUMNS)}: {', '.join(missing)} missing.")
+        raise ValueError(
+            f"The subgroup table must have the columns {', '.join(_COLUMNS)}, but these are missing:"
+            f" {', '.join(missing)}."
+        )
     pairs = subgroups.groupby(["target", "group"], sort=False).ngroup().to_numpy()
     heights = np.arange(len(subgroups)) + _GAP * (pairs + 1)
     figure = new_figure(9.0, ROW * (heights.max(initial=1) + 1) + 1.2, title, note)
@@ -51,14 +54,14 @@ def subgroup_accuracy(subgroups: pd.DataFrame, *, title: str, note: str = "") ->
     _write_headings(ax, subgroups, pairs, heights)
     ax.set_ylim(heights.max() + 0.7, heights.min() - _GAP - 0.3)
     ax.set_xlim(-0.02, 1.02)
-    ax.set_xlabel("accuracy with its 95 % interval")
+    ax.set_xlabel("accuracy with 95% interval")
     shown = colours[(subgroups["images"] > 0).to_numpy()]
     figure.legend(handles=_handles(shown), loc="outside lower center", ncols=3)
     return figure
 
 
 def _choose_colours(subgroups: pd.DataFrame, pairs: np.ndarray) -> np.ndarray:
-    """Return the colour of each row: grey for few images, orange for the worst subgroup of a pair, otherwise blue."""
+    """Return the row colours: grey for few images, orange for the worst subgroup of a pair, and blue otherwise."""
     counted = (~subgroups["few"] & (subgroups["images"] > 0)).to_numpy()
     lowest = subgroups["accuracy"].where(counted).groupby(pairs).transform("min").to_numpy()
     worst = counted & (subgroups["accuracy"].to_numpy() == lowest)
@@ -76,7 +79,7 @@ def _draw_intervals(ax: Axes, subgroups: pd.DataFrame, heights: np.ndarray, colo
 
 
 def _write_headings(ax: Axes, subgroups: pd.DataFrame, pairs: np.ndarray, heights: np.ndarray) -> None:
-    """Write the names of each pair above its rows."""
+    """Write the target and group of each pair above its rows."""
     for pair in np.unique(pairs):
         first = int(np.flatnonzero(pairs == pair)[0])
         ax.annotate(

@@ -1,4 +1,4 @@
-"""Heat maps: a coloured cell for each value of a table."""
+"""Heat maps of matrices."""
 
 import re
 from collections.abc import Sequence
@@ -32,13 +32,13 @@ from celeba_lab.figures.style import (
 )
 
 POSITIVE, NEGATIVE = VERMILLION, BLUE
-"""Colours of positive and negative values in bars, and of ratios above and below 1, as in diverging heat maps."""
+"""Bar colours of positive and negative values, or of ratios above and below 1, as in diverging heat maps."""
 
 Scale = Literal["sequential", "diverging", "ratio"]
 
 _COLORMAPS = {"sequential": "viridis", "diverging": "RdBu_r", "ratio": "RdBu_r"}
-_ANNOTATED = 200  # number of cells up to which values are written in the cells
-_NAME_WIDTH = 2.6  # width in inches to which names are wrapped
+_ANNOTATED = 200  # maximum number of cells for which values are written in the cells
+_NAME_WIDTH = 2.6  # width in inches at which names are wrapped
 
 
 @matplotlib.rc_context(STYLE)
@@ -56,34 +56,36 @@ def matrix_heatmap(
     row_title: str = "",
     column_title: str = "",
 ) -> Figure:
-    """Draw a matrix as coloured cells with named rows and columns.
+    """Draw a matrix as a heat map with named rows and columns.
 
-    NaN is grey and labelled "undefined" in a legend. Infinite values have the colour at the end of the scale.
+    NaN is drawn in grey and labelled "undefined" in the legend. Infinite values have the colour at the corresponding
+    end of the scale.
 
     Args:
-        values: Values, (R, C).
-        row_names: Names of the R rows, from the top.
-        column_names: Names of the C columns, from the left.
-        label: Label of the colour bar: the quantity and its unit.
-        title: Title of the figure.
-        note: Second paragraph of the title.
+        values: Values of shape (R, C).
+        row_names: Names of the R rows, from top to bottom.
+        column_names: Names of the C columns, from left to right.
+        label: Colour bar label, giving the quantity and its unit.
+        title: Figure title.
+        note: Subtitle, shown below the title.
         scale: "sequential" for magnitudes such as probabilities; "diverging" for values around 0, such as correlations
-            or z-scores; "ratio" for values around 1, such as odds ratios or lift. The colours of ratios are
-            logarithmic, so 1/4 is as strong as 4.
-        limits: Values of the first and the last colour. If there are values beyond them, the colour bar has a pointed
-            end. By default, the limits include all values except a few outliers. On a diverging or ratio scale, they
-            are symmetric about the centre. If rows and columns have the same names, the diagonal is ignored.
-        annotate: Format of the values in the cells, such as ".2f"; "" for no values. By default, values are written in
-            matrices of up to 200 cells.
-        row_title: Label of the rows.
-        column_title: Label of the columns.
+            or z-scores; "ratio" for values around 1, such as odds ratios or lift. The colour scale for ratios is
+            logarithmic, so the colours of 1/4 and 4 are equally intense.
+        limits: Values at the two ends of the colour scale. If values lie outside these limits, the colour bar has a
+            pointed end. By default, the limits include all values except a few outliers. On a diverging or ratio scale,
+            the default limits are symmetric about the centre, and they ignore the diagonal if the rows and columns have
+            the same names.
+        annotate: Format specification of the values in the cells, such as ".2f", or "" to hide the values. By default,
+            the values are shown in matrices of up to 200 cells.
+        row_title: Label of the y-axis.
+        column_title: Label of the x-axis.
 
     Raises:
-        ValueError: ``values`` is empty or not (R, C), a ratio is negative, ``scale`` is unknown, or ``limits`` are not
-            two finite numbers in ascending order (positive for ratios).
+        ValueError: ``values`` is empty or does not have shape (R, C), a ratio is negative, ``scale`` is unknown, or
+            ``limits`` are not two finite numbers in ascending order (above 0 for ratios).
     """
     table = check_matrix(values, row_names, column_names)
-    measured = table.copy()  # the values that the limits are computed from
+    measured = table.copy()  # values from which the limits are computed
     if list(row_names) == list(column_names) and scale != "sequential" and len(row_names) > 1:
         np.fill_diagonal(measured, np.nan)
     colours = _colours(table, measured, scale, limits)
@@ -97,21 +99,23 @@ def matrix_heatmap(
 def cluster_profile(
     means: ArrayLike, attributes: Sequence[str], clusters: Sequence[str], *, label: str, title: str, note: str = ""
 ) -> Figure:
-    """Draw the profile of each cluster: a column per cluster and a row per attribute, with the values in the cells.
+    """Draw cluster profiles as a heat map with one column per cluster and one row per attribute.
 
-    Attributes that are strongest in the same cluster form a block, with the strongest attribute on top. Lines separate
-    the blocks, so the names next to a block describe its cluster. NaN is grey, as in :func:`matrix_heatmap`.
+    Attributes that have their largest mean in the same cluster form a block, sorted in descending order. Lines separate
+    the blocks, so the attribute names next to a block describe its cluster. NaN is drawn in grey, as in
+    :func:`matrix_heatmap`.
 
     Args:
-        means: Means relative to the usual value, which is 0, such as means of z-scores, (C, K).
+        means: Mean of each attribute in each cluster, of shape (C, K), relative to an overall mean of 0, such as means
+            of z-scores.
         attributes: Names of the K attributes.
         clusters: Short descriptions of the C clusters.
-        label: Label of the colour bar: the quantity and its unit.
-        title: Title of the figure.
-        note: Second paragraph of the title.
+        label: Colour bar label, giving the quantity and its unit.
+        title: Figure title.
+        note: Subtitle, shown below the title.
 
     Raises:
-        ValueError: ``means`` is empty or not (C, K).
+        ValueError: ``means`` is empty or does not have shape (C, K).
     """
     table = check_matrix(means, clusters, attributes).T
     home = np.array([_strongest(row) for row in table])
@@ -127,15 +131,15 @@ def cluster_profile(
 
 
 def check_matrix(values: ArrayLike, row_names: Sequence[str], column_names: Sequence[str]) -> NDArray[np.floating]:
-    """Return a matrix as floats, (R, C).
+    """Check a matrix and return it as floats of shape (R, C).
 
     Raises:
-        ValueError: Its shape is not that of the names, or it is empty.
+        ValueError: The matrix is empty, or its shape does not match the number of names.
     """
     table = np.array(values, dtype=float)
     if table.shape != (len(row_names), len(column_names)) or not table.size:
         raise ValueError(
-            "A matrix must be (R, C), not empty, with a name for each row and each column: "
+            "A matrix must have shape (R, C) and must not be empty, with one name per row and per column: "
             f"got {table.shape}, {len(row_names)} row names and {len(column_names)} column names."
         )
     return table
@@ -143,7 +147,7 @@ def check_matrix(values: ArrayLike, row_names: Sequence[str], column_names: Sequ
 
 @dataclass(frozen=True)
 class _Colours:
-    """Values and their colours; for ratios, the values are base 2 logarithms."""
+    """Values and their colours. Ratios are stored as base-2 logarithms."""
 
     values: NDArray[np.floating]
     map: Colormap
@@ -156,7 +160,7 @@ class _Colours:
         return Normalize(self.low, self.high)
 
     def rgb(self) -> NDArray[np.floating]:
-        """Return the colours of the cells, (R, C, 3), in [0, 1]."""
+        """Return the colours of the cells, float (R, C, 3), in [0, 1]."""
         # imshow would not draw infinite values.
         undefined = np.isnan(self.values)
         clipped = np.clip(np.where(undefined, self.low, self.values), self.low, self.high)
@@ -165,7 +169,7 @@ class _Colours:
         return colours
 
     def extend(self) -> Literal["neither", "min", "max", "both"]:
-        """Return the ends of the scale beyond which there are values."""
+        """Return the ends of the scale that some values exceed."""
         below, above = bool((self.values < self.low).any()), bool((self.values > self.high).any())
         if below and above:
             return "both"
@@ -175,16 +179,18 @@ class _Colours:
 def _colours(
     table: NDArray[np.floating], measured: NDArray[np.floating], scale: Scale, limits: tuple[float, float] | None
 ) -> _Colours:
-    """Choose the colours of ``table``, by default with limits that include ``measured`` without its NaN."""
+    """Choose the colours of ``table``. By default, the limits are computed from ``measured``, ignoring NaN."""
     if scale not in _COLORMAPS:
         raise ValueError(f"The scale must be one of {', '.join(_COLORMAPS)}: got {scale!r}.")
     ratio = scale == "ratio"
     if ratio and (table < 0).any():
-        raise ValueError(f"A ratio cannot be negative: got {np.nanmin(table)} (logarithms, or a correlation?).")
+        raise ValueError(
+            f"Ratios cannot be negative: got {np.nanmin(table)}. For signed values, use scale='diverging'."
+        )
     if limits is not None and not (np.isfinite(limits).all() and limits[0] < limits[1]):
         raise ValueError(f"Limits must be two finite numbers in ascending order: got {limits}.")
     if limits is not None and ratio and limits[0] <= 0:
-        raise ValueError(f"The limits of ratios must be above 0: got {limits}.")
+        raise ValueError(f"Limits of ratios must be above 0: got {limits}.")
     if ratio:
         with np.errstate(divide="ignore"):
             table, measured = np.log2(table), np.log2(measured)
@@ -197,18 +203,18 @@ def _colours(
 
 
 def _limits(measured: NDArray[np.floating], scale: Scale) -> tuple[float, float]:
-    """Return limits that include the values except a few outliers."""
+    """Return limits that include all values except a few outliers."""
     if scale == "sequential":
         low, high = -_reach(-measured[measured < 0]), _reach(measured[measured > 0])
         return (low, high) if low < high else (0.0, 1.0)
     reach = _reach(np.abs(measured)) or 1.0
     if scale == "ratio":
-        reach = max(reach, 1.0)  # Ratios between 1/2 and 2 are weak and should look weak.
+        reach = max(reach, 1.0)  # Ratios between 1/2 and 2 are weak and should have pale colours.
     return -reach, reach
 
 
 def _reach(magnitudes: NDArray[np.floating]) -> float:
-    """Return the largest finite magnitude, or the 98th percentile if a few outliers are far above it."""
+    """Return the largest finite magnitude, or the 98th percentile if a few outliers far exceed that percentile."""
     finite = magnitudes[np.isfinite(magnitudes)]
     if not finite.size:
         return 0.0
@@ -217,13 +223,13 @@ def _reach(magnitudes: NDArray[np.floating]) -> float:
 
 
 def _centred(colormap: Colormap, low: float, high: float) -> Colormap:
-    """Return the part of a diverging colormap from ``low`` to ``high`` if 0 has its middle colour."""
+    """Return the section of a diverging colormap from ``low`` to ``high``, with the middle colour at 0."""
     reach = max(abs(low), abs(high))
     return ListedColormap(colormap(0.5 + 0.5 * np.linspace(low, high, 256) / reach))
 
 
 def _cell_texts(table: NDArray[np.floating], annotate: str | None, scale: Scale) -> list[list[str]]:
-    """Return the text of each cell; an empty list if nothing is written."""
+    """Return the text of each cell, or an empty list if the cells have no text."""
     if annotate == "" or (annotate is None and table.size > _ANNOTATED):
         return []
     if annotate is None and scale == "ratio":
@@ -233,12 +239,12 @@ def _cell_texts(table: NDArray[np.floating], annotate: str | None, scale: Scale)
 
 
 def _strongest(row: NDArray[np.floating]) -> int:
-    """Return the column of the largest value, or the number of columns if all values are undefined."""
+    """Return the column index of the largest value, or the number of columns if all values are NaN."""
     return len(row) if np.isnan(row).all() else int(np.nanargmax(row))
 
 
 class _Layout(NamedTuple):
-    """Texts and sizes of a matrix in inches; ``size`` is the font size in the cells in points."""
+    """Names of a matrix and its dimensions in inches. ``size`` is the font size of the cells in points."""
 
     rows: list[str]
     columns: list[str]
@@ -268,7 +274,7 @@ def _lay_out(
     cell_width: float = 0.0,
     on_top: bool = False,
 ) -> _Layout:
-    """Compute sizes that fit the texts of the cells and the names; ``cell_width`` is the minimum width of a cell."""
+    """Compute dimensions that fit the cell texts and the names. ``cell_width`` is the minimum width of a cell."""
     line = SMALL_SIZE * LINE_HEIGHT / 72
     side = min(0.5, max(0.25, 10 / max(len(row_names), len(column_names))))
     rows = [wrap(name, _NAME_WIDTH * 72, SMALL_SIZE) for name in row_names]
@@ -276,7 +282,7 @@ def _lay_out(
     cell_width = max(cell_width, side, longest + 0.1)
     cell_height = max(0.26 if texts else side, line * max(name.count("\n") + 1 for name in rows))
     names_width = max(text_width(part, SMALL_SIZE) for name in rows for part in name.split("\n")) / 72
-    # Title and colour bar need a minimum width, which a few columns share.
+    # The title and colour bar need a minimum width, so cells are wider if there are few columns.
     cell_width = max(cell_width, min(1.6, 3.0 / len(column_names)))
     columns = [wrap(name, 0.94 * cell_width * 72, SMALL_SIZE) for name in column_names]
     rotated = not on_top and not all(_wraps_well(name, cell_width) for name in column_names)
@@ -290,7 +296,7 @@ def _lay_out(
 
 
 def _wraps_well(name: str, width: float) -> bool:
-    """Return whether a name fits into ``width`` inches on three lines without a break inside a word."""
+    """Return whether a name fits within ``width`` inches on at most three lines without breaking a word."""
     words = re.findall(r"[^\s_/\\-]+[_/\\-]?", name)
     fits = all(text_width(word, SMALL_SIZE) <= 0.9 * width * 72 for word in words)
     return fits and wrap(name, 0.94 * width * 72, SMALL_SIZE).count("\n") < 3
@@ -305,8 +311,8 @@ def _draw(
     note: str,
     names: tuple[str, str] = ("", ""),
 ) -> Figure:
-    """Draw the matrix in the first axes of a figure; ``names`` are the labels of the rows and of the columns."""
-    upright = layout.height > 1.8  # Otherwise, the colour bar is below the matrix.
+    """Draw the matrix in a new figure. ``names`` contains the labels of the y-axis and the x-axis."""
+    upright = layout.height > 1.8  # If false, the colour bar is below the matrix.
     undefined = bool(np.isnan(colours.values).any())
     width = layout.width + layout.names_width + 0.35 + 0.25 * bool(names[0]) + (1.0 if upright else 0.0)
     height = layout.height + layout.names_height + 0.35 + 0.25 * bool(names[1]) + (0.0 if upright else 0.95)
@@ -322,7 +328,7 @@ def _draw(
     ax.set_xlabel(names[1], parse_math=False)
     _draw_bar(figure, colours, label, layout, upright=upright)
     if undefined:
-        # The legend is in the corner that the names of the rows and columns leave empty.
+        # The legend is in the corner that is left empty by the row and column names.
         corner, place = ("lower right", (0, 1)) if layout.on_top else ("upper right", (0, 0))
         grey = Patch(facecolor=LIGHT_GREY, edgecolor=GREY, linewidth=0.5, label="undefined")
         look: dict[str, Any] = {"loc": corner, "bbox_to_anchor": place, "borderpad": 0.1, "handlelength": 1.2}
@@ -331,10 +337,10 @@ def _draw(
 
 
 def _draw_bar(figure: Figure, colours: _Colours, label: str, layout: _Layout, *, upright: bool) -> None:
-    """Draw the colour bar, at the right if ``upright`` and otherwise below the matrix."""
+    """Draw the colour bar to the right of the matrix if ``upright`` is true, and below it otherwise."""
     along = layout.height if upright else layout.width
     across = figure.get_size_inches()[0 if upright else 1]
-    length = min(5.0, along)  # in inches; a longer bar would not be more useful
+    length = min(5.0, along)  # in inches
     bar = figure.colorbar(
         ScalarMappable(colours.norm, colours.map),
         ax=figure.axes[0],
@@ -355,7 +361,7 @@ def _draw_bar(figure: Figure, colours: _Colours, label: str, layout: _Layout, *,
 
 
 def _name_cells(ax: Axes, layout: _Layout) -> None:
-    """Name the rows and columns, and draw white lines between the cells."""
+    """Label the rows and columns, and draw white lines between the cells."""
     look: dict[str, Any] = {"parse_math": False, "linespacing": 1.1}
     ax.set_yticks(range(len(layout.rows)), labels=layout.rows, **look)
     ax.set_xticks(range(len(layout.columns)), labels=layout.columns, rotation=90 * layout.rotated, **look)

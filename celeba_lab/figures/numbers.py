@@ -1,4 +1,4 @@
-"""Numbers as they are written in figures."""
+"""Number formatting for figures."""
 
 import re
 
@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 
 def value_text(value: float, form: str) -> str:
-    """Return a number as text, with a proper minus sign, without "-0.0", and with a symbol for infinity.
+    """Format a number with a proper minus sign, a symbol for infinity and no negative zero.
 
     Args:
-        value: Number to write.
+        value: Number to format.
         form: Format specification, such as ``".2f"``.
 
     Example:
@@ -20,14 +20,14 @@ def value_text(value: float, form: str) -> str:
     if np.isinf(value):
         return "∞" if value > 0 else "−∞"
     text = format(value, form)
-    # A number that was rounded to zero has no sign.
+    # Numbers that are rounded to zero have no sign.
     return text.replace("-", "−") if re.search("[1-9]", text) else text.removeprefix("-")
 
 
 def value_format(values: NDArray[np.floating]) -> str:
-    """Return a format specification for the numbers of a table.
+    """Return a format specification for the numbers in a table.
 
-    Whole numbers have no decimals, and other numbers have fewer decimals the larger the largest of them is.
+    Integers have no decimals. For other numbers, the larger the maximum, the fewer decimals are used.
     """
     finite = np.abs(values[np.isfinite(values)])
     largest = finite.max(initial=0)
@@ -37,7 +37,7 @@ def value_format(values: NDArray[np.floating]) -> str:
 
 
 def ratio_text(value: float) -> str:
-    """Return an odds ratio or another ratio, at least 0, as a short decimal number.
+    """Format a non-negative ratio, such as an odds ratio, as a short decimal number.
 
     Example:
         >>> [ratio_text(value) for value in (0.0421, 0.5, 3.14159, 1234.5)]
@@ -60,12 +60,12 @@ def ratio_ticks(low: float, high: float, most: int = 7) -> tuple[list[float], li
     """Return ticks for a logarithmic axis of ratios.
 
     Args:
-        low: Base 2 logarithm of the lowest ratio.
-        high: Base 2 logarithm of the highest ratio.
+        low: Base-2 logarithm of the lowest ratio.
+        high: Base-2 logarithm of the highest ratio.
         most: Maximum number of ticks.
 
     Returns:
-        The base 2 logarithms of the ticks and their labels.
+        The base-2 logarithms of the ticks and their labels.
 
     Example:
         >>> ratio_ticks(-3, 3, most=3)
@@ -75,7 +75,7 @@ def ratio_ticks(low: float, high: float, most: int = 7) -> tuple[list[float], li
     while np.floor(high / step) - np.ceil(low / step) + 1 > most:
         step += 1
     ticks = [float(step * k) for k in range(int(np.ceil(low / step)), int(np.floor(high / step)) + 1)]
-    if len(ticks) < 3:  # The ratios cover little more than a factor of two.
+    if len(ticks) < 3:  # The ratios span little more than a factor of two.
         ticks = sorted({low, high, *(tick for tick in ticks if low + 0.1 < tick < high - 0.1)})
     return ticks, [_ratio_label(tick) for tick in ticks]
 

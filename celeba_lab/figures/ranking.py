@@ -1,4 +1,4 @@
-"""Figures of how well probabilities rank the images: ROC and precision-recall curves."""
+"""ROC and precision-recall curves."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,14 +25,14 @@ from celeba_lab.figures.style import (
     write_centred,
 )
 
-_NAMED = 8  # number of attributes up to which all are named; of more, only the highest and the lowest are
+_NAMED = 8  # with more attributes, only the best and the worst are named
 _ENDS = 5
 _Points = tuple[NDArray[np.floating], NDArray[np.floating]]
 
 
 @dataclass(frozen=True)
 class _Curve:
-    """Curve of one attribute; without points if the labels leave it undefined."""
+    """Curve of one attribute. An undefined curve has no points."""
 
     name: str
     prevalence: float
@@ -44,15 +44,16 @@ class _Curve:
 
 @dataclass(frozen=True)
 class _Kind:
-    """Difference between a ROC figure and a precision-recall figure.
+    """Properties that differ between ROC figures and precision-recall figures.
 
     Attributes:
         measure: Name of the area under a curve.
-        x_label: Label of the x axis.
-        y_label: Label of the y axis.
-        compute: Function from labels, bool (N,), and probabilities, (N,), to the points of the curve.
-        drawstyle: How matplotlib connects the points.
-        chance_is_prevalence: If true, chance level is the prevalence of the attribute; otherwise, it is the diagonal.
+        x_label: Label of the x-axis.
+        y_label: Label of the y-axis.
+        compute: Function that computes the points of a curve from labels, bool (N,), and probabilities, float (N,).
+        drawstyle: Matplotlib ``drawstyle`` of the curves.
+        chance_is_prevalence: If true, the chance level is the prevalence of the attribute. Otherwise, the chance level
+            is the diagonal.
     """
 
     measure: str
@@ -64,14 +65,14 @@ class _Kind:
 
 
 def _compute_roc(truth: NDArray[np.bool_], probabilities: NDArray[np.floating]) -> _Points:
-    from sklearn.metrics import roc_curve  # an import of seconds that other figures do not need
+    from sklearn.metrics import roc_curve  # slow import that other figures do not need
 
     x, y, _ = roc_curve(truth, probabilities)
     return x, y
 
 
 def _compute_precision_recall(truth: NDArray[np.bool_], probabilities: NDArray[np.floating]) -> _Points:
-    from sklearn.metrics import precision_recall_curve  # as above
+    from sklearn.metrics import precision_recall_curve  # slow import that other figures do not need
 
     precision, recall, _ = precision_recall_curve(truth, probabilities, drop_intermediate=True)
     return recall, precision
@@ -97,18 +98,19 @@ def roc_curves(
     areas: ArrayLike,
     title: str,
 ) -> Figure:
-    """Draw the receiver operating characteristic of each attribute, with the area under the curve (AUROC).
+    """Draw the receiver operating characteristic (ROC) curve of each attribute, with the area under it (AUROC).
 
-    Up to eight attributes are all named, the best first. Of more attributes, the five best and the five worst are
-    named, and the others are grey. An attribute with only one class has no curve. It is listed in the legend and
-    left out of the mean.
+    If there are at most eight attributes, all are named, in descending order of AUROC. Otherwise, only the five best
+    and the five worst are named, and the others are grey. An attribute with only one class has no curve. The legend
+    still lists this attribute, but the mean excludes it.
 
     Args:
-        labels: True labels, (N, K), 0 or 1.
-        probabilities: Predicted probabilities, (N, K), in [0, 1].
+        labels: True labels of shape (N, K), each 0 or 1.
+        probabilities: Predicted probabilities of shape (N, K), in [0, 1].
         names: Names of the K attributes.
-        areas: AUROC of each attribute, (K,), for the legend and the ranking; ignored if its curve is undefined.
-        title: Title of the figure.
+        areas: AUROC of each attribute, of shape (K,), shown in the legend and used for sorting. Values of attributes
+            without a curve are ignored.
+        title: Figure title.
 
     Raises:
         ValueError: The shapes of the arrays do not match, or a value is out of range.
@@ -125,17 +127,17 @@ def precision_recall_curves(
     areas: ArrayLike,
     title: str,
 ) -> Figure:
-    """Draw precision against recall for each attribute, with the average precision (AP) and the prevalence.
+    """Draw the precision-recall curve of each attribute, with its average precision (AP) and prevalence.
 
-    The prevalence is the precision that is expected by chance. The attributes that are named, and those without a
-    curve, are the same as in :func:`roc_curves`.
+    The prevalence is the precision expected by chance. The rules for naming attributes and for undefined curves are the
+    same as in :func:`roc_curves`.
 
     Args:
-        labels: True labels, (N, K), 0 or 1.
-        probabilities: Predicted probabilities, (N, K), in [0, 1].
+        labels: True labels of shape (N, K), each 0 or 1.
+        probabilities: Predicted probabilities of shape (N, K), in [0, 1].
         names: Names of the K attributes.
-        areas: Average precision of each attribute, (K,), as in :func:`roc_curves`.
-        title: Title of the figure.
+        areas: Average precision of each attribute, of shape (K,), shown in the legend and used for sorting.
+        title: Figure title.
 
     Raises:
         ValueError: The shapes of the arrays do not match, or a value is out of range.
@@ -166,7 +168,7 @@ def _trace(
 
 
 def _thin(x: NDArray[np.floating], y: NDArray[np.floating]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    """Drop points within a thousandth of the previous one, which are invisible but numerous for many images."""
+    """Drop points that are indistinguishable from the previous point in the figure."""
     cells = np.round(np.stack([x, y]) * 1000)
     keep = np.ones(len(x), dtype=bool)
     keep[1:-1] = (cells[:, 1:-1] != cells[:, :-2]).any(axis=0)
@@ -174,7 +176,7 @@ def _thin(x: NDArray[np.floating], y: NDArray[np.floating]) -> tuple[NDArray[np.
 
 
 def _draw(kind: _Kind, curves: Sequence[_Curve], title: str, images: int) -> Figure:
-    """Draw the curves of one kind of figure."""
+    """Draw all curves in a new figure."""
     ranked = sorted((curve for curve in curves if not curve.undefined), key=lambda curve: -curve.area)
     note = f"{images:,} images"
     if len(curves) > 1 and ranked:
@@ -185,7 +187,7 @@ def _draw(kind: _Kind, curves: Sequence[_Curve], title: str, images: int) -> Fig
     if len(curves) > _NAMED:
         entries = _draw_crowd(ax, ranked, kind)
     else:
-        # A colour belongs to an attribute and not to its rank, so it is the same in both kinds of figure.
+        # Colours depend on the attribute rather than its rank, so they are the same in both kinds of figures.
         looks = {
             curve.name: {"color": PALETTE[k], "linestyle": LINE_STYLES[k % len(LINE_STYLES)]}
             for k, curve in enumerate(curves)
@@ -202,14 +204,14 @@ def _draw(kind: _Kind, curves: Sequence[_Curve], title: str, images: int) -> Fig
 
 
 def _size(count: int, kind: _Kind) -> tuple[float, float]:
-    """Return the width and height of the figure, in inches, that make the axes square next to, or above, the legend."""
+    """Return a width and height of the figure in inches that make the axes square."""
     if count == 1:
         return 5.6, 5.8
     return (10.2 if kind.chance_is_prevalence else 8.9), 5.4
 
 
 def _add_legend(ax: Axes, entries: Sequence[Line2D], *, below: bool) -> None:
-    # The legend belongs to the axes, because a legend of the figure at "outside right upper" would overlap long titles.
+    # This is an axes legend, because a figure legend at "outside right upper" would overlap long titles.
     if below:
         legend = ax.legend(handles=entries, handlelength=2.6, loc="upper center", bbox_to_anchor=(0.5, -0.11))
     else:
@@ -222,7 +224,7 @@ def _add_legend(ax: Axes, entries: Sequence[Line2D], *, below: bool) -> None:
 
 
 def _draw_curve(ax: Axes, curve: _Curve, kind: _Kind, several: bool, **look: Any) -> Line2D:
-    """Draw a curve; with several curves, its label includes the prevalence where that is the chance level."""
+    """Draw a curve. If there are several precision-recall curves, their labels include the prevalence."""
     label = f"{curve.name}  {kind.measure} {curve.area:.3f}"
     if several and kind.chance_is_prevalence:
         label += f" (prevalence {curve.prevalence:.3f})"
@@ -230,7 +232,7 @@ def _draw_curve(ax: Axes, curve: _Curve, kind: _Kind, several: bool, **look: Any
 
 
 def _draw_crowd(ax: Axes, ranked: Sequence[_Curve], kind: _Kind) -> list[Line2D]:
-    """Draw many curves, where only the best and the worst have a colour; return the entries of the legend."""
+    """Draw many curves, with only the best and the worst in colour, and return the legend entries."""
     best, worst = ranked[:_ENDS], ranked[_ENDS:][-_ENDS:]
     middle = ranked[len(best) : len(ranked) - len(worst)]
     for curve in middle:
@@ -252,7 +254,7 @@ def _draw_crowd(ax: Axes, ranked: Sequence[_Curve], kind: _Kind) -> list[Line2D]
 
 
 def _draw_chance(ax: Axes, curves: Sequence[_Curve], kind: _Kind) -> list[Line2D]:
-    """Draw the curve of predictions by chance. For precision and recall, it is only drawn for a single attribute."""
+    """Draw the chance level, which precision-recall figures show only for a single attribute."""
     look: dict[str, Any] = {"color": BLACK, "linestyle": ":", "linewidth": 1.3, "zorder": 1}
     if not kind.chance_is_prevalence:
         return ax.plot([0, 1], [0, 1], label="chance", **look)
@@ -263,7 +265,7 @@ def _draw_chance(ax: Axes, curves: Sequence[_Curve], kind: _Kind) -> list[Line2D
 
 
 def _undefined_entries(curves: Sequence[_Curve]) -> list[Line2D]:
-    """Return entries of the legend without a line, for attributes that have no curve."""
+    """Return legend entries without a line for attributes that have no curve."""
     labels = [f"{curve.name}: undefined ({curve.undefined})" for curve in curves if curve.undefined]
     if len(labels) > _NAMED:
         labels = [*labels[: _NAMED - 1], f"and {len(labels) - _NAMED + 1} more undefined"]

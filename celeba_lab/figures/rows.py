@@ -1,4 +1,4 @@
-"""Figures that are lists: named rows, with their numbers in columns at the right."""
+"""Row labels and value columns for figures with named rows."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,11 +9,11 @@ from numpy.typing import ArrayLike
 
 from celeba_lab.figures.style import GREY, SMALL_SIZE, finish_axes, text_width
 
-ROW = 0.26  # height of a row in inches
+ROW = 0.26  # row height in inches
 
 
 def name_rows(ax: Axes, names: Sequence[str], heights: ArrayLike | None = None) -> None:
-    """Name the rows of a list and finish its axes. Rows are at 0, 1, 2, ... unless ``heights`` are given."""
+    """Label the rows of a figure and style its axes. By default, the rows are at y = 0, 1, 2, ..."""
     places = np.arange(len(names)) if heights is None else np.asarray(heights)
     ax.set_yticks(places, labels=names, parse_math=False)
     finish_axes(ax)
@@ -29,7 +29,7 @@ def write_column(
     heights: Sequence[float] | None = None,
     colour: str = GREY,
 ) -> None:
-    """Write one text per row, right-aligned ``right`` points to the right of the axes, below a coloured heading."""
+    """Write a heading and one text per row, right-aligned at ``right`` points to the right of the axes."""
     look: dict[str, Any] = {"textcoords": "offset points", "ha": "right", "size": SMALL_SIZE, "annotation_clip": False}
     ax.annotate(heading, (1, 1), (right, 3), xycoords="axes fraction", va="bottom", color=colour, **look)
     for height, text in zip(range(len(texts)) if heights is None else heights, texts, strict=True):

@@ -33,12 +33,12 @@ from celeba_lab.figures.style import (
 MOST_CURVES = 12
 """Maximum number of runs whose curves can be distinguished in one figure."""
 
-_FEW = 4  # number of runs up to which the training loss and the reported epochs are drawn
+_FEW = 4  # maximum number of runs for which training losses and reported epochs are drawn
 _MARKERS = "osD^vP*X<>ph"
 _TRAINING: dict[str, Any] = {"linestyle": (0, (5, 1.5)), "linewidth": 1.2}
-_WIDTH = 9.6  # width of the figure in inches
-_HANDLE = 0.75  # width in inches of a line in a legend, with the space around it
-_NAME_WIDTH = 3.2  # width in inches to which names are wrapped
+_WIDTH = 9.6  # figure width in inches
+_HANDLE = 0.75  # width in inches of a legend line, including the space around it
+_NAME_WIDTH = 3.2  # width in inches at which names are wrapped
 
 
 @matplotlib.rc_context(STYLE)
@@ -50,21 +50,21 @@ def run_curves(
     note: str = "",
     best_epochs: Mapping[str, int] | None = None,
 ) -> Figure:
-    """Draw the validation loss and another validation metric of several runs by epoch.
+    """Draw the validation loss and one other validation metric of several runs over the epochs.
 
-    Colour and marker distinguish the runs. For up to four runs, the training loss is also drawn, as a dashed line, and
-    the reported epochs are marked with a ring.
+    The runs differ in colour and marker. If there are at most four runs, dashed lines show the training losses, and
+    rings mark the reported epochs.
 
     Args:
-        histories: Table of each run by the name of the run, 1 to 12 runs. A table has the column ``epoch`` and any of
-            ``val/loss``, ``val/<metric>`` and ``train/loss``.
+        histories: Mapping from run names to tables, for 1 to 12 runs. Each table has the column ``epoch`` and any of
+            the columns ``val/loss``, ``val/<metric>`` and ``train/loss``.
         metric: Name of the metric in the right panel.
-        title: Title of the figure.
-        note: Second paragraph of the title.
-        best_epochs: Epoch of the checkpoint that is reported, by the name of the run.
+        title: Figure title.
+        note: Subtitle, shown below the title.
+        best_epochs: Mapping from run names to the epochs of the reported checkpoints.
 
     Raises:
-        ValueError: There are no runs, or more than 12.
+        ValueError: The number of runs is not between 1 and 12.
     """
     if not 1 <= len(histories) <= MOST_CURVES:
         raise ValueError(f"The number of runs must be between 1 and {MOST_CURVES}: got {len(histories)}.")
@@ -72,7 +72,7 @@ def run_curves(
     figure = new_figure(_WIDTH, 3.9 + legend_height, title, note)
     left, right = figure.subplots(1, 2, sharex=True)
     few = len(histories) <= _FEW
-    extra: dict[str, Line2D] = {}  # handles of the legend that do not belong to one run
+    extra: dict[str, Line2D] = {}  # legend handles that do not belong to a single run
     for k, (run, history) in enumerate(histories.items()):
         table = history.set_index("epoch").sort_index()
         best = (best_epochs or {}).get(run) if few else None
@@ -95,7 +95,7 @@ def run_curves(
 
 
 def _draw_training(ax: Axes, values: pd.Series, colour: str) -> dict[str, Line2D]:
-    """Draw the training loss of one run; return the handles of the legend for both kinds of lines."""
+    """Draw the training loss of one run, and return legend handles for training and validation lines."""
     ax.plot(values.index, values, color=colour, alpha=0.8, **_TRAINING)
     return {
         "validation": Line2D([], [], color=GREY, label="validation", linewidth=1.5),
@@ -104,10 +104,10 @@ def _draw_training(ax: Axes, values: pd.Series, colour: str) -> dict[str, Line2D
 
 
 def _lay_out_legend(names: Sequence[str]) -> tuple[list[str], int, float]:
-    """Wrap names for a legend below the panels; return them, its number of columns and its height in inches."""
+    """Return the wrapped names for a legend below the panels, with its number of columns and height in inches."""
     size = float(STYLE["legend.fontsize"])
     longest = max(text_width(name, size) / 72 for name in names)
-    count = len(names) + 3  # with the entries "reported epoch", "validation" and "training"
+    count = len(names) + 3  # including the entries "reported epoch", "validation" and "training"
     columns = int(np.clip(0.95 * _WIDTH // (min(longest, _WIDTH / 2 - _HANDLE) + _HANDLE), 1, min(4, count)))
     wrapped = [wrap(name, (0.95 * _WIDTH / columns - _HANDLE) * 72, size) for name in names]
     lines = max(name.count("\n") + 1 for name in wrapped)
@@ -122,7 +122,7 @@ def _look(k: int) -> dict[str, Any]:
 
 
 def _draw_run(ax: Axes, values: pd.Series | None, best: int | None, look: dict[str, Any]) -> bool:
-    """Draw the curve of one run; return whether the reported epoch was marked."""
+    """Draw the curve of one run, and return whether the reported epoch was marked."""
     drawn = pd.Series(dtype=float) if values is None else values.dropna()
     if drawn.empty:
         return False
@@ -140,7 +140,7 @@ def _ring(x: list[Any], y: list[Any]) -> Line2D:
 
 
 def _finish_panel(ax: Axes, metric: str, label: str) -> None:
-    """Label the axes, and write a message on axes without curves."""
+    """Label the axes, and show a message if there are no curves."""
     if not any(len(line.get_xdata()) for line in ax.lines):  # type: ignore[arg-type]
         write_centred(ax, f"no {metric} was recorded")
     ax.set_xlabel("epoch")
@@ -161,33 +161,33 @@ def run_differences(
     title: str,
     note: str = "",
 ) -> Figure:
-    """Draw the difference between each run and one baseline as a forest plot, with the best run on top.
+    """Draw the difference between each run and a baseline as a forest plot, with the best run at the top.
 
-    Blue runs are better than the baseline, and orange runs are worse. The intervals of grey runs include 0.
+    Runs are blue if they are better than the baseline, orange if they are worse, and grey if their interval includes 0.
 
     Args:
-        names: Names of the R runs, without the baseline.
-        differences: Differences, (R,), where higher is better.
-        low: Lower ends of the intervals, (R,).
-        high: Upper ends of the intervals, (R,).
-        label: Label of the axis: the difference and its unit.
-        title: Title of the figure.
-        note: Second paragraph of the title.
+        names: Names of the R runs, excluding the baseline.
+        differences: Differences from the baseline, of shape (R,), where higher is better.
+        low: Lower bounds of the intervals, of shape (R,).
+        high: Upper bounds of the intervals, of shape (R,).
+        label: Axis label, giving the difference and its unit.
+        title: Figure title.
+        note: Subtitle, shown below the title.
 
     Raises:
-        ValueError: There are no runs, or the arrays are not (R,).
+        ValueError: There are no runs, or an array does not have shape (R,).
     """
     table = [np.asarray(values, dtype=float) for values in (differences, low, high)]
     if not names or any(values.shape != (len(names),) for values in table):
         raise ValueError(
-            "Differences and the ends of their intervals must be (R,), at least one, with a name for each: got"
+            "Differences and their interval bounds must have shape (R,), with R at least 1 and one name per run: got"
             f" {', '.join(str(values.shape) for values in table)} and {len(names)} names."
         )
     order = np.argsort(-table[0], kind="stable")
     values, lower, upper = (column[order] for column in table)
     wrapped = [wrap(names[k], _NAME_WIDTH * 72, SMALL_SIZE) for k in order]
     lines = max(name.count("\n") + 1 for name in wrapped)
-    row = max(0.3, (lines * LINE_HEIGHT + 0.4) * SMALL_SIZE / 72)  # height in inches
+    row = max(0.3, (lines * LINE_HEIGHT + 0.4) * SMALL_SIZE / 72)  # row height in inches
     figure = new_figure(9.0, row * (len(names) + 1) + 1.25, title, note)
     ax = figure.add_subplot()
     colours = np.where(lower > 0, BLUE, np.where(upper < 0, VERMILLION, GREY)).tolist()
@@ -208,7 +208,7 @@ def _draw_differences(
     high: NDArray[np.floating],
     colours: Sequence[str],
 ) -> None:
-    """Draw one row per run with its interval, and write its values on the right."""
+    """Draw one row per run with its difference and interval, and write their values on the right."""
     rows = np.arange(len(values))
     ax.axvline(0, color=BLACK, linewidth=1)
     ax.hlines(rows, low, high, colors=colours, linewidth=2.4)
@@ -222,11 +222,9 @@ def _draw_differences(
 def _write_numbers(
     ax: Axes, values: NDArray[np.floating], low: NDArray[np.floating], high: NDArray[np.floating]
 ) -> None:
-    """Write the difference and its interval at the right of each row."""
+    """Write the difference and its interval to the right of each row."""
     look: dict[str, Any] = {"textcoords": "offset points", "size": SMALL_SIZE, "annotation_clip": False}
-    ax.annotate(
-        "difference (95 % interval)", (1, 1), (10, 3), xycoords="axes fraction", va="bottom", color=GREY, **look
-    )
+    ax.annotate("difference (95% interval)", (1, 1), (10, 3), xycoords="axes fraction", va="bottom", color=GREY, **look)
     for row, numbers in enumerate(zip(values, low, high, strict=True)):
         value, lower, upper = (value_text(number, "+.4f") for number in numbers)
         text = f"{value} ({lower} to {upper})"
@@ -234,7 +232,7 @@ def _write_numbers(
 
 
 def _outcomes(colours: Sequence[str]) -> list[Line2D]:
-    """Return handles of the legend for the colours that occur."""
+    """Return legend handles for the colours that occur."""
     words = {BLUE: "better than the baseline", GREY: "no significant difference", VERMILLION: "worse than the baseline"}
     look: dict[str, Any] = {"linewidth": 2.4, "marker": "o", "markersize": 6.5}
     return [Line2D([], [], color=colour, label=word, **look) for colour, word in words.items() if colour in colours]

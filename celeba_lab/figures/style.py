@@ -1,4 +1,4 @@
-"""Style that all figures share: colours, fonts, wrapped text, titles and grids of panels."""
+"""Style shared by all figures: colours, fonts, text wrapping, titles and grids of panels."""
 
 import math
 import re
@@ -24,17 +24,17 @@ GREY = "#767676"
 LIGHT_GREY = "#E0E0E0"
 
 PALETTE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK, GREY)
-"""Colours of Okabe and Ito (https://jfly.uni-koeln.de/color/), which are distinct in every kind of colour blindness.
+"""Okabe and Ito's colour-blind-safe palette (https://jfly.uni-koeln.de/color/).
 
-Their yellow is left out, because it is unreadable on white."""
+Yellow is omitted because it is illegible on white."""
 
 CORRECT, WRONG = BLUE, VERMILLION
 
 LINE_STYLES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (3, 1.2, 1.2, 1.2, 1.2, 1.2)))
-"""Line styles that distinguish curves in addition to colours, so that they also differ in black and white."""
+"""Line styles that distinguish curves even in black and white."""
 
 SMALL_SIZE = 9.0
-LINE_HEIGHT = 1.3  # height of a line of text as a multiple of the font size
+LINE_HEIGHT = 1.3  # line height as a multiple of the font size
 
 STYLE: dict[Any, Any] = {
     "figure.dpi": 150,
@@ -53,23 +53,23 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "lines.linewidth": 1.8,
 }
-"""Matplotlib settings that apply within the functions of this package, and nowhere else."""
+"""Matplotlib settings that apply only inside the functions of this package."""
 
 
 @lru_cache(maxsize=4096)
 def text_width(text: str, size: float) -> float:
-    """Return the width in points of one line of text in the font of the figures."""
+    """Return the width in points of a line of text in the figure font."""
     font = FontProperties(family=str(STYLE["font.family"]), size=size)
     return text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]
 
 
 def wrap(text: str, width: float, size: float) -> str:
-    r"""Break lines so that none is wider than ``width`` points at font size ``size``.
+    r"""Wrap text so that no line is wider than ``width`` points at font size ``size``.
 
-    Lines are broken between words where possible, otherwise after one of ``_ / \ -``, and otherwise anywhere. Line
-    breaks in ``text`` are kept.
+    Lines are broken between words if possible, otherwise after one of the characters ``_ / \ -``, and anywhere as a
+    last resort. Existing line breaks are preserved.
     """
-    # Rasterised text can be up to 3 % wider than the widths that are measured here.
+    # Rasterised text can be up to 3% wider than the width computed here.
     fits = partial(_fits, width=0.97 * width, size=size)
     lines = []
     for paragraph in text.split("\n"):
@@ -88,7 +88,7 @@ def _fits(text: str, *, width: float, size: float) -> bool:
 
 
 def _tokens(line: str, fits: Callable[[str], bool]) -> Iterator[str]:
-    """Yield the parts of ``line`` between which it can be broken. Joined, they are ``line`` again."""
+    """Yield the parts of ``line`` between which it can be broken. Concatenating the parts gives ``line``."""
     for word in re.findall(r"\S+\s*|\s+", line):
         if fits(word):
             yield word
@@ -105,9 +105,9 @@ def new_figure(width: float, height: float, title: str, note: str = "") -> Figur
 
     Args:
         width: Width in inches.
-        height: Height in inches without the title.
-        title: Title of the figure. A ``$`` is shown as a dollar sign and does not start mathematics.
-        note: Second paragraph of the title, for numbers that belong to the whole figure.
+        height: Height in inches, excluding the title.
+        title: Figure title. A ``$`` is shown as a dollar sign and does not start a formula.
+        note: Subtitle, for numbers that apply to the whole figure.
     """
     text, size, title_height = fit_title(f"{title}\n{note}".strip(), 0.97 * width)
     figure = Figure(figsize=(width, height + title_height), layout="constrained")
@@ -116,7 +116,7 @@ def new_figure(width: float, height: float, title: str, note: str = "") -> Figur
 
 
 def fit_title(title: str, width: float) -> tuple[str, float, float]:
-    """Wrap a title to ``width`` inches; return the text, its font size in points and its height in inches."""
+    """Wrap a title to ``width`` inches, and return the text, its font size in points and its height in inches."""
     # Large figures are usually displayed at a reduced size, so they need a larger title.
     size = 12.0 if width < 11 else 15.0
     text = wrap(title, width * 72, size)
@@ -124,31 +124,31 @@ def fit_title(title: str, width: float) -> tuple[str, float, float]:
 
 
 def panels(figure: Figure, count: int, columns: int) -> list[Axes]:
-    """Add ``count`` axes in reading order that share x and y. Only the outer ones have tick labels."""
+    """Add ``count`` panels that share both axes, in reading order. Only the outer panels have tick labels."""
     rows = math.ceil(count / columns)
     axes: list[Axes] = []
     for position in range(count):
         first = axes[0] if axes else None
         ax = figure.add_subplot(rows, columns, position + 1, sharex=first, sharey=first)
-        # Axes.label_outer would remove the labels of panels above a gap in the last row.
+        # Axes.label_outer would also remove the labels of panels above a gap in the last row.
         ax.tick_params(labelbottom=position + columns >= count, labelleft=position % columns == 0)
         axes.append(ax)
     return axes
 
 
 def grid_columns(count: int) -> int:
-    """Return the number of columns for ``count`` panels in a grid that is about 1.5 times as wide as high."""
+    """Return the number of columns that makes a grid of ``count`` panels about 1.5 times as wide as it is tall."""
     rows = math.ceil(count / math.ceil(math.sqrt(1.5 * count)))
     return math.ceil(count / rows)
 
 
 def panel_width(columns: int) -> float:
-    """Return the width of a panel in inches, which is never too narrow for the name of an attribute."""
+    """Return the width of a panel in inches. A panel is always wide enough for an attribute name."""
     return max(1.85, min(3.0, 9 / columns))
 
 
 def finish_axes(ax: Axes, *, tick_size: float = 10.0, grid: bool = True) -> None:
-    """Set the properties that matplotlib would otherwise look up at draw time, outside of the style."""
+    """Set properties that Matplotlib would otherwise look up at draw time, when the style no longer applies."""
     ax.tick_params(labelsize=tick_size, color=GREY)
     if grid:
         ax.grid(True, color=LIGHT_GREY, linewidth=0.8)
@@ -156,13 +156,14 @@ def finish_axes(ax: Axes, *, tick_size: float = 10.0, grid: bool = True) -> None
 
 
 def ink(background: NDArray[np.floating]) -> str:
-    """Return the text colour for a background: white if its contrast is sufficient, otherwise black.
+    """Return the text colour for a background: white if it has sufficient contrast, otherwise black.
 
-    The contrast is computed from the relative luminance of WCAG 2.2. That formula overestimates the contrast of black
-    on saturated blue, so white is used above a fixed contrast even where black has a higher one.
+    The contrast is computed from the relative luminance defined in WCAG 2.2. This definition overestimates the contrast
+    of black on saturated blue. White is therefore used whenever its contrast exceeds a fixed value, even if black has a
+    higher contrast.
 
     Args:
-        background: Red, green and blue, (3,), in [0, 1].
+        background: RGB colour of shape (3,), in [0, 1].
     """
     linear = np.where(background <= 0.04045, background / 12.92, ((background + 0.055) / 1.055) ** 2.4)
     luminance = linear @ np.array([0.2126, 0.7152, 0.0722])
@@ -170,6 +171,6 @@ def ink(background: NDArray[np.floating]) -> str:
 
 
 def write_centred(ax: Axes, text: str, *, size: float = 10.5, y: float = 0.5) -> None:
-    """Write a text across axes without data, centred at height ``y``, which is from 0 (bottom) to 1 (top)."""
+    """Write horizontally centred text on the axes at height ``y``, from 0 (bottom) to 1 (top)."""
     box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
     ax.text(0.5, y, text, transform=ax.transAxes, ha="center", va="center", size=size, style="italic", bbox=box)

@@ -1,9 +1,9 @@
-"""Images of several faces, enlarged and side by side."""
+"""Enlarging faces, and tiling them into a single image."""
 
 import numpy as np
 from PIL import Image
 
-_WIDTH = 512  # approximate width in pixels to which tiles of small faces are enlarged
+_WIDTH = 512  # approximate width in pixels of an image tiled from small faces
 _COLUMNS = 8
 
 FILTERS = {
@@ -12,15 +12,15 @@ FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
-"""Pillow's filters for enlarging faces, by name."""
+"""Pillow's resampling filters by name."""
 
 
 def enlarge_faces(faces: np.ndarray, scale: int, name: str = "bicubic") -> np.ndarray:
-    """Enlarge faces with one of Pillow's filters.
+    """Enlarge faces with one of Pillow's resampling filters.
 
     Args:
         faces: Faces, uint8 (N, S, S, 3).
-        scale: Factor by which the sides are enlarged, at least 1.
+        scale: Scale factor for the width and height, at least 1.
         name: Name of the filter, a key of :data:`FILTERS`.
 
     Returns:
@@ -36,13 +36,13 @@ def enlarge_faces(faces: np.ndarray, scale: int, name: str = "bicubic") -> np.nd
 
 
 def tile_faces(faces: np.ndarray) -> np.ndarray:
-    """Arrange faces in rows of up to eight on a white background, enlarged to a total width of about 512 pixels.
+    """Tile faces in rows of up to eight on a white background, enlarged to a total width of about 512 pixels.
 
     Args:
         faces: Faces, uint8 (N, S, S, 3), with N at least 1.
 
     Returns:
-        One image, uint8 (H, W, 3). A single face has no white border.
+        The tiled image, uint8 (H, W, 3). A single face has no white border.
     """
     columns = min(_COLUMNS, len(faces))
     scale = max(1, _WIDTH // (columns * faces.shape[1]))

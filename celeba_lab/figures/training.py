@@ -1,4 +1,4 @@
-"""Figures of the training of a classifier."""
+"""Learning curves of a classifier."""
 
 import matplotlib
 import numpy as np
@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from celeba_lab.figures.style import BLACK, BLUE, ORANGE, STYLE, finish_axes, new_figure, write_centred
 
-# Line style and marker also distinguish the splits in black and white.
+# Line styles and markers distinguish the splits even in black and white.
 _SPLITS = {
     "train": {"color": ORANGE, "linestyle": (0, (5, 1.5)), "marker": "o", "markerfacecolor": "white", "label": "train"},
     "val": {"color": BLUE, "linestyle": "-", "marker": "s", "label": "validation"},
@@ -24,16 +24,16 @@ def learning_curves(
     best_epoch: int | None = None,
     majority_accuracy: float | None = None,
 ) -> Figure:
-    """Draw the loss and the accuracy of training and validation by epoch.
+    """Draw the training and validation loss and accuracy over the epochs.
 
     Args:
         history: Table with the columns ``epoch``, ``train/loss``, ``val/loss``, ``train/accuracy`` and
-            ``val/accuracy``, with accuracies in [0, 1]. Any column can be missing, and any value can be NaN. Several
-            rows of one epoch are merged. Without ``epoch``, the rows are epochs 0, 1, 2, ...
-        title: Title of the figure.
-        best_epoch: Epoch of the checkpoint that is reported. By default, it is the epoch with the highest validation
-            accuracy or, without accuracies, the one with the lowest validation loss. Of equally good epochs the
-            earliest is used.
+            ``val/accuracy``, with accuracies in [0, 1]. Any column can be missing, and any value can be NaN. Rows of
+            the same epoch are merged. If there is no column ``epoch``, the rows correspond to epochs 0, 1, 2, ...
+        title: Figure title.
+        best_epoch: Epoch of the reported checkpoint. The default is the epoch with the highest validation accuracy or,
+            if there is no validation accuracy, the epoch with the lowest validation loss. If several epochs are equally
+            good, the earliest is used.
         majority_accuracy: Accuracy of always predicting the majority class, in [0, 1], drawn as a dotted line.
     """
     table = _by_epoch(history)
@@ -48,7 +48,7 @@ def learning_curves(
         label = f"majority class {majority_accuracy:.3f}"
         right.axhline(majority_accuracy, color=BLACK, linestyle=":", linewidth=1.5, label=label)
     if right.get_ylim()[1] > 1:
-        right.set_ylim(top=1.005)  # There is no tick above an accuracy of 1, but its marker is not cut.
+        right.set_ylim(top=1.005)  # Avoid ticks above an accuracy of 1, but leave space for markers at 1.
     if len(table):
         margin = max(0.4, 0.02 * len(table))
         left.set_xlim(table.index.min() - margin, table.index.max() + margin)
@@ -59,14 +59,14 @@ def learning_curves(
 
 
 def _by_epoch(history: pd.DataFrame) -> pd.DataFrame:
-    """Merge the rows of each epoch, as loggers often write training and validation metrics in separate rows."""
+    """Merge the rows of each epoch, because loggers often write training and validation metrics in separate rows."""
     table = history if "epoch" in history else history.assign(epoch=np.arange(len(history)))
     table = table.dropna(subset=["epoch"])
     return table.assign(epoch=table["epoch"].astype(int)).groupby("epoch").last()
 
 
 def _find_best_epoch(table: pd.DataFrame) -> tuple[int | None, str]:
-    """Return the best epoch and the measure it was chosen by; (None, "") without validation metrics."""
+    """Return the best epoch and the criterion for it, or (None, "") if there are no validation metrics."""
     if "val/accuracy" in table and table["val/accuracy"].notna().any():
         return int(table.index[int(np.nanargmax(table["val/accuracy"]))]), " (highest validation accuracy)"
     if "val/loss" in table and table["val/loss"].notna().any():
@@ -89,11 +89,11 @@ def _value(table: pd.DataFrame, column: str, epoch: int) -> float | None:
 
 
 def _draw_metric(ax: Axes, table: pd.DataFrame, metric: str, best_epoch: int | None) -> None:
-    """Draw one metric of both splits, and mark the best epoch."""
+    """Draw one metric for both splits, and mark the best epoch."""
     for split, look in _SPLITS.items():
         values = table.get(f"{split}/{metric}", pd.Series(dtype=float)).dropna()
         if len(values):
-            # Each line has about twenty markers, because many more would hide the line.
+            # Limit each line to about twenty markers, because more would hide the line.
             ax.plot(values.index, values, markevery=max(1, len(values) // 20), markersize=5, **look)  # type: ignore[arg-type]
     if not ax.lines:
         write_centred(ax, f"no {metric} was recorded")

@@ -1,1 +1,1 @@
-"""Networks, and the LightningModules that train them. They do not depend on folders, tasks or figures."""
+"""Networks and the LightningModules that train them, independent of run folders, tasks and figures."""

@@ -1,4 +1,4 @@
-"""Averaging the weights of a network over the steps of training."""
+"""Exponential moving average of a network's weights during training."""
 
 from dataclasses import dataclass
 
@@ -10,14 +10,14 @@ Tensors = tuple[Tensor, ...] | list[Tensor]
 
 @dataclass(frozen=True)
 class MovingAverage:
-    """Exponential moving average whose decay warms up, for ``torch.optim.swa_utils.AveragedModel``.
+    """Exponential moving average with decay warm-up, for ``torch.optim.swa_utils.AveragedModel``.
 
-    After n updates the past has the weight min(decay, (1 + n) / (10 + n)), as in TensorFlow's
-    ``ExponentialMovingAverage``, so that the average soon forgets the random weights of the first steps. Tensors of
-    integers, such as the number of batches that batch normalisation has seen, are copied.
+    After n updates, the effective decay is min(decay, (1 + n) / (10 + n)), as in TensorFlow's
+    ``ExponentialMovingAverage``. The random initial weights therefore soon lose their influence. Integer tensors, such
+    as ``num_batches_tracked`` of batch normalisation, are copied.
 
     Args:
-        decay: Largest weight of the past, from 0 to 1. With 0.99 the average covers about the last hundred updates.
+        decay: Largest decay, from 0 to 1. With 0.99, the average covers about the last hundred updates.
 
     Example:
         >>> from torch.optim.swa_utils import AveragedModel
@@ -28,7 +28,7 @@ class MovingAverage:
         ...     average.update_parameters(network)
         tensor([[1.]])
         tensor([[2.]])
-        >>> print(f"{average.module.weight.item():.4f}")  # 2/11 of the first and 9/11 of the second
+        >>> print(f"{average.module.weight.item():.4f}")  # 2/11 * 1 + 9/11 * 2
         1.8182
     """
 
@@ -36,11 +36,11 @@ class MovingAverage:
 
     @torch.no_grad()
     def __call__(self, averages: Tensors, currents: Tensors, count: Tensor | int) -> None:
-        """Update tensors of one data type in place, all of them in one call.
+        """Update the averages in place. All tensors must have the same data type.
 
         Args:
-            averages: Averages so far.
-            currents: Current values, in the same order.
+            averages: Current averages.
+            currents: Current values in the same order.
             count: Number of updates so far.
         """
         if not averages[0].is_floating_point():

@@ -1,20 +1,20 @@
-"""The kind of model and the format version in every checkpoint."""
+"""Model kind and format version of checkpoints."""
 
 from typing import Any
 
 FORMAT = 1
-"""Version of the content of checkpoints; a higher one cannot be read by this version of the package."""
+"""Version of the checkpoint format. Checkpoints with a higher version cannot be read by this version of celeba_lab."""
 
 KEY = "celeba_lab"
-"""Key in a checkpoint of its kind and its format."""
+"""Key under which a checkpoint stores its model kind and format version."""
 
 
 def mark_checkpoint(checkpoint: dict[str, Any], kind: str) -> None:
-    """Write the kind of model and the version of the format into a checkpoint.
+    """Store the model kind and the format version in a checkpoint.
 
     Args:
-        checkpoint: The checkpoint that Lightning is about to save.
-        kind: Kind of model, ``classifier`` or ``gan``.
+        checkpoint: Checkpoint that Lightning is about to save.
+        kind: Model kind, ``classifier`` or ``gan``.
 
     Example:
         >>> checkpoint = {}

@@ -1,4 +1,4 @@
-"""The error of a training run that diverged."""
+"""The error for training runs that diverge."""
 
 from collections.abc import Sequence
 
@@ -8,10 +8,10 @@ from celeba_lab.errors import DivergenceError
 
 
 def divergence_error(model: L.LightningModule, quantities: Sequence[str]) -> DivergenceError:
-    """Return the error of a run whose losses or weights are no longer finite.
+    """Return the error for a run whose losses or weights are no longer finite.
 
     Args:
-        model: The model, with its trainer. If it has an attribute ``divergence_advice``, the error ends with it.
+        model: Model attached to a trainer. The error message ends with the model's ``divergence_advice`` if it has one.
         quantities: Names of the quantities that are not finite, such as ``training loss``.
 
     Example:

@@ -1,4 +1,4 @@
-"""Optimizers and learning-rate schedules by their names."""
+"""Optimizers and learning-rate schedules, built by name."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -36,7 +36,7 @@ def check_betas(setting: str, betas: Sequence[float] | None) -> None:
 
 
 def describe_parameters(module: nn.Module) -> str:
-    """Return the number of parameters in words, and how many of them are trained if some are frozen.
+    """Return the number of parameters as text, including the number of trained parameters if some are frozen.
 
     Example:
         >>> describe_parameters(nn.Linear(999, 1000))
@@ -53,17 +53,17 @@ def _in_words(count: int) -> str:
 
 
 def build_optimizer(name: str, modules: Iterable[nn.Module], lr: float, weight_decay: float) -> Optimizer:
-    """Build an optimizer; weight decay does not apply to biases and normalisation, which are tensors of one axis.
+    """Build an optimizer that applies no weight decay to biases and normalisation parameters.
 
     Args:
         name: Name of an optimizer in ``torch.optim``.
         modules: Modules whose parameters are optimised.
         lr: Learning rate.
-        weight_decay: Weight decay of the parameters with two or more axes.
+        weight_decay: Weight decay of parameters with two or more dimensions.
 
     Raises:
         SettingError: torch has no such optimizer, or the learning rate is not above 0.
-        UserError: The optimizer does not suit this network.
+        UserError: The optimizer cannot train this network.
 
     Example:
         >>> optimizer = build_optimizer("AdamW", [nn.Linear(3, 1)], lr=1e-3, weight_decay=0.1)
@@ -78,31 +78,31 @@ def build_optimizer(name: str, modules: Iterable[nn.Module], lr: float, weight_d
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
     build: Callable[..., Optimizer] = getattr(torch.optim, name)
-    # On a GPU torch uses its fast implementation by default, on the CPU only if it is requested.
+    # torch uses a fast implementation by default on a GPU, but on the CPU only if it is requested.
     on_cpu = all(parameter.device.type == "cpu" for parameter in parameters)
     options = {"fused": True} if on_cpu and "fused" in signature(build).parameters else {}
     try:
         return build(groups, lr=lr, **options)
-    except ValueError as error:  # LBFGS and Muon need other parameters
+    except ValueError as error:  # LBFGS and Muon expect other parameters
         raise UserError(f"{name} cannot train this network: {error}. Use optimizer=AdamW, Adam or SGD.") from error
 
 
 def build_schedule(name: str, optimizer: Optimizer, total_steps: float, warmup: float) -> LRScheduler | None:
-    """Build a schedule that is stepped after every optimizer step.
+    """Build a learning-rate schedule that is stepped after every optimizer step.
 
     Args:
         name: Name of the schedule: ``constant``, ``one_cycle`` (Smith and Topin, 2019, arXiv:1708.07120) or ``cosine``
-            (a linear warm-up, then half a cosine to 0; Loshchilov and Hutter, 2017, arXiv:1608.03983).
-        optimizer: Optimizer, whose learning rate is the peak of the schedule.
-        total_steps: Number of optimizer steps of the whole run; infinite if the run has no end.
-        warmup: Fraction of the steps in which the learning rate rises.
+            (linear warm-up followed by half a cosine to 0; Loshchilov and Hutter, 2017, arXiv:1608.03983).
+        optimizer: Optimizer. Its learning rate is the peak of the schedule.
+        total_steps: Number of optimizer steps in the whole run; infinite if the run has no fixed end.
+        warmup: Fraction of the steps during which the learning rate increases.
 
     Returns:
-        The schedule; None for a constant learning rate.
+        The schedule, or None for a constant learning rate.
 
     Raises:
         SettingError: The name is unknown.
-        UserError: The schedule needs to know the number of steps, and the run has no end.
+        UserError: The schedule needs the number of steps, but the run has no fixed end.
 
     Example:
         >>> optimizer = build_optimizer("SGD", [nn.Linear(1, 1)], lr=0.1, weight_decay=0.0)
@@ -121,26 +121,26 @@ def build_schedule(name: str, optimizer: Optimizer, total_steps: float, warmup: 
         return None
     if math.isinf(total_steps):
         raise UserError(
-            f"schedule={name} needs to know when training ends: set max_epochs or max_steps, or use schedule=constant."
+            f"schedule={name} needs to know when training ends. Set max_epochs or max_steps, or use schedule=constant."
         )
     return build(optimizer, int(total_steps), warmup)
 
 
 class _OneCycle(OneCycleLR):
-    """torch's one cycle, except that a run continued with more steps follows the longer cycle."""
+    """torch's one-cycle schedule, except that a run resumed with more steps follows the longer cycle."""
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        # The position is that of the checkpoint, the length is that of this run.
+        # Take the position from the checkpoint but the length from this run.
         length = {"total_steps": self.total_steps, "_schedule_phases": self._schedule_phases}
         super().load_state_dict({**state_dict, **length})
 
 
 def _one_cycle(optimizer: Optimizer, total_steps: int, warmup: float) -> LRScheduler:
     peaks = [group["lr"] for group in optimizer.param_groups]
-    # torch divides by the length of the warm-up minus one step, so a run of two or three steps needs a larger fraction.
+    # torch divides by the number of warm-up steps minus one, so a run of two or three steps needs a larger fraction.
     rising = min(max(warmup, 2 / total_steps), 1.0)
-    # The momentum is not cycled, so that AdamW's betas are the configured ones.
+    # The momentum is not cycled, so that AdamW keeps its configured betas.
     return _OneCycle(optimizer, peaks, total_steps=total_steps + 1, pct_start=rising, cycle_momentum=False)
 
 

@@ -1,4 +1,4 @@
-"""The report of clusters of faces: which faces they have, how they differ, and how far they can be trusted."""
+"""The report of clusters of faces: their members, their differences, and their stability."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,22 +17,22 @@ from celeba_lab.errors import SettingError, UserError, check_at_least, check_bet
 from celeba_lab.reports.iterations import fit_with_progress
 from celeba_lab.runs.run import RunFolder
 
-# A figure with more clusters, or with more faces of each, would be too large to read and slow to draw.
+# Figures with more clusters, or with more faces per cluster, would be hard to read and slow to draw.
 _MOST_SHOWN = 20
 _MOST_FACES = 20
 
 
 @dataclass(frozen=True)
 class ClusteringResult:
-    """Clusters of a sample of faces, with what is needed to report them.
+    """Clusters of a sample of faces, with everything that is needed to report them.
 
     Attributes:
-        run: Folder of the tables and figures.
-        sample: The N faces, one for each point.
-        clustering: The C clusters of the points.
-        clusterer: Unfitted scikit-learn clusterer that found them.
-        axes: Names of the columns of the points; None if they have no names.
-        seed: Seed of every random choice of the report.
+        run: Run folder for the tables and figures.
+        sample: Sample of N faces, one for each point.
+        clustering: Assignment of the points to C clusters.
+        clusterer: Unfitted scikit-learn clusterer that was used to find the clusters.
+        axes: Names of the coordinates of the points, or None if the coordinates have no names.
+        seed: Seed for all random choices in the report.
     """
 
     run: RunFolder
@@ -44,17 +44,17 @@ class ClusteringResult:
 
     @property
     def title(self) -> str:
-        """Title of every figure."""
+        """Title of all figures."""
         return self.sample.title
 
     @property
     def numbers(self) -> list[str]:
-        """Numbers of the clusters, from 1."""
+        """Cluster numbers, starting at 1."""
         return [str(c + 1) for c in range(self.clustering.count)]
 
     @cached_property
     def differences(self) -> np.ndarray:
-        """Mean of each attribute in each cluster minus its mean in all, in standard deviations, (C, K)."""
+        """Attribute means of each cluster minus the overall means, in standard deviations, (C, K)."""
         return standardised_differences(self.clustering, self.sample.labels)
 
     @property
@@ -70,35 +70,36 @@ class ClusteringResult:
 
     @property
     def legend(self) -> list[str]:
-        """Index, size and description of each cluster that the maps show."""
+        """Number, size and description of each cluster shown on the maps."""
         named = zip(self.headings, self.descriptions, strict=True)
         return [f"{heading.replace(chr(10), ' ')}\n{words}" for heading, words in named][:_MOST_SHOWN]
 
     @property
     def shown(self) -> np.ndarray:
-        """Positions of the points that maps show, the members of the largest clusters, int64."""
+        """Indices of the points shown on the maps, which are the members of the largest clusters, int64."""
         members = self.clustering.members
         shown: np.ndarray = members[self.clustering.clusters[members] < _MOST_SHOWN]
         return shown
 
     @property
     def scope(self) -> str:
-        """Which clusters a figure shows, as the end of a phrase; empty if it shows all."""
+        """Note about the clusters that a figure shows, in parentheses, or an empty string if it shows all clusters."""
         return f" (the {_MOST_SHOWN} largest)" if self.clustering.count > _MOST_SHOWN else ""
 
 
 @dataclass(frozen=True)
 class ClusterReport:
-    """The report of clusters. Its parts are written in the order of the time they take.
+    """The report of clusters. Parts that take less time are written first.
 
     Args:
-        pca: scikit-learn transformer that finds the axes of the first map. If None, this map is not drawn.
-        numbers: Numbers of clusters to compare with the chosen one.
-        silhouette_sample: Number of points whose silhouette is measured. The time grows with its square.
-        seeds: Number of other seeds with which the stability of the clusters is measured.
-        faces: Number of faces to show of each cluster.
-        tsne: scikit-learn transformer that finds the coordinates of the second map. If None, this map is not drawn.
-        tsne_sample: Number of points on the second map. The time grows slightly faster than this number.
+        pca: scikit-learn transformer that computes the principal components. If None, the PCA is skipped.
+        numbers: Other numbers of clusters to try for comparison.
+        silhouette_sample: Number of points from which the silhouette score is computed. The computing time grows with
+            the square of this number.
+        seeds: Number of additional seeds with which the stability of the clusters is measured.
+        faces: Number of faces to show for each cluster.
+        tsne: scikit-learn transformer that computes the t-SNE map. If None, the t-SNE is skipped.
+        tsne_sample: Number of points on the t-SNE map. The computing time grows slightly more than linearly.
 
     Raises:
         SettingError: A number is out of range.
@@ -118,19 +119,19 @@ class ClusterReport:
         check_at_least("seeds", self.seeds, 0)
         check_between("faces", self.faces, 0, _MOST_FACES)
         if any(number < 2 for number in self.numbers):
-            raise SettingError("numbers", self.numbers, "must be numbers of clusters of at least 2")
+            raise SettingError("numbers", self.numbers, "must not contain numbers below 2")
         check_parameters(self.pca, "pca")
         check_parameters(self.tsne, "tsne")
 
     def write(self, result: ClusteringResult) -> dict[str, float]:
-        """Write every table and figure, starting with the clusters themselves.
+        """Write all tables and figures, and print the clusters.
 
         Returns:
-            ``clusters``, ``inertia``, ``silhouette``, ``alone`` (the share of faces without a cluster), and the mean
-            and the lowest ``stability``.
+            ``clusters``, ``inertia``, ``silhouette``, ``alone`` (the share of faces without a cluster), ``stability``
+            (the mean over the seeds) and ``stability/least`` (the minimum).
 
         Raises:
-            SettingError: An estimator refuses its parameters or the data.
+            SettingError: An estimator rejects its parameters or the data.
         """
         clustering = result.clustering
         _write_clusters(result)
@@ -153,16 +154,16 @@ class ClusterReport:
         return metrics
 
     def _write_numbers(self, result: ClusteringResult) -> None:
-        """Write inertia and silhouette for other numbers of clusters."""
+        """Write the inertia and the silhouette score for other numbers of clusters."""
         clustering, clusterer = result.clustering, result.clusterer
         if clusterer.get_params(deep=False).get("n_clusters") is None:
             console.print(
-                f"Other numbers of clusters are left out, because {type(clusterer).__name__} has no such parameter."
+                f"Skipping other numbers of clusters, because {type(clusterer).__name__} does not use n_clusters."
             )
             return
         numbers = sorted({*self.numbers, clustering.count})
         found = try_numbers(clustering, clusterer, numbers, self.silhouette_sample, result.seed)
-        rows = list(progress(found, "other numbers of clusters", len(numbers)))
+        rows = list(progress(found, "trying other numbers of clusters", len(numbers)))
         frame = pd.DataFrame(rows, columns=["n_clusters", "inertia", "silhouette"])
         result.run.table("numbers", frame)
         figure = figures.number_of_clusters(
@@ -171,34 +172,34 @@ class ClusterReport:
             frame["silhouette"].to_numpy(),
             clustering.count,
             title=result.title,
-            note="One fit for each number of clusters; where the curves jump, the clusters depend on the seed",
+            note="One fit for each number of clusters. Jumps in the curves show that the clusters depend on the seed",
         )
         result.run.figure("numbers", figure)
 
     def _write_stability(self, result: ClusteringResult) -> dict[str, float]:
-        """Write and print how far the clusters with other seeds agree."""
+        """Write and print the agreement between the clusters and those found with other seeds."""
         if not self.seeds:
             return {}
         if not has_parameter(result.clusterer, "random_state"):
             console.print(
-                f"The stability over seeds is left out, because {type(result.clusterer).__name__} is deterministic."
+                f"Skipping the stability over seeds, because {type(result.clusterer).__name__} is deterministic."
             )
             return {}
         seeds = range(result.seed + 1, result.seed + 1 + self.seeds)
         found = try_seeds(result.clustering, result.clusterer, seeds)
-        rows = list(progress(found, "other seeds", self.seeds))
+        rows = list(progress(found, "trying other seeds", self.seeds))
         frame = pd.DataFrame(rows, columns=["seed", "adjusted_rand_index"])
         result.run.table("stability", frame)
         index = frame["adjusted_rand_index"]
         console.print(
-            f"stability over {self.seeds} other seeds: adjusted Rand index {index.mean():.2f} on average,"
-            f" {index.min():.2f} at least (1: the same clusters, 0: by chance)"
+            f"stability over {self.seeds} other seeds: mean adjusted Rand index {index.mean():.2f}, minimum"
+            f" {index.min():.2f} (1: identical clusters, 0: chance level)"
         )
         return {"stability": float(index.mean()), "stability/least": float(index.min())}
 
 
 def _write_clusters(result: ClusteringResult) -> None:
-    """Write and print the clusters, and write the cluster of each face and the means of the attributes."""
+    """Write the clusters, the cluster of each face and the attribute means, and print the clusters."""
     run, sample, clustering = result.run, result.sample, result.clustering
     share = clustering.sizes / len(clustering.points)
     columns = {"cluster": result.numbers, "faces": clustering.sizes, "share": share}
@@ -215,21 +216,21 @@ def _write_clusters(result: ClusteringResult) -> None:
 
 
 def _draw_profile(result: ClusteringResult) -> None:
-    """Draw how the attributes of each cluster differ from those of all faces."""
+    """Draw the differences between the attribute means of each cluster and the overall means."""
     figure = figures.cluster_profile(
         result.differences[:_MOST_SHOWN],
         result.sample.attributes,
         result.headings[:_MOST_SHOWN],
         label="cluster mean - overall mean, in standard deviations",
         title=result.title,
-        note=f"Difference between each cluster and all faces of the sample{result.scope}; each block has the attributes"
-        " that are most common in one cluster",
+        note=f"Difference between each cluster{result.scope} and the whole sample. Each block contains the attributes"
+        " that are strongest in one cluster",
     )
     result.run.figure("cluster_means", figure)
 
 
 def _draw_distances(result: ClusteringResult) -> None:
-    """Write and draw the distances between the centroids."""
+    """Write and draw the distances between the cluster centroids."""
     distances = result.clustering.centroid_distances()
     result.run.matrix("centroid_distances", distances, result.numbers, result.numbers, corner="cluster")
     ticks = [f"cluster {c}" for c in result.numbers][:_MOST_SHOWN]
@@ -245,10 +246,10 @@ def _draw_distances(result: ClusteringResult) -> None:
 
 
 def _write_faces(result: ClusteringResult, each: int) -> None:
-    """Draw randomly chosen members of each cluster, skipping those whose image cannot be read."""
+    """Draw random members of each cluster, skipping those whose image cannot be read."""
     datamodule = result.sample.datamodule
     if not datamodule.has_images:
-        console.print(f"The faces of the clusters are left out, because there are no images in {datamodule.root}.")
+        console.print(f"Skipping the faces of the clusters, because there are no images in {datamodule.root}.")
         return
     faces, captions, borders, rows = [], [], [], []
     for cluster, position, face in readable_members(result.sample, result.clustering, each, result.seed):
@@ -259,28 +260,29 @@ def _write_faces(result: ClusteringResult, each: int) -> None:
         rows.append((image_id, cluster + 1))
     if not faces:
         console.print(
-            "The faces of the clusters are left out, because none of the selected images in"
-            f" {datamodule.root} can be read."
+            f"Skipping the faces of the clusters, because none of the selected images in {datamodule.root} can be read."
         )
         return
     result.run.table("faces", pd.DataFrame(rows, columns=["image_id", "cluster"]))
-    title = f"{result.title} · random faces of each cluster"
+    title = f"{result.title} · random faces from each cluster"
     result.run.figure("faces", figures.face_grid(faces, captions, columns=each, borders=borders, title=title))
 
 
 def readable_members(
     sample: LabelSample, clustering: Clustering, each: int, seed: int
 ) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Choose members of each cluster at random, and skip a few whose image is missing or damaged.
+    """Choose random members of each cluster, skipping those whose image is missing or damaged.
+
+    At most ``5 * each`` members of a cluster are tried.
 
     Args:
-        sample: The faces, one for each point.
-        clustering: The clusters of the points.
-        each: Number of members of each cluster.
-        seed: Seed of the choice.
+        sample: Sample of faces, one for each point.
+        clustering: Clusters of the points.
+        each: Number of members to choose from each cluster.
+        seed: Seed for the random choice.
 
     Yields:
-        Cluster, position of the point, and face, uint8 (H, W, 3), cluster by cluster.
+        Index of the cluster, index of the point, and image of the face, uint8 (H, W, 3), ordered by cluster.
     """
     order = np.random.default_rng(seed).permutation(clustering.members)
     for cluster in range(min(clustering.count, _MOST_SHOWN)):
@@ -297,11 +299,11 @@ def readable_members(
 
 
 def _write_pca(result: ClusteringResult, pca: TransformerMixin) -> None:
-    """Write the explained variance and the loadings of the principal components, and draw the first two."""
+    """Write the explained variance and the loadings of the principal components, and draw the first two components."""
     points = result.clustering.points
     limit = min(points.shape)
     if limit < 2:
-        console.print("The PCA is left out, because it needs at least two rows and two columns.")
+        console.print("Skipping the PCA, because it needs at least two rows and two columns.")
         return
     if isinstance(pca.get_params().get("n_components"), int):
         pca.set_params(n_components=min(pca.get_params()["n_components"], limit))
@@ -310,7 +312,7 @@ def _write_pca(result: ClusteringResult, pca: TransformerMixin) -> None:
             positions = pca.fit_transform(points)
         if not hasattr(pca, "explained_variance_ratio_") or positions.shape[1] < 2:
             hint = "Use, for example, sklearn.decomposition.PCA or TruncatedSVD with n_components=10."
-            rule = "must explain the variance by two components or more"
+            rule = "must be a transformer with explained_variance_ratio_ and at least two components"
             raise SettingError("pca", type(pca).__name__, rule, hint)
     explained, loadings = pca.explained_variance_ratio_, pca.components_
     axes = result.axes or [f"feature_{k}" for k in range(loadings.shape[1])]
@@ -330,20 +332,23 @@ def _write_pca(result: ClusteringResult, pca: TransformerMixin) -> None:
 
 
 def _write_tsne(result: ClusteringResult, tsne: BaseEstimator, most: int) -> None:
-    """Write and draw the coordinates of up to ``most`` faces by t-SNE."""
+    """Compute, write and draw the t-SNE coordinates of up to ``most`` faces."""
     points = result.clustering.points
     chosen = np.sort(np.random.default_rng(result.seed).permutation(result.shown)[:most])
     perplexity = tsne.get_params().get("perplexity")
     if min(points.shape) < 2 or (perplexity is not None and perplexity >= len(chosen)):
-        needs = "two columns" if perplexity is None else f"more faces than its perplexity of {perplexity:g}"
-        console.print(f"The t-SNE is left out, because it needs {needs}, and there are {len(chosen)}.")
+        needs = "" if perplexity is None else f", and more rows than its perplexity of {perplexity:g}"
+        console.print(
+            f"Skipping the t-SNE of {len(chosen)} rows with {points.shape[1]} columns, because it needs at least two"
+            f" rows and two columns{needs}."
+        )
         return
     what = f"t-SNE of {len(chosen):,} of the {len(points):,} faces"
     with result.run.timed("tsne"), settings_of("report"):
         with refusals_of(tsne, "tsne"):
             positions = fit_with_progress(tsne, points[chosen], what)
         if positions.shape[1] < 2:
-            raise SettingError("tsne", type(tsne).__name__, "must have n_components=2 to draw a map")
+            raise SettingError("tsne", type(tsne).__name__, "must have n_components=2 or more to draw a map")
     console.print(what)
     clusters = result.clustering.clusters[chosen]
     frame = pd.DataFrame(positions[:, :2], columns=["x", "y"])
@@ -357,6 +362,7 @@ def _write_tsne(result: ClusteringResult, tsne: BaseEstimator, most: int) -> Non
         result.legend,
         axes=("t-SNE 1", "t-SNE 2"),
         title=result.title,
-        note=f"{len(chosen):,} faces{settings}; neighbours are similar, but distances and sizes of groups mean little",
+        note=f"{len(chosen):,} faces{settings}. Neighbouring faces are similar, but the sizes of groups and the"
+        " distances between groups are not meaningful",
     )
     result.run.figure("tsne", figure)

@@ -1,4 +1,4 @@
-"""The report of ``task=compare``: a comparison of finished runs, as tables, figures and sentences."""
+"""The report of ``task=compare``: tables, figures and sentences that compare finished runs."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -20,18 +20,18 @@ from celeba_lab.runs.finished import FinishedRun, check_same_data, read_runs
 from celeba_lab.runs.run import RunFolder
 
 CAUTION = (
-    "The intervals describe the variation over images, not over seeds: the same settings with another seed may differ"
-    " as much. To compare settings, train each of them with several seeds."
+    "The intervals describe the variation over images, not over seeds. Runs with the same settings but different seeds"
+    " may differ by as much. To compare settings, train each of them with several seeds."
 )
 
 
 def read_comparable(patterns: str | Sequence[str], split: str, ignore: Path) -> list[FinishedRun]:
-    """Read the runs that can be compared, and print which cannot.
+    """Read the runs that can be compared, and print the names of the others.
 
     Args:
-        patterns: Run folders, folders of run folders, or globs of either.
+        patterns: Run folders, folders that contain run folders, or glob patterns for either.
         split: Split whose predictions are compared.
-        ignore: Folder of the comparison itself.
+        ignore: Folder of the comparison itself, which is skipped.
 
     Raises:
         UserError: Fewer than two runs can be compared, or they used different data.
@@ -39,13 +39,16 @@ def read_comparable(patterns: str | Sequence[str], split: str, ignore: Path) -> 
     folders, unfinished = find_runs(patterns, ignore)
     found, others = read_runs(folders, split)
     left_out = []
-    for kind, reason in ((unfinished, "unfinished, without summary.json"), (others, f"no predictions of {split}")):
+    for kind, reason in (
+        (unfinished, "unfinished, no summary.json"),
+        (others, f"no predictions for the {split} split"),
+    ):
         if kind:
             names = enumerate_names([str(display_path(folder)) for folder in kind], 20)
             left_out.append(f"Left out ({reason}): {names}.")
     if len(found) < 2:
-        matched = f"the only one is {found[0].name}" if found else "there are none"
-        rule = f"must match at least two finished runs with predictions of the {split} split, and {matched}"
+        matched = f"matches only {found[0].name}" if found else "matches none"
+        rule = f"must match at least two finished runs with predictions for the {split} split, but {matched}"
         raise SettingError("runs", patterns, rule, " ".join(left_out))
     check_same_data(found, split)
     for sentence in left_out:
@@ -54,41 +57,42 @@ def read_comparable(patterns: str | Sequence[str], split: str, ignore: Path) -> 
 
 
 def lower_is_better(metric: str) -> bool:
-    """Return whether the best run is the one with the lowest value."""
+    """Return whether lower values of a metric are better."""
     return metric.endswith("loss")
 
 
 def best_first(runs: Sequence[FinishedRun], metric: str) -> list[FinishedRun]:
-    """Sort runs by a metric on validation, so that test does not choose; runs without the metric come last."""
+    """Sort runs by a validation metric, with the best run first and runs without the metric last."""
     sign = 1.0 if lower_is_better(metric) else -1.0
     values = [sign * run.metrics.get(f"val/{metric}", float("nan")) for run in runs]
-    return [runs[k] for k in np.argsort(values, kind="stable")]  # NaN is sorted to the end.
+    return [runs[k] for k in np.argsort(values, kind="stable")]  # argsort moves NaN to the end.
 
 
 def check_metric(runs: Sequence[FinishedRun], split: str, metric: str) -> None:
-    """Check that every run has a metric of a split.
+    """Check that a metric is available for a split of every run.
 
     Raises:
-        SettingError: A run does not have it.
+        SettingError: A run does not have the metric.
     """
     for run in runs:
         if f"{split}/{metric}" not in run.metrics:
             own = [name.removeprefix(f"{split}/") for name in run.metrics if name.startswith(f"{split}/")]
             overall = enumerate_names([name for name in own if "/" not in name], 20)
-            rule = f"must be a metric of the {split} split of {run.name}, which has {overall}"
+            rule = f"is not a metric of the {split} split of {run.name}, which has {overall}"
             raise SettingError("metric", metric, rule, did_you_mean(metric, own))
 
 
 def choose_baseline(runs: Sequence[FinishedRun], metric: str, named: str | None = None) -> FinishedRun:
-    """Choose the run that the others are compared with.
+    """Choose the run with which the others are compared.
 
     Args:
         runs: Runs to compare.
-        metric: Metric that chooses the best run on validation.
-        named: Name or path of the baseline; by default the best run on validation, or the first if none was validated.
+        metric: Metric by which the best run on the validation split is chosen.
+        named: Name or path of the baseline run. By default, the best run on the validation split is chosen, or the
+            first run if no run has the validation metric.
 
     Raises:
-        SettingError: No run, or more than one run, has this name.
+        SettingError: The name matches no run, or more than one run.
     """
     if named is None:
         return best_first(runs, metric)[0]
@@ -105,7 +109,7 @@ def choose_baseline(runs: Sequence[FinishedRun], metric: str, named: str | None 
 
 
 def run_table(runs: Sequence[FinishedRun], split: str) -> pd.DataFrame:
-    """Return one row per run with every metric over all attributes, the data, the seed and the origin of the run."""
+    """Return a table with one row per run: its overall metrics, data, seed and origin."""
     metrics = dict.fromkeys(name for run in runs for name in run.metrics if name.count("/") == 1)
     rows = []
     for run in runs:
@@ -130,11 +134,11 @@ def run_table(runs: Sequence[FinishedRun], split: str) -> pd.DataFrame:
         )
     table = pd.DataFrame(rows)
     whole = [name for name in ("best_epoch", "seed", "train_images", f"{split}_images") if table[name].notna().any()]
-    return table.astype(dict.fromkeys(whole, "Int64"))  # Whole numbers stay whole if a run has none.
+    return table.astype(dict.fromkeys(whole, "Int64"))  # Int64 allows missing values.
 
 
 def setting_table(runs: Sequence[FinishedRun]) -> pd.DataFrame:
-    """Return the settings that differ between runs, one row per setting and one column per run.
+    """Return a table of the settings that differ between runs, with one row per setting and one column per run.
 
     Values are written as in YAML. A cell is empty if the run does not have the setting.
     """
@@ -154,18 +158,18 @@ def _yaml(value: object) -> str:
 def paired_tables(
     answers: CorrectAnswers, baseline: str, resamples: int, seed: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Test each run against the baseline.
+    """Compare each run with the baseline in paired tests.
 
     Args:
         answers: Correct predictions of all runs.
-        baseline: Name of the run to compare with.
+        baseline: Name of the baseline run.
         resamples: Number of bootstrap samples of the images.
-        seed: Seed of the resampling. The result for one run does not depend on the other runs.
+        seed: Seed for the bootstrap. The result for one run does not depend on the other runs.
 
     Returns:
-        A table of the accuracy over all attributes, one row per run, and a table of McNemar's test, one row per run
-        and attribute. ``p_adjusted`` is adjusted by Holm's method, over the runs in the first table and over the
-        attributes of one run in the second.
+        A table of the accuracy over all attributes with one row per run, and a table of McNemar's tests with one row
+        per run and attribute. ``p_adjusted`` is adjusted with Holm's method: over the runs in the first table, and over
+        the attributes of each run in the second.
     """
     base = answers.correct[baseline]
     rows, details = [], []
@@ -207,27 +211,29 @@ def paired_tables(
 
 
 def describe(paired: pd.DataFrame) -> Iterator[str]:
-    """Yield a sentence for each row of the first table of :func:`paired_tables`."""
+    """Yield one sentence for each row of the first table from :func:`paired_tables`."""
     for row in paired.itertuples(index=False):
         yield _sentence(row, len(paired))
 
 
 def _sentence(row: Any, comparisons: int) -> str:
     if not row.images_apart:
-        return f"{row.run} and {row.baseline} are correct about the same attributes in all {row.images:,} images"
+        return f"{row.run} and {row.baseline} predict the same attributes correctly in all {row.images:,} images"
     p = f"p = {row.p:.2g}" if row.p >= 0.001 else "p < 0.001"
     if row.low <= 0 <= row.high:
-        numbers = f"{row.difference:+.4f}, 95 % {row.low:+.4f} to {row.high:+.4f}, {p}"
-        return f"{row.run} and {row.baseline} do not differ significantly in {row.images:,} images ({numbers})"
+        numbers = f"{row.difference:+.4f}, 95% interval {row.low:+.4f} to {row.high:+.4f}, {p}"
+        return f"{row.run} and {row.baseline} do not differ significantly on {row.images:,} images ({numbers})"
     low, high = sorted((abs(row.low), abs(row.high)))
     sentence = (
         f"{row.run} is {'better' if row.low > 0 else 'worse'} than {row.baseline} by {abs(row.difference):.4f}"
-        f" (95 % {low:.4f} to {high:.4f}), {p}"
+        f" (95% interval {low:.4f} to {high:.4f}), {p}"
     )
     if row.p_adjusted >= 0.05:
-        sentence += f", but p = {row.p_adjusted:.2g} when adjusted for all {comparisons} comparisons (Holm)"
+        sentence += (
+            f", but p = {row.p_adjusted:.2g} after Holm's adjustment for multiple comparisons (n = {comparisons})"
+        )
     if row.images_apart < FEW:
-        sentence += f"; only {row.images_apart} images distinguish them, which is too few to rely on"
+        sentence += f"; only {row.images_apart} images distinguish them, too few for a reliable result"
     return sentence
 
 
@@ -235,9 +241,9 @@ def comparison_metrics(values: pd.Series, baseline: FinishedRun, paired: pd.Data
     """Return the metrics of a comparison.
 
     Args:
-        values: The compared metric of each run, a column of :func:`run_table`.
-        baseline: Run that the others are compared with.
-        paired: First table of :func:`paired_tables`.
+        values: Values of the compared metric, as a column of the table from :func:`run_table`.
+        baseline: Run with which the others are compared.
+        paired: First table from :func:`paired_tables`.
     """
     name = str(values.name)
     return {
@@ -250,12 +256,12 @@ def comparison_metrics(values: pd.Series, baseline: FinishedRun, paired: pd.Data
 
 
 def draw_curves(run: RunFolder, runs: Sequence[FinishedRun], metric: str, title: str) -> None:
-    """Draw the metrics after each epoch of the runs that are best on validation, if any run has a history."""
+    """Draw the metrics after each epoch for the best runs on the validation split, skipping runs without a history."""
     histories = {one.name: one.history for one in best_first(runs, metric) if one.history is not None}
     if not histories:
         return
     extreme = "lowest" if lower_is_better(metric) else "highest"
-    note = f"The {figures.MOST_CURVES} of {len(histories)} runs with the {extreme} validation {metric}"
+    note = f"The {figures.MOST_CURVES} runs with the {extreme} validation {metric}, out of {len(histories)} runs"
     figure = figures.run_curves(
         dict(list(histories.items())[: figures.MOST_CURVES]),
         metric="accuracy" if metric == "loss" else metric,
@@ -267,23 +273,23 @@ def draw_curves(run: RunFolder, runs: Sequence[FinishedRun], metric: str, title:
 
 
 def draw_differences(run: RunFolder, paired: pd.DataFrame, title: str) -> None:
-    """Draw the difference of each run from the baseline with its interval, from :func:`paired_tables`."""
+    """Draw each run's difference from the baseline and its interval, as returned by :func:`paired_tables`."""
     first = paired.iloc[0]
     figure = figures.run_differences(
         paired["run"].tolist(),
         paired["difference"],
         paired["low"],
         paired["high"],
-        label="accuracy minus that of the baseline",
+        label="accuracy minus baseline accuracy",
         title=title,
-        note=f"Baseline: {first['baseline']}, accuracy {first['baseline_accuracy']:.4f}. 95 % intervals over"
-        f" {first['images']:,} resampled images: the same settings with another seed may differ as much",
+        note=f"Baseline: {first['baseline']}, accuracy {first['baseline_accuracy']:.4f}. 95% bootstrap"
+        f" intervals over {first['images']:,} images. Runs with different seeds may differ by as much",
     )
     run.figure("differences", figure)
 
 
 def show_data(answers: CorrectAnswers, split: str, name: str | None) -> None:
-    """Print which images and attributes are compared."""
+    """Print the data, the number of images and the attributes that are compared."""
     images, count = answers.labels.shape
     what = answers.attributes[0] if count == 1 else f"{count} attributes"
     warning = ": SYNTHETIC faces, so the numbers do not apply to CelebA" if name == "synthetic" else ""
@@ -291,18 +297,18 @@ def show_data(answers: CorrectAnswers, split: str, name: str | None) -> None:
         f"data: {name}, {images:,} {split} images, {what}{warning}", style="bold yellow" if warning else "bold"
     )
     if answers.left_out:
-        console.print(f"left out, because only some runs have them: {enumerate_names(answers.left_out, 40)}")
+        console.print(f"attributes left out, because only some runs have them: {enumerate_names(answers.left_out, 40)}")
 
 
 def show_runs(table: pd.DataFrame, metric: str, split: str) -> None:
-    """Print the metric, the best epoch and the seconds of each run, from :func:`run_table`."""
-    short = {"best_epoch": "epoch", "training_seconds": "seconds"}  # for a narrow terminal
+    """Print the metric, best epoch and training time of each run in the table from :func:`run_table`."""
+    short = {"best_epoch": "epoch", "training_seconds": "seconds"}  # shorter headings for narrow terminals
     shown = _shown(table, [f"val/{metric}", f"{split}/{metric}", *short])
     show_table(f"{len(table)} runs", shown.rename(columns=short))
 
 
 def _shown(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """Return the columns that any run has, with empty cells for the runs that do not."""
+    """Return the columns for which at least one run has a value, with empty cells for the other runs."""
     shown = table[["run", *(name for name in dict.fromkeys(columns) if name in table and table[name].notna().any())]]
     shown = shown.assign(**{name: shown[name].round().astype("Int64") for name in shown if name == "training_seconds"})
     for name in shown:
@@ -313,28 +319,28 @@ def _shown(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def show_settings(settings: pd.DataFrame) -> None:
-    """Print the settings that differ, from :func:`setting_table`."""
+    """Print the settings that differ between runs, from :func:`setting_table`."""
     if settings.empty:
-        console.print("the settings are the same in all runs")
+        console.print("all runs have the same settings")
         return
     runs = len(settings.columns) - 1
-    # The longer side becomes the rows, because a terminal is limited in width, not in length.
+    # The longer dimension becomes the rows, because a terminal is limited in width but not in height.
     frame = settings.set_index("setting").T.rename_axis("run").reset_index() if runs > len(settings) else settings
-    show_table("the settings that differ", frame.map(lambda text: shorten(text, 48, placeholder=" ...")))
+    show_table("settings that differ", frame.map(lambda text: shorten(text, 48, placeholder=" ...")))
 
 
 def show_differences(paired: pd.DataFrame, baseline: FinishedRun, metric: str, is_chosen: bool) -> None:
-    """Print the baseline, how each other run compares with it, and what the intervals do not cover.
+    """Print the baseline, its comparison with each other run, and a caution about the intervals.
 
     Args:
-        paired: First table of :func:`paired_tables`.
-        baseline: Run that the others are compared with.
-        metric: Metric that chose the baseline.
-        is_chosen: Whether the user named the baseline.
+        paired: First table from :func:`paired_tables`.
+        baseline: Run with which the others are compared.
+        metric: Metric by which the baseline was chosen.
+        is_chosen: If true, the user chose the baseline.
     """
     validated = f"val/{metric}" in baseline.metrics
-    best = f"the best validation {metric}" if validated else f"the first run, as none has a validation {metric}"
-    console.print(f"baseline: {baseline.name} ({'chosen by the setting' if is_chosen else best})", markup=False)
+    best = f"best validation {metric}" if validated else f"first run, because no run has a validation {metric}"
+    console.print(f"baseline: {baseline.name} ({'set in the configuration' if is_chosen else best})", markup=False)
     for sentence in describe(paired):
         console.print(sentence, markup=False)
     console.print(CAUTION, style="dim")

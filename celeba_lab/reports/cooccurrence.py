@@ -13,14 +13,14 @@ _SHOWN = ["first", "second", "both", "lift", "phi"]
 
 
 def write_cooccurrence(run: RunFolder, found: Cooccurrence, pairs: pd.DataFrame, names: list[str], title: str) -> None:
-    """Write every measure as a matrix, the table of pairs, and the figures.
+    """Write a matrix for each measure, the table of pairs, and the figures.
 
     Args:
-        run: Folder of the tables and figures.
-        found: Measures of every pair of attributes.
-        pairs: Table of :func:`~celeba_lab.analyses.cooccurrence.pair_table`.
+        run: Run folder for the tables and figures.
+        found: Co-occurrence measures for all pairs of attributes.
+        pairs: Table from :func:`~celeba_lab.analyses.cooccurrence.pair_table`.
         names: Names of the K attributes.
-        title: Title of every figure.
+        title: Title of all figures.
     """
     for name, values in found.tables().items():
         run.matrix(name, values, names, names, corner="attribute")
@@ -32,7 +32,7 @@ def write_cooccurrence(run: RunFolder, found: Cooccurrence, pairs: pd.DataFrame,
         names,
         label="phi (correlation)",
         title=title,
-        note="The fifteen pairs with the highest correlation, and the fifteen with the lowest",
+        note="The fifteen pairs with the highest and the fifteen pairs with the lowest correlation",
     )
     run.figure("pairs", strongest)
     dendrogram = figures.dendrogram(
@@ -40,7 +40,7 @@ def write_cooccurrence(run: RunFolder, found: Cooccurrence, pairs: pd.DataFrame,
         names,
         label="distance (1 - phi, average linkage)",
         title=title,
-        note="Attributes that are joined further to the left have a higher correlation",
+        note="Attributes that are joined further to the left are more strongly correlated",
     )
     run.figure("dendrogram", dendrogram)
 
@@ -59,7 +59,7 @@ def _draw_heatmaps(run: RunFolder, found: Cooccurrence, names: list[str], order:
         limits=(0, 1),
         row_title="A",
         column_title="B",
-        note="Share of the faces with attribute B (column) that also have attribute A (row)",
+        note="Share of faces with attribute B (column) that also have attribute A (row)",
     )
     run.figure("conditional", conditional)
     phi = figures.matrix_heatmap(
@@ -69,7 +69,7 @@ def _draw_heatmaps(run: RunFolder, found: Cooccurrence, names: list[str], order:
         label="phi",
         title=title,
         scale="diverging",
-        note="Correlation of two attributes; the diagonal is left out",
+        note="Correlation between two attributes. The diagonal is omitted",
     )
     run.figure("phi", phi)
     lift = figures.matrix_heatmap(
@@ -80,12 +80,13 @@ def _draw_heatmaps(run: RunFolder, found: Cooccurrence, names: list[str], order:
         title=title,
         scale="ratio",
         limits=(1 / 16, 16),
-        note="Frequency of two attributes together, relative to independent attributes; the diagonal is left out",
+        note="Frequency with which two attributes occur together, relative to the frequency expected if they were"
+        " independent. The diagonal is omitted",
     )
     run.figure("lift", lift)
 
 
 def show_cooccurrence(pairs: pd.DataFrame, title: str) -> None:
-    """Print the pairs with the strongest association and those closest to independence."""
-    show_table(f"{title}: the strongest pairs", pairs[_SHOWN], most=10)
-    show_table("the pairs closest to independence", pairs.loc[pairs["phi"].notna(), _SHOWN][::-1], most=5)
+    """Print the pairs with the strongest association and the pairs closest to independence."""
+    show_table(f"{title}: strongest pairs", pairs[_SHOWN], most=10)
+    show_table("pairs closest to independence", pairs.loc[pairs["phi"].notna(), _SHOWN][::-1], most=5)

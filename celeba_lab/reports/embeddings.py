@@ -1,4 +1,4 @@
-"""The report of ``task=embeddings``: the features, TensorBoard's projector, and the agreement with the labels."""
+"""The report of ``task=embeddings``: the features, TensorBoard's projector, and a comparison with the labels."""
 
 import numpy as np
 import torch
@@ -12,16 +12,16 @@ from celeba_lab.files import write_atomically
 from celeba_lab.reports.clusters import ClusteringResult
 from celeba_lab.runs.run import RunFolder
 
-_SPRITE = 48  # side in pixels of a face in TensorBoard's projector
-MOST_SPRITES = (8192 // _SPRITE) ** 2  # the projector's image of all faces is at most 8,192 pixels a side
+_SPRITE = 48  # Side length in pixels of a face in TensorBoard's projector.
+MOST_SPRITES = (8192 // _SPRITE) ** 2  # The sprite image may have at most 8,192 x 8,192 pixels.
 
 
 def write_features(run: RunFolder, sample: LabelSample, features: np.ndarray) -> None:
     """Write the features to ``features.npz``, which is about ten times smaller than a text file.
 
     Args:
-        run: Folder of the file.
-        sample: The faces, one for each row of ``features``.
+        run: Run folder for the file.
+        sample: Sample of faces, one for each row of ``features``.
         features: Features of the N faces, float32 (N, D).
     """
     ids = np.array(sample.datamodule.image_ids(sample.rows))
@@ -29,12 +29,12 @@ def write_features(run: RunFolder, sample: LabelSample, features: np.ndarray) ->
 
 
 def write_projector(result: ClusteringResult, features: np.ndarray, most: int) -> None:
-    """Send features, faces, clusters and labels to TensorBoard's projector; without a logger nothing is sent.
+    """Send features, faces, clusters and labels to TensorBoard's projector if the run logs to TensorBoard.
 
     Args:
         result: Clusters of the features.
         features: Features of the N faces, float32 (N, D).
-        most: Maximum number of faces, which are chosen at random; 0 for none.
+        most: Maximum number of randomly chosen faces to send. If 0, nothing is sent.
     """
     writer, sample = result.run.writer, result.sample
     if writer is None or not most:
@@ -56,15 +56,15 @@ def write_projector(result: ClusteringResult, features: np.ndarray, most: int) -
 
 
 def report_agreement(result: ClusteringResult, of_labels: Clustering) -> dict[str, float]:
-    """Write and print how far the clusters of the features agree with those of the labels.
+    """Write and print the agreement between the clusters of the features and those of the labels.
 
     Args:
         result: Clusters of the features.
-        of_labels: Clusters of the same faces by their labels.
+        of_labels: Clusters of the same faces, found from their labels.
 
     Returns:
-        ``labels/adjusted_rand_index`` and ``labels/adjusted_mutual_information``, over the faces that have a cluster
-        in both.
+        ``labels/adjusted_rand_index`` and ``labels/adjusted_mutual_information``, computed over the faces that belong
+        to a cluster in both clusterings.
     """
     run, clustering = result.run, result.clustering
     both = np.intersect1d(clustering.members, of_labels.members)
@@ -75,7 +75,7 @@ def report_agreement(result: ClusteringResult, of_labels: Clustering) -> dict[st
     run.matrix("agreement", counts, rows, columns, corner="cluster")
     rand = float(adjusted_rand_score(first, second))
     mutual = float(adjusted_mutual_info_score(first, second))
-    note = f"adjusted Rand index {rand:.2f}, adjusted mutual information {mutual:.2f} (1: the same, 0: by chance)"
+    note = f"adjusted Rand index {rand:.2f}, adjusted mutual information {mutual:.2f} (1: identical, 0: chance level)"
     console.print(f"agreement with the clusters of the labels: {note}")
     figure = figures.matrix_heatmap(
         counts,

@@ -1,4 +1,4 @@
-"""The progress of an estimator of scikit-learn that prints its iterations."""
+"""Progress of a scikit-learn estimator that prints its iterations."""
 
 import io
 import re
@@ -16,15 +16,15 @@ _ITERATION = re.compile(r"\[t-SNE\] Iteration (\d+)")
 
 
 def fit_with_progress(estimator: BaseEstimator, points: np.ndarray, what: str) -> np.ndarray:
-    """Fit an estimator to points and return their positions, with a line that shows how far it has come.
+    """Fit an estimator to points while showing its progress, and return the positions of the points.
 
-    scikit-learn's t-SNE offers no callback, but prints its iterations if it is verbose; the count is read from there.
-    Other estimators, and the part of t-SNE before its first iteration, show the seconds so far.
+    scikit-learn's t-SNE does not support callbacks, so the iteration count is parsed from its verbose output. Other
+    estimators, and t-SNE before its first iteration, show only the elapsed time.
 
     Args:
         estimator: Estimator with ``fit_transform``.
         points: Points, float (N, D).
-        what: Description of the work.
+        what: Description of the work for the progress line.
 
     Returns:
         Positions, float (N, number of components).
@@ -43,7 +43,7 @@ def fit_with_progress(estimator: BaseEstimator, points: np.ndarray, what: str) -
 
 
 class _Iterations(io.TextIOBase):
-    """A stream that reads t-SNE's iterations from what it prints, and passes everything else on."""
+    """A stream that parses t-SNE's iterations from its output, and passes all other output on."""
 
     def __init__(self, stream: TextIO, progress: Progress) -> None:
         self.stream = stream
@@ -56,7 +56,7 @@ class _Iterations(io.TextIOBase):
             self._swallows_newline = not text.endswith("\n")
             if match := _ITERATION.match(text):
                 self.progress.update(int(match[1]))
-        elif text == "\n" and self._swallows_newline:  # ``print`` writes the end of a line by itself
+        elif text == "\n" and self._swallows_newline:  # ``print`` writes the newline separately
             self._swallows_newline = False
         else:
             self.stream.write(text)

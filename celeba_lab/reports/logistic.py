@@ -1,4 +1,4 @@
-"""The report of ``task=logistic``: scores of each attribute predicted from the others, and odds ratios."""
+"""The report of ``task=logistic``: scores of models that predict each attribute from the others."""
 
 import numpy as np
 import pandas as pd
@@ -21,12 +21,12 @@ _SHOWN = {
 
 
 def regression_table(results: list[Regression], labels: np.ndarray, attributes: list[str]) -> pd.DataFrame:
-    """Return one row per attribute: scores, log loss and convergence.
+    """Return a table with one row per attribute: scores, log loss and convergence.
 
     The scores are those of :func:`~celeba_lab.reports.classifier.scores.attribute_table`.
 
     Args:
-        results: One result for each attribute, in their order.
+        results: Results, one for each of the K attributes.
         labels: True labels of the test rows, (N, K), 0 or 1.
         attributes: Names of the K attributes.
     """
@@ -44,7 +44,7 @@ def regression_table(results: list[Regression], labels: np.ndarray, attributes: 
 
 
 def regression_metrics(table: pd.DataFrame) -> dict[str, float]:
-    """Return ``test/metric``, the mean over the attributes, and ``test/metric/attribute`` of a regression table."""
+    """Return the scores of a regression table as ``test/metric/attribute``, and their means as ``test/metric``."""
     scores = table.drop(columns=["attribute", "images", "prevalence", "majority_accuracy", "iterations", "converged"])
     scores = scores.drop(columns="fitted").astype(float)
     metrics = {f"test/{name}": float(scores[name].mean()) for name in scores}
@@ -54,27 +54,27 @@ def regression_metrics(table: pd.DataFrame) -> dict[str, float]:
 
 
 def majority_accuracy(table: pd.DataFrame) -> float:
-    """Return the mean accuracy of the majority class over the attributes that have a model."""
+    """Return the majority-class accuracy, averaged over the attributes that have a model."""
     return float(table.loc[table["fitted"], "majority_accuracy"].mean())
 
 
 def write_regressions(run: RunFolder, results: list[Regression], table: pd.DataFrame, title: str) -> None:
-    """Write the scores of every attribute and, for a linear model, the odds ratios.
+    """Write the scores of each attribute and, for a linear model, the odds ratios.
 
     Args:
-        run: Folder of the tables and figures.
-        results: One result for each attribute.
-        table: Table of :func:`regression_table`.
-        title: Title of every figure.
+        run: Run folder for the tables and figures.
+        results: Results, one for each attribute.
+        table: Table from :func:`regression_table`.
+        title: Title of all figures.
     """
     run.table("attributes", table)
     names = table["attribute"].tolist()
-    majority = table["majority_accuracy"].to_numpy(np.float32)  # the precision of the scores
+    majority = table["majority_accuracy"].to_numpy(np.float32)  # same precision as the scores
     _draw_scores(run, table, "accuracy", majority, title)
     _draw_scores(run, table, "balanced_accuracy", np.full(len(table), 0.5), title)
     coefficients = np.stack([result.coefficients for result in results])  # (K, K) log odds, one row per target
     if np.isnan(coefficients).all():
-        console.print("The odds ratios are left out, because this estimator has no coefficients.")
+        console.print("Skipping the odds ratios, because this estimator has no coefficients.")
         return
     _write_odds(run, np.exp(coefficients), names, title)
 
@@ -92,9 +92,9 @@ def _draw_scores(run: RunFolder, table: pd.DataFrame, metric: str, baseline: np.
 
 
 def _write_odds(run: RunFolder, odds: np.ndarray, names: list[str], title: str) -> None:
-    """Write and draw the odds ratios, (K, K). A row has the factors by which the other attributes change its odds."""
+    """Write and draw the odds ratios, (K, K), with one row per predicted attribute."""
     run.matrix("odds_ratios", odds, names, names, corner="attribute")
-    note = "For each attribute (bold), the three others that raise its odds most and the three that lower them most"
+    note = "The three attributes that increase and the three that decrease the odds of each attribute (bold) the most"
     heatmap = figures.matrix_heatmap(
         odds,
         names,
@@ -103,7 +103,7 @@ def _write_odds(run: RunFolder, odds: np.ndarray, names: list[str], title: str) 
         scale="ratio",
         limits=(1 / 64, 64),
         note="Factor by which the odds of an attribute (row) change if another attribute (column) is present and all"
-        " others stay the same",
+        " others are unchanged",
         row_title="predicted attribute",
         column_title="given that this attribute is present",
         title=title,
@@ -113,18 +113,19 @@ def _write_odds(run: RunFolder, odds: np.ndarray, names: list[str], title: str) 
 
 
 def show_regressions(table: pd.DataFrame, title: str) -> None:
-    """Print the scores of every attribute, the mean accuracy, and which solvers did not converge."""
+    """Print the scores of each attribute, the mean accuracy, and the attributes whose solver did not converge."""
     show_table(title, table[list(_SHOWN)].rename(columns=_SHOWN).sort_values("gain", ascending=False))
     console.print(f"mean accuracy {table['accuracy'].mean():.4f}, majority class {majority_accuracy(table):.4f}")
     if not table["fitted"].all():
         constant = table.loc[~table["fitted"], "attribute"]
         console.print(
-            f"There is no model for {enumerate_names(constant)}: all training rows have the same label.", style="yellow"
+            f"No model was fitted for {enumerate_names(constant)}, because all training labels are the same.",
+            style="yellow",
         )
     unfinished = table.loc[table["converged"].eq(False), "attribute"]
     if len(unfinished):
         console.print(
-            f"NOT CONVERGED: {enumerate_names(unfinished)}. Increase max_iter of the estimator.", style="bold yellow"
+            f"NOT CONVERGED: {enumerate_names(unfinished)}. Increase the estimator's max_iter.", style="bold yellow"
         )
     elif table["iterations"].any():
-        console.print(f"All solvers converged, within {table['iterations'].max()} iterations.")
+        console.print(f"All solvers converged within {table['iterations'].max()} iterations.")

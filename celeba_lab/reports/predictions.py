@@ -1,4 +1,4 @@
-"""The report of ``task=predict``: the probabilities of image files, and a sheet of the images."""
+"""The report of ``task=predict``: predicted probabilities for image files, and a contact sheet."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,11 +12,11 @@ from celeba_lab import figures
 from celeba_lab.data.images import load_image
 from celeba_lab.runs.run import RunFolder
 
-_THUMBNAIL = 400  # side in pixels; a sheet of full-size photographs would not fit into memory
+_THUMBNAIL = 400  # maximum side length in pixels; a sheet of full-size photographs would not fit into memory
 
 
 def file_prediction_table(paths: Sequence[Path], probabilities: np.ndarray, attributes: Sequence[str]) -> pd.DataFrame:
-    """Return one row per image with its path and the predicted probability of each attribute.
+    """Return a table with one row per image: its path, and the predicted probability of each attribute.
 
     Args:
         paths: Paths of the N images.
@@ -30,14 +30,14 @@ def file_prediction_table(paths: Sequence[Path], probabilities: np.ndarray, attr
 
 
 def write_contact_sheet(run: RunFolder, table: pd.DataFrame, threshold: float, max_shown: int, max_pixels: int) -> Path:
-    """Write ``figures/contact_sheet.png``, the images with their predictions.
+    """Write ``figures/contact_sheet.png``, which shows the images with their predictions.
 
     Args:
-        run: Folder of the figure.
-        table: Table of :func:`file_prediction_table`.
+        run: Run folder for the figure.
+        table: Table from :func:`file_prediction_table`.
         threshold: Probability at or above which an attribute is predicted to be present.
         max_shown: Maximum number of images on the sheet.
-        max_pixels: Maximum number of pixels of an image that is decoded.
+        max_pixels: Maximum number of pixels per image. Larger images are rejected.
     """
     return run.figure("contact_sheet", _draw(table, threshold, max_shown, max_pixels))
 
@@ -50,12 +50,12 @@ def _draw(table: pd.DataFrame, threshold: float, max_shown: int, max_pixels: int
         figures.prediction_caption(path.name, row, names, threshold=threshold)
         for path, row in zip(paths, table[names].to_numpy()[:max_shown], strict=True)
     ]
-    rest = f" (the first {max_shown} of {len(table)})" if len(table) > max_shown else ""
+    rest = f" (first {max_shown} shown)" if len(table) > max_shown else ""
     return figures.face_grid(images, captions, title=f"predictions for {len(table)} images{rest}")
 
 
 def _thumbnail(image: np.ndarray) -> np.ndarray:
-    """Shrink an image, uint8 (H, W, 3), to at most 400 pixels a side."""
+    """Shrink an image, uint8 (H, W, 3), to at most 400 x 400 pixels."""
     picture = Image.fromarray(image)
     picture.thumbnail((_THUMBNAIL, _THUMBNAIL))
     return np.asarray(picture)

@@ -1,4 +1,4 @@
-"""The report of ``task=synthesize``: examples of the synthetic faces, and the prevalence of their attributes."""
+"""The report of ``task=synthesize``: examples of the synthetic faces, and the prevalence of each attribute."""
 
 import pandas as pd
 
@@ -12,20 +12,20 @@ _SHOWN = 32
 
 
 def report_synthetic(run: RunFolder, datamodule: CelebADataModule, n: int, seed: int) -> None:
-    """Write the prevalence of every attribute, and draw the first faces and a person with and without each attribute.
+    """Write the prevalence of each attribute, and draw example faces and one person with and without each attribute.
 
     Args:
-        run: Folder of the tables and figures.
+        run: Run folder for the table and the figures.
         datamodule: Data module that reads the synthetic faces.
         n: Number of synthetic faces.
-        seed: Seed of the person who is drawn with and without each attribute.
+        seed: Seed for the person drawn with and without each attribute.
     """
     labels = datamodule.annotations.labels
     run.table("prevalence", pd.DataFrame({"attribute": ATTRIBUTES, "prevalence": labels.mean(axis=0)}))
     shown = range(min(_SHOWN, n))
-    title = f"synthetic: the first of {n:,} faces"
+    title = f"synthetic: first {len(shown)} of {n:,} faces"
     run.figure("faces", figures.face_grid(datamodule.raw_images(shown), datamodule.image_ids(shown), title=title))
     pairs = draw_gallery(seed)
-    title = "synthetic: each attribute absent (left) and present (right) in the same person"
+    title = "synthetic: the same person without (left) and with (right) each attribute"
     captions = ["Attractive (not drawn)" if name == "Attractive" else name for name in pairs]
     run.figure("attributes", figures.face_grid(list(pairs.values()), captions, title=title))

@@ -1,1 +1,1 @@
-"""What a run is on disk, written and read in one place."""
+"""Run folders and their contents."""

@@ -1,4 +1,4 @@
-"""Which predictions of several runs are correct, for the same images."""
+"""Compare the predictions of several runs with the labels of the same images."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,14 +15,14 @@ from celeba_lab.runs.summary import SUMMARY
 
 @dataclass(frozen=True)
 class CorrectAnswers:
-    """For which images and attributes of one split each run predicts the true label.
+    """The labels of a split, and whether each run predicts them correctly.
 
     Attributes:
         image_ids: File names of the N images, (N,).
         attributes: Names of the K attributes that all runs have.
         left_out: Names of the attributes that only some runs have.
         labels: True labels, uint8 (N, K), 0 or 1.
-        correct: Whether each run is right, by its name, bool (N, K).
+        correct: Arrays that show which predictions are correct, bool (N, K), by the name of the run.
     """
 
     image_ids: np.ndarray
@@ -35,19 +35,18 @@ class CorrectAnswers:
 def read_answers(runs: Sequence[FinishedRun], split: str) -> CorrectAnswers:
     """Compare the predictions of several runs with the labels, for the attributes that all runs have.
 
-    The table of one run is in memory at a time; one byte is kept for each run, image and attribute.
+    Only one prediction table is in memory at a time. The result uses one byte per run, image and attribute.
 
     Raises:
-        UserError: A table is broken, the runs have no attribute in common, or they are about different images or
-            labels.
+        UserError: A table is invalid, the runs have no attribute in common, or their images or labels differ.
     """
     with _advice():
         of_runs = [read_attributes(run.predictions(split)) for run in runs]
     common = [name for name in of_runs[0] if all(name in others for others in of_runs)]
     if not common:
         raise UserError(
-            f"The runs have no attribute in common: {runs[0].name} has {enumerate_names(of_runs[0])}, and none of them"
-            " is in all the other runs. Choose runs of the same attributes."
+            f"The runs have no attribute in common: {runs[0].name} has {enumerate_names(of_runs[0])}, but none of these"
+            " is in all the other runs. Choose runs that share attributes."
         )
     left_out = dict.fromkeys(name for names in of_runs for name in names if name not in common)
     answers: CorrectAnswers | None = None
@@ -73,7 +72,7 @@ def read_answers(runs: Sequence[FinishedRun], split: str) -> CorrectAnswers:
 
 @contextmanager
 def _advice() -> Iterator[None]:
-    """Within this block, say what to do about a table that cannot be used."""
+    """Within this block, add advice to errors about tables that cannot be used."""
     try:
         yield
     except UserError as error:
@@ -81,29 +80,29 @@ def _advice() -> Iterator[None]:
 
 
 def _check_accuracy(run: FinishedRun, accuracy: Mapping[str, float]) -> None:
-    """Check that the predictions at the run's threshold give the accuracies of its summary.
+    """Check that the predictions reproduce the accuracies in the summary at the run's threshold.
 
-    An evaluated checkpoint keeps the threshold of its training, which may differ from the settings of the evaluation.
+    A checkpoint keeps the threshold of its training run, which may differ from ``model.threshold`` in the evaluation.
     """
     for name, value in accuracy.items():
         reported = run.metrics.get(name, value)
         if abs(reported - value) > 1e-5:
             raise UserError(
                 f"{run.name}: {name} is {reported:.4f} in {SUMMARY}, but its predictions give {value:.4f} at the"
-                f" threshold {run.threshold:g}. If its checkpoint was trained with another threshold, run task=evaluate"
-                " again with model.threshold=...; otherwise the tables were changed after the run."
+                f" threshold {run.threshold:g}. If its checkpoint was trained with a different threshold, run"
+                " task=evaluate again with that model.threshold. Otherwise, the tables were changed after the run."
             )
 
 
 def _find_rows(one: str, ids: np.ndarray, other: str, other_ids: np.ndarray, split: str) -> np.ndarray | slice:
-    """Return the rows of the other run in the order of the first run's images."""
+    """Return the other run's row indices in the order of the first run's images."""
     if np.array_equal(ids, other_ids):
         return slice(None)
     rows: np.ndarray = pd.Index(other_ids).get_indexer(pd.Index(ids))
     if (rows < 0).any() or len(ids) != len(other_ids):
         alone, owner = (ids[rows < 0], one) if (rows < 0).any() else (np.setdiff1d(other_ids, ids), other)
         raise UserError(
-            f"{one} and {other} are about different images of the {split} split: {len(ids):,} and {len(other_ids):,}."
+            f"{one} and {other} used different images of the {split} split ({len(ids):,} and {len(other_ids):,})."
             f" Only {owner} has {enumerate_names(alone.tolist(), 3)}. {ONE_DATA}"
         )
     return rows
@@ -115,7 +114,7 @@ def _check_labels(one: str, answers: CorrectAnswers, other: str, labels: np.ndar
         return
     row, column = np.argwhere(differ)[0]
     raise UserError(
-        f"{one} and {other} were measured against different labels: {answers.attributes[column]} of"
-        f" {answers.image_ids[row]} is {answers.labels[row, column]} in {one} and {labels[row, column]} in {other}."
+        f"{one} and {other} used different labels: {answers.attributes[column]} is {answers.labels[row, column]} for"
+        f" {answers.image_ids[row]} in {one} but {labels[row, column]} in {other}."
         f" {differ.sum():,} of {differ.size:,} labels differ. {ONE_DATA}"
     )

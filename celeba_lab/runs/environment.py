@@ -1,4 +1,4 @@
-"""What a result depends on in addition to its settings: versions, commit and device."""
+"""Library versions, git commit and device, which results depend on in addition to the settings."""
 
 import platform
 import subprocess
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def library_versions() -> dict[str, str]:
-    """Return the versions of Python and of the libraries that a result depends on."""
+    """Return the versions of celeba_lab, Python and the libraries that results depend on."""
     from importlib.metadata import version
 
     libraries = ("torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "numpy", "scikit-learn")
@@ -25,9 +25,9 @@ def library_versions() -> dict[str, str]:
 
 
 def git_commit() -> str | None:
-    """Return the commit of the checkout that the code runs from, or None outside a checkout.
+    """Return the current commit if the code runs from a git checkout, and None otherwise.
 
-    The commit ends in ``-dirty`` if files differ from it.
+    The suffix ``-dirty`` indicates uncommitted changes.
     """
     if not (
         Path(__file__).resolve().parents[2] / ".git"
@@ -42,10 +42,10 @@ def git_commit() -> str | None:
 
 
 def device_name(device: "torch.device | None" = None) -> str:
-    """Return the name of the GPU, or that of the processor with the number of torch's threads.
+    """Return the name of the GPU, or the name of the CPU with the number of torch threads.
 
     Args:
-        device: Where the run computed; the processor by default, whose threads are named only if torch is in use.
+        device: Device that the run used. Defaults to the CPU. The number of threads is given only if torch is imported.
     """
     torch = sys.modules.get("torch")  # A run that does not need torch must not wait for its import.
     if torch is None:

@@ -1,4 +1,4 @@
-"""TensorBoard's event files, written without torch and Lightning, for runs that train nothing."""
+"""Write TensorBoard event files without importing torch or Lightning, for runs that do not train a model."""
 
 import time
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class EventLogger:
-    """Those methods of Lightning's ``TensorBoardLogger`` and its writer that a run needs which trains nothing.
+    """A minimal replacement for Lightning's ``TensorBoardLogger`` and its writer, for runs without training.
 
     Args:
         save_dir: Folder of the event file.
@@ -22,7 +22,7 @@ class EventLogger:
 
     @property
     def experiment(self) -> "EventLogger":
-        """The writer, as Lightning calls it: this object itself."""
+        """The writer, which is this object itself. Lightning's logger has a property with the same name."""
         return self
 
     @cached_property
@@ -35,13 +35,13 @@ class EventLogger:
         return self
 
     def add_summary(self, event: "Event", step: int | None = None) -> None:
-        """Write one event."""
+        """Write a single event."""
         from tensorboard.compat.proto.event_pb2 import Event as Record  # type: ignore[import-untyped]
 
         self._file.add_event(Record(summary=event, step=step or 0, wall_time=time.time()))
 
     def add_text(self, tag: str, text: str, step: int = 0) -> None:
-        """Write a text in Markdown."""
+        """Write text in Markdown format."""
         from tensorboard.compat.proto.summary_pb2 import Summary as Event
         from tensorboard.compat.proto.summary_pb2 import SummaryMetadata
         from tensorboard.compat.proto.tensor_pb2 import TensorProto  # type: ignore[import-untyped]
@@ -53,7 +53,7 @@ class EventLogger:
         self.add_summary(Event(value=[Event.Value(tag=f"{tag}/text_summary", metadata=metadata, tensor=tensor)]), step)
 
     def log_hyperparams(self, params: Mapping[str, Any], metrics: Mapping[str, float], step: int = 0) -> None:
-        """Write hyperparameters with the metrics that they led to, for TensorBoard's HParams page."""
+        """Write hyperparameters and the resulting metrics for TensorBoard's HParams page."""
         from tensorboard.compat.proto.summary_pb2 import Summary as Event
         from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2  # type: ignore[import-untyped]
 
@@ -77,7 +77,7 @@ class EventLogger:
             self.add_summary(Event(value=[value]), step)
 
     def save(self) -> None:
-        """Write everything to the disk."""
+        """Flush all events to disk."""
         self._file.flush()
 
 
@@ -85,5 +85,5 @@ _TYPES = {"number": "DATA_TYPE_FLOAT64", "string": "DATA_TYPE_STRING"}
 
 
 def _kind_of(value: object) -> str:
-    """Return what TensorBoard calls the type of a hyperparameter; like torch, it takes a bool for a number."""
+    """Return TensorBoard's name for the type of a hyperparameter. As in torch, a bool counts as a number."""
     return "string" if isinstance(value, str) else "number"

@@ -1,4 +1,4 @@
-"""Finding run folders."""
+"""Find run folders."""
 
 import glob
 from collections.abc import Iterator, Sequence
@@ -8,20 +8,20 @@ from celeba_lab.errors import SettingError, did_you_mean, enumerate_names
 from celeba_lab.files import natural_order
 from celeba_lab.runs.summary import SUMMARY
 
-# Runs are found up to this depth below a named folder: outputs/<experiment>/<sweep>/<run>.
+# Number of folder levels that are searched for runs, as in outputs/<experiment>/<sweep>/<run>.
 _DEPTH = 3
 
 
 def find_runs(patterns: str | Sequence[str], ignore: Path | None = None) -> tuple[list[Path], list[Path]]:
-    """Find the run folders that paths and globs match.
+    """Find the run folders that match paths or globs.
 
     Args:
-        patterns: Run folders, folders that contain run folders, or globs of either.
-        ignore: Folder to leave out, such as that of the comparison itself.
+        patterns: Run folders, folders that contain run folders, or globs that match either.
+        ignore: Folder to exclude, such as the run folder of the comparison itself.
 
     Returns:
-        The folders of finished runs, which have a ``summary.json``, and those of unfinished runs. Both are resolved,
-        without duplicates, and in natural order (``2_...`` before ``10_...``).
+        The folders of finished runs, which contain a ``summary.json``, and the folders of unfinished runs. Both lists
+        contain absolute paths without duplicates, in natural order (``2_...`` before ``10_...``).
 
     Raises:
         SettingError: A pattern matches nothing.
@@ -30,7 +30,7 @@ def find_runs(patterns: str | Sequence[str], ignore: Path | None = None) -> tupl
     unfinished: dict[Path, None] = {}
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
         path = Path(pattern).expanduser()
-        # Names of sweep folders may have brackets, so an existing path is not treated as a glob.
+        # The names of sweep folders may contain brackets, so an existing path is not treated as a glob.
         matches = [path] if path.exists() else [Path(name) for name in glob.glob(str(path), recursive=True)]  # noqa: PTH207
         if not matches:
             raise SettingError("runs", pattern, "matches nothing", _nearest(path))
@@ -55,7 +55,7 @@ def _folders_in(folder: Path) -> list[Path]:
 
 
 def _nearest(path: Path) -> str:
-    """Return which part of a path exists and which folders it contains, as a sentence."""
+    """Return a sentence that lists the folders in the nearest existing parent of a path."""
     missing = path
     while not missing.parent.is_dir():
         missing = missing.parent
@@ -66,7 +66,7 @@ def _nearest(path: Path) -> str:
 
 
 def distinct_names(folders: Sequence[Path]) -> list[str]:
-    """Return for each folder the shortest end of its path that distinguishes it from the others."""
+    """Return, for each folder, the shortest path suffix that distinguishes it from the other folders."""
     names = []
     for folder in folders:
         others = [other.parts for other in folders if other != folder]

@@ -1,4 +1,4 @@
-"""Reading a finished run back from its folder."""
+"""Read finished runs from their folders."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,22 +14,22 @@ from celeba_lab.errors import UserError
 from celeba_lab.runs.find import distinct_names
 from celeba_lab.runs.summary import SUMMARY, Summary, naming_file, unusable
 
-ONE_DATA = "Compare runs of the same images; task=evaluate measures a checkpoint on other images."
+ONE_DATA = "Compare runs on the same images. To evaluate a checkpoint on other images, use task=evaluate."
 
-# Settings that hold the run's own folder, which is different in every run.
+# Settings that contain the path of the run folder, which is different for every run.
 _OWN_FOLDER = {"dirpath", "save_dir", "default_root_dir"}
 
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A finished run with data, as it is read from its folder.
+    """A finished run that used data, read from its folder.
 
     Attributes:
-        name: The shortest end of its path that distinguishes it from the other runs.
+        name: Shortest suffix of the folder's path that distinguishes the run from the other runs.
         folder: Absolute path of the folder.
         summary: Content of ``summary.json``.
-        settings: Dotted name of each setting to its value, from ``config.yaml``.
-        history: Metrics of every epoch, one row each; None for a run without training.
+        settings: Values of the settings in ``config.yaml``, by dotted name.
+        history: Table of the metrics with one row per epoch, or None for a run without training.
     """
 
     name: str
@@ -40,14 +40,14 @@ class FinishedRun:
 
     @classmethod
     def read(cls, folder: Path, name: str) -> "FinishedRun":
-        """Read a folder.
+        """Read a finished run from its folder.
 
         Raises:
-            UserError: A file in it is missing or damaged, or the run had no data.
+            UserError: A file in the folder is missing or damaged, or the run did not use any data.
         """
         summary = Summary.read(folder)
         if summary.data is None or not {"name", "images"} <= summary.data.keys():
-            raise unusable(folder / SUMMARY, "it does not say which data the run used")
+            raise unusable(folder / SUMMARY, "it does not specify which data the run used")
         history = folder / "tables" / "history.csv"
         return cls(
             name=name,
@@ -59,44 +59,47 @@ class FinishedRun:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Value of each metric, ``split/metric``; NaN where it is undefined."""
+        """Value of each metric by name (``split/metric``), or NaN if the metric is undefined."""
         return self.summary.metrics
 
     @property
     def data(self) -> dict[str, Any]:
         """Name and folder of the data, and the number of images in each split."""
-        assert self.summary.data is not None  # See read().
+        assert self.summary.data is not None, "read() checks this"
         return self.summary.data
 
     @property
     def seed(self) -> int | None:
-        """Seed of the run. Summaries without a version do not have it for every task, but the settings do."""
+        """Seed of the run, taken from the settings if an old summary does not contain it."""
         return self.settings.get("seed") if self.summary.seed is None else self.summary.seed
 
     @property
     def threshold(self) -> float:
-        """The probability at which the run's classifier starts to predict that an attribute is present."""
+        """Probability at or above which the run's classifier predicts that an attribute is present."""
         value = self.settings.get("model.threshold")
         return 0.5 if value is None else float(value)
 
     @property
     def training_seconds(self) -> float | None:
-        """Seconds spent in training steps, or in the fit if those were not measured; None without training."""
+        """Training time in seconds, or None for a run without training.
+
+        If training was not timed separately, this is the time of the whole fit.
+        """
         seconds = self.summary.seconds
         return seconds.get("training", seconds.get("fit"))
 
     def images(self, split: str) -> int | None:
-        """Return the number of images of a split; None if the run did not use it."""
+        """Return the number of images in a split, or None if the run did not use the split."""
         images: int | None = self.data["images"].get(split)
         return images
 
     def predictions(self, split: str) -> Path:
-        """Return the path of the run's predictions of a split."""
+        """Return the path of the table with the run's predictions for a split."""
         return self.folder / "tables" / f"predictions_{split}.csv"
 
 
 def read_runs(folders: Sequence[Path], split: str) -> tuple[list[FinishedRun], list[Path]]:
-    """Read the folders that hold a classifier's predictions of a split; return those runs, and the other folders.
+    """Read the runs that contain predictions for a split, and return them with the remaining folders.
 
     Raises:
         UserError: A file of a run is missing or damaged.
@@ -119,11 +122,11 @@ def read_table(path: Path, needed: Sequence[str], **options: Any) -> pd.DataFram
 
     Args:
         path: Path of the table.
-        needed: Names of the columns that it must have.
+        needed: Names of the required columns.
         **options: Arguments of ``pandas.read_csv``.
 
     Raises:
-        UserError: The table is missing or damaged, or lacks a column.
+        UserError: The table is missing or damaged, or lacks a required column.
     """
     with naming_file(path):
         table: pd.DataFrame = pd.read_csv(path, **options)
@@ -135,8 +138,8 @@ def read_table(path: Path, needed: Sequence[str], **options: Any) -> pd.DataFram
 def check_same_data(runs: Sequence[FinishedRun], split: str) -> None:
     """Check that runs used the same data, according to their summaries.
 
-    The name, the provenance and the number of images of the split must be the same. The folder may be different, and so
-    may the number of training images, whose effect may be what is compared.
+    The name and origin of the data and the number of images in the split must be the same. The folder and the number of
+    training images may differ, so that runs with different amounts of training data can be compared.
 
     Raises:
         UserError: Two runs used different data.
@@ -147,13 +150,13 @@ def check_same_data(runs: Sequence[FinishedRun], split: str) -> None:
         for key in one.keys() & other.keys():
             if one[key] != other[key]:
                 raise UserError(
-                    f"{first.name} and {run.name} are about different data: {key} is {one[key]} in the first and"
+                    f"{first.name} and {run.name} used different data: {key} is {one[key]} in the first run and"
                     f" {other[key]} in the second. {ONE_DATA}"
                 )
 
 
 def _identity(run: FinishedRun, split: str) -> dict[str, Any]:
-    """Return the facts that must be the same in two runs: dotted name to value."""
+    """Return the facts that must be the same in all compared runs, by dotted name."""
     data = flatten({"data": run.data})
     images = {key: value for key, value in data.items() if key == f"data.images.{split}"}
     return images | {key: value for key, value in data.items() if not key.startswith(("data.root", "data.images"))}

@@ -1,4 +1,4 @@
-"""A run: opened once with its configuration, and finished once with its metrics."""
+"""The run of a task, and the folder that contains its results."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,11 +34,11 @@ PAGE = "report.html"
 
 
 class RunFolder:
-    """The folder of a run, where reports put ``tables/*.csv`` and ``figures/*.png``.
+    """A run folder, in which reports save ``tables/*.csv`` and ``figures/*.png``.
 
     Args:
         path: Path of the folder.
-        logger: Lightning's TensorBoard logger for the same folder, which gets a copy of every figure; None for none.
+        logger: Lightning's TensorBoard logger for the same folder. If given, it receives a copy of every figure.
 
     Attributes:
         seconds: Wall-clock seconds of each part of the run.
@@ -51,29 +51,29 @@ class RunFolder:
 
     @property
     def logger(self) -> "TensorBoardLogger | None":
-        """Lightning's TensorBoard logger, or None."""
+        """Lightning's TensorBoard logger, or None if TensorBoard is not used."""
         return self._logger
 
     @property
     def writer(self) -> "SummaryWriter | None":
-        """TensorBoard's own writer, for what Lightning's logger has no method for."""
+        """TensorBoard's ``SummaryWriter``, or None if TensorBoard is not used."""
         return None if self.logger is None else self.logger.experiment
 
     def table(self, name: str, frame: "pd.DataFrame") -> Path:
-        """Write ``tables/<name>.csv``, with empty cells for undefined values, and return its path."""
+        """Write a table to ``tables/<name>.csv``, with empty cells for undefined values, and return the path."""
         path = self.path / "tables" / f"{name}.csv"
         write_atomically(path, lambda file: frame.to_csv(file, index=False))
         return path
 
     def matrix(self, name: str, values: "np.ndarray", rows: Sequence[str], columns: Sequence[str], corner: str) -> Path:
-        """Write ``tables/<name>.csv`` and return its path.
+        """Write a matrix to ``tables/<name>.csv`` and return the path.
 
         Args:
             name: Name of the table.
-            values: The values, (R, C).
-            rows: R names, which go into the first column.
-            columns: C names.
-            corner: Name of the first column.
+            values: Values of the matrix, (R, C).
+            rows: Names of the R rows, which are written to the first column.
+            columns: Names of the C columns.
+            corner: Heading of the first column.
         """
         import pandas as pd
 
@@ -82,7 +82,7 @@ class RunFolder:
         return self.table(name, frame)
 
     def figure(self, name: str, figure: "Figure", step: int = 0) -> Path:
-        """Write ``figures/<name>.png`` at 150 dots per inch and to TensorBoard, and return its path."""
+        """Save a figure to ``figures/<name>.png`` at 150 dpi, send it to TensorBoard, and return the path."""
         path = self.path / "figures" / f"{name}.png"
         stream = BytesIO()
         figure.savefig(stream, format="png", dpi=150)
@@ -94,9 +94,10 @@ class RunFolder:
     def log_hyperparameters(
         self, hyperparameters: Mapping[str, Any], metrics: Mapping[str, float], step: int = 0
     ) -> None:
-        """Send hyperparameters and the resulting metrics to TensorBoard, whose HParams page compares runs.
+        """Send hyperparameters and the resulting metrics to TensorBoard's HParams page.
 
-        The metrics are called ``best/...``: under their own names they would look like one more epoch.
+        The names of the metrics start with ``best/``. Without this prefix, TensorBoard would show the values as an
+        additional epoch.
         """
         if self.logger is None:
             return
@@ -107,7 +108,7 @@ class RunFolder:
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:
-        """Add the wall-clock seconds of the block to ``seconds[name]``."""
+        """Add the wall-clock time of this block to ``seconds[name]``."""
         start = perf_counter()
         try:
             yield
@@ -116,17 +117,17 @@ class RunFolder:
 
 
 class Run(RunFolder):
-    """One run of one task: its folder, and everything about it that is known when it starts.
+    """A run of a task, with its folder and its settings.
 
     A task opens its run once and finishes it once, in the main process. Nothing is written before the first table,
-    figure or logged value, so a run that is refused because of a wrong setting or of its data leaves nothing behind.
+    figure or logged value, so a run that fails because of invalid settings or data leaves no files.
 
     Args:
         path: Path of the run folder.
         task: Name of the task.
         settings: The resolved configuration, as nested dictionaries.
-        overrides: The overrides that were typed on the command line, without those of Hydra itself.
-        logger: The configuration of Lightning's logger. If None, there is no logger.
+        overrides: Overrides from the command line, excluding those of Hydra's own settings.
+        logger: Configuration of Lightning's logger. If None, TensorBoard is not used.
 
     Attributes:
         experiment: Name of the experiment.
@@ -151,7 +152,7 @@ class Run(RunFolder):
 
     @classmethod
     def open(cls, cfg: DictConfig) -> "Run":
-        """Return the run that Hydra has started, in the folder that Hydra has made."""
+        """Open the run that Hydra has started, in the folder that Hydra has created."""
         hydra = HydraConfig.get()
         settings = OmegaConf.to_container(cfg, resolve=True)
         assert isinstance(settings, dict)
@@ -165,7 +166,7 @@ class Run(RunFolder):
 
     @cached_property
     def logger(self) -> "TensorBoardLogger | None":
-        """Lightning's TensorBoard logger, or None; its first text is the configuration."""
+        """Lightning's TensorBoard logger, or None. The configuration is logged when the logger is created."""
         logger: TensorBoardLogger | None = build(self._logger_settings)
         if logger is not None:
             lines = OmegaConf.to_yaml(OmegaConf.create(dict(self.settings))).splitlines()
@@ -174,12 +175,12 @@ class Run(RunFolder):
 
     @property
     def data_overrides(self) -> list[str]:
-        """The overrides of the data, with which another command reads the same data."""
+        """Overrides that make another command use the same data."""
         return [text for text in self.overrides if text.startswith("data")]
 
     @property
     def watch(self) -> tuple[str, str]:
-        """The purpose and the command of looking at this run and its neighbours in TensorBoard."""
+        """Purpose and command for viewing all runs in the parent folder with TensorBoard."""
         return "watch", f"tensorboard --logdir {display_path(self.path.parent)}"
 
     def finish(
@@ -196,12 +197,12 @@ class Run(RunFolder):
 
         Args:
             metrics: Value of each metric.
-            device: Where the model ran; the processor by default.
-            hyperparameters: What TensorBoard compares runs by. By default these are the settings of the task, with the
-                metrics over all attributes.
-            step: Training step to which the metrics belong, for TensorBoard.
-            next_commands: Pairs of a purpose and the command to type for it.
-            **fields: Further fields of the summary by their names, see :class:`~celeba_lab.runs.summary.Summary`.
+            device: Device that ran the model. Defaults to the CPU.
+            hyperparameters: Hyperparameters to show in TensorBoard. By default, the task settings are shown, together
+                with the metrics over all attributes.
+            step: Training step at which TensorBoard shows the metrics.
+            next_commands: Commands to suggest to the user, as pairs of a purpose and a command.
+            **fields: Additional fields of the summary; see :class:`~celeba_lab.runs.summary.Summary`.
         """
         if hyperparameters is not None:
             self.log_hyperparameters(hyperparameters, metrics, step)
@@ -230,7 +231,7 @@ class Run(RunFolder):
         return {"seed": self.seed, "data": None if data is None else data["name"], **flatten(self.settings["task"])}
 
     def show(self, next_commands: Sequence[tuple[str, str]] = ()) -> None:
-        """Print the run folder, its page or its figures, and the commands that may be typed next."""
+        """Print the path of the run folder, of its report or its figures, and the suggested next commands."""
         console.print(f"run folder: [bold]{display_path(self.path)}[/bold]")
         if (page := self.path / PAGE).exists():
             console.print(f"  [dim]report:[/dim] {display_path(page)}", soft_wrap=True)
@@ -239,11 +240,11 @@ class Run(RunFolder):
                 console.print(f"  [dim]figure:[/dim] {display_path(figure)}", soft_wrap=True)
         for purpose, command in next_commands:
             console.print(f"  [dim]{purpose}:[/dim]", end=" ")
-            console.print(command, soft_wrap=True, markup=False)  # A wrapped command could not be copied.
+            console.print(command, soft_wrap=True, markup=False)  # A wrapped command cannot be copied.
 
 
 def send_picture(writer: "SummaryWriter", tag: str, png: bytes, step: int) -> None:
-    """Send a PNG to TensorBoard as it is: SummaryWriter would draw or encode the image a second time."""
+    """Send an encoded PNG to TensorBoard. The methods of ``SummaryWriter`` would encode the image again."""
     from PIL import Image
     from tensorboard.compat.proto.summary_pb2 import Summary as Event  # type: ignore[import-untyped]
 
@@ -258,13 +259,13 @@ def send_picture(writer: "SummaryWriter", tag: str, png: bytes, step: int) -> No
 def facts_of_run(
     run: Run, datamodule: "CelebADataModule", checkpoint: str | Path | None, device: "torch.device"
 ) -> dict[str, str]:
-    """Return the facts at the head of a report, by their names.
+    """Return the facts shown at the top of a report, by name.
 
     Args:
         run: The run.
         datamodule: The data.
         checkpoint: Path of the reported checkpoint, or None.
-        device: Where the model ran.
+        device: Device that ran the model.
     """
     return {
         "experiment": run.experiment,
@@ -278,6 +279,6 @@ def facts_of_run(
 
 
 def write_bad_images(run: RunFolder, datamodule: "CelebADataModule") -> None:
-    """Write the names of the images that were left out into ``tables/bad_images.csv``, if there are any."""
+    """Write the names of any images that were skipped to ``tables/bad_images.csv``."""
     if len(datamodule.bad_images):
         run.table("bad_images", datamodule.bad_images)

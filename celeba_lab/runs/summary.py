@@ -1,4 +1,4 @@
-"""The summary of a finished run: ``summary.json``, written and read in one place."""
+"""Write and read ``summary.json``, the summary of a finished run."""
 
 import json
 import math
@@ -23,28 +23,29 @@ VERSION = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """What a finished run says about itself, with the same fields for every task.
+    """The summary of a finished run, with the same fields for every task.
 
-    Only a finished run has one: it is the last file that a run writes. In the file an undefined number is null.
+    The summary is the last file that a run writes, so an unfinished run does not have one. Undefined numbers are stored
+    as null.
 
     Attributes:
-        version: Version of this schema; 0 stands for files that were written before there was a version.
-        experiment: Name of the experiment, which is also the folder of its runs.
+        version: Version of the file format. Version 0 refers to files without a version number.
+        experiment: Name of the experiment, which is also the name of the folder that contains its runs.
         task: Name of the task.
         seed: Seed of the run.
-        metrics: Value of each metric, NaN where it is undefined. Most names are ``split/metric`` and
+        metrics: Value of each metric, or NaN if the metric is undefined. Most names have the form ``split/metric`` or
             ``split/metric/attribute``.
         majority_accuracy: For each split, the accuracy of always predicting the majority class.
-        data: Name and folder of the data, and the number of images in each split; None for a task without data.
-        checkpoint: Path of the checkpoint that the metrics belong to: the best one of a training, or the given one.
+        data: Name and folder of the data and the number of images in each split, or None for a task without data.
+        checkpoint: Path of the checkpoint to which the metrics apply.
         best_epoch: Epoch of the best checkpoint, counted from 1.
-        initial_weights: Where the weights came from that training started with.
-        generator_weights: ``ema`` if a generator used the average of its weights, ``raw`` if it used the last ones.
-        device: Name of the processor or GPU, which metrics may depend on in their last digits.
+        initial_weights: Origin of the weights at the start of training.
+        generator_weights: ``ema`` if the generator used its averaged weights, ``raw`` if it used its last weights.
+        device: Name of the CPU or GPU, which can affect the last digits of the metrics.
         seconds: Wall-clock seconds of each part of the run.
-        versions: Versions of Python and of the libraries.
-        git: Commit of the code, with ``-dirty`` where files differ from it; None outside a checkout.
-        details: What only this task has to say.
+        versions: Versions of Python and the libraries.
+        git: Git commit of the code, with the suffix ``-dirty`` for uncommitted changes; None outside a checkout.
+        details: Task-specific information.
     """
 
     version: int = VERSION
@@ -70,7 +71,7 @@ class Summary:
             try:
                 check_type(value, hint, collection_check_strategy=CollectionCheckStrategy.ALL_ITEMS)
             except TypeCheckError as error:
-                raise TypeError(f"its {name} has the wrong type: {shorten(repr(value), 200)}") from error
+                raise TypeError(f"the field {name} has the wrong type: {shorten(repr(value), 200)}") from error
 
     def write(self, folder: Path) -> Path:
         """Write ``summary.json`` into a run folder and return its path."""
@@ -81,25 +82,25 @@ class Summary:
 
     @classmethod
     def read(cls, folder: Path) -> "Summary":
-        """Read the summary of a run folder, also one of an older version.
+        """Read the summary in a run folder. Summaries in an older format are converted.
 
         Raises:
-            UserError: The file is missing or damaged, or a newer version of celeba_lab wrote it.
+            UserError: The file is missing or damaged, or was written by a newer version of celeba_lab.
         """
         path = folder / SUMMARY
         with naming_file(path):
             content = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
-            raise unusable(path, "it is not the summary of a run")
+            raise unusable(path, "it is not a run summary")
         version = content.get("version", 0)
         if not isinstance(version, int) or version > VERSION:
-            newer = f"its version is {version}, and this version of celeba_lab reads versions up to {VERSION}"
+            newer = f"it has version {version}, but this version of celeba_lab only supports versions up to {VERSION}"
             raise unusable(path, newer, "Update celeba_lab, or leave this run out.")
         if version == 0:
             content = _upgrade(content)
         missing = [name for name in (each.name for each in fields(cls)) if name not in content]
         if missing:
-            raise unusable(path, f"it has no {missing[0]}")
+            raise unusable(path, f"the field {missing[0]} is missing")
         try:
             return cls(**{each.name: _with_nan(each.name, content[each.name]) for each in fields(cls)})
         except TypeError as error:
@@ -107,13 +108,13 @@ class Summary:
 
 
 def unusable(path: Path, reason: str, remedy: str = "Leave this run out, or run it again.") -> UserError:
-    """Return the error that says why a file of a run cannot be used."""
+    """Return an error that explains why a file in a run folder cannot be used."""
     return UserError(f"{display_path(path)} cannot be used: {reason.rstrip('.')}. {remedy}")
 
 
 @contextmanager
 def naming_file(path: Path) -> Iterator[None]:
-    """Within this block, turn what goes wrong when a file of a run is read into an error that names the file.
+    """Within this block, convert errors in reading a run's file into a ``UserError`` that contains the path.
 
     Raises:
         UserError: The file is missing, or it is not valid JSON, YAML or CSV.
@@ -122,16 +123,16 @@ def naming_file(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise unusable(path, error.strerror or str(error)) from error
-    # Errors of JSON, of pandas and of Unicode are ValueErrors; a number that is too large overflows.
+    # JSON, pandas and Unicode errors are subclasses of ValueError. Very large numbers raise OverflowError.
     except (ValueError, OverflowError, YAMLError, OmegaConfBaseException) as error:
         raise unusable(path, " ".join(str(error).split())) from error
 
 
 def _upgrade(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Bring a summary that has no version to the first one.
+    """Convert a summary without a version number to the current fields.
 
-    It had the fields that its task happened to write, and ``weights`` was either where training started from or which
-    weights of a generator were used.
+    In the old format, every task had its own fields, and ``weights`` was either the origin of the initial weights or
+    the kind of generator weights.
     """
     names = [each.name for each in fields(Summary)]
     upgraded: dict[str, Any] = {name: content.get(name) for name in names}

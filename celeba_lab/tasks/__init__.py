@@ -1,1 +1,1 @@
-"""Floor 3: one file, one verb. A task takes the configuration and returns its metrics."""
+"""The tasks, with one module per task. A task takes the configuration of a run and returns its metrics."""

@@ -21,15 +21,15 @@ def clusters(
     attributes: list[str] | None = None,
     fraction: float = 1.0,
 ) -> dict[str, float]:
-    """Cluster the faces of a sample by their labels, and report the clusters.
+    """Cluster faces by their labels, and write a report about the clusters.
 
     Args:
         cfg: Configuration of the run.
         clusterer: Unfitted scikit-learn clusterer.
-        scaler: scikit-learn transformer of the labels before clustering. If None, there is no scaling.
-        report: Tables and figures to write about the clusters.
-        n_clusters: Number of clusters, for clusterers that have this parameter; None for the clusterer's own.
-        attributes: Names of at least two attributes; all forty by default.
+        scaler: scikit-learn transformer that scales the labels before clustering. If None, the labels are not scaled.
+        report: The report to write, with tables and figures about the clusters.
+        n_clusters: Number of clusters, for clusterers with this parameter. If None, the value in ``clusterer`` is used.
+        attributes: Names of at least two attributes. Defaults to all forty.
         fraction: Fraction of the rows to use.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Put finished runs side by side."""
+"""Compare finished runs."""
 
 from omegaconf import DictConfig
 
@@ -9,7 +9,7 @@ from celeba_lab.reports import comparison
 from celeba_lab.runs.answers import read_answers
 from celeba_lab.runs.run import Run
 
-_FEWEST_RESAMPLES = 100  # the ends of a 95 % interval are then the third values from either side
+_FEWEST_RESAMPLES = 100  # Fewer samples would not give reliable 95 % intervals.
 
 
 def compare(
@@ -20,19 +20,21 @@ def compare(
     baseline: str | None = None,
     resamples: int = 2000,
 ) -> dict[str, float]:
-    """Write the metrics of finished runs, the settings that differ, and whether their images can distinguish them.
+    """Compare the metrics and settings of finished runs, and test whether their accuracies differ.
 
     Args:
-        cfg: Configuration of the run; the resampling depends on its ``seed``.
-        runs: Run folders, folders of run folders, or globs of either.
+        cfg: Configuration of the run. ``seed`` determines the bootstrap samples.
+        runs: Run folders, folders that contain run folders, or globs that match either.
         split: Split whose predictions are compared: train, val or test.
-        metric: Metric that ranks the runs, on validation. The tests are about accuracy.
-        baseline: Name or path of the run that the others are compared with; by default the best on validation.
-        resamples: Number of bootstrap samples of the images, for the intervals.
+        metric: Validation metric that ranks the runs. The statistical tests always use the accuracy.
+        baseline: Name or path of the run with which the other runs are compared. Defaults to the run with the best
+            validation metric.
+        resamples: Number of bootstrap samples of the images for the confidence intervals.
 
     Returns:
-        ``runs``, the number of compared runs; ``split/metric/best`` and ``split/metric/baseline``; and ``better`` and
-        ``worse``, the numbers of runs whose interval of the accuracy's difference from the baseline leaves out 0.
+        The metrics: ``runs``, the number of compared runs; ``split/metric/best``; ``split/metric/baseline``; and
+        ``better`` and ``worse``, the numbers of runs for which the interval of the accuracy difference from the
+        baseline excludes 0.
 
     Raises:
         UserError: A setting or a run cannot be used, fewer than two runs can be compared, or the runs used different

@@ -11,15 +11,15 @@ from celeba_lab.runs.run import Run
 
 
 def cooccurrence(cfg: DictConfig, attributes: list[str] | None = None, fraction: float = 1.0) -> dict[str, float]:
-    """Write joint counts, P(A | B), lift, phi and pointwise mutual information of every pair of attributes.
+    """Write joint counts, P(A | B), lift, phi and pointwise mutual information for every pair of attributes.
 
     Args:
         cfg: Configuration of the run.
-        attributes: Names of at least two attributes; all forty by default.
+        attributes: Names of at least two attributes. Defaults to all forty.
         fraction: Fraction of the rows to use.
 
     Returns:
-        ``images`` and the largest and smallest ``phi``.
+        The metrics ``images``, ``phi/largest`` and ``phi/smallest``.
 
     Raises:
         UserError: A setting or the data cannot be used.

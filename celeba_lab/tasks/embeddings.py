@@ -1,4 +1,4 @@
-"""Group faces by the features of a trained classifier."""
+"""Cluster faces by the features of a trained classifier."""
 
 from typing import Any
 
@@ -34,22 +34,22 @@ def embeddings(
     fraction: float = 1.0,
     projector_images: int = 2000,
 ) -> dict[str, float]:
-    """Cluster the features of a checkpoint's backbone, and compare with the clusters of the labels.
+    """Cluster faces by their backbone features, and compare the clusters with those of the labels.
 
     Args:
-        cfg: Configuration of the run; its ``checkpoint`` is the path of the classifier.
+        cfg: Configuration of the run. ``checkpoint`` is the path of the classifier.
         clusterer: Unfitted scikit-learn clusterer.
-        scaler: scikit-learn transformer of the features and of the labels before clustering. If None, there is no
-            scaling.
-        report: Tables and figures to write about the clusters.
-        n_clusters: Number of clusters, for clusterers that have this parameter; None for the clusterer's own.
-        attributes: Names of the attributes that describe the clusters; all forty by default.
+        scaler: scikit-learn transformer that scales the features and the labels before clustering. If None, they are
+            not scaled.
+        report: The report to write, with tables and figures about the clusters.
+        n_clusters: Number of clusters, for clusterers with this parameter. If None, the value in ``clusterer`` is used.
+        attributes: Names of the attributes that describe the clusters. Defaults to all forty.
         fraction: Fraction of the images to use.
-        projector_images: Maximum number of faces in TensorBoard's projector; 0 for none.
+        projector_images: Maximum number of faces in TensorBoard's projector, or 0 to omit the projector.
 
     Returns:
-        The metrics of :meth:`~celeba_lab.reports.clusters.ClusterReport.write`, and the agreement with the clusters
-        of the labels: ``labels/adjusted_rand_index`` and ``labels/adjusted_mutual_information``.
+        The metrics of :meth:`~celeba_lab.reports.clusters.ClusterReport.write`, and the agreement with the label
+        clusters: ``labels/adjusted_rand_index`` and ``labels/adjusted_mutual_information``.
 
     Raises:
         UserError: A setting, the checkpoint or the data cannot be used.
@@ -62,9 +62,9 @@ def embeddings(
     run = Run.open(cfg)
     model = load_classifier(cfg.checkpoint, "embed faces")
     sample = sample_labels(run, cfg.data, attributes, fraction, image_size=model.input_size)
-    # The labels are clustered first, so that a wrong setting fails before the slow part.
+    # The labels are clustered first, so that an invalid setting fails before the features are computed.
     of_labels = find_clusters(scale(sample.labels, scaler)[0], clusterer)
-    # One process takes every batch, because each face needs its features.
+    # A single process handles all batches, because the features of every face are needed.
     whole = {"devices": 1, "num_nodes": 1, "strategy": "auto", "limit_predict_batches": None, "fast_dev_run": False}
     trainer = build_evaluator(cfg.trainer, cfg.callbacks, **whole)
     with run.timed("embed"), exit_codes_of_signals(trainer):
@@ -84,12 +84,12 @@ def embeddings(
         checkpoint=cfg.checkpoint,
         device=trainer.strategy.root_device,
         details={"rows": len(sample.rows)},
-        next_commands=[("look around in 3 D", f"tensorboard --logdir {display_path(run.path)}")],
+        next_commands=[("explore in 3D", f"tensorboard --logdir {display_path(run.path)}")],
     )
 
 
 def _embed(trainer: L.Trainer, model: AttributeClassifier, sample: LabelSample) -> np.ndarray:
-    """Return the features of the faces of the sample, float32 (N, D)."""
+    """Return the features of the sampled faces, float32 (N, D)."""
     loader = sample.datamodule.rows_dataloader(sample.rows, Processes.of(trainer))
     batches: Any = trainer.predict(Embedder(model), dataloaders=loader)
     return torch.cat(batches).numpy()

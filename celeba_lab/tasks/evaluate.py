@@ -1,4 +1,4 @@
-"""Measure a checkpoint on a split of the data."""
+"""Evaluate a checkpoint on a split of the data."""
 
 from collections.abc import Sequence
 
@@ -20,20 +20,20 @@ from celeba_lab.runs.run import Run, facts_of_run, write_bad_images
 def evaluate(
     cfg: DictConfig, report: ClassifierReport, split: str = "test", ensemble: Sequence[str] = ()
 ) -> dict[str, float]:
-    """Write the report of a checkpoint on one split.
+    """Evaluate a checkpoint on a split, and write a report.
 
     Args:
-        cfg: Configuration of the run; its ``checkpoint`` is the path of the classifier.
-        report: Tables, figures and page to write.
-        split: Split to measure: train, val or test. Validation is measured as well, because it chooses thresholds and
-            temperatures.
-        ensemble: Paths of further checkpoints, whose logits are averaged with those of ``checkpoint``.
+        cfg: Configuration of the run. ``checkpoint`` is the path of the classifier.
+        report: The report to write, with tables, figures and an HTML page.
+        split: Split to evaluate: train, val or test. The validation split is also evaluated, because thresholds and
+            temperatures are chosen on it.
+        ensemble: Paths of additional checkpoints, whose logits are averaged with those of ``checkpoint``.
 
     Returns:
-        Every metric by its name, ``split/metric``.
+        All metrics by name (``split/metric``).
 
     Raises:
-        UserError: There is no such split, or the checkpoint or the data cannot be used.
+        UserError: The split does not exist, or the checkpoint or the data cannot be used.
     """
     check_choice("split", split, SPLITS)
     run = Run.open(cfg)

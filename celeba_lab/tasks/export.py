@@ -1,4 +1,4 @@
-"""Export the generator of a GAN alone."""
+"""Export only the generator of a GAN."""
 
 from omegaconf import DictConfig
 
@@ -11,17 +11,18 @@ _WORDS = {"ema": "the average of the weights", "raw": "the last weights"}
 
 
 def export(cfg: DictConfig, weights: str = "ema") -> dict[str, float]:
-    """Write ``generator.safetensors``: weights and configuration of the generator, without what only training needs.
+    """Write the weights and configuration of a generator to ``generator.safetensors``, without its training state.
 
     Args:
-        cfg: the configuration; ``checkpoint`` names a GAN.
-        weights: ``ema``, the average of the generator's weights where there is one, or ``raw``, the last ones.
+        cfg: Configuration of the run. ``checkpoint`` is the path of a GAN checkpoint.
+        weights: ``ema`` for the generator's averaged weights if the checkpoint contains them, or ``raw`` for the last
+            weights.
 
     Returns:
-        ``export/megabytes``.
+        The metric ``export/megabytes``, the size of the file.
 
     Raises:
-        UserError: the checkpoint or the setting cannot be used.
+        UserError: The checkpoint or the setting cannot be used.
     """
     check_weights(weights)
     run = Run.open(cfg)
@@ -35,5 +36,5 @@ def export(cfg: DictConfig, weights: str = "ema") -> dict[str, float]:
         metrics,
         checkpoint=cfg.checkpoint,
         generator_weights=sampler.weights,
-        next_commands=[("draw faces", command_line(again))],
+        next_commands=[("generate faces", command_line(again))],
     )

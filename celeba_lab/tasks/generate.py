@@ -1,4 +1,4 @@
-"""Draw faces with a trained generator."""
+"""Generate faces with a trained generator."""
 
 from functools import partial
 from pathlib import Path
@@ -28,23 +28,28 @@ def generate(
     nearest: bool = True,
     auditor: str | None = None,
 ) -> dict[str, float]:
-    """Write single faces as PNG, a grid of them and, where they are asked for, walks, nearest faces and an audit.
+    """Generate faces, and write them as PNG files and as a grid.
+
+    Latent walks, a comparison with the nearest training faces, and an audit are optional.
 
     Args:
-        cfg: Configuration of the run; its ``checkpoint`` is the path of a GAN or of a generator that ``task=export``
-            wrote. The faces depend on its ``seed``.
+        cfg: Configuration of the run. ``checkpoint`` is the path of a GAN checkpoint or of a generator written by
+            ``task=export``, and ``seed`` determines the faces.
         n: Number of faces to generate.
         upscale: Factor by which the faces are enlarged.
-        upscale_filter: Filter that enlarges them: nearest, bilinear, bicubic or lanczos.
-        truncation: Bound of the latents; see :meth:`~celeba_lab.models.gan.sampler.FaceSampler.latents`.
-        weights: ``ema``, the average of the generator's weights where there is one, or ``raw``, the last ones.
-        attributes: Attributes to ask a conditional generator for: name to 1 or 0.
-        interpolate: Number of steps of a walk from each of the first eight faces to the next; None for no walks.
+        upscale_filter: Filter for enlarging the faces: nearest, bilinear, bicubic or lanczos.
+        truncation: Bound on the latents; see :meth:`~celeba_lab.models.gan.sampler.FaceSampler.latents`.
+        weights: ``ema`` for the generator's averaged weights if the checkpoint contains them, or ``raw`` for the last
+            weights.
+        attributes: Attributes to request from a conditional generator, as a mapping from names to 1 or 0.
+        interpolate: Number of steps in the latent walk from each of the first eight faces to the next. If None, no
+            walks are generated.
         nearest: If true, find the nearest training face for each generated face, which requires the training data.
-        auditor: Path of the checkpoint of a classifier that audits the faces, which needs data; None for no audit.
+        auditor: Checkpoint path of the attribute classifier that audits the faces. An audit requires data. If None, the
+            faces are not audited.
 
     Returns:
-        ``generate/faces``, ``nearest/*`` and ``audit/*``.
+        The metrics ``generate/faces``, ``nearest/*`` and ``audit/*``.
 
     Raises:
         UserError: A setting, the checkpoint or the data cannot be used.
@@ -56,7 +61,7 @@ def generate(
     device = choose_device(cfg.trainer)
     sampler.network.to(device)
     classifier = load_classifier(auditor, "audit the faces", "auditor").to(device) if auditor else None
-    # Sampling checks the attributes, so it comes before anything is written.
+    # Sampling checks the attributes, so it must happen before any files are written.
     faces, asked = sampler.sample(n, cfg.seed, truncation, attributes)
     names = classifier.attributes if classifier is not None else ["Smiling"]
     datamodule = build_datamodule(cfg.data, names, sampler.network.image_size)

@@ -1,4 +1,4 @@
-"""Predict each attribute from the other ones."""
+"""Predict each attribute from the other attributes."""
 
 import numpy as np
 from omegaconf import DictConfig
@@ -28,19 +28,21 @@ def logistic(
     fraction: float = 1.0,
     workers: int | None = None,
 ) -> dict[str, float]:
-    """Fit a classifier for each attribute on the labels of the others, and measure it on rows it has not seen.
+    """For each attribute, fit a classifier on the labels of the other attributes, and evaluate it on held-out rows.
 
     Args:
         cfg: Configuration of the run.
         estimator: Unfitted scikit-learn classifier with ``predict_proba``.
-        split: ``random`` divides all rows in use; ``official`` fits CelebA's train and measures its test partition.
-        test_size: Fraction of the rows that the random split measures.
-        attributes: Names of at least two attributes; all forty by default.
+        split: ``random`` splits all selected rows at random. ``official`` fits on CelebA's train partition and
+            evaluates on its test partition.
+        test_size: Fraction of the rows that the random split uses for evaluation.
+        attributes: Names of at least two attributes. Defaults to all forty.
         fraction: Fraction of the rows to use.
-        workers: Number of attributes that are fitted at a time; one for each core by default.
+        workers: Number of attributes to fit in parallel. Defaults to the number of CPU cores.
 
     Returns:
-        ``test/metric``, the mean over the attributes for which it is defined, and ``test/metric/attribute``.
+        The metrics: ``test/metric/attribute`` for each attribute, and ``test/metric``, the mean over the attributes for
+        which the metric is defined.
 
     Raises:
         UserError: A setting or the data cannot be used.

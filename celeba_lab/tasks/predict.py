@@ -14,16 +14,16 @@ from celeba_lab.runs.run import Run, write_bad_images
 
 
 def predict(cfg: DictConfig, images: str, max_shown: int = 48) -> dict[str, float]:
-    """Write ``tables/predictions.csv`` and a contact sheet of the images with their predictions.
+    """Predict the attributes of images, and write ``tables/predictions.csv`` and a contact sheet.
 
     Args:
-        cfg: Configuration of the run; its ``checkpoint`` is the path of the classifier.
-        images: Path of an image, a folder of images, or a glob.
+        cfg: Configuration of the run. ``checkpoint`` is the path of the classifier.
+        images: Path of an image or a folder of images, or a glob.
         max_shown: Maximum number of images on the contact sheet.
 
     Returns:
-        ``predict/images``, the number of images that were used, and ``predict/prevalence/<attribute>``, the fraction
-        of them that is predicted to have the attribute.
+        The metrics ``predict/images``, the number of images used, and ``predict/prevalence/<attribute>``, the fraction
+        of these images that are predicted to have the attribute.
 
     Raises:
         UserError: No image matches, or the checkpoint cannot be used.

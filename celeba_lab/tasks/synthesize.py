@@ -1,4 +1,4 @@
-"""Draw faces with CelebA's attributes into a folder in CelebA's layout."""
+"""Draw synthetic faces with CelebA's attributes, in the folder layout of CelebA."""
 
 from pathlib import Path
 from time import perf_counter
@@ -22,20 +22,20 @@ def synthesize(
     workers: int | None = None,
     overwrite: bool = False,
 ) -> dict[str, float]:
-    """Draw ``n`` faces into ``data.root``, and show some of them.
+    """Draw synthetic faces, save them in ``data.root``, and write a report.
 
     Args:
-        cfg: Configuration of the run; the faces depend on its ``seed``.
+        cfg: Configuration of the run. ``seed`` determines the faces.
         n: Number of faces to draw.
         proportions: How the faces are divided among train, val and test: ``default`` or ``official``.
-        workers: Number of processes; one for each core by default.
-        overwrite: If true, draw the faces again even if the folder already holds drawn faces.
+        workers: Number of processes. Defaults to the number of CPU cores.
+        overwrite: If true, draw the faces again even if the folder already contains synthetic faces.
 
     Returns:
-        ``images``, and ``images_per_second`` if the faces were drawn.
+        The metrics ``images`` and, if the faces were drawn by this run, ``images_per_second``.
 
     Raises:
-        UserError: The folder holds something else, or cannot be written.
+        UserError: The folder contains other files, or cannot be written to.
     """
     settings = Settings(n, cfg.seed, proportions)
     check_at_least("workers", workers, 1)

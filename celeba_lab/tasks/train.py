@@ -15,7 +15,7 @@ from celeba_lab.reports.classifier.result import EvaluationResult
 from celeba_lab.reports.classifier.training import report_training, show_results
 from celeba_lab.runs.run import Run, facts_of_run, write_bad_images
 
-# Settings of the model that must not change when training is continued.
+# Model settings that must not change when training is continued.
 _FIXED = ("attributes", "backbone", "image_size", "resolution")
 
 
@@ -24,11 +24,11 @@ def train(cfg: DictConfig, report: ClassifierReport) -> dict[str, float]:
 
     Args:
         cfg: Configuration of the run.
-        report: Tables, figures and page to write.
+        report: The report to write, with tables, figures and an HTML page.
 
     Returns:
-        Every metric by its name, ``split/metric``. ``train/*`` was measured while training, in the epoch of the
-        reported checkpoint.
+        All metrics by name (``split/metric``). The ``train/*`` metrics were computed during training, in the epoch of
+        the reported checkpoint.
 
     Raises:
         UserError: The data, the weights, the checkpoint or a setting cannot be used.
@@ -80,7 +80,7 @@ def train(cfg: DictConfig, report: ClassifierReport) -> dict[str, float]:
 
 
 def _hyperparameters(run: Run, best: TrainedClassifier) -> dict[str, Any]:
-    """Return what a sweep is likely to vary."""
+    """Return the hyperparameters that a sweep is likely to vary."""
     settings = run.settings
     average = (settings["callbacks"] or {}).get("ema") or {}
     own = {"seed": run.seed, "batch_size": settings["data"]["batch_size"], "ema_decay": average.get("decay")}
@@ -92,7 +92,7 @@ def _next_commands(run: Run, best: TrainedClassifier) -> list[tuple[str, str]]:
         return [run.watch]
     checkpoint = override("checkpoint", display_path(best.checkpoint))
     return [
-        ("measure", command_line(["task=evaluate", checkpoint, "task.split=val", *run.data_overrides])),
+        ("evaluate", command_line(["task=evaluate", checkpoint, "task.split=val", *run.data_overrides])),
         ("predict", command_line(["task=predict", checkpoint, "task.images=photos/*.jpg"])),
         run.watch,
     ]

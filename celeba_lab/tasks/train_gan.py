@@ -1,4 +1,4 @@
-"""Train a GAN, then measure, animate and audit its faces."""
+"""Train a GAN, then report on the faces that it generates."""
 
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from celeba_lab.models.gan.module import GAN
 from celeba_lab.reports.gan.report import describe_training, report_gan, show_results
 from celeba_lab.runs.run import Run
 
-# Settings of the model that must not change when training is continued.
+# Model settings that must not change when training is continued.
 _FIXED = ["image_size", "latent_size", "width", "discriminator_width", "normalization", "conditional"]
 _FIXED += ["auxiliary", "ema"]
 
@@ -27,17 +27,17 @@ _FIXED += ["auxiliary", "ema"]
 def train_gan(
     cfg: DictConfig, distances: DistanceSettings | None = None, auditor: str | None = None, nearest: int = 16
 ) -> dict[str, float]:
-    """Train a GAN, then report its last weights: no metric is measured that could choose its best epoch.
+    """Train a GAN, then report the results of its last weights.
 
     Args:
         cfg: Configuration of the run.
-        distances: How to measure the distance of the generated faces from real ones. If None, there are no distances.
-        auditor: Path of the checkpoint of an attribute classifier that audits the faces. If None, there is no audit.
-        nearest: Number of generated faces to show next to their nearest training faces, at most 64; 0 for none.
+        distances: Settings for the distances between generated and real faces. If None, no distances are measured.
+        auditor: Checkpoint path of the attribute classifier that audits the faces. If None, the faces are not audited.
+        nearest: Number of generated faces to show next to their nearest training faces, from 0 to 64.
 
     Returns:
-        ``train/*`` of the last epoch; ``heldout/kid`` (times 1,000) and ``heldout/fid``, of the averaged generator if
-        there is one; ``nearest/*`` and ``audit/*``.
+        The metrics: ``train/*`` for the last epoch, ``heldout/kid`` (times 1,000), ``heldout/fid``, ``nearest/*`` and
+        ``audit/*``. If the weights are averaged, ``heldout/*`` is computed with the averaged weights.
 
     Raises:
         UserError: The data, a checkpoint or a setting cannot be used, or training diverged.
@@ -49,7 +49,7 @@ def train_gan(
     classifier = load_classifier(auditor, "audit the faces", "auditor").to(device) if auditor else None
     model: GAN = build(cfg.model)
     datamodule = build_datamodule(cfg.data, model.attributes or ["Smiling"], cfg.model.image_size)
-    # Every face that will be read is checked now, before hours of training.
+    # All images that the run will read are checked now, before hours of training.
     datamodule.setup_split("train")
     if classifier is not None or (nearest and datamodule.counts["val"]):
         datamodule.setup_split("val")
@@ -57,7 +57,7 @@ def train_gan(
     set_training_data(model, datamodule)
     with settings_of("distances"):
         schedule = distances.schedule(datamodule, device) if distances else None
-    # Distances come after all other callbacks, because the clocks of an epoch must not count them.
+    # The distances are measured last, so that the epoch timings do not include the measurements.
     callbacks = [*build_callbacks(cfg.callbacks), *([schedule] if schedule else [])]
     strategy = strategy_for_two_networks(cfg.trainer)
     trainer = build_trainer(cfg.trainer, callbacks, run.logger, strategy=strategy)
@@ -84,7 +84,7 @@ def train_gan(
 
 
 def _hyperparameters(run: Run, model: GAN, schedule: DistanceSchedule | None) -> dict[str, Any]:
-    """Return what a sweep is likely to vary."""
+    """Return the hyperparameters that a sweep is likely to vary."""
     settings = {"seed": run.seed, "batch_size": run.settings["data"]["batch_size"], **flatten(dict(model.hparams))}
     return settings if schedule is None else settings | {"distances": schedule.distances.feature_extractor.name}
 
@@ -94,7 +94,7 @@ def _next_commands(run: Run, last: Path) -> list[tuple[str, str]]:
         return [run.watch]
     checkpoint = override("checkpoint", display_path(last))
     return [
-        ("draw faces", command_line(["task=generate", checkpoint, *run.data_overrides])),
+        ("generate faces", command_line(["task=generate", checkpoint, *run.data_overrides])),
         ("export the generator", command_line(["task=export", checkpoint])),
         run.watch,
     ]

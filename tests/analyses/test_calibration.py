@@ -1,4 +1,4 @@
-"""Calibration equals counts by hand and torchmetrics, and temperatures equal the true ones and a grid search."""
+"""Calibration equals manual counts and torchmetrics, and temperatures equal the true ones and a grid search."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from celeba_lab.analyses.calibration import apply_temperature, fit_temperature, 
 
 
 def overconfident(temperatures: list[float], n: int = 20_000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Return labels that are drawn with true probabilities, and these probabilities with logits times a temperature."""
+    """Return labels drawn from true probabilities, and these probabilities with logits multiplied by a temperature."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(-0.5, 1.5, (n, len(temperatures)))
     labels = (rng.random(logits.shape) < expit(logits)).astype(np.uint8)
@@ -21,7 +21,7 @@ def overconfident(temperatures: list[float], n: int = 20_000, seed: int = 0) -> 
 # --- reliability
 
 
-def test_reliability_equals_counts_by_hand() -> None:
+def test_reliability_equals_manual_counts() -> None:
     labels = np.array([[0], [1], [1], [0], [1]])
     found = reliability(labels, np.array([[0.1], [0.3], [0.9], [0.8], [1.0]]), bins=4)
     assert found.count.tolist() == [[1, 1, 0, 3]]
@@ -42,7 +42,7 @@ def test_errors_of_the_positive_class_do_not_cancel() -> None:
 
 @pytest.mark.parametrize("bins", [1, 10, 15, 20])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_the_error_is_that_of_torchmetrics(bins: int, dtype: type) -> None:
+def test_the_calibration_error_equals_torchmetrics(bins: int, dtype: type) -> None:
     labels, probabilities = overconfident([0.4, 1.0, 3.0], n=5000)
     probabilities = probabilities.clip(0, 0.9999).astype(dtype)
     found = reliability(labels, probabilities, bins).error
@@ -53,7 +53,7 @@ def test_the_error_is_that_of_torchmetrics(bins: int, dtype: type) -> None:
 
 
 def test_a_probability_of_one_belongs_to_the_last_bin() -> None:
-    """This is the only case that torchmetrics counts differently."""
+    """torchmetrics treats only this case differently."""
     labels, probabilities = np.array([[0], [1]]), np.array([[0.99], [1.0]], dtype=np.float32)
     assert reliability(labels, probabilities).count[0, -1] == 2
     assert reliability(labels, probabilities).error == pytest.approx([0.495])
@@ -66,7 +66,7 @@ def test_a_probability_of_one_belongs_to_the_last_bin() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("bins", [3, 10, 15, 49])
-def test_an_edge_belongs_to_the_bin_above(bins: int, dtype: type) -> None:
+def test_a_bin_edge_belongs_to_the_bin_above(bins: int, dtype: type) -> None:
     edges = np.linspace(0, 1, bins + 1).astype(dtype)[:, None]
     assert reliability(np.zeros(edges.shape), edges, bins).count.tolist() == [[1] * (bins - 1) + [2]]
 
@@ -96,7 +96,7 @@ def test_the_fitted_temperature_is_the_true_one_and_improves_calibration() -> No
 
 @pytest.mark.parametrize("seed", range(3))
 def test_no_other_temperature_has_a_lower_cross_entropy(seed: int) -> None:
-    """This also holds for biased probabilities, which a temperature cannot correct."""
+    """This also holds for biased probabilities, which temperature scaling cannot correct."""
     rng = np.random.default_rng(seed)
     labels = (rng.random((300, 1)) < 0.2).astype(np.uint8)
     probabilities = expit(3 * labels + rng.normal(0.5, 2, labels.shape))
@@ -118,7 +118,7 @@ def test_each_attribute_has_its_own_temperature() -> None:
 
 
 @pytest.mark.parametrize("labels", [np.zeros((9, 1)), np.ones((9, 1)), np.zeros((0, 1))])
-def test_one_class_or_no_image_leaves_the_probabilities_alone(labels: np.ndarray) -> None:
+def test_the_temperature_is_one_for_a_single_class_or_no_images(labels: np.ndarray) -> None:
     probabilities = np.linspace(0.1, 0.9, len(labels), dtype=np.float32)[:, None]
     temperature = fit_temperature(labels, probabilities)
     assert temperature.tolist() == [1.0]

@@ -1,4 +1,4 @@
-"""Clusters have the right order, means and names, and reproduce the sizes and means of the notebook."""
+"""Clusters have the right order, means and names, and reproduce the notebook's sizes and means."""
 
 from pathlib import Path
 
@@ -59,7 +59,7 @@ def test_centroids_are_the_means_of_the_members() -> None:
     assert np.diag(distances).tolist() == [0, 0, 0]
 
 
-def test_inertia_and_silhouette_are_scikit_learns() -> None:
+def test_inertia_and_silhouette_equal_scikit_learn() -> None:
     points = blobs()
     model = KMeans(3, random_state=0).fit(points)
     found = find_clusters(points, KMeans(3, random_state=0))
@@ -76,12 +76,12 @@ def test_the_right_number_of_clusters_has_the_best_silhouette() -> None:
     assert tried[0][tried[2].idxmax()] == 3
 
 
-def test_clear_clusters_are_stable() -> None:
+def test_well_separated_clusters_are_stable() -> None:
     found = find_clusters(blobs(), KMeans(3, random_state=0))
     assert [(seed, round(index, 6)) for seed, index in try_seeds(found, KMeans(3), [1, 2])] == [(1, 1.0), (2, 1.0)]
 
 
-def test_noise_has_no_stable_clusters() -> None:
+def test_clusters_of_random_points_are_not_stable() -> None:
     points = np.random.default_rng(0).normal(size=(300, 20))
     found = find_clusters(points, KMeans(5, n_init=1, random_state=0))
     assert max(index for _, index in try_seeds(found, KMeans(5, n_init=1), range(1, 4))) < 0.7
@@ -93,7 +93,7 @@ def test_a_cluster_is_described_by_its_most_and_least_common_attributes() -> Non
         describe(np.array([-1.2, 0.4, 0.1, -0.5, 2.0]), names)
         == "often 5 o clock shadow, wearing hat; seldom male, young"
     )
-    assert describe(np.zeros(5), names) == "like the average"
+    assert describe(np.zeros(5), names) == "close to average"
 
 
 def test_differences_are_in_standard_deviations_and_constants_have_none() -> None:
@@ -102,12 +102,12 @@ def test_differences_are_in_standard_deviations_and_constants_have_none() -> Non
     assert differences.tolist() == [[1, 0, 0], [-1, 0, 0]]
 
 
-def test_contingency_counts_pairs_of_groups() -> None:
+def test_the_contingency_table_counts_pairs_of_clusters() -> None:
     assert contingency(np.array([0, 0, 1, 1]), np.array([1, 0, 1, 1]), (2, 3)).tolist() == [[1, 1, 0], [0, 2, 0]]
 
 
 @pytest.mark.parametrize("column", [np.zeros(50), np.ones(50)])
-def test_a_constant_column_scales_to_nothing(column: np.ndarray) -> None:
+def test_a_constant_column_is_scaled_to_zero(column: np.ndarray) -> None:
     labels = np.column_stack([np.arange(50) % 2, column, np.arange(50) % 2])
     points, _ = scale(labels, StandardScaler())
     assert np.isfinite(points).all()
@@ -120,10 +120,10 @@ def test_two_rows_can_be_clustered() -> None:
     assert np.isnan(found.silhouette(10, seed=0))
 
 
-def test_more_clusters_than_different_rows_are_refused() -> None:
+def test_more_clusters_than_distinct_rows_are_rejected() -> None:
     points = np.repeat([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]], 10, axis=0)
     with pytest.raises(
-        UserError, match=r"^n_clusters=4 must be at most 3: the labels of the 30 faces have 3 different rows"
+        UserError, match=r"^n_clusters=4 must be at most 3, the number of distinct rows in the labels of the 30 faces"
     ):
         find_clusters(points, KMeans(4))
     two = find_clusters(points, KMeans(2))
@@ -133,11 +133,17 @@ def test_more_clusters_than_different_rows_are_refused() -> None:
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda: check_clusterer(LogisticRegression(), 5), "^clusterer=LogisticRegression must be a clusterer"),
-        (lambda: check_clusterer(FeatureAgglomeration(), 5), "^clusterer=FeatureAgglomeration must be a clusterer"),
+        (
+            lambda: check_clusterer(LogisticRegression(), 5),
+            "^clusterer=LogisticRegression must be a scikit-learn clusterer",
+        ),
+        (
+            lambda: check_clusterer(FeatureAgglomeration(), 5),
+            "^clusterer=FeatureAgglomeration must be a scikit-learn clusterer",
+        ),
         (lambda: check_clusterer(KMeans(), 0), "^n_clusters=0 must be at least 1"),
         (lambda: find_clusters(blobs(), DBSCAN(eps=1e-6)), "^clusterer=DBSCAN finds no clusters"),
-        (lambda: scale(blobs(), OneHotEncoder()), "^scaler=OneHotEncoder must return a dense table"),
+        (lambda: scale(blobs(), OneHotEncoder()), "^scaler=OneHotEncoder must return a dense array"),
         (lambda: scale(blobs(), MinMaxScaler(feature_range=(1, 0))), "^scaler=MinMaxScaler cannot be fitted: "),
         (
             lambda: find_clusters(blobs(), KMeans(3, n_init=-1)),
@@ -168,12 +174,12 @@ def test_noise_is_not_a_cluster() -> None:
     assert found.silhouette(1000, seed=0) == pytest.approx(alone.silhouette(1000, seed=0))
 
 
-def test_the_number_may_be_left_to_the_clusterer() -> None:
+def test_the_number_of_clusters_may_be_omitted() -> None:
     threshold = AgglomerativeClustering(n_clusters=None, distance_threshold=20)
     assert find_clusters(blobs(), check_clusterer(threshold, None)).count == 3
 
 
-def test_columns_keep_their_names_only_while_they_are_the_same_columns() -> None:
+def test_column_names_are_kept_only_if_the_scaler_keeps_the_columns() -> None:
     values = np.random.default_rng(0).normal(size=(20, 3))
     assert scale(values, StandardScaler(), ["a", "b", "c"])[1] == ["a", "b", "c"]
     assert scale(values, FunctionTransformer(), ["a", "b", "c"])[1] == ["a", "b", "c"]
@@ -181,14 +187,16 @@ def test_columns_keep_their_names_only_while_they_are_the_same_columns() -> None
     assert scale(values, StandardScaler())[1] is None
 
 
-def test_the_notebooks_clusters(shared: Path) -> None:
-    """The sizes agree within 2 %, and the standardised means agree within 0.05 after the clusters are matched."""
+def test_the_clusters_agree_with_the_notebook(shared: Path) -> None:
+    """After the clusters are matched, the sizes agree within 2% and the standardised means within 0.05."""
     labels = Annotations.load(shared / "celeba").labels
     labels = labels[take_fraction(np.arange(len(labels)), 0.1, seed=42)]
     found = find_clusters(scale(labels, StandardScaler())[0], configured())
     np.testing.assert_allclose(found.sizes, [6578, 5723, 4735, 1791, 1433], rtol=0.02)
     reference = pd.read_csv(shared / "reference" / "cluster_means.csv").set_index("cluster")
     ours = found.centroids[:, [ATTRIBUTES.index(name) for name in reference]]
-    gap = np.abs(reference.to_numpy()[:, None] - ours[None])  # (theirs, ours, attributes)
+    gap = np.abs(
+        reference.to_numpy()[:, None] - ours[None]
+    )  # (5, 5, 40): notebook's clusters, our clusters, attributes
     matched = linear_sum_assignment(gap.mean(axis=2))
     assert gap[matched].max() <= 0.05

@@ -1,4 +1,4 @@
-"""Contradictions equal counts by hand."""
+"""Contradictions equal manual counts."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from celeba_lab.errors import UserError
 NAMES = ["Bald", "Bangs", "Goatee", "No_Beard"]
 
 
-def test_both_tables_are_counted() -> None:
+def test_labels_and_predictions_are_counted() -> None:
     labels = np.array([[1, 1, 0, 1], [0, 1, 1, 1], [0, 0, 0, 0], [1, 1, 1, 0]])
     predicted = np.array([[1, 1, 1, 1], [0, 1, 1, 1], [0, 0, 1, 1], [0, 1, 1, 0]])
     found = count_contradictions(labels, predicted, NAMES, [["No_Beard", "Goatee"], ["Bald", "Bangs"]])
@@ -23,7 +23,7 @@ def test_both_tables_are_counted() -> None:
     }
 
 
-def test_a_pair_with_an_unknown_attribute_is_left_out() -> None:
+def test_a_pair_with_an_unknown_attribute_is_omitted() -> None:
     nothing = np.zeros((3, 1))
     assert count_contradictions(nothing, nothing, ["Bald"], [["Bald", "Bangs"]]).empty
 
@@ -41,6 +41,6 @@ def test_without_images_the_shares_are_undefined() -> None:
         ([["Bald", "Bang"]], r"Did you mean 'Bangs'"),
     ],
 )
-def test_an_invalid_pair_is_named(pairs: list[list[str]], sentence: str) -> None:
+def test_the_error_for_an_invalid_pair_names_it(pairs: list[list[str]], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         check_contradictions(pairs)

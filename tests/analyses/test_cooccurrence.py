@@ -25,38 +25,38 @@ def found() -> Cooccurrence:
     return Cooccurrence.of(LABELS)
 
 
-def test_counts_by_hand(found: Cooccurrence) -> None:
+def test_counts_equal_values_computed_by_hand(found: Cooccurrence) -> None:
     assert found.n == 6
     assert found.joint[A, B] == found.joint[B, A] == 2
     assert np.diag(found.joint).tolist() == [3, 4, 0, 6, 3]
 
 
-def test_conditional_probabilities_by_hand(found: Cooccurrence) -> None:
+def test_conditional_probabilities_equal_values_computed_by_hand(found: Cooccurrence) -> None:
     assert found.conditional[A, B] == pytest.approx(2 / 4)
     assert found.conditional[B, A] == pytest.approx(2 / 3)
     assert found.conditional[D, A] == 1
     assert found.conditional[C, A] == 0
-    assert np.isnan(found.conditional[:, C]).all(), "given something that never occurs nothing is defined"
+    assert np.isnan(found.conditional[:, C]).all(), "P(A | B) must be undefined if B never occurs"
 
 
-def test_lift_and_mutual_information_by_hand(found: Cooccurrence) -> None:
+def test_lift_and_mutual_information_equal_values_computed_by_hand(found: Cooccurrence) -> None:
     assert found.lift[A, B] == pytest.approx((2 / 6) / ((3 / 6) * (4 / 6)))
-    assert found.pmi[A, E] == pytest.approx(1), "twins of a prevalence of one half: one bit"
+    assert found.pmi[A, E] == pytest.approx(1), "identical attributes with a prevalence of 0.5 share one bit"
     assert np.isnan(found.lift[A, C])
     assert np.isnan(found.pmi[A, C])
 
 
-def test_pairs_that_never_meet_have_minus_infinity_bits() -> None:
+def test_the_mutual_information_of_disjoint_attributes_is_minus_infinity() -> None:
     apart = Cooccurrence.of(np.array([[1, 0], [0, 1], [0, 0]], dtype=np.int8))
     assert apart.pmi[0, 1] == -np.inf
     assert apart.lift[0, 1] == 0
 
 
-def test_phi_is_the_correlation(found: Cooccurrence) -> None:
+def test_phi_equals_the_correlation_coefficient(found: Cooccurrence) -> None:
     assert found.phi[A, B] == pytest.approx(matthews_corrcoef(LABELS[:, A], LABELS[:, B]))
     assert found.phi[A, E] == pytest.approx(1)
     assert np.isnan(found.phi[A, C])
-    assert np.isnan(found.phi[A, D]), "a constant has no correlation"
+    assert np.isnan(found.phi[A, D]), "the correlation with a constant must be undefined"
 
 
 @pytest.mark.parametrize("rows", [1, 2])
@@ -66,7 +66,7 @@ def test_one_or_two_rows_are_allowed(rows: int) -> None:
     assert few.conditional[D, A] == 1
 
 
-def test_neighbouring_leaves_are_alike() -> None:
+def test_neighbouring_leaves_of_the_dendrogram_are_similar() -> None:
     rng = np.random.default_rng(0)
     first, second = rng.integers(0, 2, (2, 500))
     noise = rng.random((4, 500)) < 0.05
@@ -76,14 +76,14 @@ def test_neighbouring_leaves_are_alike() -> None:
     assert abs(leaves.index(1) - leaves.index(3)) == 1
 
 
-def test_it_counts_beyond_what_float32_holds() -> None:
-    """float32 cannot represent 2 ** 24 + 1, so rows are counted in parts."""
+def test_counts_are_exact_beyond_the_range_of_float32() -> None:
+    """float32 cannot represent 2 ** 24 + 1, so rows must be counted in parts."""
     n = 2**24 + 3
     ones = np.broadcast_to(np.ones((1, 2), dtype=np.int8), (n, 2))
     assert Cooccurrence.of(ones).joint.tolist() == [[n, n], [n, n]]
 
 
-def test_the_notebooks_table(shared: Path) -> None:
+def test_the_table_agrees_with_the_notebook(shared: Path) -> None:
     labels = Annotations.load(shared / "celeba").labels
     reference = pd.read_csv(shared / "reference" / "conditional_probability.csv").set_index("A_given_B")
     ours = pd.DataFrame(Cooccurrence.of(labels).conditional, index=list(ATTRIBUTES), columns=list(ATTRIBUTES))

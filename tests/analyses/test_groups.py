@@ -1,4 +1,4 @@
-"""Subgroups of a target and a group, the worst of them, and amplified associations."""
+"""Subgroups of a target and a group, the worst subgroup, and amplified associations."""
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ from celeba_lab.analyses.groups import SUBGROUPS, amplification_pairs, subgroup_
 
 
 def biased(n: int = 4000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return labels and predictions of two targets, and two groups; the first target is random for blond men only."""
+    """Return labels, predictions and groups. Predictions of the first target are random for blond men only."""
     rng = np.random.default_rng(0)
     labels, members = rng.integers(0, 2, (n, 2)), rng.integers(0, 2, (n, 2))
     predicted = np.where(rng.random((n, 2)) < 0.95, labels, 1 - labels)
@@ -25,7 +25,7 @@ def test_each_subgroup_equals_scikit_learn() -> None:
     assert list(zip(subgroups["target"], subgroups["group"], strict=True))[::4] == [
         ("Blond_Hair", "Young"),
         ("Blond_Hair", "Male"),
-        ("Young", "Male"),  # without Young by Young
+        ("Young", "Male"),  # The pair (Young, Young) is omitted.
     ]
     for row in subgroups.itertuples():
         k, g = ["Blond_Hair", "Young"].index(row.target), ["Young", "Male"].index(row.group)
@@ -71,8 +71,8 @@ def test_equalised_odds_is_the_larger_difference_of_the_two_rates() -> None:
     assert pairs["equalised_odds_difference"].item() == pytest.approx(expected)
 
 
-def test_small_subgroups_are_marked_and_do_not_count() -> None:
-    """The single, misclassified image of a blond man is a subgroup, but not the worst one."""
+def test_small_subgroups_are_marked_and_excluded() -> None:
+    """The only image of a blond man is misclassified. It is a subgroup, but too small to be the worst one."""
     labels = np.array([[1]] * 10 + [[0]] * 20 + [[1]])
     members = np.array([[0]] * 10 + [[0]] * 10 + [[1]] * 10 + [[1]])
     predicted = labels.copy()
@@ -99,24 +99,24 @@ def test_an_empty_subgroup_is_undefined() -> None:
 
 
 @pytest.mark.parametrize("n", [0, 1])
-def test_too_few_images_for_any_subgroup(n: int) -> None:
+def test_all_values_are_undefined_with_too_few_images(n: int) -> None:
     empty = np.ones((n, 1), dtype=np.uint8)
     pairs = subgroup_pairs(subgroup_table(empty, empty, ["Bald"], empty, ["Male"], smallest=2))
     assert pairs["few_subgroups"].tolist() == [4]
     assert pairs.filter(like="worst_").isna().all(axis=None)
 
 
-def test_a_target_alone_has_no_pair() -> None:
+def test_a_target_is_not_paired_with_itself() -> None:
     labels = np.ones((3, 1))
     assert subgroup_pairs(subgroup_table(labels, labels, ["Bald"], labels, ["Bald"], smallest=1)).empty
 
 
-def test_the_largest_difference_first_and_undefined_ones_last() -> None:
+def test_the_largest_difference_is_first_and_undefined_ones_are_last() -> None:
     labels, predicted, members = biased()
     pairs = subgroup_pairs(subgroup_table(labels, predicted, ["a", "b"], members, ["c", "d"], smallest=5))
     odds = pairs["equalised_odds_difference"].tolist()
     assert odds == sorted(odds, reverse=True)
-    members[:, 0] = 0  # Nobody is in this group, so two subgroups are left.
+    members[:, 0] = 0  # This group is empty, so only two subgroups are left.
     pairs = subgroup_pairs(subgroup_table(labels, predicted, ["a", "b"], members, ["c", "d"], smallest=5))
     assert pairs["group"].tolist() == ["d", "d", "c", "c"]
     assert pairs["equalised_odds_difference"].isna().tolist() == [False, False, True, True]
@@ -131,8 +131,8 @@ def test_the_subgroups_come_in_a_fixed_order() -> None:
 # -- amplification ---------------------------------------------------------------------------------------------------
 
 
-def test_amplification_by_hand() -> None:
-    """One of two blond faces is a woman, and the classifier predicts a woman for both."""
+def test_amplification_equals_values_computed_by_hand() -> None:
+    """One of two blond faces is female, and the classifier predicts both as female."""
     labels = np.array([[1, 1], [1, 0], [0, 1], [0, 0]])  # Blond_Hair, woman
     predicted = np.array([[1, 1], [1, 1], [0, 1], [0, 0]])
     pairs = amplification_pairs(labels, predicted, ["Blond_Hair", "woman"], smallest=1).set_index(["A", "B"])
@@ -141,7 +141,7 @@ def test_amplification_by_hand() -> None:
     assert (row["images_labels"], row["images_predictions"]) == (2, 2)
     row = pairs.loc[("Blond_Hair", "woman")]
     assert (row["labels"], row["predictions"]) == (0.5, pytest.approx(2 / 3))
-    assert pairs.index[0] == ("woman", "Blond_Hair")  # the largest difference first
+    assert pairs.index[0] == ("woman", "Blond_Hair")  # The largest difference is first.
 
 
 def test_pairs_that_are_never_predicted_have_no_difference_and_rare_pairs_are_last() -> None:

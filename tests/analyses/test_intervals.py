@@ -1,4 +1,4 @@
-"""Wilson's interval equals that of SciPy, and Newcombe's interval equals his examples."""
+"""Wilson's interval equals SciPy's, and Newcombe's interval equals the examples in his paper."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def test_an_interval_without_trials_is_undefined() -> None:
 
 
 def test_the_interval_of_a_difference_equals_newcombes_examples() -> None:
-    """The values are examples a and d of method 10 in Table II of his paper of 1998."""
+    """The values are examples a and d of method 10 in Table II of Newcombe (1998)."""
     low, high = difference_interval(([48, 9], [56, 3]), ([80, 10], [70, 10]))
     assert (low[0], high[0]) == pytest.approx((0.0524, 0.3339), abs=5e-5)
     low, high = difference_interval((3, 9), (10, 10))

@@ -1,4 +1,4 @@
-"""The nearest image equals that of a direct search."""
+"""The nearest image equals the result of a direct search."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ def draw(n: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (n, 3, 4, 4), dtype=np.uint8)
 
 
-def test_the_nearest_of_several_batches_is_that_of_a_direct_search() -> None:
+def test_the_nearest_image_over_several_batches_equals_a_direct_search() -> None:
     others, queries = draw(50, 0), draw(40, 1)
     numbers = np.random.default_rng(2).permutation(1000)[:50]
     batches = [(numbers[start : start + 7], others[start : start + 7]) for start in range(0, 50, 7)]
@@ -25,7 +25,7 @@ def test_the_nearest_of_several_batches_is_that_of_a_direct_search() -> None:
     assert distance == pytest.approx(direct.min(axis=(1, 2)), rel=1e-5)
 
 
-def test_a_copy_is_found_at_distance_zero_and_a_mirrored_one_too() -> None:
+def test_copies_and_mirrored_copies_are_found_at_distance_zero() -> None:
     others = draw(20, 1)
     queries = np.stack([others[7], others[3][..., ::-1]])
     found, mirrored, distance = nearest_images(queries, [(np.arange(20), others)])

@@ -1,4 +1,4 @@
-"""The table of predictions: written, read back, and refused where it is broken."""
+"""The prediction table can be written and read back, and invalid tables are rejected."""
 
 import re
 from pathlib import Path
@@ -27,13 +27,13 @@ def predictions(n: int = 20, threshold: float = 0.5) -> Predictions:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """The table of twenty images."""
+    """Prediction table of twenty images."""
     path = tmp_path / "predictions_test.csv"
     predictions().to_table().to_csv(path, index=False)
     return path
 
 
-def test_the_threshold_itself_is_predicted_present() -> None:
+def test_a_probability_equal_to_the_threshold_is_predicted_present() -> None:
     one = Predictions("val", ["a", "b"], np.arange(2), np.zeros((2, 1)), np.array([[0.25], [0.2]]), ["Male"], 0.25)
     assert one.predicted.tolist() == [[1], [0]]
     assert one.predicted.dtype == np.uint8
@@ -48,7 +48,7 @@ def test_a_table_has_one_row_for_each_image() -> None:
     np.testing.assert_array_equal(table.filter(like="probability/"), expected.probabilities)
 
 
-def test_a_table_is_read_back_to_the_last_digit(path: Path) -> None:
+def test_a_table_is_read_back_exactly(path: Path) -> None:
     expected, found = predictions(), Predictions.read(path)
     assert (found.split, found.image_ids, found.attributes) == ("test", expected.image_ids, NAMES)
     assert found.index.tolist() == list(range(20))
@@ -58,15 +58,15 @@ def test_a_table_is_read_back_to_the_last_digit(path: Path) -> None:
         assert values.dtype == getattr(expected, name).dtype
 
 
-def test_some_attributes_are_read_in_the_order_asked_for(path: Path) -> None:
+def test_selected_attributes_are_read_in_the_given_order(path: Path) -> None:
     found = Predictions.read(path, ["Young", "Smiling"], threshold=0.3)
     assert found.attributes == ["Young", "Smiling"]
     np.testing.assert_array_equal(found.probabilities, predictions().probabilities[:, [2, 0]])
     np.testing.assert_array_equal(found.predicted, (predictions(threshold=0.3).predicted)[:, [2, 0]])
 
 
-def test_a_missing_attribute_is_named(path: Path) -> None:
-    with pytest.raises(UserError, match=rf"^{re.escape(str(path))} cannot be used: it has no label and .* of Bald\.$"):
+def test_the_error_for_a_missing_attribute_names_it(path: Path) -> None:
+    with pytest.raises(UserError, match=rf"^{re.escape(str(path))} cannot be used: it has no label and .* for Bald\.$"):
         Predictions.read(path, ["Smiling", "Bald"])
 
 
@@ -90,13 +90,13 @@ def test_other_columns_are_ignored(path: Path) -> None:
         (",1,0.5,1,0.5,0,0.5", "an image_id is missing or appears twice"),
     ],
 )
-def test_a_broken_row_is_named(path: Path, row: str, reason: str) -> None:
+def test_the_error_for_an_invalid_row_names_it(path: Path, row: str, reason: str) -> None:
     path.write_text(path.read_text() + row + "\n")
     with pytest.raises(UserError, match=f"^{re.escape(str(path))} cannot be used: .*({reason})"):
         Predictions.read(path)
 
 
-def test_a_table_without_ids_or_images_is_refused(path: Path) -> None:
+def test_a_table_without_ids_or_images_is_rejected(path: Path) -> None:
     header = path.read_text().splitlines()[0]
     path.write_text(header + "\n")
     with pytest.raises(UserError, match="it contains no images"):
@@ -106,6 +106,6 @@ def test_a_table_without_ids_or_images_is_refused(path: Path) -> None:
         Predictions.read(path)
 
 
-def test_a_missing_table_is_named(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_table_names_it(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"predictions_val\.csv cannot be used: No such file or directory\."):
         Predictions.read(tmp_path / "predictions_val.csv")

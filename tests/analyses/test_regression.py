@@ -1,4 +1,4 @@
-"""Regressions equal those of a loop over scikit-learn and the notebook's numbers, also for degenerate columns."""
+"""Regressions equal a loop over scikit-learn and the notebook's scores, and handle degenerate columns."""
 
 from pathlib import Path
 
@@ -76,7 +76,7 @@ def test_every_score_equals_scikit_learn() -> None:
 
 
 def test_undefined_precision_stays_undefined() -> None:
-    """An attribute that is never predicted has no precision. The notebook printed 1.0 for Pale_Skin."""
+    """The precision of an attribute that is never predicted is undefined. The notebook printed 1.0 for Pale_Skin."""
     labels = np.random.default_rng(0).random((500, 3)) < (0.5, 0.5, 0.03)
     results = list(regress_each(labels[:400], labels[400:], configured()))
     table = regression_table(results, labels[400:].astype(np.int8), ["a", "b", "rare"]).set_index("attribute")
@@ -85,7 +85,7 @@ def test_undefined_precision_stays_undefined() -> None:
 
 
 @pytest.mark.parametrize("value", [0, 1])
-def test_a_constant_column_has_no_model_and_does_not_affect_others(value: int) -> None:
+def test_a_constant_column_has_no_model_and_does_not_affect_the_others(value: int) -> None:
     labels = dependent_labels()
     labels[:, 1] = value
     results = list(regress_each(labels[:400], labels[400:], configured()))
@@ -103,7 +103,7 @@ def test_a_duplicated_column_is_predicted_perfectly() -> None:
     assert table["accuracy"].iloc[[0, 2]].tolist() == [1, 1]
 
 
-def test_a_single_training_row_fits_no_model() -> None:
+def test_a_single_training_row_gives_no_model() -> None:
     labels = np.array([[0, 1], [1, 0]], dtype=np.int8)
     results = list(regress_each(labels[:1], labels[1:], configured()))
     assert not any(result.fitted for result in results)
@@ -116,19 +116,19 @@ def test_a_solver_that_did_not_converge_is_reported() -> None:
     assert first.iterations == 1
 
 
-def test_trees_have_no_convergence() -> None:
+def test_the_convergence_of_trees_is_undefined() -> None:
     labels = dependent_labels()
     [first, *_] = regress_each(labels[:400], labels[400:], HistGradientBoostingClassifier(max_iter=2))
     assert first.converged is None
 
 
 @pytest.mark.parametrize("workers", [0, -5])
-def test_fewer_than_one_worker_is_refused(workers: int) -> None:
+def test_fewer_than_one_worker_is_rejected(workers: int) -> None:
     with pytest.raises(UserError, match=r"^workers=.* must be at least 1"):
         list(regress_each(dependent_labels(), dependent_labels(), configured(), workers))
 
 
-def test_predicting_the_majority_has_no_gain() -> None:
+def test_predicting_the_majority_class_has_no_gain() -> None:
     labels = dependent_labels()
     results = list(regress_each(labels[:400], labels[400:], DummyClassifier(strategy="prior")))
     assert (regression_table(results, labels[400:], ["a", "b", "c", "d"])["gain"] == 0).all()
@@ -144,8 +144,8 @@ def test_other_classifiers_can_be_used() -> None:
 @pytest.mark.parametrize(
     ("classifier", "sentence"),
     [
-        (KMeans(), "^estimator=KMeans must be a classifier of scikit-learn"),
-        (Perceptron(), "^estimator=Perceptron must be a classifier with a method predict_proba"),
+        (KMeans(), "^estimator=KMeans must be a scikit-learn classifier"),
+        (Perceptron(), "^estimator=Perceptron must be a classifier with a predict_proba method"),
         (LogisticRegression(C=-1), "^estimator=LogisticRegression cannot be fitted: The 'C' parameter"),
     ],
 )
@@ -155,7 +155,7 @@ def test_an_unsuitable_estimator_is_explained_in_one_sentence(classifier: object
         list(regress_each(labels[:400], labels[400:], classifier))
 
 
-def test_the_notebooks_numbers(shared: Path) -> None:
+def test_the_scores_agree_with_the_notebook(shared: Path) -> None:
     labels = Annotations.load(shared / "celeba").labels
     train, test = split_randomly(np.arange(len(labels)), 0.2, seed=42)
     results = list(regress_each(labels[train], labels[test], configured()))
@@ -169,7 +169,7 @@ def test_the_notebooks_numbers(shared: Path) -> None:
 
 
 def test_some_targets_can_be_selected() -> None:
-    """The results equal those for all targets, in the order of the given targets."""
+    """The results equal those for all targets and are in the given order."""
     rng = np.random.default_rng(0)
     train, test = rng.integers(0, 2, (200, 5)), rng.integers(0, 2, (50, 5))
     every = list(regress_each(train, test, LogisticRegression()))

@@ -1,9 +1,9 @@
-"""The notebook's logistic regressions and its table of P(A | B), as it computed them, timed against ours.
+"""Compare the speed of celeba_lab's logistic regressions and P(A | B) with the code from the 2024 notebook.
 
     python tests/benchmarks/notebook_analyses.py --data path/to/celeba
 
-Both sides get the annotations already read, and run alternately in one process; what is printed are seconds and their
-ratio. Reading, tables and figures count for neither.
+Both versions run alternately in one process, on annotations that have already been read. The script prints their times
+in seconds and the ratio. Reading the data and writing tables and figures are not included.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from celeba_lab.reports.logistic import regression_table
 
 
 def logistic_in_the_notebook(frame: pd.DataFrame) -> None:
-    """A fresh split and a fresh model for every attribute, four metrics."""
+    """Fit a new model on a new split for every attribute, and compute four metrics."""
     for name in frame.columns:
         x, y = frame.drop(columns=name), frame[name]
         x_train, x_test, y_train, y_test = train_test_split(x, y, test_size=0.2, random_state=42)
@@ -41,7 +41,7 @@ def logistic_in_the_notebook(frame: pd.DataFrame) -> None:
 
 
 def logistic_here(annotations: Annotations) -> None:
-    """What ``experiment=logistic`` times as "compute", its eleven metrics included."""
+    """Run the code that ``experiment=logistic`` times as "compute", including its eleven metrics."""
     labels = annotations.labels
     train, test = split_randomly(pd.RangeIndex(len(labels)).to_numpy(), 0.2, 42)
     classifier = instantiate(OmegaConf.load(config_directory() / "task" / "classifier" / "logistic.yaml"))
@@ -50,7 +50,7 @@ def logistic_here(annotations: Annotations) -> None:
 
 
 def cooccurrence_in_the_notebook(frame: pd.DataFrame) -> None:
-    """A mean over the selected rows for every ordered pair."""
+    """Average over the selected rows for every ordered pair."""
     table = pd.DataFrame(index=frame.columns, columns=frame.columns, dtype=float)
     for a in frame.columns:
         for b in frame.columns:
@@ -58,7 +58,7 @@ def cooccurrence_in_the_notebook(frame: pd.DataFrame) -> None:
 
 
 def cooccurrence_here(annotations: Annotations) -> None:
-    """What ``experiment=cooccurrence`` times as "compute"."""
+    """Run the code that ``experiment=cooccurrence`` times as "compute"."""
     Cooccurrence.of(annotations.labels)
 
 
@@ -69,9 +69,9 @@ def _seconds(function: Callable[[], None]) -> float:
 
 
 def main() -> None:
-    """Time both, alternately."""
-    parser = argparse.ArgumentParser(description="Time the notebook's analyses against ours.")
-    parser.add_argument("--data", type=Path, required=True, help="a folder with CelebA's annotations")
+    """Time both versions alternately, and print the results."""
+    parser = argparse.ArgumentParser(description="Compare the speed of the notebook's analyses with celeba_lab's.")
+    parser.add_argument("--data", type=Path, required=True, help="folder with CelebA's annotations")
     parser.add_argument("--repeats", type=int, default=2)
     arguments = parser.parse_args()
     annotations = Annotations.load(arguments.data)

@@ -2,10 +2,10 @@
 
     python tests/benchmarks/notebook_gan.py --data CELEBA --epochs 1
 
-Networks, optimizers and batch are the same (maps of 4 x 4 to 32 x 32 pixels, Adam 2e-4, betas 0.5 and 0.999, batch 32).
-What differs is what the framework does: here every image is opened, resized and normalised by PIL and torchvision in
-each epoch, and the networks run in float32 and the default memory format, with a sigmoid before the loss. The notebook
-trained on all partitions; this trains on the train partition.
+Networks, optimizers and batch size are the same: feature maps of 4 x 4 to 32 x 32 pixels, Adam with a learning rate of
+2e-4 and betas 0.5 and 0.999, batches of 32. In contrast to celeba_lab, this loop opens, resizes and normalises every
+image with PIL and torchvision in each epoch, and runs the networks in float32 and the default memory format, with a
+sigmoid before the loss. The notebook trained on all partitions, but this script trains only on the train partition.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from celeba_lab.data.layouts import find_image_folder
 
 
 class Faces(Dataset):
-    """The train partition, opened anew each time."""
+    """Images of the train partition, which are opened again in each epoch."""
 
     def __init__(self, root: Path) -> None:
         annotations = Annotations.load(root)
@@ -55,7 +55,7 @@ def build_discriminator() -> nn.Sequential:
 
 
 def main() -> None:
-    """Train and print images per second of each epoch."""
+    """Train, and print the images per second of each epoch."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--epochs", type=int, default=1)

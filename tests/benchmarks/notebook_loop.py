@@ -1,7 +1,7 @@
-"""The plain training loop that celeba_lab replaces, for comparing time and accuracy on the same machine.
+"""Plain training loop that celeba_lab replaces, for comparing time and accuracy on the same machine.
 
-Written the way the 2024 notebook was: Pillow in the main process, float32, NCHW, Adam at 1e-3, one Python loop. It
-shares no code with celeba_lab.
+As in the 2024 notebook, the loop loads images with Pillow in the main process, and trains in float32 and NCHW with Adam
+at a learning rate of 1e-3. It shares no code with celeba_lab.
 
     python tests/benchmarks/notebook_loop.py --data FOLDER --weights mobilenet_v2.pth
     python tests/benchmarks/notebook_loop.py --data FOLDER --weights mobilenet_v2.pth --attribute all
@@ -61,7 +61,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--weights", type=Path, default=None)
-    parser.add_argument("--attribute", default="Smiling", help="a name, or all for the forty at once")
+    parser.add_argument("--attribute", default="Smiling", help="name of an attribute, or all for all forty attributes")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seed", type=int, default=42)
     arguments = parser.parse_args()

@@ -1,7 +1,7 @@
-"""Time and memory of a classifier's whole report on 200,000 images and forty attributes.
+"""Measure time and memory of a classifier report on 200,000 images and forty attributes.
 
-The labels are CelebA's, the probabilities made up (right nine times of ten), the pictures of the mistakes noise.
-The model's own work is not measured.
+The labels are CelebA's. The probabilities are random and classify 90% of the labels correctly, and the images of the
+mistakes are noise. The time that a model would need is not included.
 
     python tests/benchmarks/report_size.py --data ../shared/celeba
 """
@@ -29,7 +29,7 @@ from celeba_lab.runs.run import RunFolder
 
 
 class Noise(CelebADataModule):
-    """CelebA's labels, and pictures of nothing."""
+    """CelebA's labels with random noise as images."""
 
     has_images = True
 
@@ -46,7 +46,7 @@ def guess(data: CelebADataModule, split: str, rows: np.ndarray) -> Predictions:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="a folder with CelebA's annotations")
+    parser.add_argument("--data", type=Path, required=True, help="folder with CelebA's annotations")
     parser.add_argument("--images", type=int, default=200_000)
     arguments = parser.parse_args()
     register_schema()

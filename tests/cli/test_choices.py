@@ -1,4 +1,4 @@
-"""Choices of groups: those of one model apart from those of another."""
+"""Choices of a configuration group depend on the model."""
 
 import pytest
 from hydra.errors import ConfigCompositionException
@@ -8,7 +8,7 @@ from celeba_lab.cli.explain import explain
 from celeba_lab.errors import UserError
 
 
-def test_the_choices_of_one_model_come_last() -> None:
+def test_choices_for_a_single_model_are_listed_last() -> None:
     assert list_choices("recipe") == ["attributes", "default", "notebook", "strong", "gan/default", "gan/notebook"]
     assert "estimator/logistic" not in list_choices("task")
 
@@ -44,11 +44,11 @@ LOSSES = "asymmetric, bce, focal, weighted_bce"
         ),
     ],
 )
-def test_an_unknown_choice_is_answered_with_choices_of_its_kind(path: str, sentence: str) -> None:
+def test_an_unknown_choice_error_suggests_choices_for_the_same_model(path: str, sentence: str) -> None:
     assert explain_unknown_choice(path, []) == sentence
 
 
-def test_other_groups_offer_what_hydra_knows() -> None:
+def test_other_groups_list_the_choices_known_to_hydra() -> None:
     assert explain_unknown_choice("task/scaler/standart", ["none", "standard"]) == (
         "There is no task/scaler 'standart'. Did you mean 'standard'? Choose from: none, standard."
     )
@@ -74,7 +74,7 @@ def test_other_groups_offer_what_hydra_knows() -> None:
         ),
     ],
 )
-def test_a_choice_for_another_model_is_refused(chosen: dict[str, str | None], sentence: str) -> None:
+def test_a_choice_for_the_wrong_model_is_rejected(chosen: dict[str, str | None], sentence: str) -> None:
     with pytest.raises(UserError) as error:
         check_choices(chosen)
     assert str(error.value) == sentence
@@ -90,7 +90,7 @@ def test_a_choice_for_another_model_is_refused(chosen: dict[str, str | None], se
         {"model": None, "loss": None, "recipe": "gan/default"},
     ],
 )
-def test_what_goes_together_is_accepted(chosen: dict[str, str | None]) -> None:
+def test_compatible_choices_are_accepted(chosen: dict[str, str | None]) -> None:
     check_choices(chosen)
 
 
@@ -107,7 +107,9 @@ def test_what_goes_together_is_accepted(chosen: dict[str, str | None]) -> None:
         (["losss=focal"], "There is no setting 'losss'. Did you mean 'loss'?"),
     ],
 )
-def test_a_wrong_choice_on_the_command_line_is_one_sentence(overrides: list[str], sentence: str, compose) -> None:
+def test_a_wrong_choice_on_the_command_line_gives_a_one_sentence_error(
+    overrides: list[str], sentence: str, compose
+) -> None:
     with pytest.raises(ConfigCompositionException) as error:
         compose(*overrides)
     assert sentence in str(explain(error.value))

@@ -1,4 +1,4 @@
-"""``data=auto`` is CelebA if it is found, otherwise synthetic faces that cannot be mistaken for CelebA."""
+"""``data=auto`` selects CelebA if it exists, and otherwise synthetic faces, which are clearly marked as synthetic."""
 
 from pathlib import Path
 
@@ -28,12 +28,12 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_without_celeba_everything_says_synthetic(faces: Path, tmp_path: Path, run_command, read_summary) -> None:
+def test_without_celeba_all_output_says_synthetic(faces: Path, tmp_path: Path, run_command, read_summary) -> None:
     result = run_command(*SMOKE, f"data.otherwise.root={faces}", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
     assert lines[0] == f"data: synthetic in {faces}"
-    assert "There is no CelebA in data/celeba" in result.stdout
+    assert "CelebA was not found in data/celeba" in result.stdout
     assert "SYNTHETIC faces, drawn by celeba_lab: the results say nothing about CelebA." in result.stdout
     [folder] = (tmp_path / "outputs" / "smile").iterdir()
     data = read_summary(folder)["data"]
@@ -48,7 +48,7 @@ def test_without_celeba_everything_says_synthetic(faces: Path, tmp_path: Path, r
 
 
 @pytest.mark.parametrize("how", ["data=auto", "data=celeba", "data=synthetic"])
-def test_drawn_faces_are_never_called_celeba(faces: Path, how: str, compose) -> None:
+def test_drawn_faces_are_never_reported_as_celeba(faces: Path, how: str, compose) -> None:
     cfg = compose(how, "data.name=mine", "seed=1")
     cfg.data.root = str(faces)
     assert choose_data(cfg) is None
@@ -58,7 +58,7 @@ def test_drawn_faces_are_never_called_celeba(faces: Path, how: str, compose) -> 
     assert datamodule.provenance["synthetic"]["n"] == 80
 
 
-def test_auto_is_celeba_where_there_is_some(tiny_celeba: Path, compose) -> None:
+def test_auto_selects_celeba_if_it_exists(tiny_celeba: Path, compose) -> None:
     cfg = compose()
     cfg.data.root = str(tiny_celeba)
     assert choose_data(cfg) is None
@@ -66,19 +66,19 @@ def test_auto_is_celeba_where_there_is_some(tiny_celeba: Path, compose) -> None:
     assert type(build(cfg.data, attributes=["Smiling"])) is CelebADataModule
 
 
-def test_a_recipe_does_not_bring_data_back_to_a_task_without_data(compose) -> None:
+def test_a_recipe_does_not_add_data_to_a_task_without_data(compose) -> None:
     cfg = compose("experiment=gan", "task=export")
     assert choose_data(cfg) is None
     assert cfg.data is None
 
 
-def test_all_attributes_are_spelled_out_for_model_and_task(compose) -> None:
+def test_all_is_expanded_to_the_attribute_names_for_model_and_task(compose) -> None:
     cfg = compose("experiment=attributes", "task=clusters", "task.attributes=all")
     choose_attributes(cfg)
     assert cfg.model.attributes == cfg.task.attributes == list(ATTRIBUTES)
 
 
-def test_attributes_that_are_not_named_stay_as_they_are(compose) -> None:
+def test_attributes_other_than_all_are_not_changed(compose) -> None:
     cfg = compose("experiment=gan", "task=logistic", "model.attributes=null")
     choose_attributes(cfg)
     assert (cfg.model.attributes, cfg.task.attributes) == (None, None)
@@ -87,19 +87,19 @@ def test_attributes_that_are_not_named_stay_as_they_are(compose) -> None:
 
 
 @pytest.mark.parametrize("key", ["model.attributes", "task.attributes"])
-def test_a_misspelt_attribute_is_named(key: str, compose) -> None:
+def test_the_error_for_a_misspelt_attribute_names_it(key: str, compose) -> None:
     cfg = compose("experiment=smile", "task=embeddings", f"{key}=[Smling]")
     with pytest.raises(UserError, match=r"'Smling' is not an attribute of CelebA\. Did you mean 'Smiling'\?"):
         choose_attributes(cfg)
 
 
-def test_celeba_by_name_is_never_replaced(tmp_path: Path, run_command) -> None:
+def test_data_celeba_never_falls_back_to_synthetic_faces(tmp_path: Path, run_command) -> None:
     result = run_command(*SMOKE, "data=celeba", cwd=tmp_path)
     assert result.returncode == 1
-    assert "There is no folder data/celeba" in result.stderr
+    assert "The data folder data/celeba does not exist" in result.stderr
 
 
-def test_synthesize_by_the_real_command(tmp_path: Path, run_command, read_summary) -> None:
+def test_synthesize_runs_from_the_command_line(tmp_path: Path, run_command, read_summary) -> None:
     arguments = ["task=synthesize", "data.root=faces", "task.n=20", "seed=3"]
     result = run_command(*arguments, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
@@ -109,5 +109,5 @@ def test_synthesize_by_the_real_command(tmp_path: Path, run_command, read_summar
     assert read_summary(folder)["data"]["images"] == {"train": 16, "val": 2, "test": 2}
     other = run_command(*arguments, "seed=4", cwd=tmp_path)
     assert other.returncode == 1
-    assert "contains other faces" in other.stderr
+    assert "differ from the requested faces" in other.stderr
     assert "Traceback" not in other.stderr

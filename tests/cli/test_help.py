@@ -1,4 +1,4 @@
-"""The help page: every choice with its description, quickly and legibly."""
+"""The help page describes every choice, fits the terminal and is shown quickly."""
 
 import re
 import subprocess
@@ -14,7 +14,7 @@ from celeba_lab.cli.help import help_text
 Command = Callable[..., tuple[int, str, str]]
 
 
-def test_every_choice_is_described_by_its_first_comment(own_conf: Path) -> None:
+def test_the_first_comment_of_every_choice_is_its_description(own_conf: Path) -> None:
     (own_conf / "experiment" / "beard.yaml").write_text("# @package _global_\n# Classify beards\nname: beard\n")
     page = help_text()
     assert re.search(r"beard +Classify beards", page)
@@ -27,29 +27,29 @@ def test_every_choice_is_described_by_its_first_comment(own_conf: Path) -> None:
             )
 
 
-def test_losses_and_recipes_of_gans_follow_those_of_classifiers() -> None:
+def test_gan_losses_and_recipes_are_listed_after_those_of_classifiers() -> None:
     names = re.findall(r"^  (\S+)  ", help_text(), flags=re.MULTILINE)
     for own, others in (("gan/default", "strong"), ("gan/hinge", "weighted_bce")):
         assert names.index(own) == names.index(others) + 1
 
 
-def test_no_base_file_is_offered_as_a_choice() -> None:
+def test_base_files_are_not_listed_as_choices() -> None:
     assert "no_model" not in help_text()
 
 
 @pytest.mark.parametrize("columns", [80, 200])
-def test_the_page_fits_the_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_help_page_fits_the_terminal_width(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     assert max(map(len, help_text().splitlines())) <= columns
 
 
-def test_no_arguments_gives_help(command: Command) -> None:
+def test_the_help_page_is_shown_without_arguments(command: Command) -> None:
     code, out, _ = command()
     assert (code, out) == (0, command("-h")[1])
     assert out == command("--help")[1]
 
 
-def test_help_imports_nothing_slow() -> None:
+def test_help_does_not_import_slow_modules() -> None:
     code = (
         "import sys; sys.argv = ['celeba_lab', '--help']\n"
         "from celeba_lab.cli.main import main; main()\n"
@@ -59,7 +59,7 @@ def test_help_imports_nothing_slow() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)
 
 
-def test_help_answers_within_one_and_a_half_hydra_imports() -> None:
+def test_help_takes_at_most_one_and_a_half_times_the_import_of_hydra() -> None:
     def seconds(*command: str) -> float:
         start = time.perf_counter()
         subprocess.run([sys.executable, *command], check=True, capture_output=True, timeout=60)

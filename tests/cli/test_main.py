@@ -1,4 +1,4 @@
-"""The command line: sentences for mistakes, tracebacks for bugs."""
+"""The command line reports mistakes in one sentence, and bugs with a traceback."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -27,23 +27,23 @@ TINY = ["experiment=smile", "trainer=smoke", "model.weights=null", "model.image_
         (["data.batch_size=1.5"], "data.batch_size=1.5 has the wrong type"),
         (["trainer.max_epochs=many"], "trainer.max_epochs='many' has the wrong type"),
         (["trainer.precision=7"], "trainer.precision=7 has the wrong type"),
-        (["task=predict"], "task.images has no value. Give one: task.images=..."),
-        (["foo"], "'foo' on the command line cannot be read. Write key=value"),
-        (["model.attributes=[Smiling"], "'model.attributes=[Smiling' on the command line cannot be read"),
-        (["-m", "trainer.devices=2"], "-m and trainer.devices=2 contradict each other"),
-        (["trainer.devices=2", "-m"], "-m and trainer.devices=2 contradict each other"),
+        (["task=predict"], "task.images has no value. Set it with task.images=..."),
+        (["foo"], "'foo' on the command line cannot be parsed. Use key=value"),
+        (["model.attributes=[Smiling"], "'model.attributes=[Smiling' on the command line cannot be parsed"),
+        (["-m", "trainer.devices=2"], "-m cannot be combined with trainer.devices=2"),
+        (["trainer.devices=2", "-m"], "-m cannot be combined with trainer.devices=2"),
         (["model._target_=celeba_lab.models.Nothing"], "model._target_=celeba_lab.models.Nothing cannot be imported"),
-        (["task=evaluate"], "To evaluate, name a checkpoint: checkpoint=outputs/"),
+        (["task=evaluate"], "To evaluate, specify a checkpoint: checkpoint=outputs/"),
         (["task=evaluate", "task.split=tests", "checkpoint=x"], "task.split=tests must be one of train, val, test."),
         (["seed=-1"], "seed=-1 must be between 0 and 4294967295."),
         (
             ["experiment=smile", "data=celeba", "data.root=nowhere"],
-            "There is no folder nowhere with CelebA's list_attr_celeba",
+            "The data folder nowhere does not exist. It must contain list_attr_celeba",
         ),
         (["experiment=smile", "checkpoint=no.ckpt"], "checkpoint=no.ckpt does not exist."),
     ],
 )
-def test_a_mistake_gets_one_sentence(command: Command, arguments: list[str], sentence: str) -> None:
+def test_a_mistake_gives_a_one_sentence_error(command: Command, arguments: list[str], sentence: str) -> None:
     code, _, err = command(*arguments)
     assert code == 1
     assert sentence in err
@@ -57,11 +57,11 @@ def test_a_mistake_gets_one_sentence(command: Command, arguments: list[str], sen
         ("model.attributes=[Smling]", "'Smling' is not an attribute of CelebA. Did you mean 'Smiling'?"),
         (
             "model.backbone=resnet_18",
-            "model.backbone=resnet_18 is not a torchvision classifier. Did you mean 'resnet18'?",
+            "nor a registered backbone. Did you mean 'resnet18'?",
         ),
         (
             "model.weights=IMAGENET1K_V9",
-            "model.weights=IMAGENET1K_V9 is neither a file nor the name of torchvision's weights for mobilenet",
+            "model.weights=IMAGENET1K_V9 is neither a file nor the name of torchvision weights for mobilenet",
         ),
         ("model.weights=no.pth", "model.weights=no.pth does not exist"),
         ("model.optimizer=Adamw", "model.optimizer=Adamw is not an optimizer in torch.optim. Did you mean 'AdamW'?"),
@@ -77,7 +77,7 @@ def test_a_mistake_gets_one_sentence(command: Command, arguments: list[str], sen
         ("trainer.max_epochs=-1", "schedule=one_cycle needs to know when training ends"),
     ],
 )
-def test_a_wrong_setting_is_found_before_or_in_the_first_epoch(
+def test_a_wrong_setting_stops_the_run_at_the_latest_in_the_first_epoch(
     command: Command, tiny_celeba: Path, override: str, sentence: str
 ) -> None:
     code, _, err = command(*TINY, f"data.root={tiny_celeba}", override)
@@ -86,17 +86,19 @@ def test_a_wrong_setting_is_found_before_or_in_the_first_epoch(
     assert "Traceback" not in err
 
 
-def test_broken_yaml_is_one_sentence_with_its_place(own_conf: Path, command: Command) -> None:
+def test_the_error_for_invalid_yaml_names_the_file_and_line(own_conf: Path, command: Command) -> None:
     (own_conf / "experiment" / "broken.yaml").write_text("# @package _global_\nname: [broken\n")
     code, _, err = command("experiment=broken")
     assert code == 1
-    assert "Broken YAML" in err
+    assert "Invalid YAML" in err
     assert "broken.yaml" in err
     assert "line" in err
     assert "Traceback" not in err
 
 
-def test_a_bug_of_ours_keeps_its_cause(command: Command, monkeypatch: pytest.MonkeyPatch, tiny_celeba: Path) -> None:
+def test_a_bug_in_celeba_lab_shows_the_traceback(
+    command: Command, monkeypatch: pytest.MonkeyPatch, tiny_celeba: Path
+) -> None:
     def broken(*_: object) -> None:
         raise ZeroDivisionError("ours")
 
@@ -106,14 +108,14 @@ def test_a_bug_of_ours_keeps_its_cause(command: Command, monkeypatch: pytest.Mon
 
 
 @pytest.mark.usefixtures("blank_figures")
-def test_a_sweep_says_when_it_ranks_nothing(command: Command, tiny_celeba: Path) -> None:
+def test_a_sweep_warns_if_the_score_is_missing(command: Command, tiny_celeba: Path) -> None:
     code, out, _ = command("-m", *TINY, f"data.root={tiny_celeba}", "score=val/acuracy")
     assert code == 0
     assert "score=val/acuracy is not a metric of this task" in out
     assert "Did you mean 'val/accuracy'?" in " ".join(out.split())
 
 
-def test_a_missing_key_inside_a_task_is_a_bug_of_ours(
+def test_a_missing_key_in_the_code_of_a_task_is_not_reported_as_a_mistake(
     command: Command, monkeypatch: pytest.MonkeyPatch, tiny_celeba: Path
 ) -> None:
     monkeypatch.setattr("celeba_lab.tasks.train.Run.open", lambda cfg: cfg.modle)

@@ -1,4 +1,4 @@
-"""Rules of constructors are applied to the configuration before anything slow is imported."""
+"""The rules in constructors are applied to the configuration before slow modules are imported."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -77,9 +77,11 @@ def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         ({"n": 13}, "13 is an unlucky number."),
     ],
 )
-def test_a_rule_is_applied_without_an_import(target: str, values: dict[str, Any], sentence: str | None) -> None:
+def test_rules_are_checked_without_importing_the_class(
+    target: str, values: dict[str, Any], sentence: str | None
+) -> None:
     cfg = OmegaConf.create({"group": {"node": {"_target_": target, **GOOD, **values}}})
-    if sentence is None:  # Neither what the task will give nor what needs the network is judged here.
+    if sentence is None:  # Arguments passed by the task and rules that need the network are not checked here.
         check_rules(cfg)
     else:
         with pytest.raises(UserError) as error:
@@ -87,7 +89,7 @@ def test_a_rule_is_applied_without_an_import(target: str, values: dict[str, Any]
         assert str(error.value) == sentence
 
 
-def test_what_cannot_be_read_is_left_to_the_constructor() -> None:
+def test_targets_whose_source_cannot_be_read_are_not_checked() -> None:
     check_rules(OmegaConf.create({"node": {"_target_": "no_such_package.Thing", "n": -1}}))
 
 
@@ -104,18 +106,18 @@ def test_what_cannot_be_read_is_left_to_the_constructor() -> None:
         (["experiment=clusters", "task.report.seeds=-1"], "task.report.seeds=-1 must be at least 0."),
     ],
 )
-def test_a_value_of_every_kind_of_target_is_judged(
+def test_values_of_every_kind_of_target_are_checked(
     overrides: list[str], sentence: str, compose: Callable[..., DictConfig]
 ) -> None:
     cfg = compose(*overrides)
-    cfg.logger = cfg.callbacks = cfg.trainer = None  # which need a run folder
+    cfg.logger = cfg.callbacks = cfg.trainer = None  # These need a run folder.
     with pytest.raises(UserError) as error:
         check_rules(cfg)
     assert sentence in str(error.value)
 
 
 @pytest.mark.parametrize("experiment", ["smile", "attributes", "gan", "gan_notebook", "clusters", "logistic"])
-def test_every_experiment_keeps_the_rules(experiment: str, compose: Callable[..., DictConfig]) -> None:
+def test_every_experiment_satisfies_the_rules(experiment: str, compose: Callable[..., DictConfig]) -> None:
     cfg = compose(f"experiment={experiment}")
     cfg.logger = cfg.callbacks = cfg.trainer = None
     check_rules(cfg)

@@ -1,4 +1,4 @@
-"""The folder of a run: its own, also where another run starts in the same second."""
+"""Every run gets its own folder, even if another run starts in the same second."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ from celeba_lab.errors import UserError
 
 Command = Callable[..., tuple[int, str, str]]
 
-# The real command line, at a standing clock, with a task that only leaves a file that is named after the seed.
+# Runs the real command line with a fixed time and a task that only creates a file named after the seed.
 SCRIPT = """
 import datetime
 from pathlib import Path
@@ -50,15 +50,15 @@ def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
 def finish(process: subprocess.Popen[str]) -> None:
     _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
-    assert not err, "Hydra warns of an exception in a callback"
+    assert not err, "Hydra warns if a callback raises an exception"
 
 
-def test_a_new_folder_gets_a_number_where_its_name_is_taken(tmp_path: Path) -> None:
+def test_a_number_is_appended_if_the_folder_name_is_taken(tmp_path: Path) -> None:
     names = [create_folder(tmp_path / "outputs" / "run").name for _ in range(3)]
     assert names == ["run", "run_2", "run_3"]
 
 
-def test_runs_of_the_same_second_have_different_folders(tmp_path: Path) -> None:
+def test_runs_started_in_the_same_second_have_different_folders(tmp_path: Path) -> None:
     processes = [start("experiment=smile", f"seed={seed}", cwd=tmp_path) for seed in range(4)]
     for process in processes:
         finish(process)
@@ -66,7 +66,7 @@ def test_runs_of_the_same_second_have_different_folders(tmp_path: Path) -> None:
     noon = "2026-01-02_12-00-00"
     assert [folder.name for folder in folders] == [noon, *(f"{noon}_{number}" for number in (2, 3, 4))]
     seeds = [[path.name for path in folder.glob("seed_*")] for folder in folders]
-    assert sorted(seeds) == [[f"seed_{seed}"] for seed in range(4)], "each folder belongs to one run"
+    assert sorted(seeds) == [[f"seed_{seed}"] for seed in range(4)], "two runs share a folder"
     assert all((folder / ".hydra" / "overrides.yaml").is_file() for folder in folders)
 
 
@@ -79,26 +79,26 @@ def test_all_runs_of_a_sweep_share_a_new_folder(tmp_path: Path) -> None:
     assert found == [Path(f"{taken.name}_2") / f"{job}_seed-{job + 1}" / f"seed_{job + 1}" for job in (0, 1)]
 
 
-def test_a_typed_folder_is_taken_as_it_is(tmp_path: Path) -> None:
+def test_a_folder_given_by_the_user_is_used_unchanged(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     finish(start("experiment=smile", "seed=7", "hydra.run.dir=mine", cwd=tmp_path))
     assert (tmp_path / "mine" / "seed_7").is_file()
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
-def test_a_refused_run_leaves_no_folder(command: Command, tmp_path: Path) -> None:
+def test_a_rejected_run_leaves_no_folder(command: Command, tmp_path: Path) -> None:
     code, _, _ = command("experiment=smile", "model.lr=abc")
     assert code == 1
     assert not list(tmp_path.glob("outputs/smile/*"))
 
 
-def test_a_refused_run_leaves_a_typed_folder(command: Command, tmp_path: Path) -> None:
+def test_a_rejected_run_keeps_a_folder_given_by_the_user(command: Command, tmp_path: Path) -> None:
     code, _, _ = command("experiment=smile", "model.lr=abc", "hydra.run.dir=mine")
     assert code == 1
     assert (tmp_path / "mine" / ".hydra").is_dir()
 
 
-def test_a_failed_run_keeps_what_it_has_written(
+def test_a_failed_run_keeps_the_files_that_it_has_written(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(cfg: DictConfig) -> None:

@@ -1,4 +1,4 @@
-"""Seeding without Lightning."""
+"""Seeding without Lightning gives the same random numbers."""
 
 import os
 import random
@@ -30,7 +30,7 @@ def draws() -> tuple[float, float, float, str, str]:
 
 
 @pytest.mark.parametrize("seed", [0, 42, LARGEST_SEED])
-def test_everything_is_seeded_as_by_lightning(seed: int) -> None:
+def test_all_generators_are_seeded_as_by_lightning(seed: int) -> None:
     lightning.seed_everything(seed, workers=True, verbose=False)
     expected = draws()
     seed_everything(seed)
@@ -38,6 +38,6 @@ def test_everything_is_seeded_as_by_lightning(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", [-1, LARGEST_SEED + 1])
-def test_a_seed_that_numpy_would_refuse_is_refused(seed: int) -> None:
+def test_a_seed_out_of_the_range_of_numpy_is_rejected(seed: int) -> None:
     with pytest.raises(SettingError, match=rf"^seed={seed} must be between 0 and 4294967295\.$"):
         check_seed(seed)

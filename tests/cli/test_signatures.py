@@ -1,4 +1,4 @@
-"""Signatures that are read from the source are those that an import gives."""
+"""Signatures that are read from the source equal those of the imported objects."""
 
 import re
 from collections.abc import Callable
@@ -18,20 +18,20 @@ Compose = Callable[..., DictConfig]
 
 
 def targets() -> list[str]:
-    """Every ``_target_`` in conf/ that a run builds."""
+    """Return every ``_target_`` in conf/ that a run builds."""
     text = "\n".join(path.read_text() for path in config_directory().rglob("*.yaml") if path.parent.name != "hydra")
     return sorted(set(re.findall(r"_target_: (\S+)", text)))
 
 
 def words(hint: Any) -> Any:
-    """A type hint as text, the members of a union in any order (typing caches the first order that it sees)."""
+    """Return a type hint as text. Union members are sorted, because typing caches the first order that it sees."""
     if get_origin(hint) in (Union, UnionType):
         return sorted(map(str, map(words, get_args(hint))))
     return str(hint)
 
 
 @pytest.mark.parametrize("target", targets())
-def test_the_source_shows_what_an_import_shows(target: str) -> None:
+def test_the_signature_read_from_the_source_equals_the_imported_one(target: str) -> None:
     read, imported = read_signature(target), import_signature(target)
     assert read is not None
     assert read.is_complete
@@ -52,7 +52,7 @@ def test_the_source_shows_what_an_import_shows(target: str) -> None:
         "torch.optim.lr_scheduler.LRScheduler.step",
     ],
 )
-def test_what_the_source_does_not_show_is_left_to_the_import(target: str) -> None:
+def test_signatures_that_are_not_in_the_source_are_not_read(target: str) -> None:
     assert read_signature(target) is None
 
 
@@ -98,7 +98,7 @@ def decorated(n: int) -> int: ...
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A package of which no import may be tried: it fails."""
+    """A package that cannot be imported."""
     folder = tmp_path / "package_of_a_test"
     folder.mkdir()
     (folder / "__init__.py").write_text("raise RuntimeError('imported')\nfrom .inner import Base as Face\n")
@@ -107,7 +107,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "package_of_a_test"
 
 
-def test_a_class_is_found_through_imports_and_bases(package: str) -> None:
+def test_a_class_is_found_through_imports_and_base_classes(package: str) -> None:
     for name in ("Face", "inner.Base", "inner.Inherits"):
         signature = read_signature(f"{package}.{name}")
         assert signature is not None
@@ -125,7 +125,7 @@ def test_the_fields_of_a_dataclass_are_its_arguments(package: str) -> None:
     assert (signature.hints, signature.required) == ({"n": int, "names": list[str]}, ["n"])
 
 
-def test_a_hint_that_cannot_be_understood_makes_the_signature_incomplete(package: str) -> None:
+def test_an_unresolvable_type_hint_makes_the_signature_incomplete(package: str) -> None:
     signature = read_signature(f"{package}.inner.task")
     assert signature is not None
     assert signature.required == ["cfg", "faces", "dtype", "shape"]
@@ -136,7 +136,7 @@ def test_a_hint_that_cannot_be_understood_makes_the_signature_incomplete(package
     assert complete_signature(f"{package}.inner.Settings").hints["n"] is int
 
 
-def test_a_decorated_function_is_left_to_the_import(package: str) -> None:
+def test_the_signature_of_a_decorated_function_is_not_read(package: str) -> None:
     assert read_signature(f"{package}.inner.decorated") is None
 
 

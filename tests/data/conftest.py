@@ -1,4 +1,4 @@
-"""Data modules on the tiny CelebA, and its image files."""
+"""Fixtures for data modules on the tiny CelebA and for its image files."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -13,13 +13,13 @@ from celeba_lab.data.datamodule import CelebADataModule
 
 @pytest.fixture(scope="session")
 def attributes() -> list[str]:
-    """The attributes of ``make_data``."""
+    """Attributes that ``make_data`` loads."""
     return ["Smiling", "Male", "Bald"]
 
 
 @pytest.fixture(scope="session")
 def make_data(attributes: list[str]) -> Callable[..., CelebADataModule]:
-    """``make_data(root, stage, **options)`` builds a data module of small batches and, unless None, sets up a stage."""
+    """``make_data(root, stage, **options)`` builds a data module with small batches and sets up the stage."""
 
     def make(root: Path, stage: str | None = "fit", **options: Any) -> CelebADataModule:
         defaults = {"attributes": attributes, "image_size": 32, "batch_size": 10, "num_workers": 0}
@@ -33,13 +33,13 @@ def make_data(attributes: list[str]) -> Callable[..., CelebADataModule]:
 
 @pytest.fixture(scope="session")
 def face_file() -> Callable[[Path, int], Path]:
-    """``face_file(root, 3)`` is the path of 000003.jpg in the Kaggle layout."""
+    """``face_file(root, 3)`` returns the path of 000003.jpg in the Kaggle layout."""
     return lambda root, number: root / f"img_align_celeba/img_align_celeba/{number:06d}.jpg"
 
 
 @pytest.fixture(scope="session")
 def damage(face_file: Callable[[Path, int], Path]) -> Callable[[Path, int], None]:
-    """``damage(root, 3)`` cuts 000003.jpg short."""
+    """``damage(root, 3)`` truncates 000003.jpg."""
 
     def cut(root: Path, number: int) -> None:
         path = face_file(root, number)
@@ -50,7 +50,7 @@ def damage(face_file: Callable[[Path, int], Path]) -> Callable[[Path, int], None
 
 @pytest.fixture(scope="session")
 def join() -> Callable[[Iterable[dict[str, torch.Tensor]]], dict[str, torch.Tensor]]:
-    """``join(loader)`` returns everything that a loader gives, as one batch."""
+    """``join(loader)`` returns all batches of a loader as one batch."""
 
     def join_batches(loader: DataLoader) -> dict[str, torch.Tensor]:
         batches = list(loader)

@@ -22,7 +22,7 @@ def edit(path: Path, change) -> None:
 
 
 def edit_line(path: Path, number: int, change) -> None:
-    """Change one line; ``number`` counts from 1, as in an editor."""
+    """Change one line of a file. Lines are counted from 1, as in an editor."""
     lines = path.read_text().splitlines()
     lines[number - 1] = change(lines[number - 1])
     path.write_text("\n".join(lines) + "\n")
@@ -36,7 +36,7 @@ def sentence_of(root: Path) -> str:
     return sentence
 
 
-# --------------------------------------------------------------------------------------------------------- what is read
+# ---------------------------------------------------------------------------------------------------------- valid files
 
 
 @pytest.mark.parametrize("labels", ["-1/1", "0/1"])
@@ -52,7 +52,7 @@ def test_every_layout_gives_the_same_annotations(tmp_path, write_celeba, tiny_ce
     assert np.bincount(annotations.partition).tolist() == [32, 8, 8]
 
 
-def test_rows_and_columns(tiny_celeba):
+def test_rows_of_a_split_and_columns_of_attributes_are_found(tiny_celeba):
     annotations = Annotations.load(tiny_celeba)
     rows = [annotations.rows(split) for split in SPLITS]
     assert [r.dtype for r in rows] == [np.int64] * 3
@@ -62,7 +62,7 @@ def test_rows_and_columns(tiny_celeba):
         annotations.rows("tests")
 
 
-def test_tables_in_different_row_and_column_order_are_joined_by_id(tmp_path, write_celeba, tiny_celeba):
+def test_tables_with_different_row_and_column_orders_are_joined_by_id(tmp_path, write_celeba, tiny_celeba):
     root = write_celeba(tmp_path, images=False)
     rng = np.random.default_rng(0)
     attr = pd.read_csv(root / KAGGLE_ATTR).iloc[rng.permutation(48)]
@@ -105,7 +105,7 @@ def test_tables_in_different_row_and_column_order_are_joined_by_id(tmp_path, wri
         "unicode",
     ],
 )
-def test_harmless_variations_are_read(tmp_path, write_celeba, tiny_celeba, change):
+def test_harmless_variations_are_accepted(tmp_path, write_celeba, tiny_celeba, change):
     root = write_celeba(tmp_path, images=False)
     for name in (KAGGLE_ATTR, KAGGLE_EVAL):
         path = root / name
@@ -115,8 +115,8 @@ def test_harmless_variations_are_read(tmp_path, write_celeba, tiny_celeba, chang
     assert (Annotations.load(root).labels == Annotations.load(tiny_celeba).labels).all()
 
 
-def test_content_decides_over_the_name(tmp_path, write_celeba):
-    """Kaggle serves a zip under the plain name, and an archive next to its table is not a second table."""
+def test_the_content_of_a_file_matters_more_than_its_name(tmp_path, write_celeba):
+    """Kaggle names some zip files ``.csv``, and an archive next to its unpacked table is not a second table."""
     root = write_celeba(tmp_path, images=False)
     plain = (root / KAGGLE_ATTR).read_bytes()
     stream = io.BytesIO()
@@ -129,7 +129,7 @@ def test_content_decides_over_the_name(tmp_path, write_celeba):
     assert len(Annotations.load(root)) == 48
 
 
-def test_extras_are_read_where_present(tmp_path, write_celeba):
+def test_optional_tables_are_read_if_present(tmp_path, write_celeba):
     root = write_celeba(tmp_path, layout="official", images=False)
     annotations = Annotations.load(root)
     assert annotations.identity is annotations.landmarks is annotations.bbox is None
@@ -149,7 +149,7 @@ def test_extras_are_read_where_present(tmp_path, write_celeba):
     assert annotations.bbox[7].tolist() == [95, 71, -226, 7]
 
 
-# ------------------------------------------------------------------------------------------------------ what is refused
+# -------------------------------------------------------------------------------------------------------- invalid files
 
 
 HTML = b"\n<!DOCTYPE html><html><body>Quota exceeded</body></html>"
@@ -171,7 +171,7 @@ HTML = b"\n<!DOCTYPE html><html><body>Quota exceeded</body></html>"
         ("list_attr_celeba.csv", "image_id,Male\n".encode("utf-16"), ["not UTF-8"]),
     ],
 )
-def test_files_that_are_no_table(tmp_path, write_celeba, name, content, words):
+def test_files_that_are_not_tables_are_rejected(tmp_path, write_celeba, name, content, words):
     root = write_celeba(tmp_path, images=False)
     (root / KAGGLE_ATTR).unlink()
     (root / name).write_bytes(content)
@@ -180,7 +180,7 @@ def test_files_that_are_no_table(tmp_path, write_celeba, name, content, words):
         assert word in sentence
 
 
-def test_zip_with_several_files(tmp_path, write_celeba):
+def test_a_zip_with_several_files_is_rejected(tmp_path, write_celeba):
     root = write_celeba(tmp_path, images=False)
     (root / KAGGLE_ATTR).unlink()
     with zipfile.ZipFile(root / "list_attr_celeba.zip", "w") as archive:
@@ -189,7 +189,7 @@ def test_zip_with_several_files(tmp_path, write_celeba):
     assert "contains a.csv, b.csv" in sentence_of(root)
 
 
-def test_zip_bomb_is_not_unpacked(tmp_path, write_celeba, monkeypatch):
+def test_a_zip_bomb_is_not_unpacked(tmp_path, write_celeba, monkeypatch):
     root = write_celeba(tmp_path, compress="zip", images=False)
     monkeypatch.setattr("celeba_lab.data.tables.MAX_BYTES", (root / "list_attr_celeba.zip").stat().st_size)
     assert "MiB when uncompressed" in sentence_of(root)
@@ -206,8 +206,8 @@ def drop_column(name):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (drop_column("Smiling"), ["line 1", "lacks the column Smiling"]),
-        (drop_column("5_o_Clock_Shadow"), ["line 1", "lacks the column 5_o_Clock_Shadow"]),
+        (drop_column("Smiling"), ["line 1", "missing from the header: Smiling"]),
+        (drop_column("5_o_Clock_Shadow"), ["line 1", "missing from the header: 5_o_Clock_Shadow"]),
         (lambda t: t.replace("Smiling", "Smilling"), ["line 1", "'Smilling'", "Did you mean 'Smiling'?"]),
         (lambda t: t.replace("\n", ",1\n").replace("Young,1", "Young,Tall"), ["line 1", "unknown column 'Tall'"]),
         (lambda t: t.replace("Wavy_Hair", "Young"), ["line 1", "column 'Young' twice"]),
@@ -216,7 +216,7 @@ def drop_column(name):
     ],
     ids=["missing", "missing-first", "misspelt", "extra", "repeated", "no-rows", "no-header"],
 )
-def test_columns_that_are_not_the_forty(tmp_path, write_celeba, change, words):
+def test_columns_other_than_the_forty_attributes_are_rejected(tmp_path, write_celeba, change, words):
     root = write_celeba(tmp_path, images=False)
     edit(root / KAGGLE_ATTR, change)
     sentence = sentence_of(root)
@@ -228,7 +228,7 @@ def test_columns_that_are_not_the_forty(tmp_path, write_celeba, change, words):
     ("change", "words"),
     [
         (lambda row: row.rsplit(",", 1)[0] + ",2", ["(000016.jpg)", "'Young' is '2'", "-1, 0, 1"]),
-        (lambda row: row.rsplit(",", 1)[0] + ",257", ["'Young' is '257'"]),  # would be 1 in an int8 that wraps around
+        (lambda row: row.rsplit(",", 1)[0] + ",257", ["'Young' is '257'"]),  # 257 would overflow to 1 in int8.
         (lambda row: row.rsplit(",", 1)[0] + ",0.5", ["'Young' is '0.5'"]),
         (lambda row: row.rsplit(",", 1)[0] + ",yes", ["'Young' is 'yes'"]),
         (lambda row: row.rsplit(",", 1)[0] + ",nan", ["'Young' is 'nan'"]),
@@ -247,7 +247,7 @@ def test_columns_that_are_not_the_forty(tmp_path, write_celeba, change, words):
     ],
 )
 @pytest.mark.parametrize("blank_lines", [0, 2])
-def test_a_bad_row_is_named_with_its_line(tmp_path, write_celeba, change, words, blank_lines):
+def test_the_error_for_a_bad_row_names_its_line(tmp_path, write_celeba, change, words, blank_lines):
     root = write_celeba(tmp_path, images=False)
     edit_line(root / KAGGLE_ATTR, 17, change)
     edit_line(root / KAGGLE_ATTR, 10, lambda row: "\n" * blank_lines + row)
@@ -259,7 +259,7 @@ def test_a_bad_row_is_named_with_its_line(tmp_path, write_celeba, change, words,
 
 @pytest.mark.parametrize("number", [2, 49])
 @pytest.mark.parametrize("tail", [",1", ",1,1,1", ","])
-def test_a_field_too_many_in_the_first_and_last_row(tmp_path, write_celeba, number, tail):
+def test_an_extra_field_in_the_first_and_last_row_is_rejected(tmp_path, write_celeba, number, tail):
     root = write_celeba(tmp_path, images=False)
     edit_line(root / KAGGLE_ATTR, number, lambda row: row + tail)
     assert f"line {number} (0000{number - 1:02d}.jpg) has too many fields" in sentence_of(root)
@@ -274,7 +274,7 @@ def test_a_field_too_many_in_the_first_and_last_row(tmp_path, write_celeba, numb
         (lambda row: row.replace("000015", "a/b"), ["'a/b.jpg'", "plain file name"]),
     ],
 )
-def test_a_bad_row_of_the_official_table(tmp_path, write_celeba, change, words):
+def test_the_error_for_a_bad_row_of_the_official_table_names_its_line(tmp_path, write_celeba, change, words):
     root = write_celeba(tmp_path, layout="official", images=False)
     edit_line(root / "Anno/list_attr_celeba.txt", 17, change)
     sentence = sentence_of(root)
@@ -282,7 +282,7 @@ def test_a_bad_row_of_the_official_table(tmp_path, write_celeba, change, words):
         assert word in sentence
 
 
-def test_official_count_that_is_not_the_number_of_rows(tmp_path, write_celeba):
+def test_an_official_count_that_differs_from_the_number_of_rows_is_rejected(tmp_path, write_celeba):
     root = write_celeba(tmp_path, layout="official", images=False)
     edit(root / "Anno/list_attr_celeba.txt", lambda text: text[: text.index("000040.jpg")])
     assert "announces 48 rows" in sentence_of(root)
@@ -290,7 +290,7 @@ def test_official_count_that_is_not_the_number_of_rows(tmp_path, write_celeba):
 
 
 @pytest.mark.parametrize(("first", "second"), [("-1", "0"), ("0", "-1")])
-def test_a_table_that_mixes_minus_one_and_zero(tmp_path, write_celeba, first, second):
+def test_a_table_that_mixes_minus_one_and_zero_is_rejected(tmp_path, write_celeba, first, second):
     root = write_celeba(tmp_path, labels="-1/1" if first == "-1" else "0/1", images=False)
     edit_line(root / KAGGLE_ATTR, 30, lambda row: row.replace(f",{first},", f",{second},", 1))
     sentence = sentence_of(root)
@@ -300,7 +300,7 @@ def test_a_table_that_mixes_minus_one_and_zero(tmp_path, write_celeba, first, se
 
 @pytest.mark.parametrize("value", ["3", "-1", "train", ""])
 @pytest.mark.parametrize("layout", ["kaggle", "official"])
-def test_a_partition_that_is_not_0_1_2(tmp_path, write_celeba, layout, value):
+def test_a_partition_other_than_0_1_2_is_rejected(tmp_path, write_celeba, layout, value):
     root = write_celeba(tmp_path, layout=layout, images=False)
     path = root / (KAGGLE_EVAL if layout == "kaggle" else "Eval/list_eval_partition.txt")
     edit_line(path, 20, lambda row: row[:-1] + value)
@@ -312,7 +312,7 @@ def test_a_partition_that_is_not_0_1_2(tmp_path, write_celeba, layout, value):
 
 
 @pytest.mark.parametrize(("name", "other"), [(KAGGLE_ATTR, KAGGLE_EVAL), (KAGGLE_EVAL, KAGGLE_ATTR)])
-def test_an_image_in_one_table_only(tmp_path, write_celeba, name, other):
+def test_an_image_that_is_missing_from_one_table_is_rejected(tmp_path, write_celeba, name, other):
     root = write_celeba(tmp_path, images=False)
     edit(root / name, lambda text: "".join(line for line in text.splitlines(True) if "00004" not in line))
     sentence = sentence_of(root)
@@ -320,7 +320,7 @@ def test_an_image_in_one_table_only(tmp_path, write_celeba, name, other):
         assert word in sentence
 
 
-def test_text_that_is_not_utf8_is_named_with_its_line(tmp_path, write_celeba):
+def test_the_error_for_text_that_is_not_utf8_names_its_line(tmp_path, write_celeba):
     root = write_celeba(tmp_path, images=False)
     path = root / KAGGLE_ATTR
     path.write_bytes(path.read_bytes().replace(b"000016.jpg", b"0000\xe9.jpg"))
@@ -332,7 +332,7 @@ def test_text_that_is_not_utf8_is_named_with_its_line(tmp_path, write_celeba):
 
 @pytest.fixture(scope="session")
 def official_root(shared, tmp_path_factory):
-    """The real attribute table, zipped, with the partition in the official format."""
+    """Folder with the real attribute table as a zip file, and the partition in the official format."""
     root = tmp_path_factory.mktemp("official")
     (root / "Anno").mkdir()
     (root / "Anno/list_attr_celeba.zip").symlink_to(shared / "celeba/official/list_attr_celeba.zip")
@@ -342,7 +342,7 @@ def official_root(shared, tmp_path_factory):
     return root
 
 
-def test_the_real_tables_agree_in_each_layout(shared, official_root):
+def test_the_real_tables_give_the_same_annotations_in_each_layout(shared, official_root):
     kaggle, official = Annotations.load(shared / "celeba"), Annotations.load(official_root)
     assert len(kaggle) == 202_599
     assert np.bincount(kaggle.partition).tolist() == [162_770, 19_867, 19_962]
@@ -367,7 +367,7 @@ print(time.process_time() - begin, (resource.getrusage(resource.RUSAGE_SELF).ru_
 )
 @pytest.mark.parametrize("which", ["kaggle", "official"])
 def test_the_real_tables_load_quickly_and_in_little_memory(shared, official_root, which):
-    """It took 0.5 s and 140 MB more than the interpreter itself; the limits leave room for a busy machine."""
+    """Loading took 0.5 s and 140 MB in addition to the interpreter. The limits are higher, for busy machines."""
     root = shared / "celeba" if which == "kaggle" else official_root
     run = subprocess.run(
         [sys.executable, "-c", MEASURE, str(root)],

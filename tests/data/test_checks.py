@@ -1,4 +1,4 @@
-"""Images that are missing or cannot be used."""
+"""Missing and unusable images are found."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,13 +16,13 @@ def order_of(loader) -> list[int]:
     return [row for batch in loader for row in batch["index"].tolist()]
 
 
-def test_unusable_images_are_found_by_row(
+def test_unusable_images_are_found_with_their_rows(
     tmp_path: Path, write_celeba: Callable, face_file: Callable[[Path, int], Path]
 ) -> None:
     root = write_celeba(tmp_path, n=150)
     face_file(root, 4).write_bytes(b"x")
     face_file(root, 150).unlink()
-    face_file(root, 7).write_bytes(b"x")  # this row is not checked
+    face_file(root, 7).write_bytes(b"x")  # This row is not checked.
     files = JpegFolder(find_image_folder(root), [f"{k + 1:06d}.jpg" for k in range(150)], 32, 10**6)
     reasons = find_unusable(files, np.delete(np.arange(150), 6), "Checking")
     assert list(reasons) == [3, 149]
@@ -30,13 +30,13 @@ def test_unusable_images_are_found_by_row(
     assert "No such file" in reasons[149]
 
 
-def test_real_faces_are_all_usable(shared: Path) -> None:
+def test_all_real_faces_are_usable(shared: Path) -> None:
     folder = find_image_folder(shared / "celeba-8k")
     files = JpegFolder(folder, sorted(path.name for path in folder.iterdir())[:500], 32, 10**6)
     assert find_unusable(files, np.arange(500), "Checking") == {}
 
 
-def test_missing_images_are_counted_and_the_first_five_named(
+def test_the_error_counts_missing_images_and_names_the_first_five(
     tmp_path: Path, write_celeba: Callable, make_data: Callable, face_file: Callable[[Path, int], Path]
 ) -> None:
     root = write_celeba(tmp_path)
@@ -47,10 +47,10 @@ def test_missing_images_are_counted_and_the_first_five_named(
     for word in ("7 of the 32 images of the train split", "000002.jpg, 000003.jpg", "000006.jpg and 2 more", "skip"):
         assert word in str(error.value)
     assert "000007" not in str(error.value)
-    make_data(root, "test")  # the images of this split are complete
+    make_data(root, "test")  # All images of this split exist.
 
 
-def test_skip_leaves_bad_images_out_and_lists_them(
+def test_skip_omits_bad_images_and_lists_them(
     tmp_path: Path,
     write_celeba: Callable,
     make_data: Callable,
@@ -64,7 +64,7 @@ def test_skip_leaves_bad_images_out_and_lists_them(
     assert data.counts == {"train": 31, "val": 7, "test": 8}
     assert 2 not in data.split_indices("train")
     assert order_of(data.val_dataloader()) == [32, 34, 35, 36, 37, 38, 39]
-    data.setup("validate")  # a second setup counts nothing twice
+    data.setup("validate")  # A second setup must not count images twice.
     data.setup("test")
     assert data.bad_images.columns.tolist() == ["image_id", "split", "reason"]
     assert data.bad_images[["image_id", "split"]].to_numpy().tolist() == [
@@ -76,7 +76,7 @@ def test_skip_leaves_bad_images_out_and_lists_them(
     assert data.describe().endswith(", 2 bad images left out")
 
 
-def test_skip_gives_up_above_a_fraction(
+def test_skip_stops_if_too_many_images_are_bad(
     tmp_path: Path, write_celeba: Callable, make_data: Callable, damage: Callable
 ) -> None:
     root = write_celeba(tmp_path)
@@ -89,7 +89,7 @@ def test_skip_gives_up_above_a_fraction(
     assert make_data(root, on_bad_image="skip", max_bad_fraction=0.0625).counts["train"] == 30
 
 
-def test_skip_never_leaves_a_split_empty(
+def test_skip_stops_if_a_split_would_be_empty(
     tmp_path: Path, write_celeba: Callable, make_data: Callable, face_file: Callable[[Path, int], Path]
 ) -> None:
     root = write_celeba(tmp_path)
@@ -99,7 +99,7 @@ def test_skip_never_leaves_a_split_empty(
         make_data(root, on_bad_image="skip", max_bad_fraction=1.0)
 
 
-def test_bad_files_to_predict_are_treated_alike(
+def test_bad_files_for_prediction_are_handled_in_the_same_way(
     tmp_path: Path, write_celeba: Callable, make_data: Callable, damage: Callable
 ) -> None:
     root = write_celeba(tmp_path)
@@ -111,5 +111,5 @@ def test_bad_files_to_predict_are_treated_alike(
         order_of(data.predict_dataloader())
     data = make_data(root, None, on_bad_image="skip", max_bad_fraction=0.5)
     data.predict_dataset(paths)
-    assert order_of(data.predict_dataloader()) == [0, 2, 3, 4]  # positions in the list given
+    assert order_of(data.predict_dataloader()) == [0, 2, 3, 4]  # Positions in the given list.
     assert data.bad_images[["image_id", "split"]].to_numpy().tolist() == [[str(paths[1]), "predict"]]

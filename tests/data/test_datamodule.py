@@ -1,4 +1,4 @@
-"""CelebA as batches: the contract, the splits, and mistakes in settings and files."""
+"""Batches and splits of the CelebA data module, and errors for invalid settings and files."""
 
 import re
 from pathlib import Path
@@ -20,7 +20,7 @@ def order_of(loader) -> list[int]:
 # ------------------------------------------------------------------------------------------------------------ the batch
 
 
-def test_the_batch_contract(make_data, attributes, tiny_celeba):
+def test_batches_have_the_documented_keys_shapes_and_types(make_data, attributes, tiny_celeba):
     data = make_data(tiny_celeba)
     batch = next(iter(data.train_dataloader()))
     assert {key: (value.dtype, tuple(value.shape)) for key, value in batch.items()} == {
@@ -37,7 +37,7 @@ def test_the_batch_contract(make_data, attributes, tiny_celeba):
         assert torch.equal(image, resize_images([original], 32)[0])
 
 
-def test_each_split_holds_its_own_images_and_evaluation_keeps_table_order(make_data, tiny_celeba):
+def test_each_split_has_its_own_images_and_evaluation_keeps_the_table_order(make_data, tiny_celeba):
     data = make_data(tiny_celeba, None)
     data.setup()
     assert data.counts == {"train": 32, "val": 8, "test": 8}
@@ -46,14 +46,14 @@ def test_each_split_holds_its_own_images_and_evaluation_keeps_table_order(make_d
     assert set(order_of(data.train_dataloader())) < set(range(32))
 
 
-def test_limit_takes_the_first_of_each_split(make_data, tiny_celeba):
+def test_limit_selects_the_first_images_of_each_split(make_data, tiny_celeba):
     data = make_data(tiny_celeba, limit=5)
     assert data.counts == {"train": 5, "val": 5, "test": 5}
     assert data.split_indices("val").tolist() == [32, 33, 34, 35, 36]
     assert sorted(order_of(data.train_dataloader())) == [0, 1, 2, 3, 4]
 
 
-def test_partitions_choose_the_splits_in_use(make_data, tiny_celeba: Path) -> None:
+def test_partitions_selects_the_splits_to_use(make_data, tiny_celeba: Path) -> None:
     data = make_data(tiny_celeba, stage=None, partitions=["test", "val"])
     assert data.partitions == ["val", "test"]
     assert data.counts == {"train": 0, "val": 8, "test": 8}
@@ -68,10 +68,10 @@ def test_partitions_choose_the_splits_in_use(make_data, tiny_celeba: Path) -> No
     ("partitions", "sentence"),
     [
         (["train", "tset"], "partitions=tset must be one of train, val, test. Did you mean 'test'?"),
-        ([], "partitions=[] must name at least one split. For example data.partitions=[train]."),
+        ([], "partitions=[] must name at least one split. For example, set data.partitions=[train]."),
     ],
 )
-def test_a_wrong_partition_is_refused(make_data, tiny_celeba: Path, partitions: list[str], sentence: str) -> None:
+def test_a_wrong_partition_is_rejected(make_data, tiny_celeba: Path, partitions: list[str], sentence: str) -> None:
     with pytest.raises(UserError, match=re.escape(sentence)):
         make_data(tiny_celeba, stage=None, partitions=partitions)
 
@@ -81,12 +81,14 @@ def test_rows_may_be_loaded_in_any_order(make_data, tiny_celeba: Path) -> None:
     assert batch["index"].tolist() == [40, 3, 17]
 
 
-def test_it_knows_whether_there_are_images(write_celeba, make_data, tiny_celeba: Path, tmp_path: Path) -> None:
+def test_the_data_module_detects_whether_there_are_images(
+    write_celeba, make_data, tiny_celeba: Path, tmp_path: Path
+) -> None:
     assert make_data(tiny_celeba).has_images
     assert not make_data(write_celeba(tmp_path / "labels", images=False), None).has_images
 
 
-def test_raw_images_and_ids(make_data, tiny_celeba):
+def test_raw_images_and_ids_are_returned_in_the_given_order(make_data, tiny_celeba):
     data = make_data(tiny_celeba, None)
     assert data.image_ids([3, 0]) == ["000004.jpg", "000001.jpg"]
     assert [image.shape for image in data.raw_images(np.array([3, 0]))] == [(109, 89, 3)] * 2
@@ -95,7 +97,7 @@ def test_raw_images_and_ids(make_data, tiny_celeba):
     assert small.dtype == np.uint8
 
 
-def test_annotations_need_no_images(make_data, tmp_path, write_celeba):
+def test_annotations_can_be_read_without_images(make_data, tmp_path, write_celeba):
     data = make_data(write_celeba(tmp_path, images=False), None)
     assert len(data.annotations) == 48
     assert data.counts["train"] == 32
@@ -103,23 +105,23 @@ def test_annotations_need_no_images(make_data, tmp_path, write_celeba):
         data.setup("fit")
 
 
-# ------------------------------------------------------------------------------------------------ what is reported
+# ---------------------------------------------------------------------------------------------------- descriptions
 
 
-def test_it_describes_the_images_in_use(make_data, tiny_celeba):
+def test_the_description_counts_the_images_in_use(make_data, tiny_celeba):
     assert make_data(tiny_celeba).describe() == "images: 32 train + 8 validation + 8 test at 32 x 32 pixels"
     limited = make_data(tiny_celeba, limit=5)
     assert limited.describe_splits() == "5 train + 5 validation + 5 test"
-    assert limited.describe() == "images: 5 train + 5 validation + 5 test at 32 x 32 pixels, limited to 5 each"
+    assert limited.describe() == "images: 5 train + 5 validation + 5 test at 32 x 32 pixels, limited to 5 per split"
 
 
-def test_its_facts_say_where_the_images_come_from(make_data, tiny_celeba):
+def test_the_facts_state_the_source_of_the_images(make_data, tiny_celeba):
     images = {"train": 32, "val": 8, "test": 8}
     assert make_data(tiny_celeba).facts() == {"name": "celeba", "root": str(tiny_celeba), "images": images}
     assert make_data(tiny_celeba, name="mine").facts()["name"] == "mine"
 
 
-# -------------------------------------------------------------------------------------------------------- what is wrong
+# ------------------------------------------------------------------------------------------- invalid settings and files
 
 
 @pytest.mark.parametrize(
@@ -137,12 +139,12 @@ def test_its_facts_say_where_the_images_come_from(make_data, tiny_celeba):
         ({"store": "memry"}, r"^store=memry must be one of jpeg, memory\. Did you mean 'memory'\?$"),
     ],
 )
-def test_arguments_out_of_range(make_data, tiny_celeba, options, words):
+def test_arguments_out_of_range_are_rejected(make_data, tiny_celeba, options, words):
     with pytest.raises(SettingError, match=words):
         make_data(tiny_celeba, None, **options)
 
 
-def test_an_unknown_attribute_is_refused(make_data, tiny_celeba):
+def test_an_unknown_attribute_is_rejected(make_data, tiny_celeba):
     with pytest.raises(UserError, match="Did you mean 'Smiling'"):
         make_data(tiny_celeba, None, attributes=["Smilling"])
 
@@ -150,7 +152,7 @@ def test_an_unknown_attribute_is_refused(make_data, tiny_celeba):
 @pytest.mark.parametrize(
     ("part", "stage", "split"), [(0, "fit", "train"), (1, "fit", "val"), (1, "validate", "val"), (2, "test", "test")]
 )
-def test_an_empty_split_matters_where_it_is_needed(make_data, tmp_path, write_celeba, part, stage, split):
+def test_an_empty_split_is_rejected_only_if_it_is_needed(make_data, tmp_path, write_celeba, part, stage, split):
     partition = np.arange(12) % 3
     partition[partition == part] = (part + 1) % 3
     root = write_celeba(tmp_path, n=12, partition=partition)
@@ -161,28 +163,30 @@ def test_an_empty_split_matters_where_it_is_needed(make_data, tmp_path, write_ce
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_an_unreadable_image_is_one_sentence_from_a_worker_too(make_data, damage, tmp_path, write_celeba, workers):
+def test_an_unreadable_image_gives_a_one_sentence_error_even_in_a_worker(
+    make_data, damage, tmp_path, write_celeba, workers
+):
     root = write_celeba(tmp_path)
     damage(root, 35)
     data = make_data(root, num_workers=workers)
     with pytest.raises(UserError) as error:
         list(data.val_dataloader())
     assert error.value.sentence.startswith(str(data.image_folder / "000035.jpg"))
-    assert "damaged or cut short" in error.value.sentence
+    assert "damaged or truncated" in error.value.sentence
     assert error.value.sentence.endswith("data.on_bad_image=skip.")
     assert "\n" not in error.value.sentence
 
 
-def test_an_image_above_the_pixel_limit(make_data, tmp_path, write_celeba):
+def test_an_image_above_the_pixel_limit_is_rejected(make_data, tmp_path, write_celeba):
     data = make_data(write_celeba(tmp_path), max_pixels=100)
     with pytest.raises(UserError, match=r"000033\.jpg has 89x109 pixels, more than data\.max_pixels=100"):
         list(data.val_dataloader())
 
 
-# ---------------------------------------------------------------------------------------------------- files of any kind
+# -------------------------------------------------------------------------------------------------- prediction of files
 
 
-def test_predicting_files_needs_no_data_folder(make_data, tmp_path, tiny_celeba):
+def test_files_can_be_predicted_without_a_data_folder(make_data, tmp_path, tiny_celeba):
     paths = sorted((tiny_celeba / "img_align_celeba/img_align_celeba").iterdir())[:13]
     data = make_data(tmp_path / "nowhere", None)
     assert len(data.predict_dataset(paths)) == 13
@@ -193,7 +197,7 @@ def test_predicting_files_needs_no_data_folder(make_data, tmp_path, tiny_celeba)
     assert torch.equal(batches[0]["image"][4], resize_images([load_image(paths[4], 10**6)], 32)[0])
 
 
-def test_real_faces(make_data, shared):
+def test_real_faces_can_be_loaded(make_data, shared):
     data = make_data(shared / "celeba-8k", limit=20)
     assert data.counts == {"train": 20, "val": 20, "test": 20}
     batch = next(iter(data.val_dataloader()))

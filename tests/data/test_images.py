@@ -23,7 +23,7 @@ def encode(image: Image.Image, kind: str, **options) -> bytes:
 
 @pytest.fixture
 def picture() -> Image.Image:
-    """An image of 40 x 30 pixels with smooth colours, which JPEG hardly changes."""
+    """An image of 40 x 30 pixels with smooth colours, which JPEG compression hardly changes."""
     y, x = np.mgrid[0:30, 0:40]
     return Image.fromarray(np.stack([x * 6, y * 8, 255 - x * 3 - y * 4], axis=2).astype(np.uint8))
 
@@ -43,7 +43,7 @@ def picture() -> Image.Image:
         ("TIFF", {}),
     ],
 )
-def test_colour_images_come_out_as_they_went_in(picture, kind, options):
+def test_colour_images_are_decoded_unchanged(picture, kind, options):
     array = decode_image(encode(picture, kind, **options), "x", LIMIT)
     assert array.shape == (30, 40, 3)
     assert array.dtype == np.uint8
@@ -53,31 +53,31 @@ def test_colour_images_come_out_as_they_went_in(picture, kind, options):
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-def test_greyscale_is_repeated(picture, kind):
+def test_greyscale_is_repeated_in_three_channels(picture, kind):
     array = decode_image(encode(picture.convert("L"), kind), "x", LIMIT)
     assert (array == array[:, :, :1]).all()
     assert np.abs(array[:, :, 0].astype(int) - np.asarray(picture.convert("L"))).mean() < 3
 
 
-def test_cmyk_is_converted(picture):
+def test_cmyk_is_converted_to_rgb(picture):
     array = decode_image(encode(picture.convert("CMYK"), "JPEG", quality=95), "x", LIMIT)
     assert np.abs(array.astype(int) - np.asarray(picture)).mean() < 3
 
 
-def test_damaged_cmyk_is_refused(picture):
+def test_damaged_cmyk_is_rejected(picture):
     data = encode(picture.convert("CMYK"), "JPEG")
-    with pytest.raises(UserError, match="damaged or cut short"):
+    with pytest.raises(UserError, match="damaged or truncated"):
         decode_image(data[:-10], "x", LIMIT)
 
 
-def test_palette_is_resolved(picture):
+def test_palette_images_are_converted_to_rgb(picture):
     palette = picture.quantize(8)
     array = decode_image(encode(palette, "PNG"), "x", LIMIT)
     assert (array == np.asarray(palette.convert("RGB"))).all()
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
-def test_transparency_is_laid_on_white(kind):
+def test_transparent_pixels_are_blended_with_white(kind):
     rgba = np.zeros((4, 6, 4), np.uint8)
     rgba[:, 3:] = (200, 0, 0, 255)
     rgba[0] = (0, 0, 0, 128)
@@ -87,7 +87,7 @@ def test_transparency_is_laid_on_white(kind):
     assert np.abs(array[0].astype(int) - 127).max() <= 1
 
 
-def test_transparent_palette_entry_is_white():
+def test_a_transparent_palette_entry_becomes_white():
     image = Image.fromarray(np.array([[0, 1]], np.uint8), "L").convert("P")
     image.putpalette([0, 0, 0, 10, 20, 30])
     array = decode_image(encode(image, "PNG", transparency=0), "x", LIMIT)
@@ -97,17 +97,17 @@ def test_transparent_palette_entry_is_white():
 def test_sixteen_bit_greyscale_keeps_its_range():
     values = np.array([[0, 257, 32768, 65535]], np.uint16)
     array = decode_image(encode(Image.fromarray(values), "PNG"), "x", LIMIT)
-    assert array[0, :, 0].tolist() == [0, 1, 128, 255]  # Pillow's convert clips all but the first to 255
+    assert array[0, :, 0].tolist() == [0, 1, 128, 255]  # Pillow's convert clips all values but the first to 255.
 
 
-def test_float_pixels_are_refused_with_a_sentence():
+def test_float_pixels_give_a_one_sentence_error():
     with pytest.raises(UserError, match=r"x\.tif.*8 bits"):
         decode_image(encode(Image.fromarray(np.zeros((2, 2), np.float32)), "TIFF"), "x.tif", LIMIT)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-def test_exif_orientation_is_respected(picture, kind, orientation):
+def test_the_exif_orientation_is_applied(picture, kind, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = encode(picture, kind, exif=exif)
@@ -117,12 +117,12 @@ def test_exif_orientation_is_respected(picture, kind, orientation):
     assert np.abs(array.astype(int) - expected).mean() < 2
 
 
-# ------------------------------------------------------------------------------------------------------------- refusing
+# ------------------------------------------------------------------------------------------------------------ rejecting
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF"])
 @pytest.mark.parametrize("keep", [0, 3, 20, 0.3, 0.6, 0.8])
-def test_a_file_cut_short_is_refused(picture, kind, keep):
+def test_a_truncated_file_is_rejected(picture, kind, keep):
     data = encode(picture, kind)
     data = data[: keep if isinstance(keep, int) else int(len(data) * keep)]
     with pytest.raises(UserError, match=r"^face\.jpg (is|has).*Replace it") as error:
@@ -130,18 +130,18 @@ def test_a_file_cut_short_is_refused(picture, kind, keep):
     assert "\n" not in str(error.value)
 
 
-def test_a_jpeg_damaged_within_is_refused_where_pillow_fills_it_silently(picture):
+def test_a_damaged_jpeg_is_rejected_even_if_pillow_fills_it_silently(picture):
     data = bytearray(encode(picture, "JPEG", quality=95))
     at = data.index(b"\xff\xda") + 40
-    data[at : at + 4] = b"\xff\xd9\xff\xd9"  # an end-of-image marker between the pixels
+    data[at : at + 4] = b"\xff\xd9\xff\xd9"  # An end-of-image marker in the middle of the pixel data.
     Image.open(io.BytesIO(bytes(data))).verify()
-    with pytest.raises(UserError, match="damaged or cut short"):
+    with pytest.raises(UserError, match="damaged or truncated"):
         decode_image(bytes(data), "x", LIMIT)
 
 
 @pytest.mark.parametrize("interlaced", [0, 1])
-def test_a_png_with_too_few_rows_is_refused(interlaced):
-    """Pillow fills the missing rows with black; torchvision's decoder crashes the interpreter."""
+def test_a_png_with_too_few_rows_is_rejected(interlaced):
+    """Pillow fills the missing rows with black, and torchvision's decoder crashes the interpreter."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
@@ -150,22 +150,22 @@ def test_a_png_with_too_few_rows_is_refused(interlaced):
         header = struct.pack(">IIBBBBB", 8, 8, 8, 2, 0, 0, interlaced)
         return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
-    # Adam7 splits 8x8 into passes of 1x1, 1x1, 2x1, 2x2, 4x2, 4x4, 8x4 pixels; each row starts with a filter byte
+    # Adam7 splits 8x8 into passes of 1x1, 1x1, 2x1, 2x2, 4x2, 4x4, 8x4 pixels. Each row starts with a filter byte.
     shapes = [(1, 1), (1, 1), (2, 1), (2, 2), (4, 2), (4, 4), (8, 4)] if interlaced else [(8, 8)]
     rows = b"".join((b"\0" + b"\xc8" * 3 * width) * height for width, height in shapes)
     assert (decode_image(png(rows), "x", LIMIT) == 200).all()
-    with pytest.raises(UserError, match="bytes of pixels"):
+    with pytest.raises(UserError, match="bytes of pixel data"):
         decode_image(png(rows[:-25]), "x", LIMIT)
 
 
 @pytest.mark.parametrize("data", [b"", b"<html></html>", b"\xff\xd8\xff", b"%PDF-1.4", bytes(100)])
-def test_what_is_no_image_is_refused(data):
+def test_files_that_are_not_images_are_rejected(data):
     with pytest.raises(UserError, match=r"^notes\.jpg is.*on_bad_image=skip"):
         decode_image(data, "notes.jpg", LIMIT)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
-def test_the_pixel_limit_is_checked_before_anything_is_decoded(picture, kind, monkeypatch):
+def test_the_pixel_limit_is_checked_before_decoding(picture, kind, monkeypatch):
     data = encode(picture, kind)
     decode_image(data, "x", 1200)
     monkeypatch.setattr(images, "_decode", lambda *_: pytest.fail("decoded"))
@@ -173,8 +173,8 @@ def test_the_pixel_limit_is_checked_before_anything_is_decoded(picture, kind, mo
         decode_image(data, "x", 1199)
 
 
-def test_a_bomb_costs_a_sentence_and_no_warning(picture):
-    """A PNG header that claims 10 gigapixels, far above Pillow's own limit."""
+def test_a_decompression_bomb_gives_a_one_sentence_error_without_a_warning(picture):
+    """The PNG header claims 10 gigapixels, far above Pillow's own limit."""
     data = bytearray(encode(picture, "PNG"))
     data[16:24] = struct.pack(">II", 100_000, 100_000)
     data[29:33] = struct.pack(">I", zlib.crc32(bytes(data[12:29])))
@@ -184,8 +184,8 @@ def test_a_bomb_costs_a_sentence_and_no_warning(picture):
             decode_image(bytes(data), "x", 50_000_000)
 
 
-def test_the_pixel_limit_replaces_pillows_own_without_changing_it(picture, monkeypatch):
-    """Pillow refuses more than twice its limit; the guard of a program that imports this package must stay."""
+def test_the_pixel_limit_is_applied_without_changing_that_of_pillow(picture, monkeypatch):
+    """Pillow rejects images above twice its own limit. Programs that import this package must keep this protection."""
     assert Image.MAX_IMAGE_PIXELS is not None
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     data = encode(picture, "PNG")
@@ -194,7 +194,7 @@ def test_the_pixel_limit_replaces_pillows_own_without_changing_it(picture, monke
         Image.open(io.BytesIO(data))
 
 
-def test_random_damage_gives_an_image_or_a_sentence(picture):
+def test_a_randomly_damaged_file_gives_an_image_or_a_one_sentence_error(picture):
     rng = np.random.default_rng(0)
     for kind in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"):
         good = encode(picture, kind)
@@ -210,7 +210,7 @@ def test_random_damage_gives_an_image_or_a_sentence(picture):
             assert array.shape[2] == 3
 
 
-def test_load_image_names_the_file(tmp_path):
+def test_the_error_of_load_image_names_the_file(tmp_path):
     with pytest.raises(UserError, match=r"none\.jpg cannot be read \(No such file"):
         load_image(tmp_path / "none.jpg", LIMIT)
     (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8\xff\xe0")
@@ -218,19 +218,21 @@ def test_load_image_names_the_file(tmp_path):
         load_image(tmp_path / "bad.jpg", LIMIT)
 
 
-# ---------------------------------------------------------------------------------------------------- resizing, finding
+# ---------------------------------------------------------------------------------------------------- resizing, listing
 
 
-def test_resize_squashes_to_a_square(picture):
+def test_resize_ignores_the_aspect_ratio(picture):
     [tensor] = resize_images([np.asarray(picture).copy()], 16)
     assert tensor.shape == (3, 16, 16)
     assert tensor.dtype == torch.uint8
     assert tensor.is_contiguous()
-    expected = np.asarray(picture.resize((16, 16), Image.Resampling.BILINEAR)).astype(int)  # antialiased as well
+    expected = np.asarray(picture.resize((16, 16), Image.Resampling.BILINEAR)).astype(
+        int
+    )  # Pillow's resize is antialiased as well.
     assert np.abs(tensor.permute(1, 2, 0).numpy() - expected).max() <= 2
 
 
-def test_a_batch_is_resized_as_each_image_of_it_is():
+def test_resizing_a_batch_equals_resizing_each_image():
     random = np.random.default_rng(0)
     same = [random.integers(0, 256, (40, 30, 3), dtype=np.uint8) for _ in range(3)]
     mixed = [*same, random.integers(0, 256, (20, 50, 3), dtype=np.uint8)]
@@ -259,16 +261,16 @@ def photos(tmp_path):
         ("*", ["1.PNG", "2.jpg", "10.jpg"]),
     ],
 )
-def test_list_images(photos, pattern, names):
+def test_list_images_finds_files_folders_and_globs(photos, pattern, names):
     found = list_images(str(photos / pattern) if pattern else str(photos))
     assert [str(path.relative_to(photos)) for path in found] == names
 
 
 @pytest.mark.parametrize(
     ("pattern", "words"),
-    [("none.jpg", "no file, folder or match"), ("*.gif", "no file, folder or match"), ("*.txt", "no images")],
+    [("none.jpg", "No file or folder matches"), ("*.gif", "No file or folder matches"), ("*.txt", "no images")],
 )
-def test_list_images_finds_none(photos, pattern, words):
+def test_list_images_without_a_match_is_an_error(photos, pattern, words):
     with pytest.raises(UserError, match=words):
         list_images(str(photos / pattern))
     (photos / "empty").mkdir()

@@ -1,4 +1,4 @@
-"""Tables and image folders in every layout."""
+"""Tables and image folders are found in every layout."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,14 +19,14 @@ def test_images_and_tables_are_found_in_every_layout(tmp_path: Path, write_celeb
     assert holds_annotations(root)
 
 
-def test_annotations_may_come_without_images(tmp_path: Path, write_celeba: Callable) -> None:
+def test_annotations_are_found_without_images(tmp_path: Path, write_celeba: Callable) -> None:
     root = write_celeba(tmp_path / "labels", images=False)
     assert holds_annotations(root)
     assert not holds_images(root)
     assert not holds_annotations(tmp_path / "nowhere")
 
 
-def test_a_missing_root_says_what_was_found_and_what_to_do(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_root_says_what_was_found_and_how_to_fix_it(tmp_path: Path) -> None:
     (tmp_path / "celebA").mkdir()
     with pytest.raises(UserError) as error:
         find_table(tmp_path / "celeba" / "deep", "list_attr_celeba")
@@ -41,23 +41,23 @@ def test_a_missing_root_says_what_was_found_and_what_to_do(tmp_path: Path) -> No
     assert '"Get CelebA" in README' in str(error.value)
 
 
-def test_a_root_that_is_a_file_is_refused(tmp_path: Path) -> None:
+def test_a_root_that_is_a_file_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "celeba.zip").write_text("x")
     with pytest.raises(UserError, match=r"celeba\.zip is a file"):
         find_table(tmp_path / "celeba.zip", "list_attr_celeba")
 
 
 @pytest.mark.parametrize("name", ["list_attr_celeba", "list_eval_partition"])
-def test_a_missing_table_is_named(tmp_path: Path, write_celeba: Callable, name: str) -> None:
+def test_the_error_for_a_missing_table_names_it(tmp_path: Path, write_celeba: Callable, name: str) -> None:
     root = write_celeba(tmp_path, images=False)
     (root / f"{name}.csv").unlink()
     with pytest.raises(UserError) as error:
         find_table(root, name)
-    for word in (f"There is no {name}", str(root), "contains list_", "data.root"):
+    for word in (f"There is no table {name}", str(root), "contains list_", "data.root"):
         assert word in str(error.value)
 
 
-def test_several_tables_are_refused(tmp_path: Path, write_celeba: Callable) -> None:
+def test_several_tables_are_rejected(tmp_path: Path, write_celeba: Callable) -> None:
     write_celeba(tmp_path, images=False)
     write_celeba(tmp_path, layout="torchvision", images=False)
     with pytest.raises(UserError) as error:
@@ -66,7 +66,7 @@ def test_several_tables_are_refused(tmp_path: Path, write_celeba: Callable) -> N
         assert word in str(error.value)
 
 
-def test_a_missing_image_folder_is_named(tmp_path: Path, write_celeba: Callable) -> None:
+def test_the_error_for_a_missing_image_folder_names_it(tmp_path: Path, write_celeba: Callable) -> None:
     root = write_celeba(tmp_path, images=False)
     with pytest.raises(UserError) as error:
         find_image_folder(root)
@@ -77,7 +77,7 @@ def test_a_missing_image_folder_is_named(tmp_path: Path, write_celeba: Callable)
         find_image_folder(root)
 
 
-def test_several_image_folders_are_refused(tmp_path: Path, write_celeba: Callable) -> None:
+def test_several_image_folders_are_rejected(tmp_path: Path, write_celeba: Callable) -> None:
     write_celeba(tmp_path, n=2)
     write_celeba(tmp_path, layout="torchvision", n=2)
     with pytest.raises(UserError, match=r"several image folders.*Keep one"):

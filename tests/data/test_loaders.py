@@ -1,4 +1,4 @@
-"""Orders, processes and workers of the loaders."""
+"""Image order, distributed processes and workers of the data loaders."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,25 +21,25 @@ def build_trainer(**options) -> lightning.Trainer:
     return lightning.Trainer(accelerator="cpu", enable_model_summary=False, **quiet, **options)
 
 
-# ------------------------------------------------------------------------------------------------------------ the order
+# ---------------------------------------------------------------------------------------------------------- image order
 
 
-def test_the_order_depends_on_seed_and_epoch_only() -> None:
+def test_the_image_order_depends_only_on_seed_and_epoch() -> None:
     def order(seed: int, epoch: int) -> list[int]:
         sampler = EpochSampler(100, seed)
         sampler.set_epoch(epoch)
-        torch.rand(seed + epoch)  # the state of the global generator does not matter
+        torch.rand(seed + epoch)  # The state of the global generator must not matter.
         return list(sampler)
 
     assert sorted(order(0, 0)) == list(range(100))
     assert order(3, 5) == order(3, 5)
     orders = [tuple(order(seed, epoch)) for seed in range(4) for epoch in range(4)]
-    assert len(set(orders)) == 16  # (0, 1) and (1, 0) differ
+    assert len(set(orders)) == 16  # (0, 1) and (1, 0) give different orders.
     assert len(EpochSampler(7, 0)) == 7
 
 
 @pytest.mark.parametrize(("batch_size", "sizes"), [(10, [10, 10, 10]), (31, [31]), (16, [16, 16]), (50, [32])])
-def test_an_incomplete_training_batch_is_left_out_unless_it_is_the_only_one(
+def test_an_incomplete_training_batch_is_dropped_unless_it_is_the_only_one(
     make_data: Callable, tiny_celeba: Path, batch_size: int, sizes: list[int]
 ) -> None:
     data = make_data(tiny_celeba, batch_size=batch_size)
@@ -47,13 +47,13 @@ def test_an_incomplete_training_batch_is_left_out_unless_it_is_the_only_one(
     assert sum(len(batch["index"]) for batch in data.val_dataloader()) == 8
 
 
-def test_evaluation_batches_have_their_own_size(make_data: Callable, tiny_celeba: Path) -> None:
+def test_the_evaluation_batch_size_can_be_set_separately(make_data: Callable, tiny_celeba: Path) -> None:
     assert [len(b["index"]) for b in make_data(tiny_celeba, batch_size=3).val_dataloader()] == [6, 2]
     assert [len(b["index"]) for b in make_data(tiny_celeba, eval_batch_size=5).val_dataloader()] == [5, 3]
 
 
 class Recorder(lightning.LightningModule):
-    """Trains nothing and records which images each epoch shows."""
+    """Module that records the images of each epoch without training."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,14 +69,14 @@ class Recorder(lightning.LightningModule):
 
 
 class ValidatedRecorder(Recorder):
-    """A recorder with a validation step, for data modules with validation batches."""
+    """Recorder with a validation step, for data modules with validation batches."""
 
     def validation_step(self, batch, _):
         return None
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_resumed_run_continues_the_order(
+def test_a_resumed_run_continues_the_image_order(
     make_data: Callable, tiny_celeba: Path, tmp_path: Path, workers: int
 ) -> None:
     checkpoint = tmp_path / "state.ckpt"
@@ -94,7 +94,7 @@ def test_a_resumed_run_continues_the_order(
     assert fit(3, workers, checkpoint) == {1: whole[1], 2: whole[2]}
 
 
-def test_the_training_faces_alone_need_no_other_split(make_data: Callable, tiny_celeba: Path) -> None:
+def test_the_training_split_can_be_loaded_without_other_splits(make_data: Callable, tiny_celeba: Path) -> None:
     data = make_data(tiny_celeba, stage=None, partitions=["train"])
     data.setup_split("train")
     recorder = Recorder()
@@ -106,20 +106,22 @@ def test_the_training_faces_alone_need_no_other_split(make_data: Callable, tiny_
 # ------------------------------------------------------------------------------------------------------------ processes
 
 
-def test_the_processes_of_a_trainer() -> None:
+def test_world_size_and_rank_come_from_the_trainer() -> None:
     assert Processes.of(build_trainer()) == Processes(world_size=1, rank=0, local=1, device="cpu")
     assert Processes.of(build_trainer(devices=2, strategy="ddp")) == Processes(2, 0, 2, "cpu")
 
 
 @pytest.mark.parametrize("world_size", [2, 3])
-def test_processes_evaluate_each_image_once(make_data: Callable, tiny_celeba: Path, world_size: int) -> None:
+def test_distributed_processes_evaluate_each_image_once(
+    make_data: Callable, tiny_celeba: Path, world_size: int
+) -> None:
     data = make_data(tiny_celeba)
     parts = [order_of(data.evaluation_dataloader("val", Processes(world_size, rank))) for rank in range(world_size)]
     assert sorted(row for part in parts for row in part) == list(range(32, 40))
     assert parts[1] == list(range(33, 40, world_size))
 
 
-def test_processes_train_on_different_images_in_each_epoch(make_data: Callable, tiny_celeba: Path) -> None:
+def test_distributed_processes_train_on_different_images(make_data: Callable, tiny_celeba: Path) -> None:
     data = make_data(tiny_celeba, batch_size=4)
     orders = {
         (epoch, rank): order_of(data.shuffled_dataloader(Processes(2, rank), epoch))
@@ -131,7 +133,7 @@ def test_processes_train_on_different_images_in_each_epoch(make_data: Callable, 
     assert orders[0, 0] != orders[1, 0]
 
 
-def test_more_processes_than_images_are_refused(make_data: Callable, tiny_celeba: Path) -> None:
+def test_more_processes_than_images_are_rejected(make_data: Callable, tiny_celeba: Path) -> None:
     data = make_data(tiny_celeba, limit=1)
     with pytest.raises(UserError, match=r"1 images cannot be split across 2 processes.*trainer\.devices"):
         data.evaluation_dataloader("val", Processes(2, 0))
@@ -140,7 +142,9 @@ def test_more_processes_than_images_are_refused(make_data: Callable, tiny_celeba
 # -------------------------------------------------------------------------------------------------------------- workers
 
 
-def test_workers_change_nothing(make_data: Callable, join: Callable, tiny_celeba: Path) -> None:
+def test_the_number_of_workers_does_not_change_the_batches(
+    make_data: Callable, join: Callable, tiny_celeba: Path
+) -> None:
     results = []
     for workers in (0, 2):
         data = make_data(tiny_celeba, num_workers=workers)
@@ -150,7 +154,7 @@ def test_workers_change_nothing(make_data: Callable, join: Callable, tiny_celeba
     for one, other in zip(alone, helped, strict=True):
         assert all(torch.equal(one[key], other[key]) for key in one)
     torch.manual_seed(1)
-    assert torch.equal(drawn_alone, torch.rand(3))  # loading drew nothing from the global generator
+    assert torch.equal(drawn_alone, torch.rand(3))  # Loading must not use the global generator.
     assert torch.equal(drawn_alone, drawn_helped)
 
 
@@ -164,7 +168,7 @@ def test_workers_change_nothing(make_data: Callable, join: Callable, tiny_celeba
     ],
     ids=["cpu", "gpu", "two gpus", "memory"],
 )
-def test_workers_by_default_are_the_cores_that_the_model_leaves(
+def test_the_default_number_of_workers_depends_on_device_and_cores(
     make_data: Callable,
     tiny_celeba: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -181,6 +185,6 @@ def test_workers_by_default_are_the_cores_that_the_model_leaves(
     assert loader.sampler.epoch == 4
 
 
-def test_without_a_trainer_the_main_process_loads_alone(make_data: Callable, tiny_celeba: Path) -> None:
+def test_without_a_trainer_images_are_loaded_in_the_main_process(make_data: Callable, tiny_celeba: Path) -> None:
     data = make_data(tiny_celeba, num_workers=None)
     assert data.val_dataloader().num_workers == data.train_dataloader().num_workers == 0

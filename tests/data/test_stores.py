@@ -1,4 +1,4 @@
-"""Every store gives the same pixels; memory decodes once."""
+"""All stores return the same pixels, and the memory store decodes each image once."""
 
 import pickle
 from collections.abc import Callable
@@ -24,7 +24,7 @@ def files(tiny_celeba: Path) -> JpegFolder:
 
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of the files that have been decoded so far."""
+    """Names of the files decoded so far."""
     names: list[str] = []
 
     def load(path: Path, max_pixels: int) -> np.ndarray:
@@ -36,10 +36,10 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", STORES)
-def test_every_store_gives_the_resized_images_in_the_order_given(kind: str, files: JpegFolder) -> None:
+def test_every_store_returns_the_resized_images_in_the_given_order(kind: str, files: JpegFolder) -> None:
     store: FaceStore = STORES[kind](files)
     store.prepare(np.arange(2, 12))
-    for rows in ([11, 2, 7], [3, 40]):  # the second list has a face that was not prepared
+    for rows in ([11, 2, 7], [3, 40]):  # The second list has a face that was not prepared.
         faces = store.read(np.array(rows))
         assert faces.dtype == torch.uint8
         assert faces.shape == (len(rows), 3, SIZE, SIZE)
@@ -48,14 +48,14 @@ def test_every_store_gives_the_resized_images_in_the_order_given(kind: str, file
 
 
 @pytest.mark.parametrize("kind", STORES)
-def test_every_store_can_be_sent_to_a_worker(kind: str, files: JpegFolder) -> None:
+def test_every_store_can_be_pickled(kind: str, files: JpegFolder) -> None:
     store = STORES[kind](files)
     store.prepare(np.arange(4))
     sent = pickle.loads(pickle.dumps(store))
     assert torch.equal(sent.read(np.array([3, 9])), store.read(np.array([3, 9])))
 
 
-def test_memory_decodes_each_prepared_face_once(files: JpegFolder, decoded: list[str]) -> None:
+def test_the_memory_store_decodes_each_prepared_face_once(files: JpegFolder, decoded: list[str]) -> None:
     store = InMemory(files)
     for _ in range(2):
         store.prepare(np.arange(10))
@@ -63,7 +63,7 @@ def test_memory_decodes_each_prepared_face_once(files: JpegFolder, decoded: list
     assert sorted(decoded) == [f"{k + 1:06d}.jpg" for k in range(10)]
 
 
-def test_only_faces_outside_memory_are_decoded(files: JpegFolder) -> None:
+def test_the_memory_store_decodes_only_faces_that_are_not_in_memory(files: JpegFolder) -> None:
     store = InMemory(files)
     assert store.decodes(np.array([1, 2]))
     store.prepare(np.arange(10))
@@ -73,19 +73,19 @@ def test_only_faces_outside_memory_are_decoded(files: JpegFolder) -> None:
 
 
 @pytest.mark.parametrize(("processes", "fits"), [(1, True), (2, False)])
-def test_faces_that_would_fill_the_memory_are_not_kept(
+def test_faces_that_would_fill_the_memory_are_not_stored(
     files: JpegFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], processes: int, fits: bool
 ) -> None:
     monkeypatch.setattr(stores, "memory_bytes", lambda: 2 * 10 * 3 * SIZE * SIZE)
     store = InMemory(files)
     store.prepare(np.arange(10), processes)
     assert store.decodes(np.arange(10)) != fits
-    sentence = "10 faces of 16 x 16 pixels would fill more than half of the memory, so they are read from the disk"
+    sentence = "10 faces of 16 x 16 pixels would fill more than half of the memory, so they are read from disk"
     assert (sentence in " ".join(capsys.readouterr().out.split())) != fits
     assert len(store.read(np.arange(10))) == 10
 
 
-def test_a_large_photograph_is_resized_before_the_next_is_decoded(
+def test_each_image_is_resized_before_the_next_one_is_decoded(
     files: JpegFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = files.read(np.arange(3))
@@ -101,13 +101,13 @@ def test_a_large_photograph_is_resized_before_the_next_is_decoded(
     assert shapes == [[(109, 89, 3)]] * 3 + [[(SIZE, SIZE, 3)] * 3]
 
 
-def test_a_file_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:
+def test_the_error_for_an_undecodable_file_names_it(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"\xff\xd8\xff\xe0")
     with pytest.raises(UserError, match=str(tmp_path / "a.jpg")):
         JpegFolder(tmp_path, ["a.jpg"], SIZE, 10**6).read(np.array([0]))
 
 
-def test_memory_bytes_is_the_size_of_a_real_machine() -> None:
+def test_memory_bytes_has_a_plausible_value() -> None:
     assert stores.memory_bytes() > 2**28
 
 

@@ -1,4 +1,4 @@
-"""A network small enough to compute by hand, and a Trainer that prints nothing."""
+"""A network small enough for computations by hand, and a Trainer that prints nothing."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,12 +16,12 @@ State = dict[str, torch.Tensor]
 
 
 class Toy(L.LightningModule):
-    """A network with batch normalisation, which counts steps in an integer buffer. It notes its weights.
+    """A network that records its weights. Its batch normalisation counts steps in an integer buffer.
 
     Attributes:
         after_step: State after every optimizer step.
         in_validation: State at the start of each validation.
-        logged: Metrics of each epoch when they were logged.
+        logged: Metrics logged in each epoch.
     """
 
     def __init__(self, stop_at: tuple[int, int] | None = None) -> None:
@@ -58,7 +58,7 @@ class Toy(L.LightningModule):
 
 @pytest.fixture(scope="session")
 def toy() -> type[Toy]:
-    """The class of a network with batch normalisation that notes its weights after every step."""
+    """The class of a network with batch normalisation that records its weights after every step."""
     return Toy
 
 
@@ -68,13 +68,13 @@ def _state_of(module: nn.Module) -> State:
 
 @pytest.fixture(scope="session")
 def state_of() -> Callable[[nn.Module], State]:
-    """``state_of(module)``: a copy of its weights, statistics and counts."""
+    """``state_of(module)``: a copy of the weights, statistics and counts of a module."""
     return _state_of
 
 
 @pytest.fixture(scope="session")
 def numbers() -> Callable[..., DataLoader]:
-    """``numbers(batches=3)``: a loader of random numbers for the small network."""
+    """``numbers(batches=3)``: a loader of random inputs for the small network."""
 
     def build(batches: int = 3) -> DataLoader:
         generator = torch.Generator().manual_seed(1)
@@ -102,13 +102,13 @@ def _save_in(folder: Path, name: str = "last", kind: type[ModelCheckpoint] = Mod
 
 @pytest.fixture(scope="session")
 def save_in() -> Callable[..., ModelCheckpoint]:
-    """``save_in(folder, name="last", kind=ModelCheckpoint)``: a checkpoint after each epoch, always the same file."""
+    """``save_in(folder, name="last", kind=ModelCheckpoint)``: saves a checkpoint to the same file after each epoch."""
     return _save_in
 
 
 @pytest.fixture(scope="session")
 def assert_same() -> Callable[[Mapping[str, torch.Tensor], Mapping[str, torch.Tensor]], None]:
-    """``assert_same(found, expected)``: two states have the same names and values."""
+    """``assert_same(found, expected)``: checks that two states have the same names and values."""
 
     def check(found: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> None:
         assert set(found) == set(expected)
@@ -120,7 +120,7 @@ def assert_same() -> Callable[[Mapping[str, torch.Tensor], Mapping[str, torch.Te
 
 @pytest.fixture(scope="session")
 def fit_until_stopped(numbers) -> Callable[[Path, Callback, tuple[int, int]], Toy]:
-    """``fit_until_stopped(folder, callback, (epoch, batch))``: fit, with checkpoints, until that batch raises."""
+    """``fit_until_stopped(folder, callback, (epoch, batch))``: trains with checkpoints until this batch fails."""
 
     def fit(folder: Path, callback: Callback, stop_at: tuple[int, int]) -> Toy:
         torch.manual_seed(0)
@@ -145,13 +145,13 @@ def _face_batch(n: int) -> dict[str, torch.Tensor]:
 
 @pytest.fixture(scope="session")
 def face_batch() -> Callable[[int], dict[str, torch.Tensor]]:
-    """``face_batch(n)``: raw faces with two labels each and an index that is not their position."""
+    """``face_batch(n)``: raw faces with two labels each and an index that differs from the position."""
     return _face_batch
 
 
 @pytest.fixture(scope="session")
 def faces_loader() -> Callable[..., DataLoader]:
-    """``faces_loader(n, attributes, order, labels)``: a loader of the faces of ``face_batch``, three in a batch."""
+    """``faces_loader(n, attributes, order, labels)``: a loader of ``face_batch``, with batches of three."""
 
     def build(n: int = 8, attributes: int = 1, order: list[int] | None = None, labels: bool = True) -> DataLoader:
         columns = _face_batch(n)

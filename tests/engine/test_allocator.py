@@ -1,4 +1,4 @@
-"""Keeping freed memory, tested in another process because it cannot be undone."""
+"""Retention of freed memory, tested in a separate process because the setting cannot be undone."""
 
 import platform
 import subprocess
@@ -24,7 +24,7 @@ print(left, page_faults())
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's allocator is tuned")
-def test_a_repeated_step_reuses_its_memory() -> None:
+def test_repeated_steps_reuse_freed_memory() -> None:
     printed = subprocess.run([sys.executable, "-c", MEASURE], capture_output=True, text=True, check=True, timeout=120)
     left, kept = map(int, printed.stdout.split())
     assert kept * 3 < left

@@ -1,4 +1,4 @@
-"""Devices, processes and Trainers, from the group ``trainer`` of the configuration."""
+"""Devices, processes and Trainers that are built from the configuration group ``trainer``."""
 
 import lightning as L
 import pytest
@@ -19,31 +19,31 @@ from celeba_lab.errors import UserError
 
 @pytest.fixture
 def trainer(compose) -> DictConfig:
-    """The group ``trainer`` for the processor, without a run folder."""
+    """The configuration group ``trainer`` for the CPU, without a run folder."""
     return compose("trainer=cpu", "trainer.default_root_dir=null").trainer
 
 
-def test_the_device_is_that_of_the_trainer(trainer: DictConfig) -> None:
+def test_the_device_equals_the_device_of_the_trainer(trainer: DictConfig) -> None:
     assert choose_device(trainer) == torch.device("cpu") == build_trainer(trainer).strategy.root_device
 
 
 @pytest.mark.parametrize("devices", [1, 2])
-def test_the_processes_are_those_of_the_trainer(trainer: DictConfig, devices: int) -> None:
+def test_the_process_count_equals_that_of_the_trainer(trainer: DictConfig, devices: int) -> None:
     trainer.devices = devices
     assert count_processes(trainer) == devices == build_trainer(trainer).world_size
 
 
 @pytest.mark.parametrize("choose", [choose_device, build_trainer])
 @pytest.mark.parametrize("accelerator", ["tpuu", "mps"])
-def test_a_device_that_is_not_there_is_one_sentence(trainer: DictConfig, choose, accelerator: str) -> None:
+def test_a_missing_device_gives_a_one_line_error(trainer: DictConfig, choose, accelerator: str) -> None:
     if accelerator == "mps" and torch.backends.mps.is_available():
         pytest.skip("this machine has an Apple GPU")
     trainer.accelerator = accelerator
-    with pytest.raises(UserError, match=r"^trainer: .* Other devices: trainer=auto, cpu, gpu, mps\.$"):
+    with pytest.raises(UserError, match=r"^trainer: .* Use trainer=auto, cpu, gpu or mps\.$"):
         choose(trainer)
 
 
-def test_callbacks_keep_their_order_and_leave_out_what_is_null(compose) -> None:
+def test_callbacks_keep_their_order_and_null_callbacks_are_dropped(compose) -> None:
     configured = compose("callbacks.image_grid=null").callbacks
     kept = [name for name in configured if name in ("stopwatch", "progress_bar", "image_grid")]
     group = OmegaConf.create({name: configured[name] for name in kept})
@@ -60,7 +60,7 @@ def test_a_callback_is_found_by_its_class(trainer: DictConfig) -> None:
     assert find_callback(built, ProgressLine) is None
 
 
-def test_an_evaluator_has_the_progress_line_and_no_other_callback_of_training(trainer: DictConfig, compose) -> None:
+def test_an_evaluator_has_only_the_progress_line_of_the_training_callbacks(trainer: DictConfig, compose) -> None:
     watch = Stopwatch()
     evaluator = build_evaluator(trainer, compose().callbacks, watch, limit_test_batches=3)
     assert isinstance(evaluator.progress_bar_callback, ProgressLine)
@@ -70,5 +70,5 @@ def test_an_evaluator_has_the_progress_line_and_no_other_callback_of_training(tr
     assert evaluator.logger is None
 
 
-def test_an_evaluator_needs_no_callbacks(trainer: DictConfig) -> None:
+def test_an_evaluator_does_not_need_callbacks(trainer: DictConfig) -> None:
     assert isinstance(build_evaluator(trainer, None), L.Trainer)

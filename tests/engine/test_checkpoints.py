@@ -1,4 +1,4 @@
-"""Reading checkpoints, and errors about those that cannot be read."""
+"""Reading of checkpoints, and errors about checkpoints that cannot be read."""
 
 import pathlib
 import re
@@ -18,7 +18,7 @@ NAMES = ["Smiling", "Male"]
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """A checkpoint of a classifier of two attributes, as Lightning writes it."""
+    """A checkpoint, written by Lightning, of a classifier for two attributes."""
     path = tmp_path_factory.mktemp("checkpoints") / "best.ckpt"
     trainer = L.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False)
     trainer.strategy.connect(AttributeClassifier(NAMES, "shufflenet_v2_x0_5", image_size=32, threshold=0.3))
@@ -26,7 +26,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return path
 
 
-def test_a_checkpoint_gives_its_model(checkpoint):
+def test_a_checkpoint_is_loaded_as_its_model(checkpoint):
     model = load_classifier(str(checkpoint), "evaluate")
     assert model.attributes == NAMES
     assert model.hparams["threshold"] == 0.3
@@ -35,25 +35,25 @@ def test_a_checkpoint_gives_its_model(checkpoint):
     assert all(torch.equal(value, stored[key]) for key, value in model.state_dict().items())
 
 
-def test_a_checkpoint_is_read_whole(checkpoint):
+def test_the_whole_checkpoint_is_read(checkpoint):
     content = read_checkpoint(str(checkpoint), "continue training")
     assert content["hyper_parameters"]["attributes"] == NAMES
     assert {"state_dict", "epoch", "global_step", "loops"} <= set(content)
 
 
-def test_no_checkpoint():
-    with pytest.raises(UserError, match=r"^To evaluate, name a checkpoint: checkpoint=outputs/"):
+def test_a_missing_checkpoint_setting_is_rejected():
+    with pytest.raises(UserError, match=r"^To evaluate, specify a checkpoint: checkpoint=outputs/"):
         load_classifier(None, "evaluate")
 
 
-def test_no_such_file(tmp_path):
+def test_a_missing_file_is_rejected(tmp_path):
     path = tmp_path / "best.ckpt"
     with pytest.raises(UserError, match=rf"^checkpoint={re.escape(str(path))} does not exist\."):
         load_classifier(str(path), "evaluate")
 
 
-def test_a_folder_instead_of_a_file(tmp_path):
-    with pytest.raises(UserError, match=r"is a folder\. Name the file in it: .*checkpoints/best\.ckpt$"):
+def test_a_folder_instead_of_a_file_is_rejected(tmp_path):
+    with pytest.raises(UserError, match=r"is a folder\. Specify a file inside it: .*checkpoints/best\.ckpt$"):
         load_classifier(str(tmp_path), "evaluate")
 
 
@@ -64,18 +64,18 @@ def cut(whole: bytes) -> bytes:
 @pytest.mark.parametrize(
     "damage", [lambda _: b"", lambda _: b"<!DOCTYPE html><html>", cut, lambda _: b"PK\x03\x04", lambda _: bytes(1000)]
 )
-def test_a_damaged_file(tmp_path, checkpoint, damage):
+def test_a_damaged_file_is_rejected(tmp_path, checkpoint, damage):
     path = tmp_path / "best.ckpt"
     path.write_bytes(damage(checkpoint.read_bytes()))
     size = f"{path.stat().st_size:,} bytes"
     with pytest.raises(
         UserError,
-        match=rf"best\.ckpt could not be read \({size}; \w+\), because it is damaged",
+        match=rf"best\.ckpt could not be read \({size}; \w+\), because the file is damaged",
     ):
         load_classifier(str(path), "evaluate")
 
 
-def test_a_file_with_code_in_it_is_refused_not_run(tmp_path):
+def test_code_in_a_checkpoint_is_not_executed(tmp_path):
     class Attack:
         def __reduce__(self):
             return (pathlib.Path.touch, (tmp_path / "attacked",))
@@ -88,7 +88,7 @@ def test_a_file_with_code_in_it_is_refused_not_run(tmp_path):
 
 
 @pytest.mark.parametrize("content", [{"conv.weight": torch.zeros(2)}, torch.zeros(3), [1, 2], {"state_dict": {}}])
-def test_a_file_that_is_not_a_checkpoint(tmp_path, content):
+def test_a_file_that_is_not_a_checkpoint_is_rejected(tmp_path, content):
     path = tmp_path / "weights.pth"
     torch.save(content, path)
     with pytest.raises(UserError, match=r"is not a Lightning checkpoint with hyperparameters\. .*set model\.weights"):
@@ -102,12 +102,12 @@ def test_a_file_that_is_not_a_checkpoint(tmp_path, content):
         {"state_dict": {"generator.0.weight": torch.zeros(2)}, "hyper_parameters": {"attributes": ["Smiling"]}},
     ],
 )
-def test_a_checkpoint_of_another_kind(tmp_path, content):
+def test_a_checkpoint_of_another_kind_is_rejected(tmp_path, content):
     path = tmp_path / "gan.ckpt"
     torch.save(content, path)
     with pytest.raises(
         UserError,
-        match=r"gan\.ckpt does not hold an attribute classifier\. To predict, name a .*=attributes\.",
+        match=r"gan\.ckpt does not contain an attribute classifier\. To predict, specify a .*=attributes\.",
     ):
         load_classifier(str(path), "predict")
 
@@ -124,28 +124,28 @@ def small_gan(**settings) -> GAN:
     return GAN(image_size=16, latent_size=8, width=4, **settings)
 
 
-def test_a_checkpoint_says_what_it_holds(tmp_path, checkpoint):
+def test_a_checkpoint_contains_its_kind_and_format(tmp_path, checkpoint):
     assert torch.load(checkpoint, weights_only=True)["celeba_lab"] == {"kind": "classifier", "format": 1}
     content = save(small_gan(), tmp_path / "gan.ckpt")
     assert content["celeba_lab"] == {"kind": "gan", "format": 1}
     content["hyper_parameters"]["attributes"] = NAMES
-    content["state_dict"]["head.weight"] = torch.zeros(2)  # Format 0 was recognised by this name.
+    content["state_dict"]["head.weight"] = torch.zeros(2)  # format 0 was recognised by this name
     torch.save(content, tmp_path / "gan.ckpt")
-    with pytest.raises(UserError, match="does not hold an attribute classifier"):
+    with pytest.raises(UserError, match="does not contain an attribute classifier"):
         load_classifier(str(tmp_path / "gan.ckpt"), "predict")
 
 
-def test_a_checkpoint_of_a_newer_version_is_refused(tmp_path, checkpoint):
+def test_a_checkpoint_with_a_newer_format_is_rejected(tmp_path, checkpoint):
     content = torch.load(checkpoint, weights_only=True)
     content["celeba_lab"]["format"] = 9
     torch.save(content, tmp_path / "best.ckpt")
-    with pytest.raises(UserError, match=r"has the checkpoint format 9, and .* reads formats up to 1\. Update"):
+    with pytest.raises(UserError, match=r"has checkpoint format 9, but .* supports formats up to 1\. Update"):
         load_classifier(str(tmp_path / "best.ckpt"), "predict")
 
 
 @pytest.mark.parametrize("normalization", ["batch", "spectral", "none"])
-def test_a_checkpoint_from_before_formats_still_loads(tmp_path, checkpoint, normalization):
-    """Such a checkpoint does not name its kind, and has the hyperparameter ``normalise``."""
+def test_a_checkpoint_without_a_format_still_loads(tmp_path, checkpoint, normalization):
+    """Such a checkpoint does not contain its kind and has the hyperparameter ``normalise``."""
     model = small_gan(normalization=normalization)
     content = save(model, tmp_path / "last.ckpt")
     del content["celeba_lab"]
@@ -158,19 +158,19 @@ def test_a_checkpoint_from_before_formats_still_loads(tmp_path, checkpoint, norm
     del content["celeba_lab"]
     torch.save(content, tmp_path / "best.ckpt")
     assert load_classifier(str(tmp_path / "best.ckpt"), "predict").attributes == NAMES
-    with pytest.raises(UserError, match="does not hold a GAN"):
+    with pytest.raises(UserError, match="does not contain a GAN"):
         load_gan(str(tmp_path / "best.ckpt"), "generate faces")
 
 
 @pytest.mark.parametrize("conditional", [False, True])
 @pytest.mark.parametrize(("ema", "weights", "used"), [(0.9, "ema", "ema"), (0.9, "raw", "raw"), (0.0, "ema", "raw")])
-def test_a_generator_is_the_same_without_the_rest_of_its_gan(tmp_path, conditional, ema, weights, used):
+def test_a_generator_loaded_alone_equals_the_generator_of_its_gan(tmp_path, conditional, ema, weights, used):
     model = small_gan(ema=ema, conditional=conditional, attributes=NAMES)
     model.trained_on = "celeba"
     if conditional:
         model.training_labels = np.array([[0, 1], [1, 1]], dtype=np.uint8)
     if ema:
-        torch.nn.init.normal_(next(model.average.parameters()))  # so that it is not the generator
+        torch.nn.init.normal_(next(model.average.parameters()))  # so that it differs from the generator
     save(model, tmp_path / "last.ckpt")
     state = torch.get_rng_state()
     loaded = load_generator(str(tmp_path / "last.ckpt"), "generate faces", weights)
@@ -182,17 +182,17 @@ def test_a_generator_is_the_same_without_the_rest_of_its_gan(tmp_path, condition
 
 
 @pytest.mark.parametrize(("setting", "shown"), [("checkpoint", "checkpoint"), ("auditor", "task.auditor")])
-def test_the_setting_is_named_by_its_whole_path(setting, shown):
+def test_errors_name_the_full_path_of_the_setting(setting, shown):
     with pytest.raises(SettingError) as caught, settings_of("task"):
         load_classifier("nowhere.ckpt", "audit the faces", setting)
     assert str(caught.value).startswith(f"{shown}=nowhere.ckpt does not exist.")
 
 
-# -- guards: the reasons for reading a checkpoint ourselves before Lightning does --------------------------------------
+# -- guards: why checkpoints are read and checked before Lightning loads them ------------------------------------------
 
 
-def test_guard_an_empty_checkpoint_has_no_sentence(tmp_path):
-    # Once torch names the empty file, read_checkpoint does not need to.
+def test_guard_torch_does_not_explain_empty_files(tmp_path):
+    # Once torch reports an empty file clearly, read_checkpoint does not need to.
     path = tmp_path / "best.ckpt"
     path.touch()
     with pytest.raises(EOFError) as caught:
@@ -201,7 +201,7 @@ def test_guard_an_empty_checkpoint_has_no_sentence(tmp_path):
 
 
 @pytest.mark.parametrize("value", [np.float64(0.5), pathlib.Path("x")])
-def test_guard_hyperparameters_must_be_plain(tmp_path, value):
+def test_guard_torch_loads_only_plain_hyperparameters(tmp_path, value):
     # Once this loads, the arguments of AttributeClassifier do not need plain types.
     path = tmp_path / "model.ckpt"
     torch.save({"hyper_parameters": {"lr": value}}, path)
@@ -209,7 +209,7 @@ def test_guard_hyperparameters_must_be_plain(tmp_path, value):
         torch.load(path, weights_only=True)
 
 
-def test_guard_resuming_past_the_end_is_silent(tmp_path):
+def test_guard_lightning_does_not_warn_about_resuming_past_the_end(tmp_path):
     # Once Lightning raises an error, load_resumable does not need to.
     class Nothing(L.LightningModule):
         def training_step(self, batch, batch_idx):

@@ -1,4 +1,4 @@
-"""The settings of the distances that are measured while a GAN trains."""
+"""Settings of the distances that are measured during GAN training."""
 
 import pytest
 
@@ -11,11 +11,11 @@ from celeba_lab.errors import SettingError
     [
         ({"n_images": 2}, r"^n_images=2 must be at least 3\.$"),
         ({"every_n_epochs": 0}, r"^every_n_epochs=0 must be at least 1\.$"),
-        ({"splits": ["train"]}, r"^splits=\[train\] must not name train\. The generator is trained on those faces\.$"),
+        ({"splits": ["train"]}, r"^splits=\[train\] must not include train\. The generator is trained on it\.$"),
         ({"splits": ["val", "tst"]}, r"^splits=tst must be one of val, test\. Did you mean 'test'\?$"),
         ({"splits": []}, r"^splits=\[\] must name at least one split\.$"),
     ],
 )
-def test_impossible_settings_are_refused(settings: dict, sentence: str) -> None:
+def test_invalid_settings_are_rejected(settings: dict, sentence: str) -> None:
     with pytest.raises(SettingError, match=sentence):
         DistanceSettings(**settings)

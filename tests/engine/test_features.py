@@ -1,4 +1,4 @@
-"""Feature extractors by their names and by paths."""
+"""Feature extractors specified by name or by path."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("celeba_lab.engine.features.imagenet_extractor", refuse)
 
 
-def test_a_state_dict_is_a_mobilenet_at_128_pixels(tmp_path: Path) -> None:
+def test_a_state_dict_is_loaded_as_a_mobilenet_at_128_pixels(tmp_path: Path) -> None:
     classifier = AttributeClassifier(["Smiling"], "mobilenet_v2", image_size=32)
     path = tmp_path / "weights.pth"
     torch.save(classifier.backbone.network.state_dict(), path)
@@ -42,7 +42,7 @@ def test_a_state_dict_is_a_mobilenet_at_128_pixels(tmp_path: Path) -> None:
     assert features.name == f"1,280 features of mobilenet_v2 ({path}), bilinear to 128 x 128, ImageNet normalisation"
 
 
-def test_a_checkpoint_is_the_classifier_at_its_own_size(checkpoint: Path) -> None:
+def test_a_checkpoint_is_loaded_as_its_classifier_at_its_image_size(checkpoint: Path) -> None:
     features = build_feature_extractor(str(checkpoint))
     assert features.name == (
         f"1,024 features of shufflenet_v2_x0_5 ({checkpoint}), bilinear to 32 x 32, ImageNet normalisation"
@@ -52,7 +52,7 @@ def test_a_checkpoint_is_the_classifier_at_its_own_size(checkpoint: Path) -> Non
         assert torch.allclose(features(faces), load_classifier(str(checkpoint), "x").features(faces), atol=1e-5)
 
 
-def test_building_one_draws_no_random_numbers_of_the_run(tmp_path: Path, checkpoint: Path) -> None:
+def test_building_a_feature_extractor_does_not_change_random_states(tmp_path: Path, checkpoint: Path) -> None:
     path = tmp_path / "weights.pth"
     torch.save(AttributeClassifier(["Smiling"], image_size=32).backbone.network.state_dict(), path)
     for given in (path, checkpoint):
@@ -76,12 +76,12 @@ def test_building_one_draws_no_random_numbers_of_the_run(tmp_path: Path, checkpo
         ),
     ],
 )
-def test_what_does_not_exist_is_named_with_its_setting(features: str, sentence: str) -> None:
+def test_missing_weights_are_reported_with_their_setting(features: str, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         build_feature_extractor(features)
 
 
-def test_a_file_without_weights_is_named_with_its_setting(tmp_path: Path) -> None:
+def test_a_file_without_weights_is_reported_with_its_setting(tmp_path: Path) -> None:
     path = tmp_path / "notes.pth"
     path.write_text("nothing")
     with pytest.raises(UserError, match=r"^feature_extractor=.*notes.pth is not a state dict"):
@@ -89,7 +89,7 @@ def test_a_file_without_weights_is_named_with_its_setting(tmp_path: Path) -> Non
 
 
 @pytest.mark.usefixtures("offline")
-def test_auto_gives_none_if_nothing_can_be_loaded() -> None:
+def test_auto_returns_none_if_nothing_can_be_loaded() -> None:
     assert build_feature_extractor("auto") is None
     with pytest.raises(UserError, match="There is no network"):
         build_feature_extractor("imagenet")
@@ -99,7 +99,7 @@ def test_auto_gives_none_if_nothing_can_be_loaded() -> None:
         build_feature_extractor("inception")
 
 
-def test_features_of_a_classifier_are_its_own() -> None:
+def test_the_features_equal_the_features_of_the_classifier() -> None:
     classifier = AttributeClassifier(["Smiling"], "shufflenet_v2_x0_5", image_size=32).eval()
     features = classifier_extractor(classifier, "mine")
     images = torch.randint(0, 128, (230, 3, 4, 4), dtype=torch.uint8)
@@ -116,8 +116,8 @@ def test_inception_needs_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-def test_real_faces_are_at_no_distance_from_other_real_faces(shared: Path) -> None:
-    """And noise has a large distance. These are the features of the numbers in the documentation."""
+def test_real_faces_have_a_small_distance_from_other_real_faces(shared: Path) -> None:
+    """Noise has a large distance. The distances in the documentation use the same features."""
     faces = CelebADataModule(str(shared / "celeba-8k"), ["Smiling"], image_size=32)
     real, other = (
         torch.cat([batch["image"] for batch in faces.rows_dataloader(faces.split_indices(split))])

@@ -1,4 +1,4 @@
-"""The strategy, the precision and the labels of a GAN's training."""
+"""Strategy, precision and labels of GAN training."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -25,7 +25,7 @@ _SEARCHING = "ddp_find_unused_parameters_true"
 
 @pytest.fixture
 def settings(compose) -> DictConfig:
-    """A small GAN on the processor, without a run folder."""
+    """A small GAN on the CPU, without a run folder."""
     return compose("experiment=gan", "trainer=cpu", "trainer.default_root_dir=null", "model.width=4")
 
 
@@ -41,21 +41,21 @@ def settings(compose) -> DictConfig:
         ("single_device", 1, "single_device"),
     ],
 )
-def test_the_strategy_looks_for_the_network_that_does_not_train(
+def test_the_ddp_strategy_finds_unused_parameters(
     settings: DictConfig, strategy: str, devices: int, expected: str
 ) -> None:
     settings.trainer.strategy, settings.trainer.devices = strategy, devices
     assert strategy_for_two_networks(settings.trainer) == expected
 
 
-def test_the_trainer_of_several_processes_gets_the_strategy(settings: DictConfig) -> None:
+def test_a_trainer_with_several_processes_uses_the_ddp_strategy(settings: DictConfig) -> None:
     settings.trainer.devices = 2
     trainer = build_trainer(settings.trainer, strategy=strategy_for_two_networks(settings.trainer))
     assert isinstance(trainer.strategy, DDPStrategy)
     assert trainer.strategy._ddp_kwargs["find_unused_parameters"] is True
 
 
-def test_a_configured_strategy_keeps_its_own_arguments(settings: DictConfig) -> None:
+def test_a_configured_strategy_keeps_its_arguments(settings: DictConfig) -> None:
     settings.trainer.strategy = {
         "_target_": "lightning.pytorch.strategies.DDPStrategy",
         "gradient_as_bucket_view": True,
@@ -67,15 +67,15 @@ def test_a_configured_strategy_keeps_its_own_arguments(settings: DictConfig) -> 
 @pytest.mark.parametrize(
     ("precision", "strategy", "changes", "sentence"),
     [
-        ("16-true", None, {}, "recipe.precision=16-true has too few digits"),
-        ("bf16-true", None, {}, "Take recipe.precision=bf16-mixed or 32-true"),
-        ("16-mixed", None, {"r1": 1.0}, "a gradient penalty contradict each other"),
-        ("32-true", "FSDPStrategy", {}, "trainer.strategy: FSDPStrategy distributes one network"),
+        ("16-true", None, {}, "recipe.precision=16-true is not precise enough"),
+        ("bf16-true", None, {}, "Use recipe.precision=bf16-mixed or 32-true"),
+        ("16-mixed", None, {"r1": 1.0}, "cannot be combined with a gradient penalty"),
+        ("32-true", "FSDPStrategy", {}, "trainer.strategy: FSDPStrategy supports only one network"),
         ("16-mixed", None, {}, None),
         ("32-true", None, {"r1": 1.0}, None),
     ],
 )
-def test_what_a_gan_cannot_be_trained_with_is_refused(
+def test_unsupported_training_settings_are_rejected(
     settings: DictConfig, precision: str, strategy: str | None, changes: dict[str, Any], sentence: str | None
 ) -> None:
     model: GAN = build(settings.model, normalization="spectral", **changes)
@@ -89,7 +89,7 @@ def test_what_a_gan_cannot_be_trained_with_is_refused(
 
 
 @pytest.mark.parametrize("conditional", [False, True])
-def test_a_gan_knows_what_it_is_trained_on(settings: DictConfig, conditional: bool) -> None:
+def test_a_gan_stores_its_training_dataset_and_labels(settings: DictConfig, conditional: bool) -> None:
     labels = np.array([[1], [0], [1]], dtype=np.uint8)
     data: Any = SimpleNamespace(name="celeba", split_indices=lambda split: split, labels=lambda split: labels)
     model: GAN = build(settings.model, conditional=conditional, attributes=["Smiling"])
@@ -99,7 +99,7 @@ def test_a_gan_knows_what_it_is_trained_on(settings: DictConfig, conditional: bo
         np.testing.assert_array_equal(model.training_labels, labels)
 
 
-def test_the_seconds_of_the_distances_are_not_those_of_training() -> None:
+def test_time_spent_on_distances_is_not_counted_as_training() -> None:
     seconds = {"training": 10.0}
     schedule: Any = SimpleNamespace(seconds=2.5)
     set_apart_distances(seconds, schedule)

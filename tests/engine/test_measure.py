@@ -1,4 +1,4 @@
-"""Predictions collected from a pass over a split, in the order of the table."""
+"""Predictions collected from a pass over a split, in table order."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,9 @@ ORDER = [5, 2, 7, 0, 1, 6, 3, 4]
 
 @pytest.mark.parametrize("verb", ["validate", "test"])
 @pytest.mark.parametrize("order", [ORDER, [*ORDER, 5, 2]], ids=["shuffled", "padded as distributed samplers do"])
-def test_collected_predictions_are_a_manual_pass_in_order(classifier, verb, order, trainer, faces_loader, face_batch):
+def test_collected_predictions_equal_a_manual_pass_in_table_order(
+    classifier, verb, order, trainer, faces_loader, face_batch
+):
     collected = CollectPredictions()
     getattr(trainer(collected), verb)(classifier, faces_loader(8, 2, order), verbose=False)
     expected = face_batch(8)
@@ -33,11 +35,11 @@ def test_collected_predictions_are_a_manual_pass_in_order(classifier, verb, orde
     assert collected.label.dtype == np.uint8
     assert collected.probability.dtype == np.float32
     found = classifier.eval().probabilities(expected["image"]).numpy()
-    assert len(np.unique(found)) == 16, "else the order would not show"
+    assert len(np.unique(found)) == 16, "all probabilities should differ, so that the order is tested"
     np.testing.assert_allclose(collected.probability, found, rtol=1e-4, atol=1e-6)
 
 
-def test_collected_from_images_without_labels(classifier, trainer, faces_loader, face_batch):
+def test_predictions_are_collected_for_images_without_labels(classifier, trainer, faces_loader, face_batch):
     collected = CollectPredictions()
     trainer(collected).predict(classifier, faces_loader(8, order=ORDER, labels=False), return_predictions=False)
     assert collected.index.tolist() == face_batch(8)["index"].tolist()
@@ -46,7 +48,7 @@ def test_collected_from_images_without_labels(classifier, trainer, faces_loader,
     assert collected.label.size == 0
 
 
-def test_collected_anew_by_every_pass(classifier, trainer, faces_loader):
+def test_every_pass_collects_new_predictions(classifier, trainer, faces_loader):
     collected = CollectPredictions()
     measuring = trainer(collected)
     measuring.validate(classifier, faces_loader(8, 2), verbose=False)
@@ -54,7 +56,7 @@ def test_collected_anew_by_every_pass(classifier, trainer, faces_loader):
     assert len(collected.index) == len(collected.probability) == len(collected.label) == 5
 
 
-def test_nothing_is_collected_while_fitting(trainer, faces_loader):
+def test_nothing_is_collected_during_training(trainer, faces_loader):
     collected = CollectPredictions()
     model = AttributeClassifier(["a"], "shufflenet_v2_x0_5", image_size=32)
     trainer(collected).fit(model, faces_loader(), faces_loader())

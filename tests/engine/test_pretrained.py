@@ -1,4 +1,4 @@
-"""Initial weights of a backbone by name and by path, without the network."""
+"""Initial weights of a backbone specified by name or by path, without downloads."""
 
 import re
 import socket
@@ -17,7 +17,7 @@ from celeba_lab.models.classifier.module import AttributeClassifier
 
 @pytest.fixture(autouse=True)
 def _offline(monkeypatch, tmp_path):
-    """Keep the tests from the network, and from weights that have been downloaded before."""
+    """Prevent downloads and the use of weights that were downloaded before."""
 
     def refuse(*args, **kwargs):
         raise URLError("the tests are offline")
@@ -26,13 +26,13 @@ def _offline(monkeypatch, tmp_path):
     monkeypatch.setattr("torch.hub.urlopen", refuse)
 
 
-def test_null_gives_random_weights():
+def test_null_gives_random_initial_weights():
     state_dict, source = fetch_weights(None, "resnet18")
     assert state_dict is None
     assert source == "random weights (model.weights=null)"
 
 
-def test_a_checkpoint_of_a_classifier_gives_its_backbone(tmp_path):
+def test_a_classifier_checkpoint_initialises_the_backbone(tmp_path):
     torch.manual_seed(0)
     trained = AttributeClassifier(["Smiling"], "squeezenet1_1", image_size=64)
     path = tmp_path / "best.ckpt"
@@ -45,7 +45,7 @@ def test_a_checkpoint_of_a_classifier_gives_its_backbone(tmp_path):
         assert torch.equal(fresh.eval().features(images), trained.eval().features(images))
 
 
-def test_a_checkpoint_of_another_kind_does_not_fit(tmp_path):
+def test_a_gan_checkpoint_is_rejected_as_initial_weights(tmp_path):
     path = tmp_path / "gan.ckpt"
     torch.save({"state_dict": {"generator.weight": torch.zeros(2)}, "hyper_parameters": {}}, path)
     state_dict, source = fetch_weights(str(path), "squeezenet1_1")
@@ -54,26 +54,26 @@ def test_a_checkpoint_of_another_kind_does_not_fit(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["missing.pth", "folder/missing.ckpt"])
-def test_a_missing_path(tmp_path, name):
+def test_a_missing_path_is_rejected(tmp_path, name):
     path = tmp_path / name
     with pytest.raises(UserError, match=rf"^weights={re.escape(str(path))} does not exist"):
         fetch_weights(str(path), "resnet18")
 
 
-def test_a_folder_is_refused(tmp_path):
+def test_a_folder_is_rejected(tmp_path):
     with pytest.raises(UserError, match="does not exist"):
         fetch_weights(str(tmp_path), "resnet18")
 
 
 @pytest.mark.parametrize("content", [b"", b"<!DOCTYPE html>", b"PK\x03\x04 not really a zip"])
-def test_a_file_that_torch_did_not_write_is_refused(tmp_path, content):
+def test_a_file_that_torch_did_not_write_is_rejected(tmp_path, content):
     path = tmp_path / "weights.pth"
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"weights\.pth is not a state dict that torch can read"):
         fetch_weights(str(path), "resnet18")
 
 
-def test_a_pickle_with_code_in_it_is_refused_not_run(tmp_path):
+def test_code_in_a_pickle_is_not_executed(tmp_path):
     class Attack:
         def __reduce__(self):
             return (Path.touch, (tmp_path / "attacked",))
@@ -86,14 +86,14 @@ def test_a_pickle_with_code_in_it_is_refused_not_run(tmp_path):
 
 
 @pytest.mark.parametrize("content", [torch.zeros(3), {"epoch": 3}, [1, 2]])
-def test_a_file_without_a_state_dict_is_refused(tmp_path, content):
+def test_a_file_without_a_state_dict_is_rejected(tmp_path, content):
     path = tmp_path / "weights.pth"
     torch.save(content, path)
-    with pytest.raises(UserError, match=r"weights\.pth does not hold a state dict"):
+    with pytest.raises(UserError, match=r"weights\.pth does not contain a state dict"):
         fetch_weights(str(path), "resnet18")
 
 
-def test_auto_without_a_network_gives_random_weights():
+def test_auto_gives_random_weights_when_offline():
     state_dict, source = fetch_weights("auto", "resnet18")
     assert state_dict is None
     assert source.startswith("RANDOM weights")
@@ -101,25 +101,27 @@ def test_auto_without_a_network_gives_random_weights():
 
 
 @pytest.mark.parametrize("name", ["DEFAULT", "IMAGENET1K_V1", "ResNet18_Weights.IMAGENET1K_V1"])
-def test_a_name_offline_is_an_error(name):
-    with pytest.raises(UserError, match=r"^weights=\S+ could not be downloaded \(the tests are offline\).*to null"):
+def test_named_weights_raise_an_error_when_offline(name):
+    with pytest.raises(
+        UserError, match=r"^weights=\S+ could not be downloaded \(the tests are offline\).*model.weights=null"
+    ):
         fetch_weights(name, "resnet18")
 
 
 @pytest.mark.parametrize("name", ["IMAGENET1K_V3", "imagenet1k_v1", "ResNet18_Weights.IMAGENET1K_V9"])
-def test_an_unknown_name_names_the_nearest(name):
-    with pytest.raises(UserError, match=r"Did you mean 'IMAGENET1K_V1'\? It has IMAGENET1K_V1, DEFAULT\."):
+def test_an_unknown_name_error_suggests_the_closest_name(name):
+    with pytest.raises(UserError, match=r"Did you mean 'IMAGENET1K_V1'\? Available weights: IMAGENET1K_V1, DEFAULT\."):
         fetch_weights(name, "resnet18")
 
 
 @pytest.mark.parametrize("weights", ["auto", "DEFAULT", None])
-def test_an_unknown_backbone_is_refused(weights):
+def test_an_unknown_backbone_is_rejected(weights):
     with pytest.raises(UserError, match=r"^backbone=resnet_18 .*Did you mean 'resnet18'\?"):
         fetch_weights(weights, "resnet_18")
 
 
 @pytest.mark.parametrize("name", ["auto", "IMAGENET1K_V1", "MobileNet_V2_Weights.IMAGENET1K_V1"])
-def test_what_is_downloaded_is_what_is_loaded(monkeypatch, name):
+def test_downloaded_weights_are_loaded(monkeypatch, name):
     downloaded = {"features.0.0.weight": torch.ones(1)}
     monkeypatch.setattr(
         torchvision.models.MobileNet_V2_Weights, "get_state_dict", lambda self, **options: downloaded, raising=True
@@ -129,7 +131,7 @@ def test_what_is_downloaded_is_what_is_loaded(monkeypatch, name):
     assert "RANDOM" not in source
 
 
-def test_auto_with_a_damaged_download_gives_random_weights(monkeypatch):
+def test_auto_gives_random_weights_after_a_damaged_download(monkeypatch):
     def damaged(self, **options):
         raise RuntimeError('invalid hash value (expected "b0353104", got "00")')
 
@@ -139,7 +141,7 @@ def test_auto_with_a_damaged_download_gives_random_weights(monkeypatch):
     assert "invalid hash value" in source
 
 
-def test_a_connection_has_a_short_timeout(monkeypatch):
+def test_downloads_have_a_short_timeout(monkeypatch):
     waits = []
     monkeypatch.setattr(
         torchvision.models.MobileNet_V2_Weights,
@@ -152,7 +154,7 @@ def test_a_connection_has_a_short_timeout(monkeypatch):
     assert socket.getdefaulttimeout() == before
 
 
-def test_a_name_without_a_file_of_that_name_is_not_taken_for_a_path(tmp_path, monkeypatch):
+def test_a_file_takes_precedence_over_weights_of_the_same_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save(torchvision.models.squeezenet1_1(weights=None).state_dict(), "DEFAULT")
     state_dict, source = fetch_weights("DEFAULT", "squeezenet1_1")

@@ -1,4 +1,4 @@
-"""Fixtures for the tests of figures: long titles and names, predictions, and the texts of a figure."""
+"""Fixtures for testing figures: long titles and names, predictions, and the texts of a figure."""
 
 from collections.abc import Callable
 
@@ -54,7 +54,7 @@ def axes_texts() -> Callable[[Axes], list[str]]:
 
 @pytest.fixture(scope="session")
 def tick_labels() -> Callable[[Axis], list[str]]:
-    """``tick_labels(ax.yaxis)`` returns the labels of the ticks of one axis."""
+    """``tick_labels(ax.yaxis)`` returns the tick labels of one axis."""
     return lambda axis: [text.get_text() for text in axis.get_ticklabels()]
 
 
@@ -85,14 +85,14 @@ def assert_texts_stay_apart() -> Callable[[Figure], None]:
         axes = [axis for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)]
         labels = {label for axis in axes for tick in axis.get_major_ticks() for label in (tick.label1, tick.label2)}
         hidden = {label for label in labels if not label.get_visible()}
-        # Ticks outside the limits have texts, but they are not drawn.
+        # Tick labels outside the limits exist but are not drawn.
         hidden |= labels - {label for axis in axes for label in _visible_tick_labels(axis)}
         drawn = [t for t in figure.findobj(Text) if t.get_text().strip() and t.get_visible() and t not in hidden]
         boxes = np.array([text.get_window_extent(renderer).extents for text in drawn]).reshape(-1, 4)
         outside = (boxes < -1) | (boxes > np.tile(canvas.get_width_height(), 2) + 1)
         assert not outside.any(), [drawn[k].get_text() for k in np.flatnonzero(outside.any(axis=1))]
         starts, ends = np.split(boxes, 2, axis=1)
-        # Boxes of lines are higher than their letters, so an overlap of one pixel is allowed.
+        # Bounding boxes are taller than the letters inside, so an overlap of one pixel is allowed.
         common = np.minimum(ends[:, None], ends) - np.maximum(starts[:, None], starts)
         pairs = np.argwhere(np.triu((common > 1).all(axis=2), k=1))
         assert len(pairs) == 0, [(drawn[a].get_text(), drawn[b].get_text()) for a, b in pairs]

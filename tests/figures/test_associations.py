@@ -1,4 +1,4 @@
-"""Figures of associations show the values of the arrays in order, including undefined and infinite values."""
+"""Figures of associations show the given values in order, including undefined and infinite values."""
 
 import matplotlib as mpl
 import numpy as np
@@ -21,7 +21,7 @@ def written(ax) -> list[str]:
 
 
 def bars(ax) -> list[tuple[float, str]]:
-    """Return the length and colour of each bar, from the top."""
+    """Return the length and colour of each bar, from top to bottom."""
     patches = sorted(ax.patches, key=lambda bar: bar.get_y())
     return [(bar.get_width(), to_hex(bar.get_facecolor()).upper()) for bar in patches]
 
@@ -40,7 +40,7 @@ def scores_figure(scores, baselines, **settings) -> Figure:
 
 
 @pytest.mark.parametrize("count", [1, 2, 40])
-def test_texts_of_scores_stay_apart(count, assert_texts_stay_apart, names_of, long_title):
+def test_texts_of_scores_do_not_overlap(count, assert_texts_stay_apart, names_of, long_title):
     generator = np.random.default_rng(0)
     baselines = generator.uniform(0.5, 0.95, count)
     scores = baselines + generator.uniform(-0.05, 0.05, count)
@@ -87,8 +87,8 @@ def test_scores_that_cannot_be_drawn_are_still_listed(
 
 
 @pytest.mark.parametrize(("scores", "baselines"), [([], []), ([0.5], [0.5, 0.6]), ([[0.5]], [[0.5]])])
-def test_scores_that_do_not_fit_are_refused(scores, baselines):
-    with pytest.raises(ValueError, match=r"must both be \(K,\), at least one"):
+def test_scores_of_the_wrong_shape_are_rejected(scores, baselines):
+    with pytest.raises(ValueError, match=r"must both have shape \(K,\), with K at least 1"):
         scores_figure(scores, baselines)
 
 
@@ -100,7 +100,7 @@ def pairs_figure(values, names, **settings) -> Figure:
 
 
 @pytest.mark.parametrize("count", [1, 2, 40])
-def test_texts_of_pairs_stay_apart(count, assert_texts_stay_apart, names_of, long_title):
+def test_texts_of_pairs_do_not_overlap(count, assert_texts_stay_apart, names_of, long_title):
     values = symmetric(count)
     figure = figures.strongest_pairs(values, names_of(count), label="phi coefficient", title=long_title)
     assert_texts_stay_apart(figure)
@@ -120,18 +120,18 @@ def test_the_strongest_pairs_of_both_signs_are_shown_in_order(names_of, axes_tex
     assert values[names_of(12).index(one), names_of(12).index(other)] == upper[0]
 
 
-def test_only_pairs_with_positive_values_are_shown_as_positive(tick_labels, texts_of):
+def test_only_positive_pairs_are_shown_as_positive(tick_labels, texts_of):
     values = np.array([[1, 0.5, 0], [0.5, 1, -0.2], [0, -0.2, 1]])
     assert tick_labels(pairs_figure(values, ["A", "B", "C"]).axes[0].yaxis) == ["A · B", "B · C"]
-    assert "every pair is undefined or 0" in texts_of(pairs_figure(np.eye(3), ["A", "B", "C"]))
+    assert "all values are undefined or 0" in texts_of(pairs_figure(np.eye(3), ["A", "B", "C"]))
 
 
-def test_undefined_pairs_are_counted_and_infinite_ones_are_shown(assert_texts_stay_apart, tick_labels, axes_texts):
+def test_undefined_pairs_are_counted_and_infinite_pairs_are_shown(assert_texts_stay_apart, tick_labels, axes_texts):
     values = np.array([[np.nan, -np.inf, np.nan], [-np.inf, np.nan, 2.0], [np.nan, 2.0, np.nan]])
     figure = pairs_figure(values, ["A", "B", "C"], note="a note")
     assert tick_labels(figure.axes[0].yaxis) == ["B · C", "A · B"]
     assert axes_texts(figure.axes[0]) == ["2", "−∞"]
-    assert figure.get_suptitle().endswith("a note\n1 of 3 pairs are undefined and left out")
+    assert figure.get_suptitle().endswith("a note\nUndefined pairs (not shown): 1 of 3")
     assert all(np.isfinite(length) for length, _ in bars(figure.axes[0]))
     assert_texts_stay_apart(figure)
 
@@ -145,7 +145,7 @@ def test_undefined_pairs_are_counted_and_infinite_ones_are_shown(assert_texts_st
         (np.eye(2), {"n": 0}, "got n=0"),
     ],
 )
-def test_pairs_that_do_not_fit_are_refused(values, settings, sentence):
+def test_invalid_pairs_are_rejected(values, settings, sentence):
     with pytest.raises(ValueError, match=sentence):
         pairs_figure(values, ["A", "B"], **settings)
 
@@ -160,7 +160,7 @@ def odds(count: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("count", [1, 2, 8, 40])
-def test_texts_of_odds_ratios_stay_apart_in_every_panel(
+def test_texts_of_odds_ratios_do_not_overlap_in_any_panel(
     count, assert_texts_stay_apart, names_of, long_title, axes_texts
 ):
     values = odds(count)
@@ -171,7 +171,7 @@ def test_texts_of_odds_ratios_stay_apart_in_every_panel(
     assert "no model" in axes_texts(figure.axes[min(1, count - 1)])
 
 
-def test_the_strongest_predictors_of_both_directions_have_their_odds_ratios(axes_texts, tick_labels):
+def test_the_strongest_predictors_in_both_directions_show_their_odds_ratios(axes_texts, tick_labels):
     values = np.full((7, 7), np.nan)
     values[0] = [np.nan, 8, 2, 0.25, 4, 0.5, 16]
     figure = figures.top_associations(values, list("ABCDEFG"), n=2, title="title")
@@ -188,7 +188,7 @@ def test_the_strongest_predictors_of_both_directions_have_their_odds_ratios(axes
     assert [axes_texts(other) for other in figure.axes[1:]] == [["no model"]] * 6
 
 
-def test_a_name_is_opposite_its_bar(assert_texts_stay_apart):
+def test_each_name_is_opposite_its_bar(assert_texts_stay_apart):
     values = np.full((3, 3), np.nan)
     values[0, 1:] = 8, 1 / 8
     ax = figures.top_associations(values, ["A", "B", "C"], title="title").axes[0]
@@ -198,11 +198,11 @@ def test_a_name_is_opposite_its_bar(assert_texts_stay_apart):
     assert_texts_stay_apart(ax.figure)
 
 
-def test_extreme_odds_ratios_are_cut_and_the_title_says_so(assert_texts_stay_apart, names_of, texts_of):
+def test_extreme_odds_ratios_are_truncated_and_the_title_explains_it(assert_texts_stay_apart, names_of, texts_of):
     values = odds(8)
     values[0, 1], values[0, 2], values[1, 2] = np.inf, 0, 1e30
     figure = figures.top_associations(values, names_of(8), title="title")
-    assert "Hatched bars are longer than the axis." in figure.get_suptitle()
+    assert "Hatched bars extend beyond the axis." in figure.get_suptitle()
     assert {"∞", "0", "1e+30"} <= set(texts_of(figure))
     assert sum(bar.get_hatch() not in (None, "") for ax in figure.axes for bar in ax.patches) == 3
     assert figure.axes[0].get_xlim()[1] < 20
@@ -223,7 +223,7 @@ def test_odds_ratios_of_one_are_not_drawn(texts_of):
         (np.ones((2, 2)), {"n": 0}, "got n=0"),
     ],
 )
-def test_odds_ratios_that_do_not_fit_are_refused(values, settings, sentence):
+def test_invalid_odds_ratios_are_rejected(values, settings, sentence):
     with pytest.raises(ValueError, match=sentence):
         figures.top_associations(values, ["A", "B"], title="title", **settings)
 
@@ -238,7 +238,7 @@ def tree(count: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("count", [2, 40])
-def test_texts_of_a_dendrogram_stay_apart_and_every_leaf_is_named(
+def test_texts_of_a_dendrogram_do_not_overlap_and_every_leaf_is_labelled(
     count, assert_texts_stay_apart, names_of, long_title, tick_labels
 ):
     figure = figures.dendrogram(tree(count), names_of(count), label="1 − |phi|", title=long_title)
@@ -247,7 +247,7 @@ def test_texts_of_a_dendrogram_stay_apart_and_every_leaf_is_named(
     assert figure.axes[0].get_xlabel() == "1 − |phi|"
 
 
-def test_branches_meet_at_the_distances_of_the_linkage_and_near_leaves_are_neighbours(tick_labels):
+def test_branches_meet_at_the_linkage_distances_and_similar_leaves_are_adjacent(tick_labels):
     points = np.array([[0.0], [10.0], [1.0], [12.0]])
     steps = linkage(points, "average")
     ax = figures.dendrogram(steps, ["A", "B", "C", "D"], label="distance", title="title").axes[0]
@@ -267,11 +267,11 @@ def test_branches_meet_at_the_distances_of_the_linkage_and_near_leaves_are_neigh
         (np.zeros((0, 4)), ["A"], "K at least 2"),
         (np.array([[0, 1, np.nan, 2]]), ["A", "B"], "NaN or infinity"),
         (np.array([[0, 5, 1.0, 2]]), ["A", "B"], "clusters that do not exist"),
-        (np.array([[0, 1, 1.0, 2], [0, 2, 2.0, 2]]), ["A", "B", "C"], "already joined"),
+        (np.array([[0, 1, 1.0, 2], [0, 2, 2.0, 2]]), ["A", "B", "C"], "already been merged"),
         (np.array([[3, 1, 1.0, 2], [0, 2, 2.0, 2]]), ["A", "B", "C"], "clusters that do not exist"),
     ],
 )
-def test_an_invalid_linkage_is_refused(steps, names, sentence):
+def test_an_invalid_linkage_is_rejected(steps, names, sentence):
     with pytest.raises(ValueError, match=sentence):
         figures.dendrogram(steps, names, label="distance", title="title")
 
@@ -279,7 +279,7 @@ def test_an_invalid_linkage_is_refused(steps, names, sentence):
 # --- all
 
 
-def test_these_figures_leave_the_settings_alone():
+def test_figures_do_not_change_matplotlib_settings():
     before = dict(mpl.rcParams)
     scores_figure([0.5], [0.4])
     pairs_figure(symmetric(3), ["A", "B", "C"])

@@ -1,4 +1,4 @@
-"""Reliability diagrams show the reliability of the arrays, including empty bins, a single class and no images."""
+"""Reliability diagrams show the given values, including empty bins, a single class and no images."""
 
 import warnings
 
@@ -14,7 +14,7 @@ from celeba_lab.analyses.calibration import apply_temperature, fit_temperature, 
 
 @pytest.fixture
 def scaled(random_predictions):
-    """``scaled(images, count)`` returns labels, overconfident probabilities, and these after temperature scaling."""
+    """``scaled(images, count)`` returns labels and overconfident probabilities before and after temperature scaling."""
 
     def draw(images: int, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         labels, probabilities = random_predictions(images, count)
@@ -30,7 +30,7 @@ def points(ax: Axes) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 8, 40])
-def test_texts_of_reliability_diagrams_stay_apart(count, assert_texts_stay_apart, long_title, names_of, scaled):
+def test_texts_of_reliability_diagrams_do_not_overlap(count, assert_texts_stay_apart, long_title, names_of, scaled):
     labels, before, after = scaled(300, count)
     labels[:, 2:3] = 0
     figure = figures.reliability_diagrams(labels, before, after, names_of(count), title=long_title, note="a note")
@@ -42,7 +42,7 @@ def test_texts_of_reliability_diagrams_stay_apart(count, assert_texts_stay_apart
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_points_are_the_mean_probability_and_the_observed_share_of_each_bin(count, names_of, scaled):
+def test_points_show_the_mean_probability_and_observed_frequency_of_each_bin(count, names_of, scaled):
     labels, before, after = scaled(2000, count)
     figure = figures.reliability_diagrams(labels, before, after, names_of(count), bins=10, title="title")
     for k in range(count):
@@ -56,7 +56,7 @@ def test_points_are_the_mean_probability_and_the_observed_share_of_each_bin(coun
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_headings_give_the_error_before_and_after(count, names_of, scaled):
+def test_headings_show_the_calibration_error_before_and_after(count, names_of, scaled):
     labels, before, after = scaled(2000, count)
     figure = figures.reliability_diagrams(labels, before, after, names_of(count), title="title")
     errors = reliability(labels, before).error, reliability(labels, after).error
@@ -66,7 +66,7 @@ def test_headings_give_the_error_before_and_after(count, names_of, scaled):
     assert alone.axes[0].get_title().endswith(f"ECE {errors[0][0]:.3f}")
 
 
-def test_before_and_after_differ_in_colour_and_marker_and_are_named(legend_texts, scaled):
+def test_before_and_after_have_different_colours_markers_and_legend_entries(legend_texts, scaled):
     labels, before, after = scaled(500, 2)
     both = figures.reliability_diagrams(labels, before, after, ["A", "B"], title="title")
     first, second = both.axes[0].collections
@@ -78,7 +78,7 @@ def test_before_and_after_differ_in_colour_and_marker_and_are_named(legend_texts
     assert "temperature" in missing
 
 
-def test_a_bin_of_more_images_has_a_larger_marker_and_an_empty_one_has_none():
+def test_larger_bins_have_larger_markers_and_empty_bins_have_none():
     probabilities = np.repeat([0.05, 0.5, 0.95], [1000, 1, 30])[:, None]
     figure = figures.reliability_diagrams(np.zeros((1031, 1)), probabilities, None, ["Bald"], title="title")
     (markers,) = figure.axes[0].collections
@@ -87,10 +87,10 @@ def test_a_bin_of_more_images_has_a_larger_marker_and_an_empty_one_has_none():
     assert many > some > one > 0
     assert (
         np.sqrt(markers.get_sizes()).max() < 12
-    )  # in points; larger markers of fifteen bins would overlap in a small panel
+    )  # in points; larger markers would overlap in a small panel with fifteen bins
 
 
-def test_one_attribute_has_a_histogram_of_the_same_bins_on_a_logarithmic_axis(random_predictions, scaled):
+def test_a_single_attribute_has_a_histogram_of_the_same_bins_on_a_logarithmic_axis(random_predictions, scaled):
     labels, before, after = scaled(2000, 1)
     figure = figures.reliability_diagrams(labels, before, after, ["Smiling"], bins=10, title="title")
     top, bottom = figure.axes
@@ -107,7 +107,7 @@ def test_one_attribute_has_a_histogram_of_the_same_bins_on_a_logarithmic_axis(ra
 
 
 @pytest.mark.parametrize("count", [2, 5, 40])
-def test_panels_share_their_axes_and_the_outer_ones_are_labelled(count, names_of, scaled):
+def test_panels_share_their_axes_and_outer_panels_are_labelled(count, names_of, scaled):
     labels, before, after = scaled(200, count)
     figure = figures.reliability_diagrams(labels, before, after, names_of(count), title="title")
     assert len(figure.axes) == count
@@ -118,7 +118,7 @@ def test_panels_share_their_axes_and_the_outer_ones_are_labelled(count, names_of
 
 
 @pytest.mark.parametrize(("value", "reason"), [(0, "no positives"), (1, "no negatives")])
-def test_a_single_class_is_drawn_with_its_reason(value, reason, scaled):
+def test_panels_with_a_single_class_explain_what_is_missing(value, reason, scaled):
     labels, before, after = scaled(200, 2)
     labels[:, 1] = value
     figure = figures.reliability_diagrams(labels, before, after, ["A", "B"], title="title")
@@ -131,7 +131,7 @@ def test_a_single_class_is_drawn_with_its_reason(value, reason, scaled):
 
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("with_after", [False, True])
-def test_a_figure_without_images_says_so_without_a_warning(
+def test_a_figure_without_images_explains_this_without_a_warning(
     count, with_after, assert_texts_stay_apart, texts_of, names_of
 ):
     none = np.zeros((0, count))
@@ -154,17 +154,17 @@ def test_a_figure_without_images_says_so_without_a_warning(
         (np.zeros((4, 1)), np.zeros((4, 1)), np.full((4, 1), np.nan), ["A"], "NaN"),
     ],
 )
-def test_arrays_that_do_not_fit_are_refused(labels, before, after, names, sentence):
+def test_arrays_of_the_wrong_shape_are_rejected(labels, before, after, names, sentence):
     with pytest.raises(ValueError, match=sentence):
         figures.reliability_diagrams(labels, before, after, names, title="title")
 
 
-def test_zero_bins_are_refused(random_predictions):
+def test_zero_bins_are_rejected(random_predictions):
     with pytest.raises(ValueError, match=r"must be at least 1: got bins=0"):
         figures.reliability_diagrams(*random_predictions(9, 1), None, ["A"], bins=0, title="title")
 
 
-def test_reliability_diagrams_leave_the_settings_alone(random_predictions):
+def test_reliability_diagrams_do_not_change_matplotlib_settings(random_predictions):
     before = dict(mpl.rcParams)
     figures.reliability_diagrams(*random_predictions(50, 2), None, ["A", "B"], title="title")
     assert dict(mpl.rcParams) == before

@@ -1,4 +1,4 @@
-"""Figures of clusters show the chosen number, every point exactly once, the explained variance and the loadings."""
+"""Figures of clusters show the number of clusters, every point exactly once, the explained variance and loadings."""
 
 import time
 
@@ -54,7 +54,7 @@ def test_both_curves_are_drawn_in_order_and_the_chosen_k_is_marked(assert_texts_
 
 
 @pytest.mark.parametrize("ks", [[3], np.arange(2, 40), np.arange(10, 500, 70)])
-def test_texts_of_the_curves_stay_apart(ks, assert_texts_stay_apart, long_title, texts_of):
+def test_texts_of_the_curves_do_not_overlap(ks, assert_texts_stay_apart, long_title, texts_of):
     figure = k_figure(ks, np.linspace(9e7, 1e6, len(ks)), np.full(len(ks), np.nan), title=long_title)
     assert_texts_stay_apart(figure)
     assert "undefined or not computed" in texts_of(figure)
@@ -64,12 +64,12 @@ def test_texts_of_the_curves_stay_apart(ks, assert_texts_stay_apart, long_title,
     ("arrays", "sentence"),
     [
         (([2, 3], [1.0], [1.0]), r"got \(2,\), \(1,\) and \(1,\)"),
-        (([], [], []), "at least one"),
+        (([], [], []), "M at least 1"),
         (([0, 1], [1.0, 1.0], [1.0, 1.0]), r"positive integers: got \[0, 1\]"),
         (([1.5], [1.0], [1.0]), "positive integer"),
     ],
 )
-def test_curves_that_do_not_fit_are_refused(arrays, sentence):
+def test_invalid_curves_are_rejected(arrays, sentence):
     with pytest.raises(ValueError, match=sentence):
         k_figure(*arrays)
 
@@ -104,25 +104,25 @@ def test_ten_clusters_differ_in_colour_and_neighbours_in_marker():
     assert {handle.get_marker() for handle in few} == {"o"}
 
 
-def test_no_cluster_covers_all_others():
+def test_no_cluster_hides_all_others():
     points, labels = members(5000, 2)
     colours = [to_hex(part.get_facecolors()[0]) for part in scatter(points, labels, ["a", "b"]).axes[0].collections]
-    # Clusters are drawn in turns, so the first one is drawn again after the second.
+    # Clusters are drawn alternately, so the first one is drawn again after the second.
     assert colours.index(colours[0], 1) > 1
     assert len(colours) >= 20
 
 
-def test_the_same_points_are_always_drawn_in_the_same_order():
+def test_points_are_always_drawn_in_the_same_order():
     points, labels = members(100, 2)
     one, other = (scatter(points, labels, ["a", "b"]).axes[0].collections for _ in range(2))
     for a, b in zip(one, other, strict=True):
         np.testing.assert_array_equal(a.get_offsets(), b.get_offsets())
 
 
-def test_undefined_points_are_left_out_and_counted_and_an_empty_cluster_keeps_its_entry(legend_texts, texts_of):
+def test_undefined_points_are_omitted_and_counted_and_empty_clusters_keep_their_legend_entry(legend_texts, texts_of):
     points = np.array([[0, 0], [np.nan, 1], [1, np.inf], [2, 2]])
     figure = scatter(points, [0, 0, 2, 2], ["a", "b", "c"], note="a note")
-    assert figure.get_suptitle().endswith("a note\n2 of 4 points have an undefined coordinate and are left out")
+    assert figure.get_suptitle().endswith("a note\nPoints with an undefined coordinate (not shown): 2 of 4")
     assert sum(len(group) for group in drawn(figure.axes[0]).values()) == 2
     assert legend_texts(figure) == ["a", "b", "c"]
     assert "no points" in texts_of(scatter(np.zeros((0, 2)), np.zeros(0, dtype=int), ["a"]))
@@ -133,13 +133,13 @@ def test_undefined_points_are_left_out_and_counted_and_an_empty_cluster_keeps_it
     [
         (np.zeros((3, 3)), [0, 0, 0], ["a"], r"got points \(3, 3\)"),
         (np.zeros((3, 2)), [0, 0], ["a"], r"clusters \(2,\)"),
-        (np.zeros((3, 2)), [0, 0, 0], [], "at least one name"),
-        (np.zeros((3, 2)), [0, 1, 2], ["a", "b"], r"from 0 to 1, one name each: got \[2\]"),
+        (np.zeros((3, 2)), [0, 0, 0], [], "at least one cluster name"),
+        (np.zeros((3, 2)), [0, 1, 2], ["a", "b"], r"from 0 to 1, because there are 2 names: got \[2\]"),
         (np.zeros((3, 2)), [0, -1, 0], ["a", "b"], r"got \[-1\]"),
         (np.zeros((3, 2)), [0, 0.5, 0], ["a", "b"], "integers"),
     ],
 )
-def test_points_that_do_not_fit_are_refused(points, labels, names, sentence):
+def test_invalid_points_are_rejected(points, labels, names, sentence):
     with pytest.raises(ValueError, match=sentence):
         scatter(points, labels, names)
     with pytest.raises(ValueError, match=sentence):
@@ -155,7 +155,7 @@ def pca(points, labels, names, features, loadings=None, explained=(0.5, 0.231, 0
 
 @pytest.mark.parametrize("count", [1, 10])
 @pytest.mark.parametrize("features", [0, 2, 40])
-def test_texts_of_the_overview_stay_apart(count, features, long_title, assert_texts_stay_apart, names_of):
+def test_texts_of_the_overview_do_not_overlap(count, features, long_title, assert_texts_stay_apart, names_of):
     loadings = np.random.default_rng(0).normal(0, 0.2, (2, features))
     names = names_of(features) if features else None
     explained = np.full(40, 1 / 40) if features == 40 else (0.6, 0.3)
@@ -164,11 +164,11 @@ def test_texts_of_the_overview_stay_apart(count, features, long_title, assert_te
     assert (sum("largest loadings" in ax.get_title() for ax in figure.axes)) == (2 if features else 0)
 
 
-def test_the_overview_says_how_much_the_components_explain(legend_texts):
+def test_the_overview_shows_the_explained_variance(legend_texts):
     figure = pca(*members(20, 2), ["a", "b"], None)
     scatter_axes, _, variance = figure.axes
-    assert scatter_axes.get_xlabel() == "PC 1 (50.0 % of the variance)"
-    assert scatter_axes.get_ylabel() == "PC 2 (23.1 % of the variance)"
+    assert scatter_axes.get_xlabel() == "PC 1 (50.0% of the variance)"
+    assert scatter_axes.get_ylabel() == "PC 2 (23.1% of the variance)"
     np.testing.assert_allclose([bar.get_height() for bar in variance.patches], [0.5, 0.231, 0.1])
     np.testing.assert_allclose(variance.lines[0].get_ydata(), [0.5, 0.731, 0.831])
     assert legend_texts(figure) == ["a", "b", "each component", "cumulative"]
@@ -194,17 +194,17 @@ def test_the_ten_largest_loadings_of_both_components_are_shown_in_order(names_of
     [
         ({"explained": [0.5]}, r"at least two components: got \(1,\)"),
         ({"explained": [50.0, 20.0]}, r"fractions in \[0, 1\]"),
-        ({"features": ["A"], "loadings": np.zeros((2, 3))}, r"got \(2, 3\), 1 names"),
+        ({"features": ["A"], "loadings": np.zeros((2, 3))}, r"got \(2, 3\) and 1 names"),
     ],
 )
-def test_components_that_do_not_fit_are_refused(settings, sentence):
+def test_invalid_components_are_rejected(settings, sentence):
     with pytest.raises(ValueError, match=sentence):
         pca(*members(5, 1), ["a"], **({"features": None} | settings))
 
 
-def test_twenty_thousand_points_are_drawn_in_seconds(tmp_path):
+def test_twenty_thousand_points_are_drawn_within_seconds(tmp_path):
     start = time.monotonic()
     figure = pca(*members(20_000, 10), described(10), None)
     figure.savefig(tmp_path / "pca.png")
-    assert time.monotonic() - start < 10  # It takes one second on an idle machine.
+    assert time.monotonic() - start < 10  # one second on an idle machine
     assert all(part.get_rasterized() for part in figure.axes[0].collections)

@@ -1,4 +1,4 @@
-"""Figures of several series show the values of the arrays as markers, lines, bars and numbers."""
+"""Figures of several series show the given values as markers, lines, bars and numbers."""
 
 import matplotlib as mpl
 import numpy as np
@@ -34,7 +34,7 @@ def segments(ax: Axes) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("series", [2, 3, 4])
 @pytest.mark.parametrize("count", [1, 2, 40])
-def test_texts_of_scores_stay_apart(series, count, assert_texts_stay_apart, names_of, long_title, tick_labels):
+def test_texts_of_scores_do_not_overlap(series, count, assert_texts_stay_apart, names_of, long_title, tick_labels):
     scores = values_of(series, count)
     for k, values in enumerate(scores.values()):
         values[k + 1 : k + 2] = np.nan
@@ -48,7 +48,7 @@ def test_texts_of_scores_stay_apart(series, count, assert_texts_stay_apart, name
     assert tick_labels(figure.axes[0].yaxis) == names_of(count)
 
 
-def test_rows_keep_their_order_and_every_series_has_its_marker_and_its_column(tick_labels, axes_texts, legend_texts):
+def test_rows_keep_their_order_and_every_series_has_a_marker_and_a_column(tick_labels, axes_texts, legend_texts):
     scores = {"majority class": [0.5, 0.6, 0.7], "other labels": [0.55, 0.5, np.nan], "network": [0.9, np.nan, 0.65]}
     figure = compare(scores, ["A", "B", "C"])
     ax = figure.axes[0]
@@ -68,7 +68,7 @@ def test_rows_keep_their_order_and_every_series_has_its_marker_and_its_column(ti
     assert legend_texts(figure)[:3] == list(scores)
 
 
-def test_columns_are_aligned_whatever_is_undefined(assert_texts_stay_apart):
+def test_columns_are_aligned_even_if_values_are_undefined(assert_texts_stay_apart):
     scores = {"validation": [0.5, np.nan, 0.6], "test": [0.5, 0.4, np.nan]}
     figure = compare(scores, ["A", "B", "C"])
     assert_texts_stay_apart(figure)
@@ -78,7 +78,7 @@ def test_columns_are_aligned_whatever_is_undefined(assert_texts_stay_apart):
     assert right[0] < right[4]
 
 
-def test_the_last_series_looks_the_same_with_any_other_series():
+def test_the_style_of_the_last_series_does_not_depend_on_other_series():
     def look(series):
         last = markers(compare(values_of(series, 3), ["A", "B", "C"]).axes[0])[-1]
         return to_hex(last.get_facecolor()[0]), last.get_paths()[0].vertices.tobytes()
@@ -92,7 +92,7 @@ def test_a_line_connects_the_smallest_and_the_largest_score():
     np.testing.assert_allclose(lines, [[[0.5, 0], [0.7, 0]], [[0.8, 1], [0.9, 1]]])
 
 
-def test_whiskers_are_the_interval_of_the_last_series():
+def test_whiskers_show_the_interval_of_the_last_series():
     scores = {"validation": [0.5, 0.6], "test": [0.7, np.nan]}
     ax = compare(scores, ["A", "B"], low=[0.65, np.nan], high=[0.72, np.nan]).axes[0]
     _, whiskers = segments(ax)
@@ -121,7 +121,7 @@ def test_scores_that_cannot_be_drawn_are_still_listed(value, assert_texts_stay_a
         ({"a": [0.5], "b": [0.5]}, {"low": [0.4]}, "both"),
     ],
 )
-def test_scores_that_do_not_fit_are_refused(scores, settings, sentence):
+def test_scores_of_the_wrong_shape_are_rejected(scores, settings, sentence):
     with pytest.raises(ValueError, match=sentence):
         compare(scores, ["A"], **settings)
 
@@ -135,7 +135,7 @@ def count(first, second, names, total=20_000, **settings):
 
 
 @pytest.mark.parametrize("rows", [1, 2, 20])
-def test_texts_of_counts_stay_apart(rows, assert_texts_stay_apart, long_title, tick_labels):
+def test_texts_of_counts_do_not_overlap(rows, assert_texts_stay_apart, long_title, tick_labels):
     rng = np.random.default_rng(0)
     names = [f"Attribute_Named_No_{k:02d} and Mouth_Slightly_Open" for k in range(rows)]
     first, second = rng.integers(0, 12_000, (2, rows))
@@ -146,7 +146,7 @@ def test_texts_of_counts_stay_apart(rows, assert_texts_stay_apart, long_title, t
     assert tick_labels(figure.axes[0].yaxis) == names
 
 
-def test_bars_have_the_length_and_the_text_of_the_counts(legend_texts):
+def test_bars_have_the_lengths_and_texts_of_the_counts(legend_texts):
     figure = count([1234, 0], [200, 50], ["A and B", "C and D"])
     ax = figure.axes[0]
     bars = sorted(ax.patches, key=lambda bar: bar.get_y())
@@ -169,7 +169,7 @@ def test_a_small_percentage_is_not_rounded_to_zero(axes_texts):
     assert axes_texts(count([7], [1], ["A and B"]).axes[0]) == ["7 (<0.1%)", "1 (<0.1%)"]
 
 
-def test_the_axis_counts_whole_images(assert_texts_stay_apart, axes_texts, tick_labels):
+def test_axis_ticks_are_whole_numbers_of_images(assert_texts_stay_apart, axes_texts, tick_labels):
     ax = count([0], [0], ["A and B"]).axes[0]
     assert_texts_stay_apart(ax.figure)
     assert axes_texts(ax) == ["0", "0"]
@@ -180,25 +180,25 @@ def test_the_axis_counts_whole_images(assert_texts_stay_apart, axes_texts, tick_
     assert "10,000" in tick_labels(many.axes[0].xaxis)
 
 
-def test_counts_have_no_percentage_without_images(axes_texts):
+def test_counts_without_images_have_no_percentages(axes_texts):
     assert axes_texts(count([0], [0], ["A and B"], total=0).axes[0]) == ["0", "0"]
 
 
 @pytest.mark.parametrize(
     ("first", "second", "names", "sentence"),
     [
-        ([], [], [], r"must be \(R,\), at least one"),
+        ([], [], [], r"must have shape \(R,\), with R at least 1"),
         ([1], [1, 2], ["A"], r"got \(1,\), \(2,\) and 1 names"),
         ([[1]], [[1]], ["A"], r"got \(1, 1\)"),
         ([-1], [1], ["A"], "cannot be negative"),
     ],
 )
-def test_counts_that_do_not_fit_are_refused(first, second, names, sentence):
+def test_invalid_counts_are_rejected(first, second, names, sentence):
     with pytest.raises(ValueError, match=sentence):
         count(first, second, names)
 
 
-def test_these_figures_leave_the_settings_alone():
+def test_figures_do_not_change_matplotlib_settings():
     before = dict(mpl.rcParams)
     compare(values_of(2, 2), ["A", "B"])
     count([1], [2], ["A and B"])

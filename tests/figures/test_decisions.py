@@ -33,7 +33,7 @@ def test_confusion_cells_equal_scikit_learn(count, random_predictions, names_of)
     assert figure.axes[0].get_ylim()[0] > figure.axes[0].get_ylim()[1]
 
 
-def test_the_threshold_itself_counts_as_yes_and_each_attribute_has_its_own():
+def test_a_probability_equal_to_the_threshold_of_its_attribute_counts_as_yes():
     labels, probabilities = np.array([[1, 1], [0, 0]]), np.array([[0.5, 0.5], [0.2, 0.2]])
     figure = figures.confusion_matrices(labels, probabilities, ["A", "B"], threshold=[0.5, 0.1], title="title")
     np.testing.assert_array_equal(cells(figure, 0), [[1, 0], [0, 1]])
@@ -41,12 +41,12 @@ def test_the_threshold_itself_counts_as_yes_and_each_attribute_has_its_own():
     assert "0.10" in figure.axes[1].get_title()
 
 
-def test_too_few_thresholds_are_refused(names_of, random_predictions):
+def test_too_few_thresholds_are_rejected(names_of, random_predictions):
     with pytest.raises(ValueError, match="one for each of 3 attributes: got 2"):
         figures.confusion_matrices(*random_predictions(9, 3), names_of(3), threshold=[0.1, 0.2], title="title")
 
 
-def test_the_share_of_an_empty_row_is_undefined():
+def test_the_percentage_of_an_empty_row_is_undefined():
     figure = figures.confusion_matrices(np.zeros((5, 1)), np.full((5, 1), 0.9), ["Bald"], title="title")
     assert [text.get_text() for text in figure.axes[0].texts] == [
         "0\n0.0%",
@@ -74,13 +74,13 @@ def test_histograms_count_each_class_and_mark_the_threshold(random_predictions):
         assert ax.get_ylim()[1] > max(negatives.max(), positives.max())
 
 
-def test_the_histogram_of_one_attribute_gives_its_class_sizes(random_predictions, legend_texts):
+def test_the_histogram_of_a_single_attribute_shows_its_class_sizes(random_predictions, legend_texts):
     labels, probabilities = random_predictions(500, 1)
     entries = legend_texts(figures.score_histograms(labels, probabilities, ["Smiling"], title="title"))
     positives = int(labels.sum())
     assert entries == [f"not Smiling ({500 - positives})", f"Smiling ({positives})", "threshold 0.50"]
 
 
-def test_a_histogram_without_positives_says_so(texts_of):
+def test_a_histogram_without_positives_explains_this(texts_of):
     figure = figures.score_histograms(np.zeros((9, 1)), np.full((9, 1), 0.4), ["Bald"], title="title")
     assert "no positives" in texts_of(figure)

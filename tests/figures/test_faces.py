@@ -1,4 +1,4 @@
-"""Grids of faces have each face above its caption, and captions have the right wording."""
+"""Grids of faces show each face above its caption, and captions have the right wording."""
 
 import matplotlib as mpl
 import numpy as np
@@ -39,7 +39,7 @@ def test_every_face_is_above_its_caption(count, assert_texts_stay_apart, long_ti
     for k, (box, text) in enumerate(zip(boxes, written, strict=True)):
         np.testing.assert_array_equal(figure.axes[k].images[0].get_array(), images[k])
         assert box.width / box.height == pytest.approx(images[k].shape[1] / images[k].shape[0], rel=0.01)
-        # Wrapping can replace a space by a line break, but keeps all words.
+        # Wrapping can replace a space with a line break but keeps all words.
         assert text.get_text().split() == captions[k].split()
         caption = text.get_window_extent(renderer)
         assert caption.y1 <= box.y0 + 1
@@ -47,14 +47,14 @@ def test_every_face_is_above_its_caption(count, assert_texts_stay_apart, long_ti
         assert not any(caption.overlaps(other) for other in boxes)
 
 
-def test_a_file_name_without_spaces_is_wrapped_too(assert_texts_stay_apart):
+def test_file_names_without_spaces_are_wrapped(assert_texts_stay_apart):
     name = "x" * 200 + "_" + "y" * 100 + ".jpg"
     figure = figures.face_grid(faces(*[(20, 20)] * 6), [name] * 6, title="t" * 400)
     assert_texts_stay_apart(figure)
     assert captions_of(figure)[0].get_text().replace("\n", "") == name
 
 
-def test_columns_and_borders_are_as_asked():
+def test_requested_columns_and_borders_are_used():
     figure = figures.face_grid(
         faces(*[(20, 20)] * 4), [""] * 4, columns=2, title="title", borders=[figures.WRONG, None, "red", "#00ff00"]
     )
@@ -79,12 +79,12 @@ def test_small_faces_are_enlarged_smoothly_and_large_ones_are_not_aliased():
         ([np.zeros((3, 4, 4), dtype=np.uint8)], ["a"], None, r"got uint8 \(3, 4, 4\)"),
     ],
 )
-def test_faces_that_cannot_be_drawn_are_refused(images, captions, borders, sentence):
+def test_faces_that_cannot_be_drawn_are_rejected(images, captions, borders, sentence):
     with pytest.raises(ValueError, match=sentence):
         figures.face_grid(images, captions, title="title", borders=borders)
 
 
-def test_an_image_caption_has_name_label_and_prediction():
+def test_an_image_caption_contains_name_label_and_prediction():
     assert figures.image_caption("1.jpg", 0, 0.981, "Smiling") == "1.jpg\nlabel: not Smiling\npredicted: Smiling 0.98"
     assert figures.image_caption("1.jpg", 1, 0.02, "Smiling") == "1.jpg\nlabel: Smiling\npredicted: not Smiling 0.98"
     assert figures.image_caption("1.jpg", None, 0.3, "Bald", threshold=0.3) == "1.jpg\npredicted: Bald 0.30"

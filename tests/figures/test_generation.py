@@ -1,4 +1,4 @@
-"""Figures of the training of a GAN show the given values, and their texts do not overlap."""
+"""Figures of GAN training show the given values, and their texts do not overlap."""
 
 from collections.abc import Callable
 
@@ -20,7 +20,7 @@ def history(epochs: int, conditional: bool = False) -> pd.DataFrame:
 
 @pytest.mark.parametrize("conditional", [False, True])
 @pytest.mark.parametrize("epochs", [1, 3, 250])
-def test_curves_are_the_numbers_given(
+def test_curves_show_the_given_numbers(
     epochs: int, conditional: bool, assert_texts_stay_apart: Callable[[Figure], None], long_title: str
 ) -> None:
     table = history(epochs, conditional)
@@ -45,12 +45,12 @@ def test_curves_are_the_numbers_given(
     assert speed.get_ylim()[0] == 0
 
 
-def test_a_panel_without_values_says_so(texts_of: Callable[[Figure], list[str]]) -> None:
+def test_a_panel_without_values_explains_this(texts_of: Callable[[Figure], list[str]]) -> None:
     figure = figures.adversarial_curves(history(3)[["epoch", "train/D(x)"]], title="title")
     assert texts_of(figure).count("no values were recorded") == 3
 
 
-def test_distances_are_above_their_floor(
+def test_distance_curves_are_drawn_with_their_floor(
     assert_texts_stay_apart: Callable[[Figure], None], long_title: str, legend_texts: Callable[[Figure], list[str]]
 ) -> None:
     epochs, note = [50, 100, 150], "in the features of a network with a long name; " * 5

@@ -1,4 +1,4 @@
-"""Figures of subgroups show the rows of the table, including subgroups with few or no images."""
+"""Figures of subgroups show all rows of the table, including subgroups with few or no images."""
 
 import matplotlib as mpl
 import numpy as np
@@ -25,7 +25,7 @@ def some_subgroups(targets: int, groups: int, images: int = 400, smallest: int =
 
 @pytest.fixture
 def pair() -> pd.DataFrame:
-    """A pair whose subgroup with the lowest accuracy has few images; another subgroup has none."""
+    """A pair in which the subgroup with the lowest accuracy has few images and another subgroup has none."""
     return pd.DataFrame(
         {
             "target": "Blond_Hair",
@@ -42,7 +42,7 @@ def pair() -> pd.DataFrame:
 
 
 def dots(ax: Axes) -> list[tuple[float, float, str, str]]:
-    """Return the position and both colours of each marker, from the top."""
+    """Return the position and both colours of each marker, from top to bottom."""
     found = []
     for collection in ax.collections:
         if isinstance(collection, PathCollection):
@@ -58,7 +58,7 @@ def whiskers(ax: Axes) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize(("targets", "groups"), [(1, 1), (3, 5), (1, 15)])
-def test_texts_of_groups_stay_apart(targets, groups, assert_texts_stay_apart, long_title, axes_texts):
+def test_texts_of_subgroups_do_not_overlap(targets, groups, assert_texts_stay_apart, long_title, axes_texts):
     subgroups = some_subgroups(targets, groups)
     figure = figures.subgroup_accuracy(subgroups, title=long_title, note="a note")
     assert_texts_stay_apart(figure)
@@ -66,7 +66,7 @@ def test_texts_of_groups_stay_apart(targets, groups, assert_texts_stay_apart, lo
     assert sum(" by " in text for text in axes_texts(figure.axes[0])) == targets * groups
 
 
-def test_every_subgroup_has_a_row_with_its_dot_its_interval_and_its_numbers(pair, tick_labels):
+def test_every_subgroup_has_a_row_with_a_dot_an_interval_and_numbers(pair, tick_labels):
     other = pair.assign(target="Young", group="Bald", images=2000, accuracy=0.5, low=0.4, high=0.6, few=False)
     ax = figures.subgroup_accuracy(pd.concat([pair, other]), title="title").axes[0]
     assert tick_labels(ax.yaxis)[:4] == [
@@ -88,7 +88,7 @@ def test_every_subgroup_has_a_row_with_its_dot_its_interval_and_its_numbers(pair
         assert (accuracy, height) in texts
 
 
-def test_a_heading_is_above_its_block(pair):
+def test_each_heading_is_above_its_block(pair):
     other = pair.assign(target="Young", group="Bald")
     ax = figures.subgroup_accuracy(pd.concat([pair, other]), title="title").axes[0]
     heights = ax.get_yticks()
@@ -97,14 +97,14 @@ def test_a_heading_is_above_its_block(pair):
     assert heights[3] < places["Young by Bald"] < heights[4]
 
 
-def test_an_empty_subgroup_is_named_and_not_drawn(pair):
+def test_an_empty_subgroup_is_listed_but_not_drawn(pair):
     ax = figures.subgroup_accuracy(pair, title="title").axes[0]
     (sentence,) = [text for text in ax.texts if text.get_text() == "no images"]
     assert float(sentence.xy[1]) == ax.get_yticks()[2]
     assert len(dots(ax)) == len(whiskers(ax)) == 3
 
 
-def test_the_worst_subgroup_with_enough_images_is_orange_and_few_images_are_hollow_and_grey(pair, legend_texts):
+def test_the_worst_subgroup_with_enough_images_is_orange_and_small_subgroups_are_hollow_and_grey(pair, legend_texts):
     figure = figures.subgroup_accuracy(pair, title="title")
     best, worst, few = dots(figure.axes[0])
     assert worst[2:] == (VERMILLION, VERMILLION)
@@ -131,19 +131,19 @@ def test_a_pair_without_images_is_still_listed(pair, assert_texts_stay_apart, ax
     assert not dots(figure.axes[0])
 
 
-def test_a_table_of_any_index_is_drawn_the_same(pair, axes_texts):
+def test_the_index_of_the_table_does_not_affect_the_figure(pair, axes_texts):
     plain = figures.subgroup_accuracy(pair, title="title").axes[0]
     shuffled = figures.subgroup_accuracy(pair.set_index(pd.Index([7, 7, 2, 0])), title="title").axes[0]
     assert dots(plain) == dots(shuffled)
     assert axes_texts(plain) == axes_texts(shuffled)
 
 
-def test_a_table_without_its_columns_is_refused(pair):
-    with pytest.raises(ValueError, match="low, few missing"):
+def test_a_table_with_missing_columns_is_rejected(pair):
+    with pytest.raises(ValueError, match="missing: low, few"):
         figures.subgroup_accuracy(pair.drop(columns=["few", "low"]), title="title")
 
 
-def test_subgroup_accuracy_leaves_the_settings_alone(pair):
+def test_subgroup_accuracy_does_not_change_matplotlib_settings(pair):
     before = dict(mpl.rcParams)
     figures.subgroup_accuracy(pair, title="title")
     assert dict(mpl.rcParams) == before

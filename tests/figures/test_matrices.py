@@ -1,4 +1,4 @@
-"""Heat maps show every cell and name in the colours of the colour bar, and undefined cells in grey."""
+"""Heat maps show every name and every cell, using the colours of the colour bar, or grey for undefined cells."""
 
 import numpy as np
 import pytest
@@ -44,7 +44,7 @@ def colour_bar(figure: Figure):
 
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (5, 5), (14, 14), (40, 40)])
-def test_texts_of_a_heat_map_stay_apart_whatever_its_size(
+def test_texts_of_a_heat_map_of_any_size_do_not_overlap(
     shape, scale, assert_texts_stay_apart, names_of, long_title, tick_labels
 ):
     values = np.random.default_rng(0).gamma(2, size=shape)
@@ -68,7 +68,7 @@ def test_texts_of_a_heat_map_stay_apart_whatever_its_size(
     assert figure.get_suptitle().endswith("\na note")
 
 
-def test_a_matrix_of_forty_by_forty_has_a_readable_size(names_of):
+def test_a_matrix_of_forty_by_forty_cells_is_readable(names_of):
     width, height = heatmap(np.eye(40), row_names=names_of(40), column_names=names_of(40)).get_size_inches()
     assert 11 < width < 14
     assert 11 < height < 14
@@ -80,7 +80,7 @@ def test_long_names_are_wrapped_next_to_their_cells(assert_texts_stay_apart):
 
 
 @pytest.mark.parametrize("scale", SCALES)
-def test_undefined_cells_are_grey_and_explained_only_where_there_are_some(scale, legend_texts):
+def test_undefined_cells_are_grey_and_explained_in_the_legend(scale, legend_texts):
     values = np.array([[0.5, np.nan], [2.0, 0.1]])
     figure = heatmap(values, scale)
     assert [tuple(cell) == to_rgb(LIGHT_GREY) for cell in colours(figure).reshape(-1, 3)] == [False, True, False, False]
@@ -90,11 +90,11 @@ def test_undefined_cells_are_grey_and_explained_only_where_there_are_some(scale,
 
 
 @pytest.mark.parametrize("scale", SCALES)
-def test_a_matrix_without_any_number_can_be_drawn(scale, assert_texts_stay_apart):
+def test_a_matrix_without_any_defined_value_can_be_drawn(scale, assert_texts_stay_apart):
     assert_texts_stay_apart(heatmap(np.full((3, 3), np.nan), scale))
 
 
-def test_infinity_has_the_colour_of_the_end_and_is_not_undefined(assert_texts_stay_apart, legend_texts):
+def test_infinite_cells_have_the_colour_at_the_end_of_the_scale(assert_texts_stay_apart, legend_texts):
     figure = heatmap([[-np.inf, -1, 0], [np.inf, 1, 0.5]])
     cells = colours(figure)
     np.testing.assert_array_equal(cells[0, 0], cells[0, 1])
@@ -146,12 +146,12 @@ def test_the_diagonal_of_a_square_matrix_does_not_set_the_limits(names_of):
     assert colour_bar(figure).get_xlim() == pytest.approx((-0.1, 0.1))
 
 
-def test_given_limits_are_used():
+def test_explicit_limits_are_used():
     figure = heatmap(np.full((10, 2), 0.3), "sequential", limits=(0, 1))
     assert colour_bar(figure).get_ylim() == (0, 1)
 
 
-def test_small_matrices_are_annotated_large_ones_are_not_unless_asked():
+def test_only_small_matrices_are_annotated_by_default():
     figure = heatmap([[0.123, -0.001], [-0.5, 1]])
     assert cell_texts(figure) == {(0, 0): "0.12", (0, 1): "0.00", (1, 0): "−0.50", (1, 1): "1.00"}
     assert cell_texts(heatmap([[12345, 6]], "sequential")) == {(0, 0): "12,345", (0, 1): "6"}
@@ -170,16 +170,16 @@ def test_annotations_contrast_with_their_cells():
     ("values", "settings", "sentence"),
     [
         (np.ones((2, 3)), {"row_names": ["a"]}, r"got \(2, 3\), 1 row names and 3 column names"),
-        (np.ones(3), {"row_names": ["a"], "column_names": ["b"]}, r"must be \(R, C\)"),
-        (np.ones((0, 0)), {"row_names": [], "column_names": []}, "not empty"),
+        (np.ones(3), {"row_names": ["a"], "column_names": ["b"]}, r"must have shape \(R, C\)"),
+        (np.ones((0, 0)), {"row_names": [], "column_names": []}, "must not be empty"),
         (np.ones((1, 1)), {"scale": "rainbow"}, "sequential, diverging, ratio: got 'rainbow'"),
-        (-np.ones((1, 1)), {"scale": "ratio"}, "A ratio cannot be negative"),
+        (-np.ones((1, 1)), {"scale": "ratio"}, "Ratios cannot be negative"),
         (np.ones((1, 1)), {"limits": (1, 0)}, "ascending order"),
         (np.ones((1, 1)), {"limits": (0, np.inf)}, "two finite numbers"),
         (np.ones((1, 1)), {"limits": (0, 1), "scale": "ratio"}, "must be above 0"),
     ],
 )
-def test_matrices_that_cannot_be_drawn_are_refused(values, settings, sentence, names_of):
+def test_matrices_that_cannot_be_drawn_are_rejected(values, settings, sentence, names_of):
     names = {"row_names": ["a", "b"][: len(values)], "column_names": names_of(values.shape[-1])}
     with pytest.raises(ValueError, match=sentence):
         figures.matrix_heatmap(values, **(names | settings), label="value", title="title")
@@ -190,7 +190,7 @@ def test_matrices_that_cannot_be_drawn_are_refused(values, settings, sentence, n
 
 @pytest.mark.parametrize("count", [1, 2, 5, 10])
 @pytest.mark.parametrize("attributes", [1, 40])
-def test_texts_of_a_cluster_profile_stay_apart(
+def test_texts_of_a_cluster_profile_do_not_overlap(
     count, attributes, assert_texts_stay_apart, names_of, long_title, tick_labels
 ):
     means = np.random.default_rng(0).normal(size=(count, attributes))
@@ -203,7 +203,7 @@ def test_texts_of_a_cluster_profile_stay_apart(
     assert written == [name.replace(" ", "") for name in clusters]
 
 
-def test_a_profile_groups_attributes_by_their_strongest_cluster_best_first(tick_labels):
+def test_a_profile_groups_attributes_by_their_strongest_cluster(tick_labels):
     means = np.array([[0.5, -1.0, 2.0, -0.3, np.nan], [0.1, 3.0, -1.0, -0.2, np.nan]])
     figure = figures.cluster_profile(means, ["A", "B", "C", "D", "E"], ["one", "two"], label="z", title="title")
     assert tick_labels(figure.axes[0].yaxis) == ["C", "A", "B", "D", "E"]
@@ -214,6 +214,6 @@ def test_a_profile_groups_attributes_by_their_strongest_cluster_best_first(tick_
     assert borders == [1.5, 3.5]
 
 
-def test_a_profile_that_does_not_fit_is_refused():
+def test_a_profile_of_the_wrong_shape_is_rejected():
     with pytest.raises(ValueError, match=r"got \(2, 3\), 2 row names and 2 column names"):
         figures.cluster_profile(np.ones((2, 3)), ["A", "B"], ["one", "two"], label="z", title="title")

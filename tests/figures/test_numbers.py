@@ -1,11 +1,11 @@
-"""Numbers as text, and the ticks of axes of ratios."""
+"""Numbers as text, and ticks for axes that show ratios."""
 
 import numpy as np
 
 from celeba_lab.figures.numbers import ratio_text, ratio_ticks, value_text
 
 
-def test_ratio_ticks_are_powers_of_two_and_few():
+def test_ratio_ticks_are_a_few_powers_of_two():
     assert ratio_ticks(-3, 3, most=5)[1] == ["1/4", "1", "4"]
     assert ratio_ticks(-12.5, 12.5)[1][0] == "1/4,096"
     assert ratio_ticks(np.log2(0.8), np.log2(1.25))[1] == ["0.8", "1", "1.25"]

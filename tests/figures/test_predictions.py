@@ -1,4 +1,4 @@
-"""Common properties of all figures of predictions: separate texts, labelled axes and checked arrays."""
+"""Properties of all figures of predictions: texts do not overlap, axes are labelled and arrays are checked."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ PREDICTION_FIGURES = [figures.confusion_matrices, roc_curves, precision_recall_c
 
 @pytest.mark.parametrize("draw", PREDICTION_FIGURES)
 @pytest.mark.parametrize("count", [1, 3, 8, 40])
-def test_texts_stay_apart_whatever_the_number_of_attributes(
+def test_texts_do_not_overlap_for_any_number_of_attributes(
     draw, count, random_predictions, assert_texts_stay_apart, long_title, names_of
 ):
     labels, probabilities = random_predictions(300, count)
@@ -34,14 +34,14 @@ def test_texts_stay_apart_whatever_the_number_of_attributes(
 
 @pytest.mark.parametrize("draw", PREDICTION_FIGURES)
 @pytest.mark.parametrize("count", [1, 3])
-def test_every_axes_of_the_outer_rows_is_labelled(draw, count, names_of, random_predictions):
+def test_outer_axes_are_labelled(draw, count, names_of, random_predictions):
     figure = draw(*random_predictions(50, count), names_of(count), title="title")
     assert figure.axes[0].get_ylabel() or figure.get_supylabel()
     assert all(ax.get_xlabel() for ax in figure.axes) or figure.get_supxlabel()
 
 
 @pytest.mark.parametrize("draw", PREDICTION_FIGURES)
-def test_a_figure_without_images_says_so(draw, texts_of):
+def test_a_figure_without_images_explains_this(draw, texts_of):
     figure = draw(np.zeros((0, 1)), np.zeros((0, 1)), ["Bald"], title="title")
     assert any("undefined" in text or "no images" in text for text in texts_of(figure))
 
@@ -58,6 +58,6 @@ def test_a_figure_without_images_says_so(draw, texts_of):
         (np.zeros((4, 1)), np.full((4, 1), np.nan), ["A"], "NaN"),
     ],
 )
-def test_arrays_that_do_not_fit_are_refused(draw, labels, probabilities, names, sentence):
+def test_arrays_of_the_wrong_shape_are_rejected(draw, labels, probabilities, names, sentence):
     with pytest.raises(ValueError, match=sentence):
         draw(labels, probabilities, names, title="title")

@@ -1,4 +1,4 @@
-"""ROC and precision-recall figures show the curves of scikit-learn, and name areas and undefined curves."""
+"""ROC and precision-recall figures show scikit-learn's curves and list areas and undefined curves."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ def areas_of(score, labels, probabilities):
 
 
 @pytest.mark.parametrize("count", [1, 8])
-def test_legends_give_the_areas_best_first(count, random_predictions, names_of, legend_texts):
+def test_legends_list_the_areas_in_descending_order(count, random_predictions, names_of, legend_texts):
     labels, probabilities = random_predictions(400, count)
     names = names_of(count)
     areas = dict(zip(names, areas_of(roc_auc_score, labels, probabilities), strict=True))
@@ -26,7 +26,7 @@ def test_legends_give_the_areas_best_first(count, random_predictions, names_of, 
         assert any(text.startswith(f"{name}  AP {area:.3f}") for text in pr)
 
 
-def test_a_wrong_number_of_areas_is_refused(random_predictions, names_of):
+def test_a_wrong_number_of_areas_is_rejected(random_predictions, names_of):
     with pytest.raises(ValueError, match=r"one area for each of 3 attributes: got \(2,\)"):
         figures.roc_curves(*random_predictions(40, 3), names_of(3), areas=[0.5, 0.5], title="title")
 
@@ -39,7 +39,7 @@ def test_the_chance_line_of_precision_is_the_prevalence(random_predictions):
     assert f"{labels.mean():.3f}" in chance.get_label()
 
 
-def test_of_many_attributes_the_five_best_and_worst_are_named(random_predictions, names_of, legend_texts):
+def test_only_the_five_best_and_worst_of_many_attributes_are_named(random_predictions, names_of, legend_texts):
     labels, probabilities = random_predictions(400, 40)
     names = names_of(40)
     areas = np.array(areas_of(roc_auc_score, labels, probabilities))
@@ -64,7 +64,9 @@ def test_no_attribute_is_both_best_and_worst(count, random_predictions, legend_t
 
 @pytest.mark.parametrize(("value", "reason"), [(0, "no positives"), (1, "no negatives")])
 @pytest.mark.parametrize("draw", [figures.roc_curves, figures.precision_recall_curves])
-def test_an_undefined_curve_is_named_not_drawn_and_not_averaged(draw, value, reason, random_predictions, legend_texts):
+def test_undefined_curves_are_listed_but_neither_drawn_nor_averaged(
+    draw, value, reason, random_predictions, legend_texts
+):
     labels, probabilities = random_predictions(400, 3)
     labels[:, 1] = value
     names = ["Smiling", "Bald", "Male"]
@@ -76,7 +78,7 @@ def test_an_undefined_curve_is_named_not_drawn_and_not_averaged(draw, value, rea
     assert f"undefined: {reason}" in [text.get_text() for text in single.axes[0].texts]
 
 
-def test_the_drawn_curve_keeps_its_area_although_it_is_thinned(random_predictions):
+def test_thinning_a_curve_preserves_its_area(random_predictions):
     labels, probabilities = random_predictions(50_000, 1)
     line = figures.roc_curves(labels, probabilities, ["Smiling"], areas=[0.5], title="title").axes[0].lines[0]
     assert len(line.get_xdata()) < 3000

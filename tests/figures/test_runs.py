@@ -1,4 +1,4 @@
-"""Figures of several runs show the given curves and intervals and the name of every run."""
+"""Figures of several runs show the given curves, the intervals and the name of every run."""
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from celeba_lab import figures
 from celeba_lab.figures.style import BLUE, GREY, VERMILLION
 
-# These are names of the runs of a sweep.
+# run names from a sweep
 LONG_NAMES = [f"{k}_loss-weighted_bce_model.backbone-efficientnet_v2_s_model.lr-0.0001_seed-{k}" for k in range(12)]
 
 
@@ -32,7 +32,7 @@ def drawn(ax) -> list[tuple[list[float], list[float]]]:
 
 @pytest.mark.parametrize("count", [1, 2, 5, 12])
 @pytest.mark.parametrize("names", [[f"a/{k}" for k in range(12)], LONG_NAMES])
-def test_texts_of_curves_stay_apart(names, count, assert_texts_stay_apart, long_title, legend_texts):
+def test_texts_of_curves_do_not_overlap(names, count, assert_texts_stay_apart, long_title, legend_texts):
     histories = {name: history(k) for k, name in enumerate(names[:count])}
     best = dict.fromkeys(histories, 2)
     figure = figures.run_curves(histories, title=long_title, note="a note", best_epochs=best)
@@ -41,7 +41,7 @@ def test_texts_of_curves_stay_apart(names, count, assert_texts_stay_apart, long_
     assert unwrapped[:count] == names[:count]
 
 
-def test_curves_are_the_numbers_given():
+def test_curves_show_the_given_numbers():
     figure = curves(5)
     for ax, name in zip(figure.axes, ("loss", "accuracy"), strict=True):
         expected = [history(k, 3 + k % 3) for k in range(5)]
@@ -74,14 +74,14 @@ def test_another_metric_can_be_drawn_and_epochs_without_validation_are_skipped()
     assert right.get_ylabel() == "validation f1"
 
 
-def test_a_panel_without_values_says_so(texts_of):
+def test_a_panel_without_values_explains_this(texts_of):
     figure = figures.run_curves({"a": history(0)[["epoch", "val/loss"]]}, title="title")
     assert "no accuracy was recorded" in texts_of(figure)
     assert "no loss was recorded" not in texts_of(figure)
 
 
 @pytest.mark.parametrize("count", [0, 13])
-def test_too_many_or_no_curves_are_refused(count):
+def test_too_many_or_no_curves_are_rejected(count):
     with pytest.raises(ValueError, match=f"between 1 and 12: got {count}"):
         curves(count)
 
@@ -97,7 +97,7 @@ def differences(values, low, high, names=None, **settings) -> Figure:
 
 @pytest.mark.parametrize("count", [1, 2, 11, 30])
 @pytest.mark.parametrize("long", [False, True])
-def test_texts_of_differences_stay_apart(count, long, assert_texts_stay_apart, long_title):
+def test_texts_of_differences_do_not_overlap(count, long, assert_texts_stay_apart, long_title):
     values = np.random.default_rng(0).normal(0, 0.01, count)
     names = [(LONG_NAMES[0] if long else "seed") + f"-{k}" for k in range(count)]
     figure = differences(values, values - 0.008, values + 0.008, names, title=long_title, note="a note")
@@ -106,7 +106,7 @@ def test_texts_of_differences_stay_apart(count, long, assert_texts_stay_apart, l
     assert labels == [names[k] for k in np.argsort(-values)]
 
 
-def test_the_best_run_is_at_the_top_with_its_interval_and_numbers(legend_texts):
+def test_the_best_run_is_at_the_top_with_its_interval_and_values(legend_texts):
     figure = differences([-0.02, 0.0, 0.03], [-0.03, -0.01, 0.02], [-0.01, 0.01, 0.04])
     ax = figure.axes[0]
     assert [text.get_text() for text in ax.get_yticklabels()] == ["run 2", "run 1", "run 0"]
@@ -116,7 +116,7 @@ def test_the_best_run_is_at_the_top_with_its_interval_and_numbers(legend_texts):
     np.testing.assert_allclose(segments.get_segments(), expected)
     assert [to_hex(colour).upper() for colour in segments.get_colors()] == [BLUE, GREY, VERMILLION]
     assert [text.get_text() for text in ax.texts] == [
-        "difference (95 % interval)",
+        "difference (95% interval)",
         "+0.0300 (+0.0200 to +0.0400)",
         "+0.0000 (−0.0100 to +0.0100)",
         "−0.0200 (−0.0300 to −0.0100)",
@@ -125,11 +125,11 @@ def test_the_best_run_is_at_the_top_with_its_interval_and_numbers(legend_texts):
     assert 0 in ax.lines[0].get_xdata()
 
 
-def test_an_interval_that_ends_at_0_shows_no_difference(legend_texts):
+def test_an_interval_that_ends_at_0_is_not_a_difference(legend_texts):
     assert legend_texts(differences([0.01, 0.0], [0.0, 0.0], [0.02, 0.0])) == ["no significant difference"]
 
 
 @pytest.mark.parametrize(("values", "low"), [([], []), ([0.1], [0.0, 0.1]), ([[0.1]], [[0.0]])])
-def test_differences_that_do_not_fit_are_refused(values, low):
-    with pytest.raises(ValueError, match=r"must be \(R,\), at least one"):
+def test_differences_of_the_wrong_shape_are_rejected(values, low):
+    with pytest.raises(ValueError, match=r"must have shape \(R,\), with R at least 1"):
         differences(values, low, low)

@@ -10,7 +10,7 @@ import pandas as pd
 from celeba_lab import figures
 
 
-def test_figures_leave_pyplot_and_the_settings_alone(random_predictions, names_of):
+def test_figures_do_not_use_pyplot_or_change_settings(random_predictions, names_of):
     before = dict(mpl.rcParams)
     labels, probabilities = random_predictions(50, 2)
     figures.confusion_matrices(labels, probabilities, names_of(2), title="title")
@@ -24,7 +24,7 @@ def test_figures_leave_pyplot_and_the_settings_alone(random_predictions, names_o
     assert plt.get_fignums() == []
 
 
-def test_importing_figures_needs_neither_pyplot_nor_torch():
+def test_importing_figures_imports_neither_pyplot_nor_torch():
     command = "import sys, celeba_lab.figures; print({'torch', 'matplotlib.pyplot'} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "set()"

@@ -1,4 +1,4 @@
-"""Faces are enlarged by Pillow and arranged in rows; grids of several epochs become an animation."""
+"""Faces are enlarged and arranged in rows, and grids of several epochs become an animation."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from celeba_lab.reports.gan.training import animate
 FACES = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)
 
 
-def test_the_animation_has_a_frame_for_each_grid(tmp_path: Path) -> None:
+def test_the_animation_has_one_frame_per_grid(tmp_path: Path) -> None:
     for epoch in (1, 2, 3):
         Image.new("RGB", (20, 10), (80 * epoch, 0, 0)).save(tmp_path / f"epoch_{epoch:04d}.png")
     assert animate(tmp_path, tmp_path / "samples.gif") == 3
@@ -25,7 +25,7 @@ def test_the_animation_has_a_frame_for_each_grid(tmp_path: Path) -> None:
     assert reds == sorted(reds)
 
 
-def test_an_animation_of_many_epochs_has_a_limited_number_of_frames(tmp_path: Path) -> None:
+def test_the_number_of_animation_frames_is_limited(tmp_path: Path) -> None:
     for epoch in range(1, 101):
         Image.new("RGB", (4, 4), (2 * epoch, 0, 0)).save(tmp_path / f"epoch_{epoch:04d}.png")
     assert animate(tmp_path, tmp_path / "samples.gif", most=10) == 10
@@ -44,7 +44,7 @@ def test_a_single_grid_is_not_animated(tmp_path: Path) -> None:
     assert not (tmp_path / "samples.gif").exists()
 
 
-def test_enlarged_faces_equal_those_of_pillow() -> None:
+def test_enlarged_faces_equal_faces_resized_by_pillow() -> None:
     large = enlarge_faces(FACES, 4, "bicubic")
     direct = Image.fromarray(FACES[3]).resize((64, 64), Image.Resampling.BICUBIC)
     assert np.array_equal(large[3], np.asarray(direct))

@@ -42,7 +42,7 @@ def test_learning_curves_show_the_history(history, assert_texts_stay_apart, long
     assert legend_texts(figure) == ["train", "validation", "best epoch 2", "majority class 0.520"]
 
 
-def test_the_best_epoch_is_the_given_one_or_that_with_the_best_accuracy_or_loss(history):
+def test_the_best_epoch_is_the_given_epoch_or_has_the_best_accuracy_or_loss(history):
     given = figures.learning_curves(history, title="title", best_epoch=1)
     assert (star(given, 0), star(given, 1)) == ((1, 0.35), (1, 0.88))
     found = figures.learning_curves(history, title="title")
@@ -53,7 +53,7 @@ def test_the_best_epoch_is_the_given_one_or_that_with_the_best_accuracy_or_loss(
     assert "lowest validation loss" in by_loss.get_suptitle()
 
 
-def test_rows_that_a_logger_split_are_joined_and_gaps_are_bridged(texts_of):
+def test_rows_split_by_a_logger_are_joined_and_gaps_are_bridged(texts_of):
     history = pd.DataFrame(
         {"epoch": [1, 0, 0, 2], "val/loss": [np.nan, 0.5, np.nan, 0.3], "train/loss": [3, np.nan, 4, 2]}
     )

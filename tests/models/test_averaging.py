@@ -13,7 +13,7 @@ from celeba_lab.models.averaging import MovingAverage
 
 @pytest.mark.parametrize("decay", [0.0, 0.3, 0.9])
 def test_the_decay_warms_up(decay: float) -> None:
-    """After n updates the past has the weight min(decay, (1 + n) / (10 + n)); the first update copies."""
+    """The decay after n updates is min(decay, (1 + n) / (10 + n)), and the first update copies the weights."""
     network = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
     average = AveragedModel(network, multi_avg_fn=MovingAverage(decay), use_buffers=True)
     expected: dict[str, torch.Tensor] = {}
@@ -32,6 +32,6 @@ def test_the_decay_warms_up(decay: float) -> None:
     assert average.module[1].num_batches_tracked == 15
 
 
-def test_it_can_be_pickled() -> None:
-    """A strategy that spawns processes pickles the model."""
+def test_a_moving_average_can_be_pickled() -> None:
+    """Strategies that spawn processes pickle the model."""
     assert pickle.loads(pickle.dumps(MovingAverage(0.9))) == MovingAverage(0.9)

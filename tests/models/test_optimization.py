@@ -1,4 +1,4 @@
-"""Weight decay, the shapes of the schedules, and errors about wrong settings."""
+"""Weight decay, learning-rate schedules and errors about invalid settings."""
 
 import math
 
@@ -16,7 +16,7 @@ def network() -> nn.Module:
 
 
 def learning_rates(schedule: str, total_steps: int, warmup: float = 0.3, lr: float = 0.5) -> list[float]:
-    """Return the learning rate of each step, and that of one more step."""
+    """Return the learning rates of all steps and of one additional step."""
     optimizer = build_optimizer("SGD", [network()], lr, 0.0)
     scheduler = build_schedule(schedule, optimizer, total_steps, warmup)
     assert isinstance(scheduler, LRScheduler)
@@ -42,7 +42,7 @@ def test_biases_and_normalisation_have_no_weight_decay():
     assert sorted(every) == sorted(id(p) for module in (model, head) for p in module.parameters())
 
 
-def test_a_step_without_gradient_shrinks_only_matrices():
+def test_weight_decay_shrinks_only_matrices():
     model = network()
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     optimizer = build_optimizer("AdamW", [model], 0.1, 0.5)
@@ -54,32 +54,32 @@ def test_a_step_without_gradient_shrinks_only_matrices():
 
 
 @pytest.mark.parametrize("name", ["Adam", "AdamW", "SGD", "RMSprop", "NAdam", "Adagrad"])
-def test_optimizers_are_built_by_their_names_in_torch(name):
+def test_optimizers_are_built_by_their_torch_names(name):
     optimizer = build_optimizer(name, [network()], 0.25, 0.0)
     assert type(optimizer) is getattr(torch.optim, name)
     assert all(group["lr"] == 0.25 for group in optimizer.param_groups)
 
 
 @pytest.mark.parametrize(("wrong", "meant"), [("Adamw", "AdamW"), ("adam", "Adam"), ("sgd", "SGD")])
-def test_unknown_optimizer_names_the_nearest(wrong, meant):
+def test_an_unknown_optimizer_error_suggests_the_closest_name(wrong, meant):
     with pytest.raises(UserError, match=rf"^optimizer={wrong} is not an optimizer in .*Did you mean '{meant}'\?"):
         build_optimizer(wrong, [network()], 1e-3, 0.0)
 
 
 @pytest.mark.parametrize("name", ["Optimizer", "lr_scheduler", "Any"])
-def test_not_everything_in_torch_optim_is_an_optimizer(name):
+def test_names_in_torch_optim_that_are_not_optimizers_are_rejected(name):
     with pytest.raises(UserError, match=r"is not an optimizer in torch\.optim"):
         build_optimizer(name, [network()], 1e-3, 0.0)
 
 
 @pytest.mark.parametrize("lr", [0.0, -1e-3])
-def test_learning_rate_must_be_positive(lr):
+def test_the_learning_rate_must_be_positive(lr):
     with pytest.raises(UserError, match=r"^lr=.* must be above 0"):
         build_optimizer("AdamW", [network()], lr, 0.0)
 
 
 @pytest.mark.parametrize("name", ["LBFGS", "Muon"])
-def test_an_unsuitable_optimizer_is_refused(name):
+def test_an_unsuitable_optimizer_is_rejected(name):
     with pytest.raises(UserError, match=rf"^{name} cannot train this network: .*Use optimizer=AdamW"):
         build_optimizer(name, [network()], 1e-3, 0.0)
 
@@ -95,11 +95,11 @@ def test_one_cycle_rises_to_lr_and_ends_near_zero():
     assert rates[0] == pytest.approx(0.5 / 25)
     assert rates[: peak + 1] == sorted(rates[: peak + 1])
     assert rates[peak:] == sorted(rates[peak:], reverse=True)
-    assert 0 < rates[200] < 1e-4 * 0.5, "after exactly total_steps steps"
-    assert rates[199] > rates[200], "and not before"
+    assert 0 < rates[200] < 1e-4 * 0.5, "the learning rate should be near zero after exactly total_steps steps"
+    assert rates[199] > rates[200], "the learning rate should not be near zero earlier"
 
 
-def test_one_cycle_leaves_momentum_alone():
+def test_one_cycle_does_not_change_the_momentum():
     optimizer = build_optimizer("AdamW", [network()], 0.1, 0.0)
     schedule = build_schedule("one_cycle", optimizer, 10, 0.3)
     for _ in range(5):
@@ -111,16 +111,16 @@ def test_one_cycle_leaves_momentum_alone():
 @pytest.mark.parametrize("warmup", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("schedule", ["one_cycle", "cosine"])
 @pytest.mark.parametrize("total_steps", range(1, 21))
-def test_a_run_of_any_length(schedule, total_steps, warmup):
+def test_schedules_support_runs_of_any_length(schedule, total_steps, warmup):
     rates = learning_rates(schedule, total_steps, warmup, lr=0.5)
-    assert all(0 < rate <= 0.5 for rate in rates[:-1]), "no step is wasted on a learning rate of 0"
+    assert all(0 < rate <= 0.5 for rate in rates[:-1]), "no step should have a learning rate of 0"
     assert all(math.isfinite(rate) for rate in rates)
     if total_steps > 2 and warmup < 1:
         assert rates[-1] < 1e-4 * 0.5
         assert max(rates) > 0.75 * 0.5
 
 
-def test_cosine_is_a_linear_rise_and_half_a_cosine():
+def test_cosine_is_a_linear_warmup_followed_by_half_a_cosine():
     rates = learning_rates("cosine", 40, warmup=0.25, lr=0.5)
     assert rates[:10] == pytest.approx([0.5 * (step + 1) / 11 for step in range(10)])
     assert rates[10:] == pytest.approx([0.25 * (1 + math.cos(math.pi * step / 30)) for step in range(31)])
@@ -134,19 +134,19 @@ def test_a_constant_rate_needs_no_schedule():
 @pytest.mark.parametrize(
     ("wrong", "meant"), [("one-cycle", "one_cycle"), ("cosin", "cosine"), ("Constant", "constant")]
 )
-def test_unknown_schedule_names_the_nearest(wrong, meant):
+def test_an_unknown_schedule_error_suggests_the_closest_name(wrong, meant):
     with pytest.raises(UserError, match=rf"^schedule={wrong} must be one of .*one_cycle.*Did you mean '{meant}'\?"):
         build_schedule(wrong, build_optimizer("SGD", [network()], 0.5, 0.0), 10, 0.3)
 
 
 @pytest.mark.parametrize("schedule", ["one_cycle", "cosine"])
-def test_a_schedule_needs_an_end(schedule):
-    with pytest.raises(UserError, match=rf"^schedule={schedule} .*set max_epochs.*schedule=constant"):
+def test_a_schedule_needs_a_finite_number_of_steps(schedule):
+    with pytest.raises(UserError, match=rf"^schedule={schedule} .*Set max_epochs.*schedule=constant"):
         build_schedule(schedule, build_optimizer("SGD", [network()], 0.5, 0.0), math.inf, 0.3)
 
 
-def test_guard_one_cycle_of_torch_cannot_be_short():
-    # Once this no longer raises, the minimum of `rising` in optimization.py can go.
+def test_guard_torch_one_cycle_fails_for_short_runs():
+    # Once this no longer raises, the minimum of `rising` in optimization.py is unnecessary.
     optimizer = build_optimizer("SGD", [network()], 0.5, 0.0)
     with pytest.raises(ZeroDivisionError):
         torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.5, total_steps=2, pct_start=0.5)

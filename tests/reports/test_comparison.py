@@ -1,4 +1,4 @@
-"""Several runs side by side: the order, the baseline, and the tables against arrays made here."""
+"""Comparison of several runs: their order, the baseline, and the tables for known predictions."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from celeba_lab.runs.answers import CorrectAnswers
 from celeba_lab.runs.finished import read_runs
 
 
-def test_the_best_run_is_chosen_on_validation_not_on_test(tmp_path: Path, run_writer) -> None:
+def test_the_best_run_is_chosen_by_its_validation_metric(tmp_path: Path, run_writer) -> None:
     perfect = run_writer.labels.astype(np.float32)
     folders = [
         run_writer.write(tmp_path / "lucky", 1, probabilities=perfect, val_accuracy=0.8),
@@ -36,7 +36,7 @@ def test_the_best_run_is_chosen_on_validation_not_on_test(tmp_path: Path, run_wr
     assert choose_baseline(runs, "accuracy").name == "lucky"
 
 
-def test_a_baseline_by_name_or_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_writer) -> None:
+def test_the_baseline_can_be_given_by_name_or_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_writer) -> None:
     folders = [run_writer.write(tmp_path / name) for name in ("x/a", "y/a", "y/c")]
     runs, _ = read_runs(folders, "test")
     monkeypatch.chdir(tmp_path)
@@ -48,17 +48,17 @@ def test_a_baseline_by_name_or_path(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         choose_baseline(runs, "accuracy", "y/aa")
 
 
-def test_a_misspelt_metric_is_refused(tmp_path: Path, run_writer) -> None:
+def test_a_misspelt_metric_is_rejected(tmp_path: Path, run_writer) -> None:
     runs = run_writer.pair(tmp_path)
     check_metric(runs, "test", "f1")
     with pytest.raises(
         UserError,
-        match=r"must be a metric of the test split of a, which has accuracy, loss, f1\. Did you mean 'accuracy'\?",
+        match=r"is not a metric of the test split of a, which has accuracy, loss, f1\. Did you mean 'accuracy'\?",
     ):
         check_metric(runs, "test", "acuracy")
 
 
-def test_one_row_per_run(tmp_path: Path, run_writer) -> None:
+def test_the_table_has_one_row_per_run(tmp_path: Path, run_writer) -> None:
     seconds = {"fit": 30.0, "training": 20.0}
     runs = run_writer.pair(tmp_path, val_accuracy=None, best_epoch=None, seconds=seconds, git="abc", device="cpu")
     table = run_table(runs, "test").set_index("run")
@@ -73,7 +73,7 @@ def test_one_row_per_run(tmp_path: Path, run_writer) -> None:
     assert table.loc["b", "folder"] == str(tmp_path / "b")
 
 
-def test_only_settings_that_differ(tmp_path: Path, run_writer) -> None:
+def test_only_differing_settings_are_listed(tmp_path: Path, run_writer) -> None:
     settings = {"model": {"lr": 1e-4, "weights": None, "compile": True}, "data": {"partitions": ["train", "val"]}}
     table = setting_table(run_writer.pair(tmp_path, seed=1, settings=settings)).set_index("setting")
     assert table["a"].to_dict() == {"model.lr": "0.001", **dict.fromkeys(list(table.index)[1:], "")}
@@ -86,14 +86,14 @@ def test_only_settings_that_differ(tmp_path: Path, run_writer) -> None:
 
 
 def answers_of(right: dict[str, list[list[int]]]) -> CorrectAnswers:
-    """Return the answers of several runs; for each image, whether the run is right about each attribute."""
+    """Return the answers of several runs, given which attributes of each image each run predicts correctly."""
     arrays = {name: np.array(rows, dtype=bool) for name, rows in right.items()}
     n, k = next(iter(arrays.values())).shape
     ids = np.array([f"{row}.jpg" for row in range(n)], dtype=object)
     return CorrectAnswers(ids, ["Smiling", "Male", "Young"][:k], [], np.zeros((n, k), dtype=np.uint8), arrays)
 
 
-def test_every_run_against_the_baseline() -> None:
+def test_every_run_is_compared_with_the_baseline() -> None:
     better = [[1, 1]] * 30 + [[1, 0]] * 10
     base = [[1, 1]] * 20 + [[0, 1]] * 10 + [[0, 1]] * 1 + [[0, 0]] * 9
     paired, details = paired_tables(answers_of({"up": better, "base": base, "same": base}), "base", 2000, 1)
@@ -102,7 +102,11 @@ def test_every_run_against_the_baseline() -> None:
     up, same = paired.iloc[0], paired.iloc[1]
     assert (up["accuracy"], up["baseline_accuracy"]) == (70 / 80, 51 / 80)
     assert up["difference"] == pytest.approx(19 / 80)
-    assert (up["images_apart"], up["images"], up["attributes"]) == (19, 40, 2)  # one image is right once in either
+    assert (up["images_apart"], up["images"], up["attributes"]) == (
+        19,
+        40,
+        2,
+    )  # Both runs predict one attribute of the remaining image.
     assert 0 < up["low"] < up["difference"] < up["high"]
     assert (same["difference"], same["low"], same["high"], same["p"]) == (0, 0, 0, 1)
     assert up["p_adjusted"] == pytest.approx(2 * up["p"])
@@ -116,7 +120,7 @@ def test_every_run_against_the_baseline() -> None:
     assert details[details["run"] == "same"]["p"].tolist() == [1, 1]
 
 
-def test_one_run_is_tested_alike_whatever_the_others() -> None:
+def test_the_test_of_a_run_does_not_depend_on_the_other_runs() -> None:
     rng = np.random.default_rng(0)
     base, one, other = (rng.integers(0, 2, (50, 2)).tolist() for _ in range(3))
     alone, _ = paired_tables(answers_of({"base": base, "one": one}), "base", 500, 1)
@@ -130,32 +134,32 @@ def test_one_run_is_tested_alike_whatever_the_others() -> None:
     [
         (
             {"difference": 0.012, "low": 0.003, "high": 0.021, "p": 0.01},
-            "a is better than b by 0.0120 (95 % 0.0030 to 0.0210), p = 0.01",
+            "a is better than b by 0.0120 (95% interval 0.0030 to 0.0210), p = 0.01",
         ),
         (
             {"difference": -0.012, "low": -0.021, "high": -0.003, "p": 0.0004},
-            "a is worse than b by 0.0120 (95 % 0.0030 to 0.0210), p < 0.001",
+            "a is worse than b by 0.0120 (95% interval 0.0030 to 0.0210), p < 0.001",
         ),
         (
             {"difference": -0.001, "low": -0.008, "high": 0.006, "p": 0.81},
-            "a and b do not differ significantly in 800 images (-0.0010, 95 % -0.0080 to +0.0060, p = 0.81)",
+            "a and b do not differ significantly on 800 images (-0.0010, 95% interval -0.0080 to +0.0060, p = 0.81)",
         ),
         (
             {"difference": 0.012, "low": 0.003, "high": 0.021, "p": 0.03, "p_adjusted": 0.09},
-            "a is better than b by 0.0120 (95 % 0.0030 to 0.0210), p = 0.03, but p = 0.09 when adjusted for all 1"
-            " comparisons (Holm)",
+            "a is better than b by 0.0120 (95% interval 0.0030 to 0.0210), p = 0.03, but p = 0.09 after Holm's"
+            " adjustment for multiple comparisons (n = 1)",
         ),
         (
             {"difference": 0.00625, "low": 0.00125, "high": 0.0125, "p": 0.01, "images_apart": 5},
-            "a is better than b by 0.0063 (95 % 0.0013 to 0.0125), p = 0.01; only 5 images distinguish them, which is"
-            " too few to rely on",
+            "a is better than b by 0.0063 (95% interval 0.0013 to 0.0125), p = 0.01; only 5 images distinguish them,"
+            " too few for a reliable result",
         ),
         (
             {"difference": 0.0, "low": 0.0, "high": 0.0, "p": 1.0, "images_apart": 0},
-            "a and b are correct about the same attributes in all 800 images",
+            "a and b predict the same attributes correctly in all 800 images",
         ),
     ],
 )
-def test_a_test_in_words(row: dict[str, float], sentence: str) -> None:
+def test_the_result_of_a_test_is_described_in_words(row: dict[str, float], sentence: str) -> None:
     whole = {"run": "a", "baseline": "b", "images": 800, "images_apart": 100, "p_adjusted": row["p"]} | row
     assert list(describe(pd.DataFrame([whole]))) == [sentence]

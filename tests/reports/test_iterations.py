@@ -1,4 +1,4 @@
-"""The iterations of t-SNE become progress, and nothing that is printed is lost."""
+"""The iterations of t-SNE are shown as progress, and other output is still printed."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def updates(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float | None]]
     return seen
 
 
-def test_the_iterations_of_tsne_are_counted_and_not_printed(updates, capsys):
+def test_the_iterations_of_tsne_are_counted_but_not_printed(updates, capsys):
     tsne = TSNE(perplexity=5, max_iter=300, random_state=0)
     positions = fit_with_progress(tsne, POINTS, "t-SNE")
     assert [done for done, _ in updates] == [50, 100, 150, 200, 250, 300]
@@ -28,7 +28,7 @@ def test_the_iterations_of_tsne_are_counted_and_not_printed(updates, capsys):
     assert np.array_equal(positions, alone)
 
 
-def test_other_lines_pass(capsys):
+def test_other_output_is_still_printed(capsys):
     class Talking(TSNE):
         def fit_transform(self, points, y=None):
             print("a line of somebody else")
@@ -39,6 +39,6 @@ def test_other_lines_pass(capsys):
     assert capsys.readouterr().out == "a line of somebody else\n"
 
 
-def test_an_estimator_that_does_not_count_is_fitted_as_it_is(updates):
+def test_an_estimator_without_iterations_is_fitted_unchanged(updates):
     assert fit_with_progress(PCA(n_components=2), POINTS, "PCA").shape == (60, 2)
     assert updates == []

@@ -1,4 +1,4 @@
-"""The answers of several runs: broken predictions, thresholds, and images, labels and attributes in common."""
+"""The answers of several runs: invalid tables, thresholds, and common images, labels and attributes."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ from celeba_lab.errors import UserError
 from celeba_lab.runs.answers import read_answers
 
 
-def test_a_broken_table_is_named_with_what_to_do(tmp_path: Path, run_writer) -> None:
+def test_the_error_for_an_invalid_table_names_it_and_the_fix(tmp_path: Path, run_writer) -> None:
     runs = run_writer.pair(tmp_path)
     path = runs[1].predictions("test")
     path.write_text(path.read_text() + "000061.jpg,2,0.5,1,0.5,0,0.5\n")
@@ -22,7 +22,7 @@ def test_a_broken_table_is_named_with_what_to_do(tmp_path: Path, run_writer) -> 
         read_answers(runs, "test")
 
 
-def test_answers_are_right_where_they_are(tmp_path: Path, run_writer) -> None:
+def test_answers_are_correct_where_prediction_and_label_agree(tmp_path: Path, run_writer) -> None:
     answers = read_answers(run_writer.pair(tmp_path), "test")
     assert answers.attributes == list(run_writer.names)
     assert answers.left_out == []
@@ -41,7 +41,7 @@ def test_each_run_has_its_own_threshold(tmp_path: Path, run_writer) -> None:
     np.testing.assert_array_equal(answers.correct["b"], (probabilities >= np.float32(0.35)) == run_writer.labels)
 
 
-def test_a_threshold_that_does_not_give_the_reported_accuracy_is_refused(tmp_path: Path, run_writer) -> None:
+def test_a_threshold_that_does_not_reproduce_the_accuracy_is_rejected(tmp_path: Path, run_writer) -> None:
     probabilities = np.random.default_rng(5).random((60, 3), dtype=np.float32)
     runs = run_writer.pair(
         tmp_path, probabilities=probabilities, threshold=0.35, settings={"model": {"threshold": 0.5}}
@@ -50,7 +50,7 @@ def test_a_threshold_that_does_not_give_the_reported_accuracy_is_refused(tmp_pat
         read_answers(runs, "test")
 
 
-def test_one_attribute_is_checked_by_the_accuracy_of_all(tmp_path: Path, run_writer) -> None:
+def test_a_single_attribute_is_checked_against_the_overall_accuracy(tmp_path: Path, run_writer) -> None:
     runs = run_writer.pair(tmp_path)
     del runs[0].metrics["test/accuracy/Smiling"]
     runs[0].metrics["test/accuracy"] += 1 / 60
@@ -86,27 +86,27 @@ def test_only_common_attributes_are_compared(tmp_path: Path, run_writer) -> None
     )
 
 
-def test_no_common_attribute_is_refused(tmp_path: Path, run_writer) -> None:
+def test_runs_without_a_common_attribute_are_rejected(tmp_path: Path, run_writer) -> None:
     with pytest.raises(UserError, match="no attribute in common: a has Smiling, Male, Young"):
         read_answers(run_writer.pair(tmp_path, names=["Bald"]), "test")
 
 
-def test_other_images_are_refused(tmp_path: Path, run_writer) -> None:
+def test_different_images_are_rejected(tmp_path: Path, run_writer) -> None:
     other = [*run_writer.image_ids[:-1], "999999.jpg"]
-    with pytest.raises(UserError, match=r"^a and b are about different images .* Only a has 000060\.jpg\. "):
+    with pytest.raises(UserError, match=r"^a and b used different images .* Only a has 000060\.jpg\. "):
         read_answers(run_writer.pair(tmp_path, ids=other), "test")
 
 
-def test_more_images_are_refused(tmp_path: Path, run_writer) -> None:
+def test_additional_images_are_rejected(tmp_path: Path, run_writer) -> None:
     more = {"ids": [*run_writer.image_ids, "x.jpg"], "labels": np.vstack([run_writer.labels, run_writer.labels[:1]])}
-    with pytest.raises(UserError, match=r"60 and 61\. Only b has x\.jpg"):
+    with pytest.raises(UserError, match=r"60 and 61\)\. Only b has x\.jpg"):
         read_answers(run_writer.pair(tmp_path, **more), "test")
 
 
-def test_other_labels_are_refused(tmp_path: Path, run_writer) -> None:
+def test_different_labels_are_rejected(tmp_path: Path, run_writer) -> None:
     labels = run_writer.labels.copy()
     labels[7, 1] = 1 - labels[7, 1]
     one, other = run_writer.labels[7, 1], labels[7, 1]
-    sentence = f"Male of 000008.jpg is {one} in a and {other} in b. 1 of 180 labels differ"
+    sentence = f"Male is {one} for 000008.jpg in a but {other} in b. 1 of 180 labels differ"
     with pytest.raises(UserError, match=sentence):
         read_answers(run_writer.pair(tmp_path, labels=labels), "test")

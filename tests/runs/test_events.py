@@ -1,4 +1,4 @@
-"""Event files that are written without torch are those that Lightning's logger writes with it."""
+"""Event files written without torch equal those of Lightning's logger."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +13,7 @@ HYPERPARAMETERS = {"seed": 1, "rate": 0.5, "name": "x", "page": True, "names": [
 
 
 def written_by(logger: Any, folder: Path) -> Mapping[str, Any]:
-    """What is in the event file after a logger has written into it."""
+    """Return the content of the event file that a logger has written."""
     logger.experiment.add_text("configuration", "    seed: 1")
     logger.log_hyperparams(HYPERPARAMETERS, {"best/test/accuracy": 0.5}, 3)
     logger.save()
@@ -21,7 +21,7 @@ def written_by(logger: Any, folder: Path) -> Mapping[str, Any]:
     [text], [scalar] = events.Tensors("configuration/text_summary"), events.Scalars("best/test/accuracy")
     parts = ("experiment", "session_start_info", "session_end_info")
     content = [events.SummaryMetadata(f"_hparams_/{part}").plugin_data.content for part in parts]
-    # The order of a map in a protocol buffer is not defined.
+    # The order of a map in a protocol buffer is undefined.
     return {
         "tags": events.Tags(),
         "text": text.tensor_proto,
@@ -30,7 +30,7 @@ def written_by(logger: Any, folder: Path) -> Mapping[str, Any]:
     }
 
 
-def test_text_metrics_and_hyperparameters_are_those_of_lightning(tmp_path: Path) -> None:
+def test_text_metrics_and_hyperparameters_equal_those_of_lightning(tmp_path: Path) -> None:
     lightning = TensorBoardLogger(str(tmp_path / "lightning"), name="", version="", default_hp_metric=False)
     ours = EventLogger(str(tmp_path / "ours"))
     expected = written_by(lightning, tmp_path / "lightning")
@@ -38,6 +38,6 @@ def test_text_metrics_and_hyperparameters_are_those_of_lightning(tmp_path: Path)
     assert written_by(ours, tmp_path / "ours") == expected
 
 
-def test_nothing_is_written_before_there_is_something_to_write(tmp_path: Path) -> None:
+def test_no_file_is_written_before_the_first_event(tmp_path: Path) -> None:
     EventLogger(str(tmp_path / "run"))
     assert not (tmp_path / "run").exists()

@@ -1,4 +1,4 @@
-"""Which folders a pattern means, which runs are unfinished, and how runs are named."""
+"""Patterns for run folders, unfinished runs, and the names of runs."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from celeba_lab.runs.find import distinct_names, find_runs
 
 @pytest.fixture
 def outputs(tmp_path: Path) -> Path:
-    """Two single runs, a sweep of three, an unfinished one in either, and what is no run."""
+    """Two single runs and a sweep of three runs, an unfinished run next to each, and a folder that is not a run."""
     smile = tmp_path / "outputs" / "smile"
     for name in ("2026-01-01", "2026-01-02", "sweep_1/2_lr-2", "sweep_1/10_lr-[3]", "sweep_1/1_lr-1"):
         (smile / name / "tables").mkdir(parents=True)
@@ -25,7 +25,7 @@ def outputs(tmp_path: Path) -> Path:
 
 
 SINGLE = ["2026-01-01", "2026-01-02"]
-SWEPT = ["1_lr-1", "2_lr-2", "10_lr-[3]"]  # in natural order
+SWEPT = ["1_lr-1", "2_lr-2", "10_lr-[3]"]  # In natural order.
 
 
 @pytest.mark.parametrize(
@@ -39,10 +39,10 @@ SWEPT = ["1_lr-1", "2_lr-2", "10_lr-[3]"]  # in natural order
         ("smile/sweep_1/*", SWEPT),
         ("smile/2026-*/summary.json", SINGLE),
         ("smile/**", SINGLE + SWEPT),
-        ("smile/sweep_1/10_lr-[3]", ["10_lr-[3]"]),  # a folder's own name is no glob
+        ("smile/sweep_1/10_lr-[3]", ["10_lr-[3]"]),  # The name of an existing folder is not a glob pattern.
     ],
 )
-def test_a_pattern_means_runs_or_folders_of_runs(outputs: Path, pattern: str, expected: list[str]) -> None:
+def test_a_pattern_matches_runs_or_folders_of_runs(outputs: Path, pattern: str, expected: list[str]) -> None:
     finished, _ = find_runs(str(outputs / pattern))
     assert [folder.name for folder in finished] == expected
 
@@ -52,21 +52,21 @@ def test_unfinished_runs_are_found_too(outputs: Path) -> None:
     assert [folder.name for folder in unfinished] == ["2026-01-03", "3_lr-4"]
 
 
-def test_each_run_counts_once_and_the_comparison_itself_never(outputs: Path) -> None:
+def test_each_run_is_found_once_and_the_comparison_itself_is_ignored(outputs: Path) -> None:
     patterns = [str(outputs / "smile" / "2026-01-0[12]"), str(outputs / "smile" / ".." / "smile" / "*")]
     finished, unfinished = find_runs(patterns, ignore=outputs / "smile" / "2026-01-03")
     assert [folder.name for folder in finished] == SINGLE + SWEPT
     assert [folder.name for folder in unfinished] == ["3_lr-4"]
 
 
-def test_relative_patterns(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_patterns_are_relative_to_the_working_directory(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(outputs.parent)
     assert find_runs("outputs/smile/2026-01-01") == find_runs(str(outputs / "smile" / "2026-01-01"))
     with pytest.raises(UserError, match=f"nearest existing folder, {outputs.parent}, contains outputs"):
         find_runs("output/smile/*")
 
 
-def test_nothing_matched_names_the_nearest_folders(outputs: Path) -> None:
+def test_the_error_for_no_match_names_the_closest_folders(outputs: Path) -> None:
     with pytest.raises(UserError) as error:
         find_runs(str(outputs / "smlie" / "*"))
     assert str(error.value).endswith(f"The nearest existing folder, {outputs}, contains smile. Did you mean 'smile'?")
@@ -74,6 +74,6 @@ def test_nothing_matched_names_the_nearest_folders(outputs: Path) -> None:
         find_runs(str(outputs / "smile" / "notes" / "*"))
 
 
-def test_names_are_the_shortest_distinct_ends() -> None:
+def test_names_are_the_shortest_distinct_path_endings() -> None:
     paths = ["/o/smile/a", "/o/male/a", "/o/male/b", "/p/male/b", "/o/smile/c"]
     assert distinct_names([Path(path) for path in paths]) == ["smile/a", "male/a", "o/male/b", "p/male/b", "c"]

@@ -1,4 +1,4 @@
-"""Finished runs read back: what they hold, which files are refused, and whether two are about the same data."""
+"""Reading finished runs, rejecting invalid files, and checking that runs used the same data."""
 
 from pathlib import Path
 from typing import Any
@@ -17,16 +17,16 @@ def test_a_run_is_read_back(tmp_path: Path, run_writer) -> None:
     assert run.metrics["val/accuracy"] == 0.9
     assert np.isnan(run.metrics["test/f1"])
     assert run.threshold == 0.4
-    assert run.settings == {"seed": 3, "model.lr": 1e-3, "model.threshold": 0.4}  # without its own folder
+    assert run.settings == {"seed": 3, "model.lr": 1e-3, "model.threshold": 0.4}  # The run's own folder is omitted.
     assert run.history is not None
     assert run.history["val/loss"].tolist() == [0.5, 0.4]
 
 
-def test_runs_without_predictions_of_the_split_are_told_apart(tmp_path: Path, run_writer) -> None:
+def test_runs_without_predictions_of_the_split_are_returned_separately(tmp_path: Path, run_writer) -> None:
     a, b = run_writer.write(tmp_path / "x" / "a"), run_writer.write(tmp_path / "y" / "a", split="val")
     runs, others = read_runs([a, b], "test")
     assert [run.folder for run in runs] == [a]
-    assert [run.name for run in runs] == ["a"]  # distinct among those that are compared
+    assert [run.name for run in runs] == ["a"]  # Names only need to be distinct among the compared runs.
     assert others == [b]
 
 
@@ -34,7 +34,7 @@ def test_runs_without_predictions_of_the_split_are_told_apart(tmp_path: Path, ru
     ("file", "content", "reason"),
     [
         ("summary.json", '{"metrics": ', "Expecting value"),
-        ("summary.json", EMPTY, "it does not say which data the run used"),
+        ("summary.json", EMPTY, "it does not specify which data the run used"),
         ("config.yaml", "model: [", "while parsing"),
         ("config.yaml", None, "No such file"),
         ("tables/history.csv", "", "No columns"),
@@ -42,7 +42,9 @@ def test_runs_without_predictions_of_the_split_are_told_apart(tmp_path: Path, ru
         ("tables/history.csv", "epoch,val/loss\n1,low\n", "could not convert"),
     ],
 )
-def test_a_broken_file_is_named(tmp_path: Path, file: str, content: str | None, reason: str, run_writer) -> None:
+def test_the_error_for_an_invalid_file_names_it(
+    tmp_path: Path, file: str, content: str | None, reason: str, run_writer
+) -> None:
     folder = run_writer.write(tmp_path / "a")
     if content is None:
         (folder / file).unlink()
@@ -57,22 +59,22 @@ def test_a_broken_file_is_named(tmp_path: Path, file: str, content: str | None, 
 @pytest.mark.parametrize(
     ("data", "key"),
     [
-        ({"name": "synthetic"}, "data.name is celeba in the first and synthetic in the second"),
-        ({"images": {"train": 40, "val": 20, "test": 59}}, "data.images.test is 60 in the first and 59"),
+        ({"name": "synthetic"}, "data.name is celeba in the first run and synthetic in the second"),
+        ({"images": {"train": 40, "val": 20, "test": 59}}, "data.images.test is 60 in the first run and 59"),
     ],
 )
-def test_other_data_is_refused(tmp_path: Path, data: dict[str, Any], key: str, run_writer) -> None:
-    with pytest.raises(UserError, match=f"^a and b are about different data: {key}"):
+def test_runs_on_different_data_are_rejected(tmp_path: Path, data: dict[str, Any], key: str, run_writer) -> None:
+    with pytest.raises(UserError, match=f"^a and b used different data: {key}"):
         check_same_data(run_writer.pair(tmp_path, data=data), "test")
 
 
-def test_faces_drawn_otherwise_are_other_data(tmp_path: Path, run_writer) -> None:
+def test_synthetic_faces_with_other_settings_are_different_data(tmp_path: Path, run_writer) -> None:
     drawn = [{"name": "synthetic", "synthetic": {"n": 100, "seed": seed}} for seed in (1, 2)]
     folders = [run_writer.write(tmp_path / str(k), data=data) for k, data in enumerate(drawn)]
-    with pytest.raises(UserError, match=r"data\.synthetic\.seed is 1 in the first and 2 in the second"):
+    with pytest.raises(UserError, match=r"data\.synthetic\.seed is 1 in the first run and 2 in the second"):
         check_same_data(read_runs(folders, "test")[0], "test")
 
 
-def test_another_folder_and_more_images_to_train_on_are_the_same_data(tmp_path: Path, run_writer) -> None:
+def test_folder_and_number_of_training_images_do_not_matter(tmp_path: Path, run_writer) -> None:
     data = {"root": "/elsewhere", "images": {"train": 4000, "val": 20, "test": 60}}
     check_same_data(run_writer.pair(tmp_path, data=data), "test")

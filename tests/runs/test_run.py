@@ -1,4 +1,4 @@
-"""What a run leaves behind: whole files or none, readable by other programs."""
+"""Files and logs of a run are complete and can be read by other programs."""
 
 import io
 import math
@@ -46,7 +46,7 @@ def small_figure() -> Figure:
 # -- tables and figures ----------------------------------------------------------------------------------------------
 
 
-def test_a_table_is_read_back(tmp_path):
+def test_a_table_can_be_read_back(tmp_path):
     frame = pd.DataFrame({"attribute": ["Smiling", "5_o_Clock_Shadow"], "auroc": [0.9871234, np.nan], "images": [3, 4]})
     path = RunFolder(tmp_path).table("attributes_val", frame)
     assert path == tmp_path / "tables/attributes_val.csv"
@@ -54,7 +54,7 @@ def test_a_table_is_read_back(tmp_path):
     pd.testing.assert_frame_equal(pd.read_csv(path), frame)
 
 
-def test_a_figure_is_a_png_of_150_dots_per_inch(tmp_path):
+def test_a_figure_is_saved_as_png_with_150_dots_per_inch(tmp_path):
     path = RunFolder(tmp_path).figure("roc_val", small_figure())
     assert path == tmp_path / "figures/roc_val.png"
     with Image.open(path) as image:
@@ -62,7 +62,7 @@ def test_a_figure_is_a_png_of_150_dots_per_inch(tmp_path):
         assert image.size == (300, 150)
 
 
-def test_a_figure_goes_to_tensorboard_too(logged):
+def test_a_figure_is_also_logged_to_tensorboard(logged):
     logged.figure("roc_val", small_figure(), step=7)
     logged.logger.finalize("success")
     [image] = events(logged.path).Images("figures/roc_val")
@@ -71,7 +71,7 @@ def test_a_figure_goes_to_tensorboard_too(logged):
         assert np.asarray(shown.convert("L")).std() > 0
 
 
-def test_hyperparameters_stand_beside_their_metrics(logged):
+def test_hyperparameters_are_logged_with_their_metrics(logged):
     hyperparameters = {
         "lr": 1e-3,
         "weights": None,
@@ -97,7 +97,7 @@ def test_without_a_logger_only_files_are_written(tmp_path):
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["roc_val.png"]
 
 
-def test_seconds_add_up(tmp_path):
+def test_the_seconds_of_a_repeated_phase_are_added(tmp_path):
     run = RunFolder(tmp_path)
     for _ in range(2):
         with run.timed("val"):
@@ -108,7 +108,7 @@ def test_seconds_add_up(tmp_path):
     assert "failed" in run.seconds
 
 
-# -- a whole run -----------------------------------------------------------------------------------------------------
+# -- a complete run --------------------------------------------------------------------------------------------------
 
 SETTINGS = {
     "name": "smile",
@@ -133,7 +133,7 @@ def tensorboard_of(folder: Path) -> DictConfig:
     return OmegaConf.create(logger | {"default_hp_metric": False})
 
 
-def test_a_run_knows_what_it_was_started_with(
+def test_a_run_records_its_settings(
     command: Callable[..., tuple[int, str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[Run] = []
@@ -144,12 +144,12 @@ def test_a_run_knows_what_it_was_started_with(
     assert (run.experiment, run.task, run.seed) == ("cooccurrence", "cooccurrence", 7)
     assert run.data_overrides == ["data=celeba", "data.root=faces"]
     assert run.settings["task"]["fraction"] == 0.5
-    assert run.settings["logger"]["save_dir"] == str(run.path), "interpolations are resolved"
+    assert run.settings["logger"]["save_dir"] == str(run.path), "interpolations must be resolved"
     assert run.path.parent == tmp_path / "outputs" / "cooccurrence"
-    assert not list(run.path.rglob("events.out.*")), "nothing is logged before there is something to log"
+    assert not list(run.path.rglob("events.out.*")), "no event file may exist before the first event"
 
 
-def test_a_finished_run_has_a_summary_and_says_where_it_is(tmp_path: Path, monkeypatch, capsys) -> None:
+def test_a_finished_run_writes_a_summary_and_prints_its_folder(tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     run = run_in(tmp_path / "run")
     run.figure("roc", small_figure())
@@ -166,7 +166,7 @@ def test_a_finished_run_has_a_summary_and_says_where_it_is(tmp_path: Path, monke
     assert returned["val/accuracy"] == 0.9
     summary = Summary.read(run.path)
     assert (summary.experiment, summary.task, summary.seed) == ("smile", "evaluate", 3)
-    assert summary.checkpoint == "best.ckpt", "as it would be typed in this folder"
+    assert summary.checkpoint == "best.ckpt", "the path must be relative to the working directory"
     assert summary.device == device_name(torch.device("cpu"))
     assert set(summary.seconds) == {"val"}
     assert summary.versions["torch"] == torch.__version__.partition("+")[0]
@@ -179,7 +179,7 @@ def test_a_finished_run_has_a_summary_and_says_where_it_is(tmp_path: Path, monke
     ]
 
 
-def test_the_page_of_a_run_stands_for_its_figures(tmp_path: Path, monkeypatch, capsys) -> None:
+def test_the_report_page_is_printed_instead_of_the_figures(tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     run = run_in(tmp_path)
     run.figure("roc", small_figure())
@@ -188,13 +188,13 @@ def test_the_page_of_a_run_stands_for_its_figures(tmp_path: Path, monkeypatch, c
     assert capsys.readouterr().out.splitlines() == ["run folder: .", f"  report: {PAGE}"]
 
 
-def test_a_field_that_the_summary_does_not_have_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_summary_field_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="chekpoint"):
         run_in(tmp_path).finish({"val/accuracy": 0.9}, chekpoint="best.ckpt")
     assert names_in(tmp_path) == []
 
 
-def test_runs_are_compared_by_the_settings_of_the_task_and_the_overall_metrics(tmp_path: Path) -> None:
+def test_hparams_contains_the_settings_of_the_task_and_the_overall_metrics(tmp_path: Path) -> None:
     run = Run(tmp_path, "evaluate", SETTINGS, logger=tensorboard_of(tmp_path))
     run.finish({"val/accuracy": 0.9, "val/accuracy/Smiling": 0.8})
     run.logger.finalize("success")
@@ -207,7 +207,7 @@ def test_runs_are_compared_by_the_settings_of_the_task_and_the_overall_metrics(t
     assert b"name: smile" in text.tensor_proto.string_val[0]
 
 
-def test_runs_are_compared_by_hyperparameters_where_a_task_has_some(tmp_path: Path) -> None:
+def test_hparams_contains_the_hyperparameters_of_the_task(tmp_path: Path) -> None:
     run = Run(tmp_path, "train", SETTINGS, logger=tensorboard_of(tmp_path))
     run.finish({"val/accuracy": 0.9, "val/accuracy/Smiling": 0.8}, hyperparameters={"lr": 1e-3}, step=12)
     run.logger.finalize("success")
@@ -219,6 +219,6 @@ def test_runs_are_compared_by_hyperparameters_where_a_task_has_some(tmp_path: Pa
     assert b"split" not in start
 
 
-def test_a_run_without_data_is_finished_like_any_other(tmp_path: Path) -> None:
+def test_a_run_without_data_can_be_finished(tmp_path: Path) -> None:
     Run(tmp_path, "compare", SETTINGS | {"data": None}, logger=tensorboard_of(tmp_path)).finish({"runs": 2.0})
     assert Summary.read(tmp_path).data is None

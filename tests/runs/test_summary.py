@@ -1,4 +1,4 @@
-"""``summary.json``: one schema for every task, written and read back, also from folders of earlier versions."""
+"""``summary.json`` has one schema for all tasks, and summaries of earlier versions can be read."""
 
 import json
 import math
@@ -12,7 +12,7 @@ from celeba_lab.errors import UserError
 from celeba_lab.runs.summary import SUMMARY, VERSION, Summary
 
 NEEDED: dict[str, Any] = {"experiment": "smile", "task": "train", "metrics": {"val/accuracy": 0.9}}
-# What task=train, task=generate and task=compare of version 0 wrote, without a few metrics.
+# Summaries of task=train, task=generate and task=compare from version 0, with fewer metrics.
 OLD_TRAINING = {
     "experiment": "smile",
     "task": "train",
@@ -62,7 +62,7 @@ def write(folder: Path, content: object) -> Path:
     return folder
 
 
-def test_a_summary_is_read_back(tmp_path: Path) -> None:
+def test_a_summary_can_be_read_back(tmp_path: Path) -> None:
     summary = Summary(
         **NEEDED,
         seed=3,
@@ -77,33 +77,33 @@ def test_a_summary_is_read_back(tmp_path: Path) -> None:
     assert Summary.read(tmp_path) == summary
 
 
-def test_a_summary_is_valid_json_with_null_for_what_is_undefined(tmp_path: Path) -> None:
+def test_a_summary_is_valid_json_with_null_for_undefined_values(tmp_path: Path) -> None:
     metrics = {"val/auroc": math.nan, "val/loss": math.inf, "val/accuracy": 0.9}
     details = {"listed": [1.0, math.nan, (2, -math.inf)], "nothing": None}
     path = Summary(experiment="smile", task="train", metrics=metrics, details=details).write(tmp_path)
     found = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse_constant)
     assert found["metrics"] == {"val/auroc": None, "val/loss": None, "val/accuracy": 0.9}
     assert found["details"] == {"listed": [1.0, None, [2, None]], "nothing": None}
-    assert list(found) == [field.name for field in fields(Summary)], "every field is in the file"
+    assert list(found) == [field.name for field in fields(Summary)], "the file must contain all fields"
     read = Summary.read(tmp_path).metrics
     assert math.isnan(read["val/auroc"])
     assert read["val/accuracy"] == 0.9
 
 
 @pytest.mark.parametrize("wrong", [{"seed": "three"}, {"metrics": {"val/accuracy": "high"}}, {"details": None}])
-def test_a_wrong_type_is_refused_before_anything_is_written(tmp_path: Path, wrong: dict[str, Any]) -> None:
-    with pytest.raises(TypeError, match=f"its {next(iter(wrong))} has the wrong type"):
+def test_a_wrong_type_is_rejected_before_anything_is_written(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match=f"the field {next(iter(wrong))} has the wrong type"):
         Summary(**NEEDED | wrong).write(tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-def test_details_that_are_not_json_leave_no_file(tmp_path: Path) -> None:
+def test_details_that_cannot_be_encoded_as_json_leave_no_file(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         Summary(**NEEDED, details={"model": object()}).write(tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_misspelt_field_is_refused() -> None:
+def test_a_misspelt_field_is_rejected() -> None:
     with pytest.raises(TypeError, match="chekpoint"):
         Summary(**NEEDED, chekpoint="best.ckpt")
 
@@ -111,37 +111,39 @@ def test_a_misspelt_field_is_refused() -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"best_epoch": "third"}, "its best_epoch has the wrong type: 'third'."),
-        ({"metrics": {"val/accuracy": "high"}}, "its metrics has the wrong type: {'val/accuracy': 'high'}."),
-        ({"metrics": None}, "its metrics has the wrong type: None."),
-        ({"version": "new"}, "its version is new, and this version of celeba_lab reads versions up to"),
+        ({"best_epoch": "third"}, "the field best_epoch has the wrong type: 'third'."),
+        ({"metrics": {"val/accuracy": "high"}}, "the field metrics has the wrong type: {'val/accuracy': 'high'}."),
+        ({"metrics": None}, "the field metrics has the wrong type: None."),
+        ({"version": "new"}, "it has version new, but this version of celeba_lab only supports versions up to"),
     ],
 )
-def test_a_wrong_type_in_the_file_is_named(tmp_path: Path, change: dict[str, Any], reason: str) -> None:
+def test_the_error_for_a_wrong_type_names_the_field(tmp_path: Path, change: dict[str, Any], reason: str) -> None:
     folder = write(tmp_path, asdict(Summary(**NEEDED)) | change)
     with pytest.raises(UserError) as error:
         Summary.read(folder)
     assert str(error.value).startswith(f"{folder / SUMMARY} cannot be used: {reason}")
 
 
-def test_a_missing_field_is_named(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_field_names_it(tmp_path: Path) -> None:
     content = asdict(Summary(**NEEDED))
     del content["device"]
-    with pytest.raises(UserError, match=r"cannot be used: it has no device\. Leave this run out, or run it again\."):
+    with pytest.raises(
+        UserError, match=r"cannot be used: the field device is missing\. Leave this run out, or run it again\."
+    ):
         Summary.read(write(tmp_path, content))
 
 
-def test_a_newer_version_is_refused(tmp_path: Path) -> None:
+def test_a_newer_version_is_rejected(tmp_path: Path) -> None:
     folder = write(tmp_path, asdict(Summary(**NEEDED)) | {"version": VERSION + 1})
-    with pytest.raises(UserError, match=rf"its version is {VERSION + 1}, .* up to {VERSION}\. Update celeba_lab, or"):
+    with pytest.raises(UserError, match=rf"it has version {VERSION + 1}, .* up to {VERSION}\. Update celeba_lab, or"):
         Summary.read(folder)
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
-    [('{"metrics": ', "Expecting value"), ("[]", "it is not the summary of a run"), (None, "No such file")],
+    [('{"metrics": ', "Expecting value"), ("[]", "it is not a run summary"), (None, "No such file")],
 )
-def test_a_damaged_or_missing_file_is_named(tmp_path: Path, text: str | None, reason: str) -> None:
+def test_the_error_for_a_damaged_or_missing_file_names_it(tmp_path: Path, text: str | None, reason: str) -> None:
     if text is not None:
         (tmp_path / SUMMARY).write_text(text)
     with pytest.raises(UserError, match=f"^{tmp_path / SUMMARY} cannot be used: {reason}"):
@@ -151,7 +153,7 @@ def test_a_damaged_or_missing_file_is_named(tmp_path: Path, text: str | None, re
 # ------------------------------------------------------------------------------------------------------------ version 0
 
 
-def test_an_old_training_says_where_its_weights_came_from(tmp_path: Path) -> None:
+def test_the_initial_weights_of_an_old_training_run_are_read(tmp_path: Path) -> None:
     summary = Summary.read(write(tmp_path, OLD_TRAINING))
     assert (summary.version, summary.seed, summary.best_epoch) == (0, 3, 2)
     assert (summary.initial_weights, summary.generator_weights) == ("ImageNet weights (torchvision DEFAULT)", None)
@@ -160,18 +162,18 @@ def test_an_old_training_says_where_its_weights_came_from(tmp_path: Path) -> Non
     assert summary.details == {}
 
 
-def test_old_samples_say_which_weights_of_the_generator_were_used(tmp_path: Path) -> None:
+def test_the_generator_weights_of_an_old_run_are_read(tmp_path: Path) -> None:
     summary = Summary.read(write(tmp_path, OLD_SAMPLES))
     assert (summary.initial_weights, summary.generator_weights) == (None, "raw")
     assert summary.data is None
 
 
-def test_what_an_old_task_alone_had_to_say_goes_into_the_details(tmp_path: Path) -> None:
+def test_task_specific_fields_of_old_summaries_are_moved_to_the_details(tmp_path: Path) -> None:
     summary = Summary.read(write(tmp_path, OLD_COMPARISON))
     assert summary.details == {"runs": {"a": "outputs/a"}, "baseline": "a"}
     assert (summary.seed, summary.device, summary.checkpoint) == (None, None, None)
 
 
-def test_an_old_summary_without_metrics_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="its metrics has the wrong type: None"):
+def test_an_old_summary_without_metrics_is_rejected(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="the field metrics has the wrong type: None"):
         Summary.read(write(tmp_path, {"experiment": "smile", "task": "train", "data": {}}))

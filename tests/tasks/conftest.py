@@ -1,4 +1,4 @@
-"""Small finished runs that the tests of the tasks share, and what the tests of the analyses have in common."""
+"""Small finished runs that the tests of the tasks share, and fixtures for the tests of the analyses."""
 
 import subprocess
 from collections.abc import Callable
@@ -46,8 +46,8 @@ class TrainedRun:
 
     Attributes:
         folder: Folder of the run.
-        checkpoint: Checkpoint that the run reports about.
-        printed: What the run printed.
+        checkpoint: Checkpoint that the run reports on.
+        printed: Standard output of the run.
         summary: Content of its ``summary.json``.
     """
 
@@ -71,7 +71,7 @@ def _read(cwd: Path, checkpoint: str, read_summary: Read) -> TrainedRun:
 
 @pytest.fixture(scope="session")
 def small() -> list[str]:
-    """The overrides of a training that takes seconds, but has every callback, table and figure."""
+    """Overrides for training within seconds, with all callbacks, tables and figures."""
     return list(SMALL)
 
 
@@ -79,26 +79,26 @@ def small() -> list[str]:
 def trained(
     small: list[str], run_command: Run, made_once: Callable[..., Path], tiny_celeba: Path, read_summary: Read
 ) -> TrainedRun:
-    """Two epochs of ``experiment=smile`` on the tiny CelebA; its checkpoint is the best one."""
+    """Run of ``experiment=smile`` for two epochs on the tiny CelebA, with its best checkpoint."""
     arguments = [*small, f"data.root={tiny_celeba}", "seed=3"]
     return _read(made_once("trained", lambda cwd: _finish(run_command, cwd, *arguments)), "best.ckpt", read_summary)
 
 
 @pytest.fixture(scope="session")
 def small_gan() -> list[str]:
-    """The overrides of a GAN that trains in seconds, with every callback, table and figure."""
+    """Overrides for training a GAN within seconds, with all callbacks, tables and figures."""
     return list(SMALL_GAN)
 
 
 @pytest.fixture(scope="session")
 def conditional() -> list[str]:
-    """The overrides that make a GAN conditional on two attributes."""
+    """Overrides for a GAN that is conditional on two attributes."""
     return ["model.conditional=true", "model.attributes=[Smiling,Male]"]
 
 
 @pytest.fixture(scope="session")
 def features(made_once: Callable[..., Path]) -> Path:
-    """Random weights of a MobileNetV2: enough for a distance that is computed and named."""
+    """MobileNetV2 with random weights, which is sufficient to compute and describe a distance."""
 
     def write(folder: Path) -> None:
         torch.manual_seed(0)
@@ -119,7 +119,7 @@ def gan(
     tiny_celeba: Path,
     read_summary: Read,
 ) -> TrainedRun:
-    """Three epochs of a small conditional GAN, audited by the shared classifier; its checkpoint is the last one."""
+    """Run of a small conditional GAN for three epochs, audited by the shared classifier, with its last checkpoint."""
     arguments = [*small_gan, *conditional, f"data.root={tiny_celeba}", "seed=3", f"task.auditor={trained.checkpoint}"]
     arguments += [f"task.distances.feature_extractor={features}", "task.distances.every_n_epochs=2"]
     return _read(made_once("gan", lambda cwd: _finish(run_command, cwd, *arguments)), "last.ckpt", read_summary)
@@ -130,20 +130,20 @@ def gan(
 
 @pytest.fixture
 def labels_only(write_celeba: Callable[..., Path], tmp_path: Path) -> Path:
-    """A folder with the labels of 240 faces and no images."""
+    """Folder with the labels of 240 faces and no images."""
     return write_celeba(tmp_path / "labels", n=240, images=False)
 
 
 @pytest.fixture(scope="session")
 def quick_clusters() -> list[str]:
-    """The overrides of an analysis of clusters with few repetitions and a t-SNE of few faces."""
+    """Overrides for a cluster analysis with few repetitions and a t-SNE of few faces."""
     quick = ["fraction=1", "report.numbers=[2,3]", "report.seeds=2", "report.tsne.perplexity=5"]
     return [f"task.{override}" for override in [*quick, "report.tsne.max_iter=250"]]
 
 
 @pytest.fixture
 def run_folder(tmp_path: Path) -> Callable[[str], Path]:
-    """``run_folder("clusters")`` is the folder of the one finished run of an experiment."""
+    """``run_folder("clusters")`` returns the folder of the only finished run of an experiment."""
 
     def find(name: str) -> Path:
         [summary] = tmp_path.glob(f"outputs/{name}/*/summary.json")
@@ -154,7 +154,7 @@ def run_folder(tmp_path: Path) -> Callable[[str], Path]:
 
 @pytest.fixture(scope="session")
 def check_run(read_summary: Read) -> Callable[[Path, str], dict[str, Any]]:
-    """``check_run(folder, "clusters")`` checks what every analysis leaves and returns its summary."""
+    """``check_run(folder, "clusters")`` checks the files that every analysis writes, and returns the summary."""
 
     def check(folder: Path, task: str) -> dict[str, Any]:
         summary = read_summary(folder)
@@ -174,7 +174,7 @@ def check_run(read_summary: Read) -> Callable[[Path, str], dict[str, Any]]:
 def assert_refused(
     command: Callable[..., tuple[int, str, str]], labels_only: Path, tmp_path: Path
 ) -> Callable[..., None]:
-    """``assert_refused(sentence, "experiment=clusters", ...)``: the mistake is one sentence, and nothing is written."""
+    """``assert_refused(sentence, "experiment=clusters", ...)`` checks for a one-sentence error and no output files."""
 
     def check(sentence: str, *arguments: str) -> None:
         code, _, err = command(*arguments, f"data.root={labels_only}")

@@ -1,4 +1,4 @@
-"""``experiment=clusters``: groups of labels, their faces and their distances."""
+"""``experiment=clusters``: clusters of labels, their faces and their distances."""
 
 import re
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from celeba_lab.reports import clusters
 Command = Callable[..., tuple[int, str, str]]
 
 
-def test_clusters(
+def test_clusters_faces_and_distances_match_scikit_learn(
     command: Command,
     tiny_celeba: Path,
     tmp_path: Path,
@@ -27,7 +27,7 @@ def test_clusters(
     check_run,
     quick_clusters,
 ) -> None:
-    """The two defects of the notebook are gone: its pictures were of other faces, its distances of other clusters."""
+    """Unlike in the notebook, the faces and distances must belong to the clusters in the report."""
     shown = {}
     draw = clusters.figures.face_grid
 
@@ -43,7 +43,7 @@ def test_clusters(
     assert summary["metrics"]["clusters"] == 5
     assert {"inertia", "silhouette", "stability", "stability/least"} <= set(summary["metrics"])
 
-    # Found again, by scikit-learn alone.
+    # Repeat the clustering with scikit-learn alone.
     annotations = Annotations.load(tiny_celeba)
     points = StandardScaler().fit_transform(annotations.labels.astype(float))
     model = MiniBatchKMeans(5, batch_size=1000, n_init=3, random_state=42).fit(points)
@@ -52,7 +52,7 @@ def test_clusters(
     assignments = pd.read_csv(folder / "tables" / "assignments.csv").set_index("image_id")["cluster"].to_dict()
     assert assignments == expected
 
-    # Each picture is the file in its caption, and that file is a member of the cluster in its caption.
+    # Each image is the file named in its caption, and that file is a member of the cluster named there.
     images = tiny_celeba / "img_align_celeba" / "img_align_celeba"
     assert len(shown) >= 5
     for caption, image in shown.items():
@@ -60,7 +60,7 @@ def test_clusters(
         assert expected[name] == int(cluster)
         np.testing.assert_array_equal(image, load_image(images / name, 10**6))
 
-    # The distances are those between the centroids of these five clusters.
+    # The distances are between the centroids of these five clusters.
     centroids = np.stack([points[model.labels_ == c].mean(axis=0) for c in order])
     distances = pd.read_csv(folder / "tables" / "centroid_distances.csv").set_index("cluster")
     assert distances.shape == (5, 5)
@@ -76,7 +76,7 @@ def test_clusters_need_no_images(
         "experiment=clusters", f"data.root={labels_only}", *quick_clusters, "task.fraction=0.5", "seed=1"
     )
     assert code == 0, err
-    assert "The faces of the clusters are left out, because there are no images in" in " ".join(out.split())
+    assert "Skipping the faces of the clusters, because there are no images in" in " ".join(out.split())
     folder = run_folder("clusters")
     assert not (folder / "figures" / "faces.png").exists()
     assert len(pd.read_csv(folder / "tables" / "assignments.csv")) == 120
@@ -84,7 +84,7 @@ def test_clusters_need_no_images(
 
 
 @pytest.mark.usefixtures("blank_figures")
-def test_missing_and_damaged_images_are_passed_over(
+def test_missing_and_damaged_images_are_skipped(
     command: Command, write_celeba, tmp_path: Path, quick_clusters, run_folder
 ) -> None:
     root = write_celeba(tmp_path / "celeba")
@@ -100,14 +100,14 @@ def test_missing_and_damaged_images_are_passed_over(
 
 
 @pytest.mark.usefixtures("blank_figures")
-def test_an_empty_image_folder_is_no_reason_to_stop(command: Command, labels_only: Path, quick_clusters) -> None:
+def test_an_empty_image_folder_does_not_stop_the_run(command: Command, labels_only: Path, quick_clusters) -> None:
     (labels_only / "img_align_celeba").mkdir()
     code, out, err = command("experiment=clusters", f"data.root={labels_only}", *quick_clusters)
     assert code == 0, err
-    assert "The faces of the clusters are left out, because none of the selected images in" in " ".join(out.split())
+    assert "Skipping the faces of the clusters, because none of the selected images in" in " ".join(out.split())
 
 
-def test_dense_regions_and_the_rest(
+def test_dbscan_omits_the_analyses_that_it_does_not_support(
     command: Command, labels_only: Path, tmp_path: Path, quick_clusters, run_folder
 ) -> None:
     few = [argument for argument in quick_clusters if "tsne" not in argument]
@@ -115,16 +115,16 @@ def test_dense_regions_and_the_rest(
     only = ["task.attributes=[Male,Young,Smiling,Bald,Bangs,Blurry,Chubby]", "task.report.tsne=null"]
     code, out, err = command("experiment=clusters", f"data.root={labels_only}", *few, *dense, *only)
     assert code == 0, err
-    assert "Other numbers of clusters are left out, because DBSCAN has no such parameter." in " ".join(out.split())
-    assert "The stability over seeds is left out, because DBSCAN is deterministic." in " ".join(out.split())
+    assert "Skipping other numbers of clusters, because DBSCAN does not use n_clusters." in " ".join(out.split())
+    assert "Skipping the stability over seeds, because DBSCAN is deterministic." in " ".join(out.split())
     assert not (run_folder("clusters") / "tables" / "numbers.csv").exists()
 
 
 @pytest.mark.usefixtures("blank_figures")
-def test_a_scaler_that_makes_other_columns(
+def test_loadings_refer_to_the_columns_after_scaling(
     command: Command, labels_only: Path, tmp_path: Path, quick_clusters, run_folder
 ) -> None:
-    """Loadings belong to the columns that the clusterer saw."""
+    """The loadings refer to the columns that were clustered."""
     few = [argument for argument in quick_clusters if "tsne" not in argument]
     scaler = ["task.scaler._target_=sklearn.decomposition.PCA", "+task.scaler.n_components=5", "task.report.tsne=null"]
     code, _, err = command("experiment=clusters", f"data.root={labels_only}", *few, *scaler)
@@ -134,7 +134,9 @@ def test_a_scaler_that_makes_other_columns(
 
 
 @pytest.mark.usefixtures("blank_figures")
-def test_clusters_in_a_sweep(command: Command, labels_only: Path, tmp_path: Path, quick_clusters, read_summary) -> None:
+def test_clusters_can_be_computed_in_a_sweep(
+    command: Command, labels_only: Path, tmp_path: Path, quick_clusters, read_summary
+) -> None:
     quick = [argument for argument in quick_clusters if "tsne" not in argument]
     options = [*quick, "task.report.tsne=null", "task/scaler=none", "task/clusterer=agglomerative"]
     code, _, err = command("-m", "experiment=clusters", f"data.root={labels_only}", *options, "task.n_clusters=2,3")
@@ -155,7 +157,7 @@ def test_clusters_in_a_sweep(command: Command, labels_only: Path, tmp_path: Path
         (["task/clusterer=kmaens"], "Did you mean 'kmeans'"),
         (
             ["task.report.numbers=[1,2]"],
-            "task.report.numbers=[1,2] must be numbers of clusters of at least 2.",
+            "task.report.numbers=[1,2] must not contain numbers below 2.",
         ),
         (
             ["task.attributes=[Male]"],
@@ -168,5 +170,5 @@ def test_clusters_in_a_sweep(command: Command, labels_only: Path, tmp_path: Path
         ),
     ],
 )
-def test_a_mistake_is_one_sentence(arguments: list[str], sentence: str, assert_refused) -> None:
+def test_a_mistake_gives_a_one_sentence_error(arguments: list[str], sentence: str, assert_refused) -> None:
     assert_refused(sentence, "experiment=clusters", *arguments)

@@ -1,4 +1,4 @@
-"""``task=compare`` by the real command line: on runs written here, and on a trained one beside altered copies of it."""
+"""``task=compare`` on artificial runs, and on a trained run and a modified copy of it."""
 
 import json
 import re
@@ -19,7 +19,7 @@ RUNS = "task.runs='runs/*'"
 
 @pytest.fixture
 def read_result(tmp_path: Path, read_summary) -> Callable[[], tuple[Path, dict[str, Any]]]:
-    """``read_result()`` gives the folder of the only comparison, and its summary."""
+    """``read_result()`` returns the folder of the only comparison and its summary."""
 
     def read() -> tuple[Path, dict[str, Any]]:
         [summary] = tmp_path.glob("outputs/compare/*/summary.json")
@@ -30,7 +30,7 @@ def read_result(tmp_path: Path, read_summary) -> Callable[[], tuple[Path, dict[s
 
 @pytest.fixture
 def runs(tmp_path: Path, run_writer) -> Path:
-    """Three finished runs: the best on validation, one as good, and one that is wrong about 30 of 60 faces."""
+    """Three finished runs: the best on validation, an equally good one, and one that misclassifies 30 of 60 faces."""
     folder = tmp_path / "runs"
     run_writer.write(folder / "best", 1, val_accuracy=0.95)
     run_writer.write(folder / "equal", 1, val_accuracy=0.94, settings={"model": {"lr": 3e-4}})
@@ -38,7 +38,7 @@ def runs(tmp_path: Path, run_writer) -> Path:
     return folder
 
 
-def test_runs_side_by_side(command: Command, runs: Path, tmp_path: Path, run_writer, read_result) -> None:
+def test_three_runs_are_compared(command: Command, runs: Path, tmp_path: Path, run_writer, read_result) -> None:
     code, out, err = command("task=compare", RUNS)
     assert code == 0, err
     folder, summary = read_result()
@@ -81,16 +81,16 @@ def test_runs_side_by_side(command: Command, runs: Path, tmp_path: Path, run_wri
     words = " ".join(out.split())
     assert "data: celeba, 60 test images, 3 attributes" in words
     assert "SYNTHETIC" not in words
-    assert "baseline: best (the best validation accuracy)" in words
-    assert re.search(r"bad is worse than best by 0\.3333 \(95 % 0\.\d+ to 0\.\d+\), p < 0\.001", words)
-    assert "equal and best are correct about the same attributes in all 60 images" in words
+    assert "baseline: best (best validation accuracy)" in words
+    assert re.search(r"bad is worse than best by 0\.3333 \(95% interval 0\.\d+ to 0\.\d+\), p < 0\.001", words)
+    assert "equal and best predict the same attributes correctly in all 60 images" in words
     assert "not over seeds" in words
 
 
-def test_a_trained_run_and_a_copy_with_other_answers(
+def test_a_trained_run_is_compared_with_a_copy_with_two_changed_predictions(
     trained, tmp_path: Path, run_command, read_summary, read_result
 ) -> None:
-    """One face said wrong and one more: the tables of a real run can be read, and the two faces are what is found."""
+    """The tables of a real run can be read, and the comparison finds the two faces with changed predictions."""
     for name in ("first", "second"):
         shutil.copytree(trained.folder, tmp_path / "runs" / name, ignore=shutil.ignore_patterns("*.ckpt"))
     altered = tmp_path / "runs" / "second"
@@ -116,14 +116,14 @@ def test_a_trained_run_and_a_copy_with_other_answers(
     [paired] = pd.read_csv(folder / "tables" / "paired.csv").to_dict("records")
     assert paired["difference"] == pytest.approx((gained - lost) / 8)
     assert len(pd.read_csv(folder / "tables" / "settings.csv")) == 0
-    assert "the settings are the same in all runs" in found.stdout
-    assert "baseline: first (chosen by the setting)" in found.stdout
+    assert "all runs have the same settings" in found.stdout
+    assert "baseline: first (set in the configuration)" in found.stdout
     table = pd.read_csv(folder / "tables" / "runs.csv")
     assert set(table["seed"]) == {3}
     assert table["test/auroc"].tolist() == [trained.summary["metrics"]["test/auroc"]] * 2
 
 
-def test_the_seed_decides_the_intervals(command: Command, runs: Path, tmp_path: Path) -> None:
+def test_the_intervals_depend_on_the_seed(command: Command, runs: Path, tmp_path: Path) -> None:
     lows = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         code, _, err = command("task=compare", RUNS, f"seed={seed}", f"hydra.run.dir={name}")
@@ -132,7 +132,7 @@ def test_the_seed_decides_the_intervals(command: Command, runs: Path, tmp_path: 
     assert lows[0] == lows[1] != lows[2]
 
 
-def test_runs_that_cannot_be_compared_are_left_out_by_name(
+def test_runs_that_cannot_be_compared_are_omitted_and_named(
     command: Command, runs: Path, tmp_path: Path, run_writer, read_result
 ) -> None:
     (runs / "stopped").mkdir()
@@ -140,24 +140,26 @@ def test_runs_that_cannot_be_compared_are_left_out_by_name(
     run_writer.write(runs / "validated", split="val")
     code, out, err = command("task=compare", RUNS)
     assert code == 0, err
-    assert "Left out (unfinished, without summary.json): runs/stopped." in out
-    assert "Left out (no predictions of test): runs/validated." in out
+    assert "Left out (unfinished, no summary.json): runs/stopped." in out
+    assert "Left out (no predictions for the test split): runs/validated." in out
     _, summary = read_result()
     assert set(summary["details"]["runs"]) == {"bad", "best", "equal"}
 
 
-def test_a_comparison_does_not_find_itself(command: Command, runs: Path, tmp_path: Path) -> None:
+def test_a_comparison_does_not_include_its_own_folder(command: Command, runs: Path, tmp_path: Path) -> None:
     runs.rename(tmp_path / "outputs")
     code, out, err = command("task=compare", "task.runs=outputs", "hydra.run.dir=outputs/first")
     assert code == 0, err
     assert "Left out" not in out
     code, out, err = command("task=compare", "task.runs=outputs", "hydra.run.dir=outputs/second")
     assert code == 0, err
-    assert re.search(r"^Left out \(no predictions of test\): outputs/first\.$", out, flags=re.MULTILINE)
+    assert re.search(r"^Left out \(no predictions for the test split\): outputs/first\.$", out, flags=re.MULTILINE)
     assert "unfinished" not in out
 
 
-def test_evaluated_checkpoints_have_no_curves(command: Command, runs: Path, tmp_path: Path, read_result) -> None:
+def test_runs_of_task_evaluate_have_no_learning_curves(
+    command: Command, runs: Path, tmp_path: Path, read_result
+) -> None:
     for folder in runs.iterdir():
         (folder / "tables" / "history.csv").unlink()
     code, _, err = command("task=compare", RUNS)
@@ -166,7 +168,7 @@ def test_evaluated_checkpoints_have_no_curves(command: Command, runs: Path, tmp_
     assert [path.name for path in (folder / "figures").glob("*.png")] == ["differences.png"]
 
 
-def test_of_many_runs_the_best_have_curves(
+def test_only_the_best_of_many_runs_have_learning_curves(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_writer
 ) -> None:
     from celeba_lab import figures
@@ -185,10 +187,10 @@ def test_of_many_runs_the_best_have_curves(
     code, _, err = command("task=compare", RUNS)
     assert code == 0, err
     assert shown["names"] == [f"run{k}" for k in np.argsort(-order)][:12]
-    assert shown["note"] == "The 12 of 14 runs with the highest validation accuracy"
+    assert shown["note"] == "The 12 runs with the highest validation accuracy, out of 14 runs"
 
 
-def test_drawn_faces_are_called_so(command: Command, tmp_path: Path, run_writer) -> None:
+def test_drawn_faces_are_reported_as_synthetic(command: Command, tmp_path: Path, run_writer) -> None:
     for k in range(2):
         run_writer.write(tmp_path / "runs" / str(k), k, data={"name": "synthetic"})
     code, out, err = command("task=compare", RUNS)
@@ -202,12 +204,12 @@ def test_drawn_faces_are_called_so(command: Command, tmp_path: Path, run_writer)
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ([], r"task\.runs has no value\. Give one: task\.runs=\.\.\."),
+        ([], r"task\.runs has no value\. Set it with task\.runs=\.\.\."),
         (["task.runs='rnus/*'"], r"task\.runs=rnus/\* matches nothing\. .* Did you mean 'runs'\?"),
         ([RUNS, "task.split=tset"], r"task\.split=tset must be one of train, val, test\. Did you mean 'test'\?"),
         (
             [RUNS, "task.metric=acuracy"],
-            r"task\.metric=acuracy must be a metric of the test split of bad, which has .* Did you mean 'accuracy'\?",
+            r"task\.metric=acuracy is not a metric of the test split of bad, which has .* Did you mean 'accuracy'\?",
         ),
         (
             [RUNS, "task.baseline=bset"],
@@ -216,33 +218,35 @@ def test_drawn_faces_are_called_so(command: Command, tmp_path: Path, run_writer)
         ([RUNS, "task.resamples=10"], r"task\.resamples=10 must be at least 100\."),
         (
             ["task.runs=[runs/best,runs/best]"],
-            r"task\.runs=.* must match at least two finished runs with predictions of the test split, and the only one"
-            r" is best\.",
+            r"task\.runs=.* must match at least two finished runs with predictions for the test split, but matches"
+            r" only best\.",
         ),
         (
             [RUNS, "task.split=val"],
-            r"must match at least two finished runs with predictions of the val split, and there are none\. Left out"
-            r" \(no predictions of val\): runs/bad, runs/best, runs/equal\.",
+            r"must match at least two finished runs with predictions for the val split, but matches none\. Left out"
+            r" \(no predictions for the val split\): runs/bad, runs/best, runs/equal\.",
         ),
     ],
 )
-def test_a_mistake_is_one_sentence(command: Command, runs: Path, arguments: list[str], sentence: str) -> None:
+def test_a_mistake_gives_a_one_sentence_error(
+    command: Command, runs: Path, arguments: list[str], sentence: str
+) -> None:
     code, _, err = command("task=compare", *arguments)
     assert code == 1
     assert re.fullmatch(f"celeba_lab: error: .*{sentence}\n", err), err
 
 
-def test_other_data_is_refused(command: Command, runs: Path, run_writer) -> None:
+def test_runs_on_different_data_are_rejected(command: Command, runs: Path, run_writer) -> None:
     run_writer.write(runs / "drawn", data={"name": "synthetic"})
     code, _, err = command("task=compare", RUNS)
     assert code == 1
-    assert "bad and drawn are about different data: data.name is celeba in the first and synthetic in the second" in err
+    assert "bad and drawn used different data: data.name is celeba in the first run and synthetic in the second" in err
 
 
-def test_other_images_are_refused(command: Command, runs: Path, tmp_path: Path) -> None:
+def test_runs_on_different_images_are_rejected(command: Command, runs: Path, tmp_path: Path) -> None:
     path = runs / "best" / "tables" / "predictions_test.csv"
     path.write_text(path.read_text().replace("000005.jpg", "000099.jpg"))
     code, _, err = command("task=compare", RUNS)
     assert code == 1
-    assert "bad and best are about different images of the test split" in err
+    assert "bad and best used different images of the test split" in err
     assert not list(tmp_path.glob("outputs/compare/*/summary.json"))

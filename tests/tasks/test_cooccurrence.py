@@ -12,7 +12,9 @@ from celeba_lab.data.attributes import ATTRIBUTES
 Command = Callable[..., tuple[int, str, str]]
 
 
-def test_cooccurrence(command: Command, labels_only: Path, tmp_path: Path, run_folder, check_run) -> None:
+def test_cooccurrence_writes_tables_that_match_the_labels(
+    command: Command, labels_only: Path, tmp_path: Path, run_folder, check_run
+) -> None:
     code, _, err = command("experiment=cooccurrence", f"data.root={labels_only}", "data.partitions=[val,test]")
     assert code == 0, err
     folder = run_folder("cooccurrence")
@@ -40,5 +42,5 @@ def test_cooccurrence(command: Command, labels_only: Path, tmp_path: Path, run_f
         ),
     ],
 )
-def test_a_mistake_is_one_sentence(arguments: list[str], sentence: str, assert_refused) -> None:
+def test_a_mistake_gives_a_one_sentence_error(arguments: list[str], sentence: str, assert_refused) -> None:
     assert_refused(sentence, "experiment=cooccurrence", *arguments)

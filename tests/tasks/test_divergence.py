@@ -1,4 +1,4 @@
-"""Runs of the real command that diverge in their second epoch."""
+"""Runs that diverge in their second epoch keep the checkpoint of the first."""
 
 import sys
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-# A callback of a user, in a file in the working directory.
+# A user's callback, in a file in the working directory.
 BREAKING = """
 import math
 import torch
@@ -34,7 +34,7 @@ MODELS = ["classifier", "averaged classifier", "gan"]
 
 @pytest.fixture
 def diverge(small: list[str], run_command, tiny_celeba: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """``diverge(model, by_ctrl_c)`` runs an experiment whose weights become NaN after the second step of epoch 2."""
+    """``diverge(model, by_ctrl_c)`` runs an experiment. Its weights become NaN after the second step of epoch 2."""
     (tmp_path / "breaking.py").write_text(BREAKING)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "breaking", raising=False)
@@ -48,7 +48,7 @@ def diverge(small: list[str], run_command, tiny_celeba: Path, tmp_path: Path, mo
 
 
 def not_finite(path: Path) -> list[str]:
-    """Return the names of the tensors of a checkpoint that hold NaN or infinity."""
+    """Return the names of the tensors in a checkpoint that contain NaN or infinity."""
     content = torch.load(path, weights_only=True)
     states = content["state_dict"] | {f"raw {k}": value for k, value in content.get("current_model_state", {}).items()}
     return [name for name, value in states.items() if not value.isfinite().all()]
@@ -65,13 +65,15 @@ def assert_first_epoch_is_kept(folder: Path, model: str) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_the_first_epoch_is_kept_and_the_second_is_named(model: str, diverge, tmp_path: Path) -> None:
+def test_the_checkpoint_of_the_first_epoch_is_kept_and_the_error_names_the_second(
+    model: str, diverge, tmp_path: Path
+) -> None:
     result = diverge(model)
     assert result.returncode == 1
     [sentence] = [line for line in result.stderr.splitlines() if "error" in line]
     losses = "discriminator loss and the generator loss are" if model == "gan" else "loss is"
     assert f"celeba_lab: error: Training diverged in epoch 2, step 8: the {losses} NaN or infinite. Lower" in sentence
-    assert "run/checkpoints/last.ckpt is kept as it was saved before" in result.stdout
+    assert "the earlier checkpoint run/checkpoints/last.ckpt was not overwritten" in result.stdout
     assert_first_epoch_is_kept(tmp_path / "run", model)
     assert pd.read_csv(tmp_path / "run" / "tables" / "history.csv")["epoch"].tolist() == [1]
     metric = "train/generator_loss" if model == "gan" else "val/accuracy"
@@ -81,8 +83,8 @@ def test_the_first_epoch_is_kept_and_the_second_is_named(model: str, diverge, tm
 
 
 @pytest.mark.parametrize("model", ["averaged classifier", "gan"])
-def test_ctrl_c_in_the_second_epoch_does_not_save_its_weights(model: str, diverge, tmp_path: Path) -> None:
+def test_ctrl_c_does_not_save_diverged_weights(model: str, diverge, tmp_path: Path) -> None:
     result = diverge(model, by_ctrl_c=True)
     assert result.returncode == 130
-    assert "run/checkpoints/last.ckpt is kept as it was saved before" in result.stdout
+    assert "the earlier checkpoint run/checkpoints/last.ckpt was not overwritten" in result.stdout
     assert_first_epoch_is_kept(tmp_path / "run", model)

@@ -1,4 +1,4 @@
-"""``experiment=embeddings``: groups of features of a trained network, compared with those of the labels."""
+"""``experiment=embeddings``: clusters of a trained network's features, compared with clusters of the labels."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +14,7 @@ from celeba_lab.data.images import load_image
 Command = Callable[..., tuple[int, str, str]]
 
 
-def test_embeddings(
+def test_embeddings_are_clustered_and_compared_with_the_labels(
     command: Command, trained, tiny_celeba: Path, tmp_path: Path, run_folder, check_run, quick_clusters
 ) -> None:
     arguments = [f"checkpoint={trained.checkpoint}", "data.partitions=[train,test]", "task.n_clusters=3"]
@@ -64,5 +64,5 @@ def test_embeddings_are_the_features_of_the_named_images(
             np.testing.assert_allclose(features, model.features(face)[0].numpy(), atol=1e-4)
 
 
-def test_embedding_without_a_checkpoint_is_refused(assert_refused) -> None:
-    assert_refused("To embed faces, name a checkpoint", "experiment=embeddings")
+def test_embedding_without_a_checkpoint_is_rejected(assert_refused) -> None:
+    assert_refused("To embed faces, specify a checkpoint", "experiment=embeddings")

@@ -1,4 +1,4 @@
-"""``task=evaluate`` by the real command."""
+"""``task=evaluate`` with a trained checkpoint."""
 
 import shutil
 from pathlib import Path
@@ -12,7 +12,7 @@ QUIET = ["trainer=cpu", "~callbacks.progress_bar"]
 
 
 @pytest.mark.parametrize("split", ["val", "test", "train"])
-def test_it_repeats_what_training_reported(
+def test_evaluation_gives_the_metrics_that_training_reported(
     trained, tiny_celeba: Path, tmp_path: Path, split: str, run_command, read_summary
 ) -> None:
     arguments = ["task=evaluate", f"checkpoint={trained.checkpoint}", f"task.split={split}"]
@@ -35,8 +35,8 @@ def test_it_repeats_what_training_reported(
 
 
 @pytest.mark.usefixtures("blank_figures")
-def test_a_checkpoint_moved_elsewhere_still_works(trained, tiny_celeba: Path, tmp_path: Path, run_command) -> None:
-    """Nothing of the run folder, and no weights file, is needed beside it; another image size in conf/ is not used."""
+def test_a_checkpoint_works_outside_its_run_folder(trained, tiny_celeba: Path, tmp_path: Path, run_command) -> None:
+    """The checkpoint needs neither its run folder nor a weights file, and its image size overrides the setting."""
     moved = shutil.copy(trained.checkpoint, tmp_path / "my model.ckpt")
     arguments = ["task=evaluate", f"checkpoint='{moved}'", "model.image_size=224", f"data.root={tiny_celeba}"]
     result = run_command(*QUIET, *arguments, cwd=tmp_path)
@@ -44,7 +44,7 @@ def test_a_checkpoint_moved_elsewhere_still_works(trained, tiny_celeba: Path, tm
     assert "at 32 x 32 pixels" in result.stdout
 
 
-def test_a_split_without_images_is_named(trained, write_celeba, tmp_path: Path, run_command) -> None:
+def test_the_error_for_an_empty_split_names_it(trained, write_celeba, tmp_path: Path, run_command) -> None:
     root = write_celeba(tmp_path / "celeba", partition=[0] * 40 + [1] * 8)
     arguments = ["task=evaluate", f"checkpoint={trained.checkpoint}", f"data.root={root}"]
     result = run_command(*QUIET, *arguments, cwd=tmp_path)
@@ -58,7 +58,7 @@ def test_an_ensemble_averages_the_logits_of_its_checkpoints(
     trained, tiny_celeba: Path, tmp_path: Path, run_command, read_summary
 ) -> None:
     content = torch.load(trained.checkpoint, weights_only=True)
-    content["state_dict"]["head.bias"] += 2.0  # its logits are those of the first, plus 2
+    content["state_dict"]["head.bias"] += 2.0  # Its logits are those of the first model plus 2.
     torch.save(content, tmp_path / "other.ckpt")
     arguments = ["task=evaluate", f"checkpoint={trained.checkpoint}", f"data.root={tiny_celeba}"]
     tables = []
@@ -73,7 +73,7 @@ def test_an_ensemble_averages_the_logits_of_its_checkpoints(
     assert averaged == pytest.approx(alone + 1.0, abs=1e-3)
 
 
-def test_an_ensemble_of_unlike_networks_is_refused(trained, tiny_celeba: Path, tmp_path: Path, run_command) -> None:
+def test_an_ensemble_of_different_networks_is_rejected(trained, tiny_celeba: Path, tmp_path: Path, run_command) -> None:
     content = torch.load(trained.checkpoint, weights_only=True)
     content["hyper_parameters"]["image_size"] = 64
     torch.save(content, tmp_path / "other.ckpt")

@@ -1,4 +1,4 @@
-"""``task=export``: a generator that draws the same faces without its checkpoint."""
+"""``task=export`` writes a generator that generates the same faces as the checkpoint."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from celeba_lab.engine.checkpoints import load_gan, load_sampler
 from celeba_lab.errors import UserError
 
 
-def test_an_exported_generator_draws_the_same_faces(gan, tmp_path: Path, run_command, read_summary) -> None:
+def test_an_exported_generator_generates_the_same_faces(gan, tmp_path: Path, run_command, read_summary) -> None:
     result = run_command("task=export", f"checkpoint={gan.checkpoint}", "hydra.run.dir=e", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     exported, whole = load_sampler(str(tmp_path / "e" / "generator.safetensors")), load_gan(str(gan.checkpoint), "x")
@@ -19,27 +19,25 @@ def test_an_exported_generator_draws_the_same_faces(gan, tmp_path: Path, run_com
     assert exported.trained_on == "celeba"
     assert exported.weights == read_summary(tmp_path / "e")["generator_weights"] == "ema"
     with pytest.raises(
-        UserError, match=r"holds only the average of the weights. Export the last weights with task=export"
+        UserError, match=r"contains only the averaged weights\. Export the weights of the last step with task=export"
     ):
         load_sampler(str(tmp_path / "e" / "generator.safetensors"), "raw")
     with pytest.raises(UserError, match="is an exported generator, which only task=generate can use"):
         load_gan(str(tmp_path / "e" / "generator.safetensors"), "export its generator")
     drawn = ["task=generate", "checkpoint=e/generator.safetensors", "hydra.run.dir=g"]
-    result = run_command(*drawn, cwd=tmp_path)  # neither data nor checkpoint is needed
+    result = run_command(*drawn, cwd=tmp_path)  # Neither the data nor the checkpoint is needed.
     assert result.returncode == 0, result.stderr
-    assert "left out: the generator was trained on celeba, and the data here is synthetic" in " ".join(
-        result.stdout.split()
-    )
-    assert not (tmp_path / "data").exists()  # and no face is drawn for nothing
+    assert "because the generator was trained on celeba, but this run uses synthetic" in " ".join(result.stdout.split())
+    assert not (tmp_path / "data").exists()  # No synthetic faces are drawn unnecessarily.
     assert len(list((tmp_path / "g" / "faces").iterdir())) == 16
 
 
-def test_a_file_that_is_no_generator_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_generator_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "a.safetensors").write_bytes(b"nothing")
-    with pytest.raises(UserError, match=r"could not be read \(.*\), because it is damaged or not a safetensors file"):
+    with pytest.raises(UserError, match=r"is damaged or is not a safetensors file \(.*\)"):
         load_sampler(str(tmp_path / "a.safetensors"))
     from safetensors.torch import save_file
 
     save_file({"x": torch.zeros(1)}, tmp_path / "b.safetensors")
-    with pytest.raises(UserError, match="is not a generator from task=export"):
+    with pytest.raises(UserError, match="was not written by task=export"):
         load_sampler(str(tmp_path / "b.safetensors"))

@@ -1,4 +1,4 @@
-"""``task=generate``: faces, a grid, a walk from face to face and the nearest real faces."""
+"""``task=generate``: faces, a grid, an interpolation and the nearest real faces."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from celeba_lab.errors import UserError
 from celeba_lab.tasks.generate import generate
 
 
-def test_generate_writes_faces_a_grid_a_walk_and_neighbours(
+def test_generate_writes_faces_a_grid_an_interpolation_and_nearest_faces(
     gan, tiny_celeba: Path, tmp_path: Path, run_command
 ) -> None:
     arguments = [
@@ -49,14 +49,14 @@ def test_generate_writes_faces_a_grid_a_walk_and_neighbours(
         ({"truncation": 0.0}, "^truncation=0 must be above 0"),
     ],
 )
-def test_impossible_settings_are_refused(settings: dict, sentence: str) -> None:
+def test_invalid_settings_are_rejected(settings: dict, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         generate(OmegaConf.create({"checkpoint": "none.ckpt", "seed": 1}), **settings)
 
 
-def test_a_mistake_is_said_before_a_folder_is_filled(gan, tmp_path: Path, run_command) -> None:
+def test_a_mistake_is_reported_before_any_face_is_written(gan, tmp_path: Path, run_command) -> None:
     given = ["task=generate", f"checkpoint={gan.checkpoint}", "task.nearest=false", "task.attributes={Smilling: 1}"]
     result = run_command(*given, "hydra.run.dir=run", cwd=tmp_path)
     assert result.returncode == 1
-    assert "has no attribute Smilling, only Smiling, Male. Did you mean 'Smiling'?" in " ".join(result.stderr.split())
+    assert "Its attributes are Smiling, Male. Did you mean 'Smiling'?" in " ".join(result.stderr.split())
     assert not (tmp_path / "run" / "faces").exists()

@@ -13,7 +13,9 @@ from celeba_lab.data.attributes import ATTRIBUTES
 Command = Callable[..., tuple[int, str, str]]
 
 
-def test_logistic(command: Command, labels_only: Path, tmp_path: Path, run_folder, check_run) -> None:
+def test_logistic_writes_scores_and_odds_ratios(
+    command: Command, labels_only: Path, tmp_path: Path, run_folder, check_run
+) -> None:
     code, out, err = command("experiment=logistic", f"data.root={labels_only}")
     assert code == 0, err
     folder = run_folder("logistic")
@@ -26,11 +28,11 @@ def test_logistic(command: Command, labels_only: Path, tmp_path: Path, run_folde
     odds = pd.read_csv(folder / "tables" / "odds_ratios.csv").set_index("attribute")
     assert np.isnan(np.diag(odds)).all()
     assert (odds.to_numpy()[~np.eye(40, dtype=bool)] > 0).all()
-    assert re.search(r"^All solvers converged, within \d+ iterations\.$", out, flags=re.MULTILINE)
+    assert re.search(r"^All solvers converged within \d+ iterations\.$", out, flags=re.MULTILINE)
 
 
 @pytest.mark.usefixtures("blank_figures")
-def test_logistic_on_the_official_split_of_a_part(
+def test_logistic_uses_the_official_split_of_a_fraction(
     command: Command, labels_only: Path, tmp_path: Path, read_summary
 ) -> None:
     arguments = ["task.split=official", "task.fraction=0.5", "task.attributes=[Male,Young,Bald]", "seed=3"]
@@ -38,27 +40,27 @@ def test_logistic_on_the_official_split_of_a_part(
         where = f"hydra.run.dir={tmp_path / name}"
         assert command("experiment=logistic", f"data.root={labels_only}", *arguments, where)[0] == 0
     first, second = (tmp_path / name / "tables" / "attributes.csv" for name in ("first", "second"))
-    assert first.read_text() == second.read_text(), "the same seed gives the same rows"
+    assert first.read_text() == second.read_text(), "the same seed must select the same rows"
     summary = read_summary(first.parents[1])
-    assert sum(summary["details"]["rows"].values()) < 120, "validation is neither fitted nor tested"
+    assert sum(summary["details"]["rows"].values()) < 120, "the validation rows must not be used"
     assert [line.split(",")[0] for line in first.read_text().splitlines()[1:]] == ["Male", "Young", "Bald"]
 
 
-def test_another_classifier_is_a_setting(command: Command, labels_only: Path, tmp_path: Path, run_folder) -> None:
+def test_another_estimator_can_be_selected(command: Command, labels_only: Path, tmp_path: Path, run_folder) -> None:
     code, out, err = command("experiment=logistic", f"data.root={labels_only}", "task/estimator=naive_bayes")
     assert code == 0, err
-    assert "The odds ratios are left out" in out
+    assert "Skipping the odds ratios" in out
     assert not (run_folder("logistic") / "figures" / "odds_ratios.png").exists()
 
 
 @pytest.mark.usefixtures("blank_figures")
-def test_a_solver_that_did_not_finish_is_told(command: Command, labels_only: Path) -> None:
+def test_a_solver_that_did_not_converge_is_reported(command: Command, labels_only: Path) -> None:
     _, out, _ = command("experiment=logistic", f"data.root={labels_only}", "task.estimator.max_iter=1")
     assert "NOT CONVERGED" in out
 
 
 @pytest.mark.usefixtures("blank_figures")
-def test_constant_attributes_leave_both_means(
+def test_constant_attributes_are_excluded_from_both_means(
     command: Command, write_celeba, tmp_path: Path, run_folder, read_summary
 ) -> None:
     root = write_celeba(tmp_path / "celeba", n=240, images=False)
@@ -73,7 +75,7 @@ def test_constant_attributes_leave_both_means(
     summary = read_summary(folder)
     assert summary["majority_accuracy"]["test"] == pytest.approx(rows["majority_accuracy"].mean())
     assert summary["metrics"]["test/gain"] == pytest.approx(rows["accuracy"].mean() - rows["majority_accuracy"].mean())
-    assert "no model for Bald" in out
+    assert "No model was fitted for Bald" in out
 
 
 @pytest.mark.parametrize(
@@ -83,9 +85,9 @@ def test_constant_attributes_leave_both_means(
         (["~task.estimator"], "task.estimator has no value"),
         (["task.estimator=null"], "task.estimator=None has the wrong type"),
         (["task.split=offical"], "Did you mean 'official'"),
-        (["task.split=official", "data.partitions=[train]"], "task.split=official needs rows of the test split"),
+        (["task.split=official", "data.partitions=[train]"], "task.split=official requires rows of the test split"),
         (["data.partitions=[tain]"], "data.partitions=tain must be one of train, val, test."),
     ],
 )
-def test_a_mistake_is_one_sentence(arguments: list[str], sentence: str, assert_refused) -> None:
+def test_a_mistake_gives_a_one_sentence_error(arguments: list[str], sentence: str, assert_refused) -> None:
     assert_refused(sentence, "experiment=logistic", *arguments)

@@ -1,4 +1,4 @@
-"""``task=predict`` by the real command."""
+"""``task=predict`` on image files."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from celeba_lab.models.classifier.module import AttributeClassifier
 QUIET = ["trainer=cpu", "~callbacks.progress_bar", "task=predict"]
 
 
-def test_files_of_any_kind_and_size(trained, tmp_path: Path, run_command, read_summary) -> None:
+def test_files_of_any_format_and_size_are_predicted(trained, tmp_path: Path, run_command, read_summary) -> None:
     photos = tmp_path / "my photos"
     photos.mkdir()
     random = np.random.default_rng(0)
@@ -30,18 +30,20 @@ def test_files_of_any_kind_and_size(trained, tmp_path: Path, run_command, read_s
     assert read_summary(folder)["metrics"]["predict/images"] == 3
 
     model = AttributeClassifier.load_from_checkpoint(trained.checkpoint, map_location="cpu", weights_only=True).eval()
-    pixels = np.asarray(Image.open(photos / "c.jpg").convert("RGB"))  # of the model's size: nothing is resized
+    pixels = np.asarray(
+        Image.open(photos / "c.jpg").convert("RGB")
+    )  # This image has the model's size, so it is not resized.
     expected = model.probabilities(torch.tensor(pixels).permute(2, 0, 1)[None])
     assert table.loc[2, "Smiling"] == pytest.approx(expected.item(), abs=1e-4)
 
 
-def test_images_that_were_not_named_are_one_sentence(tmp_path: Path, run_command) -> None:
+def test_missing_task_images_gives_a_one_sentence_error(tmp_path: Path, run_command) -> None:
     result = run_command(*QUIET, "checkpoint=best.ckpt", cwd=tmp_path)
     assert result.returncode == 1
-    assert result.stderr == "celeba_lab: error: task.images has no value. Give one: task.images=...\n"
+    assert result.stderr == "celeba_lab: error: task.images has no value. Set it with task.images=...\n"
 
 
-def test_a_glob_without_files_is_one_sentence(trained, tmp_path: Path, run_command) -> None:
+def test_a_glob_without_matches_gives_a_one_sentence_error(trained, tmp_path: Path, run_command) -> None:
     arguments = [f"checkpoint={trained.checkpoint}", f"task.images='{tmp_path}/*.jpg'"]
     result = run_command(*QUIET, *arguments, cwd=tmp_path)
     assert result.returncode == 1

@@ -1,4 +1,4 @@
-"""``task=train`` by the real command: what it prints, leaves behind, and does when it is stopped."""
+"""``task=train``: its output, its files, and what happens when it is interrupted and resumed."""
 
 import os
 import re
@@ -27,7 +27,7 @@ def test_the_first_line_names_the_data(trained, tiny_celeba: Path) -> None:
     assert str(tiny_celeba) in trained.printed.replace("\n", "")
 
 
-def test_the_terminal_tells_everything(trained) -> None:
+def test_the_terminal_shows_settings_progress_and_results(trained) -> None:
     text = trained.printed
     assert re.search(r"^changed: experiment=smile .*all settings: outputs/smile/.*config.yaml", text, re.MULTILINE)
     assert "recipe: default: Four epochs" in text
@@ -41,7 +41,7 @@ def test_the_terminal_tells_everything(trained) -> None:
     assert re.search(r"report: outputs/smile/.*/report.html", text)
 
 
-def test_the_folder_is_complete(trained) -> None:
+def test_the_run_folder_is_complete(trained) -> None:
     names = {str(path.relative_to(trained.folder)) for path in trained.folder.rglob("*") if path.is_file()}
     expected = {
         ".hydra/config.yaml", ".hydra/overrides.yaml", "config.yaml", "summary.json", "celeba_lab.log",
@@ -51,7 +51,7 @@ def test_the_folder_is_complete(trained) -> None:
     for split in ("val", "test"):
         expected |= {f"tables/{table}_{split}.csv" for table in ("attributes", "predictions", "mistakes")}
         expected |= {f"figures/{figure}_{split}.png" for figure in FIGURES if figure != "mistakes"}
-    # What validation chooses is measured on test alone.
+    # Settings that are chosen on validation are evaluated only on test.
     expected |= {f"tables/{table}_test.csv" for table in ("thresholds", "calibration", "pixels", "groups", "drift")}
     assert expected <= names
     assert "tables/thresholds_val.csv" not in names
@@ -59,7 +59,7 @@ def test_the_folder_is_complete(trained) -> None:
     assert not [name for name in names if Path(name).name.startswith(".") and not name.startswith(".hydra")]
 
 
-def test_the_summary_holds_the_contract(trained, tiny_celeba: Path) -> None:
+def test_the_summary_contains_the_documented_fields(trained, tiny_celeba: Path) -> None:
     summary = trained.summary
     assert summary["experiment"] == "smile"
     assert summary["task"] == "train"
@@ -73,7 +73,7 @@ def test_the_summary_holds_the_contract(trained, tiny_celeba: Path) -> None:
     assert summary["initial_weights"] == "random weights (model.weights=null)"
 
 
-def test_the_reported_numbers_are_the_best_checkpoints(trained) -> None:
+def test_the_reported_metrics_are_those_of_the_best_checkpoint(trained) -> None:
     history = pd.read_csv(trained.folder / "tables" / "history.csv").set_index("epoch")
     best = trained.summary["best_epoch"]
     assert best == history["val/accuracy"].idxmax()
@@ -85,14 +85,14 @@ def test_the_reported_numbers_are_the_best_checkpoints(trained) -> None:
         assert trained.summary["metrics"][f"train/{metric}"] == pytest.approx(history.loc[best, f"train/{metric}"])
 
 
-def test_the_prediction_table_gives_the_reported_accuracy(trained) -> None:
+def test_the_prediction_table_reproduces_the_reported_accuracy(trained) -> None:
     table = pd.read_csv(trained.folder / "tables" / "predictions_test.csv")
     assert table.columns[0] == "image_id"
     accuracy = ((table["probability/Smiling"] >= 0.5) == table["label/Smiling"]).mean()
     assert accuracy == pytest.approx(trained.summary["metrics"]["test/accuracy"])
 
 
-def test_tensorboard_has_it_all(trained) -> None:
+def test_tensorboard_contains_scalars_images_text_and_hyperparameters(trained) -> None:
     events = EventAccumulator(str(trained.folder), size_guidance={"images": 0, "tensors": 0, "scalars": 0})
     events.Reload()
     tags = events.Tags()
@@ -106,14 +106,14 @@ def test_tensorboard_has_it_all(trained) -> None:
     assert len(events.Scalars("val/loss")) == 2
 
 
-def test_the_checkpoint_needs_nothing_else(trained) -> None:
+def test_the_checkpoint_can_be_loaded_without_other_files(trained) -> None:
     content = torch.load(trained.checkpoint, weights_only=True)
     assert "optimizer_states" in content
     model = AttributeClassifier.load_from_checkpoint(trained.checkpoint, weights_only=True).eval()
     assert model.probabilities(torch.zeros(1, 3, 109, 89, dtype=torch.uint8)).shape == (1, 1)
 
 
-def test_the_same_seed_gives_the_same_numbers(
+def test_the_same_seed_gives_the_same_metrics(
     trained, tiny_celeba: Path, tmp_path: Path, run_process, small, read_summary
 ) -> None:
     result = run_process(*small, f"data.root={tiny_celeba}", "seed=3", "data.num_workers=2", cwd=tmp_path)
@@ -124,7 +124,7 @@ def test_the_same_seed_gives_the_same_numbers(
 
 @pytest.mark.usefixtures("blank_figures")
 @pytest.mark.parametrize("experiment", sorted(path.stem for path in config_directory().glob("experiment/*.yaml")))
-def test_every_experiment_runs_under_smoke(
+def test_every_experiment_runs_with_the_smoke_trainer(
     experiment: str, trained, tiny_celeba: Path, tmp_path: Path, run_command
 ) -> None:
     arguments = [f"experiment={experiment}", "trainer=smoke", f"data.root={tiny_celeba}", "data.batch_size=4"]
@@ -136,7 +136,7 @@ def test_every_experiment_runs_under_smoke(
 
 
 @pytest.mark.usefixtures("blank_figures")
-def test_several_attributes_are_the_same_class(
+def test_several_attributes_can_be_trained_at_once(
     tiny_celeba: Path, tmp_path: Path, run_command, small, read_summary
 ) -> None:
     result = run_command(*small, f"data.root={tiny_celeba}", "model.attributes=[Smiling,Male,Young]", cwd=tmp_path)
@@ -155,7 +155,9 @@ def test_fast_dev_run_works(tiny_celeba: Path, tmp_path: Path, run_command, smal
 
 
 @pytest.mark.usefixtures("blank_figures")
-def test_max_time_ends_training_in_order(tiny_celeba: Path, tmp_path: Path, run_command, small, read_summary) -> None:
+def test_a_run_that_reaches_max_time_is_still_evaluated(
+    tiny_celeba: Path, tmp_path: Path, run_command, small, read_summary
+) -> None:
     arguments = [*small, f"data.root={tiny_celeba}", "trainer.max_epochs=100000", "trainer.max_time='00:00:00:04'"]
     result = run_command(*arguments, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
@@ -176,7 +178,7 @@ def test_a_sweep_has_a_folder_for_each_run(tiny_celeba: Path, tmp_path: Path, ru
 
 
 @pytest.mark.usefixtures("blank_figures")
-def test_bad_images_are_left_out_and_named(write_celeba, tmp_path: Path, run_command, small, read_summary) -> None:
+def test_bad_images_are_omitted_and_listed(write_celeba, tmp_path: Path, run_command, small, read_summary) -> None:
     root = write_celeba(tmp_path / "celeba")
     (root / "img_align_celeba" / "img_align_celeba" / "000002.jpg").write_bytes(b"no image")
     result = run_command(*small, f"data.root={root}", "data.num_workers=2", cwd=tmp_path)
@@ -194,14 +196,14 @@ def test_bad_images_are_left_out_and_named(write_celeba, tmp_path: Path, run_com
 
 @pytest.mark.usefixtures("blank_figures")
 @pytest.mark.parametrize("cause", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_run_says_how_to_continue(
+def test_an_interrupted_run_prints_the_command_that_resumes_it(
     cause: signal.Signals, tiny_celeba: Path, tmp_path: Path, run_command, small
 ) -> None:
     arguments = [*small, f"data.root={tiny_celeba}", "trainer.max_epochs=500"]
     process = subprocess.Popen(
         [sys.executable, "-m", "celeba_lab", *arguments], cwd=tmp_path, text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        # A shell without a terminal starts what runs in its background deaf to SIGINT, and deafness is inherited.
+        # A non-interactive shell starts background processes with SIGINT ignored, and child processes inherit this.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     try:
@@ -222,7 +224,7 @@ def test_a_stopped_run_says_how_to_continue(
     continued = [part for part in shlex.split(command)[3:] if not part.startswith("trainer.max_epochs")]
     result = run_command(*continued, f"trainer.max_epochs={done + 3}", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert len(list(tmp_path.glob("outputs/smile/*"))) == 1, "the same folder goes on"
+    assert len(list(tmp_path.glob("outputs/smile/*"))) == 1, "the resumed run must use the same folder"
     history = pd.read_csv(folder / "tables" / "history.csv")
     assert history["epoch"].tolist() == list(range(1, done + 4))
     assert history["val/loss"].notna().all()
@@ -231,22 +233,22 @@ def test_a_stopped_run_says_how_to_continue(
 def _wait_for(condition, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "waited in vain"
+        assert time.monotonic() < end, "timed out"
         time.sleep(0.1)
 
 
-def test_a_finished_run_is_not_continued_in_silence(
-    trained, tiny_celeba: Path, tmp_path: Path, run_command, small
-) -> None:
+def test_resuming_a_finished_run_is_rejected(trained, tiny_celeba: Path, tmp_path: Path, run_command, small) -> None:
     last = trained.checkpoint.with_name("last.ckpt")
     result = run_command(*small, f"data.root={tiny_celeba}", f"checkpoint={last}", cwd=tmp_path)
     assert result.returncode == 1
-    assert "Raise trainer.max_epochs to train on." in result.stderr
+    assert "Increase trainer.max_epochs to train further." in result.stderr
 
 
 @pytest.mark.usefixtures("blank_figures")
-def test_a_longer_run_continues_a_finished_one(trained, tiny_celeba: Path, tmp_path: Path, run_command, small) -> None:
-    """One cycle's length is the new run's: the old one would be over."""
+def test_a_finished_run_can_be_resumed_with_more_epochs(
+    trained, tiny_celeba: Path, tmp_path: Path, run_command, small
+) -> None:
+    """The one-cycle schedule has the length of the new run, because the old one has already ended."""
     home = shutil.copytree(trained.folder, tmp_path / "outputs" / "run")
     last = home / "checkpoints" / "last.ckpt"
     arguments = [*small, f"data.root={tiny_celeba}", f"checkpoint={last}", "trainer.max_epochs=4"]
@@ -258,7 +260,9 @@ def test_a_longer_run_continues_a_finished_one(trained, tiny_celeba: Path, tmp_p
     assert pd.read_csv(home / "tables" / "history.csv")["epoch"].tolist() == [1, 2, 3, 4]
 
 
-def test_another_model_is_not_continued(trained, tiny_celeba: Path, tmp_path: Path, run_command, small) -> None:
+def test_resuming_with_another_model_is_rejected(
+    trained, tiny_celeba: Path, tmp_path: Path, run_command, small
+) -> None:
     other = ["model.backbone=resnet18", "trainer.max_epochs=5", f"checkpoint={trained.checkpoint}"]
     result = run_command(*small, f"data.root={tiny_celeba}", *other, cwd=tmp_path)
     assert result.returncode == 1
@@ -266,7 +270,7 @@ def test_another_model_is_not_continued(trained, tiny_celeba: Path, tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_two_processes_measure_every_image_once(
+def test_two_processes_evaluate_every_image_once(
     trained, tiny_celeba: Path, tmp_path: Path, run_process, small, read_summary
 ) -> None:
     arguments = [*small, f"data.root={tiny_celeba}", "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
@@ -281,7 +285,9 @@ def test_two_processes_measure_every_image_once(
 
 
 @pytest.mark.usefixtures("blank_figures")
-def test_real_faces_teach_more_than_the_majority(shared: Path, tmp_path: Path, run_command, read_summary) -> None:
+def test_training_on_real_faces_beats_the_majority_class(
+    shared: Path, tmp_path: Path, run_command, read_summary
+) -> None:
     weights = shared / "weights" / "mobilenet_v2_imagenet.pth"
     if not weights.exists() or not (shared / "celeba-8k").is_dir():
         pytest.skip(f"no faces or weights in {shared}")
@@ -293,5 +299,5 @@ def test_real_faces_teach_more_than_the_majority(shared: Path, tmp_path: Path, r
     assert result.returncode == 0, result.stderr
     [path] = tmp_path.glob("outputs/smile/*/summary.json")
     summary = read_summary(path.parent)
-    # One standard error of 800 images is 1.8 points; this is more than five of them.
+    # With 800 images, the standard error is 1.8 percentage points. The required gain is more than five times that.
     assert summary["metrics"]["test/accuracy"] > summary["majority_accuracy"]["test"] + 0.10

@@ -1,4 +1,4 @@
-"""``experiment=gan`` from the command line: what it leaves behind, continues, refuses and survives."""
+"""``experiment=gan``: its files, invalid settings, interruption and resuming."""
 
 import signal
 import subprocess
@@ -20,7 +20,7 @@ from celeba_lab.files import config_directory
 from celeba_lab.models.gan.module import GAN
 
 
-def test_a_run_leaves_what_it_should(gan, features: Path) -> None:
+def test_a_run_writes_all_its_files(gan, features: Path) -> None:
     for name in ("training", "kid", "fid", "nearest", "audit_asked", "audit_attributes"):
         assert (gan.folder / "figures" / f"{name}.png").exists(), name
     assert len(list((gan.folder / "figures" / "samples").glob("epoch_000[123].png"))) == 3
@@ -33,11 +33,11 @@ def test_a_run_leaves_what_it_should(gan, features: Path) -> None:
     expected = {"heldout/kid", "heldout/fid", "heldout/kid_real", "heldout/fid_real", "audit/agreement/Smiling"}
     assert expected <= set(gan.summary["metrics"])
     assert str(features) in gan.summary["details"]["distances"]
-    assert "16 real ones of val + test" in gan.summary["details"]["distances"]
+    assert "16 real faces of val + test" in gan.summary["details"]["distances"]
     assert gan.summary["details"]["epochs"] == 3
 
 
-def test_distances_are_measured_on_their_schedule_and_at_the_end(gan) -> None:
+def test_distances_are_measured_on_schedule_and_at_the_end(gan) -> None:
     table = pd.read_csv(gan.folder / "tables" / "distances.csv")
     assert list(zip(table["epoch"], table["weights"], strict=True)) == [
         (2, "ema"), (2, "raw"), (3, "ema"), (3, "raw"),
@@ -46,7 +46,7 @@ def test_distances_are_measured_on_their_schedule_and_at_the_end(gan) -> None:
     assert gan.summary["metrics"]["heldout/kid"] == pytest.approx(final["kid_x1000"])
 
 
-def test_tensorboard_has_scalars_and_samples(gan) -> None:
+def test_tensorboard_contains_scalars_and_samples(gan) -> None:
     events = EventAccumulator(str(gan.folder)).Reload()
     tags = events.Tags()
     expected = {"generator_loss", "discriminator_loss", "D(x)", "D(G(z))", "images_per_second"}
@@ -62,18 +62,18 @@ def test_global_step_counts_batches(gan) -> None:
     assert content["training_labels"].shape[0] == 32
 
 
-def test_a_checkpoint_of_the_other_kind_is_refused(gan, trained) -> None:
+def test_a_checkpoint_of_the_wrong_kind_is_rejected(gan, trained) -> None:
     with pytest.raises(
-        UserError, match=r"does not hold a GAN. To generate faces, name a checkpoint of experiment=gan."
+        UserError, match=r"does not contain a GAN. To generate faces, specify a checkpoint of experiment=gan."
     ):
         load_sampler(str(trained.checkpoint))
-    with pytest.raises(UserError, match="does not hold an attribute classifier"):
+    with pytest.raises(UserError, match="does not contain an attribute classifier"):
         load_classifier(str(gan.checkpoint), "evaluate")
-    with pytest.raises(UserError, match=r"name a checkpoint: checkpoint=outputs/.../checkpoints/last.ckpt"):
+    with pytest.raises(UserError, match=r"specify a checkpoint: checkpoint=outputs/.../checkpoints/last.ckpt"):
         load_sampler(None)
 
 
-def test_no_weights_for_distances_is_said_before_training(
+def test_missing_weights_for_distances_are_reported_before_training(
     tiny_celeba: Path, tmp_path: Path, run_command, small_gan
 ) -> None:
     arguments = [*small_gan, f"data.root={tiny_celeba}", "task.distances.feature_extractor=nowhere.pth"]
@@ -86,7 +86,7 @@ def test_no_weights_for_distances_is_said_before_training(
     assert "epoch 1" not in result.stdout
 
 
-def test_an_audit_without_faces_to_compare_is_said_before_training(
+def test_an_audit_without_real_faces_is_rejected_before_training(
     tiny_celeba: Path, trained, gan, tmp_path: Path, run_command, small_gan
 ) -> None:
     train_only = [f"data.root={tiny_celeba}", "data.partitions=[train]", f"task.auditor={trained.checkpoint}"]
@@ -101,18 +101,18 @@ def test_an_audit_without_faces_to_compare_is_said_before_training(
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        (["checkpoint={classifier}"], "does not hold a GAN. To continue training, name a checkpoint of experiment=gan"),
+        (["checkpoint={classifier}"], "does not contain a GAN. To continue training, specify a checkpoint of"),
         (
             ["checkpoint={gan}", "model.attributes=[Male,Smiling]"],
             "was trained with model.attributes=['Smiling', 'Male']",
         ),
-        (["checkpoint={gan}", "recipe.max_epochs=3"], "has already trained 3 epochs"),
+        (["checkpoint={gan}", "recipe.max_epochs=3"], "has already been trained for 3 epochs"),
         (["task.nearest=65"], "task.nearest=65 must be between 0 and 64."),
         (["task.distances.n_images=2"], "task.distances.n_images=2 must be at least 3"),
-        (["recipe.precision=bf16-true"], "recipe.precision=bf16-true has too few digits"),
+        (["recipe.precision=bf16-true"], "recipe.precision=bf16-true is not precise enough"),
     ],
 )
-def test_what_cannot_be_trained_is_said(
+def test_invalid_settings_are_rejected(
     settings: list[str], sentence: str, gan, trained, tiny_celeba: Path, command, small_gan, conditional
 ) -> None:
     given = [text.format(classifier=trained.checkpoint, gan=gan.checkpoint) for text in settings]
@@ -127,7 +127,7 @@ def test_what_cannot_be_trained_is_said(
 def test_a_run_that_diverges_keeps_its_last_good_checkpoint(
     tiny_celeba: Path, tmp_path: Path, run_command, small_gan
 ) -> None:
-    """Two good epochs, continued with a rate that nothing survives."""
+    """After two normal epochs, the run is resumed with a learning rate that makes it diverge."""
     arguments = [*small_gan, f"data.root={tiny_celeba}", "task.distances=null", "hydra.run.dir=run"]
     result = run_command(*arguments, "recipe.max_epochs=2", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
@@ -141,8 +141,8 @@ def test_a_run_that_diverges_keeps_its_last_good_checkpoint(
     assert all(torch.equal(value, kept[name]) for name, value in good.items())
 
 
-def test_the_notebooks_gan_is_the_notebooks(compose) -> None:
-    """Composed and built: every number that the 2024 notebook gave, and nothing that it did not have."""
+def test_the_notebook_gan_has_the_hyperparameters_of_the_notebook(compose) -> None:
+    """The configuration and the model have the notebook's hyperparameters and no additional features."""
     cfg = compose("experiment=gan_notebook")
     model: GAN = build(cfg.model)
     players = (model.generator, model.discriminator)
@@ -167,7 +167,7 @@ def test_the_notebooks_gan_is_the_notebooks(compose) -> None:
 
 
 @pytest.mark.parametrize("loss", sorted(path.stem for path in (config_directory() / "loss" / "gan").glob("*.yaml")))
-def test_every_loss_of_the_group_makes_a_gan(loss: str, compose) -> None:
+def test_a_gan_can_be_built_with_every_loss(loss: str, compose) -> None:
     model: GAN = build(compose("experiment=gan", f"loss=gan/{loss}").model)
     named = "non_saturating" if loss == "r1" else loss
     assert model.hparams["loss"]["name"] == named
@@ -175,7 +175,7 @@ def test_every_loss_of_the_group_makes_a_gan(loss: str, compose) -> None:
 
 
 @pytest.mark.usefixtures("blank_figures")
-def test_the_notebooks_gan_trains_without_distances(tiny_celeba: Path, tmp_path: Path, run_command, small_gan) -> None:
+def test_the_notebook_gan_trains_without_distances(tiny_celeba: Path, tmp_path: Path, run_command, small_gan) -> None:
     arguments = [*small_gan, "experiment=gan_notebook", f"data.root={tiny_celeba}", "task.distances=null"]
     result = run_command(*arguments, "hydra.run.dir=run", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
@@ -184,10 +184,10 @@ def test_the_notebooks_gan_trains_without_distances(tiny_celeba: Path, tmp_path:
 
 @pytest.mark.usefixtures("blank_figures")
 @pytest.mark.slow
-def test_an_interrupted_run_continues_to_the_same_end(
+def test_a_resumed_run_gives_the_same_result_as_an_uninterrupted_run(
     tiny_celeba: Path, tmp_path: Path, run_command, small_gan
 ) -> None:
-    """Two epochs, then the other two by the checkpoint, are four epochs at once."""
+    """Two epochs and two more from the checkpoint give the same result as four epochs without interruption."""
     arguments = [*small_gan, f"data.root={tiny_celeba}", "task.distances=null"]
     runs = [
         ("whole", ["recipe.max_epochs=4"]),
@@ -209,7 +209,7 @@ def test_an_interrupted_run_continues_to_the_same_end(
 def test_two_processes_train_one_gan(
     tiny_celeba: Path, features: Path, trained, tmp_path: Path, run_command, run_process, small_gan, conditional
 ) -> None:
-    """With plain trainer=ddp; and what is reported afterwards is of all the faces."""
+    """The run uses trainer=ddp without further settings, and the results cover all faces."""
     arguments = [*small_gan, *conditional, f"data.root={tiny_celeba}", "hydra.run.dir=run"]
     arguments += [f"task.distances.feature_extractor={features}", f"task.auditor={trained.checkpoint}"]
     processes = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
@@ -229,13 +229,13 @@ def test_two_processes_train_one_gan(
     assert alone.returncode == 0, alone.stderr
     assert len(nearest) == 8
     distances = pd.read_csv(tmp_path / "run" / "tables" / "distances.csv")
-    assert set(distances["real"]) == {32}  # the whole training split, not one process's share
+    assert set(distances["real"]) == {32}  # The whole training split is used, not the share of one process.
     audit = pd.read_csv(tmp_path / "run" / "tables" / "audit_asked.csv")
     assert set(audit.groupby("attribute")["real_faces"].sum()) == {8}
 
 
 @pytest.mark.slow
-def test_ctrl_c_leaves_a_checkpoint_and_the_command_that_continues(
+def test_ctrl_c_saves_a_checkpoint_and_prints_the_command_that_resumes_the_run(
     tiny_celeba: Path, tmp_path: Path, run_command, small_gan
 ) -> None:
     arguments = [*small_gan, f"data.root={tiny_celeba}", "task.distances=null", "recipe.max_epochs=5000"]

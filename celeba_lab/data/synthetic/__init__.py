@@ -1,1 +1,1 @@
-"""Synthetic faces with CelebA's attributes: labels are sampled from a fitted model, portraits are drawn."""
+"""Synthetic faces with CelebA's attributes. The labels are sampled from a fitted model."""

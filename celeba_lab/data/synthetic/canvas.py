@@ -1,4 +1,4 @@
-"""A canvas for smooth shapes, which OpenCV rasterises and the canvas blends."""
+"""A canvas for drawing smooth shapes, and functions that compute their outlines."""
 
 import math
 from collections.abc import Sequence
@@ -9,22 +9,22 @@ import cv2
 import numpy as np
 
 Colour = np.ndarray
-"""A colour: R, G, B in 0..255, float32 (3,)."""
+"""An RGB colour with values from 0 to 255, float32 (3,)."""
 
-_SHIFT = 4  # number of fractional bits in the integer coordinates that OpenCV takes
-_INVISIBLE = 0.012  # shapes below this opacity are left out: they are invisible, but take time
+_SHIFT = 4  # number of fractional bits in the fixed-point coordinates passed to OpenCV
+_INVISIBLE = 0.012  # shapes below this opacity are not drawn, because they would be invisible
 
 
 class Canvas:
-    """An image that shapes are drawn on, later ones over earlier ones.
+    """An image on which shapes are drawn over each other.
 
     Args:
         width: Width in pixels.
         height: Height in pixels.
 
     Attributes:
-        planes: R, G, B in 0..255, float32 (3, H, W). Channels come first because NumPy is several times faster on long
-            rows than on triples.
+        planes: RGB values from 0 to 255, float32 (3, H, W). Channels come first because NumPy is several times faster
+            on long rows than on rows of three values.
     """
 
     def __init__(self, width: int, height: int) -> None:
@@ -41,11 +41,11 @@ class Canvas:
         """Fill a closed shape.
 
         Args:
-            outline: Corners of the shape in pixels, (N, 2).
+            outline: Vertices of the shape in pixels, (N, 2).
             colour: Colour of the shape.
             opacity: Opacity from 0 (invisible) to 1 (opaque).
-            softness: Standard deviation of the blur of the edge in pixels.
-            within: Mask with values from 0 to 1 that multiplies the opacity, (H, W). If None, there is no mask.
+            softness: Standard deviation of the edge blur in pixels.
+            within: Mask to multiply the opacity by, (H, W), with values from 0 to 1. If None, no mask is applied.
         """
         self._blend(outline, [outline], None, colour, opacity, softness, within)
 
@@ -58,7 +58,7 @@ class Canvas:
         softness: float = 0.0,
         within: np.ndarray | None = None,
     ) -> None:
-        """Draw lines of one colour.
+        """Draw lines in one colour.
 
         Args:
             lines: Points of each line in pixels, (N, 2).
@@ -72,7 +72,7 @@ class Canvas:
             self._blend(np.concatenate(lines), lines, width, colour, opacity, softness, within)
 
     def mask(self, outline: np.ndarray, softness: float = 0.0) -> np.ndarray:
-        """Return the mask of a shape for ``within``, float32 (H, W) from 0 to 1."""
+        """Return a mask of a shape for the argument ``within``, float32 (H, W), with values from 0 to 1."""
         height, width = self.planes.shape[1:]
         full = np.zeros((height, width), dtype=np.uint8)
         cv2.fillPoly(full, [_fixed(outline)], 255, cv2.LINE_AA, _SHIFT)
@@ -90,7 +90,7 @@ class Canvas:
         softness: float,
         within: np.ndarray | None,
     ) -> None:
-        """Rasterise the shapes in their bounding box and blend the colour into the canvas."""
+        """Rasterise the shapes within their bounding box, and blend the colour into the canvas."""
         margin = 2 + 3 * softness + (width or 0)
         rows, columns = self.planes.shape[1:]
         (x_low, y_low), (x_high, y_high) = extent.min(axis=0).tolist(), extent.max(axis=0).tolist()
@@ -116,7 +116,7 @@ class Canvas:
 
 
 def _soften(cover: np.ndarray, softness: float) -> np.ndarray:
-    """Blur with a stack blur, a triangular kernel whose run time does not depend on its width."""
+    """Apply a stack blur, which has a triangular kernel and takes the same time for all kernel sizes."""
     radius = max(1, round(6**0.5 * softness - 1))
     return cv2.stackBlur(cover, (2 * radius + 1, 2 * radius + 1))
 
@@ -128,9 +128,9 @@ def _fixed(points: np.ndarray) -> np.ndarray:
 
 # ------------------------------------------------------------------------------------------------------------- outlines
 
-_STEPS = 8  # number of points on each piece of a curve
+_STEPS = 8  # number of points on each segment of a curve
 _T = np.arange(_STEPS, dtype=np.float64) / _STEPS
-# Catmull-Rom spline: a cubic through the two middle points of four. Weights of the four points, (STEPS, 4).
+# Weights of a Catmull-Rom spline, (STEPS, 4). Each segment depends on four points and connects the middle two.
 _BASIS = (
     np.stack([_T**0, _T, _T**2, _T**3], axis=1)
     @ np.array([[0, 2, 0, 0], [-1, 0, 1, 0], [2, -5, 4, -1], [-1, 3, -3, 1]], dtype=np.float64)
@@ -139,24 +139,24 @@ _BASIS = (
 
 
 def curve(points: Sequence[Sequence[float]] | np.ndarray, closed: bool = False) -> np.ndarray:
-    """Return a smooth curve through points, (M, 2), as a spline (Catmull and Rom, 1974)."""
+    """Return points on a smooth curve through the given points, (M, 2), a spline (Catmull and Rom, 1974)."""
     points = np.asarray(points, dtype=np.float64)
     ends = (points[-1:], points[:2]) if closed else (points[:1], points[-1:])
-    padded = np.concatenate([ends[0], points, ends[1]])  # (P, 2), P = pieces + 3
-    quadruples = np.stack([padded[k : len(padded) - 3 + k] for k in range(4)], axis=1)  # (pieces, 4, 2)
+    padded = np.concatenate([ends[0], points, ends[1]])  # (P, 2), P = segments + 3
+    quadruples = np.stack([padded[k : len(padded) - 3 + k] for k in range(4)], axis=1)  # (segments, 4, 2)
     line = (_BASIS @ quadruples).reshape(-1, 2)
     return line if closed else np.concatenate([line, points[-1:]])
 
 
 def ribbon(points: Sequence[Sequence[float]] | np.ndarray, widths: Sequence[float]) -> np.ndarray:
-    """Return the outline of a smooth line of variable width.
+    """Return the outline of a smooth line with varying width.
 
     Args:
         points: Points on the centre line, (N, 2).
-        widths: Widths of the line at points that are evenly spaced along it.
+        widths: Widths of the line at evenly spaced points.
     """
     middle = curve(points)
-    along = np.empty_like(middle)  # direction at each point, from the previous point to the next one
+    along = np.empty_like(middle)  # direction at each point, from the previous to the next point
     along[1:-1], along[0], along[-1] = middle[2:] - middle[:-2], middle[1] - middle[0], middle[-1] - middle[-2]
     length = np.hypot(along[:, 0], along[:, 1])
     half = np.interp(_steps(len(middle)), _steps(len(widths)), widths) / 2
@@ -165,7 +165,7 @@ def ribbon(points: Sequence[Sequence[float]] | np.ndarray, widths: Sequence[floa
 
 
 def ellipse(centre: Sequence[float] | np.ndarray, radii: Sequence[float] | np.ndarray, n: int = 24) -> np.ndarray:
-    """Return the outline of an ellipse as ``n`` points."""
+    """Return ``n`` points on an ellipse, (n, 2)."""
     return _circle(n) * radii + centre
 
 
@@ -181,7 +181,7 @@ def _steps(n: int) -> np.ndarray:
 
 
 def mirrored(right: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:
-    """Return a symmetric outline from its right half, given from top to bottom."""
+    """Complete a symmetric outline from its right half, whose points are ordered from top to bottom."""
     right = np.asarray(right, dtype=np.float64)
     left = (right * (-1, 1))[::-1]
     return np.concatenate([right, left[left[:, 0] != 0]])
@@ -194,8 +194,8 @@ def mirrored(right: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:
 class Pose:
     """Position and rotation of the head.
 
-    Faces are described in face coordinates: the origin is between the eyes, x points to the right and y down. At scale
-    1, one unit is one pixel.
+    Faces are described in face coordinates. The origin is midway between the eyes, x points right and y points down. At
+    a scale of 1, one unit is one pixel.
 
     Attributes:
         centre: Position of the origin in the image, in pixels.
@@ -212,7 +212,7 @@ class Pose:
     roll: float
 
     def on_face(self, points: np.ndarray) -> np.ndarray:
-        """Return the positions in pixels of points on the front of the face, (..., 2); the rotation moves them."""
+        """Convert points on the front of the face, (..., 2), to pixels. The points move as the head rotates."""
         x, y = points[..., 0], points[..., 1]
         aside = x * x
         depth = np.maximum(0, 26 - 26 / 46**2 * aside)  # depth of a head that is 92 units wide
@@ -223,7 +223,7 @@ class Pose:
         return self.on_head(turned)
 
     def on_head(self, points: np.ndarray) -> np.ndarray:
-        """Return the positions in pixels of points on the outline of the head, (..., 2)."""
+        """Convert points on the outline of the head, (..., 2), to pixels."""
         pixels: np.ndarray = points @ self._tilt + self.centre
         return pixels
 
@@ -233,5 +233,5 @@ class Pose:
         return np.array([[cos, sin], [-sin, cos]]) * self.scale
 
     def on_body(self, points: np.ndarray) -> np.ndarray:
-        """Return the positions in pixels of points on the body, (..., 2), which does not rotate with the head."""
+        """Convert points on the body, (..., 2), to pixels. The body does not rotate with the head."""
         return points * self.scale + self.centre

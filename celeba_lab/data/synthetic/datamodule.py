@@ -1,4 +1,4 @@
-"""Synthetic faces as a data module; they are drawn on first use."""
+"""A data module of synthetic faces, which are drawn on first use."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -12,10 +12,10 @@ from celeba_lab.data.synthetic.settings import NOTICE, Settings, find_settings
 
 
 class SyntheticDataModule(CelebADataModule):
-    """Synthetic faces, which are drawn if ``root`` contains none.
+    """Synthetic faces, which are drawn on first use unless ``root`` already contains synthetic faces.
 
-    They are used like those of :class:`~celeba_lab.data.datamodule.CelebADataModule`. Existing faces are used,
-    whatever settings they were drawn with.
+    The arguments are those of :class:`~celeba_lab.data.datamodule.CelebADataModule`. Existing faces are used regardless
+    of the settings they were drawn with.
     """
 
     default_name = "synthetic"
@@ -23,13 +23,13 @@ class SyntheticDataModule(CelebADataModule):
 
     @property
     def annotations(self) -> Annotations:
-        """Annotations of ``root``, after the faces have been drawn."""
+        """Annotations in ``root``. If there are no faces yet, they are drawn first."""
         self._draw_missing()
         return super().annotations
 
     @property
     def image_folder(self) -> Path:
-        """Folder that contains the images, after they have been drawn."""
+        """Folder that contains the images. If there are no faces yet, they are drawn first."""
         self._draw_missing()
         return super().image_folder
 
@@ -45,7 +45,7 @@ class SyntheticDataModule(CelebADataModule):
 
 
 def draw_faces(root: Path, settings: Settings, workers: int | None = None, overwrite: bool = False) -> None:
-    """Draw faces and show the progress.
+    """Draw faces, and show the progress.
 
     The arguments are those of :func:`~celeba_lab.data.synthetic.dataset.synthesize`.
     """

@@ -1,4 +1,4 @@
-"""A folder of synthetic faces in Kaggle's layout; an interrupted run leaves no incomplete folder."""
+"""Functions that draw a folder of synthetic faces in Kaggle's layout."""
 
 import errno
 import json
@@ -21,28 +21,28 @@ from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.data.synthetic.settings import RECORD, Settings, find_settings
 from celeba_lab.errors import UserError, check_at_least
 
-_CHUNK = 50  # faces that a worker draws at a time
+_CHUNK = 50  # number of faces that a worker draws at a time
 _BYTES = 9_000  # approximate size of a face on disk
 
 
 def synthesize(root: Path, settings: Settings, workers: int | None = None, overwrite: bool = False) -> Iterator[int]:
-    """Draw faces into a folder, in Kaggle's layout, while the iterator is consumed.
+    """Draw faces into a folder in Kaggle's layout while the iterator is consumed.
 
-    They are drawn in a temporary folder next to ``root``, which replaces ``root`` when it is complete. A second
-    process that draws into the same folder waits for the first one and then uses its faces.
+    The faces are drawn in a temporary folder next to ``root``, which replaces ``root`` once it is complete. A second
+    process that draws into the same folder waits for the first process and then uses its faces.
 
     Args:
-        root: Folder for the faces. Faces with the same settings that are already there are kept.
-        settings: What to draw.
-        workers: Number of processes; None for one on each core.
-        overwrite: If true, synthetic faces that are already there are drawn again.
+        root: Folder for the faces. Existing faces with the same settings are kept.
+        settings: Settings of the faces to draw.
+        workers: Number of processes. If None, one process per core.
+        overwrite: If true, existing synthetic faces are replaced.
 
     Yields:
         Number of faces drawn so far.
 
     Raises:
         SettingError: ``workers`` is below 1.
-        UserError: The folder contains something else, or cannot be written.
+        UserError: The folder contains other faces or other files, or cannot be written.
     """
     check_at_least("workers", workers, 1)
     root = root.expanduser().resolve()
@@ -54,10 +54,10 @@ def synthesize(root: Path, settings: Settings, workers: int | None = None, overw
             if _is_made(root, settings, overwrite):
                 yield settings.n
                 return
-            for abandoned in root.parent.glob(f".{root.name}.*.partial"):  # of killed runs; no other run holds the lock
+            for abandoned in root.parent.glob(f".{root.name}.*.partial"):  # left behind by killed runs
                 shutil.rmtree(abandoned, ignore_errors=True)
             staged = Path(tempfile.mkdtemp(prefix=f".{root.name}.", suffix=".partial", dir=root.parent))
-            staged.chmod(0o755)  # mkdtemp gives access to this user only
+            staged.chmod(0o755)  # mkdtemp creates folders that only their owner can access
             try:
                 yield from _draw(staged, settings, workers or _cores())
                 _take_place(staged, root)
@@ -65,8 +65,8 @@ def synthesize(root: Path, settings: Settings, workers: int | None = None, overw
                 shutil.rmtree(staged, ignore_errors=True)
     except BrokenProcessPool as error:
         raise UserError(
-            "A process that drew faces was killed, perhaps because there was not enough memory. Draw them with fewer"
-            " processes: task=synthesize and its setting workers."
+            "A process that was drawing faces was killed, perhaps because the machine ran out of memory. Use fewer"
+            " processes: task=synthesize task.workers=1."
         ) from error
     except OSError as error:
         raise UserError(_explain(error, root, settings)) from error
@@ -77,14 +77,14 @@ def _is_made(root: Path, settings: Settings, overwrite: bool) -> bool:
         return False
     if not root.is_dir() or (found := find_settings(root)) is None:
         raise UserError(
-            f"{root} exists and is not a folder of synthetic faces, so it is not changed. Choose another data.root."
+            f"{root} exists and is not a folder of synthetic faces, so it was not changed. Choose another data.root."
         )
     if found == settings and not overwrite:
         return True
     if not overwrite:
         raise UserError(
-            f"{root} contains other faces ({found}) than requested ({settings}). Choose another data.root, or replace"
-            " them with task=synthesize and its setting overwrite=true."
+            f"The faces in {root} ({found}) differ from the requested faces ({settings}). Choose another data.root, or"
+            " replace the faces with task=synthesize task.overwrite=true."
         )
     return False
 
@@ -123,7 +123,7 @@ def draw_faces(folder: Path, seed: int, start: int, labels: np.ndarray) -> int:
         labels: Labels of the faces, uint8 (B, 40), 0 or 1.
 
     Returns:
-        B, the number of faces.
+        Number of faces, B.
     """
     from celeba_lab.data.synthetic.portrait import draw_portrait, encode_portrait
 
@@ -135,7 +135,7 @@ def draw_faces(folder: Path, seed: int, start: int, labels: np.ndarray) -> int:
 
 
 def _prepare_worker() -> None:
-    """Use one thread for drawing, and stop when the parent process ends, even if that one is killed."""
+    """Use one thread for drawing, and exit when the parent process ends, even if it is killed."""
     import cv2
 
     cv2.setNumThreads(1)
@@ -180,11 +180,11 @@ def _explain(error: OSError, root: Path, settings: Settings) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         need = _BYTES * settings.n / 2**20
         return (
-            f"The disk of {root.parent} is full: {settings.n:,} synthetic faces take about {need:,.0f} MB. Free some"
-            " space, draw fewer faces (task=synthesize and its setting n) or choose another data.root. No files were"
-            " left behind."
+            f"The disk that contains {root.parent} is full: {settings.n:,} synthetic faces take about {need:,.0f} MB."
+            " Free some space, draw fewer faces (task=synthesize task.n=...) or choose another data.root. No files"
+            " were left behind."
         )
     what = f"The synthetic faces cannot be written to {root} ({error.strerror or error})"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
-        return f"{what}. Choose a data.root where you may write."
+        return f"{what}. Choose a data.root that you are allowed to write to."
     return f"{what}. No files were left behind."

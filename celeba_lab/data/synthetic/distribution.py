@@ -1,4 +1,4 @@
-"""A model of the joint distribution of CelebA's attributes, without any rows of the data."""
+"""A model of the joint distribution of CelebA's attributes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +13,13 @@ TABLE = Path(__file__).with_name("distribution.csv")
 
 @dataclass(frozen=True)
 class AttributeDistribution:
-    """A chain of logistic regressions, where each attribute depends on the attributes before it.
+    """A chain of logistic regressions, in which each attribute depends on the attributes before it.
 
     Attributes:
         order: Names of the forty attributes in the order of the chain.
-        intercept: Intercept of each attribute, float64 (40,), in this order.
-        weight: Weights, float64 (40, 40), strictly lower triangular: row k has the weights of the attributes before
-            attribute k.
+        intercept: Intercept of each attribute, float64 (40,), in the order of the chain.
+        weight: Weights, float64 (40, 40), strictly lower triangular. Row k contains the weights of the attributes
+            before attribute k.
     """
 
     order: tuple[str, ...]
@@ -28,13 +28,13 @@ class AttributeDistribution:
 
     @classmethod
     def load(cls, path: Path = TABLE) -> "AttributeDistribution":
-        """Read a table that ``fit_distribution.py`` wrote; by default, the one that was fitted to CelebA."""
+        """Read a table written by ``fit_distribution.py``. The default is the table fitted to CelebA."""
         table = pd.read_csv(path, comment="#", index_col="attribute")
         order = tuple(table.index)
         return cls(order, table["intercept"].to_numpy(), table[list(order)].fillna(0.0).to_numpy())
 
     def save(self, path: Path, header: str) -> None:
-        """Write the table below a comment that explains it."""
+        """Write the model to a table that starts with ``header`` as a comment."""
         table = pd.DataFrame(self.weight, index=pd.Index(self.order, name="attribute"), columns=self.order)
         table = table.where(np.tri(len(self.order), k=-1, dtype=bool))
         table.insert(0, "intercept", self.intercept)
@@ -45,11 +45,11 @@ class AttributeDistribution:
         """Sample the labels of ``n`` faces.
 
         Args:
-            n: Number of faces. With the same seed, a larger sample starts with the rows of a smaller one.
+            n: Number of faces. With the same seed, a larger sample starts with the rows of a smaller sample.
             seed: Seed of the sample, at least 0.
 
         Returns:
-            Labels, uint8 (n, 40), 0 or 1, columns in the order of ``ATTRIBUTES``.
+            Labels, uint8 (n, 40), 0 or 1, with columns in the order of ``ATTRIBUTES``.
         """
         chance = np.random.default_rng([seed, 0]).random((n, len(self.order)))
         drawn = np.zeros((n, len(self.order)))

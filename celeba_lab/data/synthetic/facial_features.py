@@ -1,4 +1,4 @@
-"""Drawing the face: head, skin, eyes, eyebrows, nose and mouth."""
+"""Functions that draw the neck, ears, head, eyes, eyebrows, nose and mouth."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from celeba_lab.data.synthetic.person import BLACK, WHITE, Person, colour, mix
 EYE = (20.0, 0.0)
 """Position of the right eye in face coordinates."""
 MOUTH = 43.5
-"""Distance of the mouth below the eyes in face coordinates."""
+"""Vertical distance from the eyes to the mouth in face coordinates."""
 
 _SHADOW = colour(70, 34, 28)
 _BLUSH = colour(228, 84, 92)
@@ -18,7 +18,7 @@ _EYE_SHADOW = np.array([(84, 58, 92), (60, 70, 110), (112, 72, 52), (70, 50, 50)
 
 
 def draw_neck(canvas: Canvas, pose: Pose, person: Person) -> None:
-    """Draw the neck, its shadow, and a second curve below the chin for a double chin."""
+    """Draw the neck with its shadow, and a fold below the chin for a double chin."""
     width = 22 + 9 * person.masculinity + 3 * person.random("neck").random()
     width += person.amount("Chubby", (3.0, 6.0), (-0.5, 0.5))
     chin = person.chin
@@ -34,16 +34,16 @@ def draw_neck(canvas: Canvas, pose: Pose, person: Person) -> None:
 
 
 def draw_ears(canvas: Canvas, pose: Pose, person: Person) -> None:
-    """Draw both ears; the head is drawn over them later."""
+    """Draw both ears. The head must be drawn after the ears, because it partly hides them."""
     for side in (-1, 1):
-        turned = side * pose.yaw  # the head hides the ear on the side that it turns to
+        turned = side * pose.yaw  # the head hides the ear on the side towards which it turns
         centre = (side * (person.half_width + 1.5 - 9 * max(0.0, turned)), 5)
         canvas.fill(pose.on_head(ellipse(centre, (5.5, 11.5))), mix(person.skin, _SHADOW, 0.1))
         canvas.fill(pose.on_head(ellipse((centre[0] + side, 5), (2.6, 7))), _SHADOW, 0.3, softness=1.0)
 
 
 def draw_head(canvas: Canvas, pose: Pose, person: Person) -> np.ndarray:
-    """Draw the head with light, cheeks and wrinkles; return the mask of the skin, (H, W) from 0 to 1."""
+    """Draw the head with shading, cheeks and wrinkles. Return the skin mask, (H, W), from 0 to 1."""
     outline = pose.on_head(curve(person.head, closed=True))
     canvas.fill(outline, person.skin)
     skin = canvas.mask(outline)
@@ -54,7 +54,7 @@ def draw_head(canvas: Canvas, pose: Pose, person: Person) -> np.ndarray:
 
 
 def _draw_relief(canvas: Canvas, pose: Pose, person: Person, skin: np.ndarray) -> None:
-    """Draw light from one side, the eye sockets and the curvature of the head."""
+    """Draw the shading of the forehead, eye sockets and chin, with light from one side."""
     side, strength, height = person.random("relief").random(3)
     direction = -1 if side < 0.5 else 1
     edge = person.half_width
@@ -85,7 +85,7 @@ def _draw_cheeks(canvas: Canvas, pose: Pose, person: Person, skin: np.ndarray) -
 
 
 def _draw_age(canvas: Canvas, pose: Pose, person: Person, skin: np.ndarray) -> None:
-    """Draw wrinkles according to age, and freckles and moles at any age."""
+    """Draw wrinkles that depend on age, and moles that do not."""
     random = person.random("wrinkles")
     jitter = random.normal(size=(4, 3))
     age = person.amount("Young", (0.0, 0.1), (0.6, 1.0))
@@ -104,7 +104,7 @@ def _draw_age(canvas: Canvas, pose: Pose, person: Person, skin: np.ndarray) -> N
 
 
 def draw_eyes(canvas: Canvas, pose: Pose, person: Person) -> None:
-    """Draw eyes with lids, lashes, bags and eye shadow."""
+    """Draw the eyes with lids, lashes, bags and eye shadow."""
     random = person.random("eyes")
     hue, look_x, look_y, size, shadow_hue, *_ = random.random(8)
     iris = _IRIS[int(hue * len(_IRIS))]
@@ -162,7 +162,7 @@ def draw_brows(canvas: Canvas, pose: Pose, person: Person) -> None:
 
 
 def draw_nose(canvas: Canvas, pose: Pose, person: Person) -> None:
-    """Draw bridge, wings, nostrils and tip of the nose."""
+    """Draw the bridge, wings, nostrils and tip of the nose."""
     side, length, *_ = person.random("nose").random(3)
     direction = -1 if side < 0.5 else 1
     width = person.amount("Big_Nose", (11.5, 14.5), (6.6, 8.4))
@@ -189,7 +189,7 @@ def draw_nose(canvas: Canvas, pose: Pose, person: Person) -> None:
 
 
 def draw_mouth(canvas: Canvas, pose: Pose, person: Person) -> None:
-    """Draw lips and teeth; a smile raises the corners of the mouth and creases the cheeks."""
+    """Draw the lips and teeth. A smile raises the corners of the mouth and creases the cheeks."""
     width, curl, gape, hue, gloss, asymmetry = person.random("mouth").random(6)
     smile = person.amount("Smiling", (0.6, 1.0), (-0.1, 0.2))
     half = 13.2 + 2.2 * width + 5.2 * max(0.0, smile)
@@ -202,7 +202,7 @@ def draw_mouth(canvas: Canvas, pose: Pose, person: Person) -> None:
     lip = mix(natural, _LIPSTICK[int(hue * len(_LIPSTICK))], painted)
     tilt = 1.2 * (asymmetry - 0.5)
     left, right = (-half, MOUTH - lift + tilt), (half, MOUTH - lift - tilt)
-    bow = MOUTH + 1.2 * smile  # the middle of a smiling mouth is lower
+    bow = MOUTH + 1.2 * smile  # a smile lowers the middle of the mouth
     seam_up = [
         (-half / 2, bow - 0.35 * lift - 0.42 * gap),
         (0, bow - 0.42 * gap),

@@ -2,7 +2,7 @@
 
     python -m celeba_lab.data.synthetic.fit_distribution path/to/celeba
 
-The result has 40 intercepts and 780 weights, and no rows of the data.
+The result contains 40 intercepts and 780 weights, but no rows of the data.
 """
 
 import argparse
@@ -21,18 +21,19 @@ from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.data.synthetic.distribution import TABLE, AttributeDistribution
 
 _HEADER = """\
-A model of the joint distribution of CelebA's forty attributes: a chain of logistic regressions, each attribute on those
-above it, fitted to the labels of all {n:,} images. Coefficients only, no row of the data. Made by fit_distribution.py.
-P(attribute = 1) = sigmoid(intercept + sum of the weights of the attributes above it that are present)."""
+A model of the joint distribution of CelebA's forty attributes, fitted to the labels of all {n:,} images. It is a chain
+of logistic regressions, in which each attribute depends on the attributes above it in this table:
+P(attribute = 1) = sigmoid(intercept + sum of the weights of the attributes above it that are present).
+The table was written by fit_distribution.py. It contains only coefficients and no rows of the data."""
 
 
 def fit(labels: np.ndarray, inverse_penalty: float = 100.0) -> AttributeDistribution:
-    """Fit the chain to labels; the most frequent attribute comes first.
+    """Fit a chain to labels, starting with the most frequent attribute.
 
     Args:
         labels: Labels, (N, 40), 0 or 1, in the order of ``ATTRIBUTES``.
-        inverse_penalty: Inverse strength of the penalty, scikit-learn's ``C``. Without a penalty, the weights of pairs
-            that never occur together would grow without bound.
+        inverse_penalty: Inverse regularisation strength, ``C`` in scikit-learn. Without regularisation, the weights of
+            attributes that never occur together would grow without bound.
     """
     order = np.argsort(-labels.mean(axis=0), kind="stable")
     chain = labels[:, order].astype(np.float64)
@@ -47,15 +48,15 @@ def fit(labels: np.ndarray, inverse_penalty: float = 100.0) -> AttributeDistribu
 
 
 def calibrate(model: AttributeDistribution, prevalence: np.ndarray, n: int = 400_000) -> AttributeDistribution:
-    """Adjust the intercepts until samples of the model have given prevalences.
+    """Adjust the intercepts so that samples from the model have the given prevalences.
 
-    The fitted intercepts are right for real combinations of the preceding attributes. In a sample, the combinations
-    differ slightly, and so would the prevalences.
+    The fitted intercepts match real combinations of the preceding attributes. The combinations in a sample differ
+    slightly from real ones, so the prevalences would differ as well.
 
     Args:
         model: The fitted model.
-        prevalence: Wanted prevalence of each attribute, (40,), in the order of the model.
-        n: Size of the sample.
+        prevalence: Target prevalence of each attribute, (40,), in the order of the model.
+        n: Number of faces to sample.
     """
     chance = np.random.default_rng(0).random((n, len(prevalence)))
     drawn, intercept = np.zeros(chance.shape), model.intercept.copy()
@@ -69,7 +70,7 @@ def calibrate(model: AttributeDistribution, prevalence: np.ndarray, n: int = 400
 
 
 def conditional(labels: np.ndarray) -> np.ndarray:
-    """Return P(A | B) of labels, (N, 40), as float64 (40, 40) with A along the rows; NaN where B never occurs."""
+    """Return P(A | B) for all pairs, float64 (40, 40), with A in the rows. Values are NaN if B never occurs."""
     x = labels.astype(np.float64)
     with np.errstate(invalid="ignore"):
         given: np.ndarray = (x.T @ x) / x.sum(axis=0)
@@ -77,9 +78,9 @@ def conditional(labels: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
-    """Fit the model, write the table, and print how similar its samples are to CelebA."""
+    """Fit the model, write the table, and print comparisons of its samples with CelebA."""
     parser = argparse.ArgumentParser(description="Fit the model of CelebA's attributes.")
-    parser.add_argument("root", type=Path, help="a folder with CelebA's list_attr_celeba")
+    parser.add_argument("root", type=Path, help="folder that contains CelebA's list_attr_celeba")
     parser.add_argument("--out", type=Path, default=TABLE)
     arguments = parser.parse_args()
     labels = Annotations.load(arguments.root).labels
@@ -90,7 +91,7 @@ def main() -> None:
 
 
 def compare(real: np.ndarray, drawn: np.ndarray, worst: int = 10) -> str:
-    """Describe how much sampled and real labels differ in prevalence and in P(A | B), for B with at least 2 %."""
+    """Compare prevalences and P(A | B) in sampled and real labels, for all B with a prevalence of at least 2 %."""
     prevalence = drawn.mean(axis=0) - real.mean(axis=0)
     gap = conditional(drawn) - conditional(real)
     frequent = real.mean(axis=0) >= 0.02
@@ -98,7 +99,7 @@ def compare(real: np.ndarray, drawn: np.ndarray, worst: int = 10) -> str:
     gaps = np.array([gap[pair] for pair in pairs])
     k = int(np.abs(prevalence).argmax())
     lines = [
-        f"prevalence: largest error {100 * prevalence[k]:+.2f} points ({ATTRIBUTES[k]})",
+        f"prevalence: largest error {100 * prevalence[k]:+.2f} percentage points ({ATTRIBUTES[k]})",
         f"P(A|B), {len(pairs)} ordered pairs: mean absolute error {np.abs(gaps).mean():.4f},"
         f" largest {np.abs(gaps).max():.4f}",
         *(
@@ -110,12 +111,12 @@ def compare(real: np.ndarray, drawn: np.ndarray, worst: int = 10) -> str:
 
 
 def compare_predictability(real: np.ndarray, drawn: np.ndarray, n: int = 40_000) -> str:
-    """Describe how well the other 39 labels predict each attribute, for real labels and for sampled ones."""
+    """Compare how accurately the other 39 labels predict each attribute in real and in sampled labels."""
     accuracy = np.array([[_accuracy(labels, k, n) for k in range(len(ATTRIBUTES))] for labels in (real, drawn)])
     gap = accuracy[1] - accuracy[0]
     k = int(np.abs(gap).argmax())
     return (
-        f"logistic regression on the other 39: mean accuracy {accuracy[0].mean():.4f} real,"
+        f"logistic regression on the other 39 labels: mean accuracy {accuracy[0].mean():.4f} real,"
         f" {accuracy[1].mean():.4f} drawn; mean absolute difference {np.abs(gap).mean():.4f},"
         f" largest {gap[k]:+.4f} ({ATTRIBUTES[k]}), correlation {np.corrcoef(accuracy)[0, 1]:.4f}"
     )
@@ -129,16 +130,16 @@ def _accuracy(labels: np.ndarray, k: int, n: int) -> float:
 
 
 def compare_clusters(real: np.ndarray, drawn: np.ndarray) -> str:
-    """Describe how similar five clusters of real labels and five clusters of sampled labels are.
+    """Compare five clusters of real labels with five clusters of sampled labels.
 
-    K-means finds different clusters with a different seed. The similarity of two seeds on the real labels is therefore
-    the best that can be expected.
+    k-means finds different clusters for each seed. The difference between two seeds on real labels is therefore a lower
+    bound for what can be expected.
     """
     scaler = StandardScaler().fit(real)
     first, second, other = (_cluster_means(scaler, *pair) for pair in ((real, 42), (real, 43), (drawn, 42)))
     return (
-        "five clusters, mean absolute difference of their forty means after matching:"
-        f" {_distance(first, other):.3f} real and drawn, {_distance(first, second):.3f} real and real with another seed"
+        "mean absolute difference between the forty means of five matched clusters:"
+        f" {_distance(first, other):.3f} real and drawn, {_distance(first, second):.3f} real with two seeds"
     )
 
 

@@ -1,4 +1,4 @@
-"""Pairs of portraits of the same person, first without and then with an attribute."""
+"""Pairs of portraits that show the same person without and with an attribute."""
 
 import numpy as np
 
@@ -7,13 +7,13 @@ from celeba_lab.data.synthetic.portrait import draw_portrait
 
 _WOMAN = frozenset({"Brown_Hair", "No_Beard", "Young"})
 _MAN = _WOMAN | {"Male"}
-# Attributes that mostly occur on men.
+# These attributes are drawn on men, because they mostly occur in men.
 _ON_MEN = {
     *("5_o_Clock_Shadow", "Goatee", "Mustache", "No_Beard", "Sideburns"),
     *("Bald", "Gray_Hair", "Receding_Hairline", "Wearing_Hat", "Wearing_Necktie"),
     *("Bags_Under_Eyes", "Big_Nose", "Bushy_Eyebrows", "Double_Chin"),
 }
-# Attributes that must be removed where the key is present, because both cannot be.
+# Attributes that are removed if the key is present, because the two exclude each other.
 _INSTEAD = {
     "Bald": {"Brown_Hair"},
     "Black_Hair": {"Brown_Hair"},
@@ -35,5 +35,5 @@ def draw_pair(attribute: str, seed: int) -> np.ndarray:
 
 
 def draw_gallery(seed: int) -> dict[str, np.ndarray]:
-    """Return the pair of each of the forty attributes by name; each pair shows a different person."""
+    """Return a pair of portraits for each attribute by name. Each pair shows a different person."""
     return {name: draw_pair(name, seed + k) for k, name in enumerate(ATTRIBUTES)}

@@ -1,4 +1,4 @@
-"""Drawing hair and beards."""
+"""Functions that draw hair and beards."""
 
 from dataclasses import dataclass
 
@@ -11,12 +11,12 @@ from celeba_lab.data.synthetic.person import BLACK, WHITE, Person, colour, mix
 
 @dataclass(frozen=True)
 class Strands:
-    """Shape of single hairs, which distinguishes straight from wavy hair.
+    """Shape of individual hairs, which distinguishes straight from wavy hair.
 
     Attributes:
         amplitude: Amplitude of the waves, in face coordinates.
         period: Period of the waves, in face coordinates.
-        disorder: Standard deviation of the distance between a hair and its regular position, in face coordinates.
+        disorder: Standard deviation of the random shift of each hair, in face coordinates.
     """
 
     amplitude: float
@@ -25,7 +25,7 @@ class Strands:
 
     @classmethod
     def of(cls, person: Person) -> "Strands":
-        """Return the hair strands of a person: straight, wavy, or neither."""
+        """Return the hair shape of a person, which may be straight, wavy or neither."""
         size, period = person.random("strands").random(2)
         if person.has("Wavy_Hair"):
             return cls(2.6 + 1.6 * size, 15 + 7 * period, 1.2)
@@ -34,11 +34,11 @@ class Strands:
         return cls(0.3 + 0.3 * size, 26.0, 3.0)
 
     def wave(self, lines: np.ndarray, phase: float | np.ndarray) -> np.ndarray:
-        """Return lines with waves perpendicular to their direction.
+        """Add waves to lines, perpendicular to their direction.
 
         Args:
             lines: Points of one line, (N, 2), or of S lines, (S, N, 2).
-            phase: Phase at the start of each line as a fraction of the period, a number or (S,).
+            phase: Phase at the start of each line as a fraction of the period, either one number or an array (S,).
         """
         if self.amplitude == 0:
             return lines
@@ -56,7 +56,7 @@ def _volume(person: Person) -> float:
 
 
 def draw_back_hair(canvas: Canvas, pose: Pose, person: Person) -> None:
-    """Draw the part of the hair that is behind the head."""
+    """Draw the hair behind the head."""
     if person.has("Bald"):
         return
     fall, flare, asymmetry = person.random("back hair").random(3)
@@ -78,7 +78,7 @@ def draw_back_hair(canvas: Canvas, pose: Pose, person: Person) -> None:
 
 
 def _draw_locks(canvas: Canvas, pose: Pose, person: Person, strands: Strands, edge: float, end: float) -> None:
-    """Draw the long hairs on both sides of the face."""
+    """Draw long hair on both sides of the face."""
     random = person.random("locks")
     n = 26
     x = np.where(np.arange(n) % 2, -1, 1) * (edge - 13 + 15 * random.random(n))
@@ -91,7 +91,7 @@ def _draw_locks(canvas: Canvas, pose: Pose, person: Person, strands: Strands, ed
 
 
 def draw_front_hair(canvas: Canvas, pose: Pose, person: Person) -> None:
-    """Draw the hair above the hairline, bangs, or the reflections of a bald head."""
+    """Draw the hair above the hairline, or the reflections on a bald head, and then bangs."""
     if person.has("Bald"):
         _draw_bald_head(canvas, pose, person)
     else:
@@ -181,7 +181,7 @@ def _draw_bangs(canvas: Canvas, pose: Pose, person: Person) -> None:
 
 
 def draw_beard(canvas: Canvas, pose: Pose, person: Person, skin: np.ndarray) -> None:
-    """Draw shadow, sideburns, goatee and moustache, or a short full beard if the attributes name no kind of beard."""
+    """Draw the beard. A short full beard is drawn if all five beard attributes are absent."""
     tone = mix(person.hair, BLACK, 0.35)
     length, density = person.random("beard").random(2)
     jaw = _jaw(person)
@@ -213,7 +213,7 @@ def draw_beard(canvas: Canvas, pose: Pose, person: Person, skin: np.ndarray) -> 
 
 
 def _jaw(person: Person) -> np.ndarray:
-    """Return the outline of the region where a beard grows: cheeks, upper lip and chin."""
+    """Return the outline of the area where a beard grows: cheeks, upper lip and chin."""
     edge, chin = person.half_width, person.chin
     right = [
         (0, 33.5),

@@ -1,4 +1,4 @@
-"""The person to draw: colours and proportions that follow from forty attributes and a seed."""
+"""The person to draw, with colours and proportions that depend on the attributes and a seed."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from celeba_lab.data.synthetic.canvas import Colour
 
 
 def colour(*rgb: float) -> Colour:
-    """Return a colour from R, G, B in 0..255."""
+    """Return a colour from RGB values between 0 and 255."""
     return np.array(rgb, dtype=np.float32)
 
 
 def mix(first: Colour, second: Colour, amount: float) -> Colour:
-    """Return a colour between two others: the first for ``amount`` 0, the second for 1."""
+    """Interpolate between two colours. An ``amount`` of 0 gives the first colour, and 1 gives the second."""
     mixed: np.ndarray = first + (second - first) * np.float32(amount)
     return mixed
 
@@ -35,7 +35,7 @@ _HAIR = {
     "Blond_Hair": colour(222, 188, 122),
     "Gray_Hair": colour(172, 172, 175),
 }
-# Red and dyed hair, for people whose hair is labelled neither black, brown, blond nor grey.
+# Red and dyed hair, for people without a label for black, brown, blond or grey hair.
 _OTHER_HAIR = np.array([(150, 58, 26), (120, 40, 40), (176, 96, 44), (110, 60, 96)], dtype=np.float32)
 
 
@@ -43,8 +43,8 @@ _OTHER_HAIR = np.array([(150, 58, 26), (120, 40, 40), (176, 96, 44), (110, 60, 9
 class Person:
     """A person to draw.
 
-    Each random choice belongs to one part of the image and is made in the same way for all attributes, so that two
-    people with the same seed differ only where their attributes do.
+    Each random choice affects only one part of the image and does not depend on the attributes. Two people with the
+    same seed therefore differ only where their attributes differ.
 
     Attributes:
         attributes: Names of the attributes that are present.
@@ -64,16 +64,16 @@ class Person:
         return not self.attributes.isdisjoint(names)
 
     def random(self, part: str) -> np.random.Generator:
-        """Return a random generator for one part of the image, in the same state at every call."""
+        """Return a random generator for one part of the image. It has the same initial state at each call."""
         return np.random.Generator(np.random.PCG64([*self.seed, crc32(part.encode())]))
 
     def amount(self, name: str, present: tuple[float, float], absent: tuple[float, float]) -> float:
-        """Return how strongly an attribute is visible, uniformly distributed over one of two ranges.
+        """Return the visible strength of an attribute, which is uniformly distributed over one of two ranges.
 
         Args:
             name: Name of the attribute.
             present: Range if the attribute is present.
-            absent: Range if it is absent.
+            absent: Range if the attribute is absent.
         """
         low, high = present if self.has(name) else absent
         return low + (high - low) * self._amounts[name]
@@ -114,12 +114,12 @@ class Person:
 
     @cached_property
     def masculinity(self) -> float:
-        """How masculine head and shoulders are, from 0 to 1; the ranges of men and women overlap."""
+        """Masculinity of the head and shoulders, from 0 to 1. The ranges for men and women overlap."""
         return self.amount("Male", (0.45, 1.0), (0.0, 0.5))
 
     @cached_property
     def is_long_haired(self) -> bool:
-        """Whether the hair is long; it is for most women and for few men."""
+        """Whether the person has long hair, as most women and a few men do."""
         chance = float(self.random("hair length").random())
         return chance < (0.06 if self.has("Male") else 0.82)
 
@@ -147,10 +147,10 @@ class Person:
 
     @property
     def chin(self) -> float:
-        """Distance of the chin below the eyes, in face coordinates."""
+        """Vertical distance from the eyes to the chin, in face coordinates."""
         return float(self.head[:, 1].max())
 
     @property
     def half_width(self) -> float:
-        """Half the width of the head at the height of the eyes, in face coordinates."""
+        """Half the width of the head at eye level, in face coordinates."""
         return float(self.head[3, 0])

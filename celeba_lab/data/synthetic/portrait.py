@@ -1,4 +1,4 @@
-"""Drawing a portrait: background, person and light, then the effects of a camera."""
+"""Functions that draw a portrait: background, person and camera effects."""
 
 import math
 from collections.abc import Iterable
@@ -30,7 +30,7 @@ from celeba_lab.data.synthetic.wear import (
 WIDTH, HEIGHT = 178, 218
 """Size of CelebA's aligned images in pixels."""
 
-_BETWEEN_EYES = (88.5, 111.0)  # position of the middle between the eyes in these images
+_BETWEEN_EYES = (88.5, 111.0)  # midpoint between the eyes in these images
 # Position of every pixel relative to the centre, from -0.5 to 0.5, (H, 1) and (1, W).
 _Y = np.linspace(-0.5, 0.5, HEIGHT, dtype=np.float32)[:, None]
 _X = np.linspace(-0.5, 0.5, WIDTH, dtype=np.float32)[None, :]
@@ -44,7 +44,7 @@ def draw_portrait(attributes: Iterable[str], *seed: int) -> np.ndarray:
         seed: Numbers that identify the person, each at least 0.
 
     Returns:
-        The portrait, uint8 (218, 178, 3), with the face at the same position as in CelebA's aligned images.
+        The portrait, uint8 (218, 178, 3), with the face in the same position as in CelebA's aligned images.
     """
     person = Person.of(attributes, *seed)
     pose = _pose(person)
@@ -100,7 +100,7 @@ def _draw_background(canvas: Canvas, person: Person) -> None:
 
 
 def _draw_obstacle(canvas: Canvas, person: Person) -> None:
-    """Draw an object in front of some faces, like a hand or a microphone."""
+    """Draw an object, such as a hand or a microphone, in front of some faces."""
     random = person.random("obstacle")
     present = random.random() < 0.06
     angle, radius = random.uniform(0, 2 * np.pi), random.uniform(18, 34)
@@ -114,7 +114,7 @@ def _draw_obstacle(canvas: Canvas, person: Person) -> None:
 
 
 def _photograph(canvas: Canvas, person: Person) -> np.ndarray:
-    """Apply light, colour, blur and noise, and return the image, uint8 (H, W, 3)."""
+    """Apply lighting, colour, blur and noise, and return the image, uint8 (H, W, 3)."""
     random = person.random("camera")
     exposure, contrast, warmth, angle, falloff = random.normal(size=5).tolist()
     blur = person.amount("Blurry", (1.9, 3.0), (0.0, 0.7))

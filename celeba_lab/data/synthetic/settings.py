@@ -1,4 +1,4 @@
-"""What a folder of synthetic faces was drawn from, and whether a folder is one. Imports nothing slow."""
+"""Settings of synthetic faces, and functions that find them in a folder. This module avoids slow imports."""
 
 import json
 from dataclasses import dataclass
@@ -11,27 +11,27 @@ if TYPE_CHECKING:
     import numpy as np
 
 VERSION = 1
-"""Version of the drawing; it must be raised whenever the same settings give different bytes."""
+"""Version of the drawing code. Increase it whenever the same settings produce different files."""
 
 DEFAULT_N = 6_000
 PROPORTIONS = {"default": (0.8, 0.1, 0.1), "official": (162_770 / 202_599, 19_867 / 202_599, 19_962 / 202_599)}
 
 RECORD = "synthetic.json"
-"""Name of the file in the folder that contains the settings."""
+"""Name of the settings file in a folder of synthetic faces."""
 
 NOTICE = "SYNTHETIC faces, drawn by celeba_lab: the results say nothing about CelebA."
-"""Warning next to all results on synthetic faces."""
+"""Warning that is shown next to all results on synthetic faces."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a folder of faces was drawn from; the same settings give the same bytes.
+    """Settings of a folder of synthetic faces. The same settings always produce the same files.
 
     Attributes:
         n: Number of faces, at least 10, so that no split is empty.
-        seed: Seed of labels and faces, at least 0.
-        proportions: Sizes of train, val and test, as a key of ``PROPORTIONS``.
-        version: Version of the drawing.
+        seed: Seed for the labels and faces, at least 0.
+        proportions: Relative sizes of train, val and test, as a key of ``PROPORTIONS``.
+        version: Version of the drawing code.
 
     Raises:
         SettingError: A value is out of range.
@@ -55,12 +55,12 @@ class Settings:
         check_choice("proportions", self.proportions, PROPORTIONS)
 
     def __str__(self) -> str:
-        """Return the settings in words."""
+        """Return the settings as text."""
         return f"{self.n:,} faces, seed {self.seed}, {self.proportions} proportions, version {self.version}"
 
     @property
     def image_ids(self) -> list[str]:
-        """File names of the images, as in CelebA."""
+        """File names of the images, in the format of CelebA."""
         return [f"{k:06d}.jpg" for k in range(1, self.n + 1)]
 
     def labels(self) -> "np.ndarray":
@@ -70,7 +70,7 @@ class Settings:
         return AttributeDistribution.load().sample(self.n, self.seed)
 
     def partition(self) -> "np.ndarray":
-        """Return the partition of each face, int8 (n,): 0 train, 1 val, 2 test, in ascending order as in CelebA."""
+        """Return the partition of each face, int8 (n,), in ascending order: 0 for train, 1 for val, 2 for test."""
         import numpy as np
 
         train, val, _ = PROPORTIONS[self.proportions]
@@ -79,15 +79,15 @@ class Settings:
 
 
 def holds_drawn_faces(root: Path) -> bool:
-    """Return whether ``root`` is a folder of faces that :func:`~celeba_lab.data.synthetic.dataset.synthesize` made."""
+    """Return whether ``root`` contains faces from :func:`~celeba_lab.data.synthetic.dataset.synthesize`."""
     return (root / RECORD).is_file()
 
 
 def find_settings(root: Path) -> Settings | None:
-    """Return the settings of the faces in ``root``; None if it contains no synthetic faces.
+    """Return the settings of the faces in ``root``, or None if ``root`` does not contain synthetic faces.
 
     Raises:
-        UserError: The file with the settings is damaged.
+        UserError: The settings file is damaged.
     """
     if not holds_drawn_faces(root):
         return None
@@ -103,4 +103,4 @@ def find_settings(root: Path) -> Settings | None:
             raise ValueError(f"unexpected content {values}")
         return Settings(**values)
     except (ValueError, AttributeError, OSError, UserError) as error:
-        raise UserError(f"{record} is damaged. Delete the folder {root}, and the faces will be drawn again.") from error
+        raise UserError(f"{record} is damaged. Delete the folder {root} so that the faces are drawn again.") from error

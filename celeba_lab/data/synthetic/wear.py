@@ -1,4 +1,4 @@
-"""Drawing clothes, neckties, necklaces, earrings, glasses and hats."""
+"""Functions that draw clothes, neckties, necklaces, earrings, glasses and hats."""
 
 import colorsys
 
@@ -11,14 +11,14 @@ _GOLD, _SILVER = colour(222, 180, 84), colour(214, 218, 224)
 
 
 def any_colour(random: np.random.Generator, brightness: tuple[float, float] = (0.15, 0.95)) -> Colour:
-    """Return a random colour of limited saturation, with a brightness (HSV value) within a range."""
+    """Return a random colour with limited saturation and a brightness (HSV value) in the given range."""
     hue, saturation, value = random.random(3)
     low, high = brightness
     return colour(*(255 * part for part in colorsys.hsv_to_rgb(hue, 0.75 * saturation, low + (high - low) * value)))
 
 
 def draw_clothes(canvas: Canvas, pose: Pose, person: Person) -> None:
-    """Draw the shoulders, and a shirt and a necktie if the person wears one."""
+    """Draw the shoulders, and a collar and a necktie if the person wears a necktie."""
     random = person.random("clothes")
     fabric = any_colour(random)
     width, neckline, *_ = random.random(3)
@@ -54,7 +54,7 @@ def _draw_necktie(canvas: Canvas, pose: Pose, person: Person) -> None:
 
 
 def draw_necklace(canvas: Canvas, pose: Pose, person: Person) -> None:
-    """Draw a chain, with or without a pendant, or beads."""
+    """Draw a necklace, either a chain with or without a pendant or a string of beads."""
     if not person.has("Wearing_Necklace"):
         return
     random = person.random("necklace")
@@ -98,14 +98,14 @@ def draw_earrings(canvas: Canvas, pose: Pose, person: Person) -> None:
 
 
 def _draw_bead(canvas: Canvas, centre: np.ndarray, radius: float, tone: Colour) -> None:
-    """Draw a shiny ball and its shadow; ``centre`` and ``radius`` are in pixels."""
+    """Draw a shiny ball and its shadow. The arguments ``centre`` and ``radius`` are in pixels."""
     canvas.fill(ellipse(centre + 0.2 * radius, 1.06 * np.array([radius, radius]), 12), BLACK, 0.4, 0.6)
     canvas.fill(ellipse(centre, (radius, radius), 12), tone)
     canvas.fill(ellipse(centre - 0.28 * radius, (0.35 * radius, 0.35 * radius), 8), WHITE, 0.92)
 
 
 def draw_glasses(canvas: Canvas, pose: Pose, person: Person) -> None:
-    """Draw glasses of various shapes, some thin and some with dark lenses."""
+    """Draw glasses of various shapes, some with thin frames and some with dark lenses."""
     if not person.has("Eyeglasses"):
         return
     random = person.random("glasses")
@@ -135,12 +135,12 @@ def draw_glasses(canvas: Canvas, pose: Pose, person: Person) -> None:
 
 
 def draw_hat(canvas: Canvas, pose: Pose, person: Person) -> None:
-    """Draw a cap, a knitted hat or a hat with a wide brim."""
+    """Draw a cap, a knitted hat or a wide-brimmed hat."""
     if not person.has("Wearing_Hat"):
         return
     random = person.random("hat")
     kind, tall, tilt, back, match = random.random(5)
-    # Some hats are far back on the head, and some have the colour of the hair, so that hats are not too easy to detect.
+    # Some hats sit far back on the head, and some match the hair colour, so that hats are not too easy to detect.
     felt = mix(any_colour(random), person.hair, max(0.0, 1.2 * match - 0.3))
     edge = person.half_width + 5
     low, top = -27 + 3 * tilt - 20 * max(0.0, 2 * back - 1), -74 - 14 * tall

@@ -1,6 +1,6 @@
-"""Callbacks of the Trainer.
+"""Callbacks for Lightning's Trainer.
 
-Settings refer to them as ``celeba_lab.engine.callbacks.NAME``.
+The configuration refers to a callback as ``celeba_lab.engine.callbacks.NAME``.
 """
 
 from celeba_lab.engine.callbacks.averaging import ExponentialMovingAverage

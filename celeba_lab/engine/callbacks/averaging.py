@@ -1,4 +1,4 @@
-"""Averages of the weights of a classifier."""
+"""Weight averaging for classifiers."""
 
 import lightning as L
 from lightning.pytorch.callbacks import WeightAveraging
@@ -9,10 +9,10 @@ from celeba_lab.models.averaging import MovingAverage
 
 
 class ExponentialMovingAverage(WeightAveraging):
-    """Average the weights over the steps; validation, checkpoints and the trained model use the average.
+    """Maintain a moving average of the weights, which validation, checkpoints and the trained model use.
 
-    Lightning's ``EMAWeightAveraging`` would also average integers, such as the number of batches that batch
-    normalisation has seen.
+    Lightning's ``EMAWeightAveraging`` would also average integer buffers, such as the batch counter of batch
+    normalisation.
 
     Args:
         decay: Maximum decay of the moving average; see :class:`~celeba_lab.models.averaging.MovingAverage`.
@@ -34,7 +34,7 @@ class ExponentialMovingAverage(WeightAveraging):
 
     @override
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        # An interrupted validation leaves the average in place of the current weights, and a checkpoint saved then
-        # would confuse the two.
+        # If validation is interrupted, the model still contains the averaged weights, and a checkpoint would store
+        # them as the current weights.
         if self._swapped:
             self._swap_models(pl_module)

@@ -1,4 +1,4 @@
-"""Stopping a run that diverged, and keeping the checkpoint from before."""
+"""Stop a diverged run, and keep its last good checkpoint."""
 
 import math
 from collections.abc import Mapping
@@ -18,17 +18,18 @@ from celeba_lab.models.gan.module import GAN
 
 
 class TerminateOnNaN(Callback):
-    """Stop training when a loss or a weight is no longer finite, before a checkpoint is overwritten.
+    """Stop training when a loss or a weight is no longer finite, before the last checkpoint is overwritten.
 
-    The losses are checked every few steps and at the end of each epoch, because each check waits for the device. The
-    weights are checked whenever a checkpoint is saved.
+    The losses are not checked at every step, because each check waits for the device. The weights are checked whenever
+    a checkpoint is saved.
 
     Args:
-        check_every_n_steps: Number of training batches between two checks of the losses.
+        check_every_n_steps: Number of training batches between checks of the losses. The losses are also checked at the
+            end of each epoch.
 
     Raises:
         SettingError: The number of batches is below 1.
-        DivergenceError: While training, a loss or a weight is NaN or infinite.
+        DivergenceError: A loss or a weight became NaN or infinite during training.
     """
 
     def __init__(self, check_every_n_steps: int = 100) -> None:
@@ -38,7 +39,7 @@ class TerminateOnNaN(Callback):
 
     @override
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        # A backbone may have buffers with infinity, such as attention masks.
+        # A backbone may have buffers that contain infinity, such as attention masks.
         buffers = {name: buffer for name, buffer in pl_module.named_buffers() if buffer.is_floating_point()}
         self._constants = set(non_finite(buffers))
 
@@ -50,22 +51,21 @@ class TerminateOnNaN(Callback):
         if not is_due or not isinstance(pl_module, AttributeClassifier | GAN):
             return
         losses = [name for name, value in pl_module.running_losses().items() if not math.isfinite(value)]
-        # All processes must stop at the same step, even if only one of them has such a loss.
+        # All processes must stop at the same step, even if only one of them has a non-finite loss.
         if trainer.strategy.reduce_boolean_decision(bool(losses), all=False):
             raise divergence_error(pl_module, losses or ["loss in another process"])
 
     @override
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        for key in ("state_dict", "current_model_state"):  # A checkpoint with a moving average has both.
+        for key in ("state_dict", "current_model_state"):  # Checkpoints with a moving average have both keys.
             if set(non_finite(checkpoint.get(key, {}))) - self._constants:
                 raise divergence_error(pl_module, ["weights"])
 
 
 class LastCheckpoint(ModelCheckpoint):
-    """Lightning's ``ModelCheckpoint``, which keeps the last good checkpoint when training diverges.
+    """A variant of Lightning's ``ModelCheckpoint`` that keeps the last good checkpoint when training diverges.
 
-    With ``save_on_exception`` Lightning would save the diverged weights, because a divergence ends the run with an
-    exception.
+    With ``save_on_exception``, Lightning would save the diverged weights, because divergence raises an exception.
     """
 
     @override
@@ -78,12 +78,12 @@ class LastCheckpoint(ModelCheckpoint):
                 diverged = True
         last = Path(self.best_model_path)
         if diverged and last.is_file():
-            text = f"Training diverged, so {display_path(last)} is kept as it was saved before."
+            text = f"Training diverged, so the earlier checkpoint {display_path(last)} was not overwritten."
             console.print(text, style="bold yellow", soft_wrap=True)
 
 
 def non_finite(state: Mapping[str, Tensor]) -> list[str]:
-    """Return the names of the tensors that hold NaN or infinity.
+    """Return the names of the tensors that contain NaN or infinity.
 
     Example:
         >>> import torch

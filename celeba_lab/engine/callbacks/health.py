@@ -1,4 +1,4 @@
-"""Warnings about the training of a GAN."""
+"""Warnings about problems in GAN training."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,19 +13,22 @@ from celeba_lab.engine.callbacks.images import fixed_samples
 from celeba_lab.errors import check_at_least
 from celeba_lab.models.gan.module import GAN
 
-_SURE = 0.99  # the probability above which the discriminator is sure that a face is real
-_ALIKE = 0.15  # samples are nearly identical if their spread is below this fraction of that of real faces
-_FIRST_STEPS = 1000  # the steps in which samples may be nearly identical, because a new generator draws grey
+# Mean probability above which the discriminator is certain that faces are real.
+_SURE = 0.99
+# Samples count as nearly identical if their spread is below this fraction of the spread of real faces.
+_ALIKE = 0.15
+# Identical samples are not reported in the first steps, because an untrained generator produces only grey images.
+_FIRST_STEPS = 1000
 
 
 class Health(Callback):
-    """Warn if the discriminator is sure about every face, or if the samples are nearly identical.
+    """Warn if the discriminator is certain about all faces, or if the generated samples are nearly identical.
 
     Args:
-        patience: Number of epochs in a row before a warning.
+        patience: Number of consecutive epochs after which a warning is printed.
 
     Attributes:
-        warnings: The warnings so far, for ``summary.json``.
+        warnings: All warnings so far, which are also stored in ``summary.json``.
 
     Raises:
         SettingError: The number of epochs is below 1.
@@ -37,7 +40,7 @@ class Health(Callback):
         self.warnings: list[str] = []
         self._streaks: dict[str, int] = {}
         self._real_spread: float | None = None
-        self._varied = False  # whether the samples have ever differed
+        self._varied = False  # True once the samples have clearly differed.
 
     @override
     def on_train_batch_end(
@@ -56,7 +59,7 @@ class Health(Callback):
         if not isinstance(pl_module, GAN) or not trainer.is_global_zero:
             return
         epoch = trainer.current_epoch + 1
-        if not pl_module.adversarial_loss.critic:  # the outputs of a critic are not probabilities
+        if not pl_module.adversarial_loss.critic:  # The outputs of a critic are not probabilities.
             self._check_discriminator(pl_module.epoch_means(), epoch)
         self._check_samples(spread(fixed_samples(pl_module)), trainer.global_step, epoch)
 
@@ -66,13 +69,13 @@ class Health(Callback):
         weaken = "so the generator learns little. Lower model.discriminator_lr, or strengthen model.augment."
         strengthen = "Raise model.discriminator_lr or model.n_disc."
         conditions = {
-            "separates": (_is_real(real) and _is_fake(fake), f"separated every face {for_long}, {weaken}"),
+            "separates": (_is_real(real) and _is_fake(fake), f"classified every face correctly {for_long}, {weaken}"),
             "all real": (_is_real(real) and _is_real(fake), f"classified every face as real {for_long}. {strengthen}"),
             "all generated": (
                 _is_fake(real) and _is_fake(fake),
                 f"classified every face as generated {for_long}. {strengthen}",
             ),
-            "all wrong": (_is_fake(real) and _is_real(fake), f"been wrong about every face {for_long}. {strengthen}"),
+            "all wrong": (_is_fake(real) and _is_real(fake), f"misclassified every face {for_long}. {strengthen}"),
         }
         for name, (holds, sentence) in conditions.items():
             self._count(name, holds, epoch, f"the discriminator has {sentence}")
@@ -84,13 +87,13 @@ class Health(Callback):
             "collapsed",
             alike and (self._varied or steps >= _FIRST_STEPS),
             epoch,
-            f"the generator has drawn nearly the same face for {self.patience} epochs (the samples differ by"
-            f" {samples:.1f} of 255, real faces by {self._real_spread or 0:.1f}): its modes have collapsed. Lower"
-            " model.lr, or use another loss.",
+            f"the generator has produced nearly identical faces for {self.patience} epochs (standard deviation of"
+            f" {samples:.1f} out of 255, compared with {self._real_spread or 0:.1f} for real faces). This is mode"
+            " collapse. Lower model.lr, or use a different loss.",
         )
 
     def _count(self, name: str, holds: bool, epoch: int, sentence: str) -> None:
-        """Count the epochs in a row in which a condition holds, and warn once when there are enough."""
+        """Count the consecutive epochs in which a condition holds, and warn when the count reaches ``patience``."""
         self._streaks[name] = self._streaks.get(name, 0) + 1 if holds else 0
         if self._streaks[name] == self.patience:
             self.warnings.append(f"epoch {epoch}: {sentence}")
@@ -120,5 +123,5 @@ def _is_fake(probability: float) -> bool:
 
 
 def spread(faces: Tensor) -> float:
-    """Return how much faces, uint8 (N, 3, H, W), differ: their standard deviation, averaged over the pixels."""
+    """Return the standard deviation across faces, uint8 (N, 3, H, W), averaged over the pixels."""
     return faces.float().std(dim=0, correction=0).mean().item()

@@ -1,4 +1,4 @@
-"""The metrics of every epoch."""
+"""A callback that records the metrics of each epoch."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,16 +15,16 @@ from celeba_lab.files import write_atomically
 
 
 class EpochLog(Callback):
-    """Keep the metrics of every epoch, write them to a table, and print a line for each epoch.
+    """Record the metrics of each epoch, write them to a CSV file, and print one line per epoch.
 
-    The rows are part of a checkpoint, so a continued run has those of its earlier epochs as well.
+    Checkpoints contain the rows, so a continued run also has the metrics of its earlier epochs.
 
     Args:
-        line: Names of the metrics to print. Those that are not logged are left out.
-        path: Path of the CSV file, which is written anew after each epoch. If None, no file is written.
+        line: Names of the metrics to print. Metrics that are not logged are omitted.
+        path: Path of the CSV file, which is rewritten after each epoch. If None, no file is written.
 
     Attributes:
-        rows: For each epoch, counted from 1, the metrics by their names in ``trainer.callback_metrics``.
+        rows: Metrics of each epoch, counted from 1, with the names used in ``trainer.callback_metrics``.
     """
 
     def __init__(
@@ -39,16 +39,16 @@ class EpochLog(Callback):
         self._has_heading = False
         self._epoch_start = 0.0
         self._trainer: L.Trainer | None = None
-        # Number of the last epoch, counted from 1, with finished training, and of the last with finished validation.
+        # The last epoch with completed training and the last epoch with completed validation, both counted from 1.
         self._trained = self._validated = 0
 
     @override
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        self._trainer = trainer  # A checkpoint of an epoch has the row of that epoch.
+        self._trainer = trainer  # state_dict needs the Trainer to include the row of the epoch that has just ended.
 
     @override
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        # The training metrics of an epoch exist only after the hooks at its end.
+        # The training metrics of an epoch are available only after the hooks at the end of the epoch.
         self._record(trainer)
         self._epoch_start = perf_counter()
 
@@ -74,15 +74,15 @@ class EpochLog(Callback):
         self.rows = {int(epoch): dict(row) for epoch, row in state_dict["rows"].items()}
 
     def table(self) -> pd.DataFrame:
-        """Return one row per epoch: ``epoch``, and the metrics by their names."""
+        """Return a table with one row per epoch, a column ``epoch`` and a column for each metric."""
         return pd.DataFrame([{"epoch": epoch, **row} for epoch, row in sorted(self.rows.items())])
 
     def _unrecorded(self) -> dict[int, dict[str, float]]:
-        """Return the row of an epoch that has finished but is not in ``rows`` yet."""
+        """Return the row of a finished epoch that is not in ``rows`` yet."""
         if self._trainer is None or self._trained == 0 or self._trained in self.rows:
             return {}
-        # Lightning keeps a metric until it is logged again, so after an epoch without validation it still has the
-        # metrics of an older validation.
+        # Lightning keeps a metric until it is logged again, so after an epoch without validation, callback_metrics
+        # still contains the metrics of an earlier validation.
         splits = ("train/", "val/") if self._validated == self._trained else ("train/",)
         metrics = self._trainer.callback_metrics
         row = {name: float(value) for name, value in metrics.items() if name.startswith(splits)}
@@ -96,7 +96,7 @@ class EpochLog(Callback):
                 self._write()
 
     def _print(self, epoch: int, epochs: int | None, row: Mapping[str, float]) -> None:
-        """Print the line of an epoch, and before the first one the heading."""
+        """Print the line of an epoch. The first line is preceded by a heading."""
         if not self._has_heading:
             console.print(f"{self._lines.heading()}     time", style="bold", markup=False, soft_wrap=True)
             self._has_heading = True

@@ -1,4 +1,4 @@
-"""Grids of images in TensorBoard and in the run folder."""
+"""Image grids for TensorBoard and the run folder."""
 
 from collections.abc import Mapping
 from io import BytesIO
@@ -22,16 +22,16 @@ from celeba_lab.models.gan.module import GAN
 from celeba_lab.runs.run import send_picture
 
 SAMPLE_FILES = "epoch_*.png"
-"""Names of the files of :class:`SampleGrid`."""
+"""Glob pattern of the files written by :class:`SampleGrid`."""
 
 _GRID_COLUMNS = 8
 
 
 class TrainingImageGrid(Callback):
-    """Send the first training batch to TensorBoard: the images as loaded, and below them the augmented ones.
+    """Send the first training batch to TensorBoard, with the augmented images below the original ones.
 
     Args:
-        max_images: Largest number of images.
+        max_images: Maximum number of images to show.
 
     Raises:
         SettingError: The number of images is below 1.
@@ -49,9 +49,10 @@ class TrainingImageGrid(Callback):
         if writer is None or trainer.global_step > 0 or batch_idx > 0 or not isinstance(pl_module, AttributeClassifier):
             return
         count = min(self.max_images, len(batch["image"]))
-        count -= count % _GRID_COLUMNS if count > _GRID_COLUMNS else 0  # whole rows, so that each stays in its half
+        # Only complete rows are shown, so that no row mixes original and augmented images.
+        count -= count % _GRID_COLUMNS if count > _GRID_COLUMNS else 0
         images = batch["image"][:count].cpu().float() / 255
-        with torch.random.fork_rng(devices=[]), torch.no_grad():  # the images must not change what is drawn next
+        with torch.random.fork_rng(devices=[]), torch.no_grad():  # Keep the run's random state.
             augmented = pl_module.augment(images)
         rows = torch.cat([images, augmented])
         writer.add_image(
@@ -60,12 +61,12 @@ class TrainingImageGrid(Callback):
 
 
 class SampleGrid(Callback):
-    """Generate faces from the same latents after each epoch, for a folder of PNG files and for TensorBoard.
+    """Generate faces from fixed latents after each epoch, as PNG files and in TensorBoard.
 
     Args:
-        folder: Path of the folder for ``epoch_0001.png`` and so on.
-        n: Number of faces in a grid, from 1 to 64.
-        every_n_epochs: Number of epochs between two grids. The last epoch always gets one.
+        folder: Path of the folder for the files ``epoch_0001.png``, ``epoch_0002.png`` and so on.
+        n: Number of faces in each grid, from 1 to 64.
+        every_n_epochs: Number of epochs between grids. A grid is always written after the last epoch.
 
     Raises:
         SettingError: A number is out of range.
@@ -85,7 +86,7 @@ class SampleGrid(Callback):
         is_due = epoch % self.every_n_epochs == 0 or is_last
         if not trainer.is_global_zero or not isinstance(pl_module, GAN) or not is_due:
             return
-        stream = BytesIO()  # encoded once and lightly: an epoch of small faces takes only seconds
+        stream = BytesIO()  # Encoding must be fast, because an epoch of small faces takes only seconds.
         faces = fixed_samples(pl_module, self.n).permute(0, 2, 3, 1).numpy()
         Image.fromarray(tile_faces(faces)).save(stream, format="PNG", compress_level=1)
         path = self.folder / SAMPLE_FILES.replace("*", f"{epoch:04d}")
@@ -95,9 +96,9 @@ class SampleGrid(Callback):
 
 
 def fixed_samples(model: GAN, n: int = 64) -> Tensor:
-    """Return the faces of the model's fixed latents, uint8 (n, 3, S, S).
+    """Generate faces from the model's fixed latents, uint8 (n, 3, S, S).
 
-    The attributes of a conditional model are fixed as well.
+    For a conditional model, the attributes are fixed as well.
     """
     sampler = model.sampler()
     attributes = sampler.draw_attributes(len(model.fixed_latents), seed=0)
@@ -105,7 +106,7 @@ def fixed_samples(model: GAN, n: int = 64) -> Tensor:
 
 
 def tensorboard_writer(trainer: L.Trainer) -> SummaryWriter | None:
-    """Return TensorBoard's writer; None without TensorBoard, and in all but the main process."""
+    """Return TensorBoard's writer in the main process, and None in other processes or if TensorBoard is not used."""
     if isinstance(trainer.logger, TensorBoardLogger) and trainer.is_global_zero:
         writer: SummaryWriter = trainer.logger.experiment
         return writer

@@ -1,4 +1,4 @@
-"""One line about the model before training, and one line that shows how far training or evaluation has come."""
+"""Callbacks that print a one-line model summary and a one-line progress display."""
 
 from typing import Any
 
@@ -9,13 +9,14 @@ from typing_extensions import override
 
 from celeba_lab.console import Progress, console
 
-_REFRESH = 0.5  # seconds; reading the loss waits for the device, so it is not read at every step
+# Seconds between updates. Reading the loss waits for the device, so the loss is not read at every step.
+_REFRESH = 0.5
 
 
 class ModelLine(ModelSummary):
-    """Print one line about the model before it is trained: what ``describe()`` of the model returns.
+    """Print the return value of the model's ``describe()`` method before training.
 
-    It is a ``ModelSummary`` so that Lightning does not add its table of layers as well.
+    This class derives from ``ModelSummary`` so that Lightning does not print its own table of layers as well.
     """
 
     @override
@@ -26,12 +27,12 @@ class ModelLine(ModelSummary):
 
 
 class ProgressLine(ProgressBar):
-    """Show one line with epoch, step, loss, images per second and the time left.
+    """Show a single line with the epoch, step, loss, images per second and remaining time.
 
-    The line never wraps. In a log it appears every 30 seconds; see :class:`~celeba_lab.console.Progress`.
+    The line never wraps. In a log file, it is printed every 30 seconds; see :class:`~celeba_lab.console.Progress`.
 
     Args:
-        evaluation: Name of what ``trainer.test`` measures, because every split is measured by it.
+        evaluation: Name to show for ``trainer.test``, which is used to evaluate every split.
     """
 
     def __init__(self, evaluation: str = "test") -> None:
@@ -101,7 +102,7 @@ class ProgressLine(ProgressBar):
         line.set_run(self._share(trainer, step, batches), _seconds_to_limit(trainer))
 
     def _share(self, trainer: L.Trainer, step: int, batches: float) -> float | None:
-        """Return the share of the whole run that is done, from 0 to 1; None where the end is not known."""
+        """Return the completed fraction of the run, from 0 to 1, or None if the length of the run is unknown."""
         shares = []
         if _is_limited(trainer) and trainer.max_epochs and batches:
             shares.append((trainer.current_epoch + step / batches) / trainer.max_epochs)
@@ -160,7 +161,7 @@ class ProgressLine(ProgressBar):
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.state.fn != "fit":
             self._close()
-        elif self._line is not None:  # a validation within an epoch does not slow down the images per second
+        elif self._line is not None:  # Exclude validation time from the training throughput.
             self._rate_start += self._line.seconds - self._rate_pause
 
     @override
@@ -207,22 +208,22 @@ class ProgressLine(ProgressBar):
 
 
 class _RunProgress(Progress):
-    """A line whose bar shows the epoch and whose time left is that of the whole run."""
+    """A progress line with a bar for the current epoch and the remaining time of the whole run."""
 
     _share: float | None = None
-    _first: tuple[float, float] | None = None  # share and seconds when training started or was continued
+    _first: tuple[float, float] | None = None  # Completed fraction and seconds at the start of training.
     _limit: float | None = None
     _set_at = 0.0
 
     def set_run(self, share: float | None, limit: float | None) -> None:
-        """Set the share of the run that is done, and the seconds until ``max_time`` ends it; None where unknown."""
+        """Set the completed fraction of the run and the seconds until ``max_time``. Unknown values are None."""
         self._share, self._limit, self._set_at = share, limit, self.seconds
         if share is not None and self._first is None:
             self._first = (share, self.seconds)
 
     @property
     def seconds_left(self) -> float | None:
-        """Estimated seconds until the run is finished; of a run without training, until the pass is finished."""
+        """Estimated seconds until the end of training or, without training, until the end of the current pass."""
         if self._first is None and self._limit is None:
             return super().seconds_left
         known = []
@@ -236,12 +237,12 @@ class _RunProgress(Progress):
 
 
 def _is_limited(trainer: L.Trainer) -> bool:
-    """Return whether the number of epochs is what ends the run."""
+    """Return whether the number of epochs is limited."""
     return trainer.max_epochs is not None and trainer.max_epochs > 0
 
 
 def _seconds_to_limit(trainer: L.Trainer) -> float | None:
-    """Return the seconds until ``trainer.max_time`` ends training; None without such a limit."""
+    """Return the seconds until ``trainer.max_time`` is reached, or None if ``max_time`` is not set."""
     callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
     timer = next((callback for callback in callbacks if isinstance(callback, Timer)), None)
     return None if timer is None else timer.time_remaining()

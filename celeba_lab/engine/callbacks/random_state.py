@@ -1,4 +1,4 @@
-"""The random generators of a run that is continued."""
+"""A callback that restores the random state of a continued run."""
 
 import random
 from typing import Any
@@ -11,10 +11,11 @@ from typing_extensions import override
 
 
 class RandomState(Callback):
-    """Keep the state of the random generators in checkpoints, so that a continued run draws the same numbers.
+    """Store the random state in checkpoints, so that a continued run gives the same results as an uninterrupted one.
 
-    Each process of a distributed run has its own torch generator, seeded from the common seed and its rank. A
-    checkpoint holds the state of the first process; when the run is continued, the others are seeded anew from it.
+    Each process of a distributed run has its own torch generator, seeded from the common seed and the rank of the
+    process. A checkpoint contains only the state of the first process. When the run is continued, the other processes
+    are reseeded from this state.
     """
 
     def __init__(self) -> None:
@@ -27,8 +28,8 @@ class RandomState(Callback):
 
     @override
     def state_dict(self) -> dict[str, Any]:
-        # Plain types only: a checkpoint must load with weights_only=True.
-        name, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002  # the one that libraries use
+        # Only plain types are used, because checkpoints are loaded with weights_only=True.
+        name, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002  # Libraries use it.
         kind = self._device.type
         own = None if kind == "cpu" else torch.get_device_module(self._device).get_rng_state()
         return {
@@ -40,7 +41,8 @@ class RandomState(Callback):
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._loaded = state_dict  # restored when training starts: building the rest of the run draws numbers as well
+        # The state is restored only when training starts, because setting up the run also draws random numbers.
+        self._loaded = state_dict
 
     @override
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -54,7 +56,7 @@ class RandomState(Callback):
         version, internal, gauss = states["python"]
         random.setstate((version, tuple(internal), gauss))
         name, keys, *rest = states["numpy"]
-        np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))  # noqa: NPY002  # as above
+        np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))  # noqa: NPY002  # Libraries use it.
         torch.set_rng_state(states["torch"].cpu())
         accelerator = states["accelerator"]
         if accelerator["state"] is not None and accelerator["kind"] == self._device.type:

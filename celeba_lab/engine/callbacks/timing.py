@@ -1,4 +1,4 @@
-"""The time that training takes."""
+"""Callbacks that measure training time and throughput."""
 
 from collections.abc import Mapping
 from time import perf_counter
@@ -11,13 +11,13 @@ from typing_extensions import override
 
 
 class Stopwatch(Callback):
-    """Measure the wall-clock seconds of training and of validation.
+    """Measure the wall-clock time of training and validation.
 
-    Lightning's ``Timer`` cannot be used, because ``trainer.max_time`` adds one, and a Trainer refuses two.
+    Lightning's ``Timer`` cannot be used, because ``trainer.max_time`` adds a ``Timer`` and a Trainer accepts only one.
 
     Attributes:
-        training: Seconds spent in training epochs, without the validation between them.
-        validation: Seconds spent in validation, without the check before the first epoch.
+        training: Seconds spent in training epochs, excluding validation.
+        validation: Seconds spent in validation, excluding the sanity check before the first epoch.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class Stopwatch(Callback):
 
 
 class ImageRate(Callback):
-    """Log the number of training images per second, of all processes together, as ``train/images_per_second``."""
+    """Log the number of training images per second, summed over all processes, as ``train/images_per_second``."""
 
     def __init__(self) -> None:
         self._start = 0.0
@@ -54,7 +54,7 @@ class ImageRate(Callback):
 
     @override
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._restart()  # a run that continues in the middle of an epoch does not call on_train_epoch_start
+        self._restart()  # Lightning skips on_train_epoch_start if a run is continued in the middle of an epoch.
 
     @override
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

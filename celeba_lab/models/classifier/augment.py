@@ -1,7 +1,7 @@
-"""Random augmentations of a batch of images on the accelerator, sampled independently for each image.
+"""Random augmentations for batches of images on the accelerator, sampled independently for each image.
 
-torchvision's transforms draw once for a whole batch, and Kornia would be a second image library. The changes that help
-with aligned faces are only a few tensor operations.
+torchvision's transforms sample their parameters once per batch, and Kornia would add a second image library. The
+augmentations that help with aligned faces need only a few tensor operations.
 """
 
 import math
@@ -15,14 +15,14 @@ from celeba_lab.errors import check_between, check_fraction
 
 
 class RandomAugment(nn.Module):
-    """Mirror, move and relight each image at random.
+    """Randomly flip, transform and relight each image.
 
     Args:
-        flip: Probability of a mirror image.
+        flip: Probability of a horizontal flip.
         shift: Maximum shift in each direction, as a fraction of the side length.
-        scale: Largest change of size, as a fraction: 0.1 gives factors between 1 / 1.1 and 1.1.
-        rotate: Largest rotation in degrees.
-        light: Largest change of brightness and of contrast, as a fraction.
+        scale: Maximum relative change in size: 0.1 gives scale factors between 1 / 1.1 and 1.1.
+        rotate: Maximum rotation in degrees.
+        light: Maximum relative change in brightness and in contrast.
 
     Raises:
         SettingError: A fraction is not between 0 and 1, or the angle is not between 0 and 180.
@@ -46,7 +46,7 @@ class RandomAugment(nn.Module):
 
     @override
     def forward(self, images: Tensor) -> Tensor:
-        """Return changed images, float (B, 3, H, W) in [0, 1], of images of the same shape and range."""
+        """Return the augmented images, float (B, 3, H, W) in [0, 1], for images of the same shape and range."""
         if self.shift or self.scale or self.rotate:
             images = self._move(images)
         elif self.flip:
@@ -61,7 +61,7 @@ class RandomAugment(nn.Module):
         zoom = (1 + self.scale) ** _uniform(B, images)
         angle = _uniform(B, images) * math.radians(self.rotate)
         mirror = torch.where(torch.rand(B, device=images.device) < self.flip, -1.0, 1.0)
-        x, y = _uniform(B, images) * 2 * self.shift, _uniform(B, images) * 2 * self.shift  # the side of the grid is 2
+        x, y = _uniform(B, images) * 2 * self.shift, _uniform(B, images) * 2 * self.shift  # the grid spans [-1, 1]
         cos, sin = zoom * torch.cos(angle), zoom * torch.sin(angle)
         theta = torch.stack([cos * mirror, -sin, x, sin * mirror, cos, y], dim=1).view(B, 2, 3)
         grid = F.affine_grid(theta.to(images.dtype), list(images.shape), align_corners=False)
@@ -76,9 +76,9 @@ class RandomAugment(nn.Module):
 
 
 def enlarge(images: Tensor, factor: float) -> Tensor:
-    """Return images, float (B, 3, H, W), enlarged about their centre.
+    """Enlarge images, float (B, 3, H, W), about their centre.
 
-    A factor below 1 makes them smaller, and the margin is filled by mirroring.
+    A factor below 1 shrinks the images and fills the margin by reflection.
 
     Example:
         >>> enlarge(torch.ones(1, 3, 4, 4), 0.5).min()
@@ -90,5 +90,5 @@ def enlarge(images: Tensor, factor: float) -> Tensor:
 
 
 def _uniform(n: int, like: Tensor) -> Tensor:
-    """Draw n random numbers in [-1, 1) on the device of ``like``."""
+    """Draw n uniform random numbers from [-1, 1) on the device of ``like``."""
     return torch.rand(n, device=like.device) * 2 - 1

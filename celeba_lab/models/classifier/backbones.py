@@ -1,4 +1,4 @@
-"""Backbones by their torchvision names, without the classification head."""
+"""Torchvision classifiers without their classification heads, built by name."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -12,20 +12,20 @@ from typing_extensions import override
 from celeba_lab.errors import SettingError, did_you_mean, enumerate_names
 from celeba_lab.models.classifier.frozen import FrozenStages, split_frozen
 
-# Number of ImageNet's classes. The head of a torchvision model is the layer with this number of outputs.
+# Number of ImageNet classes. The head of a torchvision model is the layer with this number of outputs.
 IMAGENET_CLASSES = 1000
 
 
 class Backbone(nn.Module):
-    """A torchvision classifier without its last layer, which gives one feature vector per image.
+    """A torchvision classifier without its last layer, used to compute one feature vector per image.
 
     Args:
-        name: Name of the backbone, one of :func:`list_backbones`.
-        image_size: Side length of the square images in pixels. Vision transformers are built for one size.
+        name: Name of the backbone; see :func:`list_backbones`.
+        image_size: Side length of the square images in pixels. Vision transformers accept only this size.
 
     Attributes:
-        network: The torchvision module without its last layer.
-        num_features: Length of a feature vector, D.
+        network: torchvision module without its last layer.
+        num_features: Length of the feature vectors, D.
         head_name: Name of the removed layer in torchvision's state dict, for example ``classifier.1``.
 
     Raises:
@@ -53,12 +53,12 @@ class Backbone(nn.Module):
         except (ValueError, RuntimeError, AssertionError) as error:
             reason = " ".join(str(error).split()).rstrip(".!")
             rule = f"does not support images of {image_size} x {image_size} pixels: {reason}"
-            hint = "Set image_size to the size that the network was made for, usually 224."
+            hint = "Set image_size to the size that the network was designed for, usually 224."
             raise SettingError("backbone", name, rule, hint) from error
 
     @override
     def forward(self, images: Tensor) -> Tensor:
-        """Return the features, float (B, D), of normalised images, float (B, 3, H, W)."""
+        """Return the features, float (B, D), for normalised images, float (B, 3, H, W)."""
         features: Tensor
         if self._split is None:
             features = self.network(images)
@@ -68,22 +68,22 @@ class Backbone(nn.Module):
         return features
 
     def fold_frozen(self) -> None:
-        """Replace the frozen stages by a faster form with their weights; :meth:`unfold_frozen` reverts this."""
+        """Run the frozen stages in a faster, equivalent form until :meth:`unfold_frozen` is called."""
         self._split = split_frozen(self.network)
 
     def unfold_frozen(self) -> None:
-        """Run every stage in its usual form."""
+        """Run all stages in their original form."""
         self._split = None
 
     def load_pretrained(self, state_dict: Mapping[str, Tensor], origin: str) -> None:
-        """Load weights into everything but the head.
+        """Load pretrained weights, ignoring those of the head.
 
         Args:
-            state_dict: Tensors by their names in torchvision's state dict.
-            origin: Path or name of the weights, for the error.
+            state_dict: State dict of the torchvision model.
+            origin: Path or name of the weights, for the error message.
 
         Raises:
-            SettingError: The weights belong to another network.
+            SettingError: The weights do not fit the network.
         """
         self.unfold_frozen()
         own = self.network.state_dict()
@@ -91,23 +91,23 @@ class Backbone(nn.Module):
         weights = {key: value for key, value in weights.items() if key in own}
         if self.name.startswith("vit_") and "encoder.pos_embedding" in weights:
             weights = self._interpolate_positions(weights)
-        # Files from before PyTorch 0.4.1 do not have the number of batches, which is not used here.
+        # Files saved before PyTorch 0.4.1 lack num_batches_tracked, which is not needed here.
         missing = [key for key in own if key not in weights and not key.endswith(".num_batches_tracked")]
         misshapen = [key for key, value in weights.items() if value.shape != own[key].shape]
         if missing or misshapen:
             rule = (
-                f"does not fit backbone={self.name}: of {len(own)} tensors {len(missing)} are missing and"
-                f" {len(misshapen)} have another shape ({enumerate_names(missing + misshapen, 3)})"
+                f"does not fit backbone={self.name}: of {len(own)} tensors, {len(missing)} are missing and"
+                f" {len(misshapen)} have the wrong shape ({enumerate_names(missing + misshapen, 3)})"
             )
-            hint = "Name the weights of the same architecture, or set weights=null."
+            hint = "Use weights of the same architecture, or set weights=null."
             raise SettingError("weights", origin, rule, hint)
-        own.update(weights)  # This dictionary has the versions of the modules, which MNASNet checks.
+        own.update(weights)  # unlike weights, own contains the module versions that MNASNet checks
         self.network.load_state_dict(own)
 
     def layers(self) -> list[nn.Module]:
-        """Return every module that has parameters or statistics itself, in the order of construction.
+        """Return all modules that directly own parameters or buffers, in order of construction.
 
-        For torchvision's classifiers this is the order from input to output.
+        For torchvision's classifiers, this is the order from input to output.
         """
         return [
             module
@@ -136,8 +136,8 @@ def register_backbone(build: Callable[[], nn.Module]) -> Callable[[], nn.Module]
     """Register a backbone under the name of the function that builds it.
 
     Args:
-        build: Function without arguments that returns a module from images, float (B, 3, H, W), to features, float
-            (B, D).
+        build: Function without arguments that returns a module. The module must map images, float (B, 3, H, W), to
+            features, float (B, D).
 
     Example:
         >>> @register_backbone
@@ -152,12 +152,12 @@ def register_backbone(build: Callable[[], nn.Module]) -> Callable[[], nn.Module]
 
 
 def list_backbones() -> list[str]:
-    """Return the names of torchvision's image classifiers and of registered backbones."""
+    """Return the names of torchvision's image classifiers and of the registered backbones."""
     return sorted([*torchvision.models.list_models(module=torchvision.models), *_REGISTERED])
 
 
 def list_weights(name: str) -> Mapping[str, Any]:
-    """Return torchvision's weights for a backbone by their names; empty for a registered backbone."""
+    """Return torchvision's pretrained weights for a backbone by name; empty for a registered backbone."""
     return {} if name in _REGISTERED else torchvision.models.get_model_weights(name).__members__
 
 
@@ -165,23 +165,24 @@ def check_backbone_name(name: str) -> None:
     """Check that ``name`` is one of :func:`list_backbones`.
 
     Raises:
-        SettingError: There is no backbone with this name.
+        SettingError: No backbone has this name.
     """
     choices = list_backbones()
     if name not in choices:
-        hint = f"{did_you_mean(name, choices)} celeba_lab.models.classifier.backbones.list_backbones() lists them."
-        raise SettingError("backbone", name, "is not a torchvision classifier", hint)
+        function = "celeba_lab.models.classifier.backbones.list_backbones()"
+        hint = f"{did_you_mean(name, choices)} {function} lists all backbones."
+        raise SettingError("backbone", name, "is neither a torchvision classifier nor a registered backbone", hint)
 
 
 def _present_name(key: str) -> str:
-    """Return the current name of a tensor; some of torchvision's files are older than the names in its code."""
+    """Return the current name of a tensor. Some of torchvision's weight files still use older names."""
     key = re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2", key)
     return re.sub(r"\.mlp\.linear_([12])\.", lambda match: f".mlp.{3 * (int(match[1]) - 1)}.", key)
 
 
 def _build_options(name: str, image_size: int) -> dict[str, Any]:
     if name in ("googlenet", "inception_v3"):
-        # With an auxiliary head the output would be a tuple in training. The pretrained weights need images in [-1, 1].
+        # An auxiliary head would make the output a tuple in training. The pretrained weights expect images in [-1, 1].
         return {"aux_logits": False, "init_weights": True, "transform_input": True}
     if name.startswith("vit_"):
         return {"image_size": image_size}
@@ -191,14 +192,14 @@ def _build_options(name: str, image_size: int) -> dict[str, Any]:
 
 
 def _remove_head(network: nn.Module) -> str:
-    """Remove the layer that gives the ImageNet logits from the network, and return its name."""
+    """Remove the layer that computes the ImageNet logits, and return the layer's name."""
     name: str
     name, layer = [
         (name, module)
         for name, module in network.named_modules()
         if IMAGENET_CLASSES in (getattr(module, "out_features", None), getattr(module, "out_channels", None))
     ][-1]
-    if isinstance(layer, nn.Conv2d):  # SqueezeNet has a 1 x 1 convolution and a ReLU, which logits must not pass
+    if isinstance(layer, nn.Conv2d):  # SqueezeNet: remove the ReLU after the head, too
         network.classifier = nn.Sequential(network.get_submodule("classifier.0"), nn.AdaptiveAvgPool2d(1))
         return name
     parent, _, child = name.rpartition(".")

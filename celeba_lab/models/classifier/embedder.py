@@ -1,4 +1,4 @@
-"""Features of a classifier, computed by Lightning's Trainer."""
+"""Feature extraction with Lightning's Trainer."""
 
 import lightning as L
 from torch import Tensor
@@ -8,10 +8,10 @@ from celeba_lab.models.classifier.module import AttributeClassifier
 
 
 class Embedder(L.LightningModule):
-    """The backbone of a trained classifier, whose predictions are its features.
+    """A LightningModule whose predictions are the backbone features of a trained classifier.
 
     Args:
-        classifier: The trained classifier.
+        classifier: Trained classifier.
 
     Example:
         >>> import torch

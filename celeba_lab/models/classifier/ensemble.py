@@ -16,17 +16,17 @@ _SHARED = ("attributes", "image_size", "resolution")
 
 
 class Ensemble(AttributeModel):
-    """An ensemble of classifiers, which averages their logits. It can be evaluated and can predict, but not be trained.
+    """An ensemble of classifiers that averages their logits. It supports evaluation and prediction, but not training.
 
-    After Lakshminarayanan et al., "Simple and Scalable Predictive Uncertainty Estimation using Deep Ensembles"
-    (NeurIPS 2017), who average probabilities. Here logits are averaged, as in flip averaging.
+    Lakshminarayanan et al., "Simple and Scalable Predictive Uncertainty Estimation using Deep Ensembles" (NeurIPS
+    2017), average probabilities. This class averages logits instead, as flip averaging does.
 
     Args:
-        members: One or more classifiers of the same attributes, in the same order, with the same image size and
-            resolution. The threshold is that of the first one.
+        members: One or more classifiers with the same attributes in the same order, the same image size and the same
+            resolution. The ensemble uses the first classifier's threshold.
 
     Raises:
-        UserError: Two classifiers differ in one of these.
+        UserError: The classifiers differ in attributes, image size or resolution.
 
     Example:
         >>> members = [AttributeClassifier(["Smiling"], "shufflenet_v2_x0_5", image_size=32) for _ in range(2)]

@@ -1,4 +1,4 @@
-"""Validation, test and prediction of models of K attributes."""
+"""Validation, testing and prediction for all models that predict attributes."""
 
 import lightning as L
 import torch
@@ -14,9 +14,9 @@ _NAMES = {"train": "training", "val": "validation", "test": "test"}
 
 
 class AttributeModel(L.LightningModule):
-    """Base class of models that predict attributes: classifiers and ensembles of classifiers.
+    """Base class of attribute classifiers and of their ensembles.
 
-    A subclass defines ``evaluation_logits`` and ``input_size``, and sets the attributes below.
+    Subclasses define ``evaluation_logits`` and ``input_size``, and set the other attributes below.
 
     Example:
         >>> from celeba_lab.models.classifier import AttributeClassifier
@@ -27,9 +27,9 @@ class AttributeModel(L.LightningModule):
     Attributes:
         attributes: Names of the K attributes, in the order of the logits.
         threshold: Probability at or above which an attribute is predicted to be present.
-        input_size: Side in pixels of the faces that the model was trained on.
+        input_size: Side length in pixels of the faces that the model was trained on.
         val_metrics: Metrics of the validation split.
-        test_metrics: Metrics of the split that ``trainer.test`` measures.
+        test_metrics: Metrics of the split that ``trainer.test`` evaluates.
     """
 
     attributes: list[str]
@@ -39,16 +39,16 @@ class AttributeModel(L.LightningModule):
 
     @property
     def input_size(self) -> int:
-        """Side in pixels of the faces that the model was trained on."""
+        """Side length in pixels of the faces that the model was trained on."""
         raise NotImplementedError
 
     def evaluation_logits(self, images: Tensor) -> Tensor:
-        """Return logits, float (B, K), of raw faces, uint8 (B, 3, H, W), averaged over the views of each face."""
+        """Return logits, float (B, K), for raw faces, uint8 (B, 3, H, W), averaged over all views of a face."""
         raise NotImplementedError
 
     @torch.no_grad()
     def probabilities(self, images: Tensor) -> Tensor:
-        """Return probabilities, float32 (B, K) in [0, 1], of raw faces, uint8 (B, 3, H, W) of any size."""
+        """Return probabilities, float32 (B, K) in [0, 1], for raw faces, uint8 (B, 3, H, W) of any size."""
         return self.evaluation_logits(images).float().sigmoid()
 
     @override
@@ -61,7 +61,7 @@ class AttributeModel(L.LightningModule):
 
     @override
     def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
-        """Return ``probability``, float32 (B, K), and ``index``, int64 (B,), of one batch without labels."""
+        """Return ``probability``, float32 (B, K), and ``index``, int64 (B,), for a batch without labels."""
         return {"probability": self.probabilities(batch["image"]), "index": batch["index"]}
 
     def _evaluation_step(self, metrics: SplitMetrics, batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -80,7 +80,7 @@ class AttributeModel(L.LightningModule):
         self._log_metrics("test", self.test_metrics)
 
     def _log_metrics(self, split: str, metrics: SplitMetrics) -> None:
-        if metrics.is_empty:  # the epoch was continued after its last batch, because it was interrupted in validation
+        if metrics.is_empty:  # the run was interrupted in validation and resumed after the last training batch
             return
         scores = metrics.compute()
         metrics.reset()
@@ -94,7 +94,7 @@ class AttributeModel(L.LightningModule):
             self.log_dict(dict(zip(names, accuracy, strict=True)))
 
     def _refuse_loss(self, split: str) -> None:
-        """Raise the error of a loss that is not finite."""
+        """Raise the error for a loss that is not finite."""
         name = f"{_NAMES[split]} loss"
         if self.trainer.state.fn == "fit":
             raise divergence_error(self, [name])

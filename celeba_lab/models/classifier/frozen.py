@@ -1,4 +1,4 @@
-"""A faster pass through leading frozen stages."""
+"""Faster inference through a network's leading frozen stages."""
 
 import copy
 
@@ -12,16 +12,16 @@ _RANDOM = (_DropoutNd, StochasticDepth)
 
 
 class FrozenStages:
-    """Frozen stages in a faster form for inference.
+    """Frozen stages that are optimised for inference.
 
-    Each batch normalisation is folded into the convolution before it. On the CPU a few images are processed at a time,
-    because the activations of a whole batch do not fit into its cache. Both together halve the time of MobileNetV2's
-    stem and first three blocks (128 x 128 pixels, 2 cores).
+    Each batch normalisation layer is folded into the preceding convolution. On the CPU, only a few images are processed
+    at a time, because the activations of a whole batch do not fit into the cache. Together, these changes halve the run
+    time of MobileNetV2's stem and first three blocks (128 x 128 pixels, 2 cores).
 
-    The stages are copied, so later changes of their weights have no effect.
+    The stages are copied, so later changes to their weights have no effect.
 
     Args:
-        stages: The stages, from input to output.
+        stages: Frozen stages, in order from input to output.
 
     Example:
         >>> stages = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)).eval()
@@ -30,7 +30,7 @@ class FrozenStages:
         True
     """
 
-    # Number of images that are processed at a time on the CPU.
+    # Number of images processed at a time on the CPU.
     _CHUNK = 4
 
     def __init__(self, stages: nn.Sequential) -> None:
@@ -49,14 +49,15 @@ def split_frozen(network: nn.Module) -> tuple[FrozenStages, nn.Module] | None:
     """Split a network after its leading frozen stages.
 
     Args:
-        network: A torchvision network that begins with an ``nn.Sequential`` called ``features``, as most of them do.
+        network: torchvision network. Most torchvision networks begin with an ``nn.Sequential`` named ``features``.
 
     Returns:
-        The frozen stages and the rest of the network, which shares its modules. Applied one after the other they give
-        the output of the network. None if there is no such Sequential, or its first stage is not frozen.
+        The frozen stages and the rest of the network, which shares its modules with ``network``. Applied in sequence,
+        they compute the same output as ``network``. None if ``network`` does not begin with a Sequential named
+        ``features`` or if its first stage is not frozen.
     """
     stages = getattr(network, "features", None)
-    # Other networks may do something before the features.
+    # Networks from other packages may apply other layers before features.
     if not isinstance(stages, nn.Sequential) or not type(network).__module__.startswith("torchvision.models."):
         return None
     count = next((k for k, stage in enumerate(stages) if not _is_frozen(stage)), len(stages))
@@ -69,7 +70,7 @@ def split_frozen(network: nn.Module) -> tuple[FrozenStages, nn.Module] | None:
 
 def _is_frozen(stage: nn.Module) -> bool:
     if any(isinstance(module, _RANDOM) and module.p > 0 for module in stage.modules()):
-        return False  # training differs from evaluation
+        return False  # its output in training is random
     learns = any(parameter.requires_grad for parameter in stage.parameters())
     holds_state = (module for module in stage.modules() if any(True for _ in module.buffers(recurse=False)))
     return not learns and not any(module.training for module in holds_state)

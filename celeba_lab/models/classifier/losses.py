@@ -1,4 +1,4 @@
-"""Losses of K binary attributes, by name."""
+"""Losses for K binary attributes, built by name."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -11,16 +11,16 @@ from torchvision.ops import sigmoid_focal_loss
 from celeba_lab.errors import SettingError, check_at_least, check_choice, did_you_mean
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-"""Function of logits, float (B, K), and labels, float (B, K) in [0, 1], that returns a scalar."""
+"""Function that takes logits, float (B, K), and labels, float (B, K) in [0, 1], and returns a scalar."""
 
 
 def build_loss(name: str = "bce", prevalence: Sequence[float] | None = None, **settings: float) -> Loss:
-    """Return a loss by its name.
+    """Build a loss by name.
 
     Args:
         name: Name of the loss: ``bce``, ``weighted_bce``, ``focal`` or ``asymmetric``.
-        prevalence: Fraction of the training images that have each of the K attributes, for ``weighted_bce``.
-        settings: Settings of the loss; see its function.
+        prevalence: Prevalence of each of the K attributes among the training images, for ``weighted_bce``.
+        settings: Keyword arguments of the loss function.
 
     Raises:
         SettingError: The name or a setting is unknown, or a setting is below 0.
@@ -44,23 +44,23 @@ def build_loss(name: str = "bce", prevalence: Sequence[float] | None = None, **s
 
 
 def binary_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the mean binary cross-entropy of logits, float (B, K), and labels, float (B, K) in [0, 1]."""
+    """Return the mean binary cross-entropy between logits, float (B, K), and labels, float (B, K) in [0, 1]."""
     return F.binary_cross_entropy_with_logits(logits, labels)
 
 
 def weighted_binary_cross_entropy(
     logits: Tensor, labels: Tensor, prevalence: Tensor, power: float = 1.0, largest: float = 10.0
 ) -> Tensor:
-    """Return the cross-entropy with a larger weight for the rarer class of each attribute (King and Zeng, 2001).
+    """Return the cross-entropy with a larger weight for each attribute's rarer class (King and Zeng, 2001).
 
-    A class with a fraction p of the images has the weight (0.5 / p) ** power.
+    A class that makes up a fraction p of the images has the weight (0.5 / p) ** power.
 
     Args:
         logits: Logits, float (B, K).
         labels: Labels, float (B, K) in [0, 1].
-        prevalence: Fraction of the training images that have each attribute, float (K,).
+        prevalence: Prevalence of each attribute among the training images, float (K,).
         power: Exponent of the weights: 0 gives the plain cross-entropy, 1 gives both classes the same total weight.
-        largest: Largest weight, that of a very rare class.
+        largest: Upper bound on the weights of rare classes.
     """
     share = prevalence.to(logits)
     present, absent = ((0.5 / part.clamp_min(1e-6)).pow(power).clamp_max(largest) for part in (share, 1 - share))
@@ -69,7 +69,7 @@ def weighted_binary_cross_entropy(
 
 
 def focal(logits: Tensor, labels: Tensor, gamma: float = 2.0) -> Tensor:
-    """Return the focal loss, in which correct predictions have less weight (Lin et al., ICCV 2017).
+    """Return the focal loss, which down-weights correct predictions (Lin et al., ICCV 2017).
 
     Args:
         logits: Logits, float (B, K).
@@ -83,13 +83,13 @@ def focal(logits: Tensor, labels: Tensor, gamma: float = 2.0) -> Tensor:
 def asymmetric(
     logits: Tensor, labels: Tensor, gamma_negative: float = 4.0, gamma_positive: float = 0.0, margin: float = 0.05
 ) -> Tensor:
-    """Return the asymmetric loss, in which easy negatives have less weight than easy positives (Ridnik et al., 2021).
+    """Return the asymmetric loss, which down-weights easy negatives more than easy positives (Ridnik et al., 2021).
 
     Args:
         logits: Logits, float (B, K).
         labels: Labels, float (B, K) in [0, 1].
-        gamma_negative: Focusing parameter of the negatives.
-        gamma_positive: Focusing parameter of the positives.
+        gamma_negative: Focusing parameter for negatives.
+        gamma_positive: Focusing parameter for positives.
         margin: Predicted probability below which negatives have no weight.
     """
     p = logits.sigmoid()

@@ -1,4 +1,4 @@
-"""Exact metrics of K binary attributes over a whole split, not means of the metrics of batches."""
+"""Exact metrics for K binary attributes over a whole split, rather than means of batch metrics."""
 
 from typing import Any
 
@@ -18,15 +18,15 @@ from torchmetrics.classification import (
 class AttributeMetrics(nn.Module):
     """Accuracy, balanced accuracy, precision, recall, F1, and optionally AUROC and average precision.
 
-    A value that the data do not define is NaN: the precision if nothing was predicted positive, the recall without
-    positives, and the AUROC with one class only.
+    Undefined values are NaN: precision if no image is predicted positive, recall if no image is positive, and AUROC
+    if all labels are equal.
 
     Args:
         num_attributes: Number of attributes, K.
         threshold: Probability at or above which an attribute is predicted to be present.
-        ranking: If true, also compute AUROC and average precision. They keep every probability of the split in memory
-            (4 bytes x N x K).
-        synchronise: If true, compute over the images of all processes. False if one process has all the images.
+        ranking: If true, also compute AUROC and average precision, which require storing every predicted probability of
+            the split in memory (4 bytes x N x K).
+        synchronise: If true, combine the images of all processes. Set it to false if one process has all the images.
 
     Example:
         >>> metrics = AttributeMetrics(num_attributes=1)
@@ -41,9 +41,9 @@ class AttributeMetrics(nn.Module):
     ) -> None:
         super().__init__()
         options: dict[str, Any] = {"sync_on_compute": synchronise}
-        self.single = num_attributes == 1  # torchmetrics' multilabel metrics refuse a single label
+        self.single = num_attributes == 1  # torchmetrics' multilabel metrics reject a single label
         self.threshold = threshold
-        # Only the counts and the curves come from torchmetrics, which gives an undefined ratio the value 0.
+        # Only the counts and the ranking metrics come from torchmetrics, which sets undefined ratios to 0.
         self.counts = (
             BinaryStatScores(**options)
             if self.single
@@ -56,17 +56,17 @@ class AttributeMetrics(nn.Module):
 
         Args:
             probabilities: Predicted probabilities, float (B, K) in [0, 1].
-            labels: Labels, (B, K) of 0 and 1.
+            labels: Binary labels, (B, K).
         """
         probabilities, labels = probabilities.float(), labels.long()
         if self.single:
             probabilities, labels = probabilities[:, 0], labels[:, 0]
-        self.counts.update((probabilities >= self.threshold).long(), labels)  # torchmetrics compares with >
+        self.counts.update((probabilities >= self.threshold).long(), labels)  # torchmetrics would use >
         if self.ranking is not None:
             self.ranking.update(probabilities, labels)
 
     def compute(self) -> dict[str, Tensor]:
-        """Return each metric by its name, float (K,), with the same values in all processes."""
+        """Return all metrics by name, float (K,) each, with the same values in all processes."""
         tp, fp, tn, fn, _ = self.counts.compute().view(-1, 5).double().unbind(dim=1)
         recall, specificity = tp / (tp + fn), tn / (tn + fp)
         scores = {
@@ -83,14 +83,14 @@ class AttributeMetrics(nn.Module):
         return {name: value.float() for name, value in scores.items()}
 
     def reset(self) -> None:
-        """Remove all batches."""
+        """Discard all batches."""
         self.counts.reset()
         if self.ranking is not None:
             self.ranking.reset()
 
 
 class SplitMetrics(nn.Module):
-    """The mean loss of a split and its :class:`AttributeMetrics`.
+    """Mean loss and :class:`AttributeMetrics` of a split.
 
     Args:
         num_attributes: Number of attributes, K.
@@ -107,7 +107,7 @@ class SplitMetrics(nn.Module):
 
     def __init__(self, num_attributes: int, threshold: float = 0.5, ranking: bool = True) -> None:
         super().__init__()
-        self.loss = MeanMetric(nan_strategy=torch.nan)  # by default a NaN would be left out of the mean
+        self.loss = MeanMetric(nan_strategy=torch.nan)  # by default, NaN would be ignored
         self.attributes = AttributeMetrics(num_attributes, threshold, ranking)
 
     @property
@@ -117,7 +117,7 @@ class SplitMetrics(nn.Module):
 
     @property
     def running_loss(self) -> float:
-        """The mean loss of the batches in this process so far; 0 without any."""
+        """Mean loss over the batches that this process has added so far; 0 if there are none."""
         total, weight = torch.as_tensor(self.loss.mean_value), torch.as_tensor(self.loss.weight)
         return (total / weight).item() if weight else 0.0
 
@@ -127,17 +127,20 @@ class SplitMetrics(nn.Module):
         Args:
             loss: Mean loss of the batch, a scalar.
             probabilities: Predicted probabilities, float (B, K) in [0, 1].
-            labels: Labels, (B, K) of 0 and 1.
+            labels: Binary labels, (B, K).
         """
         self.loss.update(loss, weight=len(labels))
         self.attributes.update(probabilities, labels)
 
     def compute(self) -> dict[str, Tensor]:
-        """Return ``loss``, a scalar, and each metric by its name, float (K,), the same in all processes."""
+        """Return the mean ``loss``, a scalar, and all attribute metrics by name, float (K,) each.
+
+        The values are the same in all processes.
+        """
         return {"loss": self.loss.compute().float(), **self.attributes.compute()}
 
     def reset(self) -> None:
-        """Remove all batches."""
+        """Discard all batches."""
         self.loss.reset()
         self.attributes.reset()
 

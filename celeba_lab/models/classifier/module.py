@@ -1,4 +1,4 @@
-"""The classifier of K binary face attributes, from one (Smiling) to all forty."""
+"""Classifier for K binary face attributes, from a single attribute to all forty."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,7 +25,7 @@ from celeba_lab.models.optimization import (
     describe_parameters,
 )
 
-# Mean and standard deviation of R, G and B in [0, 1], with which torchvision's ImageNet weights were trained.
+# Mean and standard deviation of each RGB channel in [0, 1], as used to train torchvision's ImageNet weights.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 # Smallest side length of a face, in pixels, that still shows something.
@@ -33,41 +33,42 @@ _SMALLEST = 8
 
 
 class AttributeClassifier(AttributeModel):
-    """A torchvision backbone followed by a linear layer, which maps raw faces to one logit per attribute.
+    """A torchvision backbone and a linear layer that map raw faces to one logit per attribute.
 
-    A checkpoint is self-contained: ``AttributeClassifier.load_from_checkpoint(path)`` takes uint8 faces of any size.
+    Checkpoints are self-contained: the model that ``AttributeClassifier.load_from_checkpoint(path)`` returns accepts
+    uint8 faces of any size.
 
     Args:
         attributes: Names of the K attributes, in the order of the logits.
         backbone: Name of a classifier that ``torchvision.models.get_model`` builds, or of a registered backbone.
-        weights: Origin of the backbone's initial weights. The model only records it; the train task loads the weights.
-        image_size: Side in pixels to which faces are resized before they enter the network.
-        resolution: Side in pixels to which faces are shrunk before they are resized to ``image_size``. A classifier of
-            small faces, such as those of a GAN, must be trained on small faces. None leaves faces as they are.
+        weights: Origin of the backbone's initial weights. The model only stores it; the train task loads the weights.
+        image_size: Side length in pixels to which faces are resized before they enter the network.
+        resolution: Side length in pixels to which faces are shrunk before they are resized to ``image_size``. A
+            classifier for small faces, such as those of a GAN, must be trained on small faces. If None, faces are not
+            shrunk.
         optimizer: Name of an optimizer in ``torch.optim``.
-        lr: Learning rate, the peak of the schedule.
-        weight_decay: Weight decay of the parameters with two or more axes.
+        lr: Peak learning rate of the schedule.
+        weight_decay: Weight decay of parameters with two or more dimensions.
         schedule: Name of the learning-rate schedule: ``constant``, ``one_cycle`` or ``cosine``.
-        warmup: Fraction of all steps in which the learning rate rises.
+        warmup: Fraction of all steps during which the learning rate increases.
         freeze: Fraction of the backbone's layers, counted from the input, that keep their pretrained weights and
-            statistics. With 1.0 only the head is trained.
-        unfreeze_epoch: Epoch, counted from 0, from which no layer is frozen; None if frozen layers stay frozen.
-        loss: Training loss: the name and settings of :func:`~celeba_lab.models.classifier.losses.build_loss`; by
-            default binary cross-entropy. Validation and test always report the cross-entropy, so that runs with
-            different losses can be compared.
-        prevalence: Fraction of the training images that have each of the K attributes, for losses that need it.
-        mixup: Parameter of MixUp: each training face and its labels are mixed with another face and its labels, with
-            a share drawn from Beta(mixup, mixup) for every batch (Zhang et al., "mixup", ICLR 2018); 0 for no MixUp.
-        label_smoothing: If it is s, training uses the labels s / 2 and 1 - s / 2 instead of 0 and 1.
+            statistics. With 1.0, only the head is trained.
+        unfreeze_epoch: Epoch, counted from 0, at which all layers are unfrozen. If None, frozen layers stay frozen.
+        loss: Name and settings of the training loss; see :func:`~celeba_lab.models.classifier.losses.build_loss`. The
+            default is binary cross-entropy. Validation and testing always report binary cross-entropy, so that runs
+            with different losses can be compared.
+        prevalence: Prevalence of each of the K attributes among the training images, for losses that need it.
+        mixup: Parameter of MixUp (Zhang et al., "mixup", ICLR 2018). Each training face and its labels are mixed with
+            those of another face, with a ratio drawn from Beta(mixup, mixup) for each batch. 0 disables MixUp.
+        label_smoothing: Amount of label smoothing, s. Training uses the labels s / 2 and 1 - s / 2 instead of 0 and 1.
         threshold: Probability at or above which an attribute is predicted to be present.
-        flip_average: If true, average the logits of each face and of its mirror image outside training, at twice the
+        flip_average: If true, average the logits of each face and its mirror image during evaluation, at double the
             cost.
-        zoom_average: Fraction by which each face is enlarged and shrunk outside training; the logits of the three
-            views are averaged, at three times the cost. 0 for no averaging.
+        zoom_average: Fraction by which each face is enlarged and shrunk during evaluation. The logits of the three
+            views are averaged, at three times the cost. 0 disables this averaging.
         augment: Arguments of :class:`~celeba_lab.models.classifier.augment.RandomAugment`.
-        channels_last: If true, use the memory format ``channels_last``. It was faster on all CPUs and GPUs on which it
-            was measured.
-        compile: If true, compile the backbone with ``torch.compile``, which takes about a minute at the start.
+        channels_last: If true, use the memory format ``channels_last``, which was faster on all tested CPUs and GPUs.
+        compile: If true, compile the backbone with ``torch.compile``, which takes about a minute at the start of a run.
 
     Raises:
         SettingError: A setting is unknown or out of range.
@@ -143,12 +144,12 @@ class AttributeClassifier(AttributeModel):
 
     @override
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits, float (B, K), of raw faces, uint8 (B, 3, H, W) of any size."""
+        """Return logits, float (B, K), for raw faces, uint8 (B, 3, H, W) of any size."""
         logits: Tensor = self.head(self.features(images))
         return logits
 
     def features(self, images: Tensor) -> Tensor:
-        """Return the backbone's features, float (B, D), of raw faces, uint8 (B, 3, H, W) of any size."""
+        """Return the backbone's features, float (B, D), for raw faces, uint8 (B, 3, H, W) of any size."""
         features: Tensor = self.backbone(self._normalise(self._to_unit_range(images)))
         return features
 
@@ -189,9 +190,9 @@ class AttributeClassifier(AttributeModel):
         return torch.stack(logits).mean(dim=0)
 
     def _to_unit_range(self, images: Tensor) -> Tensor:
-        """Return raw faces as float (B, 3, S, S) in [0, 1], where S is the image size of the model."""
+        """Return raw faces as float (B, 3, S, S) in [0, 1], where S is the model's image size."""
         if images.dtype != torch.uint8:
-            raise TypeError(f"the classifier takes raw uint8 faces (B, 3, H, W) in 0..255, not {images.dtype}")
+            raise TypeError(f"the classifier expects raw uint8 faces (B, 3, H, W), but got {images.dtype}")
         unit = images.to(self.mean.dtype) / 255
         for size in (self.input_size, self.hparams["image_size"]):
             if unit.shape[-2:] != (size, size):
@@ -208,7 +209,7 @@ class AttributeClassifier(AttributeModel):
     # -- one epoch ---------------------------------------------------------------------------------------------------
 
     def describe(self) -> str:
-        """Return the model in one line: backbone, image size, outputs, and parameters in total and trained."""
+        """Return a one-line description of the backbone, image size, number of attributes and number of parameters."""
         size, count = self.hparams["image_size"], len(self.attributes)
         return (
             f"{self.backbone.name}, {size} x {size} pixels, {count} attribute{'' if count == 1 else 's'},"
@@ -216,12 +217,12 @@ class AttributeClassifier(AttributeModel):
         )
 
     def running_losses(self) -> dict[str, float]:
-        """Return the mean training loss of this epoch so far, by its name. It waits for the device."""
+        """Return the current epoch's mean training loss so far, by name, after synchronising with the device."""
         return {"loss": self.train_metrics.running_loss}
 
     @override
     def on_train_start(self) -> None:
-        # The weights are loaded and on the device now. A folded form of a layer would not be compiled.
+        # By now, the weights are loaded and on the device. Folded layers would not be compiled.
         if not self.hparams["compile"]:
             self.backbone.fold_frozen()
 
@@ -244,8 +245,8 @@ class AttributeClassifier(AttributeModel):
 
     @override
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        # An interrupted validation starts again. Lightning would leave out the batches that it had finished, and the
-        # metrics would be those of a part of the split.
+        # An interrupted validation starts over. Lightning would skip the batches that were already evaluated, so the
+        # metrics would cover only part of the split.
         loops = checkpoint.get("loops", {}).get("fit_loop", {})
         finished = loops.get("epoch_loop.val_loop.batch_progress", {}).get("current", {})
         finished.update(dict.fromkeys(finished.keys() - {"is_last_batch"}, 0))
@@ -254,14 +255,14 @@ class AttributeClassifier(AttributeModel):
 
     @override
     def setup(self, stage: str) -> None:
-        if stage == "fit":  # a strategy must wrap the module with its layers already frozen
+        if stage == "fit":  # layers must be frozen before a strategy wraps the module
             self._freeze_layers(self.hparams["freeze"])
-        if self.hparams["compile"]:  # in place, which keeps the names in the state dict
+        if self.hparams["compile"]:  # in place, to keep the names in the state dict
             self.backbone.compile()
 
     @override
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        # The optimizer also gets the frozen parameters, because they may be unfrozen later.
+        # The optimizer also receives the frozen parameters, because they may be unfrozen later.
         optimizer = build_optimizer(
             self.hparams["optimizer"], [self.backbone, self.head], self.hparams["lr"], self.hparams["weight_decay"]
         )
@@ -274,14 +275,15 @@ class AttributeClassifier(AttributeModel):
 
     @override
     def train(self, mode: bool = True) -> "AttributeClassifier":
-        # Frozen layers keep their statistics in training as well.
+        # Frozen layers also keep their batch statistics during training. Calling layer.eval() would affect
+        # child modules that are trained. For example, the root module of a vision transformer owns a parameter.
         super().train(mode)
         for layer in self._frozen:
-            layer.training = False  # eval() would reach its children, which may be trained (ViT's root has a parameter)
+            layer.training = False
         return self
 
     def _freeze_layers(self, fraction: float) -> None:
-        """Freeze this fraction of the backbone's layers, counted from the input, and release the others."""
+        """Freeze this fraction of the backbone's layers, counted from the input, and unfreeze the others."""
         self.backbone.unfold_frozen()
         layers = self.backbone.layers()
         self._frozen = layers[: round(fraction * len(layers))]

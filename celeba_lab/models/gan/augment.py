@@ -1,8 +1,8 @@
 """Differentiable random augmentations, applied to both real and generated images.
 
-Zhao et al., "Differentiable Augmentation for Data-Efficient GAN Training" (NeurIPS 2020): a discriminator that sees
-only changed images cannot memorise the training set. Generated images are changed in the same way, so the generator
-does not learn the changes.
+The method follows Zhao et al., "Differentiable Augmentation for Data-Efficient GAN Training" (NeurIPS 2020). A
+discriminator that sees only augmented images cannot memorise the training set. Generated images are augmented in the
+same way, so the generator does not learn to imitate the augmentations.
 """
 
 import torch
@@ -14,13 +14,14 @@ from celeba_lab.errors import check_fraction
 
 
 class DiffAugment(nn.Module):
-    """Change the colours of each image, move it, and cut a square out of it, at random.
+    """Randomly change the colours of each image, translate it and mask out a square.
 
     Args:
-        color: Strength of the changes of brightness, saturation and contrast: 0 for none, 1 for those of the paper.
+        color: Strength of the changes in brightness, saturation and contrast: 0 for none, 1 for those of the paper.
         translation: Maximum shift in each direction, as a fraction of the side length. The margin is filled with
             mid-grey.
-        cutout: Side of the grey square, as a fraction of the side of the image. Its centre is anywhere in the image.
+        cutout: Side length of the grey square, as a fraction of the image's side length. Its centre may lie anywhere in
+            the image.
 
     Raises:
         SettingError: A fraction is not between 0 and 1.
@@ -41,7 +42,7 @@ class DiffAugment(nn.Module):
 
     @override
     def forward(self, images: Tensor) -> Tensor:
-        """Return changed images, float (B, 3, H, W), of images in [-1, 1]."""
+        """Return the augmented images, float (B, 3, H, W), for images in [-1, 1]."""
         if self.color:
             images = self._recolor(images)
         if self.translation:

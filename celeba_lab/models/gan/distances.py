@@ -1,4 +1,4 @@
-"""Distances of generated faces from real ones: Fréchet and kernel distance in the features of a network."""
+"""Fréchet and kernel distances between generated and real faces, computed from a network's features."""
 
 from dataclasses import dataclass
 
@@ -10,22 +10,22 @@ from typing_extensions import override
 
 from celeba_lab.errors import UserError
 
-# Kernel distances are usually published times 1,000.
+# Kernel distances are usually reported multiplied by 1,000.
 KID_SCALE = 1000.0
 _KID_SUBSETS = 100
 _KID_SUBSET_SIZE = 1000
 _SEED = 0
 _BATCH = 100
-_FEWEST = 3  # faces; a pair needs two, and each subset leaves one out
+_FEWEST = 3  # faces: a subset needs two and must leave one out
 
 
 class FeatureExtractor(nn.Module):
-    """A frozen network from faces, uint8 (B, 3, H, W), to feature vectors, float (B, D).
+    """A frozen network that maps faces, uint8 (B, 3, H, W), to feature vectors, float (B, D).
 
     Args:
-        network: The network.
+        network: Network that computes the feature vectors.
         num_features: Length of a feature vector, D.
-        name: Description of the network, of the origin of its weights, and of how it resizes faces.
+        name: Description of the network, including the origin of its weights and how it resizes faces.
 
     Example:
         >>> class MeanColour(nn.Linear):
@@ -52,15 +52,15 @@ class FeatureExtractor(nn.Module):
 
 @dataclass(frozen=True)
 class Distance:
-    """The distance of one set of faces from another.
+    """Fréchet and kernel distances between generated and real faces.
 
     Attributes:
         fid: Fréchet distance (Heusel et al., "GANs Trained by a Two Time-Scale Update Rule", NeurIPS 2017).
-        kid: Kernel distance with the cubic kernel, times 1,000 (Binkowski et al., "Demystifying MMD GANs", ICLR 2018).
-            It is the mean over 100 random subsets of both sets. The estimate has no bias, so it may be below 0.
+        kid: Kernel distance with the cubic kernel, multiplied by 1,000 (Binkowski et al., "Demystifying MMD GANs", ICLR
+            2018) and averaged over 100 random subsets of both sets. The estimate is unbiased, so it can be negative.
         kid_std: Standard deviation of the kernel distance over the subsets.
-        images: Number of faces in the generated set.
-        subset_size: Number of faces of each set in a subset.
+        images: Number of generated faces.
+        subset_size: Number of faces per subset, the same for generated and real faces.
 
     Example:
         >>> distance = Distance(fid=22.1, kid=3.8, kid_std=0.9, images=2000, subset_size=1000)
@@ -76,12 +76,12 @@ class Distance:
 
 
 class Distances:
-    """Distances from a fixed set of real faces.
+    """Measures the distances between generated faces and a fixed set of real faces.
 
     Args:
-        feature_extractor: Network whose features are compared.
-        real: Real faces, uint8 (N, 3, S, S), on which nothing was trained.
-        split: Name of the split or splits of the real faces, for descriptions.
+        feature_extractor: Network that computes the features to compare.
+        real: Real faces, uint8 (N, 3, S, S), that were not used in training.
+        split: Name of the real faces' split or splits, for descriptions.
 
     Raises:
         UserError: There are fewer than three real faces.
@@ -104,27 +104,28 @@ class Distances:
         self.real = feature_extractor(real)  # (N, D)
 
     def describe(self, n: int) -> str:
-        """Return how the distance of n faces is measured; numbers with other descriptions cannot be compared."""
+        """Describe how n faces' distances are measured. Distances with different descriptions are not comparable."""
         return (
-            f"{self.feature_extractor.name}; {n:,} faces against {len(self.real):,} real ones of {self.split}, which"
-            f" were not trained on, all of {self.size} x {self.size} pixels (real ones shrunk bilinearly, antialiased);"
-            f" KID with the cubic kernel, times 1,000, mean of {_KID_SUBSETS} subsets of {self._subset_size(n):,}"
+            f"{self.feature_extractor.name}; {n:,} faces against {len(self.real):,} real faces of {self.split} that"
+            f" were not used in training, all of {self.size} x {self.size} pixels (real faces downsampled bilinearly"
+            f" with antialiasing); KID with the cubic kernel, multiplied by 1,000, averaged over {_KID_SUBSETS} subsets"
+            f" of {self._subset_size(n):,} faces"
         )
 
     def _subset_size(self, n: int) -> int:
         return min(_KID_SUBSET_SIZE, n - 1, len(self.real) - 1)
 
     def measure(self, images: Tensor) -> Distance:
-        """Return the distance of faces, uint8 (N, 3, S, S), from the real ones.
+        """Measure the distances between faces, uint8 (N, 3, S, S), and the real faces.
 
         Raises:
             UserError: There are fewer than three faces.
         """
-        _check_count(len(images), "faces to judge")
+        _check_count(len(images), "generated faces")
         return self.between(self.feature_extractor(images))
 
     def between(self, features: Tensor) -> Distance:
-        """Return the distance of the faces with these features, float (N, D), from the real ones."""
+        """Measure the distances between faces, given by their features, float (N, D), and the real faces."""
         subset = self._subset_size(len(features))
         passed_on = _Identity(self.feature_extractor.num_features)
         fid = FrechetInceptionDistance(feature=passed_on, sync_on_compute=False).set_dtype(torch.float64)
@@ -132,19 +133,19 @@ class Distances:
         for metric in (fid, kid):
             metric.update(self.real.double(), real=True)
             metric.update(features.double(), real=False)
-        with torch.random.fork_rng(devices=[]):  # drawing the subsets must not change training
-            torch.default_generator.manual_seed(_SEED)  # torch.manual_seed would also seed every GPU
+        with torch.random.fork_rng(devices=[]):  # drawing the subsets must not affect training
+            torch.default_generator.manual_seed(_SEED)  # torch.manual_seed would also seed all GPUs
             mean, std = kid.compute()
         return Distance(fid.compute().item(), KID_SCALE * mean.item(), KID_SCALE * std.item(), len(features), subset)
 
 
 def _check_count(n: int, what: str) -> None:
     if n < _FEWEST:
-        raise UserError(f"Distances need at least {_FEWEST} {what}, and there are {n}.")
+        raise UserError(f"Distances need at least {_FEWEST} {what}, but there are {n}.")
 
 
 class _Identity(nn.Module):
-    """A replacement of the feature extractor of a metric, because the features are computed once for both metrics."""
+    """A replacement for a metric's feature extractor, so that features are computed only once for both metrics."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Losses of the generator and the discriminator, by name."""
+"""Losses for the generator and the discriminator, built by name."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,15 +12,15 @@ from celeba_lab.errors import SettingError, check_choice, check_fraction, did_yo
 
 @dataclass(frozen=True)
 class AdversarialLoss:
-    """What the generator and the discriminator minimise.
+    """The losses that the discriminator and the generator minimise.
 
     Attributes:
-        discriminator: Function of the logits of real and of generated images, float (B,) each, that returns a scalar.
-        generator: Function of the same logits. Those of the real images may be None unless ``needs_real``.
-        needs_real: If true, the loss of the generator depends on real images as well.
-        relative: If true, a logit says how real an image is only in comparison with images of the other kind.
-        critic: If true, logits are scores without a scale, so neither their sign nor their size says which of the two
-            networks is ahead.
+        discriminator: Function that maps the logits of real and generated images, float (B,) each, to a scalar.
+        generator: Function with the same signature. The real images' logits may be None unless ``needs_real`` is true.
+        needs_real: If true, the generator's loss also depends on real images.
+        relative: If true, a logit is meaningful only relative to the logits of the other kind of image.
+        critic: If true, logits are scores on an arbitrary scale, so neither their sign nor their magnitude shows which
+            network is ahead.
 
     Example:
         >>> loss = build_adversarial_loss("hinge")
@@ -36,10 +36,10 @@ class AdversarialLoss:
     critic: bool = False
 
     def probability(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        """Return D(x) and D(G(z)), float (B,) each: the probabilities that the images are real.
+        """Return D(x) and D(G(z)), float (B,) each: the probabilities that real and generated images are real.
 
-        For losses without probabilities (hinge, Wasserstein) they are the logistic function of the logit, and for
-        relative losses that of the difference between the logit and the mean logit of the other kind.
+        The probability is the logistic function of the logit, even for losses that do not define probabilities (hinge
+        and Wasserstein). For relative losses, the mean logit of the other kind of image is subtracted first.
         """
         if self.relative:
             real, fake = real - fake.mean(), fake - real.mean()
@@ -54,8 +54,7 @@ def non_saturating(smooth: float = 0.0) -> AdversarialLoss:
     """Return the non-saturating loss (Goodfellow et al., "Generative Adversarial Nets", NeurIPS 2014).
 
     Args:
-        smooth: Number in [0, 1]. The target probability of real images is 1 minus this number (one-sided label
-            smoothing).
+        smooth: Amount of one-sided label smoothing, in [0, 1]. The target probability of real images is ``1 - smooth``.
     """
     return AdversarialLoss(
         discriminator=lambda real, fake: _bce(real, 1 - smooth) + _bce(fake, 0),
@@ -74,7 +73,8 @@ def hinge() -> AdversarialLoss:
 def relativistic() -> AdversarialLoss:
     """Return the relativistic average loss (Jolicoeur-Martineau, "The relativistic discriminator", ICLR 2019).
 
-    Each logit is compared with the mean logit of the other kind, so the generator learns from real images as well.
+    Each logit is compared with the mean logit of the other kind of image, so the generator also learns from real
+    images.
     """
 
     def apart(above: Tensor, below: Tensor) -> Tensor:
@@ -91,7 +91,7 @@ def relativistic() -> AdversarialLoss:
 def wasserstein() -> AdversarialLoss:
     """Return the Wasserstein loss (Arjovsky et al., "Wasserstein GAN", ICML 2017).
 
-    The loss is bounded only if the gradient of the critic is bounded, for example by a gradient penalty or by spectral
+    The loss is bounded only if the critic's gradient is bounded, for example by a gradient penalty or by spectral
     normalisation.
     """
     return AdversarialLoss(
@@ -108,15 +108,15 @@ def _given(logits: Tensor | None) -> Tensor:
 
 
 def attribute_loss(predicted: Tensor, attributes: Tensor) -> Tensor:
-    """Return the mean cross-entropy of the attributes that a discriminator predicts.
+    """Return the mean binary cross-entropy of a discriminator's attribute predictions.
 
-    After Odena et al., "Conditional Image Synthesis with Auxiliary Classifier GANs" (ICML 2017). The discriminator is
-    trained with real images only, the generator with its own: from generated images the discriminator would learn the
-    mistakes of the generator.
+    The loss follows Odena et al., "Conditional Image Synthesis with Auxiliary Classifier GANs" (ICML 2017). For this
+    loss, the discriminator is trained only on real images, because it would learn the generator's mistakes from
+    generated images. The generator is trained on generated images.
 
     Args:
         predicted: Logits, float (B, K).
-        attributes: (B, K) of 0 and 1: the labels of real images, or the attributes that images were generated with.
+        attributes: Binary attributes, (B, K): labels of real images, or attributes used to generate images.
 
     Example:
         >>> attribute_loss(torch.zeros(4, 2), torch.ones(4, 2, dtype=torch.uint8))
@@ -126,13 +126,13 @@ def attribute_loss(predicted: Tensor, attributes: Tensor) -> Tensor:
 
 
 def r1_penalty(logits: Tensor, images: Tensor) -> Tensor:
-    """Return half the mean squared norm of the gradient at real images.
+    """Return the R1 penalty: half the mean squared norm of the logits' gradients at real images.
 
-    After Mescheder et al., "Which Training Methods for GANs do actually Converge?" (ICML 2018).
+    The penalty follows Mescheder et al., "Which Training Methods for GANs do actually Converge?" (ICML 2018).
 
     Args:
         logits: Logits of the images, float (B,).
-        images: Real images, float (B, 3, S, S), which require gradients.
+        images: Real images, float (B, 3, S, S), with ``requires_grad=True``.
 
     Example:
         >>> images = torch.ones(2, 3, 4, 4, requires_grad=True)
@@ -145,15 +145,15 @@ def r1_penalty(logits: Tensor, images: Tensor) -> Tensor:
 def gradient_penalty(
     discriminate: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, mix: Tensor | None = None
 ) -> Tensor:
-    """Return the mean squared difference between 1 and the norm of the gradient, between real and generated images.
+    """Return the mean squared difference between the gradient norm and 1, at mixtures of real and generated images.
 
-    After Gulrajani et al., "Improved Training of Wasserstein GANs" (NeurIPS 2017).
+    The penalty follows Gulrajani et al., "Improved Training of Wasserstein GANs" (NeurIPS 2017).
 
     Args:
-        discriminate: Function from images to logits.
+        discriminate: Function that maps images to logits.
         real: Real images, float (B, 3, S, S).
         fake: Generated images, float (B, 3, S, S).
-        mix: Share of the real image in each mixed image, float (B, 1, 1, 1) in [0, 1]; drawn at random by default.
+        mix: Weight of the real image in each mixture, float (B, 1, 1, 1) in [0, 1]; drawn at random by default.
     """
     if mix is None:
         mix = torch.rand(len(real), 1, 1, 1, device=real.device, dtype=real.dtype)
@@ -174,7 +174,7 @@ LOSSES: dict[str, Callable[..., AdversarialLoss]] = {
     "relativistic": relativistic,
     "wasserstein": wasserstein,
 }
-"""Function that builds each loss, by the name of the loss in the settings."""
+"""Functions that build the losses, by name."""
 _SETTINGS: dict[str, tuple[str, ...]] = {
     "non_saturating": ("smooth",),
     "hinge": (),
@@ -184,14 +184,14 @@ _SETTINGS: dict[str, tuple[str, ...]] = {
 
 
 def build_adversarial_loss(name: str, **settings: float) -> AdversarialLoss:
-    """Return a loss by its name.
+    """Build a loss by name.
 
     Args:
         name: Name of the loss, one of :data:`LOSSES`.
-        settings: Settings of the loss; see the function of that name.
+        settings: Keyword arguments of the function that builds the loss.
 
     Raises:
-        SettingError: There is no loss with this name, it does not have this setting, or a value is out of range.
+        SettingError: The name or a setting is unknown, or a value is not between 0 and 1.
     """
     check_choice("name", name, LOSSES)
     for key, value in settings.items():

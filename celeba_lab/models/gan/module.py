@@ -1,4 +1,4 @@
-"""A generative adversarial network: two networks, two optimizers, and an average of the generator."""
+"""Generative adversarial network with two optimizers and an averaged generator."""
 
 from collections.abc import Mapping
 from typing import Any, cast
@@ -42,48 +42,49 @@ from celeba_lab.models.gan.networks import (
 from celeba_lab.models.gan.sampler import FaceSampler
 from celeba_lab.models.optimization import build_optimizer, check_betas, check_optimizer, describe_parameters
 
-# Seed of the latents that every grid of samples is generated from; training does not depend on it.
+# Seed of the fixed latents for every grid of samples. Training does not depend on it.
 _FIXED_SEED = 0
 
 
 class GAN(L.LightningModule):
-    """A generator of faces and a discriminator that separates them from real ones, trained against each other.
+    """A face generator and a discriminator that are trained against each other.
 
-    A checkpoint is self-contained. It holds both networks, the average of the generator and, for a conditional model,
-    the labels of the training faces, from whose joint distribution attributes are sampled.
+    Checkpoints are self-contained. They contain both networks and the averaged generator. Checkpoints of a
+    conditional model also contain the labels of the training faces, because attributes are sampled from their joint
+    distribution.
 
     Args:
         attributes: Names of the K attributes of a conditional model.
-        conditional: If true, generate faces with given attributes, and judge them by their attributes as well.
-        image_size: Side of the generated faces in pixels: 8, 16, 32, 64, 128 ...
-        latent_size: Number of latent variables that a face is generated from, Z.
-        width: Number of channels of the generator's last feature map; each map before it has twice as many.
-        discriminator_width: Number of channels of the discriminator's first feature map; ``width`` by default.
-        normalization: Normalisation of the discriminator; see
+        conditional: If true, condition both the generator and the discriminator on attributes.
+        image_size: Side length of the generated faces in pixels: 8, 16, 32, 64, 128 ...
+        latent_size: Number of latent variables per face, Z.
+        width: Number of channels in the generator's last feature map. Each earlier map has twice as many channels.
+        discriminator_width: Number of channels in the discriminator's first feature map; ``width`` by default.
+        normalization: Normalisation in the discriminator; see
             :class:`~celeba_lab.models.gan.networks.Discriminator`.
-        loss: Name and settings of :func:`~celeba_lab.models.gan.losses.build_adversarial_loss`.
-        r1: Weight of the gradient penalty at real images; 0 for none. A penalty is computed for single images,
-            which batch normalisation would mix.
-        gradient_penalty: Weight of the gradient penalty between real and generated images (WGAN-GP); 0 for none.
-        auxiliary: For a conditional model, the weight of the loss of the attributes that the discriminator predicts
-            (AC-GAN), in addition to its projection; 0 for the projection alone.
-        augment: Arguments of :class:`~celeba_lab.models.gan.augment.DiffAugment`, for all images that the
-            discriminator sees.
+        loss: Name and settings of the loss; see
+            :func:`~celeba_lab.models.gan.losses.build_adversarial_loss`.
+        r1: Weight of the gradient penalty at real images; 0 disables it. Gradient penalties apply to single images,
+            so they cannot be combined with batch normalisation.
+        gradient_penalty: Weight of the gradient penalty between real and generated images (WGAN-GP); 0 disables it.
+        auxiliary: Weight of the auxiliary attribute loss (AC-GAN) of a conditional model, which is used in addition to
+            the discriminator's projection; 0 disables it.
+        augment: Arguments of :class:`~celeba_lab.models.gan.augment.DiffAugment`, which is applied to all
+            images that the discriminator sees.
         flip: Probability that a real image is mirrored.
         optimizer: Name of an optimizer in ``torch.optim``.
-        lr: Learning rate of the generator, and of the discriminator if it does not have another one.
+        lr: Learning rate of the generator, and of the discriminator unless ``discriminator_lr`` is set.
         discriminator_lr: Learning rate of the discriminator; ``lr`` by default.
         betas: The two betas of Adam; (0.5, 0.999) by default.
-        n_disc: Number of steps of the discriminator for each step of the generator.
-        joint_batch: If true, the discriminator sees real and generated images in one batch, which share its batch
-            statistics.
+        n_disc: Number of discriminator steps per generator step.
+        joint_batch: If true, pass real and generated images through the discriminator in one batch, so that they share
+            batch statistics.
         ema: Decay of the moving average of the generator's weights; see
-            :class:`~celeba_lab.models.averaging.MovingAverage`. 0 for no average.
-        channels_last: If true, use the memory format ``channels_last``. It was faster on all processors on which it
-            was measured.
+            :class:`~celeba_lab.models.averaging.MovingAverage`. 0 disables averaging.
+        channels_last: If true, use the memory format ``channels_last``, which was faster on all tested CPUs and GPUs.
 
     Raises:
-        SettingError: A setting is unknown or out of range, or two contradict each other.
+        SettingError: A setting is unknown or out of range, or two settings contradict each other.
 
     Example:
         >>> model = GAN(image_size=16, width=8).eval()
@@ -141,7 +142,7 @@ class GAN(L.LightningModule):
             self.adversarial_loss = build_adversarial_loss(**(loss or {"name": "non_saturating"}))
         _check_penalties(self.hparams, self.adversarial_loss)
         if conditional and not attributes:
-            raise SettingError("attributes", attributes, "must name at least one attribute, because conditional=true")
+            raise SettingError("attributes", attributes, "must name at least one attribute if conditional=true")
         self.automatic_optimization = False
         self.attributes = list(attributes or []) if conditional else []
         num_attributes = len(self.attributes)
@@ -158,7 +159,7 @@ class GAN(L.LightningModule):
         latents = torch.randn(64, latent_size, generator=torch.Generator().manual_seed(_FIXED_SEED))
         self.register_buffer("fixed_latents", latents)
         self.training_labels = np.empty((0, num_attributes), dtype=np.uint8)
-        self.trained_on: str | None = None  # name of the dataset
+        self.trained_on: str | None = None  # name of the training dataset
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.generator.to(memory_format=self._memory_format)
         self.discriminator.to(memory_format=self._memory_format)
@@ -169,15 +170,15 @@ class GAN(L.LightningModule):
 
     @override
     def forward(self, latents: Tensor, attributes: Tensor | None = None) -> Tensor:
-        """Return faces of the averaged generator, float (B, 3, S, S) in [-1, 1], for latents, float (B, Z)."""
+        """Generate faces, float (B, 3, S, S) in [-1, 1], from latents, float (B, Z), with the averaged generator."""
         faces: Tensor = self.sampler().network(latents, attributes)
         return faces
 
     def sampler(self, averaged: bool = True) -> FaceSampler:
-        """Return a sampler of the generator.
+        """Return a sampler for the generator.
 
         Args:
-            averaged: If true, use the moving average of the weights, where there is one; else the last weights.
+            averaged: If true, use the averaged weights when available. Otherwise, use the weights of the last step.
         """
         network, weights = self.generator, "raw"
         if averaged and self.average is not None:
@@ -188,7 +189,7 @@ class GAN(L.LightningModule):
 
     @override
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        """Train the discriminator, and every ``n_disc`` batches the generator, on the same generated faces."""
+        """Train the discriminator and, every ``n_disc`` batches, also the generator on the same generated faces."""
         d_optimizer, g_optimizer = cast(list[LightningOptimizer], self.optimizers())
         _count_no_step(g_optimizer)
         real = self._real_images(batch["image"])
@@ -196,7 +197,7 @@ class GAN(L.LightningModule):
         latents = torch.randn(len(real), self.hparams["latent_size"], device=self.device, dtype=real.dtype)
         fake = self.generator(latents, attributes).to(real.dtype)  # (B, 3, S, S)
         self._train_discriminator(d_optimizer, real, fake.detach(), attributes)
-        if self.global_step % self.hparams["n_disc"] == 0:  # global_step counts the batches of all epochs
+        if self.global_step % self.hparams["n_disc"] == 0:  # global_step counts batches across epochs
             self._train_generator(g_optimizer, real, fake, attributes)
             if self.average is not None:
                 self.average.update_parameters(self.generator)
@@ -250,7 +251,7 @@ class GAN(L.LightningModule):
         self._note({"generator_loss": loss.detach(), "generator_gradient_norm": norm})
 
     def _attribute_loss(self, player: str, output: DiscriminatorOutput, attributes: Tensor | None) -> Tensor | float:
-        """Return the weighted loss of the predicted attributes; 0 if the discriminator does not predict them."""
+        """Return the weighted attribute loss; 0 if the discriminator does not predict attributes."""
         if output.attributes is None or attributes is None:
             return 0.0
         loss = attribute_loss(output.attributes, attributes)
@@ -261,7 +262,7 @@ class GAN(L.LightningModule):
     def _judge(
         self, real: Tensor, fake: Tensor, attributes: Tensor | None
     ) -> tuple[DiscriminatorOutput, DiscriminatorOutput]:
-        """Return the output of the discriminator for real and for generated images, in float32."""
+        """Return the discriminator's outputs for real and for generated images, in float32."""
         if not self.hparams["joint_batch"]:
             return self._judge_one(real, attributes), self._judge_one(fake, attributes)
         twice = None if attributes is None else attributes.repeat(2, 1)
@@ -275,13 +276,13 @@ class GAN(L.LightningModule):
         return DiscriminatorOutput(logits.float(), None if predicted is None else predicted.float())
 
     def _gradient_norm(self, network: nn.Module) -> Tensor:
-        """Return the L2 norm of all gradients of a network, a scalar; 0 if they overflowed in float16."""
+        """Return the total L2 norm of a network's gradients, a scalar; 0 if they overflowed in float16."""
         norm: Tensor = nn.utils.get_total_norm([p.grad for p in network.parameters() if p.grad is not None])
-        scaler = getattr(self.trainer.precision_plugin, "scaler", None)  # Only 16-mixed has one.
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)  # only precision=16-mixed has a scaler
         if scaler is None:
             return norm
         unscaled: Tensor = norm / scaler.get_scale()
-        return unscaled.nan_to_num(nan=0.0, posinf=0.0)  # Lightning skips such a step
+        return unscaled.nan_to_num(nan=0.0, posinf=0.0)  # Lightning skips steps that overflow
 
     def _real_images(self, images: Tensor) -> Tensor:
         """Return raw faces as float (B, 3, S, S) in [-1, 1], each mirrored with probability ``flip``."""
@@ -298,12 +299,12 @@ class GAN(L.LightningModule):
 
     @override
     def on_train_start(self) -> None:
-        # A continued run uses its own learning rates. The optimizers in the checkpoint have those of the earlier run.
+        # A resumed run uses its own learning rates instead of those in the checkpoint's optimizer states.
         for optimizer, rate in zip(self.trainer.optimizers, self._rates(), strict=True):
             self._set_rate(optimizer, rate)
 
     def _note(self, measured: Mapping[str, Tensor]) -> None:
-        """Add values to the sums of the epoch; logging each step would cost as much as a layer."""
+        """Add values to the epoch's sums. Logging every step would take as long as a layer of the network."""
         for name, value in measured.items():
             self._sums[name] = self._sums[name] + value if name in self._sums else value
 
@@ -317,7 +318,7 @@ class GAN(L.LightningModule):
         self.log_dict(means, sync_dist=self.trainer.world_size > 1)
 
     def epoch_means(self) -> dict[str, float]:
-        """Return the losses, D(x), D(G(z)) and the gradient norms, averaged over the steps of this epoch so far."""
+        """Return the losses, D(x), D(G(z)) and gradient norms, averaged over the current epoch's steps so far."""
         means = {}
         for name, total in self._sums.items():
             player = "generator" if name.startswith("generator") else "discriminator"
@@ -325,7 +326,7 @@ class GAN(L.LightningModule):
         return means
 
     def describe(self) -> str:
-        """Return the model in one line: image size, conditions, and the parameters of both networks."""
+        """Return a one-line description of the image size, the conditioning and both networks' parameter counts."""
         size = self.hparams["image_size"]
         condition = f"conditional on {len(self.attributes)} attributes" if self.attributes else "unconditional"
         return (
@@ -334,7 +335,7 @@ class GAN(L.LightningModule):
         )
 
     def running_losses(self) -> dict[str, float]:
-        """Return the mean losses of this epoch so far, by their names in words. It waits for the device."""
+        """Return the current epoch's mean losses so far, by display name, after synchronising with the device."""
         return {name.replace("_", " "): value for name, value in self.epoch_means().items() if name.endswith("loss")}
 
     @override
@@ -342,7 +343,7 @@ class GAN(L.LightningModule):
         mark_checkpoint(checkpoint, "gan")
         checkpoint["trained_on"] = self.trained_on
         if self.attributes:
-            packed = np.packbits(self.training_labels, axis=1)  # eight labels in each byte
+            packed = np.packbits(self.training_labels, axis=1)  # eight labels per byte
             checkpoint["training_labels"] = torch.from_numpy(packed)
 
     @override
@@ -356,7 +357,7 @@ class GAN(L.LightningModule):
 
     @override
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Build two optimizers, that of the discriminator first."""
+        """Return the discriminator's optimizer and the generator's optimizer, in this order."""
         optimizers: list[Optimizer] = []
         for network, rate in zip((self.discriminator, self.generator), self._rates(), strict=True):
             optimizer = build_optimizer(self.hparams["optimizer"], [network], rate, weight_decay=0.0)
@@ -380,13 +381,14 @@ def _check_penalties(settings: Mapping[str, Any], loss: AdversarialLoss) -> None
     penalties = [name for name in ("r1", "gradient_penalty") if settings[name]]
     if penalties and settings["normalization"] == "batch":
         [name, *_] = penalties
-        rule = "penalises the gradient at single images, which normalization=batch mixes"
+        rule = "cannot be combined with normalization=batch, which mixes the images of a batch"
         raise SettingError(name, settings[name], rule, "Set normalization=none or normalization=spectral.")
     if loss.critic and not penalties and settings["normalization"] != "spectral":
+        rule = "is unbounded without a gradient penalty or spectral normalisation"
         hint = "Set gradient_penalty=10 and normalization=none, as loss=wasserstein does, or normalization=spectral."
-        raise SettingError("loss.name", "wasserstein", "has no bound without a gradient penalty", hint)
+        raise SettingError("loss.name", "wasserstein", rule, hint)
 
 
 def _count_no_step(optimizer: LightningOptimizer) -> None:
-    """Let ``global_step`` and ``max_steps`` count batches; Lightning would count the steps of both optimizers."""
+    """Make ``global_step`` and ``max_steps`` count batches instead of the steps of both optimizers."""
     optimizer._on_before_step = optimizer._on_after_step = lambda: None

@@ -1,4 +1,4 @@
-"""Generator and discriminator of a DCGAN, for images of 8, 16, 32, 64, 128 ... pixels, with or without attributes."""
+"""DCGAN generator and discriminator for square images, with or without conditioning on attributes."""
 
 import math
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from celeba_lab.errors import SettingError, UserError, check_choice
 
-_START = 4  # side of the smallest feature map in pixels
+_START = 4  # side length of the smallest feature map in pixels
 _SLOPE = 0.2  # slope of the leaky ReLU
 _INIT = 0.02  # standard deviation of the initial weights
 
@@ -19,20 +19,21 @@ NORMALIZATIONS = ("batch", "spectral", "none")
 
 
 class Generator(nn.Module):
-    """A network that turns latents into images.
+    """A network that generates images from latents.
 
-    A map of 4 x 4 pixels doubles its side and halves its channels until it is an image, after Radford, Metz and
-    Chintala, "Unsupervised Representation Learning with Deep Convolutional Generative Adversarial Networks" (ICLR
-    2016). For images of 32 pixels and a width of 32 the maps have 128, 64 and 32 channels.
+    The architecture follows Radford, Metz and Chintala, "Unsupervised Representation Learning with Deep Convolutional
+    Generative Adversarial Networks" (ICLR 2016). Starting from a feature map of 4 x 4 pixels, each layer doubles the
+    side length and halves the number of channels. For example, with an image size of 32 and a width of 32, the feature
+    maps have 128, 64 and 32 channels.
 
     Args:
-        image_size: Side of the images in pixels: 8, 16, 32, 64, 128 ...
-        latent_size: Number of latent variables that an image is generated from, Z.
-        width: Number of channels of the last feature map before the image.
-        num_attributes: Number of attributes that an image is generated with, K; 0 for an unconditional generator.
+        image_size: Side length of the images in pixels: 8, 16, 32, 64, 128 ...
+        latent_size: Number of latent variables per image, Z.
+        width: Number of channels in the last feature map before the image.
+        num_attributes: Number of attributes, K; 0 for an unconditional generator.
 
     Raises:
-        SettingError: The image size is not 8, 16, 32, 64, 128 ...
+        SettingError: The image size is not a power of 2, or is below 8.
 
     Example:
         >>> Generator(image_size=16, width=8)(torch.randn(2, 100)).shape
@@ -51,9 +52,9 @@ class Generator(nn.Module):
         self.width = width
         self.latent_size = latent_size
         self.num_attributes = num_attributes
-        channels = [width * 2**k for k in reversed(range(_doublings(image_size)))]  # the smallest map first
+        channels = [width * 2**k for k in reversed(range(_doublings(image_size)))]  # smallest feature map first
         inputs = latent_size + num_attributes
-        # This is a transposed convolution of a single pixel. As a matrix product it takes a third of the time.
+        # This layer is a transposed convolution of a single pixel. As a matrix product, it takes a third of the time.
         self.spread = nn.Linear(inputs, _START * _START * channels[0], bias=False)
         layers: list[nn.Module] = []
         for wide, narrow in pairwise(channels):
@@ -67,14 +68,14 @@ class Generator(nn.Module):
 
         Args:
             latents: Latents, float (B, Z), drawn from a standard normal distribution.
-            attributes: Attributes for a conditional generator, (B, K) of 0 and 1, or of values between them to
-                interpolate between faces.
+            attributes: Binary attributes, (B, K), for a conditional generator. Values between 0 and 1 interpolate
+                between faces.
 
         Raises:
-            UserError: The latents or the attributes have another size.
+            UserError: The latents or the attributes have the wrong shape.
         """
         if latents.ndim != 2 or latents.shape[1] != self.latent_size:
-            raise UserError(f"This generator takes latents (B, {self.latent_size}), not {tuple(latents.shape)}.")
+            raise UserError(f"This generator expects latents (B, {self.latent_size}), but got {tuple(latents.shape)}.")
         if self.num_attributes:
             attributes = _checked(attributes, "generator", len(latents), self.num_attributes)
             latents = torch.cat([latents, 2 * attributes.to(latents.dtype) - 1], dim=1)
@@ -84,11 +85,11 @@ class Generator(nn.Module):
 
 
 class DiscriminatorOutput(NamedTuple):
-    """The predictions of a discriminator for a batch of images.
+    """A discriminator's predictions for a batch of images.
 
     Attributes:
-        logits: Logits, float (B,), that are above 0 for images predicted to be real.
-        attributes: Logits, float (B, K), of the attributes of the images; None if it does not predict them.
+        logits: Logits, float (B,), which are above 0 for images predicted to be real.
+        attributes: Attribute logits, float (B, K); None if the discriminator does not predict attributes.
 
     Example:
         >>> output = Discriminator(image_size=16, width=8)(torch.randn(4, 3, 16, 16))
@@ -101,22 +102,24 @@ class DiscriminatorOutput(NamedTuple):
 
 
 class Discriminator(nn.Module):
-    """A network that predicts whether images are real, and optionally which attributes they have.
+    """A network that predicts whether images are real and, optionally, which attributes they have.
 
     A conditional discriminator uses the projection of Miyato and Koyama, "cGANs with Projection Discriminator" (ICLR
-    2018), but of the whole last feature map instead of its sum: faces are aligned, so attributes have fixed positions.
+    2018). They project the spatial sum of the last feature map. This class projects the whole map instead, because
+    attributes have fixed positions in aligned faces.
 
     Args:
-        image_size: Side of the images in pixels.
-        width: Number of channels of the first feature map; each map after it has half the side and twice the channels.
-        num_attributes: Number of attributes that the images should have, K; 0 for an unconditional discriminator.
-        normalization: ``batch`` for batch normalisation, as in DCGAN; ``spectral`` to divide each weight by its
-            largest singular value (Miyato et al., "Spectral Normalization for Generative Adversarial Networks", ICLR
-            2018); or ``none``, for penalties on the gradients of single images.
-        classifies: If true, also predict the attributes of the images.
+        image_size: Side length of the images in pixels: 8, 16, 32, 64, 128 ...
+        width: Number of channels in the first feature map. Each subsequent map has half the side length and twice the
+            number of channels.
+        num_attributes: Number of attributes, K; 0 for an unconditional discriminator.
+        normalization: ``batch`` for batch normalisation, as in DCGAN; ``spectral`` for spectral normalisation (Miyato
+            et al., "Spectral Normalization for Generative Adversarial Networks", ICLR 2018); or ``none``. Gradient
+            penalties cannot be combined with batch normalisation.
+        classifies: If true, also predict the images' attributes.
 
     Raises:
-        SettingError: The image size or the normalisation is unknown.
+        SettingError: The image size or the normalisation is not supported.
 
     Example:
         >>> discriminator = Discriminator(image_size=16, width=8, num_attributes=2, classifies=True)
@@ -144,8 +147,8 @@ class Discriminator(nn.Module):
                 layers.append(nn.BatchNorm2d(wide))
             layers.append(nn.LeakyReLU(_SLOPE, inplace=True))
         self.layers = nn.Sequential(*layers)
-        size = _START * _START * channels[-1]  # of the last map, flattened
-        self.judge = nn.Linear(size, 1, bias=not in_batches)  # the same as a convolution of the whole map
+        size = _START * _START * channels[-1]  # size of the flattened last feature map
+        self.judge = nn.Linear(size, 1, bias=not in_batches)  # equivalent to a convolution over the whole map
         self.projection = nn.Linear(num_attributes, size, bias=False) if num_attributes else None
         self.classify = nn.Linear(size, num_attributes) if num_attributes and classifies else None
         _initialise(self)
@@ -154,21 +157,21 @@ class Discriminator(nn.Module):
                 spectral_norm(module)
 
     def forward(self, images: Tensor, attributes: Tensor | None = None) -> DiscriminatorOutput:
-        """Return the predictions for a batch.
+        """Return the predictions for a batch of images.
 
         Args:
             images: Images, float (B, 3, S, S) in [-1, 1].
-            attributes: Attributes that the images should have, (B, K) of 0 and 1, for a conditional discriminator.
+            attributes: Binary attributes, (B, K), for a conditional discriminator.
 
         Raises:
-            UserError: The attributes have the wrong size.
+            UserError: The attributes have the wrong shape.
         """
         features = self.layers(images).permute(0, 2, 3, 1).flatten(1)  # (B, 4 * 4 * C)
         logits = self.judge(features).flatten()  # (B,)
         if self.projection is not None:
             attributes = _checked(attributes, "discriminator", len(images), self.projection.in_features)
             embedded = self.projection(2 * attributes.to(features.dtype) - 1)  # (B, 4 * 4 * C)
-            # The division makes it a mean over positions. Without it the projection would outweigh everything else.
+            # The division turns the sum over positions into a mean. The sum would dominate the logit.
             logits = logits + (embedded * features).sum(dim=1) / _START**2
         return DiscriminatorOutput(logits, None if self.classify is None else self.classify(features))
 
@@ -176,12 +179,12 @@ class Discriminator(nn.Module):
 def _checked(attributes: Tensor | None, player: str, n: int, num_attributes: int) -> Tensor:
     if attributes is None or attributes.shape != (n, num_attributes):
         found = "none" if attributes is None else str(tuple(attributes.shape))
-        raise UserError(f"This {player} takes the attributes of each face, ({n}, {num_attributes}), not {found}.")
+        raise UserError(f"This {player} expects attributes ({n}, {num_attributes}), but got {found}.")
     return attributes
 
 
 def _doublings(image_size: int) -> int:
-    """Return how many times 4 pixels are doubled to get this image size."""
+    """Return how many times 4 pixels must be doubled to reach this image size."""
     check_power_of_two("image_size", image_size)
     return int(math.log2(image_size / _START))
 
@@ -193,11 +196,11 @@ def check_power_of_two(setting: str, size: int) -> None:
         SettingError: The size is not a power of 2, or is below 8.
     """
     if size < 8 or size & (size - 1):
-        raise SettingError(setting, size, "must be a power of 2 that is at least 8, such as 32, 64 or 128")
+        raise SettingError(setting, size, "must be a power of 2 and at least 8, such as 32, 64 or 128")
 
 
 def _double(channels: int, out: int) -> nn.ConvTranspose2d:
-    """Return a layer from (B, channels, S, S) to (B, out, 2 S, 2 S)."""
+    """Return a layer that maps (B, channels, S, S) to (B, out, 2 S, 2 S)."""
     return nn.ConvTranspose2d(channels, out, 4, stride=2, padding=1, bias=False)
 
 
@@ -209,7 +212,7 @@ def _weighted(network: nn.Module) -> Iterator[nn.Module]:
 
 
 def _initialise(network: nn.Module) -> None:
-    """Draw the initial weights as DCGAN does: from N(0, 0.02), and those of batch normalisation from N(1, 0.02)."""
+    """Draw the initial weights from N(0, 0.02), or from N(1, 0.02) for batch normalisation, as in DCGAN."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             nn.init.normal_(module.weight, 0.0, _INIT)

@@ -1,4 +1,4 @@
-"""Sampling faces from a trained generator, of a checkpoint or of an exported file."""
+"""Sampling of faces from the trained generator in a checkpoint or an exported file."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,21 +10,21 @@ from torch import Tensor, nn
 from celeba_lab.errors import SettingError, UserError, check_above, did_you_mean
 from celeba_lab.models.gan.networks import Generator
 
-_BATCH = 250  # faces; larger batches are not faster
+_BATCH = 250  # number of faces; larger batches are not faster
 
 
 class FaceSampler:
-    """A generator and the labels from which attributes are sampled.
+    """A generator, together with the training labels that attributes are sampled from.
 
     Args:
-        network: The generator.
+        network: Generator network.
         attributes: Names of the K attributes of a conditional generator; empty for an unconditional one.
-        labels: Labels of the training faces, uint8 (N, K), from whose joint distribution attributes are drawn.
-        trained_on: Name of the training dataset; None if it is not known.
-        weights: Which weights the generator has: ``ema`` for a moving average, or ``raw`` for the last ones.
+        labels: Labels of the training faces, uint8 (N, K). Attributes are drawn from their joint distribution.
+        trained_on: Name of the training dataset; None if unknown.
+        weights: Kind of the generator's weights: ``ema`` for a moving average, or ``raw`` for those of the last step.
 
     Raises:
-        UserError: The generator is conditional, and there are no labels.
+        UserError: The generator is conditional, but there are no labels.
 
     Example:
         >>> generator = Generator(image_size=16, width=8, num_attributes=1)
@@ -43,7 +43,7 @@ class FaceSampler:
         weights: str = "raw",
     ) -> None:
         if len(attributes) and not len(labels):
-            raise UserError("A conditional generator needs the labels of its training faces, and there are none.")
+            raise UserError("A conditional generator needs the labels of its training faces, but there are none.")
         self.network = network
         self.attributes = list(attributes)
         self.labels = labels
@@ -52,11 +52,11 @@ class FaceSampler:
 
     @classmethod
     def from_checkpoint(cls, content: Mapping[str, Any], averaged: bool = True) -> "FaceSampler":
-        """Build the generator in the checkpoint of a :class:`~celeba_lab.models.gan.module.GAN`, in evaluation mode.
+        """Build a sampler, with its generator in evaluation mode, from a GAN checkpoint.
 
         Args:
-            content: Content of the checkpoint.
-            averaged: If true, use the average of the weights where the checkpoint contains one.
+            content: Content of the checkpoint of a :class:`~celeba_lab.models.gan.module.GAN`.
+            averaged: If true, use the averaged weights when the checkpoint contains them.
         """
         settings, state = content["hyper_parameters"], content["state_dict"]
         averaged = averaged and settings["ema"] > 0
@@ -77,17 +77,17 @@ class FaceSampler:
         return next(self.network.parameters()).device
 
     def latents(self, n: int, seed: int | None = None, truncation: float | None = None) -> Tensor:
-        """Return latents, float (n, Z) on the generator's device, from a standard normal distribution.
+        """Draw latents, float (n, Z) on the generator's device, from a standard normal distribution.
 
         Args:
             n: Number of latents.
-            seed: Seed of the random numbers, which are the same on every device; None for torch's global generator.
-            truncation: Largest absolute value; numbers beyond it are drawn again. A small one gives typical faces with
-                little variety (Brock et al., "Large Scale GAN Training for High Fidelity Natural Image Synthesis",
-                ICLR 2019). If None, there is no limit.
+            seed: Random seed. It gives the same latents on every device. If None, use torch's global generator.
+            truncation: Largest absolute value. Larger values are drawn again. A small limit gives typical faces with
+                little variety (Brock et al., "Large Scale GAN Training for High Fidelity Natural Image Synthesis", ICLR
+                2019). If None, values are not limited.
 
         Raises:
-            SettingError: The truncation is not above 0.
+            SettingError: ``truncation`` is not above 0.
         """
         check_above("truncation", truncation, 0)
         generator = torch.Generator().manual_seed(seed) if seed is not None else None
@@ -99,22 +99,22 @@ class FaceSampler:
         return latents.to(next(self.network.parameters()))
 
     def draw_attributes(self, n: int, asked: Mapping[str, int] | None = None, seed: int | None = None) -> Tensor | None:
-        """Draw the attributes of n faces to generate.
+        """Draw attributes for n faces.
 
-        Each row is the label of a training face, picked at random among those that have the requested attributes, so
-        all other attributes follow their distribution given those. If no training face has all of them, rows are
-        picked among all faces, and the requested values are written over theirs.
+        Each row contains the labels of a random training face that has all requested values, so the other attributes
+        follow their conditional distribution. If there is no such face, the rows contain the labels of any random
+        training faces, overwritten with the requested values.
 
         Args:
             n: Number of faces.
-            asked: Requested values by the names of the attributes: 1 to have an attribute, 0 not to have it.
-            seed: Seed of the random picks; None for torch's global generator.
+            asked: Requested value of each attribute, by name: 1 if faces should have the attribute, 0 if not.
+            seed: Random seed. If None, use torch's global generator.
 
         Returns:
             The attributes, uint8 (n, K), on the generator's device; None for an unconditional generator.
 
         Raises:
-            UserError: The generator is unconditional or does not have such an attribute.
+            UserError: The generator is unconditional or was not trained with a requested attribute.
             SettingError: A value is neither 0 nor 1.
         """
         columns = self._columns(asked or {})
@@ -131,30 +131,32 @@ class FaceSampler:
         return drawn.to(self.device)
 
     def _columns(self, asked: Mapping[str, int]) -> dict[int, int]:
-        """Return the requested value for each requested column."""
+        """Return the requested values by column number."""
         for name, value in asked.items():
             if not self.attributes:
                 raise UserError(
-                    f"This generator is unconditional, so {name} cannot be requested. Train a conditional one:"
-                    " experiment=gan model.conditional=true."
+                    f"This generator is unconditional, so {name} cannot be requested. Train a conditional"
+                    " generator with experiment=gan model.conditional=true."
                 )
             if name not in self.attributes:
                 hint = did_you_mean(name, self.attributes)
-                raise UserError(f"This generator has no attribute {name}, only {', '.join(self.attributes)}.{hint}")
+                raise UserError(
+                    f"This generator has no attribute {name}. Its attributes are {', '.join(self.attributes)}.{hint}"
+                )
             if value not in (0, 1):
-                raise SettingError(f"attributes.{name}", value, "must be 1 to request it, or 0 to exclude it")
+                raise SettingError(f"attributes.{name}", value, "must be 1 to request the attribute or 0 to exclude it")
         return {self.attributes.index(name): int(value) for name, value in asked.items()}
 
     @torch.no_grad()
     def draw(self, latents: Tensor, attributes: Tensor | None = None) -> Tensor:
-        """Return the faces of latents, uint8 (N, 3, S, S) on the CPU, generated in evaluation mode.
+        """Generate faces, uint8 (N, 3, S, S) on the CPU, with the generator in evaluation mode.
 
         Args:
             latents: Latents, float (N, Z).
-            attributes: Attributes for a conditional generator, (N, K), from 0 to 1.
+            attributes: Attributes for a conditional generator, (N, K), with values from 0 to 1.
 
         Raises:
-            UserError: The latents or the attributes have another size.
+            UserError: The latents or the attributes have the wrong shape.
         """
         training = self.network.training
         self.network.eval()
@@ -172,8 +174,8 @@ class FaceSampler:
         """Generate faces.
 
         Args:
-            n: Number of faces.
-            seed: Seed of the latents and of the attributes; None for torch's global generator.
+            n: Number of faces to generate.
+            seed: Random seed for latents and attributes. If None, use torch's global generator.
             truncation: Largest absolute value of the latents; see :meth:`latents`.
             asked: Requested attributes; see :meth:`draw_attributes`.
 
@@ -189,10 +191,10 @@ class FaceSampler:
 
 
 def slerp(first: Tensor, last: Tensor, steps: int) -> Tensor:
-    """Return latents on the arc between two latents, float (steps, Z), both ends included.
+    """Return latents on the arc between two latents, float (steps, Z), including both ends.
 
-    Spherical interpolation (Shoemake, SIGGRAPH 1985) keeps the length of the latents typical. A straight line would
-    pass near the origin, where there are no training latents (White, "Sampling Generative Networks", 2016,
+    Spherical interpolation (Shoemake, SIGGRAPH 1985) keeps the norm of the latents typical. A straight line would pass
+    near the origin, where latents are never drawn during training (White, "Sampling Generative Networks", 2016,
     arXiv:1609.04468).
 
     Args:
@@ -207,6 +209,6 @@ def slerp(first: Tensor, last: Tensor, steps: int) -> Tensor:
     share = torch.linspace(0, 1, steps, device=first.device).unsqueeze(1)  # (steps, 1)
     cosine = torch.nn.functional.cosine_similarity(first, last, dim=0).clamp(-1, 1)
     angle = torch.arccos(cosine)
-    if angle.sin() < 1e-4:  # the same or opposite directions, which have no shortest arc
+    if angle.sin() < 1e-4:  # no unique arc between parallel latents
         return torch.lerp(first, last, share)
     return (((1 - share) * angle).sin() * first + (share * angle).sin() * last) / angle.sin()

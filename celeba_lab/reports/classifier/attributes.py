@@ -1,4 +1,4 @@
-"""Scores of every attribute, compared with always predicting the majority class."""
+"""Scores of each attribute, compared with always predicting the majority class."""
 
 import numpy as np
 import pandas as pd
@@ -27,18 +27,18 @@ _COLUMNS = {
 
 
 def report_attributes(result: EvaluationResult, bins: int = 15) -> tuple[Section, pd.DataFrame]:
-    """Write the scores of every attribute, with confusion matrices, curves and histograms.
+    """Write the scores of each attribute, with confusion matrices, curves and histograms.
 
     Args:
         result: Predictions to report.
-        bins: Number of bins of the probability for the calibration error.
+        bins: Number of probability bins for the calibration error.
 
     Returns:
-        The section, and the table of :func:`~celeba_lab.reports.classifier.scores.attribute_table`.
+        The section, and the table from :func:`~celeba_lab.reports.classifier.scores.attribute_table`.
     """
     found, names = result.predictions, result.names
     table = attribute_table(found.labels, found.probabilities, names, found.threshold, bins)
-    shown = result.table("attributes", table, "Scores of every attribute", columns=_COLUMNS)
+    shown = result.table("attributes", table, "Scores of each attribute", columns=_COLUMNS)
     pictures = [
         _draw_accuracy(result, table),
         _draw_confusion(result),
@@ -56,7 +56,7 @@ def _draw_accuracy(result: EvaluationResult, table: pd.DataFrame) -> Picture:
         result.names,
         metric="accuracy",
         title=result.title,
-        note="Accuracy of each attribute, compared with that of always predicting the majority class",
+        note="Accuracy of each attribute, compared with always predicting the majority class",
     )
     caption = "Accuracy of each attribute. The tick marks the accuracy of always predicting the majority class."
     return result.picture("accuracy", figure, caption)
@@ -67,7 +67,7 @@ def _draw_confusion(result: EvaluationResult) -> Picture:
     figure = figures.confusion_matrices(
         found.labels, found.probabilities, result.names, threshold=found.threshold, title=result.title
     )
-    return result.picture("confusion", figure, "Number of images by true and by predicted class.")
+    return result.picture("confusion", figure, "Number of images by true and predicted class.")
 
 
 def _draw_curves(result: EvaluationResult, table: pd.DataFrame) -> list[Picture]:
@@ -76,7 +76,7 @@ def _draw_curves(result: EvaluationResult, table: pd.DataFrame) -> list[Picture]
     curves = figures.precision_recall_curves(
         labels, probabilities, names, areas=table["average_precision"], title=result.title
     )
-    caption = "Precision against recall at every threshold. The prevalence is the precision of a random prediction."
+    caption = "Precision against recall at every threshold. The precision of random predictions equals the prevalence."
     return [
         result.picture("roc", roc, "True positive rate against false positive rate at every threshold."),
         result.picture("precision_recall", curves, caption),
@@ -88,39 +88,38 @@ def _draw_scores(result: EvaluationResult) -> Picture:
     figure = figures.score_histograms(
         found.labels, found.probabilities, result.names, threshold=found.threshold, title=result.title
     )
-    return result.picture("scores", figure, "Distribution of the predicted probability in both true classes.")
+    return result.picture("scores", figure, "Distribution of the predicted probability for each true class.")
 
 
 def _describe(result: EvaluationResult, table: pd.DataFrame, bins: int) -> str:
     ordered = table.sort_values("gain", ascending=False, kind="stable")["attribute"].tolist()
-    right = (result.predictions.predicted == result.predictions.labels).mean(
-        axis=1
-    )  # (N,) share of correct predictions
+    # Share of correct predictions for each image, (N,).
+    right = (result.predictions.predicted == result.predictions.labels).mean(axis=1)
     half = 1.96 * right.std(ddof=1) / np.sqrt(len(right)) if len(right) > 1 else np.nan
     majority = mean_majority_accuracy(table)
     text = (
-        f"{percent(table['accuracy'].mean(), 2)} of the predictions are correct (± {percent(half, 2)}, the 95 %"
-        f" interval over {len(right):,} images). Always predicting the majority class is correct for"
-        f" {percent(majority, 2)}."
+        f"{percent(table['accuracy'].mean(), 2)} of the predictions are correct (± {percent(half, 2)}, the 95%"
+        f" interval over {len(right):,} images). Always predicting the majority class would be correct in"
+        f" {percent(majority, 2)} of cases."
     )
     if len(table) > 1:
         text += (
-            f" The gain over the majority class is largest for {first_names(ordered)}, and smallest for"
+            f" The gain over the majority class is largest for {first_names(ordered)} and smallest for"
             f" {first_names(ordered[::-1])}."
         )
         if behind := int((table["gain"] < 0).sum()):
-            text += f" {behind} of the {len(table)} attributes are predicted worse than by the majority class."
+            text += f" For {behind} of the {len(table)} attributes, the majority class is more accurate."
     return text + (
-        "\n\nLow and high are the ends of the 95 % Wilson interval of the accuracy. The gain is the accuracy minus that"
-        " of the majority class. The balanced accuracy is the mean of the accuracies of the two true classes, which is"
-        f" 0.5 for a constant prediction. The calibration error is the expected calibration error in {bins} bins."
-        " Values that the images do not define, such as the precision without positive predictions, are left empty and"
-        " do not count in the means."
+        "\n\nThe columns low and high are the ends of the 95% Wilson interval for the accuracy. The gain is the"
+        " accuracy minus the accuracy of the majority class. The balanced accuracy is the mean of the accuracies on the"
+        " two true classes, which is 0.5 if the prediction is always the same. The calibration error is the expected"
+        f" calibration error with {bins} bins. Undefined values, such as the precision without positive predictions,"
+        " are shown as dashes and excluded from means."
     )
 
 
 def _add_precision_recall(result: EvaluationResult) -> None:
-    """Send the precision-recall curve of every attribute to TensorBoard."""
+    """Send the precision-recall curve of each attribute to TensorBoard."""
     if result.run.writer is None:
         return
     found = result.predictions

@@ -1,4 +1,4 @@
-"""Reliability of the probabilities, before and after temperature scaling."""
+"""Calibration of the predicted probabilities, before and after temperature scaling."""
 
 import numpy as np
 import pandas as pd
@@ -12,22 +12,22 @@ from celeba_lab.reports.page.page import Section
 _COLUMNS = {
     "attribute": "attribute",
     "ece": "calibration error",
-    "scaled_ece": "calibration error scaled",
+    "scaled_ece": "scaled calibration error",
     "temperature": "temperature",
     "log_loss": "log loss",
-    "scaled_log_loss": "log loss scaled",
+    "scaled_log_loss": "scaled log loss",
 }
 
 
 def report_calibration(result: EvaluationResult, bins: int) -> tuple[Section, dict[str, float]]:
-    """Report how reliable the probabilities are, before and after scaling by a temperature chosen on validation.
+    """Report the calibration of the probabilities before and after temperature scaling.
 
     Args:
-        result: Predictions to report; without validation there is no scaling.
-        bins: Number of equally wide bins of the probability.
+        result: Predictions to report. The probabilities are not scaled if there are no validation predictions.
+        bins: Number of probability bins of equal width.
 
     Returns:
-        The section, and ``split/ece`` and ``split/scaled_ece``, the means over the attributes.
+        The section, and ``split/ece`` and ``split/scaled_ece``, averaged over the attributes.
     """
     found, validation = result.predictions, result.validation
     before, after = found.probabilities, None
@@ -49,7 +49,7 @@ def report_calibration(result: EvaluationResult, bins: int) -> tuple[Section, di
     picture = result.picture(
         "reliability",
         figure,
-        "Share of images with the attribute, by predicted probability. A calibrated classifier is on the diagonal.",
+        "Share of images with the attribute, by predicted probability. The diagonal marks perfect calibration.",
     )
     metrics = {f"{result.split}/{name}": float(table[name].mean()) for name in ("ece", "scaled_ece") if name in table}
     return Section("Calibration", _describe(result, table, bins), tables=[shown], pictures=[picture]), metrics
@@ -57,23 +57,23 @@ def report_calibration(result: EvaluationResult, bins: int) -> tuple[Section, di
 
 def _describe(result: EvaluationResult, table: pd.DataFrame, bins: int) -> str:
     text = (
-        "A classifier is calibrated if, for example, eight in ten of the images with a probability of 0.8 have the"
-        " attribute. The expected calibration error is the mean distance from that, over"
-        f" {bins} equally wide bins, weighted by their numbers of images. Its mean over the attributes is"
-        f" {table['ece'].mean():.4f}."
+        "A classifier is calibrated if, for example, the attribute is present in 80% of the images with a predicted"
+        " probability of 0.8. The expected calibration error is the mean difference between the predicted probability"
+        f" and the observed share over {bins} bins of equal width, weighted by the number of images in each bin. The"
+        f" average over the attributes is {table['ece'].mean():.4f}."
     )
     if result.validation is None:
         return text
     return text + (
-        " Temperature scaling divides the logits by one number for each attribute (Guo et al., 2017), which is chosen"
-        f" for the lowest log loss on the {len(result.validation.labels):,} validation images. A temperature above 1"
-        f" makes the predictions less confident. After scaling, the mean error is {table['scaled_ece'].mean():.4f}."
-        " Scaling changes neither the order of the images nor the predictions at a threshold of 0.5."
+        " Temperature scaling (Guo et al., 2017) divides the logits of each attribute by a temperature that minimises"
+        f" the log loss on the {len(result.validation.labels):,} validation images. A temperature above 1 makes the"
+        f" predictions less confident. After scaling, the mean calibration error is {table['scaled_ece'].mean():.4f}."
+        " Scaling changes neither the ranking of the images nor the predictions at a threshold of 0.5."
     )
 
 
 def _log_losses(labels: np.ndarray, probabilities: np.ndarray) -> list[float]:
-    """Return the mean cross-entropy of each attribute in nats; NaN without images."""
+    """Return the mean cross-entropy of each attribute in nats, or NaN if there are no images."""
     if not len(labels):
         return [np.nan] * labels.shape[1]
     return [

@@ -1,4 +1,4 @@
-"""Differences between validation and the reported split."""
+"""Differences between the validation split and the reported split."""
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,11 @@ from celeba_lab.reports.page.page import Picture, Section
 
 
 def report_drift(result: EvaluationResult) -> Section | None:
-    """Compare prevalence and accuracy of validation and the reported split; return None without validation."""
+    """Compare the prevalence and accuracy of the validation split and the reported split.
+
+    Returns:
+        The section, or None if there are no validation predictions.
+    """
     if result.validation is None:
         return None
     table = drift_table(
@@ -21,13 +25,13 @@ def report_drift(result: EvaluationResult) -> Section | None:
     columns = {"attribute": "attribute"}
     for what in ("prevalence", "accuracy"):
         columns |= {
-            f"{what}_val": f"{what} validation",
-            f"{what}_{result.split}": f"{what} {result.split}",
+            f"{what}_val": f"{what} (validation)",
+            f"{what}_{result.split}": f"{what} ({result.split})",
             f"{what}_difference": "difference",
             f"{what}_low": "low",
             f"{what}_high": "high",
         }
-    shown = result.table("drift", table, f"Validation against {result.split}", columns=columns)
+    shown = result.table("drift", table, f"Prevalence and accuracy of validation and {result.split}", columns=columns)
     pictures = [_draw(result, table, what) for what in ("accuracy", "prevalence")]
     return Section("Drift", _describe(result, table), tables=[shown], pictures=pictures)
 
@@ -40,24 +44,24 @@ def _draw(result: EvaluationResult, table: pd.DataFrame, what: str) -> Picture:
         ordered["attribute"].tolist(),
         metric=what,
         title=result.title,
-        note=f"{what.capitalize()} of validation and {result.split}, sorted by the size of the difference",
+        note=f"{what.capitalize()} in the validation and {result.split} splits, sorted by the size of the difference",
     )
-    return result.picture(f"drift_{what}", figure, f"{what.capitalize()} of validation and {result.split}.")
+    return result.picture(f"drift_{what}", figure, f"{what.capitalize()} in the validation and {result.split} splits.")
 
 
 def drift_table(
     val_labels: np.ndarray, val_predicted: np.ndarray, labels: np.ndarray, predicted: np.ndarray
 ) -> pd.DataFrame:
-    """Return prevalence and accuracy of two splits, with the difference and its 95 % interval, one row per attribute.
+    """Return a table with one row per attribute that compares the prevalence and the accuracy of two splits.
 
-    The columns, for both ``prevalence`` and ``accuracy``, are ``_val``, ``_split``, ``_difference`` (the split minus
-    validation), ``_low`` and ``_high`` (Newcombe's interval of the difference).
+    The columns are ``prevalence`` and ``accuracy`` with the suffixes ``_val``, ``_split``, ``_difference`` (the split
+    minus validation), ``_low`` and ``_high`` (Newcombe's 95% interval for the difference).
 
     Args:
-        val_labels: True labels of validation, (N, K), 0 or 1.
-        val_predicted: Predicted labels of validation, (N, K), 0 or 1.
-        labels: True labels of the split, (M, K), 0 or 1.
-        predicted: Predicted labels of the split, (M, K), 0 or 1.
+        val_labels: True labels of the validation split, (N, K), 0 or 1.
+        val_predicted: Predicted labels of the validation split, (N, K), 0 or 1.
+        labels: True labels of the reported split, (M, K), 0 or 1.
+        predicted: Predicted labels of the reported split, (M, K), 0 or 1.
     """
     table: dict[str, np.ndarray] = {}
     trials = (np.full(labels.shape[1], len(val_labels)), np.full(labels.shape[1], len(labels)))
@@ -81,13 +85,12 @@ def drift_table(
 
 def _describe(result: EvaluationResult, table: pd.DataFrame) -> str:
     text = (
-        f"Thresholds and temperatures that were chosen on validation suit {result.split} only if the two splits are"
-        f" alike. The intervals are those of the difference, {result.split}"
-        f" minus validation (Newcombe, 1998). By chance, about one in twenty of the {len(table)} attributes differs by"
-        " more than its interval."
+        f"Thresholds and temperatures chosen on the validation split are suitable for the {result.split} split only if"
+        f" the two splits are similar. The 95% intervals are for the difference, {result.split} minus validation"
+        f" (Newcombe, 1998). About one in twenty of the {len(table)} attributes is expected to differ significantly by"
+        " chance."
     )
     for what in ("prevalence", "accuracy"):
         outside = table[(table[f"{what}_low"] > 0) | (table[f"{what}_high"] < 0)]
-        text += f" The {what} differs significantly for {len(outside)} attributes"
-        text += f": {', '.join(outside['attribute'])}." if len(outside) else "."
+        text += f" Attributes with a significant difference in {what}: {', '.join(outside['attribute']) or 'none'}."
     return text

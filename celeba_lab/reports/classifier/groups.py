@@ -1,4 +1,4 @@
-"""Accuracy in subgroups, and amplification of associations between attributes."""
+"""Accuracy in subgroups, and amplified associations between attributes."""
 
 import numpy as np
 import pandas as pd
@@ -11,8 +11,8 @@ from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.reports.classifier.result import EvaluationResult, percent
 from celeba_lab.reports.page.page import PageTable, Picture, Section
 
-# The pair that the literature on spurious correlations measures (Sagawa et al., "Distributionally Robust Neural
-# Networks for Group Shifts", ICLR 2020). It is shown even if other pairs have larger differences.
+# The standard pair in the literature on spurious correlations (Sagawa et al., "Distributionally Robust Neural Networks
+# for Group Shifts", ICLR 2020). This pair is shown even if other pairs have larger differences.
 NAMED = ("Blond_Hair", "Male")
 _DRAWN = 12  # number of pairs whose subgroups are drawn; more would be hard to read
 _PAIR_COLUMNS = {
@@ -48,15 +48,15 @@ _AMPLIFICATION_COLUMNS = {
 
 
 def report_groups(result: EvaluationResult, smallest: int) -> tuple[Section, dict[str, float]]:
-    """Measure every target in the four subgroups that its label and each other attribute define.
+    """Evaluate each target in the four subgroups defined by its label and another attribute.
 
     Args:
-        result: Predictions to report. The groups are defined by all forty true labels.
-        smallest: Number of images below which a subgroup is marked as too small, and cannot be the worst subgroup.
+        result: Predictions to report. The groups are defined by the true labels of all forty attributes.
+        smallest: Minimum number of images in a subgroup. Smaller subgroups are marked and cannot be the worst subgroup.
 
     Returns:
-        The section, and ``split/worst_subgroup_accuracy``, the lowest accuracy of a subgroup that is large enough, if
-        there is one.
+        The section, and ``split/worst_subgroup_accuracy``, the lowest accuracy in a subgroup that is large enough. This
+        metric is omitted if all subgroups are too small.
     """
     found = result.predictions
     subgroups = subgroup_table(found.labels, found.predicted, result.names, result.all_labels(), ATTRIBUTES, smallest)
@@ -82,9 +82,9 @@ def report_groups(result: EvaluationResult, smallest: int) -> tuple[Section, dic
 
 
 def _name(target: str, group: str, label: float, member: float) -> str:
-    """Return the name of a subgroup; ``label`` and ``member`` are NaN if no subgroup is large enough."""
+    """Return the name of a subgroup. ``label`` and ``member`` are NaN if no subgroup is large enough."""
     if np.isnan(label):
-        return "none with enough images"
+        return "no subgroup with enough images"
     return f"{'' if label else 'not '}{target}, {'' if member else 'not '}{group}"
 
 
@@ -105,10 +105,10 @@ def _draw_subgroups(result: EvaluationResult, pairs: pd.DataFrame, subgroups: pd
     figure = figures.subgroup_accuracy(
         pd.concat([by_pair.loc[[pair]] for pair in drawn]).reset_index() if drawn else subgroups.head(0),
         title=result.title,
-        note="Pairs with the largest equalised odds differences, with 95 % intervals; subgroups with fewer than"
-        f" {smallest} images are grey",
+        note="Pairs with the largest equalised odds differences, with 95% intervals. Grey: subgroups with fewer than"
+        f" {smallest} images",
     )
-    caption = "Accuracy in each subgroup with its 95 % interval; the worst subgroup of each pair is orange."
+    caption = "Accuracy in each subgroup, with its 95% interval. The worst subgroup of each pair is orange."
     return result.picture("subgroups", figure, caption)
 
 
@@ -120,19 +120,20 @@ def _draw_odds(result: EvaluationResult, pairs: pd.DataFrame, smallest: int) -> 
         list(ATTRIBUTES),
         label="equalised odds difference",
         title=result.title,
-        note="Difference of the true or false positive rates of a target (row) between images with and without another"
+        note="Difference in the true or false positive rate of a target (row) between images with and without another"
         f" attribute (column). Grey: a subgroup has fewer than {smallest} images",
         limits=(0, 1),
         row_title="target",
         column_title="group",
     )
-    return result.picture("groups", figure, "Equalised odds difference of every pair.")
+    return result.picture("groups", figure, "Equalised odds difference of each pair.")
 
 
 def _describe(pairs: pd.DataFrame, smallest: int, split: str) -> str:
     text = (
-        "Each target is measured in four subgroups: images with and without the target, inside and outside the group"
-        " of images with another attribute. A high accuracy can hide a subgroup in which most predictions are wrong."
+        "Each target is evaluated in four subgroups: images with and without the target, inside and outside the group"
+        " of images with another attribute. A high overall accuracy can hide a subgroup in which most predictions are"
+        " wrong."
     )
     known = pairs[pairs["gap"].notna()]
     if len(known):
@@ -144,14 +145,17 @@ def _describe(pairs: pd.DataFrame, smallest: int, split: str) -> str:
         )
     if len(pairs) and not np.isnan(odds := pairs["equalised_odds_difference"].iloc[0]):
         first = pairs.iloc[0]
-        text += f" The largest equalised odds difference is {odds:.3f}, for {first['target']} by {first['group']}."
+        text += (
+            f" The largest equalised odds difference is {odds:.3f}, for the target {first['target']} and the group"
+            f" {first['group']}."
+        )
     return text + (
-        "\n\nThe gap is the highest accuracy in the subgroups of a pair minus the lowest. It is large for every"
-        " attribute that is rarely predicted. The equalised odds difference compares images with the same label: it is"
-        " the larger difference between the group and the other images, either of the true positive rate or of the"
-        f" false positive rate. Subgroups with fewer than {smallest} images are marked as few and count for neither;"
-        f" they are in tables/subgroups_{split}.csv with the others. Among this many pairs some differences are due to"
-        " chance, so look at the intervals."
+        "\n\nThe gap is the difference between the highest and the lowest accuracy in the subgroups of a pair. The"
+        " gap is large for every attribute that is rarely predicted. The equalised odds difference compares images with"
+        " the same label. It is the difference between the group and the other images in the true positive rate or in"
+        f" the false positive rate, whichever is larger. Subgroups with fewer than {smallest} images are marked as few,"
+        f" and are excluded from both measures. The file tables/subgroups_{split}.csv contains all subgroups. With so"
+        " many pairs, some differences are due to chance, so check the intervals."
     )
 
 
@@ -159,11 +163,12 @@ def report_amplification(result: EvaluationResult, smallest: int) -> tuple[Secti
     """Compare P(A | B) among the predictions with P(A | B) among the labels.
 
     Args:
-        result: Predictions to report; for a single attribute there is no section.
-        smallest: Number of images with B below which a pair is marked, and grey in the figure.
+        result: Predictions to report.
+        smallest: Minimum number of images with B. Pairs with fewer images are marked, and are grey in the figure.
 
     Returns:
-        The section, and ``split/amplification``, the mean absolute difference over the pairs that are not marked.
+        The section, and ``split/amplification``, the mean absolute difference over the pairs that are not marked. For a
+        single attribute, the section is None.
     """
     found, names = result.predictions, result.names
     if len(names) < 2:
@@ -172,7 +177,7 @@ def report_amplification(result: EvaluationResult, smallest: int) -> tuple[Secti
     shown = result.table(
         "amplification",
         pairs,
-        "P(A | B) among labels and predictions, sorted by the size of the difference",
+        "P(A | B) among labels and among predictions, sorted by the size of the difference",
         columns=_AMPLIFICATION_COLUMNS,
     )
     known = pairs[~pairs["few"]]
@@ -188,19 +193,21 @@ def report_amplification(result: EvaluationResult, smallest: int) -> tuple[Secti
         scale="diverging",
         row_title="A",
         column_title="B",
-        note=f"Red: A occurs with B more often than in the labels. Grey: fewer than {smallest} images with B",
+        note="Red: A occurs with B more often among the predictions than among the labels. Grey: fewer than"
+        f" {smallest} images with B",
     )
     picture = result.picture("amplification", figure, "P(A | B) among the predictions minus P(A | B) among the labels.")
     text = (
-        "Does the classifier exaggerate associations? In a red cell, attribute A (row) occurs with B (column) more"
-        " often among the predictions than among the labels. A row that is entirely red or blue does not show an"
-        " association: A is predicted too often or too rarely everywhere."
+        "This section shows whether the classifier exaggerates associations between attributes. In a red cell,"
+        " attribute A (row) occurs with B (column) more often among the predictions than among the labels. A row that"
+        " is entirely red or blue does not indicate an exaggerated association. Such a row means that A is predicted"
+        " too often or too rarely in general."
     )
     if not len(known):
         return Section("Bias amplification", text, tables=[shown], pictures=[picture]), {}
     mean, first = float(known["difference"].abs().mean()), known.iloc[0]
     text += (
-        f" The mean absolute difference is {mean:.3f}. The largest difference is that of P({first['A']} |"
+        f" The mean absolute difference is {mean:.3f}. The largest difference is for P({first['A']} |"
         f" {first['B']}), which is {first['predictions']:.3f} among the predictions and {first['labels']:.3f} among the"
         " labels."
     )

@@ -1,4 +1,4 @@
-"""Metrics after each epoch of the training."""
+"""Metrics after each training epoch."""
 
 import numpy as np
 import pandas as pd
@@ -14,29 +14,31 @@ _PREFIX = "val/accuracy/"
 def report_history(
     run: RunFolder, history: pd.DataFrame, best_epoch: int, val: pd.DataFrame, title: str
 ) -> Section | None:
-    """Write the curves of loss and accuracy, and the validation accuracy of each attribute after each epoch.
+    """Write the loss and accuracy curves, and the validation accuracy of each attribute after each epoch.
 
     Args:
-        run: Folder of the tables and figures.
-        history: Metrics of each epoch, one row per epoch and one column per metric; if it is empty, there is no
-            section.
+        run: Run folder for the tables and figures.
+        history: Metrics with one row per epoch and one column per metric.
         best_epoch: Epoch of the reported checkpoint.
-        val: Table of :func:`~celeba_lab.reports.classifier.scores.attribute_table` for the validation split.
+        val: Table from :func:`~celeba_lab.reports.classifier.scores.attribute_table` for the validation split.
         title: Title of the figures.
+
+    Returns:
+        The section, or None if the history is empty.
     """
     if history.empty:
         return None
     run.table("history", history)
     majority = mean_majority_accuracy(val)
     curves = figures.learning_curves(history, title=title, best_epoch=best_epoch, majority_accuracy=majority)
-    caption = "Loss and accuracy of training and validation after each epoch. The star marks the reported checkpoint."
+    caption = "Training and validation loss and accuracy after each epoch. The star marks the reported checkpoint."
     path = run.figure("learning_curves", curves)
     pictures, tables = [Picture(path, caption, alt=f"learning curves: {caption}")], []
     by_attribute = _write_attributes(run, history, val, title)
     if by_attribute is not None:
         tables.append(by_attribute[0])
         pictures.append(by_attribute[1])
-    text = f"The reported checkpoint is that of epoch {best_epoch}, which has the highest validation accuracy."
+    text = f"The reported checkpoint is from epoch {best_epoch}, which has the highest validation accuracy."
     return Section("Training", text, tables=tables, pictures=pictures)
 
 
@@ -54,7 +56,7 @@ def _write_attributes(
     columns = ["majority", *(f"epoch {epoch}" for epoch in rows["epoch"])]
     values = np.column_stack([ordered["majority_accuracy"].to_numpy(), accuracy])
     file = run.matrix("attributes_by_epoch", values, names, columns, corner="attribute")
-    note = "Validation accuracy after each epoch and of the majority class, sorted by the gain over the majority class"
+    note = "Validation accuracy of the majority class and of the network after each epoch, sorted by the gain"
     figure = figures.matrix_heatmap(
         values,
         names,

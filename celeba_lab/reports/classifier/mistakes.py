@@ -13,24 +13,24 @@ from celeba_lab.reports.page.page import Section
 
 
 def report_mistakes(result: EvaluationResult, most: int) -> Section:
-    """Write the predictions of every image and every mistake, and draw the most confident mistakes.
+    """Write the predictions for all images and a table of mistakes, and draw the most confident mistakes.
 
     Args:
-        result: Predictions to report. The figure is left out if there are no images or no mistakes.
+        result: Predictions to report. The figure is skipped if there are no images or no mistakes.
         most: Maximum number of mistakes to draw.
     """
     file = result.run.table(f"predictions_{result.split}", result.predictions.to_table())
     wrong = mistakes(result.predictions)
-    shown = result.table("mistakes", wrong.drop(columns="row"), "Mistakes, the most confident first", rows=200)
+    shown = result.table("mistakes", wrong.drop(columns="row"), "Mistakes, most confident first", rows=200)
     pictures = []
     if len(wrong) and most and result.datamodule.has_images:
         figure = _draw(result, wrong.head(most))
-        pictures.append(result.picture("mistakes", figure, "The most confident mistakes, with prediction and label."))
+        pictures.append(result.picture("mistakes", figure, "The most confident mistakes, with predictions and labels."))
     total = result.predictions.labels.size
     text = (
         f"{len(wrong):,} of {total:,} predictions differ from the label ({percent(len(wrong) / total, 2)}). Some of"
-        " CelebA's labels are wrong, so look at the images before you blame the network. The probabilities of every"
-        f" image are in tables/{file.name}, which can be joined with other tables by image_id."
+        " CelebA's labels are wrong, so look at the images before you blame the network. The predicted probabilities"
+        f" for all images are in tables/{file.name}, which can be joined with other tables on image_id."
     )
     return Section("Mistakes", text, tables=[shown], pictures=pictures)
 
@@ -50,14 +50,15 @@ def _draw(result: EvaluationResult, wrong: pd.DataFrame) -> Figure:
 def report_contradictions(
     result: EvaluationResult, pairs: Sequence[Sequence[str]]
 ) -> tuple[Section | None, dict[str, float]]:
-    """Count the predictions that contradict each other, and the labels that do.
+    """Count the contradictions among predictions and among labels.
 
     Args:
-        result: Predictions to report. Without both attributes of any pair there is no section.
+        result: Predictions to report.
         pairs: Pairs of attributes that exclude each other.
 
     Returns:
-        The section, and ``split/contradictions``, the mean number of contradictions per image.
+        The section, and ``split/contradictions``, the mean number of contradictions per image. The section is
+        None if the classifier does not predict both attributes of any pair.
     """
     found = result.predictions
     table = count_contradictions(found.labels, found.predicted, result.names, pairs)
@@ -76,11 +77,11 @@ def report_contradictions(
     )
     picture = result.picture("contradictions", figure, "Contradictions in the labels and in the predictions.")
     text = (
-        "Each attribute is predicted separately, so two predictions may exclude each other. So may the labels, which"
-        f" were given by people: they contradict each other {int(table['labels'].sum()):,} times in"
-        f" {len(found.labels):,} images, and the predictions {int(table['predictions'].sum()):,} times. Few"
-        " contradictions do not mean good predictions: a classifier that never predicts Goatee never contradicts"
-        " No_Beard."
+        "Each attribute is predicted separately, so predictions may contradict each other. Labels may contradict"
+        f" each other too, because they were assigned by people. In {len(found.labels):,} images, there are"
+        f" {int(table['labels'].sum()):,} contradictions among the labels and {int(table['predictions'].sum()):,} among"
+        " the predictions. Few contradictions do not imply good predictions. For example, a classifier that never"
+        " predicts Goatee never predicts both Goatee and No_Beard."
     )
     section = Section("Contradictions", text, tables=[shown], pictures=[picture])
     return section, {f"{result.split}/contradictions": float(table["predictions_share"].sum())}

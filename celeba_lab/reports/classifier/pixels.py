@@ -1,4 +1,4 @@
-"""What the image adds: the network compared with the other labels alone, and with the majority class."""
+"""A comparison of the network with a model that sees only the other labels, and with the majority class."""
 
 import numpy as np
 import pandas as pd
@@ -24,19 +24,19 @@ _COLUMNS = {
 def report_pixels(
     result: EvaluationResult, scores: pd.DataFrame, estimator: ClassifierMixin | None
 ) -> tuple[Section | None, dict[str, float]]:
-    """Predict each attribute from the true labels of the 39 others, and compare the network with these predictions.
+    """Compare the network with an estimator that predicts each attribute from the true labels of the others.
 
     Args:
-        result: Predictions to report. The estimator is fitted to the labels of the train split; without one there is
-            no section.
-        scores: Table of :func:`~celeba_lab.reports.classifier.scores.attribute_table`.
-        estimator: Unfitted scikit-learn classifier. If None, there is no section.
+        result: Predictions to report. The estimator is fitted to the labels of the train split.
+        scores: Table from :func:`~celeba_lab.reports.classifier.scores.attribute_table`.
+        estimator: Unfitted scikit-learn classifier. If None, the comparison is skipped.
 
     Returns:
-        The section, and ``split/other_labels_accuracy``, the mean over the attributes.
+        The section, and ``split/other_labels_accuracy``, averaged over the attributes. If the comparison is skipped or
+        the train split is empty, the section is None.
 
     Raises:
-        SettingError: The estimator refuses its parameters or the data.
+        SettingError: The estimator rejects its parameters or the data.
     """
     data = result.datamodule
     train = data.split_indices("train")
@@ -65,12 +65,12 @@ def report_pixels(
         ordered["attribute"].tolist(),
         metric="accuracy",
         title=result.title,
-        note="What the image adds to the other labels; whiskers: 95 % interval of the network",
+        note="Accuracy with and without the image. Whiskers: 95% interval for the network",
         low=ordered["accuracy_low"].to_numpy(),
         high=ordered["accuracy_high"].to_numpy(),
     )
     picture = result.picture(
-        "pixels", figure, "Accuracy of the network, of the other labels alone, and of the majority class."
+        "pixels", figure, "Accuracy of the network, of a model that uses the other labels, and of the majority class."
     )
     text = _describe(table, ordered, type(estimator).__name__, len(train))
     metrics = (
@@ -86,14 +86,15 @@ def _describe(table: pd.DataFrame, ordered: pd.DataFrame, estimator: str, rows: 
         table[name].mean() for name in ("accuracy", "other_labels_accuracy", "majority_accuracy")
     )
     text = (
-        f"The network sees the image and no labels. It is compared with a {estimator} that sees no image, but the true"
-        f" labels of the {len(ATTRIBUTES) - 1} other attributes, and was fitted to the {rows:,} train images. The mean"
-        f" accuracy is {network:.4f} for the network, {labels:.4f} for the other labels and {majority:.4f} for the"
-        f" majority class. The network is better by more than its interval for {ahead} of {len(table)} attributes"
+        f"The network sees the image but no labels. The baseline is a {estimator} that predicts each attribute from"
+        f" the true labels of the {len(ATTRIBUTES) - 1} other attributes, without seeing the image. The baseline was"
+        f" fitted to the labels of the {rows:,} training images. The mean accuracy is {network:.4f} for the network,"
+        f" {labels:.4f} for the other labels and {majority:.4f} for the majority class. The network's 95% interval is"
+        f" above the accuracy of the other labels for {ahead} of {len(table)} attributes"
     )
     if len(table) > 1 and ahead:
-        text += f", most of all for {first_names(ordered['attribute'].tolist())}"
+        text += f", with the largest differences for {first_names(ordered['attribute'].tolist())}"
     text += "."
     if behind:
-        text += f" The other labels are better for {len(behind)} attributes: {', '.join(behind)}."
+        text += f" Attributes for which the other labels are more accurate: {', '.join(behind)}."
     return text

@@ -28,18 +28,18 @@ class ClassifierReport:
     """The report of a classifier.
 
     Args:
-        tune: Score that the thresholds chosen on validation maximise: ``balanced_accuracy`` or ``f1``; None to tune no
-            thresholds.
+        tune: Score that tuned thresholds maximise on the validation split: ``balanced_accuracy`` or ``f1``. If None,
+            thresholds are not tuned.
         estimator: Unfitted scikit-learn classifier that predicts each attribute from the labels of the others. If
-            None, this comparison is skipped.
-        smallest: Number of images below which a subgroup is marked as too small, and cannot be the worst subgroup.
-        bins: Number of bins of the probability for the calibration error.
-        mistakes: Number of the most confident mistakes to draw.
+            None, the comparison with this classifier is skipped.
+        smallest: Minimum number of images in a subgroup. Smaller subgroups are marked and cannot be the worst subgroup.
+        bins: Number of probability bins for the calibration error.
+        mistakes: Maximum number of mistakes to draw, most confident first.
         contradictions: Pairs of attributes that exclude each other.
         page: If true, write ``report.html``.
 
     Raises:
-        SettingError: A number is out of range, or a name or the estimator cannot be used.
+        SettingError: A number is out of range, a name is unknown, or the estimator cannot be used.
     """
 
     tune: str | None = "balanced_accuracy"
@@ -60,27 +60,27 @@ class ClassifierReport:
             check_at_least(name, getattr(self, name), least)
 
     def write_split(self, result: EvaluationResult) -> tuple[list[Section], pd.DataFrame]:
-        """Write the parts that need no other split, and return their sections and the table of attributes."""
+        """Write the parts that do not depend on another split, and return their sections and the attribute table."""
         attributes, table = report_attributes(result, self.bins)
         return [attributes, report_mistakes(result, self.mistakes)], table
 
     def write(
         self, result: EvaluationResult, facts: Mapping[str, str], more: Section | None = None
     ) -> tuple[pd.DataFrame, dict[str, float]]:
-        """Write every table and figure, and the page that contains them.
+        """Write all tables and figures, and the page that contains them.
 
         Args:
             result: Predictions to report.
-            facts: Facts about the run at the top of the page, from name to text.
-            more: Last section of the page. If None, there is no further section.
+            facts: Facts about the run for the top of the page, as a mapping from names to texts.
+            more: Additional section for the end of the page. If None, no section is added.
 
         Returns:
-            The table of attributes, and the metrics that only the report computes.
+            The attribute table, and the metrics that only the report computes.
 
         Raises:
-            SettingError: The estimator refuses its parameters or the data.
+            SettingError: The estimator rejects its parameters or the data.
         """
-        with Progress(f"report of {split_name(result.split)}", total=10, unit="parts") as progress:
+        with Progress(f"writing the {split_name(result.split)} report", total=10, unit="parts") as progress:
             (attributes, mistakes), table = self.write_split(result)
             progress.advance(2)
             thresholds, metrics = report_thresholds(result, self.tune)

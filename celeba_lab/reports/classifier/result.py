@@ -1,4 +1,4 @@
-"""What every part of a classifier's report is given, and where it leaves what it makes."""
+"""The input for each part of a classifier's report, with methods that write tables and pictures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ from celeba_lab.runs.run import RunFolder
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """The predictions of one split, with what is needed to report them.
+    """The predictions for one split, with everything that is needed to report them.
 
     Attributes:
-        run: Folder of the tables and figures, which are called ``<name>_<split>``.
-        datamodule: Data module with the images and with the labels of the other attributes.
-        predictions: The predictions to report.
-        validation: The predictions of the validation split, on which thresholds and temperatures are chosen; None if
-            validation itself is reported, or has no images.
-        run_title: Names of the data and of the experiment, with which the title of every figure starts.
+        run: Run folder for the tables and figures, which are named ``<name>_<split>``.
+        datamodule: Data module with the images and the labels of all attributes.
+        predictions: Predictions to report.
+        validation: Validation predictions, which are used to choose thresholds and temperatures. None if the validation
+            split itself is reported or has no images.
+        run_title: Names of the data and the experiment, with which every figure title begins.
     """
 
     run: RunFolder
@@ -34,7 +34,7 @@ class EvaluationResult:
 
     @property
     def split(self) -> str:
-        """Name of the split that is reported."""
+        """Name of the reported split."""
         return self.predictions.split
 
     @property
@@ -44,11 +44,11 @@ class EvaluationResult:
 
     @property
     def title(self) -> str:
-        """Title of every figure."""
+        """Title of all figures."""
         return f"{self.run_title} · {self.split}"
 
     def all_labels(self) -> np.ndarray:
-        """Return all forty labels of the N images, int8 (N, 40), whatever the classifier predicts."""
+        """Return the true labels of all forty attributes, int8 (N, 40), including attributes that are not predicted."""
         labels: np.ndarray = self.datamodule.annotations.labels[self.predictions.index]
         return labels
 
@@ -64,10 +64,11 @@ class EvaluationResult:
 
         Args:
             name: Name of the table without the split.
-            frame: The table, all of which is written.
-            caption: Caption that says what a row is.
-            columns: Columns that the page shows and their headings; all columns by default.
-            rows: Number of rows that the page shows; all rows by default.
+            frame: Table to write.
+            caption: Caption of the table on the page.
+            columns: Columns to show on the page, as a mapping from names to headings. By default, all columns are
+                shown.
+            rows: Maximum number of rows to show on the page. By default, all rows are shown.
         """
         path = self.run.table(f"{name}_{self.split}", frame)
         shown = frame if columns is None else frame[list(columns)].rename(columns=dict(columns))
@@ -80,11 +81,11 @@ class EvaluationResult:
 
 
 def percent(share: float, digits: int = 1) -> str:
-    """Return a share as a percentage, or ``undefined`` if it is NaN."""
-    return "undefined" if np.isnan(share) else f"{100 * share:.{digits}f} %"
+    """Format a share as a percentage, or as ``undefined`` if it is NaN."""
+    return "undefined" if np.isnan(share) else f"{100 * share:.{digits}f}%"
 
 
 def first_names(names: Sequence[str], limit: int = 3) -> str:
-    """Return the first names for a sentence: ``a, b and c``."""
+    """Join the first names for use in a sentence, such as ``a, b and c``."""
     chosen = list(names[:limit])
     return chosen[0] if len(chosen) == 1 else f"{', '.join(chosen[:-1])} and {chosen[-1]}"

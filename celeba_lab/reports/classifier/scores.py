@@ -1,4 +1,4 @@
-"""Scores and mistakes of a classifier, as tables."""
+"""Tables of a classifier's scores and mistakes."""
 
 from collections.abc import Sequence
 
@@ -19,17 +19,17 @@ def attribute_table(
     threshold: float = 0.5,
     bins: int = 15,
 ) -> pd.DataFrame:
-    """Return one row per attribute with its prevalence, the accuracy of the majority class, and every score.
+    """Return a table with one row per attribute: its prevalence, the majority-class accuracy, and all scores.
 
-    ``accuracy_low`` and ``accuracy_high`` are the ends of the 95 % Wilson interval, ``ece`` is the expected calibration
-    error, and ``gain`` is the accuracy minus that of the majority class. Undefined values are NaN.
+    ``accuracy_low`` and ``accuracy_high`` are the ends of the 95% Wilson interval, ``ece`` is the expected calibration
+    error, and ``gain`` is the accuracy minus the majority-class accuracy. Undefined values are NaN.
 
     Args:
         labels: True labels, uint8 (N, K), 0 or 1.
         probabilities: Predicted probabilities, float32 (N, K), in [0, 1].
         attributes: Names of the K attributes.
         threshold: Probability at or above which an attribute is predicted to be present.
-        bins: Number of bins of the probability for the calibration error.
+        bins: Number of probability bins for the calibration error.
     """
     metrics = AttributeMetrics(len(attributes), threshold, synchronise=False)
     metrics.update(torch.from_numpy(probabilities), torch.from_numpy(labels))
@@ -48,18 +48,20 @@ def attribute_table(
             "ece": reliability(labels, probabilities, bins).error,
             "accuracy_low": low,
             "accuracy_high": high,
-            # In the accuracy's own precision: a model that predicts the majority class has a gain of 0, not of 1e-9.
+            # In float32, as for the accuracy, so that always predicting the majority class has a gain of exactly 0.
             "gain": scores["accuracy"] - majority.astype(np.float32),
         }
     )
 
 
 def threshold_table(predictions: Predictions, thresholds: np.ndarray) -> pd.DataFrame:
-    """Return one row per attribute with the scores at the default threshold and, as ``tuned_...``, at another one.
+    """Return a table with one row per attribute: scores at the default threshold and at the tuned threshold.
+
+    The columns for the tuned threshold have the prefix ``tuned_``.
 
     Args:
-        predictions: Predictions to measure.
-        thresholds: Threshold of each attribute, (K,).
+        predictions: Predictions to evaluate.
+        thresholds: Tuned threshold of each attribute, (K,).
     """
     table: dict[str, object] = {"attribute": list(predictions.attributes)}
     default = np.full(len(thresholds), predictions.threshold)
@@ -73,15 +75,15 @@ def threshold_table(predictions: Predictions, thresholds: np.ndarray) -> pd.Data
 
 
 def mean_majority_accuracy(table: pd.DataFrame) -> float:
-    """Return the accuracy of always predicting the majority class, averaged over the rows of a table of attributes."""
+    """Return the majority-class accuracy, averaged over the rows of an attribute table."""
     return float(table["majority_accuracy"].mean())
 
 
 def mistakes(predictions: Predictions) -> pd.DataFrame:
-    """Return one row for each wrong prediction, the most confident first.
+    """Return a table with one row per wrong prediction, most confident first.
 
-    The columns are ``row`` (of the image in the predictions), ``image_id``, ``attribute``, ``label``, ``probability``
-    and ``confidence``, the probability of the predicted class.
+    The columns are ``row`` (index of the image in the predictions), ``image_id``, ``attribute``, ``label``,
+    ``probability``, and ``confidence`` (the probability of the predicted class).
     """
     predicted = predictions.predicted
     rows, columns = np.nonzero(predicted != predictions.labels)

@@ -1,4 +1,4 @@
-"""Thresholds that are chosen on validation and measured on the reported split."""
+"""Thresholds that are chosen on the validation split and evaluated on the reported split."""
 
 from celeba_lab import figures
 from celeba_lab.analyses.thresholds import tune_thresholds
@@ -10,15 +10,16 @@ _WORDS = {"balanced_accuracy": "balanced accuracy", "f1": "F1"}
 
 
 def report_thresholds(result: EvaluationResult, criterion: str | None) -> tuple[Section | None, dict[str, float]]:
-    """Report the scores at the default threshold and at thresholds that are chosen on validation.
+    """Report the scores at the default threshold and at thresholds chosen on the validation split.
 
     Args:
-        result: Predictions to report; without validation there is no section.
-        criterion: Score to maximise, see :func:`~celeba_lab.analyses.thresholds.tune_thresholds`. If None, there is no
-            section.
+        result: Predictions to report.
+        criterion: Score to maximise; see :func:`~celeba_lab.analyses.thresholds.tune_thresholds`. If None, thresholds
+            are not tuned.
 
     Returns:
-        The section, and ``split/tuned_metric``, the mean over the attributes for which it is defined.
+        The section, and ``split/tuned_metric`` for each metric, averaged over the attributes for which the metric is
+        defined. If thresholds are not tuned or there are no validation predictions, the section is None.
     """
     if criterion is None or result.validation is None:
         return None, {}
@@ -28,23 +29,23 @@ def report_thresholds(result: EvaluationResult, criterion: str | None) -> tuple[
     what, default = _WORDS[criterion], result.predictions.threshold
     columns = {"attribute": "attribute", "tuned_threshold": "tuned threshold"}
     for name, words in (("balanced_accuracy", "balanced accuracy"), ("f1", "F1"), ("accuracy", "accuracy")):
-        columns |= {name: f"{words} at {default:g}", f"tuned_{name}": f"{words} tuned"}
-    shown = result.table("thresholds", table, "Scores at the default and at the tuned thresholds", columns=columns)
+        columns |= {name: f"{words} at {default:g}", f"tuned_{name}": f"tuned {words}"}
+    shown = result.table("thresholds", table, "Scores at the default and tuned thresholds", columns=columns)
     ordered = table.sort_values(f"tuned_{criterion}", ascending=False, kind="stable")
     figure = figures.score_comparison(
         {f"at {default:g}": ordered[criterion], "tuned": ordered[f"tuned_{criterion}"]},
         ordered["attribute"].tolist(),
         metric=what,
         title=result.title,
-        note=f"{what.capitalize()} at a threshold of {default:g} and at thresholds that maximise it on validation",
+        note=f"{what.capitalize()} at a threshold of {default:g} and at the thresholds tuned on the validation split",
     )
     caption = f"{what.capitalize()} at a threshold of {default:g} and at the tuned thresholds."
     before, after = table[criterion].mean(), table[f"tuned_{criterion}"].mean()
     text = (
         f"The threshold of each attribute maximises its {what} on the {len(chosen_on.labels):,} validation images. The"
-        f" {result.split} images are not used to choose the thresholds, only to measure them. The mean {what} is"
-        f" {before:.4f} at {default:g} and {after:.4f} at the tuned thresholds; the mean accuracy is"
-        f" {table['accuracy'].mean():.4f} and {table['tuned_accuracy'].mean():.4f}."
+        f" {result.split} images are used only to evaluate the thresholds, not to choose them. The mean {what} is"
+        f" {before:.4f} at a threshold of {default:g} and {after:.4f} at the tuned thresholds. The mean accuracy is"
+        f" {table['accuracy'].mean():.4f} and {table['tuned_accuracy'].mean():.4f}, respectively."
     )
     metrics = {
         f"{result.split}/{name}": float(table[name].mean())

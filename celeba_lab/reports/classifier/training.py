@@ -1,4 +1,4 @@
-"""What a training of a classifier writes and prints."""
+"""The report of a classifier training run."""
 
 from collections.abc import Mapping
 
@@ -20,18 +20,18 @@ def report_training(
     best_epoch: int,
     facts: Mapping[str, str],
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Write what both splits show by themselves, the history of the training, and the report of the test split.
+    """Write the validation scores and mistakes, the training history, and the report for the test split.
 
     Args:
-        report: The report to write.
-        val: Predictions of the validation split.
-        test: Predictions of the test split.
-        epochs: Metrics of every epoch, one row each.
+        report: Report to write.
+        val: Predictions for the validation split.
+        test: Predictions for the test split.
+        epochs: Metrics with one row per epoch.
         best_epoch: Epoch of the reported weights, counted from 1.
-        facts: Facts about the run by their names, for the head of the page.
+        facts: Facts about the run for the top of the page, as a mapping from names to texts.
 
     Returns:
-        The metrics that only a report has, and for each split the accuracy of predicting the majority class.
+        The metrics that only the report computes, and the majority-class accuracy of each split.
     """
     _, val_table = report.write_split(val)
     history = report_history(val.run, epochs, best_epoch, val_table, val.run_title)
@@ -40,21 +40,21 @@ def report_training(
 
 
 def show_results(run: Run, title: str, metrics: Mapping[str, float], majority_accuracy: Mapping[str, float]) -> None:
-    """Print the metrics of all splits side by side, and the seconds that they took.
+    """Print the metrics of all splits side by side, and the time taken.
 
     Args:
         run: The run.
         title: Title of the table.
-        metrics: Value of each metric, ``split/metric``.
-        majority_accuracy: For each split, the accuracy of predicting the majority class.
+        metrics: Metrics with names of the form ``split/metric``.
+        majority_accuracy: Majority-class accuracy of each split.
     """
     columns: dict[str, dict[str, float]] = {split: {} for split in ("train", "val", "test")}
     for name, value in metrics.items():
         split, _, metric = name.partition("/")
-        if "/" not in metric:  # The accuracies of single attributes are in tables/attributes_*.csv.
+        if "/" not in metric:  # Scores of single attributes are in tables/attributes_*.csv.
             columns[split][metric] = value
     for split, accuracy in majority_accuracy.items():
         columns[split]["accuracy of the majority class"] = accuracy
     show_metrics(title, columns)
     seconds = run.seconds.get("training", run.seconds["fit"])
-    console.print(f"training took {seconds:.0f} s, the report {run.seconds['report']:.0f} s")
+    console.print(f"training took {seconds:.0f} s, and the report took {run.seconds['report']:.0f} s")

@@ -1,4 +1,4 @@
-"""The attributes that a classifier predicts for generated faces, compared with those of real faces."""
+"""The attributes that a classifier predicts for generated faces, compared with its predictions for real faces."""
 
 from dataclasses import dataclass
 
@@ -17,22 +17,23 @@ from celeba_lab.models.classifier.module import AttributeClassifier
 from celeba_lab.models.gan.sampler import FaceSampler
 from celeba_lab.runs.run import RunFolder
 
-_FACES = 2000
-_REQUESTED = 500  # number of faces for each requested value of an attribute
-_FEW = 20  # number of faces with B below which P(A | B) is left out
+_FACES = 2000  # Number of faces to generate for the comparison with real faces.
+_REQUESTED = 500  # Number of faces to generate for each requested value of an attribute.
+_FEW = 20  # P(A | B) is left undefined if fewer faces than this have B.
 _BATCH = 64
 
 
 @dataclass(frozen=True)
 class Audit:
-    """A generator, the classifier that audits it, and how faces are generated for the audit.
+    """A generator, the classifier that audits it, and the settings of the audit.
 
     Attributes:
-        sampler: Generator of the faces. For a conditional one, attributes follow the labels of its training faces.
-        auditor: Classifier, whose attributes are compared.
-        seed: Seed of the generated faces.
-        truncation: Largest absolute value of the latents. If None, there is no limit.
-        split: Split of the real faces.
+        sampler: Generator to audit. Attributes for a conditional generator are drawn from the labels of its training
+            faces.
+        auditor: Classifier that predicts the attributes of generated and real faces.
+        seed: Seed for generating the faces.
+        truncation: Maximum absolute value of the latents. If None, the latents are not truncated.
+        split: Split that provides the real faces.
     """
 
     sampler: FaceSampler
@@ -42,11 +43,11 @@ class Audit:
     split: str = "val"
 
     def generate(self, n: int, asked: dict[str, int] | None = None) -> Tensor:
-        """Return n generated faces, uint8 (n, 3, S, S)."""
+        """Generate n faces, uint8 (n, 3, S, S)."""
         return self.sampler.sample(n, self.seed, self.truncation, asked)[0]
 
     def classify(self, faces: Tensor) -> np.ndarray:
-        """Return the predicted attributes of faces, uint8 (N, 3, S, S), as bool (N, K)."""
+        """Predict the attributes, bool (N, K), of faces, uint8 (N, 3, S, S)."""
         auditor = self.auditor
         probabilities = [auditor.probabilities(batch.to(auditor.device)).cpu() for batch in torch.split(faces, _BATCH)]
         return torch.cat(probabilities).numpy() >= auditor.threshold
@@ -54,7 +55,7 @@ class Audit:
 
 @dataclass(frozen=True)
 class _Predicted:
-    """Labels of the real faces, and the predicted attributes of real and of generated faces: bool (N, K) each."""
+    """Labels of real faces, and predicted attributes of real and generated faces. Each array is bool (N, K)."""
 
     labels: np.ndarray
     real: np.ndarray
@@ -62,24 +63,24 @@ class _Predicted:
 
 
 def report_audit(run: RunFolder, audit: Audit, datamodule: CelebADataModule, title: str) -> dict[str, float]:
-    """Compare generated faces with real faces on which nothing was trained.
+    """Compare the attributes of generated faces with those of held-out real faces.
 
-    The same classifier predicts the attributes of both, at the same image size. The table ``audit_attributes.csv`` has
-    their prevalences and the accuracy of the classifier on the real faces, ``audit_pairs.csv`` has P(A | B). For a
-    conditional generator ``audit_asked.csv`` has the share of faces with the requested attribute, compared with the
-    share of correct predictions for real faces.
+    The same classifier predicts the attributes of all faces at the same image size. ``audit_attributes.csv`` contains
+    the prevalence of each attribute and the classifier's accuracy on the real faces. ``audit_pairs.csv`` contains
+    P(A | B) for each pair of attributes. For a conditional generator, ``audit_asked.csv`` contains the share of
+    generated faces that are classified as requested, and the share of real faces that are classified correctly.
 
     Args:
         run: Run folder for the tables and figures.
-        audit: The generator and its auditor.
-        datamodule: Data module of the real faces, with labels of the auditor's attributes.
+        audit: Generator and classifier, with the settings of the audit.
+        datamodule: Data module with the real faces and their labels for the auditor's attributes.
         title: Title of the figures.
 
     Returns:
-        ``audit/accuracy``, the accuracy of the classifier on the real faces, a mean over the attributes;
-        ``audit/prevalence_error``, the mean absolute difference of the prevalences; and
-        ``audit/agreement/<attribute>``, the share of faces that were generated with the attribute and classified as
-        having it.
+        ``audit/accuracy``, the classifier's accuracy on the real faces, averaged over the attributes;
+        ``audit/prevalence_error``, the mean absolute difference in prevalence between generated and real faces; and
+        ``audit/agreement/<attribute>``, the share of faces generated with the attribute that are classified as having
+        it.
     """
     names = audit.auditor.attributes
     with Progress("auditing the faces"):
@@ -91,7 +92,7 @@ def report_audit(run: RunFolder, audit: Audit, datamodule: CelebADataModule, tit
             generated=audit.classify(audit.generate(_FACES)),
         )
     size = audit.sampler.network.image_size
-    note = f"{_FACES:,} generated faces and {len(rows):,} real ones of {audit.split}, all of {size} x {size} pixels"
+    note = f"{_FACES:,} generated faces and {len(rows):,} real faces of the {audit.split} split, {size} x {size} pixels"
     metrics = _compare_prevalences(run, predicted, names, title, note)
     if len(names) > 1:
         _compare_pairs(run, predicted, names, title, note)
@@ -103,7 +104,7 @@ def report_audit(run: RunFolder, audit: Audit, datamodule: CelebADataModule, tit
 def _compare_prevalences(
     run: RunFolder, predicted: _Predicted, names: list[str], title: str, note: str
 ) -> dict[str, float]:
-    """Write the prevalence of each attribute among generated and real faces."""
+    """Write and draw the prevalence of each attribute in generated and real faces."""
     accuracy = (predicted.real == predicted.labels).mean(axis=0)
     table = pd.DataFrame(
         {
@@ -137,7 +138,7 @@ def _compare_prevalences(
 
 
 def _compare_pairs(run: RunFolder, predicted: _Predicted, names: list[str], title: str, note: str) -> None:
-    """Write P(A | B) among generated and among real faces."""
+    """Write and draw P(A | B) in generated and real faces for each pair of attributes."""
     real, generated = predicted.real, predicted.generated
     pairs = amplification_pairs(real.astype(np.int8), generated.astype(np.int8), names, _FEW)
     renamed = {
@@ -152,7 +153,7 @@ def _compare_pairs(run: RunFolder, predicted: _Predicted, names: list[str], titl
     )
     np.fill_diagonal(difference, np.nan)
     few = np.minimum(real.sum(axis=0), generated.sum(axis=0)) < _FEW
-    difference[:, few] = np.nan  # a share of so few faces means nothing
+    difference[:, few] = np.nan  # too few faces for a reliable share
     run.matrix("audit_conditional_difference", difference, names, names, corner="A given B")
     figure = figures.matrix_heatmap(
         difference,
@@ -160,7 +161,7 @@ def _compare_pairs(run: RunFolder, predicted: _Predicted, names: list[str], titl
         names,
         label="P(A | B), generated minus real",
         title=title,
-        note=f"{note}; both as predicted by the classifier; grey where fewer than {_FEW} faces have B",
+        note=f"{note}. All attributes are predicted by the classifier. Grey: fewer than {_FEW} faces have B",
         scale="diverging",
         row_title="A",
         column_title="given B",
@@ -169,10 +170,11 @@ def _compare_pairs(run: RunFolder, predicted: _Predicted, names: list[str], titl
 
 
 def _compare_requests(run: RunFolder, audit: Audit, predicted: _Predicted, title: str) -> dict[str, float]:
-    """Request each attribute that generator and classifier share, and its absence, and count the predictions.
+    """Compare requested attributes of generated faces with the classifier's predictions.
 
-    Each share is compared with that of the real faces which have the requested value and are classified correctly. A
-    generator that shows an attribute more clearly than real faces do may exceed it.
+    Faces are generated with and without each attribute that the generator and the classifier share. The share of faces
+    classified as requested is written next to the classifier's accuracy on real faces with the same attribute value.
+    The share can exceed this accuracy if the attribute is more pronounced in generated faces than in real faces.
     """
     rows = []
     for name in audit.sampler.attributes:
@@ -192,7 +194,11 @@ def _compare_requests(run: RunFolder, audit: Audit, predicted: _Predicted, title
                 | {"accuracy_on_real": float(correct.mean())}
             )
     if not rows:
-        console.print("The classifier does not know any attribute of this conditional generator.", style="yellow")
+        console.print(
+            "Skipping the audit of requested attributes, because the generator and the classifier have no attribute in"
+            " common.",
+            style="yellow",
+        )
         return {}
     table = pd.DataFrame(rows)
     run.table("audit_asked", table)
@@ -202,31 +208,30 @@ def _compare_requests(run: RunFolder, audit: Audit, predicted: _Predicted, title
 
 
 def _show_requests(run: RunFolder, table: pd.DataFrame, size: int, title: str) -> None:
-    """Print and draw the shares of generated and of real faces; faces have a side of ``size`` pixels."""
+    """Print and draw how often the classifier agrees with the requests. The faces have ``size`` x ``size`` pixels."""
     present, absent = (table[table["asked"] == value].reset_index(drop=True) for value in (1, 0))
     shown = {
         "attribute": present["attribute"],
-        "asked with": present["agreement"],
+        "generated with": present["agreement"],
         "real with": present["agreement_on_real"],
-        "asked without": absent["agreement"],
+        "generated without": absent["agreement"],
         "real without": absent["agreement_on_real"],
     }
-    show_table("How often the classifier agrees, for generated and for real faces", pd.DataFrame(shown))
+    show_table("Share of faces for which the classifier agrees with the request or the label", pd.DataFrame(shown))
     run.figure(
         "audit_asked",
         figures.score_comparison(
             {
-                "real faces without it": absent["agreement_on_real"],
-                "asked to be without it": absent["agreement"],
-                "real faces with it": present["agreement_on_real"],
-                "asked to have it": present["agreement"],
+                "real, without": absent["agreement_on_real"],
+                "generated, without": absent["agreement"],
+                "real, with": present["agreement_on_real"],
+                "generated, with": present["agreement"],
             },
             present["attribute"].tolist(),
-            metric="share of faces in which the classifier agrees",
+            metric="share of faces for which the classifier agrees",
             title=title,
-            note=(
-                f"{_REQUESTED} generated faces of {size} x {size} pixels for each; whiskers: 95 % intervals of the last"
-            ),
+            note=f"{_REQUESTED} faces of {size} x {size} pixels were generated with and without each attribute."
+            " Whiskers: 95% intervals for faces generated with the attribute",
             low=present["low"],
             high=present["high"],
         ),

@@ -1,4 +1,4 @@
-"""Whether generated faces are copies of training faces."""
+"""The nearest training face of each generated face, which shows whether a generator copies its training data."""
 
 import numpy as np
 import pandas as pd
@@ -11,28 +11,28 @@ from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.runs.run import RunFolder
 
 _SHOWN = 64
-_REFERENCE_FACES = 200  # real faces that were not trained on; their distances show how near a face is by chance
+_REFERENCE_FACES = 200  # Number of held-out real faces, whose distances serve as a reference.
 
 
 def report_nearest(
     run: RunFolder, faces: torch.Tensor, datamodule: CelebADataModule, title: str, split: str = "val"
 ) -> dict[str, float]:
-    """Find the nearest training face of each generated face, pixel by pixel.
+    """Find the training face with the smallest pixel difference from each generated face.
 
-    Training faces are compared as they are and mirrored, because training may have mirrored them. The table has every
-    face, the figure the first 64.
+    Training faces are compared both unchanged and mirrored, because they may have been mirrored during training. The
+    table contains all generated faces, and the figure shows the first 64.
 
     Args:
         run: Run folder for the table and the figure.
         faces: Generated faces, uint8 (N, 3, S, S).
         datamodule: Data module of the training faces.
         title: Title of the figure.
-        split: Split of real faces that were not trained on.
+        split: Split that provides the held-out real faces.
 
     Returns:
-        ``nearest/generated``, the median distance of the generated faces from their nearest training faces, on a scale
-        to 255; and ``nearest/real``, the same of real faces that were not trained on, if there are any. A generator
-        that copies training faces has a much smaller distance.
+        ``nearest/generated``, the median distance between generated faces and their nearest training faces, on a scale
+        from 0 to 255; and ``nearest/real``, the corresponding median for held-out real faces, unless the split is
+        empty. If the generator copies training faces, the first median is much smaller than the second.
     """
     n = len(faces)
     others = datamodule.split_indices(split)[:_REFERENCE_FACES]
@@ -50,11 +50,11 @@ def report_nearest(
     compared = ""
     if len(others):
         medians["nearest/real"] = float(np.median(distance[n:]))
-        compared = f"; of {len(others)} real faces of {split}, which were not trained on, {medians['nearest/real']:.1f}"
+        compared = f"; for {len(others)} held-out real faces of the {split} split: {medians['nearest/real']:.1f}"
     note = (
-        "Each generated face with its nearest training face (root-mean-square pixel difference, on a scale of 0 to 255)"
-        f"{f', the first {_SHOWN} of {n:,}' if n > _SHOWN else ''}\n"
-        f"Median distance {medians['nearest/generated']:.1f}{compared}"
+        "Each generated face next to its nearest training face (distance: root-mean-square pixel difference, 0 to 255)"
+        f"{f', first {_SHOWN} of {n:,} faces' if n > _SHOWN else ''}\n"
+        f"Median distance for generated faces: {medians['nearest/generated']:.1f}{compared}"
     )
     pictures, captions = [], []
     shown = faces[:_SHOWN].permute(0, 2, 3, 1).numpy()

@@ -1,4 +1,4 @@
-"""The report of the training of a GAN."""
+"""The report of a GAN training run."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -28,15 +28,16 @@ def report_gan(
     auditor: AttributeClassifier | None,
     nearest: int,
 ) -> dict[str, float]:
-    """Write the tables and figures of a training, and return what is measured after it.
+    """Write the tables and figures of a training run, and return the final metrics.
 
     Args:
         run: The run.
-        trainer: The Trainer after the fit, with its callbacks.
-        model: The GAN after the fit.
-        datamodule: The data.
-        auditor: The classifier that audits the generated faces. If None, there is no audit.
-        nearest: Number of generated faces to compare with their nearest training faces; 0 for none.
+        trainer: Trainer that fitted the model, with its callbacks.
+        model: The fitted GAN.
+        datamodule: Data module with the training data.
+        auditor: Classifier that audits the generated faces. If None, the audit is skipped.
+        nearest: Number of generated faces to compare with their nearest training faces. If 0, this comparison is
+            skipped.
     """
     title = f"{datamodule.name} · {run.experiment}"
     metrics: dict[str, float] = {}
@@ -61,10 +62,10 @@ def report_gan(
 
 
 def describe_training(trainer: L.Trainer) -> dict[str, Any]:
-    """Return the part of the summary that is specific to a GAN: epochs, distances, and warnings.
+    """Return the GAN-specific part of the run summary: epochs, distances and warnings.
 
     Args:
-        trainer: The Trainer after the fit, with its callbacks.
+        trainer: Trainer that fitted the model, with its callbacks.
     """
     schedule, health = find_callback(trainer, DistanceSchedule), find_callback(trainer, Health)
     return {
@@ -75,7 +76,7 @@ def describe_training(trainer: L.Trainer) -> dict[str, Any]:
 
 
 def show_results(run: Run, title: str, metrics: Mapping[str, float]) -> None:
-    """Print the metrics, without those of single attributes, and the seconds of the training."""
+    """Print the training time and the metrics, except those of single attributes."""
     shown = {name: value for name, value in metrics.items() if name.count("/") == 1}
     show_metrics(title, {"value": shown})
     console.print(f"training took {run.seconds.get('training', run.seconds['fit']):.0f} s")

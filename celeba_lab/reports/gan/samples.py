@@ -1,4 +1,4 @@
-"""The report of ``task=generate``: single faces, a grid of them, and walks from face to face."""
+"""The report of ``task=generate``: single faces, a grid of faces, and interpolations between faces."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,22 +19,22 @@ from celeba_lab.files import write_atomically
 from celeba_lab.models.gan.sampler import FaceSampler, slerp
 from celeba_lab.runs.run import RunFolder
 
-_GRID_FACES = 64  # maximum number of faces in the grid
-_WALKS = 8  # maximum number of walks, each of which is a row of the figure
-_CHUNK = 250  # number of faces that are enlarged and written at a time
+_GRID_FACES = 64  # Maximum number of faces in the grid.
+_WALKS = 8  # Maximum number of interpolations, which are the rows of the figure.
+_CHUNK = 250  # Number of faces to enlarge and write at a time.
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Generated faces and what they were asked to show.
+    """Generated faces and the attributes that were requested for them.
 
     Attributes:
         faces: Generated faces, uint8 (N, 3, S, S).
-        asked: Attributes that a conditional generator was given for each face, uint8 (N, K); None for an unconditional
-            one.
+        asked: Attributes given to a conditional generator for each face, uint8 (N, K). None for an unconditional
+            generator.
         attributes: Names of the K attributes.
         enlarge: Function that enlarges faces, uint8 (N, S, S, 3).
-        title: Title of every figure.
+        title: Title of all figures.
     """
 
     faces: Tensor
@@ -44,7 +44,7 @@ class Samples:
     title: str
 
     def write(self, run: RunFolder) -> None:
-        """Write ``faces/00000.png`` and so on, the table of attributes, and a grid of the first 64 faces."""
+        """Write the faces to ``faces/00000.png`` and so on, a table of their attributes, and a grid of the first 64."""
         for start in range(0, len(self.faces), _CHUNK):
             large = self.enlarge(_as_images(self.faces[start : start + _CHUNK]))
             for k, face in enumerate(large, start):
@@ -54,29 +54,29 @@ class Samples:
             table.insert(0, "face", [f"{k:05d}.png" for k in range(len(self.asked))])
             run.table("asked", table)
         shown = self.enlarge(_as_images(self.faces[:_GRID_FACES]))
-        first = f", the first {len(shown)}" if len(self.faces) > len(shown) else ""
+        first = f" (first {len(shown)} shown)" if len(self.faces) > len(shown) else ""
         title = f"{self.title} · {len(self.faces):,} faces{first}"
         run.figure("faces", _face_grid(shown, min(8, len(shown)), title))
 
     def draw_walks(self, run: RunFolder, sampler: FaceSampler, latents: Tensor, steps: int) -> None:
-        """Draw a walk from each of the first eight faces to the next, in latents and attributes.
+        """Draw interpolations between successive faces, for up to eight pairs.
 
         Args:
-            run: Folder of the figure.
-            sampler: Generator of the faces.
+            run: Run folder for the figure.
+            sampler: Generator that produces the faces.
             latents: Latents of the faces, float (N, Z).
-            steps: Number of faces in each walk, at least 2.
+            steps: Number of faces in each interpolation, at least 2.
         """
         faces = walk(sampler, latents[: _WALKS + 1], self.asked, steps)
-        note = f"from each face (left) to the next (right), {steps} steps on the arc between their latents"
+        note = (
+            f"interpolation from each face (left) to the next (right): {steps} faces on the arc between their latents"
+        )
         run.figure("interpolation", _face_grid(self.enlarge(_as_images(faces)), steps, f"{self.title} · {note}"))
 
     def show(self, seconds: float) -> None:
-        """Print how many faces were written, and in how many seconds."""
+        """Print the number and size of the faces that were written, and the time taken."""
         size = self.enlarge(_as_images(self.faces[:1])).shape[1]
-        console.print(
-            f"{len(self.faces):,} faces of {size} x {size} pixels in {seconds:.1f} s: faces/00000.png and so on"
-        )
+        console.print(f"wrote {len(self.faces):,} faces of {size} x {size} pixels to faces/ in {seconds:.1f} s")
 
 
 def _write_png(path: Path, image: np.ndarray) -> None:
@@ -84,7 +84,7 @@ def _write_png(path: Path, image: np.ndarray) -> None:
 
 
 def _as_images(faces: Tensor) -> np.ndarray:
-    """Return faces, uint8 (N, 3, S, S), as uint8 (N, S, S, 3)."""
+    """Convert faces, uint8 (N, 3, S, S), to images, uint8 (N, S, S, 3)."""
     images: np.ndarray = faces.permute(0, 2, 3, 1).numpy()
     return images
 
@@ -94,16 +94,16 @@ def _face_grid(images: np.ndarray, columns: int, title: str) -> Figure:
 
 
 def walk(sampler: FaceSampler, latents: Tensor, attributes: Tensor | None, steps: int) -> Tensor:
-    """Walk from each face to the next.
+    """Interpolate the latents and attributes from each face to the next.
 
     Args:
-        sampler: Generator of the faces.
+        sampler: Generator that produces the faces.
         latents: Latents of the faces, float (N, Z).
-        attributes: Attributes of the faces, (N, K), for a conditional generator; None for an unconditional one.
-        steps: Number of faces in each walk, at least 2.
+        attributes: Attributes of the faces, (N, K). None for an unconditional generator.
+        steps: Number of faces in each interpolation, at least 2.
 
     Returns:
-        The faces of all walks, uint8 ((N - 1) * steps, 3, S, S).
+        The faces of all interpolations, uint8 ((N - 1) * steps, 3, S, S).
     """
     drawn = []
     for k, (first, last) in enumerate(pairwise(latents)):
@@ -117,18 +117,21 @@ def walk(sampler: FaceSampler, latents: Tensor, attributes: Tensor | None, steps
 
 
 def describe_request(attributes: Mapping[str, int] | None) -> str:
-    """Return what a conditional generator was asked for, as the end of a title; empty for nothing."""
+    """Return the requested attributes as the end of a title, or an empty string if nothing was requested."""
     words = [name if value else f"not {name}" for name, value in (attributes or {}).items()]
-    return f" · asked for {', '.join(words)}" if words else ""
+    return f" · requested: {', '.join(words)}" if words else ""
 
 
 def has_training_data(datamodule: CelebADataModule, sampler: FaceSampler) -> bool:
-    """Return whether a generator was trained on this data, as far as is known; print a warning if it was not."""
+    """Return whether a generator was trained on this data, and print a warning if it was not.
+
+    If the training data of a generator is unknown, it is assumed to be this data.
+    """
     if sampler.trained_on in (None, datamodule.name):
         return True
     console.print(
-        f"The nearest training faces are left out: the generator was trained on {sampler.trained_on}, and the data here"
-        f" is {datamodule.name}. Set data.root to the folder of its training data.",
+        f"Skipping the nearest training faces, because the generator was trained on {sampler.trained_on}, but this run"
+        f" uses {datamodule.name}. Set data.root to the folder of the generator's training data.",
         style="yellow",
     )
     return False

@@ -1,4 +1,4 @@
-"""The training curves of a GAN, and the distance of its faces from real ones."""
+"""The training curves of a GAN, and the distance between its faces and real faces."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,21 +17,23 @@ from celeba_lab.files import write_atomically
 from celeba_lab.models.gan.distances import Distances
 from celeba_lab.runs.run import RunFolder
 
-_COLOURS = 128  # colours of a frame; 32 frames take about 5 MB
+_COLOURS = 128  # Number of colours per frame. An animation of 32 frames takes about 5 MB.
 
 
 def animate(folder: Path, path: Path, seconds: float = 8.0, most: int = 32) -> int:
-    """Write an animated GIF of the images in a folder, in the order of their epochs. The last one stays for a second.
+    """Write an animated GIF of the sample images in a folder, in epoch order.
+
+    The last frame is shown for one second.
 
     Args:
         folder: Folder of the images.
         path: Path of the GIF.
         seconds: Approximate duration in seconds.
-        most: Maximum number of frames. If there are more images, this number is chosen evenly over the epochs,
-            including the first and the last.
+        most: Maximum number of frames. If the folder contains more images, evenly spaced images are used, including
+            the first and the last.
 
     Returns:
-        Number of frames; 0 if there are fewer than two images, and then no file is written.
+        Number of frames. If there are fewer than two images, no file is written and 0 is returned.
     """
     files = sorted(folder.glob(SAMPLE_FILES))
     if len(files) < 2:
@@ -51,7 +53,7 @@ def animate(folder: Path, path: Path, seconds: float = 8.0, most: int = 32) -> i
 
 
 def report_training(run: RunFolder, history: pd.DataFrame, title: str) -> None:
-    """Write the history as a table with one row per epoch, and draw its curves."""
+    """Write the history as a table with one row per epoch, and draw the training curves."""
     if history.empty:
         return
     run.table("history", history)
@@ -65,34 +67,37 @@ def report_distances(
     datamodule: CelebADataModule,
     title: str,
 ) -> dict[str, float]:
-    """Write every measurement of a run as a table, draw it if there are several, and print the last one.
+    """Write all measured distances as a table, draw their curves, and print the final distances.
+
+    The curves are not drawn if the distances were measured after one epoch only.
 
     Args:
-        run: The run.
-        distances: Distances that were measured.
-        rows: Rows of :class:`~celeba_lab.engine.distances.DistanceSchedule`, with the averaged generator before the
-            weights of the last step.
-        datamodule: The training data. Training faces show how far real faces are from other real faces.
+        run: Run folder for the table and the figures.
+        distances: Distance measures that were used during training.
+        rows: Rows of :class:`~celeba_lab.engine.distances.DistanceSchedule`. For each step, the row of the averaged
+            weights comes before the row of the last weights.
+        datamodule: Data module with the training faces, whose distance from other real faces serves as a reference.
         title: Title of the figures.
 
     Returns:
-        ``heldout/kid`` (times 1,000) and ``heldout/fid`` of the averaged generator if there is one; and
-        ``heldout/kid_real`` and ``heldout/fid_real``, the distances of training faces from the same real faces.
+        ``heldout/kid`` (times 1,000) and ``heldout/fid`` of the averaged weights, or of the last weights if the model
+        has no average; and ``heldout/kid_real`` and ``heldout/fid_real``, the distances between training faces and the
+        same held-out faces.
     """
     table = pd.DataFrame(rows)
     n = int(table["generated"].iloc[-1])
-    with Progress("measuring the distance of real faces from real ones"):
+    with Progress("measuring the distance between real faces"):
         floor = distances.measure(_training_faces(datamodule, n))
     words = distances.describe(n)
-    reference = f"real against real: {floor.images:,} training faces against the same"
+    reference = f"real vs. real: {floor.images:,} training faces compared with the same held-out faces"
     run.table(
         "distances", table.assign(kid_x1000_real=floor.kid, fid_real=floor.fid, real=floor.images, measured_in=words)
     )
     if run.writer is not None:
         run.writer.add_text("distances", f"heldout/kid and heldout/fid: {words}; {reference}")
-    names = {"ema": "average of the weights", "raw": "last weights"}
+    names = {"ema": "averaged weights", "raw": "last weights"}
     series = {names[str(name)]: group for name, group in table.groupby("weights", sort=False)}
-    several = table["epoch"].nunique() > 1  # A single point is not a curve; it is printed below.
+    several = table["epoch"].nunique() > 1  # A single point is printed below, not drawn as a curve.
     for metric, label, real in (("kid_x1000", "KID x 1,000", floor.kid), ("fid", "FID", floor.fid)) if several else ():
         lines = {name: (group["epoch"].tolist(), group[metric].tolist()) for name, group in series.items()}
         note = f"{words}\n{reference}"
@@ -100,8 +105,8 @@ def report_distances(
         run.figure(metric.removesuffix("_x1000"), figure)
     final = table[table["step"] == table["step"].max()].iloc[0]
     console.print(
-        f"KID x 1,000: {final['kid_x1000']:.1f} (standard deviation over subsets {final['kid_std']:.1f}; real against"
-        f" real {floor.kid:.1f}); FID: {final['fid']:.1f} ({floor.fid:.1f})\n  in {words}\n  {reference}"
+        f"KID x 1,000: {final['kid_x1000']:.1f} (standard deviation over subsets {final['kid_std']:.1f}; real vs. real"
+        f" {floor.kid:.1f}); FID: {final['fid']:.1f} (real vs. real {floor.fid:.1f})\n  {words}\n  {reference}"
     )
     return {
         "heldout/kid": final["kid_x1000"],
@@ -112,7 +117,7 @@ def report_distances(
 
 
 def _training_faces(datamodule: CelebADataModule, n: int) -> torch.Tensor:
-    """Return up to n faces, spread evenly over the training split, uint8 (n, 3, S, S)."""
+    """Return up to n evenly spaced faces of the training split, uint8 (n, 3, S, S)."""
     rows = datamodule.split_indices("train")
     picked = rows[np.linspace(0, len(rows) - 1, min(n, len(rows))).astype(np.int64)]
     return torch.cat([batch["image"] for batch in datamodule.rows_dataloader(picked)])

@@ -1,1 +1,1 @@
-"""One HTML file that holds a report."""
+"""The HTML page of a report."""

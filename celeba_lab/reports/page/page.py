@@ -1,4 +1,4 @@
-"""The page of a report: one HTML file that contains its tables and pictures and needs no network."""
+"""The page of a report: a self-contained HTML file with tables and pictures."""
 
 import base64
 import hashlib
@@ -18,20 +18,20 @@ from celeba_lab import __version__
 from celeba_lab.files import write_atomically
 from celeba_lab.reports.page.pictures import embed
 
-_FILTERED = 12  # Tables with at least this number of rows get a filter.
-_PRINTED = 60  # Maximum number of rows of a table that are printed on paper.
+_FILTERED = 12  # Tables with more rows than this have a filter.
+_PRINTED = 60  # Maximum number of table rows printed on paper.
 
 
 @dataclass(frozen=True)
 class PageTable:
-    """A table of the page.
+    """A table on the page.
 
     Attributes:
-        caption: Caption, which describes a row.
-        frame: The table. Its first column contains names and stays in place while the others scroll.
-        file: Path of the full table, relative to the run folder (``tables/attributes_test.csv``).
-        rows: Number of rows to show, the first ones; 0 shows only the caption, None all rows.
-        percent: Names of the columns that contain fractions and are shown as percentages.
+        caption: Caption above the table.
+        frame: Data of the table. The first column contains names and stays in place while the other columns scroll.
+        file: Path of the full table relative to the run folder, such as ``tables/attributes_test.csv``.
+        rows: Maximum number of rows to show. If 0, only the caption is shown. If None, all rows are shown.
+        percent: Names of columns whose fractions are shown as percentages.
     """
 
     caption: str
@@ -43,12 +43,12 @@ class PageTable:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of the page.
+    """A picture on the page.
 
     Attributes:
-        path: Path of a PNG file. The picture is embedded, so the page does not need the file afterwards.
+        path: Path of a PNG file. The picture is embedded, so the finished page does not need the file.
         caption: Text below the picture.
-        alt: Description for readers who cannot see the picture.
+        alt: Alternative text for readers who cannot see the picture.
     """
 
     path: Path
@@ -58,11 +58,11 @@ class Picture:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page, with an entry in its contents.
+    """A section of the page, with an entry in the table of contents.
 
     Attributes:
-        title: Title, in plain text like all texts of the page.
-        text: Text, with blank lines between paragraphs.
+        title: Title. Like all text on the page, it is plain text, not HTML.
+        text: Text of the section, with blank lines between paragraphs.
         tables: Tables below the text.
         pictures: Pictures below the tables.
     """
@@ -87,14 +87,14 @@ def render_page(title: str, facts: Mapping[str, str], sections: Sequence[Section
 
     Args:
         title: Title of the page.
-        facts: Facts about the run, from name to text.
-        sections: Sections, in reading order.
-        warning: Warning that is shown before all results. If None, there is no warning.
+        facts: Facts about the run, as a mapping from names to texts.
+        sections: Sections in reading order.
+        warning: Warning to show above all results. If None, no warning is shown.
 
     Raises:
-        FileNotFoundError: The file of a picture is missing.
+        FileNotFoundError: The file of a picture does not exist.
     """
-    # Names of attributes, files and runs are untrusted, so every text is escaped.
+    # Names of attributes, files and runs are untrusted, so all text is escaped.
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -115,7 +115,7 @@ def render_page(title: str, facts: Mapping[str, str], sections: Sequence[Section
 
 
 def _sha256(text: str) -> str:
-    """Return the hash that allows a style or script in the security policy of the page."""
+    """Return the hash by which the Content-Security-Policy of the page allows an inline style or script."""
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
@@ -129,8 +129,8 @@ def _breakable(name: str) -> Markup:
 
 
 class _Cell(NamedTuple):
-    text: str | None  # None: undefined
-    value: str = ""  # a number in full precision, to sort by
+    text: str | None  # None if undefined
+    value: str = ""  # a number in full precision, used for sorting
 
 
 class _Heading(NamedTuple):
@@ -147,11 +147,11 @@ class _Grid(NamedTuple):
 
 
 def _grid(table: PageTable) -> _Grid:
-    """Return the cells of a table for the template."""
+    """Prepare a table for the template."""
     shown = table.frame if table.rows is None else table.frame.head(table.rows)
     headings, columns = [], []
     for k, name in enumerate(map(str, shown.columns)):
-        # The format depends on the whole column, so that a row looks the same however many rows are shown.
+        # The format depends on the whole column, so that a row looks the same regardless of the number of rows shown.
         is_number, write = _writer(table.frame.iloc[:, k].infer_objects(), name in table.percent)
         headings.append(_Heading(name, is_number))
         columns.append([_Cell(None) if pd.isna(value) else write(value) for value in shown.iloc[:, k].to_numpy()])
@@ -170,16 +170,16 @@ def _extent(shown: int, total: int) -> str:
 
 
 def _writer(column: pd.Series, is_share: bool) -> tuple[bool, Callable[[Any], _Cell]]:
-    """Return whether a column is numeric, and the function that formats its defined values."""
+    """Return whether a column is numeric, and a function that formats its defined values."""
     if pd.api.types.is_bool_dtype(column):
         return False, lambda value: _Cell("yes" if value else "no")
     if not pd.api.types.is_numeric_dtype(column):
         return False, lambda value: _Cell(str(value))
-    factor, unit = (100, " %") if is_share else (1, "")
+    factor, unit = (100, "%") if is_share else (1, "")
     digits = 2 if is_share else _digits(column)
 
     def write(value: Any) -> _Cell:
-        exact = str(value).replace("inf", "Infinity")  # as JavaScript reads it
+        exact = str(value).replace("inf", "Infinity")  # as JavaScript spells it
         return _Cell(_number(float(value) * factor, digits) + unit, exact)
 
     return True, write
@@ -188,8 +188,8 @@ def _writer(column: pd.Series, is_share: bool) -> tuple[bool, Callable[[Any], _C
 def _digits(column: pd.Series) -> int:
     """Return the number of decimal places for a column.
 
-    Whole numbers want none, also where undefined ones among them made them floats; scores that all happen to be 0 or 1
-    are scores nevertheless.
+    Whole numbers have no decimal places, even if missing values have turned the column into floats. A float column that
+    contains only zeros and ones is treated as scores, which have decimal places.
     """
     if pd.api.types.is_integer_dtype(column):
         return 0
@@ -204,8 +204,8 @@ def _digits(column: pd.Series) -> int:
 def _number(value: float, digits: int) -> str:
     if math.isinf(value):
         text = "∞" if value > 0 else "-∞"
-    elif digits and (0 < abs(value) < 0.5 * 10**-digits or abs(value) >= 1e9):  # not 0.0000, nor a row of zeros
+    elif digits and (0 < abs(value) < 0.5 * 10**-digits or abs(value) >= 1e9):  # avoid 0.0000 and very long numbers
         text = f"{value:.1e}"
     else:
-        text = f"{value + 0.0:,.{digits}f}"  # + 0.0: minus zero is zero
+        text = f"{value + 0.0:,.{digits}f}"  # adding 0.0 turns -0.0 into 0.0
     return text.replace("-", "−")

@@ -1,4 +1,4 @@
-"""Encoding the pictures of a page so that they can be embedded."""
+"""Encoding of pictures for embedding in an HTML page."""
 
 import base64
 import io
@@ -10,11 +10,12 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageChops
 
-# Twenty pictures of this size take 7 MB as base64. A chart needs a third of it, a grid of faces nearly all.
+# Maximum size of a picture in bytes. Twenty pictures of this size take 7 MB as base64. A chart typically needs a third
+# of the size, and a grid of faces nearly all of it.
 _PICTURE_BYTES = 256 * 1024
-_PICTURE_SIZE = (2200, 8000)  # pixels; sharp on a high-density screen where the page shows it, and zoomed on any other
-_QUALITIES = (85, 65)  # WebP qualities; a picture that is still too large is made smaller instead
-_OFF = 24  # largest error of a colour, of 255, that is not visible
+_PICTURE_SIZE = (2200, 8000)  # Maximum width and height in pixels, enough for high-density screens and for zooming.
+_QUALITIES = (85, 65)  # WebP qualities to try. A picture that is still too large is scaled down.
+_OFF = 24  # Largest difference between colour values (0 to 255) that is not visible.
 _CSS_DPI = 96
 
 
@@ -25,7 +26,7 @@ class _Embedded(NamedTuple):
 
 
 def embed(path: Path) -> _Embedded:
-    """Return a picture as a data URI, with its size on a wide screen."""
+    """Return a picture as a data URI, with its width and height in CSS pixels."""
     with Image.open(path) as file:
         scale = _CSS_DPI / file.info.get("dpi", (_CSS_DPI, _CSS_DPI))[0]
         width, height = round(file.width * scale), round(file.height * scale)
@@ -40,10 +41,11 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 
 def _encode(image: Image.Image) -> bytes:
-    """Return an RGB image as WebP of at most 256 KiB.
+    """Encode an RGB image as WebP of at most 256 KiB.
 
-    A chart keeps every edge of its letters: its colours are reduced to a palette, which is then stored without loss.
-    That is smaller than WebP with loss, and than the same palette in a PNG. What has more colours is a photograph.
+    The colours of a chart are reduced to a palette, and the result is compressed losslessly. This preserves the edges
+    of letters, and is smaller than lossy WebP or a PNG with the same palette. Images with too many colours for a
+    palette, such as photographs, are compressed lossily.
     """
     data = b""
     for data in _encodings(image):
@@ -54,10 +56,10 @@ def _encode(image: Image.Image) -> bytes:
 
 
 def _encodings(image: Image.Image) -> Iterator[bytes]:
-    """Yield encodings from the best to the smallest."""
+    """Yield encodings in order of decreasing quality."""
     reduced = _reduce_colours(image)
     if reduced is not None:
-        yield _webp(reduced, lossless=True, quality=25, method=2)  # more effort: a few percent, for seconds
+        yield _webp(reduced, lossless=True, quality=25, method=2)  # slower methods save only a few percent
     for quality in _QUALITIES:
         yield _webp(image, quality=quality, method=2)
 
@@ -69,12 +71,12 @@ def _webp(image: Image.Image, **options: int) -> bytes:
 
 
 def _reduce_colours(image: Image.Image) -> Image.Image | None:
-    """Return the image in 256 colours; None if more than 1 % of the pixels would differ visibly."""
+    """Return the image with 256 colours, or None if more than 1% of the pixels would change visibly."""
     palette = image.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-    # An octree would mix white with the palest greys, and the background would be grey.
+    # An octree mixes white with the palest greys, which would turn a white background grey.
     palette.putpalette([255 if level > 251 else level for level in palette.getpalette() or []])
     reduced = palette.convert("RGB")
-    # One histogram of 256 levels for each channel.
+    # The histogram has 256 levels for each of the three channels.
     levels = np.reshape(ImageChops.difference(image, reduced).histogram(), (3, 256))
     is_faithful = levels[:, _OFF + 1 :].sum(axis=1).max() <= 0.01 * image.width * image.height
     return reduced if is_faithful else None

@@ -18,7 +18,7 @@ def test_missing_faces_are_drawn_on_first_use(tmp_path: Path, monkeypatch: pytes
     assert find_settings(tmp_path / "faces") == Settings(n=12)
 
 
-def test_faces_of_any_settings_are_used_as_they_are(tmp_path: Path) -> None:
+def test_existing_faces_are_used_regardless_of_their_settings(tmp_path: Path) -> None:
     draw_faces(tmp_path / "faces", Settings(n=10, seed=7), workers=1)
     data = SyntheticDataModule(str(tmp_path / "faces"), ["Smiling"], image_size=32)
     assert len(data.annotations) == 10

@@ -1,4 +1,4 @@
-"""Folders of synthetic faces: the same settings give the same bytes, and no folder is incomplete."""
+"""The same settings always give the same synthetic faces, and no folder is left incomplete."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ from celeba_lab.data.synthetic.dataset import synthesize
 from celeba_lab.data.synthetic.settings import VERSION, Settings, find_settings
 from celeba_lab.errors import SettingError, UserError
 
-SMALL = Settings(n=120, seed=3)  # three chunks of work
+SMALL = Settings(n=120, seed=3)  # These faces are drawn in three chunks.
 
 
 def make(root: Path, settings: Settings = SMALL, **options) -> Path:
@@ -29,7 +29,7 @@ def make(root: Path, settings: Settings = SMALL, **options) -> Path:
 
 
 def digest(root: Path) -> dict[str, str]:
-    """Return the name and the hash of every file."""
+    """Return the hash of every file by its name."""
     files = (path for path in root.rglob("*") if path.is_file())
     return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
@@ -39,7 +39,7 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make(tmp_path_factory.mktemp("synthetic") / "faces", workers=2)
 
 
-def test_the_same_bytes_whatever_the_number_of_workers(faces: Path, tmp_path: Path) -> None:
+def test_the_number_of_workers_does_not_change_the_bytes(faces: Path, tmp_path: Path) -> None:
     one = digest(make(tmp_path / "one", workers=1))
     assert len(one) == 120 + 3
     assert digest(faces) == one
@@ -47,7 +47,7 @@ def test_the_same_bytes_whatever_the_number_of_workers(faces: Path, tmp_path: Pa
     assert other["list_attr_celeba.csv"] != one["list_attr_celeba.csv"]
 
 
-def test_the_folder_reads_as_celeba(faces: Path) -> None:
+def test_the_folder_can_be_read_like_celeba(faces: Path) -> None:
     annotations = Annotations.load(faces)
     assert np.array_equal(annotations.labels, SMALL.labels())
     assert [len(annotations.rows(split)) for split in ("train", "val", "test")] == [96, 12, 12]
@@ -58,24 +58,24 @@ def test_the_folder_reads_as_celeba(faces: Path) -> None:
     assert datamodule.raw_images([0])[0].shape == (218, 178, 3)
 
 
-def test_official_proportions() -> None:
+def test_official_proportions_give_the_split_sizes_of_celeba() -> None:
     partition = Settings(n=202_599, proportions="official").partition()
     assert np.bincount(partition).tolist() == [162_770, 19_867, 19_962]
     assert np.bincount(Settings(n=10).partition()).tolist() == [8, 1, 1]
     assert np.bincount(Settings(n=6000).partition()).tolist() == [4800, 600, 600]
 
 
-def test_faces_that_are_there_are_left_alone(faces: Path) -> None:
+def test_existing_faces_are_not_drawn_again(faces: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in faces.rglob("*")}
     assert list(synthesize(faces, SMALL)) == [120]
     assert {path: path.stat().st_mtime_ns for path in faces.rglob("*")} == before
 
 
-def test_other_settings_replace_nothing_unless_asked(faces: Path, tmp_path: Path) -> None:
+def test_a_folder_with_other_settings_is_replaced_only_on_request(faces: Path, tmp_path: Path) -> None:
     root = tmp_path / "faces"
     shutil.copytree(faces, root)
     other = Settings(n=10, seed=3)
-    with pytest.raises(UserError, match=r"contains other faces .120 faces, seed 3.*overwrite=true"):
+    with pytest.raises(UserError, match=r"The faces in .* \(120 faces, seed 3.*overwrite=true"):
         make(root, other)
     assert digest(root) == digest(faces)
     make(root, other, overwrite=True)
@@ -85,16 +85,16 @@ def test_other_settings_replace_nothing_unless_asked(faces: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, overwrite: bool) -> None:
+def test_a_folder_with_other_files_is_not_replaced(tmp_path: Path, overwrite: bool) -> None:
     root = tmp_path / "thesis"
     root.mkdir()
     (root / "chapter1.tex").write_text("important")
-    with pytest.raises(UserError, match="is not a folder of synthetic faces, so it is not changed"):
+    with pytest.raises(UserError, match="is not a folder of synthetic faces, so it was not changed"):
         make(root, overwrite=overwrite)
     assert (root / "chapter1.tex").read_text() == "important"
 
 
-def test_a_stopped_run_leaves_nothing(tmp_path: Path) -> None:
+def test_an_interrupted_run_leaves_no_files(tmp_path: Path) -> None:
     drawing = synthesize(tmp_path / "faces", SMALL, workers=1)
     next(drawing)
     drawing.close()
@@ -117,12 +117,12 @@ def script(root: Path, n: int) -> list[str]:
     return [sys.executable, str(path), str(root), str(n)]
 
 
-def test_a_killed_run_leaves_no_half_and_does_not_disturb_the_next(faces: Path, tmp_path: Path) -> None:
+def test_a_killed_run_leaves_no_incomplete_folder_and_does_not_block_the_next_run(faces: Path, tmp_path: Path) -> None:
     root = tmp_path / "faces"
     run = subprocess.Popen(script(root, 5000), stdout=subprocess.PIPE)
     assert run.stdout is not None
-    run.stdout.readline()  # some faces are drawn
-    run.kill()  # only this process: its workers have to notice
+    run.stdout.readline()  # Some faces have been drawn.
+    run.kill()  # Only this process is killed, so its workers have to notice that.
     run.wait()
     run.stdout.close()
     assert not root.exists()
@@ -130,7 +130,7 @@ def test_a_killed_run_leaves_no_half_and_does_not_disturb_the_next(faces: Path, 
     assert digest(make(root, workers=1)) == digest(faces)
     assert not list(tmp_path.glob(".faces.*.partial"))
     time.sleep(1)
-    assert not list(tmp_path.glob(".faces.*.partial"))  # no worker of the killed run still writes
+    assert not list(tmp_path.glob(".faces.*.partial"))  # All workers of the killed run have stopped.
 
 
 def test_faces_are_drawn_again_on_request(faces: Path, tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_faces_are_drawn_again_on_request(faces: Path, tmp_path: Path) -> None:
     assert digest(make(root, overwrite=True)) == digest(faces)
 
 
-def test_a_link_to_a_folder_is_followed(faces: Path, tmp_path: Path) -> None:
+def test_a_symbolic_link_to_a_folder_is_followed(faces: Path, tmp_path: Path) -> None:
     (tmp_path / "disk" / "empty").mkdir(parents=True)
     link = tmp_path / "link"
     link.symlink_to(tmp_path / "disk" / "empty")
@@ -154,7 +154,7 @@ def test_at_least_one_worker_is_needed(tmp_path: Path) -> None:
         make(tmp_path / "faces", workers=0)
 
 
-def test_two_runs_at_once_make_one_folder(faces: Path, tmp_path: Path) -> None:
+def test_two_simultaneous_runs_create_a_single_folder(faces: Path, tmp_path: Path) -> None:
     root = tmp_path / "faces"
     command = script(root, 120)
     runs = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for _ in range(2)]
@@ -163,15 +163,15 @@ def test_two_runs_at_once_make_one_folder(faces: Path, tmp_path: Path) -> None:
     assert digest(root) == digest(faces)
 
 
-def test_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_gives_a_one_sentence_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     full = shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(dataset.shutil, "disk_usage", lambda path: full)
-    with pytest.raises(UserError, match=r"The disk of .* is full: 120 synthetic faces take about 1 MB"):
+    with pytest.raises(UserError, match=r"The disk that contains .* is full: 120 synthetic faces take about 1 MB"):
         make(tmp_path / "faces")
     assert not (tmp_path / "faces").exists()
 
 
-def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+def test_a_read_only_folder_gives_a_one_sentence_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match=r"cannot be written to .*file/faces .*Choose a data\.root"):
         make(tmp_path / "file" / "faces")
@@ -181,7 +181,7 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None
     "record",
     ["", "{}", "[]", '{"n": 120, "seeed": 3}', '{"n": 5, "seed": 1, "proportions": "default", "version": 1}'],
 )
-def test_a_damaged_record_is_one_sentence(faces: Path, tmp_path: Path, record: str) -> None:
+def test_a_damaged_settings_file_gives_a_one_sentence_error(faces: Path, tmp_path: Path, record: str) -> None:
     (tmp_path / "synthetic.json").write_text(record)
     with pytest.raises(UserError, match=r"is damaged\. Delete the folder"):
         find_settings(tmp_path)
@@ -199,13 +199,13 @@ def test_a_damaged_record_is_one_sentence(faces: Path, tmp_path: Path, record: s
         ),
     ],
 )
-def test_settings_out_of_range(options: dict, sentence: str) -> None:
+def test_settings_out_of_range_are_rejected(options: dict, sentence: str) -> None:
     with pytest.raises(SettingError, match=sentence):
         Settings(**options)
 
 
 @pytest.mark.slow
-def test_drawing_is_not_slow(tmp_path: Path) -> None:
+def test_drawing_is_fast_enough(tmp_path: Path) -> None:
     start = time.perf_counter()
     make(tmp_path / "faces", Settings(n=1500))
-    assert 1500 / (time.perf_counter() - start) > 40  # about 140 with nothing else running on two cores
+    assert 1500 / (time.perf_counter() - start) > 40  # About 140 on two otherwise idle cores.

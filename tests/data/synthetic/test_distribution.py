@@ -12,7 +12,7 @@ from celeba_lab.data.synthetic.distribution import TABLE, AttributeDistribution
 from celeba_lab.data.synthetic.fit_distribution import compare, conditional, fit
 
 
-def test_a_larger_sample_begins_with_the_smaller() -> None:
+def test_a_larger_sample_begins_with_the_smaller_sample() -> None:
     model = AttributeDistribution.load()
     small, large = model.sample(50, seed=1), model.sample(80, seed=1)
     assert small.shape == (50, 40)
@@ -21,17 +21,17 @@ def test_a_larger_sample_begins_with_the_smaller() -> None:
     assert not np.array_equal(small, model.sample(50, seed=2))
 
 
-def test_the_shipped_table_says_what_it_is_and_holds_coefficients_only() -> None:
+def test_the_packaged_table_describes_itself_and_contains_only_coefficients() -> None:
     text = TABLE.read_text()
     assert text.startswith("# A model of the joint distribution of CelebA's forty attributes")
-    assert "no row of the data" in text
+    assert "no rows of the data" in text
     table = pd.read_csv(TABLE, comment="#", index_col="attribute")
     assert sorted(table.index) == sorted(ATTRIBUTES)
     assert table.shape == (40, 41)
     assert np.isnan(table.iloc[:, 1:].to_numpy()[np.triu_indices(40)]).all()
 
 
-def test_impossible_pairs_are_rare() -> None:
+def test_contradictory_attributes_rarely_occur_together() -> None:
     labels = AttributeDistribution.load().sample(50_000, seed=0)
     given = pd.DataFrame(conditional(labels), ATTRIBUTES, ATTRIBUTES)
     assert given.loc["Blond_Hair", "Black_Hair"] < 0.02
@@ -39,7 +39,7 @@ def test_impossible_pairs_are_rare() -> None:
     assert given.loc["Male", "Mustache"] > 0.97
 
 
-def test_a_chain_fitted_to_its_own_draws_comes_back() -> None:
+def test_a_chain_fitted_to_its_own_samples_is_recovered() -> None:
     labels = np.random.default_rng(0).random((4_000, 40)) < np.linspace(0.1, 0.9, 40)
     labels[:, 1] = labels[:, 0] ^ (np.random.default_rng(1).random(4_000) < 0.1)
     drawn = fit(labels.astype(np.int8)).sample(20_000, seed=0)
@@ -47,7 +47,7 @@ def test_a_chain_fitted_to_its_own_draws_comes_back() -> None:
     assert conditional(drawn)[1, 0] == pytest.approx(conditional(labels)[1, 0], abs=0.03)
 
 
-def test_two_hundred_thousand_draws_are_like_celeba(shared: Path) -> None:
+def test_two_hundred_thousand_samples_match_celeba(shared: Path) -> None:
     real = Annotations.load(shared / "celeba").labels
     drawn = AttributeDistribution.load().sample(200_000, seed=1)
     assert np.abs(drawn.mean(axis=0) - real.mean(axis=0)).max() <= 0.005

@@ -1,4 +1,4 @@
-"""The moving average of the weights, for a network that is small enough to compute it by hand."""
+"""Moving average of the weights, tested with a network small enough to compute the average by hand."""
 
 import copy
 
@@ -15,7 +15,7 @@ State = dict[str, torch.Tensor]
 
 
 def averaged(states: list[State], decay: float) -> State:
-    """Return the average by its formula: after n updates the past has the weight min(decay, (1 + n) / (10 + n))."""
+    """Return the average computed by the formula: the decay after n updates is min(decay, (1 + n) / (10 + n))."""
     average = dict(states[0])
     for n, state in enumerate(states[1:], start=1):
         past = min(decay, (1 + n) / (10 + n))
@@ -24,31 +24,31 @@ def averaged(states: list[State], decay: float) -> State:
     return average
 
 
-def test_average_of_three_steps_by_hand(toy, numbers, trainer):
+def test_the_average_of_three_steps_equals_values_computed_by_hand(toy, numbers, trainer):
     model = toy()
     trainer(ExponentialMovingAverage(decay=0.99)).fit(model, numbers(3))
     first, second, third = (state["network.0.weight"] for state in model.after_step)
     average = 2 / 11 * first + 9 / 11 * second
     average = 3 / 12 * average + 9 / 12 * third
     torch.testing.assert_close(model.network[0].weight.detach(), average)
-    assert not torch.allclose(average, third), "the model ends with the average, not with the last step"
+    assert not torch.allclose(average, third), "the model should end with the averaged weights"
 
 
 @pytest.mark.parametrize("decay", [0.1, 0.5, 0.99])
-def test_average_of_many_steps(decay, toy, numbers, trainer, state_of, assert_same):
+def test_the_average_of_many_steps_follows_its_formula(decay, toy, numbers, trainer, state_of, assert_same):
     model = toy()
     trainer(ExponentialMovingAverage(decay)).fit(model, numbers(20))
     assert_same(state_of(model), averaged(model.after_step, decay))
 
 
-def test_average_keeps_integers(toy, numbers, trainer):
+def test_integer_buffers_are_copied_not_averaged(toy, numbers, trainer):
     model = toy()
     trainer(ExponentialMovingAverage()).fit(model, numbers(7))
     assert model.network[1].num_batches_tracked.item() == 7
     assert model.network[1].num_batches_tracked.dtype == torch.int64
 
 
-def test_average_counts_optimizer_steps_not_batches(toy, numbers, trainer, state_of, assert_same):
+def test_the_average_is_updated_after_optimizer_steps_not_batches(toy, numbers, trainer, state_of, assert_same):
     model = toy()
     trainer(ExponentialMovingAverage(), accumulate_grad_batches=3).fit(model, numbers(6))
     assert_same(state_of(model), averaged([model.after_step[2], model.after_step[5]], 0.99))
@@ -67,7 +67,7 @@ def test_validation_and_checkpoints_use_the_average(tmp_path, toy, numbers, trai
     assert_same(best["current_model_state"], model.after_step[steps - 1])
 
 
-def test_training_continues_from_the_last_weights(toy, numbers, trainer, assert_same):
+def test_training_continues_from_the_raw_weights(toy, numbers, trainer, assert_same):
     averaging, plain = toy(), toy()
     plain.load_state_dict(averaging.state_dict())
     trainer(ExponentialMovingAverage(), max_epochs=3).fit(averaging, numbers(2), numbers(1))
@@ -77,9 +77,7 @@ def test_training_continues_from_the_last_weights(toy, numbers, trainer, assert_
 
 
 @pytest.mark.parametrize("stop_at", [(0, 0), (1, 1)])
-def test_a_checkpoint_saved_in_validation_does_not_confuse_the_models(
-    tmp_path, stop_at, fit_until_stopped, assert_same
-):
+def test_a_checkpoint_saved_in_validation_keeps_both_sets_of_weights(tmp_path, stop_at, fit_until_stopped, assert_same):
     model = fit_until_stopped(tmp_path, ExponentialMovingAverage(), stop_at)
     last = torch.load(tmp_path / "last.ckpt", weights_only=True)
     assert last["global_step"] == len(model.after_step) == 4 * (stop_at[0] + 1)
@@ -88,7 +86,7 @@ def test_a_checkpoint_saved_in_validation_does_not_confuse_the_models(
 
 
 @pytest.mark.parametrize("stop_at", [(0, 0), (1, 1), (2, 1)])
-def test_stopped_in_validation_and_continued_equals_uninterrupted(
+def test_a_run_resumed_in_validation_equals_an_uninterrupted_run(
     tmp_path, stop_at, toy, numbers, trainer, save_in, fit_until_stopped, state_of, assert_same
 ):
     fit_until_stopped(tmp_path, ExponentialMovingAverage(), stop_at)
@@ -103,7 +101,7 @@ def test_stopped_in_validation_and_continued_equals_uninterrupted(
     assert_same(state_of(resumed), state_of(whole))
 
 
-def test_a_checkpoint_saved_in_training_does_not_confuse_the_models(
+def test_a_checkpoint_saved_in_training_keeps_both_sets_of_weights(
     tmp_path, toy, numbers, trainer, save_in, state_of, assert_same
 ):
     class Stop(Callback):
@@ -116,22 +114,22 @@ def test_a_checkpoint_saved_in_training_does_not_confuse_the_models(
     with pytest.raises(InterruptedError):
         trainer(*callbacks, max_epochs=3).fit(model, numbers(4), numbers(2))
     last = torch.load(tmp_path / "last.ckpt", weights_only=True)
-    # Hooks of callbacks run before those of the module, which did not note the sixth step.
+    # Callback hooks run before module hooks, so the model did not record the sixth step.
     assert_same(last["state_dict"], averaged([*model.after_step, state_of(model)], 0.99))
     assert_same(last["current_model_state"], state_of(model))
 
 
-def test_frozen_layers_and_the_average(tmp_path, trainer, save_in, faces_loader):
+def test_frozen_layers_are_supported_by_the_average(tmp_path, trainer, save_in, faces_loader):
     model = AttributeClassifier(["a"], "shufflenet_v2_x0_5", image_size=32, freeze=0.5, lr=1e-2)
     before = copy.deepcopy(model.backbone.layers()[0].state_dict())
     trainer(ExponentialMovingAverage(), save_in(tmp_path)).fit(model, faces_loader(), faces_loader())
     stored = torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]
     for key, value in before.items():
-        assert torch.equal(stored[f"backbone.network.conv1.0.{key}"], value), "not even rounded"
+        assert torch.equal(stored[f"backbone.network.conv1.0.{key}"], value), "frozen weights should be identical"
 
 
 @pytest.mark.parametrize("decay", [-0.1, 1.5])
-def test_a_decay_out_of_range_is_refused(decay):
+def test_a_decay_out_of_range_is_rejected(decay):
     with pytest.raises(SettingError, match=f"^decay={decay} must be between 0 and 1"):
         ExponentialMovingAverage(decay)
 
@@ -143,14 +141,14 @@ def test_guard_lightning_averages_integers(toy, numbers, trainer):
     model = toy()
     trainer(EMAWeightAveraging(decay=0.5)).fit(model, numbers(7))
     tracked = model.network[1].num_batches_tracked.item()
-    assert tracked != 7, "the workaround can go: EMAWeightAveraging keeps integer buffers"
+    assert tracked != 7, "the workaround is no longer needed: EMAWeightAveraging keeps integer buffers"
 
 
-def test_guard_lightning_confuses_the_models_when_stopped_in_validation(tmp_path, fit_until_stopped):
+def test_guard_lightning_swaps_the_weights_when_stopped_in_validation(tmp_path, fit_until_stopped):
     ema = get_ema_avg_fn(0.5)
     averaging = WeightAveraging(avg_fn=lambda a, c, n: ema(a, c, n) if c.is_floating_point() else c)
     model = fit_until_stopped(tmp_path, averaging, (1, 1))
     stored = torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]
     raw = model.after_step[-1]
     confused = all(torch.equal(stored[key], value) for key, value in raw.items())
-    assert confused, "the workaround can go: ExponentialMovingAverage.on_exception and _swap_models"
+    assert confused, "the workaround is no longer needed: ExponentialMovingAverage.on_exception and _swap_models"

@@ -1,4 +1,4 @@
-"""Runs with losses or weights that are no longer finite, and their last good checkpoint."""
+"""Runs whose losses or weights become infinite or NaN, and the last checkpoint before that."""
 
 import math
 import types
@@ -17,7 +17,7 @@ SMALL = "shufflenet_v2_x0_5"
 
 
 class Break(Callback):
-    """Make the weights NaN after a batch of the second epoch, and optionally raise."""
+    """Make the weights NaN after a batch of the second epoch, and optionally raise an error."""
 
     def __init__(self, batch: int = 0, error: BaseException | None = None) -> None:
         self.batch, self.error = batch, error
@@ -41,7 +41,7 @@ def is_finite(checkpoint: dict) -> bool:
 
 @pytest.fixture
 def fit(tmp_path, trainer, faces_loader):
-    """``fit(*callbacks)`` fits a classifier for three epochs of three batches and returns the error and the file."""
+    """``fit(*callbacks)`` trains for three epochs of three batches and returns the error and the checkpoint."""
 
     def run(*callbacks: Callback, error: type[BaseException] = DivergenceError, validate: bool = True, **options):
         saving = LastCheckpoint(tmp_path, "last", save_on_exception=True, enable_version_counter=False)
@@ -60,37 +60,37 @@ def fit(tmp_path, trainer, faces_loader):
     [
         (False, 0, True, "loss is"),
         (True, 0, True, "loss is"),
-        (False, 2, False, "weights are"),  # No loss was computed with the weights of the last step.
+        (False, 2, False, "weights are"),  # no loss was computed with the last step's weights
         (False, 2, True, "validation loss is"),
-        (True, 2, True, "weights are"),  # The average of the weights is still finite.
+        (True, 2, True, "weights are"),  # the averaged weights are still finite
     ],
 )
-def test_the_checkpoint_of_the_last_good_epoch_is_kept(fit, average, batch, validate, what, capsys):
+def test_the_checkpoint_of_the_last_finite_epoch_is_kept(fit, average, batch, validate, what, capsys):
     callbacks = [ExponentialMovingAverage()] if average else []
     error, kept = fit(*callbacks, TerminateOnNaN(), Break(batch), validate=validate)
     advice = "Lower lr, or set gradient_clip_val=1."
     assert str(error) == f"Training diverged in epoch 2, step 6: the {what} NaN or infinite. {advice}"
     assert (kept["epoch"], kept["global_step"]) == (0, 3)
     assert is_finite(kept)
-    assert "last.ckpt is kept as it was saved before." in capsys.readouterr().out
+    assert "last.ckpt was not overwritten." in capsys.readouterr().out
 
 
-def test_the_losses_are_checked_every_few_steps(fit):
+def test_losses_are_checked_every_few_steps(fit):
     error, _ = fit(TerminateOnNaN(check_every_n_steps=2), Break(0))
     assert "epoch 2, step 5: the loss is NaN or infinite" in str(error)
 
 
 @pytest.mark.parametrize("stop", [InterruptedError(), KeyboardInterrupt()], ids=["error", "Ctrl-C"])
-def test_another_exception_does_not_save_weights_that_are_not_finite(fit, stop, capsys):
+def test_other_exceptions_do_not_save_nonfinite_weights(fit, stop, capsys):
     # Lightning turns Ctrl-C into SystemExit.
     raised = SystemExit if isinstance(stop, KeyboardInterrupt) else InterruptedError
     _, kept = fit(TerminateOnNaN(), Break(0, stop), error=raised)
     assert (kept["epoch"], kept["global_step"]) == (0, 3)
     assert is_finite(kept)
-    assert "is kept as it was saved before" in capsys.readouterr().out
+    assert "was not overwritten" in capsys.readouterr().out
 
 
-def test_another_exception_saves_weights_that_are_finite(fit):
+def test_other_exceptions_save_finite_weights(fit):
     class Stop(Callback):
         def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
             if trainer.global_step == 5:
@@ -101,21 +101,21 @@ def test_another_exception_saves_weights_that_are_finite(fit):
     assert is_finite(kept)
 
 
-def test_a_checkpoint_of_every_few_steps_is_not_overwritten_either(tmp_path, fit):
+def test_checkpoints_saved_every_few_steps_are_not_overwritten(tmp_path, fit):
     often = ModelCheckpoint(tmp_path, "often", every_n_train_steps=1, enable_version_counter=False)
     fit(TerminateOnNaN(), Break(1), often)
     assert content(tmp_path / "often.ckpt")["global_step"] == 4
     assert is_finite(content(tmp_path / "often.ckpt"))
 
 
-def test_a_mask_of_minus_infinity_is_not_a_divergence(tmp_path, toy, numbers, trainer, save_in):
+def test_infinite_buffers_are_not_a_divergence(tmp_path, toy, numbers, trainer, save_in):
     model = toy()
     model.register_buffer("mask", torch.tensor([0.0, -math.inf]))
     trainer(TerminateOnNaN(), save_in(tmp_path)).fit(model, numbers())
     assert content(tmp_path / "last.ckpt")["global_step"] == 3
 
 
-def test_any_module_is_guarded_against_weights_that_are_not_finite(tmp_path, toy, numbers, trainer, save_in):
+def test_nonfinite_weights_of_any_module_are_detected(tmp_path, toy, numbers, trainer, save_in):
     sentence = r"^Training diverged in epoch 2, step 6: the weights are NaN or infinite. Lower the learning rate.$"
     with pytest.raises(DivergenceError, match=sentence):
         trainer(TerminateOnNaN(), Break(2), save_in(tmp_path), max_epochs=2).fit(toy(), numbers())
@@ -124,7 +124,7 @@ def test_any_module_is_guarded_against_weights_that_are_not_finite(tmp_path, toy
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
-def test_a_loss_of_a_gan_that_is_not_finite_stops_the_run(value, precision):
+def test_a_nonfinite_gan_loss_stops_the_run(value, precision):
     model = GAN(image_size=16, latent_size=8, width=4)
     model._steps = {"discriminator": 1, "generator": 1}
     model._sums = {"discriminator_loss": torch.tensor(1.0), "generator_loss": torch.tensor(value)}
@@ -141,7 +141,7 @@ def test_a_loss_of_a_gan_that_is_not_finite_stops_the_run(value, precision):
     )
 
 
-def test_every_process_stops_when_one_of_them_diverges():
+def test_all_processes_stop_when_one_diverges():
     model = GAN(image_size=16, latent_size=8, width=4)
     model._steps, model._sums = {"discriminator": 1, "generator": 1}, {"generator_loss": torch.tensor(1.0)}
     strategy = types.SimpleNamespace(reduce_boolean_decision=lambda decision, all: True)
@@ -161,7 +161,7 @@ def test_checks_must_be_at_least_one_step_apart():
 
 
 def test_guard_lightning_saves_diverged_weights_on_an_exception(tmp_path, toy, numbers, trainer, save_in):
-    # Once this no longer holds, LastCheckpoint can go.
+    # Once this fails, LastCheckpoint is unnecessary.
     saving = save_in(tmp_path, save_on_exception=True)
     with pytest.raises(InterruptedError):
         trainer(Break(0, InterruptedError()), saving, max_epochs=2).fit(toy(), numbers())

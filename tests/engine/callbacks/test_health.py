@@ -14,7 +14,7 @@ SMALL = {"image_size": 16, "latent_size": 8, "width": 4}
 
 
 def at(epoch: int, steps: int = 1) -> types.SimpleNamespace:
-    """Return a trainer in this epoch, with this number of steps per epoch."""
+    """Return a trainer at this epoch, with this number of steps per epoch."""
     return types.SimpleNamespace(current_epoch=epoch, is_global_zero=True, global_step=epoch * steps)
 
 
@@ -36,13 +36,13 @@ def epoch_of(model: GAN, health: Health, epoch: int, steps: int = 1, **means: fl
 def model() -> GAN:
     torch.manual_seed(0)
     gan = GAN(**SMALL)
-    with torch.no_grad():  # Random weights of a DCGAN give grey images; larger ones give different images.
+    with torch.no_grad():  # A DCGAN's initial weights give grey images. Larger weights give images that differ.
         gan.generator.spread.weight.mul_(200)
         gan.generator.layers[-2].weight.mul_(200)
     return gan
 
 
-def test_no_warning_about_a_healthy_run(model: GAN) -> None:
+def test_a_healthy_run_gives_no_warning(model: GAN) -> None:
     health = Health(patience=2)
     for epoch in range(5):
         epoch_of(model, health, epoch)
@@ -52,23 +52,23 @@ def test_no_warning_about_a_healthy_run(model: GAN) -> None:
 @pytest.mark.parametrize(
     ("means", "sentence"),
     [
-        ({"D(x)": 0.999, "D(G(z))": 0.001}, "the discriminator has separated every face for 3 epochs"),
+        ({"D(x)": 0.999, "D(G(z))": 0.001}, "the discriminator has classified every face correctly for 3 epochs"),
         ({"D(x)": 0.001, "D(G(z))": 0.001}, "the discriminator has classified every face as generated"),
         ({"D(x)": 0.999, "D(G(z))": 0.999}, "the discriminator has classified every face as real"),
-        ({"D(x)": 0.001, "D(G(z))": 0.999}, "the discriminator has been wrong about every face"),
+        ({"D(x)": 0.001, "D(G(z))": 0.999}, "the discriminator has misclassified every face"),
     ],
 )
-def test_one_warning_about_a_discriminator_that_stays_sure(model: GAN, means: dict, sentence: str) -> None:
+def test_a_persistently_dominant_discriminator_gives_one_warning(model: GAN, means: dict, sentence: str) -> None:
     health = Health(patience=3)
     epoch_of(model, health, 0, **means)
-    epoch_of(model, health, 1)  # This epoch ends the streak.
+    epoch_of(model, health, 1)  # this epoch interrupts the streak
     for epoch in range(2, 8):
         epoch_of(model, health, epoch, **means)
     assert len(health.warnings) == 1
     assert health.warnings[0].startswith("epoch 5: " + sentence)
 
 
-def test_a_critic_has_no_probabilities_to_be_sure_of(model: GAN) -> None:
+def test_a_critic_gives_no_warning_about_probabilities(model: GAN) -> None:
     critic = GAN(**SMALL, loss={"name": "wasserstein"}, normalization="spectral")
     critic.generator = model.generator
     health = Health(patience=2)
@@ -82,27 +82,27 @@ def draw_the_same(model: GAN) -> None:
         model.generator.spread.weight.zero_()
 
 
-def test_a_warning_about_nearly_identical_samples(model: GAN) -> None:
+def test_nearly_identical_samples_give_a_warning(model: GAN) -> None:
     health = Health(patience=2)
     epoch_of(model, health, 0)
     draw_the_same(model)
     for epoch in (1, 2):
         epoch_of(model, health, epoch)
-    assert "its modes have collapsed" in health.warnings[0]
+    assert "This is mode collapse" in health.warnings[0]
 
 
-def test_no_warning_about_the_grey_samples_of_a_new_generator(model: GAN) -> None:
+def test_grey_samples_of_an_untrained_generator_give_no_warning(model: GAN) -> None:
     draw_the_same(model)
     health = Health(patience=2)
     for epoch in range(5):
         epoch_of(model, health, epoch, steps=100)
     assert health.warnings == []
-    for epoch in (10, 11):  # After a thousand steps it is a collapse.
+    for epoch in (10, 11):  # after a thousand steps, grey samples are a collapse
         epoch_of(model, health, epoch, steps=100)
-    assert "its modes have collapsed" in health.warnings[0]
+    assert "This is mode collapse" in health.warnings[0]
 
 
-def test_the_health_of_a_run_survives_a_checkpoint(model: GAN) -> None:
+def test_the_health_state_is_restored_from_a_checkpoint(model: GAN) -> None:
     health, continued = Health(patience=3), Health(patience=3)
     for epoch in range(2):
         epoch_of(model, health, epoch, **{"D(x)": 1.0, "D(G(z))": 0.0})
@@ -111,13 +111,13 @@ def test_the_health_of_a_run_survives_a_checkpoint(model: GAN) -> None:
     assert len(continued.warnings) == 1
 
 
-def test_the_spread_of_faces() -> None:
+def test_the_spread_of_faces_equals_values_computed_by_hand() -> None:
     assert spread(torch.full((4, 3, 8, 8), 9, dtype=torch.uint8)) == 0
     half = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)
     half[2:] = 100
     assert spread(half) == pytest.approx(50)
 
 
-def test_impossible_settings_are_refused() -> None:
+def test_invalid_settings_are_rejected() -> None:
     with pytest.raises(SettingError, match=r"^patience=0 must be at least 1"):
         Health(patience=0)

@@ -1,4 +1,4 @@
-"""The metrics of every epoch, also in runs that are interrupted and continued."""
+"""Metrics of every epoch, including epochs of interrupted and resumed runs."""
 
 import pandas as pd
 import pytest
@@ -24,7 +24,7 @@ class Stop(Callback):
 
 
 class Expected(Callback):
-    """Take the metrics of each epoch after all hooks at its end, when all of them are known."""
+    """Record the metrics at the start of the next epoch, when all metrics of an epoch are known."""
 
     def __init__(self) -> None:
         self.rows: dict[int, dict[str, float]] = {}
@@ -37,7 +37,7 @@ class Expected(Callback):
         self.on_train_epoch_start(trainer, pl_module)
 
 
-def test_rows_hold_training_and_validation_of_the_same_epoch(capsys, toy, numbers, trainer):
+def test_rows_contain_training_and_validation_metrics_of_the_same_epoch(capsys, toy, numbers, trainer):
     log, expected = EpochLog(), Expected()
     trainer(log, expected, max_epochs=3).fit(toy(), numbers(), numbers())
     assert log.rows == expected.rows
@@ -48,7 +48,7 @@ def test_rows_hold_training_and_validation_of_the_same_epoch(capsys, toy, number
     heading, *lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["1/3", "2/3", "3/3"]
     end = heading.index("validation loss") + len("validation loss")
-    assert lines[1][:end].endswith(f" {log.rows[2]['val/loss']:.4f}"), "the number stands below its heading"
+    assert lines[1][:end].endswith(f" {log.rows[2]['val/loss']:.4f}"), "each number should be aligned with its heading"
 
 
 def test_rows_survive_a_resumed_run(tmp_path, capsys, toy, numbers, trainer, save_in):
@@ -74,7 +74,7 @@ def test_rows_survive_a_resumed_run(tmp_path, capsys, toy, numbers, trainer, sav
     "stop", [Stop(1, 0), Stop(1, 2), Stop(1), Stop(2)], ids=["first batch", "last", "start", "third"]
 )
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
-def test_a_stopped_epoch_does_not_get_the_row_of_the_one_before(tmp_path, stop, before, toy, numbers, trainer, save_in):
+def test_an_interrupted_epoch_does_not_repeat_the_previous_row(tmp_path, stop, before, toy, numbers, trainer, save_in):
     uninterrupted = EpochLog()
     trainer(uninterrupted, max_epochs=3).fit(toy(), numbers(), numbers())
     torch.manual_seed(0)
@@ -89,18 +89,18 @@ def test_a_stopped_epoch_does_not_get_the_row_of_the_one_before(tmp_path, stop, 
     assert log.rows[1] == pytest.approx(uninterrupted.rows[1])
     for epoch, row in log.rows.items():
         assert row.get("train/accuracy", epoch - 0.5) == epoch - 0.5
-    if stop.batch is None:  # A run stopped between two epochs has the same rows.
+    if stop.batch is None:  # a run interrupted between two epochs has the same rows
         assert all(log.rows[epoch] == pytest.approx(row) for epoch, row in uninterrupted.rows.items())
 
 
-def test_an_epoch_without_validation_has_none_in_its_row(toy, numbers, trainer):
+def test_epochs_without_validation_have_no_validation_metrics(toy, numbers, trainer):
     log = EpochLog()
     trainer(log, max_epochs=4, check_val_every_n_epoch=2).fit(toy(), numbers(), numbers())
     assert ["val/loss" in row for row in log.rows.values()] == [False, True, False, True]
     assert all("train/loss" in row for row in log.rows.values())
 
 
-def test_the_check_before_training_is_not_an_epoch(toy, numbers, trainer):
+def test_the_sanity_check_is_not_recorded_as_an_epoch(toy, numbers, trainer):
     log = EpochLog()
     trainer(log, max_epochs=1, num_sanity_val_steps=2).fit(toy(), numbers(), numbers())
     assert list(log.rows) == [1]
@@ -109,7 +109,7 @@ def test_the_check_before_training_is_not_an_epoch(toy, numbers, trainer):
     assert log.rows == {}
 
 
-def test_state_is_plain(tmp_path, toy, numbers, trainer, save_in):
+def test_the_state_has_plain_types(tmp_path, toy, numbers, trainer, save_in):
     trainer(EpochLog(), save_in(tmp_path), max_epochs=1).fit(toy(), numbers(), numbers())
     [state] = [
         state
@@ -120,7 +120,7 @@ def test_state_is_plain(tmp_path, toy, numbers, trainer, save_in):
     assert all(type(value) is float for value in state["rows"][1].values())
 
 
-def test_the_table_is_on_disk_after_each_epoch(tmp_path, toy, numbers, trainer):
+def test_the_table_is_written_after_each_epoch(tmp_path, toy, numbers, trainer):
     path = tmp_path / "tables" / "history.csv"
     log = EpochLog(path=str(path))
     with pytest.raises(InterruptedError):
@@ -132,7 +132,7 @@ def test_the_table_is_on_disk_after_each_epoch(tmp_path, toy, numbers, trainer):
 # -- guards ----------------------------------------------------------------------------------------------------------
 
 
-def test_guard_lightning_leaves_out_validated_batches(tmp_path, toy, numbers, trainer, save_in, fit_until_stopped):
+def test_guard_lightning_skips_validated_batches(tmp_path, toy, numbers, trainer, save_in, fit_until_stopped):
     class Counting(toy):
         def validation_step(self, batch, batch_idx):
             counted.append(self.current_epoch)
@@ -143,7 +143,7 @@ def test_guard_lightning_leaves_out_validated_batches(tmp_path, toy, numbers, tr
     trainer(save_in(tmp_path), max_epochs=3).fit(
         Counting(), numbers(4), numbers(2), ckpt_path=tmp_path / "last.ckpt", weights_only=True
     )
-    assert counted.count(1) == 1, "the workaround can go: AttributeClassifier.on_load_checkpoint"
+    assert counted.count(1) == 1, "the workaround is no longer needed: AttributeClassifier.on_load_checkpoint"
 
 
 def test_guard_lightning_keeps_metrics_of_older_epochs(toy, numbers, trainer):
@@ -153,4 +153,4 @@ def test_guard_lightning_keeps_metrics_of_older_epochs(toy, numbers, trainer):
 
     seen: list[bool] = []
     trainer(Look(), max_epochs=4, check_val_every_n_epoch=2).fit(toy(), numbers(), numbers())
-    assert seen[3], "the workaround can go: EpochLog._validated"
+    assert seen[3], "the workaround is no longer needed: EpochLog._validated"

@@ -49,16 +49,18 @@ def test_the_grid_shows_the_first_batch_as_loaded(tmp_path, face_batch, fit_with
     grid = np.asarray(Image.open(io.BytesIO(image.encoded_image_string)).convert("RGB")).astype(int)
     first = face_batch(8)["image"][0].permute(1, 2, 0).numpy()
     assert abs(grid[2 : 2 + 36, 2 : 2 + 32] - first).max() <= 1
-    assert grid.shape[:2] == (2 + 2 * (36 + 2), 2 + 2 * (32 + 2)), "two as loaded, and below them two as augmented"
+    assert grid.shape[:2] == (2 + 2 * (36 + 2), 2 + 2 * (32 + 2)), (
+        "two loaded faces should be above two augmented faces"
+    )
 
 
-def test_no_writer_without_tensorboard(tmp_path, trainer):
+def test_there_is_no_writer_without_tensorboard(tmp_path, trainer):
     assert tensorboard_writer(trainer()) is None
     logger = TensorBoardLogger(tmp_path, name="", version="")
     assert tensorboard_writer(trainer(logger=logger)) is logger.experiment
 
 
-def test_a_grid_of_the_same_latents_after_each_epoch(tmp_path):
+def test_each_epoch_saves_a_grid_of_the_same_latents(tmp_path):
     model = GAN(image_size=16, latent_size=8, width=4)
     grid = SampleGrid(str(tmp_path), n=16, every_n_epochs=2)
     for epoch in range(5):
@@ -78,6 +80,6 @@ def test_a_grid_of_the_same_latents_after_each_epoch(tmp_path):
         (TrainingImageGrid, {"max_images": 0}, "^max_images=0 must be at least 1"),
     ],
 )
-def test_impossible_settings_are_refused(build, settings, sentence):
+def test_invalid_settings_are_rejected(build, settings, sentence):
     with pytest.raises(SettingError, match=sentence):
         build(**settings)

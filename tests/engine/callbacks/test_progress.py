@@ -1,4 +1,4 @@
-"""The line of training and evaluation, and the line about the model."""
+"""The progress line of training and evaluation, and the line that describes the model."""
 
 import time
 from typing import Any
@@ -15,7 +15,7 @@ from celeba_lab.models.gan import GAN
 
 
 class Slow(L.LightningModule):
-    """One weight; each batch takes a few milliseconds."""
+    """A model with a single weight. Each batch takes a few milliseconds."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ def loader(batches: int) -> DataLoader[Any]:
 
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every text that the line had, at 80 columns."""
+    """All texts that the progress line showed, at a width of 80 columns."""
     seen: list[str] = []
     update = Progress.update
 
@@ -62,7 +62,7 @@ def trainer(**options: Any) -> L.Trainer:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_training_shows_epoch_step_loss_rate_and_time_left(lines):
+def test_training_shows_epoch_step_loss_rate_and_remaining_time(lines):
     trainer(max_epochs=2).fit(Slow(), loader(5), loader(2))
     assert any("epoch 1/2" in line and "3/5 steps" in line and "loss 0.2500" in line for line in lines)
     assert any("images/s" in line and line.endswith("left") for line in lines)
@@ -72,7 +72,7 @@ def test_training_shows_epoch_step_loss_rate_and_time_left(lines):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_the_time_left_is_that_of_the_whole_run(monkeypatch):
+def test_the_remaining_time_covers_the_whole_run(monkeypatch):
     seen = []
     describe = ProgressLine._describe_training
 
@@ -91,7 +91,7 @@ def test_the_time_left_is_that_of_the_whole_run(monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_limit_of_time_bounds_the_time_left(monkeypatch):
+def test_a_time_limit_bounds_the_remaining_time(monkeypatch):
     seen = []
     describe = ProgressLine._describe_training
 
@@ -106,7 +106,7 @@ def test_a_limit_of_time_bounds_the_time_left(monkeypatch):
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("what", ["test", "predict", "validate"])
-def test_an_evaluation_counts_batches_under_its_name(lines, what):
+def test_an_evaluation_shows_its_name_and_batch_count(lines, what):
     getattr(trainer(), what)(Slow(), loader(3))
     name = {"test": "validation", "predict": "prediction", "validate": "validation"}[what]
     assert any(line.startswith(name) and "3/3 batches" in line for line in lines)
@@ -125,14 +125,14 @@ def test_an_exception_closes_the_line():
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_log_gets_lines_of_a_long_epoch(monkeypatch, capsys):
+def test_long_epochs_print_several_lines_to_a_log(monkeypatch, capsys):
     monkeypatch.setattr("celeba_lab.console.console._force_terminal", False)
     monkeypatch.setattr(Progress, "interval", 0.05)
     trainer(max_epochs=1, limit_val_batches=0).fit(Slow(), loader(30))
     assert "epoch 1/1" in capsys.readouterr().out
 
 
-def test_models_describe_themselves_in_one_line():
+def test_model_descriptions_are_one_line():
     classifier = AttributeClassifier(["Smiling"], backbone="mobilenet_v3_small", image_size=32, freeze=0.5)
     assert classifier.describe() == "mobilenet_v3_small, 32 x 32 pixels, 1 attribute, 1.5 million parameters"
     classifier.setup("fit")
@@ -142,7 +142,7 @@ def test_models_describe_themselves_in_one_line():
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_the_model_is_one_line_and_no_table(capsys):
+def test_the_model_is_printed_as_one_line_without_a_table(capsys):
     options = {"accelerator": "cpu", "logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     L.Trainer(max_epochs=1, callbacks=[ModelLine()], limit_val_batches=0, **options).fit(Slow(), loader(1))
     out = capsys.readouterr().out

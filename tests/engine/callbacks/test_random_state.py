@@ -1,4 +1,4 @@
-"""Random generators in several processes, and in runs that are continued."""
+"""Random generators in several processes and in resumed runs."""
 
 import os
 import random
@@ -18,8 +18,8 @@ def start(callback: RandomState, rank: int = 0) -> None:
     callback.on_train_start(types.SimpleNamespace(global_rank=rank), None)
 
 
-def test_processes_draw_differently() -> None:
-    """All of them start from one seed, and each draws the same in every run."""
+def test_processes_draw_different_random_numbers() -> None:
+    """All processes start from the same seed, and each process draws the same numbers in every run."""
     draws = []
     for rank in (0, 1, 2, 1):
         torch.manual_seed(7)
@@ -29,7 +29,7 @@ def test_processes_draw_differently() -> None:
     assert not any(torch.equal(draws[a], draws[b]) for a, b in ((0, 1), (0, 2), (1, 2)))
 
 
-def test_a_continued_run_draws_what_it_would_have_drawn() -> None:
+def test_a_resumed_run_draws_the_same_random_numbers() -> None:
     def draw() -> tuple[float, float, float]:
         return random.random(), float(np.random.random()), torch.rand(()).item()  # noqa: NPY002
 
@@ -38,7 +38,7 @@ def test_a_continued_run_draws_what_it_would_have_drawn() -> None:
     expected = draw()
     continued = RandomState()
     continued.load_state_dict(state)
-    draw()  # Building the rest of the run draws numbers.
+    draw()  # building the rest of the run draws random numbers
     start(continued)
     assert draw() == expected
 
@@ -83,7 +83,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-def test_two_processes_share_their_weights_and_draw_their_own_faces(tmp_path: Path) -> None:
+def test_two_processes_have_equal_weights_and_draw_different_faces(tmp_path: Path) -> None:
     script = tmp_path / "processes.py"
     script.write_text(PROCESSES)
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[3])}

@@ -1,11 +1,11 @@
-"""The seconds spent in training and in validation."""
+"""Time spent in training and in validation."""
 
 import time
 
 from celeba_lab.engine.callbacks import Stopwatch
 
 
-def test_seconds_of_training_and_of_validation(toy, numbers, trainer):
+def test_training_and_validation_are_timed_separately(toy, numbers, trainer):
     class Slow(toy):
         def training_step(self, batch, batch_idx):
             time.sleep(0.02)
@@ -22,7 +22,7 @@ def test_seconds_of_training_and_of_validation(toy, numbers, trainer):
     wall = time.perf_counter() - start
     assert watch.validation >= 2 * 3 * 0.05
     assert watch.training >= 2 * 4 * 0.02
-    assert watch.training + watch.validation <= wall - 3 * 0.05, "the check before training counts as neither"
+    assert watch.training + watch.validation <= wall - 3 * 0.05, "the sanity check should not be counted"
     validation = watch.validation
     fit.validate(Slow(), numbers(3), verbose=False)
     assert watch.validation == validation

@@ -17,7 +17,7 @@ SMALL = "shufflenet_v2_x0_5"  # 0.3 million parameters, batch normalisation, no 
 
 @pytest.fixture(scope="session")
 def names() -> Callable[[int], list[str]]:
-    """``names(count)``: names of that many attributes."""
+    """``names(count)``: that many attribute names."""
     return lambda count: [f"attribute_{k}" for k in range(count)]
 
 
@@ -33,7 +33,7 @@ def classifier(names) -> Callable[..., AttributeClassifier]:
 
 @pytest.fixture(scope="session")
 def faces() -> Callable[..., torch.Tensor]:
-    """``faces(n, height, width, seed)``: raw images of coarse blobs, uint8 (n, 3, H, W)."""
+    """``faces(n, height, width, seed)``: raw images of smooth random blobs, uint8 (n, 3, H, W)."""
 
     def draw(n: int, height: int = 40, width: int = 36, seed: int = 0) -> torch.Tensor:
         generator = torch.Generator().manual_seed(seed)
@@ -45,7 +45,7 @@ def faces() -> Callable[..., torch.Tensor]:
 
 @pytest.fixture(scope="session")
 def loader(faces) -> Callable[..., DataLoader]:
-    """``loader(n, count, batch_size)``: batches of faces; the labels of a face are the bits of its number."""
+    """``loader(n, count, batch_size)``: a loader of faces, each labelled with the bits of its index."""
 
     def build(n: int = 8, count: int = 1, batch_size: int = 4, **options: Any) -> DataLoader:
         labels = (torch.arange(n)[:, None] >> torch.arange(count)) % 2
@@ -76,7 +76,7 @@ def trainer() -> Callable[..., L.Trainer]:
 
 @pytest.fixture(scope="session")
 def settled(faces) -> Callable[[AttributeClassifier], AttributeClassifier]:
-    """``settled(model)`` gives a random network the statistics of some faces, so that its outputs differ."""
+    """``settled(model)`` sets the batch statistics of a random network from some faces, so that its outputs differ."""
 
     @torch.no_grad()
     def settle(model: AttributeClassifier) -> AttributeClassifier:
@@ -90,5 +90,5 @@ def settled(faces) -> Callable[[AttributeClassifier], AttributeClassifier]:
 
 @pytest.fixture(scope="session")
 def state_of() -> Callable[[nn.Module], dict[str, torch.Tensor]]:
-    """``state_of(module)``: a copy of its weights, statistics and step counts."""
+    """``state_of(module)``: a copy of the weights, statistics and step counts of a module."""
     return lambda module: {key: value.clone() for key, value in module.state_dict().items()}

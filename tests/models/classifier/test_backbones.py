@@ -1,4 +1,4 @@
-"""Backbones of many families, and weights loaded into them, without the network."""
+"""Backbones of many families and the weights loaded into them, without downloads."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,7 @@ from celeba_lab.models.classifier import backbones
 from celeba_lab.models.classifier.backbones import Backbone
 from celeba_lab.models.classifier.module import AttributeClassifier
 
-# For each name: D, and the name of the layer that gives torchvision's ImageNet logits.
+# For each backbone, D and the name of the torchvision layer that computes the ImageNet logits.
 FAMILIES = {
     "alexnet": (4096, "classifier.6"),
     "convnext_tiny": (768, "classifier.2"),
@@ -33,14 +33,14 @@ FAMILIES = {
     "vgg11": (4096, "classifier.6"),
     "vit_b_16": (768, "heads.head"),
 }
-HEAVY = {"alexnet", "vgg11"}  # They have 60 and 130 million random weights.
-# Together they cover batch normalisation, a convolution as head, an auxiliary head, and versioned state dicts.
+HEAVY = {"alexnet", "vgg11"}  # 60 and 130 million parameters
+# These cover batch normalisation, a convolutional head, an auxiliary head and versioned state dicts.
 LOADED = ["densenet121", "googlenet", "mnasnet0_5", "resnet18", "squeezenet1_1"]
 
 
 @pytest.fixture(autouse=True)
 def _offline(monkeypatch, tmp_path):
-    """Keep the tests from the network, and from weights that have been downloaded before."""
+    """Prevent downloads and the use of weights that were downloaded before."""
 
     def refuse(*args, **kwargs):
         raise URLError("the tests are offline")
@@ -50,17 +50,17 @@ def _offline(monkeypatch, tmp_path):
 
 
 def torchvision_model(name: str) -> nn.Module:
-    """Return a torchvision model with its thousand classes and random weights."""
+    """Return a torchvision model with a thousand classes and random weights."""
     options = {"init_weights": True} if name == "googlenet" else {}
     return torchvision.models.get_model(name, weights=None, **options)
 
 
 @torch.no_grad()
 def settled(network: nn.Module) -> nn.Module:
-    """Give batch normalisation the statistics of some images, so that the outputs of a deep random network differ."""
+    """Set the batch statistics from some images, so that the outputs of a deep random network differ."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.momentum = None  # None means a plain average.
+            module.momentum = None  # None gives a cumulative average
     network.train()(torch.randn(8, 3, 64, 64))
     return network.eval()
 
@@ -69,7 +69,7 @@ def settled(network: nn.Module) -> nn.Module:
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in HEAVY else ()) for n in FAMILIES])
-def test_features_without_the_head(name):
+def test_features_are_computed_without_the_head(name):
     features, head_name = FAMILIES[name]
     backbone = Backbone(name, 64).eval()
     with torch.no_grad():
@@ -78,14 +78,14 @@ def test_features_without_the_head(name):
     assert output.isfinite().all()
     assert (backbone.num_features, backbone.head_name) == (features, head_name)
     assert not any(1000 in value.shape[:1] for value in backbone.state_dict().values()), (
-        "ImageNet's head is still there"
+        "the ImageNet head was not removed"
     )
     assert not any(key.startswith(f"network.{head_name}.") for key in backbone.state_dict())
 
 
 @pytest.mark.parametrize("name", ["squeezenet1_1", "mobilenet_v3_small"])
-def test_logits_take_both_signs(name):
-    # SqueezeNet ends with a ReLU, which logits must not pass.
+def test_features_support_logits_of_both_signs(name):
+    # SqueezeNet ends with a ReLU, which would make all logits non-negative.
     torch.manual_seed(0)
     model = AttributeClassifier([f"a{k}" for k in range(16)], name, image_size=64).eval()
     with torch.no_grad():
@@ -95,16 +95,16 @@ def test_logits_take_both_signs(name):
 
 
 @pytest.mark.parametrize("name", [name for name in FAMILIES if name not in HEAVY])
-def test_layers_hold_every_parameter_once(name):
+def test_layers_contain_every_parameter_once(name):
     backbone = Backbone(name, 64)
     held = [id(p) for layer in backbone.layers() for p in layer.parameters(recurse=False)]
     assert sorted(held) == sorted(id(p) for p in backbone.parameters())
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v2", "resnet18", "squeezenet1_1", "regnet_x_400mf", "efficientnet_b0"])
-def test_layers_go_from_input_to_output(name):
-    # Freezing counts layers from the input, so this must be the order in which images pass. Shortcuts of residual
-    # blocks are left out, because they are used last.
+def test_layers_are_ordered_from_input_to_output(name):
+    # Layers are frozen in this order, so it must be the order of execution. Residual shortcuts are excluded, because
+    # they are executed last.
     backbone = Backbone(name, 64).eval()
     passed: list[nn.Module] = []
     for layer in backbone.layers():
@@ -118,26 +118,26 @@ def test_layers_go_from_input_to_output(name):
     assert built == ran
 
 
-def test_unknown_backbone_names_the_nearest():
+def test_an_unknown_backbone_error_suggests_the_closest_name():
     with pytest.raises(UserError, match=r"^backbone=mobilenet_v22 .*Did you mean 'mobilenet_v2'\?"):
         Backbone("mobilenet_v22", 64)
 
 
 @pytest.mark.parametrize("name", ["fcn_resnet50", "raft_small", "r3d_18", "fasterrcnn_resnet50_fpn"])
-def test_torchvision_models_for_other_purposes_are_refused(name):
-    with pytest.raises(UserError, match="is not a torchvision classifier"):
+def test_torchvision_models_for_other_tasks_are_rejected(name):
+    with pytest.raises(UserError, match="is neither a torchvision classifier nor a registered backbone"):
         Backbone(name, 64)
 
 
 @pytest.mark.parametrize(("name", "size"), [("alexnet", 32), ("vit_b_16", 100), ("maxvit_t", 64), ("densenet121", 8)])
-def test_an_unsupported_image_size_is_named_in_one_sentence(name, size):
+def test_an_unsupported_image_size_gives_a_one_line_error(name, size):
     with pytest.raises(UserError, match=rf"^backbone={name} .* {size} x {size} .*Set image_size") as caught:
         Backbone(name, size)
     assert "\n" not in str(caught.value)
-    assert not re.search(r"[.!]\.", str(caught.value)), "one full stop is enough"
+    assert not re.search(r"[.!]\.", str(caught.value)), "the message should not contain two full stops"
 
 
-def test_a_registered_backbone(monkeypatch):
+def test_a_registered_backbone_can_be_used_by_name(monkeypatch):
     def tiny_net() -> nn.Module:
         return nn.Sequential(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
@@ -147,8 +147,10 @@ def test_a_registered_backbone(monkeypatch):
     backbone = Backbone("tiny_net", 32).eval()
     assert backbone.num_features == 6
     assert len(backbone.layers()) == 2
-    assert fetch_weights("auto", "tiny_net") == (None, "RANDOM weights: torchvision has none for tiny_net")
-    with pytest.raises(UserError, match=r"is neither a file nor the name of .* for tiny_net\. It has none\."):
+    assert fetch_weights("auto", "tiny_net") == (None, "RANDOM weights: torchvision has no weights for tiny_net")
+    with pytest.raises(
+        UserError, match=r"is neither a file nor the name of .* for tiny_net\. Available weights: none\."
+    ):
         fetch_weights("IMAGENET1K_V1", "tiny_net")
     with pytest.raises(UserError, match=r"^backbone=tinynet .*Did you mean 'tiny_net'\?"):
         Backbone("tinynet", 32)
@@ -163,12 +165,12 @@ def test_a_registered_backbone(monkeypatch):
 
 
 @pytest.mark.parametrize("name", LOADED)
-def test_torchvision_weights_give_torchvision_features(name, tmp_path):
-    """The weights have a thousand classes, as usual; the features are the inputs of torchvision's head."""
+def test_torchvision_weights_reproduce_torchvision_features(name, tmp_path):
+    """Given weights with the usual thousand classes, the features are the inputs of torchvision's head."""
     torch.manual_seed(0)
     original = torchvision_model(name)
     if name == "googlenet":
-        original.transform_input = True  # torchvision sets it together with the pretrained weights.
+        original.transform_input = True  # torchvision sets this for pretrained weights
     settled(original)
     path = tmp_path / f"{name}.pth"
     torch.save(original.state_dict(), path)
@@ -187,12 +189,14 @@ def test_torchvision_weights_give_torchvision_features(name, tmp_path):
         features = backbone(images)
     expected = entered[0].mean(dim=(2, 3)) if entered[0].ndim == 4 else entered[0]
     torch.testing.assert_close(features, expected)
-    assert (features[0] - features[1]).norm() > 0.05 * features[0].norm(), "else any weights would do"
+    assert (features[0] - features[1]).norm() > 0.05 * features[0].norm(), (
+        "the features of the two images should differ"
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["vit_b_16", "vgg11", "swin_t", "convnext_tiny"])
-def test_torchvision_weights_fit_the_heavy_families(name):
+def test_torchvision_weights_fit_large_backbones(name):
     original = torchvision_model(name)
     backbone = Backbone(name, 64)
     backbone.load_pretrained(original.state_dict(), "memory")
@@ -203,7 +207,7 @@ def test_torchvision_weights_fit_the_heavy_families(name):
 
 
 @pytest.mark.slow
-def test_a_vision_transformer_for_another_size_keeps_its_positions():
+def test_position_embeddings_are_interpolated_to_another_image_size():
     state_dict = torchvision.models.vit_b_32(weights=None).state_dict()
     same, smaller = Backbone("vit_b_32", 224), Backbone("vit_b_32", 96)
     for backbone in (same, smaller):
@@ -214,8 +218,8 @@ def test_a_vision_transformer_for_another_size_keeps_its_positions():
     assert torch.equal(smaller.network.encoder.pos_embedding[:, 0], positions[:, 0])
 
 
-def test_names_of_older_torchvision_files():
-    """DenseNet's file has norm.1 where the code has norm1, and older files do not have the number of batches."""
+def test_older_densenet_weights_are_renamed():
+    """DenseNet's file uses norm.1 where the code uses norm1, and older files lack num_batches_tracked."""
     original = settled(torchvision_model("densenet121"))
     old = {
         re.sub(r"(denselayer\d+\.(?:norm|conv))(\d)", r"\1.\2", key): value
@@ -232,7 +236,7 @@ def test_names_of_older_torchvision_files():
 
 
 @pytest.mark.slow
-def test_names_of_older_vision_transformers():
+def test_older_vision_transformer_weights_are_renamed():
     state_dict = torchvision.models.vit_b_32(weights=None).state_dict()
     old = {
         key.replace(".mlp.0.", ".mlp.linear_1.").replace(".mlp.3.", ".mlp.linear_2."): v
@@ -244,7 +248,7 @@ def test_names_of_older_vision_transformers():
     assert all(torch.equal(own[key], value) for key, value in state_dict.items() if key in own)
 
 
-def test_weights_of_another_network_are_counted():
+def test_the_error_about_weights_of_another_network_counts_tensors():
     backbone = Backbone("resnet18", 64)
     before = {key: value.clone() for key, value in backbone.state_dict().items()}
     with pytest.raises(UserError) as caught:
@@ -252,24 +256,24 @@ def test_weights_of_another_network_are_counted():
     counted = [key for key in backbone.network.state_dict() if not key.endswith("num_batches_tracked")]
     sentence = str(caught.value)
     assert "weights=squeezenet.pth does not fit backbone=resnet18" in sentence
-    assert f"{len(counted)} are missing and 0 have another shape (conv1.weight," in sentence
+    assert f"{len(counted)} are missing and 0 have the wrong shape (conv1.weight," in sentence
     assert "set weights=null" in sentence
     assert all(torch.equal(value, before[key]) for key, value in backbone.state_dict().items())
 
 
-def test_weights_of_another_width_are_counted():
-    with pytest.raises(UserError, match=r"0 are missing and \d\d+ have another shape"):
+def test_the_error_about_weights_of_another_width_counts_tensors():
+    with pytest.raises(UserError, match=r"0 are missing and \d\d+ have the wrong shape"):
         Backbone("shufflenet_v2_x1_0", 64).load_pretrained(torchvision_model("shufflenet_v2_x0_5").state_dict(), "x")
 
 
-def test_a_missing_tensor_is_named():
+def test_the_error_about_a_missing_tensor_names_it():
     state_dict = torchvision_model("squeezenet1_1").state_dict()
     del state_dict["features.3.squeeze.bias"]
-    with pytest.raises(UserError, match=r"1 are missing and 0 have another shape \(features\.3\.squeeze\.bias\)"):
+    with pytest.raises(UserError, match=r"1 are missing and 0 have the wrong shape \(features\.3\.squeeze\.bias\)"):
         Backbone("squeezenet1_1", 64).load_pretrained(state_dict, "x")
 
 
-def test_the_real_weights_give_torchvision_features(shared: Path):
+def test_downloaded_weights_reproduce_torchvision_features(shared: Path):
     path = shared / "weights/mobilenet_v2_imagenet.pth"
     original = torchvision.models.mobilenet_v2(weights=None).eval()
     original.load_state_dict(torch.load(path, weights_only=True))
@@ -282,7 +286,7 @@ def test_the_real_weights_give_torchvision_features(shared: Path):
         torch.testing.assert_close(backbone(images), expected)
 
 
-def test_every_classifier_of_torchvision_has_weights_by_default():
+def test_every_torchvision_classifier_has_default_weights():
     for name in torchvision.models.list_models(module=torchvision.models):
         assert "DEFAULT" in torchvision.models.get_model_weights(name).__members__, name
 
@@ -290,7 +294,7 @@ def test_every_classifier_of_torchvision_has_weights_by_default():
 # -- guards ----------------------------------------------------------------------------------------------------------
 
 
-def test_guard_torchvision_refuses_pretrained_weights_with_another_class_count():
-    # Once this no longer raises, replacing the head by hand can go. It raises before anything is downloaded.
+def test_guard_torchvision_rejects_pretrained_weights_with_another_class_count():
+    # Once this no longer raises, replacing the head manually is unnecessary. It raises before anything is downloaded.
     with pytest.raises(ValueError, match="num_classes"):
         torchvision.models.get_model("resnet18", weights="DEFAULT", num_classes=2)

@@ -18,7 +18,7 @@ def classifier(names: list[str] = NAMES, **options) -> AttributeClassifier:
 
 
 @torch.no_grad()
-def test_the_logits_are_averaged() -> None:
+def test_an_ensemble_averages_the_logits() -> None:
     members = [classifier(threshold=0.3), classifier(flip_average=True), classifier()]
     ensemble = Ensemble(members).eval()
     logits = torch.stack([member.evaluation_logits(IMAGES) for member in members])
@@ -26,8 +26,8 @@ def test_the_logits_are_averaged() -> None:
     assert (ensemble.attributes, ensemble.threshold, ensemble.input_size) == (NAMES, 0.3, 32)
 
 
-def test_an_ensemble_is_tested_like_a_classifier() -> None:
-    """An ensemble of the same member twice has the metrics of that member, with the same names."""
+def test_an_ensemble_is_evaluated_like_a_classifier() -> None:
+    """An ensemble with two identical members logs the same metrics as a single member."""
     member = classifier()
     rows = [{"image": image, "label": torch.tensor([k % 2, k // 3]), "index": k} for k, image in enumerate(IMAGES)]
     options = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "barebones": False}
@@ -47,12 +47,12 @@ def test_an_ensemble_is_tested_like_a_classifier() -> None:
         ({"names": ["Male", "Smiling"]}, "^Cannot average checkpoints with different attributes: .*'Male'"),
     ],
 )
-def test_unlike_classifiers_are_refused(other: dict, sentence: str) -> None:
+def test_classifiers_that_differ_are_rejected(other: dict, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         Ensemble([classifier(), classifier(**other)])
 
 
-def test_an_ensemble_of_one_leaves_its_member_alone() -> None:
+def test_an_ensemble_of_one_does_not_change_its_member() -> None:
     member = classifier()
     Ensemble([member])
     assert "members" not in dict(member.named_children())

@@ -1,4 +1,4 @@
-"""Validation, test and prediction of a classifier, mostly with Lightning's Trainer."""
+"""Validation, testing and prediction with a classifier, mostly with Lightning's Trainer."""
 
 import math
 
@@ -15,7 +15,7 @@ from celeba_lab.models.classifier.module import AttributeClassifier
 SMALL = "shufflenet_v2_x0_5"
 
 
-def test_flip_average_is_the_same_for_the_mirror_image(classifier, faces, settled):
+def test_flip_average_gives_mirrored_faces_the_same_logits(classifier, faces, settled):
     model = settled(classifier(5, flip_average=True))
     plain = classifier(5, flip_average=False)
     plain.load_state_dict(model.state_dict())
@@ -23,17 +23,17 @@ def test_flip_average_is_the_same_for_the_mirror_image(classifier, faces, settle
     as_seen, mirrored = model.probabilities(images), model.probabilities(images.flip(-1))
     torch.testing.assert_close(as_seen, mirrored, atol=1e-5, rtol=1e-4)
     difference = (plain.eval().probabilities(images) - plain.probabilities(images.flip(-1))).abs().max()
-    assert difference > 1e-3, "without it the side matters"
+    assert difference > 1e-3, "without flip_average, mirroring should change the logits"
     with torch.no_grad():
         expected = ((plain(images) + plain(images.flip(-1))) / 2).sigmoid()
     torch.testing.assert_close(as_seen, expected)
 
 
-def test_zoom_average_is_the_mean_over_sizes_and_sides(classifier, faces, settled):
+def test_zoom_average_is_the_mean_over_sizes_and_mirror_images(classifier, faces, settled):
     model = settled(classifier(5, flip_average=True, zoom_average=0.1))
     plain = classifier(5)
     plain.load_state_dict(model.state_dict())
-    images = faces(4, 32, 32)  # This is the image size of the model, so nothing else is resized.
+    images = faces(4, 32, 32)  # the model's image size, so no other resizing takes place
     plain.eval()
     unit = images.float() / 255
     sizes = [unit, enlarge(unit, 1.1), enlarge(unit, 1 / 1.1)]
@@ -43,7 +43,7 @@ def test_zoom_average_is_the_mean_over_sizes_and_sides(classifier, faces, settle
     assert (model.probabilities(images) - plain.probabilities(images)).abs().max() > 1e-4
 
 
-def test_a_face_does_not_depend_on_its_batch(classifier, faces, settled):
+def test_predictions_do_not_depend_on_the_rest_of_the_batch(classifier, faces, settled):
     model = settled(classifier(3))
     images = faces(6)
     together = model.probabilities(images)
@@ -51,7 +51,7 @@ def test_a_face_does_not_depend_on_its_batch(classifier, faces, settled):
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-4)
 
 
-def test_logged_metrics_are_those_of_the_whole_split(names, classifier, loader, trainer, settled):
+def test_logged_metrics_cover_the_whole_split(names, classifier, loader, trainer, settled):
     model = settled(classifier(3))
     data = loader(n=8, count=3, batch_size=3)
     logits, labels = [], []
@@ -87,7 +87,7 @@ def test_the_threshold_is_used(classifier, loader, trainer, settled):
     assert measured["test/recall"] == pytest.approx((probabilities[labels == 1] >= threshold).float().mean().item())
 
 
-def test_an_undefined_metric_is_left_out_of_the_mean_over_attributes(classifier, faces, trainer, settled):
+def test_undefined_metrics_are_excluded_from_the_mean_over_attributes(classifier, faces, trainer, settled):
     model = settled(classifier(2))
     items = [{"image": image, "label": torch.tensor([i % 2, 0]), "index": i} for i, image in enumerate(faces(8))]
     [measured] = trainer().test(model, DataLoader(items, batch_size=8), verbose=False)
@@ -98,7 +98,7 @@ def test_an_undefined_metric_is_left_out_of_the_mean_over_attributes(classifier,
     assert not math.isnan(measured["test/auroc"])
 
 
-def test_one_bad_batch_of_many_is_noticed(names, loader, trainer):
+def test_a_single_batch_with_a_nan_loss_raises_an_error(names, loader, trainer):
     class OneBadBatch(AttributeClassifier):
         def validation_step(self, batch, batch_idx):
             self.val_metrics.update(torch.tensor(math.nan if batch_idx == 1 else 0.5), torch.rand(4, 1), batch["label"])
@@ -110,7 +110,7 @@ def test_one_bad_batch_of_many_is_noticed(names, loader, trainer):
         trainer().validate(OneBadBatch(names(1), SMALL, image_size=32), loader(n=16))
 
 
-def test_predictions_carry_their_index(classifier, faces, trainer, settled):
+def test_predictions_include_the_image_index(classifier, faces, trainer, settled):
     model = settled(classifier(2))
     items = [{"image": image, "index": 10 * index} for index, image in enumerate(faces(5))]
     batches = trainer().predict(model, DataLoader(items, batch_size=2))

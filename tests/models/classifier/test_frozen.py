@@ -1,4 +1,4 @@
-"""Frozen layers: which they are, and that the faster pass through them gives the same output."""
+"""Freezing of layers, and the faster inference through frozen layers."""
 
 import lightning as L
 import pytest
@@ -13,7 +13,7 @@ SMALL = "shufflenet_v2_x0_5"
 
 
 def freeze(network: torch.nn.Module, stages: int) -> None:
-    """Freeze the first stages of ``network.features``, and give batch normalisation random statistics."""
+    """Freeze the first stages of ``network.features`` and give batch normalisation random statistics."""
     torch.manual_seed(0)
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -23,13 +23,13 @@ def freeze(network: torch.nn.Module, stages: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v2", "mobilenet_v3_small", "efficientnet_b0", "vgg11_bn", "densenet121"])
-def test_frozen_stages_and_the_rest_are_the_network(name):
+def test_frozen_stages_and_the_rest_compute_the_output_of_the_network(name):
     network = torchvision.models.get_model(name, weights=None).eval()
     freeze(network, stages=3)
     network.requires_grad_(False)
     network.features[3:].requires_grad_()
     frozen, rest = split_frozen(network)
-    images = torch.randn(6, 3, 64, 64)  # The number is not a multiple of the chunk.
+    images = torch.randn(6, 3, 64, 64)  # not a multiple of the chunk size
     with torch.no_grad():
         count = len(network.features) - len(rest.features)
         assert count >= 1
@@ -39,7 +39,7 @@ def test_frozen_stages_and_the_rest_are_the_network(name):
     assert frozen(images).grad_fn is None
 
 
-def test_what_is_random_in_training_is_not_folded():
+def test_stages_that_are_random_in_training_are_not_folded():
     network = torchvision.models.efficientnet_v2_s(weights=None).train()
     for stage in network.features:
         stage.requires_grad_(False)
@@ -49,25 +49,25 @@ def test_what_is_random_in_training_is_not_folded():
     images = torch.randn(4, 3, 64, 64)
     first = frozen(images)
     assert torch.equal(first, frozen(images))
-    assert torch.allclose(first, network.features[:1](images), atol=1e-4)  # The second stage has stochastic depth.
+    assert torch.allclose(first, network.features[:1](images), atol=1e-4)  # the second stage has stochastic depth
 
 
-def test_nothing_is_split_where_the_first_stage_learns():
+def test_networks_without_leading_frozen_stages_are_not_split():
     network = torchvision.models.mobilenet_v2(weights=None)
-    assert split_frozen(network) is None  # It is trained.
+    assert split_frozen(network) is None  # the first stage is trained
     network.features[0].requires_grad_(False)
-    assert split_frozen(network) is None  # Its statistics follow the batches.
+    assert split_frozen(network) is None  # the batch statistics of the first stage are updated
     network.features[0].eval()
     assert split_frozen(network) is not None
     own = torch.nn.Module()
     own.features = network.features
-    assert split_frozen(own) is None  # Its forward may do something before the features.
+    assert split_frozen(own) is None  # its forward may apply other layers before features
     resnet = torchvision.models.resnet18(weights=None).eval().requires_grad_(False)
-    assert split_frozen(resnet) is None  # It does not have a Sequential called features.
+    assert split_frozen(resnet) is None  # it has no Sequential named features
 
 
 class Spy(AttributeClassifier):
-    """A classifier that notes after each batch whether its frozen layers were folded."""
+    """A classifier that records after each batch whether its frozen layers were folded."""
 
     folded: list[bool]
 
@@ -76,7 +76,7 @@ class Spy(AttributeClassifier):
 
 
 def fit(freeze: float, lr: float = 1e-2, **options) -> Spy:
-    """Train for two epochs of one step on eight faces."""
+    """Train for two epochs of one step each on eight faces."""
     L.seed_everything(0, verbose=False)
     faces = [
         {"image": torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8), "label": torch.tensor([k % 2]), "index": k}
@@ -88,14 +88,14 @@ def fit(freeze: float, lr: float = 1e-2, **options) -> Spy:
     return model
 
 
-def test_training_folds_and_ends_unfolded():
+def test_frozen_layers_are_folded_only_during_training():
     model = fit(0.5)
     assert model.folded == [True, True]
     assert model.backbone._split is None
     assert fit(0.0).folded == [False, False]
 
 
-def test_released_layers_are_unfolded():
+def test_unfrozen_layers_are_no_longer_folded():
     assert fit(0.5, unfreeze_epoch=1).folded == [True, False]
 
 
@@ -103,7 +103,7 @@ def test_training_is_the_same_without_folding(monkeypatch):
     def parameters(model):
         return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
 
-    options = {"optimizer": "SGD", "lr": 1e-3}  # Adam would turn rounding errors into steps of full length.
+    options = {"optimizer": "SGD", "lr": 1e-3}  # Adam would amplify rounding errors to full steps
     folded = parameters(fit(0.5, **options))
     monkeypatch.setattr("celeba_lab.models.classifier.backbones.split_frozen", lambda network: None)
     plain = parameters(fit(0.5, **options))
@@ -115,7 +115,7 @@ def test_training_is_the_same_without_folding(monkeypatch):
 
 
 def changed_layers(model: AttributeClassifier, before: dict[str, torch.Tensor]) -> list[bool]:
-    """Return for each layer of the backbone whether a weight or a statistic changed."""
+    """Return whether the weights or statistics of each backbone layer changed."""
     prefixes = {module: name for name, module in model.backbone.named_modules()}
     after = model.backbone.state_dict()
     changed = []
@@ -138,7 +138,7 @@ def test_frozen_layers_keep_weights_and_statistics(backbone, freeze, classifier,
     assert all(not torch.equal(value, head[key]) for key, value in model.head.state_dict().items())
 
 
-def test_unfreeze_epoch_releases_the_layers(names, loader, trainer, state_of):
+def test_layers_are_unfrozen_at_unfreeze_epoch(names, loader, trainer, state_of):
     class Watched(AttributeClassifier):
         def on_train_epoch_end(self):
             super().on_train_epoch_end()
@@ -154,7 +154,7 @@ def test_unfreeze_epoch_releases_the_layers(names, loader, trainer, state_of):
     assert history[2] == [True] * layers
 
 
-def test_everything_is_frozen_until_the_epoch_comes(classifier, loader, trainer, state_of):
+def test_the_backbone_stays_frozen_before_unfreeze_epoch(classifier, loader, trainer, state_of):
     model = classifier(freeze=1.0, unfreeze_epoch=1, lr=1e-2, schedule="constant")
     before = state_of(model.backbone)
     trainer(max_epochs=1).fit(model, loader())
@@ -162,8 +162,8 @@ def test_everything_is_frozen_until_the_epoch_comes(classifier, loader, trainer,
     assert all(not layer.training for layer in model.backbone.layers())
 
 
-def test_a_frozen_parent_does_not_freeze_its_children(classifier):
-    # The blocks of ConvNeXt have a parameter, and come before the layers inside them.
+def test_freezing_a_module_does_not_freeze_its_children(classifier):
+    # ConvNeXt's blocks own a parameter and precede the layers inside them.
     model = classifier(backbone="convnext_tiny", freeze=0.1)
     model.setup("fit")
     model.train()

@@ -26,14 +26,14 @@ RATES = [0.5, 0.1, 0.02, 0.9, 0.4]
         {"name": "weighted_bce", "power": 0.0},
     ],
 )
-def test_each_loss_reduces_to_the_cross_entropy(settings: dict) -> None:
+def test_each_loss_can_be_reduced_to_the_cross_entropy(settings: dict) -> None:
     assert build_loss(prevalence=RATES, **settings)(LOGITS, LABELS).item() == pytest.approx(BCE.item(), rel=1e-5)
 
 
 @pytest.mark.parametrize("name", ["bce", "weighted_bce", "focal", "asymmetric"])
 @pytest.mark.parametrize("labels", [LABELS, 0.1 + 0.8 * LABELS])
-def test_each_loss_leads_to_the_labels(name: str, labels: torch.Tensor) -> None:
-    """The labels may be soft, as label smoothing and MixUp make them."""
+def test_minimising_each_loss_leads_to_the_labels(name: str, labels: torch.Tensor) -> None:
+    """Labels may be soft, as with label smoothing and MixUp."""
     loss = build_loss(name, prevalence=RATES)
     logits = torch.zeros(64, 5, requires_grad=True)
     optimizer = torch.optim.Adam([logits], lr=0.1)
@@ -45,7 +45,7 @@ def test_each_loss_leads_to_the_labels(name: str, labels: torch.Tensor) -> None:
 
 
 @pytest.mark.parametrize("name", ["bce", "weighted_bce", "focal", "asymmetric"])
-def test_certain_mistakes_stay_finite(name: str) -> None:
+def test_losses_of_confident_mistakes_are_finite(name: str) -> None:
     logits = torch.tensor([[80.0, -80.0]], requires_grad=True)
     loss = build_loss(name, prevalence=[0.5, 0.001])(logits, torch.tensor([[0.0, 1.0]]))
     loss.backward()
@@ -54,7 +54,7 @@ def test_certain_mistakes_stay_finite(name: str) -> None:
 
 
 def test_both_classes_have_the_same_total_weight() -> None:
-    """If an attribute has 10 % positives, 1 positive has the weight of 9 negatives."""
+    """If 10% of the labels are positive, one positive has the weight of nine negatives."""
     labels = torch.tensor([[1.0]] + 9 * [[0.0]])
     loss = build_loss("weighted_bce", prevalence=[0.1])(torch.zeros(10, 1), labels)
     assert loss.item() == pytest.approx(math.log(2) * (5 + 9 * 0.5 / 0.9) / 10)
@@ -65,17 +65,17 @@ def test_the_weight_of_a_very_rare_class_is_bounded() -> None:
     assert loss.item() == pytest.approx(10 * math.log(2))
 
 
-def test_focal_is_the_focal_loss_of_torchvision() -> None:
+def test_focal_equals_the_focal_loss_of_torchvision() -> None:
     expected = sigmoid_focal_loss(LOGITS, LABELS, alpha=-1, gamma=2.0, reduction="mean")
     assert build_loss("focal")(LOGITS, LABELS).item() == pytest.approx(expected.item())
 
 
-def test_asymmetric_by_hand() -> None:
+def test_asymmetric_equals_values_computed_by_hand() -> None:
     """With p = 0.5 the loss of a positive is log 2, and that of a negative is -(0.45 ** 4) * log(0.55)."""
     loss = build_loss("asymmetric")(torch.zeros(1, 2), torch.tensor([[1.0, 0.0]]))
     assert loss.item() == pytest.approx((math.log(2) - 0.45**4 * math.log(0.55)) / 2)
     easy = build_loss("asymmetric")(torch.tensor([[-4.0]]), torch.zeros(1, 1))
-    assert easy.item() == 0, "a negative below the margin counts for nothing"
+    assert easy.item() == 0, "a negative below the margin should have no weight"
 
 
 @pytest.mark.parametrize(
@@ -87,6 +87,6 @@ def test_asymmetric_by_hand() -> None:
         ({"name": "weighted_bce"}, "needs the prevalence"),
     ],
 )
-def test_a_wrong_setting_is_named(settings: dict, sentence: str) -> None:
+def test_the_error_about_a_wrong_setting_names_it(settings: dict, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         build_loss(**settings)

@@ -1,4 +1,4 @@
-"""The metrics compared with scikit-learn, and where they are undefined."""
+"""Metrics compared with scikit-learn, including undefined values."""
 
 import math
 import warnings
@@ -12,11 +12,11 @@ from torchmetrics.classification import BinaryPrecision, MultilabelAUROC
 from celeba_lab.models.classifier.metrics import AttributeMetrics, SplitMetrics
 
 SCORES = {"accuracy", "balanced_accuracy", "precision", "recall", "f1", "auroc", "average_precision"}
-BATCHES = (5, 64, 1, 30, 17)  # The sizes differ, and one batch has a single image.
+BATCHES = (5, 64, 1, 30, 17)  # batches of different sizes, including a single image
 
 
 def random_split(n: int, count: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return informative probabilities with many ties, and labels with both classes of each attribute."""
+    """Return informative probabilities with many ties, and labels that contain both classes of each attribute."""
     generator = np.random.default_rng(seed)
     labels = (generator.random((n, count)) < np.linspace(0.5, 0.05, count)).astype(np.uint8)
     labels[0], labels[1] = 0, 1
@@ -52,7 +52,7 @@ def sklearn_scores(probabilities, labels, threshold) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("threshold", [0.5, 0.3])
 @pytest.mark.parametrize("count", [1, 3, 40])
-def test_equal_to_scikit_learn_over_uneven_batches(count, threshold):
+def test_metrics_equal_scikit_learn_over_uneven_batches(count, threshold):
     probabilities, labels = random_split(sum(BATCHES), count)
     found = measure(probabilities, labels, BATCHES, threshold=threshold)
     expected = sklearn_scores(probabilities, labels, threshold)
@@ -63,7 +63,7 @@ def test_equal_to_scikit_learn_over_uneven_batches(count, threshold):
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_the_loss_of_a_split_is_that_of_all_its_images(count):
+def test_the_loss_of_a_split_is_the_mean_over_all_images(count):
     probabilities, labels = random_split(sum(BATCHES), count)
     metrics = SplitMetrics(count)
     for p, y in zip(probabilities.split(BATCHES), labels.split(BATCHES), strict=True):
@@ -76,8 +76,8 @@ def test_the_loss_of_a_split_is_that_of_all_its_images(count):
     assert all(torch.equal(found[name], value) for name, value in scores.items())
 
 
-def test_not_a_mean_of_batch_means():
-    # Three correct images, then a wrong one: the means of the batches would give 0.5 and a loss of 1.5.
+def test_metrics_are_not_means_of_batch_means():
+    # Three correct images and then a wrong one: batch means would give an accuracy of 0.5 and a loss of 1.5.
     metrics = SplitMetrics(1)
     metrics.update(torch.tensor(1.0), torch.tensor([[0.9], [0.8], [0.7]]), torch.tensor([[1], [1], [1]]))
     metrics.update(torch.tensor(2.0), torch.tensor([[0.2]]), torch.tensor([[1]]))
@@ -101,7 +101,7 @@ def constant_columns(values: list[float], labels: list[list[int]]) -> dict[str, 
     return measure(torch.tensor(values).expand(len(truth), -1), truth)
 
 
-@pytest.mark.parametrize("count", [1, 3])  # torchmetrics has different classes for one label and for several.
+@pytest.mark.parametrize("count", [1, 3])  # torchmetrics has different classes for one and for several labels
 def test_undefined_values_are_nan(count):
     absent = constant_columns([0.1] * count, [[0, 0, 0, 0]] * count)
     present = constant_columns([0.9] * count, [[1, 1, 1, 1]] * count)
@@ -119,7 +119,7 @@ def test_undefined_values_are_nan(count):
     assert absent["accuracy"].tolist() == [1.0] * count
 
 
-def test_an_undefined_attribute_leaves_the_others_alone():
+def test_undefined_metrics_do_not_affect_other_attributes():
     probabilities, labels = random_split(60, 3)
     alone = measure(probabilities[:, :2], labels[:, :2])
     labels[:, 2] = 0
@@ -129,12 +129,12 @@ def test_an_undefined_attribute_leaves_the_others_alone():
     assert together["auroc"][2].isnan()
 
 
-def test_the_threshold_itself_counts_as_present():
+def test_a_probability_equal_to_the_threshold_is_positive():
     scores = measure(torch.tensor([[0.25], [0.2]]), torch.tensor([[1], [0]]), threshold=0.25)
     assert scores["accuracy"].item() == 1
 
 
-def test_reset_removes_every_batch():
+def test_reset_discards_all_batches():
     probabilities, labels = random_split(60, 3)
     metrics = SplitMetrics(3)
     metrics.update(torch.tensor(9.0), 1 - probabilities, labels)
@@ -148,7 +148,7 @@ def test_reset_removes_every_batch():
         assert torch.equal(metrics.compute()[name], value), name
 
 
-def test_without_ranking_no_probability_is_kept():
+def test_probabilities_are_not_stored_without_ranking():
     probabilities, labels = random_split(60, 3)
     metrics = AttributeMetrics(3, ranking=False)
     metrics.update(probabilities, labels)
@@ -158,8 +158,8 @@ def test_without_ranking_no_probability_is_kept():
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_one_bad_loss_shows(bad):
-    # A loss that is NaN must not be left out of the mean.
+def test_a_single_nonfinite_loss_is_not_hidden(bad):
+    # A NaN loss must not be excluded from the mean.
     metrics = SplitMetrics(1)
     assert metrics.running_loss == 0
     for loss in (1.0, bad, 1.0):
@@ -175,25 +175,25 @@ def test_metrics_are_not_part_of_a_checkpoint():
     assert not metrics.state_dict()
 
 
-# -- guards: why the ratios are computed here and not by torchmetrics ------------------------------------------------
+# -- guards: why AttributeMetrics computes ratios itself -------------------------------------------------------------
 
 
-def test_guard_torchmetrics_gives_undefined_values_a_number():
+def test_guard_torchmetrics_sets_undefined_values_to_zero():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         precision = BinaryPrecision()(torch.tensor([0.1, 0.2]), torch.tensor([0, 1]))
         auroc = MultilabelAUROC(2, average=None)(torch.rand(4, 2), torch.tensor([[0, 0], [0, 1], [0, 0], [0, 1]]))
-    assert precision == 0, "torchmetrics leaves an undefined precision undefined now: AttributeMetrics may use it"
-    assert auroc[0] == 0, "torchmetrics leaves an undefined AUROC undefined now: the masking in AttributeMetrics can go"
+    assert precision == 0, "torchmetrics now returns NaN for an undefined precision: AttributeMetrics may use it"
+    assert auroc[0] == 0, "torchmetrics now returns NaN for an undefined AUROC: AttributeMetrics need not mask it"
 
 
-def test_guard_torchmetrics_refuses_one_label():
+def test_guard_torchmetrics_rejects_a_single_label():
     # Once this no longer raises, AttributeMetrics does not need the classes for one label.
     with pytest.raises(ValueError, match="larger than 1"):
         MultilabelAUROC(1)
 
 
-def test_guard_torchmetrics_drops_a_nan():
+def test_guard_torchmetrics_ignores_nan():
     # Once this fails, SplitMetrics does not need nan_strategy.
     from torchmetrics import MeanMetric
 

@@ -33,12 +33,12 @@ def test_raw_faces_of_any_size_give_one_logit_per_attribute(count, size, classif
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.int64, torch.int8])
-def test_images_that_are_not_raw_are_refused(dtype, classifier):
-    with pytest.raises(TypeError, match=r"raw uint8 faces \(B, 3, H, W\) in 0\.\.255, not torch\."):
+def test_images_that_are_not_uint8_are_rejected(dtype, classifier):
+    with pytest.raises(TypeError, match=r"raw uint8 faces \(B, 3, H, W\), but got torch\."):
         classifier()(torch.zeros(1, 3, 32, 32, dtype=dtype))
 
 
-def test_normalises_as_the_imagenet_weights_expect(classifier, faces):
+def test_images_are_normalised_for_the_imagenet_weights(classifier, faces):
     model = classifier().eval()
     seen = []
     model.backbone.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
@@ -50,10 +50,10 @@ def test_normalises_as_the_imagenet_weights_expect(classifier, faces):
         torch.testing.assert_close(seen[0][:, channel], expected)
 
 
-def test_resizes_by_averaging_not_by_dropping_pixels(classifier):
+def test_resizing_is_antialiased(classifier):
     model = classifier()
     board = (torch.arange(160)[:, None] + torch.arange(160)).remainder(2).mul(255).to(torch.uint8)
-    reduced = model._to_unit_range(board.expand(1, 3, 160, 160))  # Every fifth pixel alone would be 0 or 1.
+    reduced = model._to_unit_range(board.expand(1, 3, 160, 160))  # without antialiasing, every pixel would be 0 or 1
     assert reduced.shape == (1, 3, 32, 32)
     torch.testing.assert_close(reduced, torch.full((1, 3, 32, 32), 0.5), atol=0.02, rtol=0)
 
@@ -73,7 +73,7 @@ def test_channels_last_gives_the_same_output(backbone, classifier, faces, settle
 
 @pytest.mark.parametrize("name", ["freeze", "label_smoothing", "threshold", "warmup"])
 @pytest.mark.parametrize("value", [-0.1, 1.5, 30])
-def test_a_fraction_out_of_range_is_refused(name, value, classifier):
+def test_a_fraction_out_of_range_is_rejected(name, value, classifier):
     with pytest.raises(UserError, match=rf"^{name}={value} must be between 0 and 1\.$"):
         classifier(**{name: value})
 
@@ -91,17 +91,17 @@ def test_a_fraction_out_of_range_is_refused(name, value, classifier):
         ({"loss": {"name": "focl"}}, r"^loss\.name=focl must be one of .* Did you mean 'focal'"),
     ],
 )
-def test_other_wrong_arguments_are_refused(options, sentence, classifier):
+def test_invalid_arguments_are_rejected(options, sentence, classifier):
     with pytest.raises(UserError, match=sentence):
         classifier(**options)
 
 
-def test_a_schedule_without_an_end_is_refused(classifier, loader, trainer):
-    with pytest.raises(UserError, match=r"^schedule=one_cycle .*set max_epochs"):
+def test_a_schedule_without_an_end_is_rejected(classifier, loader, trainer):
+    with pytest.raises(UserError, match=r"^schedule=one_cycle .*Set max_epochs"):
         trainer(max_epochs=-1).fit(classifier(), loader())
 
 
-def test_hyperparameters_are_plain(classifier):
+def test_hyperparameters_have_plain_types(classifier):
     model = classifier(2, augment={"flip": 0.5}, weights="weights.pth", unfreeze_epoch=1)
 
     def plain(value) -> bool:
@@ -116,7 +116,7 @@ def test_hyperparameters_are_plain(classifier):
 
 
 @pytest.mark.parametrize(("backbone", "epochs"), [("squeezenet1_1", 80), ("resnet18", 20)])
-def test_overfits_eight_faces(backbone, epochs, classifier, loader, trainer):
+def test_a_classifier_overfits_eight_faces(backbone, epochs, classifier, loader, trainer):
     model = classifier(3, backbone, lr=1e-3, schedule="constant")
     fit = trainer(max_epochs=epochs)
     fit.fit(model, loader(count=3, batch_size=8))
@@ -127,7 +127,7 @@ def test_overfits_eight_faces(backbone, epochs, classifier, loader, trainer):
 
 
 def test_a_training_step_equals_one_computed_by_hand(classifier, loader, trainer):
-    """The step is one of plain SGD."""
+    """The step uses SGD without momentum."""
     model = classifier(2, optimizer="SGD", lr=0.1, weight_decay=0.0, schedule="constant")
     twin = copy.deepcopy(model).train()
     data = loader(n=4, count=2)
@@ -140,7 +140,7 @@ def test_a_training_step_equals_one_computed_by_hand(classifier, loader, trainer
         torch.testing.assert_close(p, expected[name], atol=1e-5, rtol=1e-4, msg=name)
 
 
-def test_only_training_augments(classifier, loader, trainer):
+def test_images_are_augmented_only_in_training(classifier, loader, trainer):
     seen: dict[str, list[torch.Tensor]] = {"train": [], "eval": []}
     model = classifier(augment={"flip": 1.0})
     model.backbone.register_forward_pre_hook(
@@ -152,7 +152,7 @@ def test_only_training_augments(classifier, loader, trainer):
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
-def test_label_smoothing_is_for_training_only(smoothing, classifier, loader, trainer, settled):
+def test_label_smoothing_applies_only_in_training(smoothing, classifier, loader, trainer, settled):
     model = settled(classifier(3, label_smoothing=smoothing, lr=1e-9, schedule="constant", freeze=1.0))
     data = loader(count=3, batch_size=8)
     batch = next(iter(data))
@@ -168,13 +168,13 @@ def test_label_smoothing_is_for_training_only(smoothing, classifier, loader, tra
     assert measured["val/loss"].item() == pytest.approx(plain, rel=1e-4)
     expected = F.binary_cross_entropy_with_logits(logits, smoothed).item()
     assert measured["train/loss"].item() == pytest.approx(expected, rel=1e-4)
-    # The training metrics use the true labels, not the smoothed ones.
+    # The training metrics use the original labels instead of smoothed labels.
     accuracy = ((logits >= 0) == label.bool()).float().mean().item()
     assert measured["train/accuracy"].item() == pytest.approx(accuracy)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_a_diverged_run_stops_with_the_epoch(bad, names, loader, trainer):
+def test_a_diverged_run_stops_at_the_end_of_the_epoch(bad, names, loader, trainer):
     class Diverging(AttributeClassifier):
         def training_step(self, batch, batch_idx):
             if self.current_epoch == 1:
@@ -187,23 +187,23 @@ def test_a_diverged_run_stops_with_the_epoch(bad, names, loader, trainer):
         trainer(max_epochs=4).fit(model, loader())
 
 
-def test_mixup_is_for_training_only_and_changes_the_loss(classifier, settled) -> None:
+def test_mixup_applies_only_in_training_and_changes_the_loss(classifier, settled) -> None:
     model = settled(classifier(3, mixup=1.0, lr=1e-9, schedule="constant", freeze=1.0))
     batch = {
         "image": torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8),
         "label": torch.tensor([[0, 1, 1]] * 4 + [[1, 0, 1]] * 4, dtype=torch.uint8),
         "index": torch.arange(8),
     }
-    model.log = lambda *arguments, **options: None  # There is no trainer to log with.
+    model.log = lambda *arguments, **options: None  # no trainer is attached
     torch.manual_seed(0)
     with torch.no_grad():
         mixed = [model.training_step(batch, 0).item() for _ in range(3)]
-    assert len(set(mixed)) == 3, "another share for every batch"
+    assert len(set(mixed)) == 3, "every batch should get a new mixing ratio"
     first, second = (model.validation_step(batch, 0)["probability"] for _ in range(2))
     assert torch.equal(first, second)
 
 
-def test_another_loss_trains_and_the_cross_entropy_is_reported(classifier, settled) -> None:
+def test_another_training_loss_is_used_while_cross_entropy_is_reported(classifier, settled) -> None:
     plain, focal = (settled(classifier(3, loss=loss)) for loss in (None, {"name": "focal"}))
     focal.load_state_dict(plain.state_dict())
     logits, labels = torch.randn(8, 3), torch.ones(8, 3)
@@ -218,7 +218,7 @@ def test_another_loss_trains_and_the_cross_entropy_is_reported(classifier, settl
     assert focal.val_metrics.compute()["loss"] == pytest.approx(plain.val_metrics.compute()["loss"].item(), rel=1e-5)
 
 
-def test_a_classifier_of_small_faces_shrinks_large_ones() -> None:
+def test_a_classifier_with_a_resolution_shrinks_large_faces() -> None:
     torch.manual_seed(0)
     model = AttributeClassifier(["Smiling"], "shufflenet_v2_x0_5", image_size=64, resolution=16).eval()
     assert model.input_size == 16
@@ -237,10 +237,10 @@ def test_a_classifier_of_small_faces_shrinks_large_ones() -> None:
 
 @pytest.fixture
 def run(names, loader, trainer):
-    """``run(folder, stop_at, **options)`` fits three epochs, each with a checkpoint.
+    """``run(folder, stop_at, **options)`` trains for three epochs and saves a checkpoint after each.
 
-    ``stop_at=(epoch, batch)`` presses Ctrl-C in that validation batch. Returns the model, the trainer, and the epoch
-    and the number of every validation batch.
+    ``stop_at=(epoch, batch)`` simulates Ctrl-C in that validation batch. Returns the model, the trainer, and the epoch
+    and index of every validation batch.
     """
 
     def fit_three_epochs(folder, stop_at=None, **options):
@@ -266,7 +266,7 @@ def run(names, loader, trainer):
 @pytest.mark.parametrize(
     "options", [{}, {"flip_average": True, "threshold": 0.3, "augment": {"flip": 0.5}, "freeze": 0.5}]
 )
-def test_a_checkpoint_gives_the_same_outputs(tmp_path, options, names, classifier, faces, loader, trainer):
+def test_a_loaded_checkpoint_gives_the_same_outputs(tmp_path, options, names, classifier, faces, loader, trainer):
     model = classifier(3, **options)
     fit = trainer(max_epochs=2, enable_checkpointing=True, default_root_dir=tmp_path)
     fit.fit(model, loader(count=3))
@@ -280,7 +280,7 @@ def test_a_checkpoint_gives_the_same_outputs(tmp_path, options, names, classifie
 
 
 @pytest.mark.parametrize("stop_at", [(0, 2), (1, 0), (1, 1), (2, 2)])
-def test_stopped_in_validation_and_continued_equals_uninterrupted(run, tmp_path, stop_at):
+def test_a_run_resumed_in_validation_equals_an_uninterrupted_run(run, tmp_path, stop_at):
     whole, whole_fit, _ = run(tmp_path / "whole")
     with pytest.raises(SystemExit):  # Lightning turns Ctrl-C into SystemExit.
         run(tmp_path, stop_at)
@@ -288,14 +288,14 @@ def test_stopped_in_validation_and_continued_equals_uninterrupted(run, tmp_path,
     assert fit.global_step == whole_fit.global_step == 6
     for key, value in whole.state_dict().items():
         assert torch.equal(resumed.state_dict()[key], value), key
-    # The interrupted validation starts again; otherwise its metrics would be those of a part of the split.
+    # An interrupted validation must start over. Otherwise, its metrics would cover only part of the split.
     assert validated == [(epoch, batch) for epoch in range(stop_at[0], 3) for batch in range(3)]
     expected = {key: value for key, value in whole_fit.callback_metrics.items() if key.startswith("val/")}
     for key, value in expected.items():
         torch.testing.assert_close(fit.callback_metrics[key], value, equal_nan=True, msg=key)
 
 
-def test_continued_after_an_epoch_equals_uninterrupted(run, tmp_path, classifier, loader, trainer):
+def test_a_run_resumed_after_an_epoch_equals_an_uninterrupted_run(run, tmp_path, classifier, loader, trainer):
     class Stop(L.Callback):
         def on_train_epoch_start(self, trainer, pl_module):
             if trainer.current_epoch == 2:
@@ -313,14 +313,14 @@ def test_continued_after_an_epoch_equals_uninterrupted(run, tmp_path, classifier
         assert torch.equal(resumed.state_dict()[key], value), key
 
 
-def test_compiling_keeps_the_names_in_the_checkpoint(classifier):
+def test_compiling_does_not_change_names_in_the_checkpoint(classifier):
     plain, compiled = classifier(), classifier(compile=True)
-    compiled.setup("fit")  # The backbone is only marked; it would be compiled at the first batch.
+    compiled.setup("fit")  # compilation itself would happen at the first batch
     assert compiled.backbone._compiled_call_impl is not None
     assert list(compiled.state_dict()) == list(plain.state_dict())
 
 
-def test_guard_torch_compile_changes_the_names():
-    # Once this fails, self.backbone = torch.compile(self.backbone) would do.
+def test_guard_torch_compile_changes_names_in_the_state_dict():
+    # Once this fails, self.backbone = torch.compile(self.backbone) is sufficient.
     network = nn.Linear(2, 2)
     assert set(torch.compile(network).state_dict()).isdisjoint(network.state_dict())

@@ -37,7 +37,7 @@ def noise() -> type[Noise]:
 
 @pytest.fixture(scope="session")
 def build() -> Callable[..., GAN]:
-    """``build(**settings)``: a small GAN, always with the same initial weights."""
+    """``build(**settings)``: a small GAN, which always has the same initial weights."""
 
     def build_small(**settings: Any) -> GAN:
         torch.manual_seed(0)
@@ -48,9 +48,9 @@ def build() -> Callable[..., GAN]:
 
 @pytest.fixture(scope="session")
 def fit() -> Callable[..., L.Trainer]:
-    """``fit(model, epochs, folder, checkpoint, callbacks)`` trains with the noise, four steps in each epoch.
+    """``fit(model, epochs, folder, checkpoint, callbacks)`` trains on noise, with four steps per epoch.
 
-    With a folder it saves ``last.ckpt`` there, with a checkpoint it continues from it.
+    If ``folder`` is given, it saves ``last.ckpt`` there. If ``checkpoint`` is given, training resumes from it.
     """
 
     def train(
@@ -68,7 +68,7 @@ def fit() -> Callable[..., L.Trainer]:
             enable_checkpointing=any(isinstance(callback, ModelCheckpoint) for callback in callbacks),
             callbacks=[RandomState(), *callbacks],
         )
-        # The loader has a generator, as that of the data module does; without one it would use the global generator.
+        # Like the data module's loader, this loader has its own generator and does not use the global one.
         loader = DataLoader(Noise(), batch_size=8, sampler=range(32), generator=torch.Generator())
         trainer.fit(model, loader, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
         if folder is not None:

@@ -1,4 +1,4 @@
-"""The differentiable augmentation: its gradients, its draws, and the ranges of its changes."""
+"""Differentiable augmentation: gradients, independent sampling and ranges."""
 
 import pytest
 import torch
@@ -10,14 +10,14 @@ IMAGES = torch.rand(6, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 
 
 
 @pytest.mark.parametrize("settings", [{"color": 1.0}, {"translation": 0.25}, {"cutout": 0.5}])
-def test_gradients_pass_through(settings: dict) -> None:
+def test_gradients_pass_through_the_augmentation(settings: dict) -> None:
     images = IMAGES.clone().requires_grad_()
     DiffAugment(**settings)(images).square().sum().backward()
     assert images.grad.isfinite().all()
     assert (images.grad.flatten(1).abs().sum(dim=1) > 0).all()
 
 
-def test_colour_agrees_with_finite_differences() -> None:
+def test_colour_gradients_agree_with_finite_differences() -> None:
     images = torch.rand(2, 3, 4, 4, dtype=torch.float64, requires_grad=True)
 
     def change(x: torch.Tensor) -> torch.Tensor:
@@ -28,13 +28,13 @@ def test_colour_agrees_with_finite_differences() -> None:
 
 
 @pytest.mark.parametrize("settings", [{"color": 1.0}, {"translation": 0.25}, {"cutout": 0.5}])
-def test_each_image_has_its_own_draw(settings: dict) -> None:
+def test_each_image_is_augmented_independently(settings: dict) -> None:
     same = IMAGES[:1].expand(16, -1, -1, -1)
     changed = DiffAugment(**settings)(same)
     assert len({tuple(image.flatten().tolist()) for image in changed}) > 8
 
 
-def test_a_moved_image_is_filled_with_grey() -> None:
+def test_the_margin_of_a_translated_image_is_grey() -> None:
     moved = DiffAugment(translation=0.25)(IMAGES)
     for before, after in zip(IMAGES, moved, strict=True):
         fits = [
@@ -52,11 +52,11 @@ def test_the_cutout_is_a_grey_square_of_the_given_size(cutout: float, side: int)
     grey = (cut == 0).all(dim=1)
     assert ((cut == images).all(dim=1) | grey).all()
     heights, widths = grey.any(dim=2).sum(dim=1), grey.any(dim=1).sum(dim=1)
-    assert (heights.max(), widths.max()) == (side, side)  # A part of it may be outside the image.
+    assert (heights.max(), widths.max()) == (side, side)  # part of the square may be outside the image
     assert grey.flatten(1).any(dim=1).float().mean() > 0.8
 
 
-def test_colours_change_as_far_as_the_paper_says() -> None:
+def test_colours_change_as_much_as_in_the_paper() -> None:
     """Brightness changes by up to 0.5, saturation by factors from 0 to 2, contrast by factors from 0.5 to 1.5."""
     flat = torch.full((4000, 3, 2, 2), 0.2)
     brighter = DiffAugment(color=1.0)(flat)[:, 0, 0, 0] - 0.2
@@ -66,7 +66,7 @@ def test_colours_change_as_far_as_the_paper_says() -> None:
     factor = DiffAugment(color=1.0)(coloured)
     factor = (factor[:, 0, 0, 0] - factor[:, 1, 0, 0]) / 0.4
     assert 0 <= factor.min() < 0.02
-    assert 2.8 < factor.max() <= 3  # 2 times the saturation and 1.5 times the contrast
+    assert 2.8 < factor.max() <= 3  # up to 2 times the saturation and 1.5 times the contrast
     halves = torch.cat([torch.full((4000, 3, 1, 2), 0.4), torch.full((4000, 3, 1, 2), -0.4)], dim=2)
     contrast = DiffAugment(color=1.0)(halves)
     contrast = (contrast[:, 0, 0, 0] - contrast[:, 0, 1, 0]) / 0.8
@@ -79,14 +79,14 @@ def test_the_defaults_change_nothing() -> None:
     assert torch.equal(DiffAugment()(IMAGES), IMAGES)
 
 
-def test_colour_does_not_move_a_pixel() -> None:
-    """The order of the pixels by brightness stays the same, so attributes do."""
+def test_colour_changes_do_not_move_pixels() -> None:
+    """Positions remain the same if the brightness order of the pixels does."""
     grey = IMAGES.mean(dim=1, keepdim=True).expand(-1, 3, -1, -1)
     changed = DiffAugment(color=1.0)(grey)
     for before, after in zip(grey[:, 0].flatten(1), changed[:, 0].flatten(1), strict=True):
         assert torch.equal(before.argsort(), after.argsort())
 
 
-def test_a_fraction_out_of_range_is_refused() -> None:
+def test_a_fraction_out_of_range_is_rejected() -> None:
     with pytest.raises(UserError, match=r"^cutout=2 must be between 0 and 1\.$"):
         DiffAugment(cutout=2.0)

@@ -1,4 +1,4 @@
-"""The distances compared with direct computations, and their descriptions."""
+"""Distances compared with direct computations, and descriptions of distances."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def by_hand_fid(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def by_hand_kid(x: np.ndarray, y: np.ndarray) -> float:
-    """Return the unbiased estimate over all pairs, times 1,000."""
+    """Return the unbiased estimate over all pairs, multiplied by 1,000."""
 
     def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return (a @ b.T / a.shape[1] + 1) ** 3
@@ -51,12 +51,12 @@ def by_hand_kid(x: np.ndarray, y: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("brighter", [0, 20, 100])
-def test_both_distances_are_those_of_a_direct_computation(distances: Distances, brighter: int) -> None:
+def test_both_distances_equal_direct_computations(distances: Distances, brighter: int) -> None:
     generated = faces(120, 1, brighter)
     measured = distances.measure(generated)
     x, y = (distances.feature_extractor(images).double().numpy() for images in (generated, faces(150, 0)))
     assert measured.fid == pytest.approx(by_hand_fid(y, x), rel=1e-6, abs=1e-6)
-    error = 4 * measured.kid_std / 10 + 1e-9  # The error of the mean of 100 subsets.
+    error = 4 * measured.kid_std / 10 + 1e-9  # standard error of the mean of 100 subsets
     assert measured.kid == pytest.approx(by_hand_kid(x, y), abs=error)
     assert (measured.images, measured.subset_size) == (120, 119)
 
@@ -68,7 +68,7 @@ def test_different_faces_have_a_much_larger_distance(distances: Distances) -> No
     assert far.fid > 5 * floor.fid
 
 
-def test_measuring_twice_gives_the_same_and_does_not_change_random_states(distances: Distances) -> None:
+def test_measuring_is_reproducible_and_does_not_change_random_states(distances: Distances) -> None:
     torch.manual_seed(0)
     first, drawn = distances.measure(faces(100, 1, 10)), torch.rand(3)
     torch.manual_seed(0)
@@ -76,28 +76,27 @@ def test_measuring_twice_gives_the_same_and_does_not_change_random_states(distan
     assert distances.measure(faces(100, 1, 10)) == first
 
 
-def test_measuring_leaves_the_generators_of_the_accelerators_alone(
-    distances: Distances, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """torch.manual_seed would seed all of them, and nothing would restore their states."""
+def test_measuring_does_not_seed_the_accelerators(distances: Distances, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch.manual_seed would also seed all accelerators, and their states would not be restored."""
     monkeypatch.setattr("torch.cuda.manual_seed_all", lambda seed: pytest.fail("every GPU was seeded"))
     distances.measure(faces(100, 1, 10))
 
 
-def test_a_distance_is_described(distances: Distances) -> None:
+def test_the_description_of_a_distance_is_complete(distances: Distances) -> None:
     assert distances.describe(120) == (
-        "pixels; 120 faces against 150 real ones of val, which were not trained on, all of 4 x 4 pixels (real ones"
-        " shrunk bilinearly, antialiased); KID with the cubic kernel, times 1,000, mean of 100 subsets of 119"
+        "pixels; 120 faces against 150 real faces of val that were not used in training, all of 4 x 4 pixels (real"
+        " faces downsampled bilinearly with antialiasing); KID with the cubic kernel, multiplied by 1,000, averaged"
+        " over 100 subsets of 119 faces"
     )
-    assert distances.describe(120).endswith(f"of {distances.measure(faces(120, 1)).subset_size}")
-    assert distances.describe(9000).endswith("subsets of 149")
+    assert distances.describe(120).endswith(f"of {distances.measure(faces(120, 1)).subset_size} faces")
+    assert distances.describe(9000).endswith("subsets of 149 faces")
 
 
 @pytest.mark.parametrize("n", [0, 1, 2])
-def test_fewer_than_three_faces_have_no_distance(distances: Distances, n: int) -> None:
-    """A subset of two faces leaves out one, and a single face has no pairs, so the kernel distance would be NaN."""
-    with pytest.raises(UserError, match=f"at least 3 faces to judge, and there are {n}"):
+def test_fewer_than_three_faces_are_rejected(distances: Distances, n: int) -> None:
+    """Two faces give subsets of a single face, which contain no pairs, so the kernel distance would be NaN."""
+    with pytest.raises(UserError, match=f"at least 3 generated faces, but there are {n}"):
         distances.measure(faces(n, 0))
-    with pytest.raises(UserError, match=f"at least 3 real faces of val, and there are {n}"):
+    with pytest.raises(UserError, match=f"at least 3 real faces of val, but there are {n}"):
         Distances(FeatureExtractor(Pixels(), D, "pixels"), faces(n, 0), "val")
     assert np.isfinite(distances.measure(faces(3, 0)).kid)

@@ -1,4 +1,4 @@
-"""The training of a GAN with Lightning's Trainer."""
+"""Training of a GAN with Lightning's Trainer."""
 
 import contextlib
 import copy
@@ -35,9 +35,7 @@ def same(first: dict, second: dict) -> bool:
 
 
 @pytest.mark.parametrize("settings", EVERY_LOSS)
-def test_each_player_learns_and_leaves_the_other_alone(
-    settings: dict, monkeypatch: pytest.MonkeyPatch, build, fit
-) -> None:
+def test_each_step_trains_only_its_own_network(settings: dict, monkeypatch: pytest.MonkeyPatch, build, fit) -> None:
     model = build(**settings)
     seen = []
     for player, other in (("discriminator", "generator"), ("generator", "discriminator")):
@@ -58,7 +56,7 @@ def test_each_player_learns_and_leaves_the_other_alone(
 
 
 @pytest.mark.parametrize("joint_batch", [True, False])
-def test_the_discriminator_learns_attributes_of_real_faces_and_the_generator_of_its_own(
+def test_the_attribute_loss_uses_real_faces_for_the_discriminator_and_generated_faces_for_the_generator(
     joint_batch: bool, build, fit, noise
 ) -> None:
     """The weight is so large that each network learns only from its attribute loss."""
@@ -84,10 +82,10 @@ def test_the_discriminator_learns_attributes_of_real_faces_and_the_generator_of_
     assert obeyed.float().mean() > 0.8
 
 
-def test_the_attributes_of_generated_faces_are_not_in_the_loss_of_the_discriminator(
+def test_attributes_of_generated_faces_do_not_affect_the_discriminator_loss(
     monkeypatch: pytest.MonkeyPatch, build
 ) -> None:
-    """They may not show the requested attributes yet, which is what the loss of the generator is about."""
+    """Generated faces may not show the requested attributes yet. The generator's loss corrects this."""
     model = build(conditional=True, attributes=["Smiling", "Male"], auxiliary=1.0)
     torch.manual_seed(0)
     attributes = torch.randint(0, 2, (4, 2), dtype=torch.uint8)
@@ -117,12 +115,12 @@ def stop_here() -> None:
 
 
 @pytest.mark.parametrize("loss", ["non_saturating", "relativistic"])
-def test_a_joint_batch_is_used_in_the_steps_of_both_networks(loss: str, build, fit) -> None:
+def test_both_networks_are_trained_with_joint_batches(loss: str, build, fit) -> None:
     model = build(loss={"name": loss}, joint_batch=True)
     batches = []
     model.discriminator.register_forward_hook(lambda module, given, output: batches.append(len(given[0])))
     fit(model)
-    assert batches == [16] * 8  # 8 real and 8 generated faces, twice in each of four steps
+    assert batches == [16] * 8  # 8 real and 8 generated faces, twice per step in four steps
     real, fake = torch.randn(2, 8, 3, 16, 16)
     (on_real, on_fake), (with_others, _) = model._judge(real, fake, None), model._judge(real, fake + 1, None)
     assert not torch.allclose(on_real.logits, with_others.logits)
@@ -131,7 +129,7 @@ def test_a_joint_batch_is_used_in_the_steps_of_both_networks(loss: str, build, f
 
 
 @pytest.mark.parametrize("joint_batch", [True, False])
-def test_every_image_for_the_discriminator_is_augmented(joint_batch: bool, build, fit) -> None:
+def test_every_image_that_the_discriminator_sees_is_augmented(joint_batch: bool, build, fit) -> None:
     model = build(joint_batch=joint_batch, loss={"name": "relativistic"}, gradient_penalty=1.0, normalization="none")
     model.diff_augment = torch.nn.Identity()
     calls = []
@@ -140,12 +138,12 @@ def test_every_image_for_the_discriminator_is_augmented(joint_batch: bool, build
     model.discriminator.register_forward_hook(lambda module, given, output: judged.append(len(given[0])))
     fit(model)
     assert calls == judged
-    assert sum(judged) == 4 * (16 + 8 + 16)  # real and generated, mixed, and again real and generated images
+    assert sum(judged) == 4 * (16 + 8 + 16)  # real and generated images, mixtures, and again real and generated images
 
 
 @pytest.mark.parametrize("name", ["r1", "gradient_penalty"])
-def test_a_penalty_is_added_to_the_loss_with_its_weight(name: str, build) -> None:
-    """The gradient with a penalty is the one without it plus that of the weighted penalty."""
+def test_weighted_penalties_are_added_to_the_discriminator_loss(name: str, build) -> None:
+    """The penalised gradient equals the original gradient plus the gradient of the weighted penalty."""
     weight = 3.0
     real, fake = torch.rand(2, 8, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
     gradients = []
@@ -169,7 +167,7 @@ def test_a_penalty_is_added_to_the_loss_with_its_weight(name: str, build) -> Non
 
 
 def _keep_gradients(model: GAN, kept: list):
-    """Return the step of the discriminator, which keeps its gradients and does not change its weights."""
+    """Return a discriminator step that stores its gradients and does not change the weights."""
     step = model._train_discriminator
     model.toggled_optimizer = lambda _: contextlib.nullcontext()
     model.manual_backward = lambda total: total.backward()
@@ -182,13 +180,13 @@ def _keep_gradients(model: GAN, kept: list):
     return train
 
 
-def test_steps_are_batches(build, fit) -> None:
+def test_global_step_counts_batches(build, fit) -> None:
     assert fit(build(), epochs=2).global_step == 8
     assert fit(build(n_disc=2), epochs=2).global_step == 8
     assert fit(build(), epochs=5, max_steps=6).global_step == 6
 
 
-def test_the_generator_runs_once_in_each_step(build, fit) -> None:
+def test_the_generator_runs_once_per_step(build, fit) -> None:
     model = build(loss={"name": "relativistic"})
     calls = []
     model.generator.register_forward_hook(lambda *_: calls.append(1))
@@ -197,10 +195,10 @@ def test_the_generator_runs_once_in_each_step(build, fit) -> None:
 
 
 @pytest.mark.parametrize(("n_disc", "steps"), [(2, 6), (3, 4), (5, 2)])
-def test_n_disc_steps_of_the_discriminator_for_each_of_the_generator(
+def test_n_disc_is_the_number_of_discriminator_steps_per_generator_step(
     n_disc: int, steps: int, tmp_path: Path, build, fit
 ) -> None:
-    """The steps are counted over epochs of four batches, and over an interruption."""
+    """Steps are counted across epochs of four batches, and across an interruption."""
     updates = []
 
     def watched() -> GAN:
@@ -214,7 +212,7 @@ def test_n_disc_steps_of_the_discriminator_for_each_of_the_generator(
     assert len(updates) == steps
 
 
-def test_the_optimizers_have_the_learning_rates_and_the_betas(build, fit) -> None:
+def test_the_optimizers_use_the_configured_learning_rates_and_betas(build, fit) -> None:
     model = build(lr=1e-3, discriminator_lr=4e-3, betas=[0.0, 0.9])
     trainer = fit(model)
     discriminator, generator = trainer.optimizers
@@ -224,8 +222,8 @@ def test_the_optimizers_have_the_learning_rates_and_the_betas(build, fit) -> Non
     assert parameters == set(model.discriminator.parameters())
 
 
-def test_the_average_follows_its_formula(build, fit) -> None:
-    """The decay is min(ema, (1 + n) / (10 + n)) after n steps, and the first step copies the weights."""
+def test_the_generator_average_follows_its_formula(build, fit) -> None:
+    """The decay after n steps is min(ema, (1 + n) / (10 + n)), and the first step copies the weights."""
     model = build(ema=0.9)
     path = []
     update = model.average.update_parameters
@@ -252,7 +250,7 @@ def test_the_average_follows_its_formula(build, fit) -> None:
 
 
 @pytest.mark.parametrize("settings", EVERY_LOSS)
-def test_mixed_precision_stays_finite_and_judges_in_float32(settings: dict, build, fit) -> None:
+def test_mixed_precision_stays_finite_and_computes_logits_in_float32(settings: dict, build, fit) -> None:
     model = build(**settings)
     fit(model, precision="bf16-mixed")
     means = model.epoch_means()
@@ -262,7 +260,7 @@ def test_mixed_precision_stays_finite_and_judges_in_float32(settings: dict, buil
     assert on_real.logits.dtype == on_fake.logits.dtype == torch.float32
 
 
-def test_double_precision_trains(build, fit, noise) -> None:
+def test_training_works_in_double_precision(build, fit, noise) -> None:
     model = build(conditional=True, attributes=["Smiling", "Male"])
     model.training_labels = noise().labels.numpy()
     fit(model, precision="64-true")
@@ -270,8 +268,8 @@ def test_double_precision_trains(build, fit, noise) -> None:
     assert model.sampler().sample(3, seed=0)[0].shape == (3, 3, 16, 16)
 
 
-def test_gradient_norms_of_float16_are_those_of_the_loss(monkeypatch: pytest.MonkeyPatch, build) -> None:
-    """The scaler of float16 multiplies gradients. A step is skipped if they overflow, and its norm is 0."""
+def test_gradient_norms_in_float16_are_unscaled(monkeypatch: pytest.MonkeyPatch, build) -> None:
+    """The gradient scaler multiplies float16 gradients. If they overflow, the step is skipped and the norm is 0."""
     model = build()
     gradient = torch.full((3,), 2.0)
     network = torch.nn.Linear(3, 1, bias=False)
@@ -285,7 +283,7 @@ def test_gradient_norms_of_float16_are_those_of_the_loss(monkeypatch: pytest.Mon
     assert norms == pytest.approx([math.sqrt(12), math.sqrt(12), 0.0])
 
 
-def test_the_means_of_an_epoch_are_logged(build, fit) -> None:
+def test_epoch_means_are_logged(build, fit) -> None:
     trainer = fit(build())
     names = {name.removeprefix("train/") for name in trainer.callback_metrics}
     assert names == {
@@ -320,7 +318,7 @@ def test_real_faces_are_resized_scaled_and_mirrored(build) -> None:
         ({"loss": {"name": "hingge"}}, "^loss.name=hingge must be one of .* Did you mean 'hinge'"),
         ({"loss": {"name": "hinge", "margin": 1.0}}, "^loss.margin=1 is not a setting of the loss hinge"),
         ({"augment": {"cutout": 2.0}}, "^augment.cutout=2 must be between 0 and 1"),
-        ({"conditional": True}, "^attributes=null must name at least one attribute, because conditional=true"),
+        ({"conditional": True}, "^attributes=null must name at least one attribute if conditional=true"),
         ({"ema": 1.5}, "^ema=1.5 must be between 0 and 1"),
         ({"r1": -1.0}, "^r1=-1 must be at least 0"),
         ({"auxiliary": -0.5}, "^auxiliary=-0.5 must be at least 0"),
@@ -328,15 +326,15 @@ def test_real_faces_are_resized_scaled_and_mirrored(build) -> None:
         ({"n_disc": 0}, "^n_disc=0 must be at least 1"),
         ({"discriminator_lr": 0.0}, "^discriminator_lr=0 must be above 0"),
         ({"betas": [0.5]}, r"^betas=\[0.5\] must be two numbers that are at least 0 and below 1"),
-        ({"r1": 1.0}, "^r1=1 penalises the gradient at single images, which normalization=batch mixes"),
-        ({"gradient_penalty": 10.0}, "^gradient_penalty=10 penalises the gradient at single images"),
+        ({"r1": 1.0}, "^r1=1 cannot be combined with normalization=batch"),
+        ({"gradient_penalty": 10.0}, "^gradient_penalty=10 cannot be combined with normalization=batch"),
         (
             {"loss": {"name": "wasserstein"}, "normalization": "none"},
-            "^loss.name=wasserstein has no bound",
+            "^loss.name=wasserstein is unbounded",
         ),
     ],
 )
-def test_impossible_settings_are_refused(settings: dict, sentence: str) -> None:
+def test_invalid_settings_are_rejected(settings: dict, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         GAN(**SMALL | settings)
 
@@ -344,19 +342,19 @@ def test_impossible_settings_are_refused(settings: dict, sentence: str) -> None:
 # -- checkpoints -----------------------------------------------------------------------------------------------------
 
 
-def test_a_continued_run_uses_its_own_learning_rates(tmp_path: Path, build, fit) -> None:
+def test_a_resumed_run_uses_its_own_learning_rates(tmp_path: Path, build, fit) -> None:
     fit(build(lr=1e-3, betas=[0.5, 0.999]), epochs=1, folder=tmp_path)
     model = build(lr=1e-5, discriminator_lr=1e-6, betas=[0.0, 0.9])
     trainer = fit(model, epochs=2, checkpoint=tmp_path / "last.ckpt")
     rates = [{(group["lr"], group["betas"]) for group in each.param_groups} for each in trainer.optimizers]
     assert rates == [{(1e-6, (0.0, 0.9))}, {(1e-5, (0.0, 0.9))}]
-    assert trainer.optimizers[0].state  # The moments were restored.
+    assert trainer.optimizers[0].state  # the moments were restored
 
 
 @pytest.mark.parametrize(
     "settings", [{"ema": 0.9}, {"conditional": True, "attributes": ["Smiling", "Male"], "auxiliary": 1.0}]
 )
-def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, settings: dict, build, fit) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_run(tmp_path: Path, settings: dict, build, fit) -> None:
     settings = settings | {"augment": {"color": 1.0, "translation": 0.2}, "flip": 0.5}
 
     def prepared() -> GAN:
@@ -375,8 +373,8 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, settings: dic
     assert all(torch.equal(wanted[name], found[name]) for name in wanted)
 
 
-def test_a_run_stopped_within_an_epoch_continues_with_the_same_random_numbers(tmp_path: Path, build, fit) -> None:
-    """Lightning does not start an epoch in this case."""
+def test_a_run_resumed_within_an_epoch_draws_the_same_random_numbers(tmp_path: Path, build, fit) -> None:
+    """Lightning does not call on_train_epoch_start in this case."""
     states = []
 
     def watched() -> GAN:
@@ -388,7 +386,7 @@ def test_a_run_stopped_within_an_epoch_continues_with_the_same_random_numbers(tm
     whole = list(states)
     states.clear()
     kept = ModelCheckpoint(tmp_path, "{step}", auto_insert_metric_name=False, every_n_train_steps=6, save_top_k=-1)
-    fit(watched(), epochs=2, callbacks=[kept])  # An epoch has four steps.
+    fit(watched(), epochs=2, callbacks=[kept])  # four steps per epoch
     states.clear()
     torch.rand(100)
     trainer = fit(watched(), epochs=2, checkpoint=tmp_path / "6.ckpt")
@@ -396,7 +394,7 @@ def test_a_run_stopped_within_an_epoch_continues_with_the_same_random_numbers(tm
     assert torch.equal(states[0], whole[6])
 
 
-def test_a_checkpoint_gives_the_same_faces(tmp_path: Path, build, fit) -> None:
+def test_a_loaded_checkpoint_generates_the_same_faces(tmp_path: Path, build, fit) -> None:
     model = build(conditional=True, attributes=["Smiling", "Male"], ema=0.9)
     model.training_labels = np.array([[0, 1], [1, 1], [1, 0]], dtype=np.uint8)
     fit(model, folder=tmp_path)

@@ -1,4 +1,4 @@
-"""The shapes and the layers of the generator and the discriminator."""
+"""Shapes and layers of the generator and the discriminator."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from celeba_lab.models.gan.networks import Discriminator, Generator
 
 @pytest.mark.parametrize("size", [8, 16, 32, 64, 128])
 @pytest.mark.parametrize("num_attributes", [0, 3])
-def test_faces_and_logits_have_their_shapes_at_every_size(size: int, num_attributes: int) -> None:
+def test_faces_and_logits_have_the_right_shapes_at_every_size(size: int, num_attributes: int) -> None:
     attributes = torch.randint(0, 2, (2, num_attributes), dtype=torch.uint8) if num_attributes else None
     faces = Generator(size, latent_size=7, width=4, num_attributes=num_attributes)(torch.randn(2, 7), attributes)
     assert faces.shape == (2, 3, size, size)
@@ -25,7 +25,7 @@ def test_faces_and_logits_have_their_shapes_at_every_size(size: int, num_attribu
 
 
 @pytest.mark.parametrize("size", [8, 16, 32, 64, 128])
-def test_each_map_of_the_generator_doubles_the_one_before(size: int) -> None:
+def test_each_generator_layer_doubles_the_side_length(size: int) -> None:
     sides = []
     network = Generator(size, width=4)
     for layer in network.layers:
@@ -36,7 +36,7 @@ def test_each_map_of_the_generator_doubles_the_one_before(size: int) -> None:
     assert sides[-1] == (3, size, size)
 
 
-def test_the_default_has_the_channels_of_the_notebook() -> None:
+def test_the_default_networks_have_the_channels_of_the_notebook() -> None:
     generator, judge = Generator(), Discriminator()
     assert generator.spread.weight.shape == (128 * 4 * 4, 100)
     assert [m.out_channels for m in generator.modules() if isinstance(m, nn.ConvTranspose2d)] == [64, 32, 3]
@@ -44,7 +44,7 @@ def test_the_default_has_the_channels_of_the_notebook() -> None:
     assert judge.judge.weight.shape == (1, 128 * 4 * 4)
 
 
-def test_the_first_and_the_last_layer_are_the_convolutions_of_a_dcgan() -> None:
+def test_the_first_and_last_layers_equal_the_convolutions_of_a_dcgan() -> None:
     generator, judge = Generator(16, width=4).eval(), Discriminator(16, width=4).eval()
     first = nn.ConvTranspose2d(100, 8, 4, bias=False)
     first.weight.data = generator.spread.weight.view(4, 4, 8, 100).permute(3, 2, 0, 1)  # (100, 8, 4, 4)
@@ -67,11 +67,11 @@ def test_attributes_change_faces_and_logits() -> None:
 
 
 def test_the_projection_depends_on_the_position() -> None:
-    """The same feature at another position gives another logit, which would not be so with a mean."""
+    """The same feature gives another logit at another position. With a mean over positions, it would not."""
     judge = Discriminator(8, width=4, num_attributes=1).eval()
     judge.layers = nn.Identity()
     judge.judge.weight.data.zero_()
-    judge.projection.weight.data = torch.arange(4 * 4 * 4.0).view(64, 1)  # (H, W, C) flattened
+    judge.projection.weight.data = torch.arange(4 * 4 * 4.0).view(64, 1)  # flattened (H, W, C)
     features = torch.zeros(2, 4, 4, 4)
     features[0, 1, 0, 0] = features[1, 1, 3, 2] = 1
     yes, no = judge(features, torch.ones(2, 1)).logits, judge(features, torch.zeros(2, 1)).logits
@@ -79,7 +79,7 @@ def test_the_projection_depends_on_the_position() -> None:
     assert no.tolist() == pytest.approx((-yes).tolist())
 
 
-def test_predicted_attributes_do_not_depend_on_the_given_ones() -> None:
+def test_predicted_attributes_do_not_depend_on_the_given_attributes() -> None:
     judge = Discriminator(16, width=4, num_attributes=2, classifies=True).eval()
     faces = torch.randn(4, 3, 16, 16)
     first, second = judge(faces, torch.ones(4, 2)), judge(faces, torch.zeros(4, 2))
@@ -87,9 +87,9 @@ def test_predicted_attributes_do_not_depend_on_the_given_ones() -> None:
     assert not torch.allclose(first.logits, second.logits)
 
 
-def test_spectral_normalisation_keeps_every_weight_at_one() -> None:
+def test_spectral_normalisation_sets_the_largest_singular_value_to_one() -> None:
     judge = Discriminator(normalization="spectral")
-    for _ in range(30):  # Each forward pass in training makes one power iteration.
+    for _ in range(30):  # each forward pass in training performs one power iteration
         judge(torch.randn(4, 3, 32, 32))
     for layer in judge.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
@@ -98,24 +98,24 @@ def test_spectral_normalisation_keeps_every_weight_at_one() -> None:
 
 
 @pytest.mark.parametrize("size", [0, 4, 33, 48])
-def test_a_size_that_is_not_a_power_of_two_is_refused(size: int) -> None:
-    with pytest.raises(UserError, match=f"^image_size={size} must be a power of 2 that is at least 8"):
+def test_a_size_that_is_not_a_power_of_two_is_rejected(size: int) -> None:
+    with pytest.raises(UserError, match=f"^image_size={size} must be a power of 2 and at least 8"):
         Generator(size)
 
 
-def test_latents_of_another_size_are_refused() -> None:
-    with pytest.raises(UserError, match=r"takes latents \(B, 100\), not \(2, 64\)"):
+def test_latents_of_the_wrong_shape_are_rejected() -> None:
+    with pytest.raises(UserError, match=r"expects latents \(B, 100\), but got \(2, 64\)"):
         Generator()(torch.randn(2, 64))
 
 
 @pytest.mark.parametrize("network", [Generator(16, width=4, num_attributes=2), Discriminator(16, 4, num_attributes=2)])
-def test_attributes_that_are_missing_or_of_another_size_are_refused(network: nn.Module) -> None:
+def test_missing_or_misshapen_attributes_are_rejected(network: nn.Module) -> None:
     given = torch.randn(3, 100) if isinstance(network, Generator) else torch.randn(3, 3, 16, 16)
     for attributes, found in ((None, "none"), (torch.ones(3, 1), r"\(3, 1\)")):
-        with pytest.raises(UserError, match=rf"takes the attributes of each face, \(3, 2\), not {found}"):
+        with pytest.raises(UserError, match=rf"expects attributes \(3, 2\), but got {found}"):
             network(given, attributes)
 
 
-def test_an_unknown_normalisation_is_refused() -> None:
+def test_an_unknown_normalisation_is_rejected() -> None:
     with pytest.raises(UserError, match=r"^normalization=spectrl must be one of batch, .* Did you mean 'spe"):
         Discriminator(normalization="spectrl")

@@ -25,7 +25,7 @@ def plain() -> FaceSampler:
     return FaceSampler(Generator(16, latent_size=8, width=4), [], np.empty((0, 0), dtype=np.uint8))
 
 
-def test_a_seed_gives_the_same_faces_whatever_was_drawn_before(plain: FaceSampler) -> None:
+def test_faces_depend_only_on_the_seed(plain: FaceSampler) -> None:
     first, _ = plain.sample(5, seed=1)
     torch.rand(7)
     assert torch.equal(first, plain.sample(5, seed=1)[0])
@@ -34,7 +34,7 @@ def test_a_seed_gives_the_same_faces_whatever_was_drawn_before(plain: FaceSample
     assert first.dtype == torch.uint8
 
 
-def test_many_faces_are_those_of_single_batches(plain: FaceSampler) -> None:
+def test_large_samples_equal_the_faces_of_single_batches(plain: FaceSampler) -> None:
     latents = plain.latents(600, seed=0)
     whole = plain.draw(latents)
     parts = torch.cat([plain.draw(part) for part in latents.split(100)])
@@ -49,7 +49,7 @@ def test_sampling_does_not_change_the_network(plain: FaceSampler) -> None:
     assert all(torch.equal(value, before[name]) for name, value in plain.network.state_dict().items())
 
 
-def test_truncated_latents_fill_their_range(plain: FaceSampler) -> None:
+def test_truncated_latents_fill_the_allowed_range(plain: FaceSampler) -> None:
     latents = plain.latents(2000, seed=0, truncation=0.7)
     assert latents.abs().max() <= 0.7
     assert latents.abs().max() > 0.65
@@ -67,14 +67,14 @@ def test_attributes_follow_the_joint_distribution(sampler: FaceSampler) -> None:
     assert shares[(0, 1, 1)] == pytest.approx(0.2, abs=0.03)
 
 
-def test_other_attributes_follow_from_the_requested_ones(sampler: FaceSampler) -> None:
+def test_other_attributes_follow_their_conditional_distribution(sampler: FaceSampler) -> None:
     drawn = sampler.draw_attributes(1000, {"Male": 1}, seed=0).numpy()
     assert drawn[:, 1].all()
     assert not drawn[:, 0].any()  # Male and Smiling never occur together.
     assert drawn[:, 2].mean() == pytest.approx(0.4, abs=0.05)
 
 
-def test_a_combination_without_a_training_face_can_be_requested(sampler: FaceSampler) -> None:
+def test_attribute_combinations_without_training_faces_can_be_requested(sampler: FaceSampler) -> None:
     drawn = sampler.draw_attributes(100, {"Smiling": 1, "Eyeglasses": 1}, seed=0).numpy()
     assert drawn[:, [0, 2]].all()
     assert sampler.labels is LABELS
@@ -84,16 +84,16 @@ def test_a_combination_without_a_training_face_can_be_requested(sampler: FaceSam
 @pytest.mark.parametrize(
     ("asked", "sentence"),
     [
-        ({"Smilling": 1}, "has no attribute Smilling, only Smiling, Male, Eyeglasses. Did you mean 'Smiling'"),
-        ({"Smiling": 2}, "^attributes.Smiling=2 must be 1 to request it, or 0 to exclude it"),
+        ({"Smilling": 1}, "Smilling. Its attributes are Smiling, Male, Eyeglasses. Did you mean 'Smiling'"),
+        ({"Smiling": 2}, "^attributes.Smiling=2 must be 1 to request the attribute or 0 to exclude it"),
     ],
 )
-def test_an_impossible_request_is_refused(sampler: FaceSampler, asked: dict, sentence: str) -> None:
+def test_invalid_requests_are_rejected(sampler: FaceSampler, asked: dict, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         sampler.draw_attributes(2, asked)
 
 
-def test_an_unconditional_generator_has_no_attributes_to_request(plain: FaceSampler) -> None:
+def test_an_unconditional_generator_rejects_requested_attributes(plain: FaceSampler) -> None:
     assert plain.draw_attributes(2) is None
     with pytest.raises(UserError, match=r"is unconditional, so Smiling cannot be requested"):
         plain.draw_attributes(2, {"Smiling": 1})
@@ -104,7 +104,7 @@ def test_a_conditional_generator_needs_labels() -> None:
         FaceSampler(Generator(16, num_attributes=1), ["Smiling"], np.empty((0, 1), dtype=np.uint8))
 
 
-def test_an_arc_keeps_its_ends_its_length_and_equal_steps() -> None:
+def test_slerp_keeps_the_ends_and_the_norm_and_has_equal_steps() -> None:
     first, last = torch.tensor([3.0, 0.0, 0.0]), torch.tensor([0.0, 3.0, 0.0])
     walk = slerp(first, last, 7)
     assert torch.allclose(walk[0], first, atol=1e-6)
@@ -115,6 +115,6 @@ def test_an_arc_keeps_its_ends_its_length_and_equal_steps() -> None:
 
 
 @pytest.mark.parametrize("factor", [1.0, -1.0])
-def test_an_arc_between_parallel_latents_is_a_line(factor: float) -> None:
+def test_slerp_between_parallel_latents_is_linear(factor: float) -> None:
     first = torch.randn(8)
     assert slerp(first, factor * first, 3).isfinite().all()

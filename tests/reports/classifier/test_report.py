@@ -1,4 +1,4 @@
-"""The whole report on disk: its files, whose labels choose what, and what is left out when there is too little."""
+"""The files and values of a classifier report, the data used for tuning, and the parts omitted for small splits."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -35,7 +35,7 @@ Guess = Callable[[np.ndarray], np.ndarray]
 
 
 def noisy(labels: np.ndarray) -> np.ndarray:
-    """Probabilities that are mostly right."""
+    """Return probabilities that are mostly correct."""
     noise = np.random.default_rng(0).normal(size=labels.shape)
     return expit(2 * (2.0 * labels - 1) + 1.5 * noise)
 
@@ -68,7 +68,7 @@ def files(folder: Path) -> set[str]:
 def forty(
     tiny_celeba: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[EvaluationResult, pd.DataFrame, dict[str, float]]:
-    """A report on all forty attributes of the test split."""
+    """Report on all forty attributes of the test split."""
     result = result_of(tmp_path_factory.mktemp("forty"), data_of(tiny_celeba, list(ATTRIBUTES)))
     table, metrics = REPORT.write(result, {"experiment": "attributes"})
     return result, table, metrics
@@ -78,7 +78,7 @@ def table_of(result: EvaluationResult, name: str) -> pd.DataFrame:
     return pd.read_csv(result.run.path / "tables" / f"{name}_{result.split}.csv")
 
 
-def test_a_report_is_tables_figures_and_a_page(forty) -> None:
+def test_a_report_consists_of_tables_figures_and_a_page(forty) -> None:
     result, table, metrics = forty
     tables = [
         "amplification", "attributes", "calibration", "contradictions", "drift", "subgroups", "groups", "mistakes",
@@ -103,7 +103,7 @@ def test_a_report_is_tables_figures_and_a_page(forty) -> None:
 
 
 @pytest.mark.parametrize("attributes", [["Smiling"], ["Male", "Blond_Hair"]])
-def test_one_attribute_or_two(attributes: list[str], tiny_celeba: Path, tmp_path: Path) -> None:
+def test_one_or_two_attributes_can_be_reported(attributes: list[str], tiny_celeba: Path, tmp_path: Path) -> None:
     result = result_of(tmp_path, data_of(tiny_celeba, attributes))
     table, metrics = REPORT.write(result, {})
     assert table["attribute"].tolist() == attributes
@@ -115,7 +115,7 @@ def test_one_attribute_or_two(attributes: list[str], tiny_celeba: Path, tmp_path
     assert set(groups["group"]) == set(ATTRIBUTES) - ({"Smiling"} if len(attributes) == 1 else set())
 
 
-def test_the_numbers_of_the_table_are_scikit_learns(forty) -> None:
+def test_the_scores_in_the_table_equal_scikit_learn(forty) -> None:
     result, table, _ = forty
     for k in (0, 20, 31):
         truth, said = result.predictions.labels[:, k], result.predictions.predicted[:, k]
@@ -126,19 +126,19 @@ def test_the_numbers_of_the_table_are_scikit_learns(forty) -> None:
     assert table["ece"].to_numpy() == pytest.approx(expected)
 
 
-# -- whose labels choose -----------------------------------------------------------------------------------------------
+# -- tuning ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def both(tmp_path: Path, tiny_celeba: Path) -> tuple[EvaluationResult, EvaluationResult]:
-    """The same predictions, once with the test labels turned round."""
+    """Two results with the same predictions. The second has inverted test labels."""
     result = result_of(tmp_path / "a", data_of(tiny_celeba, ["Male", "Young"]))
     flipped = replace(result.predictions, labels=1 - result.predictions.labels)
     return result, replace(result, run=RunFolder(tmp_path / "b"), predictions=flipped)
 
 
-def test_tuned_thresholds_never_see_the_labels_they_are_measured_on(both) -> None:
-    """Other test labels give other scores, and the same thresholds."""
+def test_tuned_thresholds_do_not_depend_on_the_labels_of_the_reported_split(both) -> None:
+    """Different test labels give different scores but the same thresholds."""
     metrics = [report_thresholds(result, "balanced_accuracy")[1] for result in both]
     first, second = (table_of(result, "thresholds") for result in both)
     assert first["tuned_threshold"].tolist() == second["tuned_threshold"].tolist()
@@ -151,7 +151,7 @@ def test_tuned_thresholds_never_see_the_labels_they_are_measured_on(both) -> Non
             assert table["f1"][k] == pytest.approx(f1_score(truth, scores >= 0.5))
 
 
-def test_temperatures_never_see_the_labels_they_are_measured_on(both) -> None:
+def test_temperatures_do_not_depend_on_the_labels_of_the_reported_split(both) -> None:
     for result in both:
         report_calibration(result, bins=15)
     first, second = (table_of(result, "calibration") for result in both)
@@ -159,7 +159,7 @@ def test_temperatures_never_see_the_labels_they_are_measured_on(both) -> None:
     assert first["scaled_ece"].tolist() != second["scaled_ece"].tolist()
 
 
-def test_validation_labels_choose(both) -> None:
+def test_thresholds_and_temperatures_depend_on_the_validation_labels(both) -> None:
     result = both[0]
     assert result.validation is not None
     other = replace(result, validation=replace(result.validation, labels=1 - result.validation.labels), run=both[1].run)
@@ -175,7 +175,7 @@ def test_validation_labels_choose(both) -> None:
     )
 
 
-def test_one_setting_says_how_many_bins_the_calibration_error_has(both) -> None:
+def test_the_bins_setting_applies_to_all_calibration_errors(both) -> None:
     result = both[0]
     section, table = report_attributes(result, bins=3)
     report_calibration(result, bins=3)
@@ -184,13 +184,13 @@ def test_one_setting_says_how_many_bins_the_calibration_error_has(both) -> None:
     assert table["ece"].tolist() != pytest.approx(scores_of(result.predictions)["ece"].tolist())
 
 
-def test_scaling_mends_what_is_too_sure(tmp_path: Path, write_celeba) -> None:
-    """Probabilities whose logits were multiplied by three are scaled back."""
+def test_temperature_scaling_corrects_overconfidence(tmp_path: Path, write_celeba) -> None:
+    """Logits that were multiplied by three must be scaled back."""
     rng = np.random.default_rng(0)
     root = write_celeba(tmp_path / "data", n=3000, images=False)
 
     def too_sure(labels: np.ndarray) -> np.ndarray:
-        honest = rng.beta(1 + labels, 2 - labels)  # of a face that was given p, a share of p has the attribute
+        honest = rng.beta(1 + labels, 2 - labels)  # A fraction p of the faces with probability p has the attribute.
         return expit(3 * logit(honest))
 
     result = result_of(tmp_path / "run", data_of(root, ["Male", "Young"]), too_sure)
@@ -202,11 +202,11 @@ def test_scaling_mends_what_is_too_sure(tmp_path: Path, write_celeba) -> None:
     scaled = apply_temperature(result.predictions.probabilities, table["temperature"].to_numpy())
     assert table["scaled_ece"].to_numpy() == pytest.approx(reliability(result.predictions.labels, scaled).error)
     report_mistakes(result, most=3)
-    assert not (tmp_path / "run/figures/mistakes_test.png").exists(), "there are no images"
+    assert not (tmp_path / "run/figures/mistakes_test.png").exists(), "mistakes must not be drawn without images"
 
 
-def test_the_other_labels_are_those_of_scikit_learn(forty) -> None:
-    """Fitted on the train rows, measured on the test rows, with the true labels of the other 39."""
+def test_the_comparison_with_the_other_labels_equals_scikit_learn(forty) -> None:
+    """The regression is fitted on the train rows and evaluated on the test rows, with the 39 other true labels."""
     result, _, metrics = forty
     table = table_of(result, "pixels").set_index("attribute")
     data = result.datamodule
@@ -231,10 +231,10 @@ def test_drift_is_test_minus_validation(forty) -> None:
     assert ((drift["accuracy_low"] <= difference) & (difference <= drift["accuracy_high"])).all()
 
 
-# -- too little --------------------------------------------------------------------------------------------------------
+# -- small splits ------------------------------------------------------------------------------------------------------
 
 
-def test_validation_itself_is_not_tuned_on(tiny_celeba: Path, tmp_path: Path) -> None:
+def test_nothing_is_tuned_in_a_report_on_validation(tiny_celeba: Path, tmp_path: Path) -> None:
     result = result_of(tmp_path, data_of(tiny_celeba, ["Male", "Young"]), split="val")
     _, metrics = REPORT.write(result, {})
     assert not {"tables/thresholds_val.csv", "tables/drift_val.csv"} & files(tmp_path)
@@ -242,7 +242,7 @@ def test_validation_itself_is_not_tuned_on(tiny_celeba: Path, tmp_path: Path) ->
     assert not [name for name in metrics if "tuned" in name or "scaled" in name]
 
 
-def test_one_image(tiny_celeba: Path, tmp_path: Path) -> None:
+def test_a_single_image_can_be_reported(tiny_celeba: Path, tmp_path: Path) -> None:
     data = data_of(tiny_celeba, ["Male", "Young"])
     one, val = predictions_of(data, "test"), predictions_of(data, "val")
     cut = replace(
@@ -260,7 +260,7 @@ def test_one_image(tiny_celeba: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("present", [0, 1])
-def test_one_class_only(present: int, tiny_celeba: Path, tmp_path: Path) -> None:
+def test_a_single_class_can_be_reported(present: int, tiny_celeba: Path, tmp_path: Path) -> None:
     result = result_of(tmp_path, data_of(tiny_celeba, ["Male", "Young"]))
     said, val = result.predictions, result.validation
     assert val is not None
@@ -272,14 +272,14 @@ def test_one_class_only(present: int, tiny_celeba: Path, tmp_path: Path) -> None
     assert np.isnan(metrics["test/tuned_balanced_accuracy"])
 
 
-def test_without_train_rows_no_comparison_with_labels(write_celeba, tmp_path: Path) -> None:
+def test_the_comparison_with_the_other_labels_is_omitted_without_train_rows(write_celeba, tmp_path: Path) -> None:
     root = write_celeba(tmp_path / "data", partition=np.repeat([1, 2], 24))
     _, metrics = REPORT.write(result_of(tmp_path / "run", data_of(root, ["Male"])), {})
     assert "test/other_labels_accuracy" not in metrics
     assert not (tmp_path / "run/tables/pixels_test.csv").exists()
 
 
-def test_parts_can_be_left_out(tiny_celeba: Path, tmp_path: Path) -> None:
+def test_parts_of_the_report_can_be_disabled(tiny_celeba: Path, tmp_path: Path) -> None:
     report = ClassifierReport(tune=None, estimator=None, mistakes=0, page=False)
     report.write(result_of(tmp_path, data_of(tiny_celeba, ["Male", "Young"])), {})
     absent = {"report.html", "tables/thresholds_test.csv", "tables/pixels_test.csv", "figures/mistakes_test.png"}
@@ -294,18 +294,18 @@ def test_parts_can_be_left_out(tiny_celeba: Path, tmp_path: Path) -> None:
         ({"bins": 0}, r"^bins=0 must be at least 1"),
         ({"mistakes": -1}, r"^mistakes=-1 must be at least 0"),
         ({"contradictions": [["Bald", "Bang"]]}, r"Did you mean 'Bangs'"),
-        ({"estimator": object()}, r"^estimator=object must be a classifier"),
+        ({"estimator": object()}, r"^estimator=object must be a scikit-learn classifier"),
     ],
 )
-def test_a_wrong_setting_is_one_sentence(settings: dict, sentence: str) -> None:
+def test_a_wrong_setting_gives_a_one_sentence_error(settings: dict, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         ClassifierReport(**settings)
 
 
-# -- pictures of mistakes ----------------------------------------------------------------------------------------------
+# -- images of mistakes ------------------------------------------------------------------------------------------------
 
 
-def test_the_pictures_of_mistakes_are_those_images(tmp_path: Path, tiny_celeba: Path, monkeypatch) -> None:
+def test_each_mistake_is_shown_with_its_own_image(tmp_path: Path, tiny_celeba: Path, monkeypatch) -> None:
     shown: dict[str, list] = {}
 
     def spy(images, captions, **options):
@@ -315,7 +315,7 @@ def test_the_pictures_of_mistakes_are_those_images(tmp_path: Path, tiny_celeba: 
     original = figures.face_grid
     monkeypatch.setattr(figures, "face_grid", spy)
     data = data_of(tiny_celeba, ["Smiling", "Male"])
-    result = result_of(tmp_path, data, lambda labels: np.where(labels == 1, 0.1, 0.2))  # every positive is a mistake
+    result = result_of(tmp_path, data, lambda labels: np.where(labels == 1, 0.1, 0.2))  # All positives are mistakes.
     REPORT.write_split(result)
     wrong = mistakes(result.predictions)
     assert len(shown["images"]) == len(wrong) == result.predictions.labels.sum()
@@ -326,17 +326,17 @@ def test_the_pictures_of_mistakes_are_those_images(tmp_path: Path, tiny_celeba: 
         assert image_id in str(caption)
 
 
-def test_without_mistakes_no_picture_of_them(tmp_path: Path, tiny_celeba: Path) -> None:
+def test_no_images_are_shown_without_mistakes(tmp_path: Path, tiny_celeba: Path) -> None:
     result = result_of(tmp_path, data_of(tiny_celeba, ["Smiling", "Male"]), lambda labels: labels.astype(float))
     REPORT.write_split(result)
     assert not (tmp_path / "figures/mistakes_test.png").exists()
     assert len(table_of(result, "mistakes")) == 0
 
 
-# -- epochs ----------------------------------------------------------------------------------------------
+# -- epochs ------------------------------------------------------------------------------------------------------------
 
 
-def test_the_epochs_by_attributes(tmp_path: Path, tiny_celeba: Path) -> None:
+def test_metrics_are_tabulated_by_epoch_and_attribute(tmp_path: Path, tiny_celeba: Path) -> None:
     result = result_of(tmp_path, data_of(tiny_celeba, ["Male", "Young"]), split="val")
     val = scores_of(result.predictions)
     rows = {"epoch": [1, 2], "val/accuracy/Male": [0.5, 0.75], "val/accuracy/Young": [0.625, 0.875]}
@@ -348,12 +348,12 @@ def test_the_epochs_by_attributes(tmp_path: Path, tiny_celeba: Path) -> None:
     assert table.index.tolist() == val.sort_values("gain", ascending=False)["attribute"].tolist()
 
 
-def test_no_epoch_no_section(tmp_path: Path) -> None:
+def test_the_training_section_is_omitted_without_epochs(tmp_path: Path) -> None:
     assert report_history(RunFolder(tmp_path), pd.DataFrame(), 1, pd.DataFrame(), "tiny") is None
     assert not files(tmp_path)
 
 
-def test_the_page_names_what_the_data_are(tmp_path: Path, tiny_celeba: Path, monkeypatch) -> None:
+def test_the_page_states_which_data_were_used(tmp_path: Path, tiny_celeba: Path, monkeypatch) -> None:
     seen = {}
     monkeypatch.setattr(classifier, "write_page", lambda *arguments, **options: seen.update(options))
     data = data_of(tiny_celeba, ["Smiling"])

@@ -1,4 +1,4 @@
-"""The audit with a classifier that reads attributes from pixels, so that every number is known."""
+"""The audit with a classifier that reads attributes from pixels, so all results are known."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +16,7 @@ NAMES = ["Smiling", "Eyeglasses", "Male"]
 
 
 class Reader:
-    """A classifier that predicts attribute k if pixel k of the first row is bright."""
+    """Classifier that predicts attribute k if pixel k of the first row is bright."""
 
     attributes = NAMES
     device = torch.device("cpu")
@@ -27,7 +27,7 @@ class Reader:
 
 
 class Painter:
-    """A generator of faces with attributes as pixels, which gives eyeglasses to every second face only."""
+    """Generator that draws attributes as pixels, but eyeglasses only for every second face."""
 
     network = SimpleNamespace(image_size=16)
 
@@ -61,7 +61,7 @@ def audited(tiny_celeba: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
 
 @pytest.fixture(scope="module")
 def real(audited) -> tuple[np.ndarray, np.ndarray]:
-    """Labels of the validation faces, and the predictions of the reader."""
+    """Labels of the validation faces and the predictions of the reader."""
     _, _, data = audited
     rows = data.split_indices("val")
     images = torch.cat([batch["image"] for batch in data.rows_dataloader(rows)])
@@ -69,7 +69,7 @@ def real(audited) -> tuple[np.ndarray, np.ndarray]:
     return labels == 1, (images[:, 0, 0, :3] >= 128).numpy()
 
 
-def test_prevalences_of_generated_and_of_real_faces(audited, real) -> None:
+def test_prevalences_in_generated_and_real_faces_are_compared(audited, real) -> None:
     folder, metrics, _ = audited
     table = pd.read_csv(folder / "tables" / "audit_attributes.csv").set_index("attribute")
     labels, seen = real
@@ -82,7 +82,7 @@ def test_prevalences_of_generated_and_of_real_faces(audited, real) -> None:
     assert metrics["audit/prevalence_error"] == pytest.approx(np.abs(drawn.mean(axis=0) - seen.mean(axis=0)).mean())
 
 
-def test_pairs_in_generated_and_in_real_faces(audited, real) -> None:
+def test_conditional_prevalences_in_generated_and_real_faces_are_compared(audited, real) -> None:
     folder, _, _ = audited
     pairs = pd.read_csv(folder / "tables" / "audit_pairs.csv")
     drawn = np.random.default_rng(5).random((2000, 3)) < (0.5, 0.2, 0.4)
@@ -92,10 +92,10 @@ def test_pairs_in_generated_and_in_real_faces(audited, real) -> None:
         assert row.generated == pytest.approx(drawn[drawn[:, b], a].mean())
     assert len(pairs) == 6
     difference = pd.read_csv(folder / "tables" / "audit_conditional_difference.csv", index_col=0)
-    assert difference.isna().all(axis=None)  # Eight real faces are too few for a share.
+    assert difference.isna().all(axis=None)  # Eight real faces are too few for conditional prevalences.
 
 
-def test_agreement_on_generated_and_on_real_faces(audited, real) -> None:
+def test_agreement_on_generated_and_real_faces_is_compared(audited, real) -> None:
     folder, metrics, _ = audited
     table = pd.read_csv(folder / "tables" / "audit_asked.csv").set_index(["attribute", "asked"])
     # The classifier does not know Young.
@@ -113,7 +113,7 @@ def test_agreement_on_generated_and_on_real_faces(audited, real) -> None:
         assert (folder / "figures" / f"{name}.png").exists()
 
 
-def test_an_unconditional_generator_gets_no_requests(audited, tmp_path: Path) -> None:
+def test_an_unconditional_generator_is_audited_without_requests(audited, tmp_path: Path) -> None:
     _, _, data = audited
     metrics = report_audit(RunFolder(tmp_path), Audit(Painter(conditional=False), Reader(), seed=5), data, "title")
     assert set(metrics) == {"audit/accuracy", "audit/prevalence_error"}

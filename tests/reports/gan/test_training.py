@@ -1,4 +1,4 @@
-"""What is written about a GAN after training: distances beside their floor, and the nearest training faces."""
+"""The GAN report after training: distances with a reference value, and the nearest training faces."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from celeba_lab.runs.run import RunFolder
 
 
 class Corners(torch.nn.Module):
-    """The mean of each quarter of an image, in each colour."""
+    """Computes the mean of each quarter of an image in each channel."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,11 +40,11 @@ def row(epoch: int, weights: str, kid: float) -> dict:
     return {"epoch": epoch, "step": 4 * epoch, "weights": weights} | numbers
 
 
-def test_distances_are_written_with_their_floor_and_their_words(data, tmp_path: Path, capsys) -> None:
+def test_distances_are_written_with_a_reference_and_a_description(data, tmp_path: Path, capsys) -> None:
     distances = Distances(FeatureExtractor(Corners(), 12, "corners"), images_of(data, "val"), "val")
     rows = [row(2, "ema", 90.0), row(2, "raw", 95.0), row(4, "ema", 70.0), row(4, "raw", 80.0)]
     metrics = report_distances(RunFolder(tmp_path), distances, rows, data, "title")
-    floor = distances.measure(images_of(data, "train"))  # of 40 faces that were asked for there are 32
+    floor = distances.measure(images_of(data, "train"))  # There are only 32 of the 40 requested faces.
     assert (metrics["heldout/kid"], metrics["heldout/fid"]) == (70.0, 35.0)
     assert metrics["heldout/kid_real"] == pytest.approx(floor.kid)
     assert metrics["heldout/fid_real"] == pytest.approx(floor.fid)
@@ -53,22 +53,22 @@ def test_distances_are_written_with_their_floor_and_their_words(data, tmp_path: 
     assert table["kid_x1000_real"].tolist() == pytest.approx([floor.kid] * 4)
     assert set(table["real"]) == {32}
     assert set(table["measured_in"]) == {distances.describe(40)}
-    assert "40 faces against 8 real ones of val" in table["measured_in"][0]
+    assert "40 faces against 8 real faces of val" in table["measured_in"][0]
     for name in ("kid", "fid"):
         assert (tmp_path / "figures" / f"{name}.png").exists()
     printed = " ".join(capsys.readouterr().out.split())
-    assert "40 faces against 8 real ones" in printed
-    assert "32 training faces against the same" in printed
+    assert "40 faces against 8 real faces" in printed
+    assert "32 training faces compared with the same" in printed
 
 
-def test_one_measurement_is_no_curve(data, tmp_path: Path) -> None:
+def test_a_single_measurement_is_not_drawn_as_a_curve(data, tmp_path: Path) -> None:
     distances = Distances(FeatureExtractor(Corners(), 12, "corners"), images_of(data, "val"), "val")
     report_distances(RunFolder(tmp_path), distances, [row(4, "raw", 80.0)], data, "title")
     assert not (tmp_path / "figures").exists()
 
 
-def test_copies_are_found_by_name_and_at_distance_zero(data, tmp_path: Path) -> None:
-    """Seventy copies, the odd ones mirrored: the table has all of them, the figure sixty-four."""
+def test_copies_of_training_faces_are_named_with_distance_zero(data, tmp_path: Path) -> None:
+    """The table lists all seventy copies, every second of which is mirrored, and the figure shows sixty-four."""
     train = images_of(data, "train")
     picked = torch.arange(70) % len(train)
     copies = train[picked].clone()

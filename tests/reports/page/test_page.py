@@ -1,4 +1,4 @@
-"""The page of a report: what a browser makes of it, and that it asks the network for nothing."""
+"""The report page is displayed correctly in a browser and does not access the network."""
 
 import base64
 import hashlib
@@ -37,7 +37,7 @@ NAMES = ("Blond_Hair", "Male", "Smiling", "Wearing_Lipstick")
 
 
 class Elements(HTMLParser):
-    """Every start tag of a page with its attributes, and its text without style and script."""
+    """All start tags of a page with their attributes, and the text without style and script."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -66,14 +66,14 @@ def page_of(table: PageTable) -> str:
 
 
 def cells_of(html: str) -> list[list[str]]:
-    """The texts of the rows, the first one's headings."""
+    """Return the text of all cells, row by row. The first row contains the headings."""
     rows = re.findall("<tr>(.*?)</tr>", html, flags=re.DOTALL)
     parts = [re.findall("<t[hd][^>]*>(.*?)</t[hd]>", row, flags=re.DOTALL) for row in rows]
     return [[Elements(part).text for part in row] for row in parts]
 
 
 def column_of(values: Any, percent: bool = False) -> list[str]:
-    """What a column looks like on the page."""
+    """Return the text of a column as shown on the page."""
     frame = pd.DataFrame({"attribute": [f"a{k}" for k in range(len(values))], "x": values})
     html = page_of(PageTable("Scores", frame, percent=("x",) if percent else ()))
     return [row[1] for row in cells_of(html)[1:]]
@@ -96,7 +96,7 @@ def chart(path: Path, inches: tuple[float, float] = (5, 3)) -> Path:
 
 
 def noise(path: Path, width: int, height: int, seed: int = 0) -> Path:
-    """A picture as hard to encode as photographs are: noise at several scales."""
+    """Write an image of noise at several scales, which is as hard to compress as a photograph."""
     random = np.random.default_rng(seed)
     image = np.zeros((height, width, 3))
     for size, strength in ((64, 60), (8, 40), (1, 12)):
@@ -107,7 +107,7 @@ def noise(path: Path, width: int, height: int, seed: int = 0) -> Path:
 
 
 def embedded(html: str) -> list[tuple[Image.Image, dict[str, str | None], int]]:
-    """The pictures of a page with their attributes and bytes."""
+    """Return the images of a page with their attributes and sizes in bytes."""
     found = []
     for attributes in Elements(html).all("img"):
         head, _, data = (attributes["src"] or "").partition(";base64,")
@@ -120,7 +120,7 @@ def embedded(html: str) -> list[tuple[Image.Image, dict[str, str | None], int]]:
 # -- without a browser -------------------------------------------------------------------------------------------------
 
 
-def test_whatever_comes_from_outside_stays_text(tmp_path):
+def test_all_inserted_text_is_escaped(tmp_path):
     frame = pd.DataFrame({HOSTILE: [HOSTILE], "x": [HOSTILE]})
     section = Section(
         HOSTILE,
@@ -133,13 +133,13 @@ def test_whatever_comes_from_outside_stays_text(tmp_path):
     assert len(elements.all("script")) == 1
     [picture] = elements.all("img")
     assert picture["alt"] == HOSTILE
-    # In the title (twice), the banner, a fact (twice), the contents, the section (twice), the table (five times) and
-    # below the picture.
+    # The text is in the title (twice), the banner, a fact (twice), the contents, the section (twice), the table (five
+    # times) and below the image.
     assert elements.text.count(HOSTILE) == 14
     assert "<img src=http" not in html
 
 
-def test_nothing_refers_to_another_address(tmp_path):
+def test_the_page_refers_to_no_other_address(tmp_path):
     section = Section("Scores", "", pictures=[Picture(chart(tmp_path / "a.png"), "A chart", alt="a chart")])
     html = render_page("title", {}, [section])
     addresses = [
@@ -154,7 +154,7 @@ def test_nothing_refers_to_another_address(tmp_path):
     assert "@import" not in html
 
 
-def test_the_policy_knows_style_and_script():
+def test_the_security_policy_contains_the_hashes_of_style_and_script():
     html = render_page("title", {}, [])
     policies = [meta for meta in Elements(html).all("meta") if meta.get("http-equiv") == "Content-Security-Policy"]
     policy = policies[0]["content"] or ""
@@ -171,8 +171,8 @@ def test_the_policy_knows_style_and_script():
     ("values", "texts"),
     [
         ([0.98765, -0.5, -0.0], ["0.9877", "−0.5000", "0.0000"]),
-        ([1.0, 0.0], ["1.0000", "0.0000"]),  # scores
-        ([1204.0, np.nan, 3.0], ["1,204", "–", "3"]),  # counts, made floats by what is undefined
+        ([1.0, 0.0], ["1.0000", "0.0000"]),  # Scores.
+        ([1204.0, np.nan, 3.0], ["1,204", "–", "3"]),  # Counts, which are floats because of the undefined value.
         ([19962, -3], ["19,962", "−3"]),
         ([1234.5, 2.0], ["1,234.50", "2.00"]),
         ([0.5, 1.2e-7, 2e12], ["0.50", "1.2e−07", "2.0e+12"]),
@@ -187,15 +187,15 @@ def test_the_policy_knows_style_and_script():
         ([np.nan, np.nan], ["–", "–"]),
     ],
 )
-def test_values_as_a_person_writes_them(values, texts):
+def test_numbers_are_formatted_for_reading(values, texts):
     assert column_of(values) == texts
 
 
-def test_shares_as_percentages():
-    assert column_of([0.91234, np.nan, 1.0], percent=True) == ["91.23 %", "–", "100.00 %"]
+def test_fractions_are_shown_as_percentages():
+    assert column_of([0.91234, np.nan, 1.0], percent=True) == ["91.23%", "–", "100.00%"]
 
 
-def test_undefined_says_so():
+def test_undefined_values_are_marked():
     html = page_of(PageTable("Scores", pd.DataFrame({"attribute": ["Bald", None], "auroc": [np.nan, 0.5]})))
     undefined = [attributes for _, attributes in Elements(html).tags if attributes.get("class") == "undefined"]
     assert [attributes.get("title") for attributes in undefined] == ["undefined", "undefined"]
@@ -205,7 +205,7 @@ def test_numbers_keep_their_precision_for_sorting():
     frame = pd.DataFrame({"attribute": ["Bald", "Male", "Young"], "auroc": [0.12345678901234567, np.inf, 1e-9]})
     values = [cell["data-value"] for cell in Elements(page_of(PageTable("Scores", frame))).all("td")]
     assert [float(value or "") for value in values] == frame["auroc"].tolist()
-    assert values[1] == "Infinity", "as JavaScript reads it"
+    assert values[1] == "Infinity", "JavaScript must be able to parse infinity"
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_numbers_keep_their_precision_for_sorting():
         (0, "6,240 rows", 0),
     ],
 )
-def test_the_caption_says_how_much_is_shown_and_where_the_rest_is(rows, extent, shown):
+def test_the_caption_of_a_shortened_table_names_the_full_table(rows, extent, shown):
     frame = pd.DataFrame({"image_id": [f"{n:06d}.jpg" for n in range(6240)]})
     html = page_of(PageTable("Every mistake", frame, file="tables/mistakes_test.csv", rows=rows))
     [caption] = re.findall("<figcaption.*?</figcaption>", html, flags=re.DOTALL)
@@ -227,7 +227,7 @@ def test_the_caption_says_how_much_is_shown_and_where_the_rest_is(rows, extent, 
     assert html.count("<table") == (shown > 0)
 
 
-def test_columns_may_share_a_heading_and_a_table_may_be_empty():
+def test_duplicate_headings_and_empty_tables_are_allowed():
     frame = pd.DataFrame([["Bald", 0.5, "x"]], columns=["attribute", "low", "low"])
     assert cells_of(page_of(PageTable("Scores", frame))) == [["attribute", "low", "low"], ["Bald", "0.5000", "x"]]
     html = page_of(PageTable("Scores", frame.head(0)))
@@ -235,7 +235,7 @@ def test_columns_may_share_a_heading_and_a_table_may_be_empty():
     assert "<table" not in html
 
 
-def test_blank_lines_part_paragraphs():
+def test_blank_lines_separate_paragraphs():
     html = render_page("title", {}, [Section("Scores", "One\nline.\n\nTwo.\n \nThree.\n", ())])
     [section] = re.findall("<section.*?</section>", html, flags=re.DOTALL)
     assert [" ".join(text.split()) for text in re.findall("<p>(.*?)</p>", section, flags=re.DOTALL)] == [
@@ -245,7 +245,7 @@ def test_blank_lines_part_paragraphs():
     ]
 
 
-def test_no_banner_without_a_warning():
+def test_the_banner_is_shown_only_with_a_warning():
     assert 'role="note"' not in render_page("title", {}, [])
     assert 'role="note"' in render_page("title", {}, [], warning="SYNTHETIC faces")
 
@@ -255,37 +255,37 @@ def test_the_template_is_in_the_wheel():
     assert "celeba_lab/reports/page/page.html.jinja" in paths
 
 
-# -- pictures ----------------------------------------------------------------------------------------------------------
+# -- images ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_chart_keeps_its_letters(tmp_path):
+def test_charts_are_encoded_without_visible_loss(tmp_path):
     path = chart(tmp_path / "a.png")
     [(image, attributes, size)] = embedded(render_page("t", {}, [Section("s", "", (), [Picture(path, "c", "a")])]))
     with Image.open(path) as file:
         original = np.asarray(file.convert("RGB")).astype(int)
     shown = np.asarray(image).astype(int)
     assert shown.shape == original.shape
-    assert np.abs(shown - original).max() <= 24, "lossy encodings are off by more at the edges of coloured letters"
-    assert (shown[original.min(axis=2) == 255] == 255).all(), "paper stays white"
+    assert np.abs(shown - original).max() <= 24, "a lossy encoding would change the edges of coloured letters by more"
+    assert (shown[original.min(axis=2) == 255] == 255).all(), "the background must stay white"
     assert size < path.stat().st_size
-    assert (attributes["width"], attributes["height"]) == ("480", "288"), "five by three inches of 96 pixels"
+    assert (attributes["width"], attributes["height"]) == ("480", "288"), "five by three inches at 96 pixels per inch"
 
 
-def test_wide_pictures_are_scaled_down(tmp_path):
+def test_wide_figures_are_scaled_down(tmp_path):
     path = chart(tmp_path / "a.png", (20, 5))
     [(image, attributes, _)] = embedded(render_page("t", {}, [Section("s", "", (), [Picture(path, "c", "a")])]))
     assert image.size == (2200, 550)
     assert (attributes["width"], attributes["height"]) == ("1920", "480")
 
 
-def test_what_is_transparent_lies_on_white(tmp_path):
+def test_transparent_figures_get_a_white_background(tmp_path):
     Image.new("RGBA", (40, 40), (0, 0, 0, 0)).save(tmp_path / "a.png")
     section = Section("s", "", (), [Picture(tmp_path / "a.png", "c", "a")])
     [(image, _, _)] = embedded(render_page("t", {}, [section]))
     assert image.getpixel((20, 20)) == (255, 255, 255)
 
 
-def test_twenty_noisy_pictures_and_a_long_table_stay_below_eight_megabytes(tmp_path):
+def test_a_page_with_twenty_noisy_images_and_a_long_table_is_below_eight_megabytes(tmp_path):
     paths = [noise(tmp_path / "wide.png", 3000, 1200), noise(tmp_path / "faces.png", 1452, 1449)]
     pictures = [Picture(path, "c", "a") for path in paths]
     html = render_page("title", {}, [Section("Groups", "", [long_table(scores=10)], pictures)])
@@ -293,10 +293,10 @@ def test_twenty_noisy_pictures_and_a_long_table_stay_below_eight_megabytes(tmp_p
     largest = max(size for _, _, size in found)
     assert largest <= 256 * 1024
     assert len(html.encode()) + 18 * largest * 4 / 3 < 8e6
-    assert all(image.width > 700 for image, _, _ in found), "and there is still something to see"
+    assert all(image.width > 700 for image, _, _ in found), "the images must keep a useful width"
 
 
-def test_a_missing_picture_is_an_error_and_leaves_the_old_page(tmp_path):
+def test_a_missing_image_is_an_error_and_keeps_the_old_page(tmp_path):
     path = tmp_path / "report.html"
     path.write_text("old")
     with pytest.raises(FileNotFoundError):
@@ -348,7 +348,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def visit(browser: Browser, report: Path) -> Iterator[Callable[..., Page]]:
-    """Open the report in a new window; its complaints and requests are in ``page.complaints`` and ``page.requests``."""
+    """Open the report in a new window. ``page.complaints`` records errors, and ``page.requests`` records requests."""
     contexts = []
 
     def visit(width: int = 1400, height: int = 1000, **options: Any) -> Page:
@@ -372,7 +372,7 @@ def figure(page: Page, caption: str) -> Locator:
 
 
 def read_column(page: Page, heading: str, caption: str = "Small") -> list[str]:
-    """The visible texts of a column, from top to bottom."""
+    """Return the visible text of a column, from top to bottom."""
     return figure(page, caption).evaluate(
         """(figure, heading) => {
             const heads = [...figure.querySelectorAll("thead th")];
@@ -385,13 +385,13 @@ def read_column(page: Page, heading: str, caption: str = "Small") -> list[str]:
 
 
 def sort_by(page: Page, heading: str, caption: str = "Small") -> str | None:
-    """Click a heading; return the direction that it then tells."""
+    """Click a heading, and return the sort direction that it indicates."""
     head = figure(page, caption).get_by_role("columnheader", name=heading)
     head.get_by_role("button").click()
     return head.get_attribute("aria-sort")
 
 
-def test_the_page_is_shown_whole(visit):
+def test_the_whole_page_is_shown(visit):
     page = visit()
     assert page.title() == "CelebA · test"
     assert page.get_by_role("heading").all_inner_texts() == [
@@ -420,7 +420,7 @@ def test_no_request_leaves_the_page(visit, report):
     assert page.title() == "CelebA · test"
 
 
-def test_the_policy_stops_what_an_escape_would_have_let_through(visit):
+def test_the_security_policy_blocks_injected_code(visit):
     page = visit()
     page.evaluate(
         """() => {
@@ -437,7 +437,7 @@ def test_the_policy_stops_what_an_escape_would_have_let_through(visit):
     assert sum("Content Security Policy" in complaint for complaint in page.complaints) == 2
 
 
-def test_numbers_sort_as_numbers_and_undefined_last(visit):
+def test_numbers_are_sorted_numerically_with_undefined_values_last(visit):
     page = visit()
     assert sort_by(page, "auroc") == "ascending"
     assert read_column(page, "auroc") == ["−0.3000", "1.0e−12", "0.5000", "0.5100", "–"]
@@ -448,7 +448,7 @@ def test_numbers_sort_as_numbers_and_undefined_last(visit):
     assert figure(page, "Small").locator("[aria-sort]").count() == 1
 
 
-def test_text_sorts_as_text_and_undefined_last(visit):
+def test_text_is_sorted_alphabetically_with_undefined_values_last(visit):
     page = visit()
     assert sort_by(page, "found in") == "ascending"
     assert [name.lower() for name in read_column(page, "found in")] == ["run 1", "run 2", "run 9", "run 10", "–"]
@@ -458,7 +458,7 @@ def test_text_sorts_as_text_and_undefined_last(visit):
     assert read_column(page, "few") == ["no", "no", "no", "yes", "yes"]
 
 
-def test_rows_stay_whole_when_sorted(visit):
+def test_sorting_moves_whole_rows(visit):
     page = visit()
     before = dict(zip(read_column(page, "attribute"), read_column(page, "images"), strict=True))
     sort_by(page, "auroc")
@@ -466,7 +466,7 @@ def test_rows_stay_whole_when_sorted(visit):
     assert read_column(page, "attribute")[0] == HOSTILE
 
 
-def test_tables_sort_by_the_keyboard(visit):
+def test_tables_can_be_sorted_with_the_keyboard(visit):
     page = visit()
     figure(page, "Small").get_by_role("button", name="images").focus()
     page.keyboard.press("Enter")
@@ -475,7 +475,7 @@ def test_tables_sort_by_the_keyboard(visit):
     assert read_column(page, "images")[0] == "10,000"
 
 
-def test_a_long_table_is_filtered(visit):
+def test_a_long_table_can_be_filtered(visit):
     page = visit()
     long = figure(page, "Every target")
     filter_box, said = long.get_by_label("Filter rows"), long.get_by_role("status")
@@ -488,17 +488,17 @@ def test_a_long_table_is_filtered(visit):
     assert sort_by(page, "score 1", "Every target") == "ascending"
     values = [float(value.replace("−", "-")) for value in read_column(page, "score 1", "Every target")]
     assert values == sorted(values)
-    assert len(values) == MANY // 4, "sorting keeps the filter"
+    assert len(values) == MANY // 4, "sorting must keep the filter"
     filter_box.fill(f"-{abs(values[0]):.4f}")
     assert values[0] in [float(value.replace("−", "-")) for value in read_column(page, "score 1", "Every target")]
     filter_box.fill("no such row")
     assert read_column(page, "target", "Every target") == []
     filter_box.fill("")
     assert len(read_column(page, "target", "Every target")) == MANY
-    assert figure(page, "Small").get_by_label("Filter rows").count() == 0, "five rows need no filter"
+    assert figure(page, "Small").get_by_label("Filter rows").count() == 0, "a table of five rows must not have a filter"
 
 
-def test_a_phone_scrolls_only_the_tables_sideways(visit):
+def test_only_tables_scroll_horizontally_on_a_phone(visit):
     page = visit(360, 740, is_mobile=True, has_touch=True)
     assert page.evaluate("document.documentElement.scrollWidth <= 360 && innerWidth === 360")
     box = figure(page, "Wide").locator(".box")
@@ -507,11 +507,13 @@ def test_a_phone_scrolls_only_the_tables_sideways(visit):
     x_name, x_value = name.bounding_box()["x"], value.bounding_box()["x"]
     box.evaluate("box => box.scrollTo(200, 0)")
     assert value.bounding_box()["x"] == pytest.approx(x_value - 200, abs=1)
-    assert name.bounding_box()["x"] == pytest.approx(x_name, abs=1), "the names stay"
-    assert figure(page, "Small").locator("tbody th").first.bounding_box()["width"] < 180, "and leave room for numbers"
+    assert name.bounding_box()["x"] == pytest.approx(x_name, abs=1), "the attribute names must stay visible"
+    assert figure(page, "Small").locator("tbody th").first.bounding_box()["width"] < 180, (
+        "the attribute names must leave space for the numbers"
+    )
 
 
-def test_no_text_is_small_on_a_phone(visit):
+def test_text_is_large_enough_on_a_phone(visit):
     sizes = visit(360, 740).evaluate(
         """() => [...document.querySelectorAll("body *")]
             .filter((e) => [...e.childNodes].some((n) => n.nodeType === Node.TEXT_NODE && n.data.trim()))
@@ -521,7 +523,7 @@ def test_no_text_is_small_on_a_phone(visit):
     assert min(sizes) >= 14
 
 
-def test_contents_stay_beside_the_text_on_a_wide_screen(visit):
+def test_the_contents_stay_beside_the_text_on_a_wide_screen(visit):
     page = visit()
     link = page.get_by_role("link", name="Groups")
     link.click()
@@ -533,7 +535,7 @@ def test_contents_stay_beside_the_text_on_a_wide_screen(visit):
     assert page.locator("nav [aria-current]").all_inner_texts() == ["Groups"]
 
 
-def test_a_picture_opens_in_full_size(visit):
+def test_an_image_opens_in_full_size(visit):
     page = visit(390, 844)
     button = page.get_by_role("button", name="a chart")
     dialog = page.locator("dialog")
@@ -546,7 +548,7 @@ def test_a_picture_opens_in_full_size(visit):
     assert dialog.locator("p").inner_text() == "A chart"
     page.keyboard.press("ArrowRight")
     page.wait_for_timeout(300)
-    assert whole.bounding_box()["x"] < 0, "the arrow keys scroll it"
+    assert whole.bounding_box()["x"] < 0, "the arrow keys must scroll the image"
     page.keyboard.press("Escape")
     assert not dialog.is_visible()
     assert button.evaluate("button => button === document.activeElement")
@@ -555,14 +557,14 @@ def test_a_picture_opens_in_full_size(visit):
     assert not dialog.is_visible()
 
 
-def test_without_script_everything_is_there(visit):
+def test_all_content_is_visible_without_javascript(visit):
     page = visit(java_script_enabled=False)
     assert page.locator("tbody tr:visible").count() == 5 + 40 + MANY
     assert page.locator("main img:visible").count() == 2
     assert page.locator("input:visible, dialog:visible").count() == 0
 
 
-def test_dark_mode_keeps_pictures_on_white(visit):
+def test_figures_keep_a_white_background_in_dark_mode(visit):
     colour = "element => getComputedStyle(element).backgroundColor"
     light, dark = visit(color_scheme="light"), visit(color_scheme="dark")
     assert light.locator("body").evaluate(colour) == "rgb(255, 255, 255)"
@@ -570,7 +572,7 @@ def test_dark_mode_keeps_pictures_on_white(visit):
     assert dark.locator("main img").first.evaluate(colour) == "rgb(255, 255, 255)"
 
 
-def test_a_print_has_the_first_rows_of_a_long_table_in_full_width(visit):
+def test_a_printed_page_has_full_width_tables_with_their_first_rows(visit):
     page = visit(color_scheme="dark")
     page.emulate_media(media="print")
     assert len(read_column(page, "target", "Every target")) == 60
