@@ -120,7 +120,7 @@ def check_clusterer(clusterer: ClusterMixin, n_clusters: int | None) -> ClusterM
         The clusterer with the given number of clusters.
 
     Raises:
-        SettingError: The estimator cannot cluster rows, has a parameter that is out of range, or ``n_clusters`` is below 1.
+        SettingError: The estimator cannot cluster rows, a parameter is out of range, or ``n_clusters`` is below 1.
     """
     if not isinstance(clusterer, ClusterMixin) or not hasattr(clusterer, "fit_predict"):
         hint = "Use, for example, sklearn.cluster.MiniBatchKMeans."

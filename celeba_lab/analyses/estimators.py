@@ -50,7 +50,7 @@ def check_parameters(estimator: BaseEstimator | None, setting: str) -> None:
         ...
         celeba_lab.errors.SettingError: clusterer=KMeans cannot be fitted: The 'n_init' parameter of KMeans must be ...
     """
-    if hasattr(estimator, "_validate_params"):  # Every estimator of scikit-learn has this method.
+    if isinstance(estimator, BaseEstimator):
         with refusals_of(estimator, setting):
             estimator._validate_params()
 
