@@ -310,7 +310,7 @@ class MetricLines:
 
 
 def _heading(before: str, metric: str) -> str:
-    """Return the heading of a metric, omitting the split if it is the same as for the previous metric."""
+    """Return the heading of a metric, omitting the split if the previous metric has the same split."""
     split, _, name = metric.partition("/")
     words = name.replace("images_per_second", "images/s").replace("_", " ")
     return words if before.startswith(f"{split}/") else f"{split_name(split)} {words}"

@@ -109,7 +109,7 @@ class Annotations:
 def _check_one_convention(table: Table) -> None:
     """Check that the labels of a table are either all -1/1 or all 0/1.
 
-    A table with both encodings was probably merged from two sources, in which 0 may mean absent or unknown.
+    A table with both encodings was probably merged from two sources, in which 0 may have different meanings.
 
     Raises:
         UserError: The table contains both -1 and 0.

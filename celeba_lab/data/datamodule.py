@@ -320,7 +320,7 @@ class TrainingFaces(lightning.LightningDataModule):
 
 
 def _check_partitions(names: list[str]) -> list[str]:
-    """Validate names of splits, and return them in the order of ``SPLITS``."""
+    """Validate split names, and return them in the order of ``SPLITS``."""
     for name in names:
         check_choice("partitions", name, SPLITS)
     if not names:

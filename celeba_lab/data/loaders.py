@@ -74,8 +74,8 @@ class LoaderSettings:
         Args:
             dataset: The training faces.
             processes: Processes that share the faces.
-            epoch: Index of the next epoch, counted from 0. Lightning sets the epoch too, but only after the workers of a
-                resumed run have started to load images.
+            epoch: Index of the next epoch, counted from 0. Lightning also sets the epoch, but only after the workers of
+                a resumed run have started to load images.
         """
         sampler: EpochSampler | DistributedSampler[dict[str, Any]]
         if processes.world_size > 1:

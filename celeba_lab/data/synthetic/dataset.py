@@ -118,7 +118,7 @@ def draw_faces(folder: Path, seed: int, start: int, labels: np.ndarray) -> int:
 
     Args:
         folder: Folder of the images.
-        seed: Seed of the faces.
+        seed: Seed for drawing the faces.
         start: Index of the first face, counted from 0.
         labels: Labels of the faces, uint8 (B, 40), 0 or 1.
 

@@ -34,7 +34,7 @@ def draw_neck(canvas: Canvas, pose: Pose, person: Person) -> None:
 
 
 def draw_ears(canvas: Canvas, pose: Pose, person: Person) -> None:
-    """Draw both ears. The head must be drawn after the ears, because it partly hides them."""
+    """Draw both ears. The head covers part of the ears, so it must be drawn later."""
     for side in (-1, 1):
         turned = side * pose.yaw  # the head hides the ear on the side towards which it turns
         centre = (side * (person.half_width + 1.5 - 9 * max(0.0, turned)), 5)

@@ -51,7 +51,7 @@ def calibrate(model: AttributeDistribution, prevalence: np.ndarray, n: int = 400
     """Adjust the intercepts so that samples from the model have the given prevalences.
 
     The fitted intercepts match real combinations of the preceding attributes. The combinations in a sample differ
-    slightly from real ones, so the prevalences would differ as well.
+    slightly from real ones, so the prevalences would differ too without this adjustment.
 
     Args:
         model: The fitted model.

@@ -41,7 +41,7 @@ class AttributeClassifier(AttributeModel):
     Args:
         attributes: Names of the K attributes, in the order of the logits.
         backbone: Name of a classifier that ``torchvision.models.get_model`` builds, or of a registered backbone.
-        weights: Origin of the backbone's initial weights. The model only stores it; the train task loads the weights.
+        weights: Origin of the backbone's initial weights, loaded by the train task. The model only stores this setting.
         image_size: Side length in pixels to which faces are resized before they enter the network.
         resolution: Side length in pixels to which faces are shrunk before they are resized to ``image_size``. A
             classifier for small faces, such as those of a GAN, must be trained on small faces. If None, faces are not
