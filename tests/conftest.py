@@ -8,12 +8,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import gzip
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
 import warnings
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
@@ -260,6 +261,60 @@ def compose() -> Callable[..., DictConfig]:
             return hydra_compose("config", list(overrides))
 
     return composed
+
+
+def _keys_of(node: object, prefix: str = "") -> Iterator[str]:
+    if prefix:
+        yield prefix
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from _keys_of(value, f"{prefix}.{key}" if prefix else str(key))
+
+
+@pytest.fixture(scope="session")
+def settings(compose: Callable[..., DictConfig]) -> set[str]:
+    """Dotted names of all settings of all tasks and experiments."""
+    found: set[str] = set()
+    for group in ("experiment", "task"):
+        for path in (config_directory() / group).glob("*.yaml"):
+            found |= set(_keys_of(OmegaConf.to_container(compose(f"{group}={path.stem}"))))
+    return found
+
+
+@pytest.fixture(scope="session")
+def find_unknown_settings(settings: set[str]) -> Callable[[str], set[str]]:
+    """``find_unknown_settings(text)`` returns the settings and choices in a text that do not exist.
+
+    A setting has a dotted name that starts with a root key, such as ``model.lr``. A choice is written ``task=train``.
+    The name of an argument, such as ``width=8``, is not a setting, unless it is next to a setting or a choice. Names in
+    capitals and the character U+FFFD stand for any value.
+    """
+    files = [path.relative_to(config_directory()) for path in config_directory().glob("*/**/*.yaml")]
+    choices = {f"{folder}={path.relative_to(folder).with_suffix('')}" for path in files for folder in path.parents[:-1]}
+    groups = {choice.partition("=")[0] for choice in choices}
+    roots = {name for name in settings if "." not in name}
+
+    def is_unknown(key: str, value: str | None, in_command: bool) -> bool:
+        if "\ufffd" in key or key.startswith("hydra."):
+            return False
+        if key in groups and value is not None and re.fullmatch(r"[a-z0-9_/]+", value):
+            return value != "null" and f"{key}={value}" not in choices
+        return (in_command or key.partition(".")[0] in roots - {key}) and key not in settings | groups
+
+    def find(text: str) -> set[str]:
+        unknown: set[str] = set()
+        override = r"(?<![\w.~/:])([a-z\ufffd][\w./\ufffd]*)=([\w./\ufffd-]*)"
+        for command in re.finditer(rf"{override}(?: {override})*", text):
+            found = re.findall(override, command[0])
+            is_command = len(found) > 1
+            named = [(key, value.rstrip(".")) for key, value in found]
+            unknown |= {f"{key}={value}" for key, value in named if is_unknown(key, value, is_command)}
+        for key in re.findall(r"(?<![\w.~/:])([a-z]+(?:\.[a-z][a-z_0-9]*)+)(?![\w(=\ufffd]| = |\.[\w\ufffd])", text):
+            if is_unknown(key, None, False):
+                unknown.add(key)
+        return unknown
+
+    return find
 
 
 @pytest.fixture(autouse=True)

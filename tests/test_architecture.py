@@ -90,7 +90,7 @@ def test_restricted_names_are_used_only_in_their_packages(name: str, packages: s
 
 # These files test the whole project instead of a single module.
 WHOLE = {"tasks/test_divergence.py"} | {
-    f"test_{name}.py" for name in ("architecture", "docstrings", "imports", "package", "readme")
+    f"test_{name}.py" for name in ("architecture", "docstrings", "imports", "package", "readme", "settings")
 }
 
 each_test_file = pytest.mark.parametrize(

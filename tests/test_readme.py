@@ -8,7 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -116,30 +116,12 @@ def test_commands_are_found_on_the_pages() -> None:
     assert len(commands_of((ROOT / "docs" / "gan.md").read_text())) >= 9
 
 
-def keys_of(node: object, prefix: str = "") -> Iterator[str]:
-    if prefix:
-        yield prefix
-    if isinstance(node, dict):
-        for key, value in node.items():
-            yield from keys_of(value, f"{prefix}.{key}" if prefix else str(key))
-
-
-@pytest.fixture(scope="module")
-def settings(compose: Callable[..., DictConfig]) -> set[str]:
-    """Dotted names of all settings of all tasks and experiments."""
-    found: set[str] = set()
-    for group in ("experiment", "task"):
-        for path in (config_directory() / group).glob("*.yaml"):
-            found |= set(keys_of(OmegaConf.to_container(compose(f"{group}={path.stem}"))))
-    return found
-
-
 @each_page
-def test_every_setting_named_on_a_page_exists(path: Path, settings: set[str]) -> None:
+def test_every_setting_named_on_a_page_exists(path: Path, find_unknown_settings: Callable[[str], set[str]]) -> None:
     text = re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL)
-    groups = "data|model|task|recipe|trainer|callbacks|hydra"
-    named = re.findall(rf"`~?((?:{groups})\.[a-z_0-9.]+)(?:=[^`]*)?`", text)
-    unknown = {name for name in named if name not in settings and not name.startswith("hydra.")}
+    named = re.findall(r"`~?([^`\n]+)`", text)
+    unknown = {name for code in named for name in find_unknown_settings(code)}
+    unknown -= {f"experiment={Path(name).stem}" for name in FILES}
     assert not unknown, f"{path.name} names settings that do not exist"
 
 

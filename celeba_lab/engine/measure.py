@@ -61,13 +61,13 @@ def measure(
 
 
 class CollectPredictions(Callback):
-    """Collect the predictions for all images during ``trainer.validate``, ``trainer.test`` and ``trainer.predict``.
+    """Collect the predictions for all images during ``Trainer.validate``, ``Trainer.test`` and ``Trainer.predict``.
 
     Afterwards, the attributes contain the results for all images in every process.
 
     Attributes:
         probability: Predicted probabilities, float32 (N, K), ordered by ``index``.
-        label: True labels, uint8 (N, K); empty after ``trainer.predict``.
+        label: True labels, uint8 (N, K); empty after ``Trainer.predict``.
         index: Row index of each image in the dataset, int64 (N,).
     """
 

@@ -72,7 +72,7 @@ def read_export(path: Path, weights: str = "ema") -> FaceSampler:
     if weights == "raw" != configuration["weights"]:
         raise UserError(
             f"checkpoint={path} contains only the averaged weights. Export the weights of the last step with"
-            " task=export weights=raw."
+            " task=export task.weights=raw."
         )
     attributes = configuration["attributes"]
     packed = tensors.pop(_LABELS, torch.empty((0, 0), dtype=torch.uint8)).numpy()

@@ -24,7 +24,7 @@ class EpochLog(Callback):
         path: Path of the CSV file, which is rewritten after each epoch. If None, no file is written.
 
     Attributes:
-        rows: Metrics of each epoch, counted from 1, with the names used in ``trainer.callback_metrics``.
+        rows: Metrics of each epoch, counted from 1, with the names used in ``Trainer.callback_metrics``.
     """
 
     def __init__(

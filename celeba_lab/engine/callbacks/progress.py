@@ -32,7 +32,7 @@ class ProgressLine(ProgressBar):
     The line never wraps. In a log file, it is printed every 30 seconds; see :class:`~celeba_lab.console.Progress`.
 
     Args:
-        evaluation: Name to show for ``trainer.test``, which is used to evaluate every split.
+        evaluation: Name to show for ``Trainer.test``, which is used to evaluate every split.
     """
 
     def __init__(self, evaluation: str = "test") -> None:

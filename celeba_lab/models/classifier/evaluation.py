@@ -29,7 +29,7 @@ class AttributeModel(L.LightningModule):
         threshold: Probability at or above which an attribute is predicted to be present.
         input_size: Side length in pixels of the faces that the model was trained on.
         val_metrics: Metrics of the validation split.
-        test_metrics: Metrics of the split that ``trainer.test`` evaluates.
+        test_metrics: Metrics of the split that ``Trainer.test`` evaluates.
     """
 
     attributes: list[str]

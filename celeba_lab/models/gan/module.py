@@ -385,7 +385,7 @@ def _check_penalties(settings: Mapping[str, Any], loss: AdversarialLoss) -> None
         raise SettingError(name, settings[name], rule, "Set normalization=none or normalization=spectral.")
     if loss.critic and not penalties and settings["normalization"] != "spectral":
         rule = "is unbounded without a gradient penalty or spectral normalisation"
-        hint = "Set gradient_penalty=10 and normalization=none, as loss=wasserstein does, or normalization=spectral."
+        hint = "Set gradient_penalty=10 and normalization=none, or normalization=spectral."
         raise SettingError("loss.name", "wasserstein", rule, hint)
 
 
