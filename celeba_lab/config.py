@@ -5,7 +5,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from textwrap import shorten
-from typing import Any, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from hydra.core.config_store import ConfigStore
 from hydra.errors import InstantiationException
@@ -206,9 +207,39 @@ def _check_type(path: str, value: object, hint: Any) -> None:
     try:
         check_type(value, hint)
     except TypeCheckError as error:
-        wanted = hint.__name__ if isinstance(hint, type) else shorten(str(hint).replace("typing.", ""), 200)
-        example = f", for example {path}=[{value}]" if isinstance(value, str) and "list[" in wanted else ""
+        wanted = describe_type(hint)
+        example = f", for example {path}=[{value}]" if isinstance(value, str) and "a list" in wanted else ""
         raise UserError(f"{path}={value!r} has the wrong type: it must be {wanted}{example}.") from error
+
+
+_PLAIN_TYPES: dict[Any, str] = {
+    int: "an integer",
+    float: "a number",
+    bool: "true or false",
+    str: "a string",
+    NoneType: "null",
+}
+
+
+def describe_type(hint: Any) -> str:
+    """Return a type hint in words.
+
+    Example:
+        >>> describe_type(int | None), describe_type(list[str]), describe_type(Literal["min", "max"])
+        ('an integer or null', 'a list of str', 'min or max')
+    """
+    arguments = get_args(hint)
+    if hint in _PLAIN_TYPES:
+        words = _PLAIN_TYPES[hint]
+    elif get_origin(hint) is Literal:
+        words = " or ".join(map(str, arguments))
+    elif get_origin(hint) in (Union, UnionType):
+        words = " or ".join(dict.fromkeys(map(describe_type, arguments)))
+    elif get_origin(hint) is list:
+        words = f"a list of {getattr(arguments[0], '__name__', arguments[0])}"
+    else:
+        words = hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
+    return shorten(words, 200)
 
 
 def no_value(key: str) -> str:

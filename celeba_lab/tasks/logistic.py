@@ -4,7 +4,7 @@ import numpy as np
 from omegaconf import DictConfig
 from sklearn.base import ClassifierMixin
 
-from celeba_lab.analyses.regression import regress_each
+from celeba_lab.analyses.regression import check_estimator, regress_each
 from celeba_lab.analyses.sampling import LabelSample, check_several, split_officially, split_randomly
 from celeba_lab.console import progress
 from celeba_lab.engine.build import sample_labels
@@ -52,6 +52,7 @@ def logistic(
     check_inner_fraction("test_size", test_size)
     check_positive_fraction("fraction", fraction)
     check_at_least("workers", workers, 1)
+    check_estimator(estimator)
     run = Run.open(cfg)
     sample = sample_labels(run, cfg.data, attributes, fraction)
     train, test = _split(sample, split, test_size, cfg.seed)

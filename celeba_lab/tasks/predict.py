@@ -30,8 +30,8 @@ def predict(cfg: DictConfig, images: str, max_shown: int = 48) -> dict[str, floa
     """
     check_at_least("max_shown", max_shown, 1)
     run = Run.open(cfg)
-    model = load_classifier(cfg.checkpoint, "predict")
     paths = list_images(images)
+    model = load_classifier(cfg.checkpoint, "predict")
     datamodule = build_datamodule(cfg.data, model.attributes, model.input_size)
     datamodule.predict_dataset(paths)
     collected = CollectPredictions()

@@ -23,7 +23,7 @@ TINY = ["experiment=smile", "trainer=smoke", "model.weights=null", "model.image_
         (["experiment=smile", "callbacks.best.monitr=x"], "'callbacks.best.monitr'. Did you mean 'monitor'?"),
         (["experiment=smile", "+model.lrr=1"], "model.lrr is not a setting of"),
         (["seed=abc"], "seed: Value 'abc' of type 'str' could not be converted to Integer"),
-        (["model.lr=abc"], "model.lr='abc' has the wrong type: it must be float."),
+        (["model.lr=abc"], "model.lr='abc' has the wrong type: it must be a number."),
         (["data.batch_size=1.5"], "data.batch_size=1.5 has the wrong type"),
         (["trainer.max_epochs=many"], "trainer.max_epochs='many' has the wrong type"),
         (["trainer.precision=7"], "trainer.precision=7 has the wrong type"),
@@ -57,7 +57,7 @@ def test_a_mistake_gives_a_one_sentence_error(command: Command, arguments: list[
         ("model.attributes=[Smling]", "'Smling' is not an attribute of CelebA. Did you mean 'Smiling'?"),
         (
             "model.backbone=resnet_18",
-            "nor a registered backbone. Did you mean 'resnet18'?",
+            "is not a backbone. Did you mean 'resnet18'?",
         ),
         (
             "model.weights=IMAGENET1K_V9",

@@ -144,10 +144,10 @@ def test_the_signature_of_a_decorated_function_is_not_read(package: str) -> None
     ("values", "sentence"),
     [
         ({"kind": "a", "flag": True, "size": 1, "more": 1.0}, None),
-        ({"kind": "c", "flag": True}, r"^node\.kind='c' has the wrong type: it must be Literal\['a', 'b'\]\.$"),
+        ({"kind": "c", "flag": True}, r"^node\.kind='c' has the wrong type: it must be a or b\.$"),
         (
             {"kind": "a", "flag": True, "size": "big"},
-            r"^node\.size='big' has the wrong type: it must be int \| None\.$",
+            r"^node\.size='big' has the wrong type: it must be an integer or null\.$",
         ),
     ],
 )
