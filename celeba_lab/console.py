@@ -123,9 +123,9 @@ class Progress:
     """A progress line that shows the finished steps and the estimated time left.
 
     On a terminal, the line is redrawn in place, never wraps, and disappears at the end. If the output is not a terminal
-    (CI, ``nohup``, SLURM), a new line is printed every 30 seconds. Nothing is shown for work that takes less than two
-    seconds. In a distributed run, only the main process shows progress. Nested progress lines are shown as a single
-    line.
+    (CI, ``nohup``, SLURM), a new line is printed every 30 seconds, also if several short sections follow each other.
+    Nothing is shown for work that takes less than two seconds. In a distributed run, only the main process shows
+    progress. Nested progress lines are shown as a single line.
 
     Args:
         what: Description of the work.
@@ -141,8 +141,9 @@ class Progress:
     interval = 30.0
     """Seconds between two lines if the output is not a terminal."""
     delay = 2.0
-    """Seconds before the line first appears on a terminal."""
+    """Seconds before work is first shown."""
     _open: ClassVar[list["Progress"]] = []  # active progress lines, outermost first
+    _printed: ClassVar[float] = perf_counter()  # time of the last line in a log, or of the import
 
     def __init__(self, what: str, total: float | None = None, unit: str = "") -> None:
         self.what = what
@@ -192,11 +193,9 @@ class Progress:
 
     def text(self, width: int) -> str:
         """Return the progress line, which has at most ``width`` characters."""
-        count = f"{self.done:,.0f}" + ("" if self.total is None else f"/{self.total:,.0f}")
         left = self.seconds_left
         time = f"{format_seconds(self.seconds)} so far" if left is None else f"{format_seconds(left)} left"
-        has_count = self.total is not None or self.done
-        counted = f"{count} {self.unit}".strip() if has_count else ""
+        counted = f"{self._count} {self.unit}".strip() if self._count else ""
         parts = [part for part in (self.what, counted, self.note, time) if part]
         line = "  ".join(parts)
         room = width - len(line) - 2
@@ -205,6 +204,13 @@ class Progress:
             line = "  ".join([parts[0], bar, *parts[1:]])
         return line if len(line) <= width else line[: width - 3] + "..."
 
+    @property
+    def _count(self) -> str:
+        """The number of finished steps and the total, or an empty string if neither is known."""
+        if self.total is None:
+            return f"{self.done:,.0f}" if self.done else ""
+        return f"{self.done:,.0f}/{self.total:,.0f}"
+
     def _show_live(self) -> None:
         if self._stopped.wait(self.delay):
             return
@@ -212,13 +218,18 @@ class Progress:
             self._stopped.wait()
 
     def _log(self) -> None:
-        while not self._stopped.wait(self.interval):
+        due = max(self._start + min(self.delay, self.interval), Progress._printed + self.interval)
+        while not self._stopped.wait(max(0.0, due - perf_counter())):
             console.print(self._shown(), markup=False, soft_wrap=True)
+            Progress._printed = perf_counter()
+            due = Progress._printed + self.interval
 
     def _shown(self) -> str:
-        """Return the innermost progress line, preceded by the descriptions of the enclosing ones."""
-        outer, inner = [*self._open[:-1]], self._open[-1] if self._open else self
-        prefix = "".join(f"{work.what}: " for work in outer)
+        """Return the innermost progress line, preceded by the descriptions and counts of the enclosing ones."""
+        # Nested work is not shown before the delay either. The line would otherwise flicker between short steps.
+        nested = [work for work in self._open[1:] if work.seconds >= min(self.delay, self.interval)]
+        *outer, inner = [self, *nested]
+        prefix = "".join(f"{work.what} ({work._count}): " if work._count else f"{work.what}: " for work in outer)
         return prefix[: console.width // 2] + inner.text(console.width - min(len(prefix), console.width // 2))
 
 

@@ -33,7 +33,7 @@ from PIL import Image, ImageDraw
 
 from celeba_lab.cli.main import main
 from celeba_lab.config import register_schema
-from celeba_lab.console import console
+from celeba_lab.console import Progress, console
 from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.files import config_directory
 from celeba_lab.runs.finished import FinishedRun, read_runs
@@ -228,6 +228,20 @@ def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
         Image.new("RGB", (8, 8), "white").save(file, "PNG")
 
     monkeypatch.setattr(Figure, "savefig", save)
+
+
+@pytest.fixture
+def work_shown(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Descriptions of all work that was shown with its progress, each with its final count, such as ``3/3 runs``."""
+    shown: dict[str, str] = {}
+    leave = Progress.__exit__
+
+    def record(self: Progress, *error: object) -> None:
+        shown[self.what] = f"{self._count} {self.unit}".strip()
+        leave(self, *error)
+
+    monkeypatch.setattr(Progress, "__exit__", record)
+    return shown
 
 
 @pytest.fixture(scope="session")

@@ -33,12 +33,29 @@ def test_a_log_shows_progress_without_a_step_count(log, capsys):
 
 def test_nested_progress_is_shown_in_one_line(log, capsys):
     with Progress("report", total=2) as outer, Progress("drawing"):
-        time.sleep(0.1)
+        time.sleep(0.2)
         assert outer._open[-1].what == "drawing"
+    *_, last = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"report \(0/2\): drawing  0:\d\d so far", last)
+    assert not Progress._open
+
+
+def test_short_nested_work_does_not_replace_the_line_of_the_outer_work(monkeypatch):
+    with Progress("training", total=4) as outer, Progress("drawing") as inner:
+        assert outer._shown().startswith("training")
+        monkeypatch.setattr(inner, "_start", inner._start - Progress.delay)
+        assert outer._shown().startswith("training (0/4): drawing")
+
+
+def test_a_series_of_short_sections_is_not_silent(log, monkeypatch, capsys):
+    monkeypatch.setattr(Progress, "interval", 0.1)
+    monkeypatch.setattr(Progress, "delay", 0.001)
+    for _ in range(10):
+        with Progress("reading"):
+            time.sleep(0.04)  # Each section is shorter than the interval.
     lines = capsys.readouterr().out.splitlines()
     assert lines
-    assert all(re.fullmatch(r"report: drawing  0:\d\d so far", line) for line in lines)
-    assert not Progress._open
+    assert all(line.startswith("reading") for line in lines)
 
 
 def test_short_work_prints_nothing(capsys):

@@ -12,6 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 
 from celeba_lab.analyses.estimators import check_parameters, has_parameter, refusals_of
+from celeba_lab.console import Progress
 from celeba_lab.errors import SettingError, check_at_least
 
 
@@ -150,10 +151,13 @@ def find_clusters(points: np.ndarray, clusterer: ClusterMixin, what: str = "labe
         array([0, 0, 1])
     """
     wanted = clusterer.get_params(deep=False).get("n_clusters")
-    if isinstance(wanted, int) and wanted > (different := count_different(points)):
-        rule = f"must be at most {different}, the number of distinct rows in the {what} of the {len(points):,} faces"
-        raise SettingError("n_clusters", wanted, rule, "Use fewer clusters or more faces (increase fraction).")
-    found = _group(points, clusterer)
+    with Progress(f"clustering the {what} of {len(points):,} faces"):
+        if isinstance(wanted, int) and wanted > (different := count_different(points)):
+            rule = (
+                f"must be at most {different}, the number of distinct rows in the {what} of the {len(points):,} faces"
+            )
+            raise SettingError("n_clusters", wanted, rule, "Use fewer clusters or more faces (increase fraction).")
+        found = _group(points, clusterer)
     if not found.count:
         hint = "Change the parameters of the clusterer (for DBSCAN, increase clusterer.eps)."
         raise SettingError(

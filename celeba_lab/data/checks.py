@@ -56,7 +56,8 @@ class ImageChecks:
         if self.on_bad_image == "skip":
             return self.leave_out(files, rows, split)
         if self._listed is None:
-            self._listed = list_files(files.folder)
+            with Progress("listing the images"):
+                self._listed = list_files(files.folder)
         check_listed(files.names[rows].tolist(), self._listed, files.folder, split)
         return rows
 

@@ -7,9 +7,11 @@ from typing import Any
 import lightning
 import numpy as np
 import pandas as pd
+import torch
+from torch import Tensor
 from typing_extensions import override
 
-from celeba_lab.console import split_name
+from celeba_lab.console import Progress, progress, split_name
 from celeba_lab.data.annotations import SPLITS, Annotations
 from celeba_lab.data.attributes import check_attributes
 from celeba_lab.data.checks import ImageChecks
@@ -104,7 +106,8 @@ class CelebADataModule(lightning.LightningDataModule):
     def annotations(self) -> Annotations:
         """Annotations in ``root``, read on first use. No images are needed."""
         if self._annotations is None:
-            self._annotations = Annotations.load(self.root)
+            with Progress("reading the labels"):
+                self._annotations = Annotations.load(self.root)
         return self._annotations
 
     @property
@@ -274,6 +277,11 @@ class CelebADataModule(lightning.LightningDataModule):
     def rows_dataloader(self, rows: np.ndarray, processes: Processes | None = None) -> FaceLoader:
         """Return a loader over rows of the annotations, int64 (N,), in the given order."""
         return self._loaders.evaluation_loader(self._dataset(rows), processes or Processes())
+
+    def read_faces(self, rows: np.ndarray) -> Tensor:
+        """Return the images in rows of the annotations, int64 (N,), at once, uint8 (N, 3, S, S)."""
+        batches = progress(self.rows_dataloader(rows), "reading faces", unit="batches")
+        return torch.cat([batch["image"] for batch in batches])
 
     @override
     def train_dataloader(self) -> FaceLoader:

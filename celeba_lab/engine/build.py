@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from celeba_lab.analyses.sampling import LabelSample, take_fraction
 from celeba_lab.config import build
-from celeba_lab.console import Progress, console
+from celeba_lab.console import console
 from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.errors import UserError
@@ -50,8 +50,7 @@ def sample_labels(
     """
     datamodule = build_datamodule(data, ATTRIBUTES if attributes is None else attributes, image_size or 128)
     names = datamodule.attributes
-    with Progress("reading the labels"):
-        annotations = datamodule.annotations
+    annotations = datamodule.annotations
     splits = [split for split in datamodule.partitions if datamodule.counts[split]]
     if not splits:
         raise UserError(f"data.partitions=[{','.join(datamodule.partitions)}] selects no images in {datamodule.root}.")

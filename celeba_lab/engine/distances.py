@@ -72,9 +72,8 @@ class DistanceSettings:
             )
             return None
         rows = np.concatenate([datamodule.split_indices(split) for split in used])
-        batches = [batch["image"] for batch in datamodule.rows_dataloader(rows)]
         with Progress(f"computing the features of {len(rows):,} real faces"):
-            distances = Distances(feature_extractor, torch.cat(batches), " + ".join(used))
+            distances = Distances(feature_extractor, datamodule.read_faces(rows), " + ".join(used))
         return DistanceSchedule(distances, self.n_images, self.every_n_epochs)
 
 
@@ -133,7 +132,8 @@ class DistanceSchedule(Callback):
             sampler = model.sampler(averaged)
             if sampler.weights in measured:  # The model does not average its weights.
                 continue
-            distance = self.distances.measure(sampler.sample(self.n_images, seed=0)[0])
+            with Progress("measuring the distance from real faces"):
+                distance = self.distances.measure(sampler.sample(self.n_images, seed=0)[0])
             measured[sampler.weights] = distance
             self.rows.append(
                 {"epoch": epoch, "step": step, "weights": sampler.weights, "kid_x1000": distance.kid}

@@ -12,7 +12,7 @@ from celeba_lab import figures
 from celeba_lab.analyses.clustering import Clustering, describe, standardised_differences, try_numbers, try_seeds
 from celeba_lab.analyses.estimators import check_parameters, has_parameter, refusals_of
 from celeba_lab.analyses.sampling import LabelSample
-from celeba_lab.console import console, progress, show_table
+from celeba_lab.console import Progress, console, progress, show_table
 from celeba_lab.errors import SettingError, UserError, check_at_least, check_between, settings_of
 from celeba_lab.reports.iterations import fit_with_progress
 from celeba_lab.runs.run import RunFolder
@@ -133,25 +133,31 @@ class ClusterReport:
         Raises:
             SettingError: An estimator rejects its parameters or the data.
         """
+        with Progress("writing the report on the clusters"):
+            _write_clusters(result)
+            _draw_profile(result)
+            _draw_distances(result)
+            if self.faces:
+                _write_faces(result, self.faces)
+            if self.pca is not None:
+                _write_pca(result, clone(self.pca))
+            metrics = self._measure(result)
+            self._write_numbers(result)
+            metrics |= self._write_stability(result)
+            if self.tsne is not None:
+                _write_tsne(result, clone(self.tsne), self.tsne_sample)
+        return metrics
+
+    def _measure(self, result: ClusteringResult) -> dict[str, float]:
         clustering = result.clustering
-        _write_clusters(result)
-        _draw_profile(result)
-        _draw_distances(result)
-        if self.faces:
-            _write_faces(result, self.faces)
-        if self.pca is not None:
-            _write_pca(result, clone(self.pca))
-        metrics = {
+        with Progress("computing the silhouette score"):
+            silhouette = clustering.silhouette(self.silhouette_sample, result.seed)
+        return {
             "clusters": float(clustering.count),
             "inertia": clustering.inertia,
-            "silhouette": clustering.silhouette(self.silhouette_sample, result.seed),
+            "silhouette": silhouette,
             "alone": float(np.mean(clustering.clusters < 0)),
         }
-        self._write_numbers(result)
-        metrics |= self._write_stability(result)
-        if self.tsne is not None:
-            _write_tsne(result, clone(self.tsne), self.tsne_sample)
-        return metrics
 
     def _write_numbers(self, result: ClusteringResult) -> None:
         """Write the inertia and the silhouette score for other numbers of clusters."""
@@ -163,7 +169,7 @@ class ClusterReport:
             return
         numbers = sorted({*self.numbers, clustering.count})
         found = try_numbers(clustering, clusterer, numbers, self.silhouette_sample, result.seed)
-        rows = list(progress(found, "trying other numbers of clusters", len(numbers)))
+        rows = list(progress(found, "trying other numbers of clusters", len(numbers), "numbers"))
         frame = pd.DataFrame(rows, columns=["n_clusters", "inertia", "silhouette"])
         result.run.table("numbers", frame)
         figure = figures.number_of_clusters(
@@ -187,7 +193,7 @@ class ClusterReport:
             return {}
         seeds = range(result.seed + 1, result.seed + 1 + self.seeds)
         found = try_seeds(result.clustering, result.clusterer, seeds)
-        rows = list(progress(found, "trying other seeds", self.seeds))
+        rows = list(progress(found, "trying other seeds", self.seeds, "seeds"))
         frame = pd.DataFrame(rows, columns=["seed", "adjusted_rand_index"])
         result.run.table("stability", frame)
         index = frame["adjusted_rand_index"]
@@ -308,7 +314,7 @@ def _write_pca(result: ClusteringResult, pca: TransformerMixin) -> None:
     if isinstance(pca.get_params().get("n_components"), int):
         pca.set_params(n_components=min(pca.get_params()["n_components"], limit))
     with settings_of("report"):
-        with refusals_of(pca, "pca"):
+        with refusals_of(pca, "pca"), Progress("computing the principal components"):
             positions = pca.fit_transform(points)
         if not hasattr(pca, "explained_variance_ratio_") or positions.shape[1] < 2:
             hint = "Use, for example, sklearn.decomposition.PCA or TruncatedSVD with n_components=10."

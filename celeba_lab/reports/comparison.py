@@ -12,7 +12,7 @@ import pandas as pd
 
 from celeba_lab import figures
 from celeba_lab.analyses.paired import FEW, holm, mcnemar, paired_bootstrap
-from celeba_lab.console import console, display_path, show_table
+from celeba_lab.console import Progress, console, display_path, progress, show_table
 from celeba_lab.errors import SettingError, did_you_mean, enumerate_names
 from celeba_lab.runs.answers import CorrectAnswers
 from celeba_lab.runs.find import find_runs
@@ -36,7 +36,8 @@ def read_comparable(patterns: str | Sequence[str], split: str, ignore: Path) -> 
     Raises:
         UserError: Fewer than two runs can be compared, or they used different data.
     """
-    folders, unfinished = find_runs(patterns, ignore)
+    with Progress("finding the runs"):
+        folders, unfinished = find_runs(patterns, ignore)
     found, others = read_runs(folders, split)
     left_out = []
     for kind, reason in (
@@ -173,7 +174,7 @@ def paired_tables(
     """
     base = answers.correct[baseline]
     rows, details = [], []
-    for run, correct in answers.correct.items():
+    for run, correct in progress(answers.correct.items(), "comparing the runs", unit="runs"):
         if run == baseline:
             continue
         only_run = np.count_nonzero(correct & ~base, axis=0)

@@ -7,7 +7,7 @@ from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
 from celeba_lab import figures
 from celeba_lab.analyses.clustering import Clustering, contingency
 from celeba_lab.analyses.sampling import LabelSample
-from celeba_lab.console import console
+from celeba_lab.console import Progress, console
 from celeba_lab.files import write_atomically
 from celeba_lab.reports.clusters import ClusteringResult
 from celeba_lab.runs.run import RunFolder
@@ -25,7 +25,8 @@ def write_features(run: RunFolder, sample: LabelSample, features: np.ndarray) ->
         features: Features of the N faces, float32 (N, D).
     """
     ids = np.array(sample.datamodule.image_ids(sample.rows))
-    write_atomically(run.path / "features.npz", lambda file: np.savez(file, features=features, image_id=ids))
+    with Progress("writing the features"):
+        write_atomically(run.path / "features.npz", lambda file: np.savez(file, features=features, image_id=ids))
 
 
 def write_projector(result: ClusteringResult, features: np.ndarray, most: int) -> None:
@@ -41,18 +42,19 @@ def write_projector(result: ClusteringResult, features: np.ndarray, most: int) -
         return
     chosen = np.sort(np.random.default_rng(result.seed).permutation(len(features))[:most])
     numbers = (result.clustering.clusters[chosen] + 1).tolist()
-    faces = np.stack(sample.datamodule.raw_images(sample.rows[chosen], size=_SPRITE))  # (N, H, W, 3)
     ids = sample.datamodule.image_ids(sample.rows[chosen])
-    writer.add_embedding(
-        features[chosen],
-        metadata=[
-            [name, cluster, *row]
-            for name, cluster, row in zip(ids, numbers, sample.labels[chosen].tolist(), strict=True)
-        ],
-        metadata_header=["image_id", "cluster", *sample.attributes],
-        label_img=torch.from_numpy(faces).permute(0, 3, 1, 2).float() / 255,
-        tag="features",
-    )
+    metadata = [
+        [name, cluster, *row] for name, cluster, row in zip(ids, numbers, sample.labels[chosen].tolist(), strict=True)
+    ]
+    with Progress(f"sending {len(chosen):,} faces to the projector"):
+        faces = np.stack(sample.datamodule.raw_images(sample.rows[chosen], size=_SPRITE))  # (N, H, W, 3)
+        writer.add_embedding(
+            features[chosen],
+            metadata=metadata,
+            metadata_header=["image_id", "cluster", *sample.attributes],
+            label_img=torch.from_numpy(faces).permute(0, 3, 1, 2).float() / 255,
+            tag="features",
+        )
 
 
 def report_agreement(result: ClusteringResult, of_labels: Clustering) -> dict[str, float]:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from celeba_lab import figures
+from celeba_lab.console import progress
 from celeba_lab.data.images import load_image
 from celeba_lab.runs.run import RunFolder
 
@@ -45,7 +46,7 @@ def write_contact_sheet(run: RunFolder, table: pd.DataFrame, threshold: float, m
 def _draw(table: pd.DataFrame, threshold: float, max_shown: int, max_pixels: int) -> Figure:
     paths = [Path(name) for name in table["image"][:max_shown]]
     names = [str(name) for name in table.columns[1:]]
-    images = [_thumbnail(load_image(path, max_pixels)) for path in paths]
+    images = [_thumbnail(load_image(path, max_pixels)) for path in progress(paths, "reading the images", unit="images")]
     captions = [
         figures.prediction_caption(path.name, row, names, threshold=threshold)
         for path, row in zip(paths, table[names].to_numpy()[:max_shown], strict=True)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from celeba_lab.analyses.predictions import Predictions, read_attributes
+from celeba_lab.console import progress
 from celeba_lab.errors import UserError, enumerate_names
 from celeba_lab.runs.finished import ONE_DATA, FinishedRun
 from celeba_lab.runs.summary import SUMMARY
@@ -50,7 +51,7 @@ def read_answers(runs: Sequence[FinishedRun], split: str) -> CorrectAnswers:
         )
     left_out = dict.fromkeys(name for names in of_runs for name in names if name not in common)
     answers: CorrectAnswers | None = None
-    for run, own in zip(runs, of_runs, strict=True):
+    for run, own in progress(zip(runs, of_runs, strict=True), "reading the predictions", len(runs), "runs"):
         with _advice():
             found = Predictions.read(run.predictions(split), common, run.threshold)
         correct = found.predicted == found.labels

@@ -10,6 +10,7 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 from celeba_lab.config import flatten
+from celeba_lab.console import progress
 from celeba_lab.errors import UserError
 from celeba_lab.runs.find import distinct_names
 from celeba_lab.runs.summary import SUMMARY, Summary, naming_file, unusable
@@ -107,7 +108,8 @@ def read_runs(folders: Sequence[Path], split: str) -> tuple[list[FinishedRun], l
     table = Path("tables") / f"predictions_{split}.csv"
     comparable = [folder for folder in folders if (folder / table).is_file()]
     names = distinct_names(comparable)
-    runs = [FinishedRun.read(folder, name) for folder, name in zip(comparable, names, strict=True)]
+    named = progress(zip(comparable, names, strict=True), "reading the runs", len(comparable), "runs")
+    runs = [FinishedRun.read(folder, name) for folder, name in named]
     return runs, [folder for folder in folders if folder not in comparable]
 
 

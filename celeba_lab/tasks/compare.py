@@ -2,7 +2,7 @@
 
 from omegaconf import DictConfig
 
-from celeba_lab.console import display_path
+from celeba_lab.console import Progress, display_path
 from celeba_lab.data.annotations import SPLITS
 from celeba_lab.errors import check_at_least, check_choice
 from celeba_lab.reports import comparison
@@ -51,7 +51,7 @@ def compare(
         paired, details = comparison.paired_tables(answers, base.name, resamples, cfg.seed)
     table, settings = comparison.run_table(found, split), comparison.setting_table(found)
     data = base.data
-    with run.timed("report"):
+    with run.timed("report"), Progress("writing the report"):
         run.table("runs", table)
         run.table("settings", settings)
         run.table("paired", paired)

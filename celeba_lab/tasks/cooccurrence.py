@@ -4,6 +4,7 @@ from omegaconf import DictConfig
 
 from celeba_lab.analyses.cooccurrence import Cooccurrence, pair_table
 from celeba_lab.analyses.sampling import check_several
+from celeba_lab.console import Progress
 from celeba_lab.engine.build import sample_labels
 from celeba_lab.errors import check_positive_fraction
 from celeba_lab.reports.cooccurrence import show_cooccurrence, write_cooccurrence
@@ -29,10 +30,10 @@ def cooccurrence(cfg: DictConfig, attributes: list[str] | None = None, fraction:
     run = Run.open(cfg)
     sample = sample_labels(run, cfg.data, attributes, fraction)
     names = sample.attributes
-    with run.timed("compute"):
+    with run.timed("compute"), Progress("counting the pairs of attributes"):
         found = Cooccurrence.of(sample.labels)
     pairs = pair_table(found, names)
-    with run.timed("report"):
+    with run.timed("report"), Progress("writing the report"):
         write_cooccurrence(run, found, pairs, names, sample.title)
     metrics = {
         "images": float(found.n),

@@ -6,7 +6,7 @@ from sklearn.base import ClassifierMixin
 
 from celeba_lab.analyses.regression import check_estimator, regress_each
 from celeba_lab.analyses.sampling import LabelSample, check_several, split_officially, split_randomly
-from celeba_lab.console import progress
+from celeba_lab.console import Progress, progress
 from celeba_lab.engine.build import sample_labels
 from celeba_lab.errors import check_at_least, check_choice, check_inner_fraction, check_positive_fraction
 from celeba_lab.reports.logistic import (
@@ -59,10 +59,10 @@ def logistic(
     labels = sample.datamodule.annotations.labels[:, sample.datamodule.annotations.columns(sample.attributes)]
     with run.timed("compute"):
         fits = regress_each(labels[train], labels[test], estimator, workers)
-        results = list(progress(fits, "fitting", len(sample.attributes)))
+        results = list(progress(fits, "fitting", len(sample.attributes), "attributes"))
         table = regression_table(results, labels[test], sample.attributes)
     title = f"{sample.title} · {type(estimator).__name__}, {split} split"
-    with run.timed("report"):
+    with run.timed("report"), Progress("writing the report"):
         write_regressions(run, results, table, title)
     metrics = regression_metrics(table)
     show_regressions(table, title)

@@ -2,7 +2,7 @@
 
 from omegaconf import DictConfig
 
-from celeba_lab.console import console
+from celeba_lab.console import Progress, console
 from celeba_lab.data.images import list_images
 from celeba_lab.engine.build import build_datamodule, build_evaluator
 from celeba_lab.engine.checkpoints import load_classifier
@@ -30,7 +30,8 @@ def predict(cfg: DictConfig, images: str, max_shown: int = 48) -> dict[str, floa
     """
     check_at_least("max_shown", max_shown, 1)
     run = Run.open(cfg)
-    paths = list_images(images)
+    with Progress("listing the images"):
+        paths = list_images(images)
     model = load_classifier(cfg.checkpoint, "predict")
     datamodule = build_datamodule(cfg.data, model.attributes, model.input_size)
     datamodule.predict_dataset(paths)
@@ -42,10 +43,11 @@ def predict(cfg: DictConfig, images: str, max_shown: int = 48) -> dict[str, floa
         return {}
     threshold = model.hparams["threshold"]
     used = [paths[index] for index in collected.index]
-    table = file_prediction_table(used, collected.probability, model.attributes)
-    written = run.table("predictions", table)
-    sheet = write_contact_sheet(run, table, threshold, max_shown, datamodule.max_pixels)
-    write_bad_images(run, datamodule)
+    with Progress("writing the predictions"):
+        table = file_prediction_table(used, collected.probability, model.attributes)
+        written = run.table("predictions", table)
+        sheet = write_contact_sheet(run, table, threshold, max_shown, datamodule.max_pixels)
+        write_bad_images(run, datamodule)
     prevalence = {f"predict/prevalence/{name}": float((table[name] >= threshold).mean()) for name in model.attributes}
     metrics = {"predict/images": float(len(used)), **prevalence}
     console.print(f"{len(used)} images: probabilities in {written.name}, faces in {sheet.name}")

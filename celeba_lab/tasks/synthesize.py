@@ -5,7 +5,7 @@ from time import perf_counter
 
 from omegaconf import DictConfig
 
-from celeba_lab.console import command_line, console, override
+from celeba_lab.console import Progress, command_line, console, override
 from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.data.synthetic.datamodule import draw_faces
 from celeba_lab.data.synthetic.settings import DEFAULT_N, Settings, find_settings
@@ -47,7 +47,8 @@ def synthesize(
     seconds = perf_counter() - start
     datamodule = build_datamodule(cfg.data, ATTRIBUTES, image_size=128)
     console.print(datamodule.describe())
-    report_synthetic(run, datamodule, n, cfg.seed)
+    with Progress("writing the report"):
+        report_synthetic(run, datamodule, n, cfg.seed)
     metrics = {"images": float(n)} | ({"images_per_second": n / seconds} if is_new else {})
     train = ["experiment=smile", "data=synthetic", override("data.root", root)]
     return run.finish(metrics, data=datamodule.facts(), next_commands=[("train", command_line(train))])

@@ -200,3 +200,8 @@ def test_the_clusters_agree_with_the_notebook(shared: Path) -> None:
     )  # (5, 5, 40): notebook's clusters, our clusters, attributes
     matched = linear_sum_assignment(gap.mean(axis=2))
     assert gap[matched].max() <= 0.05
+
+
+def test_clustering_shows_its_progress(work_shown: dict[str, str]) -> None:
+    find_clusters(np.array([[0.0], [1.0], [9.0]]), KMeans(2, random_state=0))
+    assert list(work_shown) == ["clustering the labels of 3 faces"]

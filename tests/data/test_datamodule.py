@@ -81,6 +81,14 @@ def test_rows_may_be_loaded_in_any_order(make_data, tiny_celeba: Path) -> None:
     assert batch["index"].tolist() == [40, 3, 17]
 
 
+def test_faces_are_read_at_once_with_progress(make_data, tiny_celeba: Path, work_shown: dict[str, str]) -> None:
+    data = make_data(tiny_celeba, eval_batch_size=10)
+    data.setup_split("train")
+    rows = data.split_indices("train")
+    assert torch.equal(data.read_faces(rows), torch.cat([batch["image"] for batch in data.rows_dataloader(rows)]))
+    assert work_shown == {"reading the labels": "", "listing the images": "", "reading faces": "4/4 batches"}
+
+
 def test_the_data_module_detects_whether_there_are_images(
     write_celeba, make_data, tiny_celeba: Path, tmp_path: Path
 ) -> None:

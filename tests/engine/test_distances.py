@@ -1,9 +1,26 @@
-"""Settings of the distances that are measured during GAN training."""
+"""Settings of the distances that are measured during GAN training, and the features of the real faces."""
+
+from pathlib import Path
 
 import pytest
+import torch
 
+from celeba_lab.data.datamodule import CelebADataModule
+from celeba_lab.engine import distances
 from celeba_lab.engine.distances import DistanceSettings
 from celeba_lab.errors import SettingError
+from celeba_lab.models.gan.distances import FeatureExtractor
+
+
+class Corner(torch.nn.Module):
+    """Returns the first four pixels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = torch.nn.Parameter(torch.ones(()))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.one * images[:, 0, 0, :4]
 
 
 @pytest.mark.parametrize(
@@ -19,3 +36,16 @@ from celeba_lab.errors import SettingError
 def test_invalid_settings_are_rejected(settings: dict, sentence: str) -> None:
     with pytest.raises(SettingError, match=sentence):
         DistanceSettings(**settings)
+
+
+def test_reading_the_real_faces_and_computing_their_features_shows_progress(
+    tiny_celeba: Path, monkeypatch: pytest.MonkeyPatch, work_shown: dict[str, str]
+) -> None:
+    monkeypatch.setattr(distances, "build_feature_extractor", lambda *_: FeatureExtractor(Corner(), 4, "corner"))
+    data = CelebADataModule(str(tiny_celeba), ["Smiling"], image_size=16, eval_batch_size=4)
+    schedule = DistanceSettings(n_images=3).schedule(data, torch.device("cpu"))
+    assert schedule is not None
+    assert schedule.distances.real.shape == (16, 4)
+    assert work_shown["reading faces"] == "4/4 batches"
+    assert work_shown["computing features"] == "1/1 batches"
+    assert "computing the features of 16 real faces" in work_shown

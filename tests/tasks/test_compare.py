@@ -38,9 +38,18 @@ def runs(tmp_path: Path, run_writer) -> Path:
     return folder
 
 
-def test_three_runs_are_compared(command: Command, runs: Path, tmp_path: Path, run_writer, read_result) -> None:
+def test_three_runs_are_compared(
+    command: Command, runs: Path, tmp_path: Path, run_writer, read_result, work_shown: dict[str, str]
+) -> None:
     code, out, err = command("task=compare", RUNS)
     assert code == 0, err
+    assert work_shown == {
+        "finding the runs": "",
+        "reading the runs": "3/3 runs",
+        "reading the predictions": "3/3 runs",
+        "comparing the runs": "3/3 runs",
+        "writing the report": "",
+    }
     folder, summary = read_result()
     tables = {path.stem: pd.read_csv(path) for path in (folder / "tables").glob("*.csv")}
     assert set(tables) == {"runs", "settings", "paired", "mcnemar"}

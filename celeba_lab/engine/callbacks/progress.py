@@ -42,6 +42,7 @@ class ProgressLine(ProgressBar):
         self._line: _RunProgress | None = None
         self._images = 0
         self._rate_start = 0.0
+        self._rate_pause = 0.0  # Seconds at which validation interrupted the training.
         self._refreshed = 0.0
 
     @override
@@ -99,16 +100,7 @@ class ProgressLine(ProgressBar):
         line.unit = "steps"
         line.total = batches if batches != float("inf") else None
         line.update(step, note)
-        line.set_run(self._share(trainer, step, batches), _seconds_to_limit(trainer))
-
-    def _share(self, trainer: L.Trainer, step: int, batches: float) -> float | None:
-        """Return the completed fraction of the run, from 0 to 1, or None if the length of the run is unknown."""
-        shares = []
-        if _is_limited(trainer) and trainer.max_epochs and batches:
-            shares.append((trainer.current_epoch + step / batches) / trainer.max_epochs)
-        if trainer.max_steps > 0:
-            shares.append(trainer.global_step / trainer.max_steps)
-        return min(1.0, max(shares)) if shares else None
+        line.set_run(_completed(trainer, step, batches), _seconds_to_limit(trainer))
 
     @override
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -120,6 +112,17 @@ class ProgressLine(ProgressBar):
 
     @override
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        self._close()
+
+    # -- sanity check ------------------------------------------------------------------------------------------------
+
+    @override
+    def on_sanity_check_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        # The first batches start the worker processes and compile the model, which can take minutes.
+        self._open("checking the validation")
+
+    @override
+    def on_sanity_check_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._close()
 
     # -- evaluation --------------------------------------------------------------------------------------------------
@@ -161,7 +164,9 @@ class ProgressLine(ProgressBar):
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.state.fn != "fit":
             self._close()
-        elif self._line is not None:  # Exclude validation time from the training throughput.
+        elif (
+            self._line is not None and not trainer.sanity_checking
+        ):  # Exclude validation time from the training throughput.
             self._rate_start += self._line.seconds - self._rate_pause
 
     @override
@@ -234,6 +239,16 @@ class _RunProgress(Progress):
         if self._limit is not None:
             known.append(self._limit)
         return max(0.0, min(known) - (self.seconds - self._set_at)) if known else None
+
+
+def _completed(trainer: L.Trainer, step: int, batches: float) -> float | None:
+    """Return the completed fraction of the run, from 0 to 1, or None if the length of the run is unknown."""
+    shares = []
+    if _is_limited(trainer) and trainer.max_epochs and batches:
+        shares.append((trainer.current_epoch + step / batches) / trainer.max_epochs)
+    if trainer.max_steps > 0:
+        shares.append(trainer.global_step / trainer.max_steps)
+    return min(1.0, max(shares)) if shares else None
 
 
 def _is_limited(trainer: L.Trainer) -> bool:

@@ -8,6 +8,7 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 from typing_extensions import override
 
+from celeba_lab.console import progress
 from celeba_lab.errors import UserError
 
 # Kernel distances are usually reported multiplied by 1,000.
@@ -47,7 +48,8 @@ class FeatureExtractor(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return the features, float32 (N, D) on the CPU, of any number of faces, uint8 (N, 3, H, W)."""
         device = next(self.network.parameters()).device
-        return torch.cat([self.network(batch.to(device)).float().cpu() for batch in torch.split(images, _BATCH)])
+        batches = progress(torch.split(images, _BATCH), "computing features", unit="batches")
+        return torch.cat([self.network(batch.to(device)).float().cpu() for batch in batches])
 
 
 @dataclass(frozen=True)

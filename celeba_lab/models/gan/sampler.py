@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from celeba_lab.console import progress
 from celeba_lab.errors import SettingError, UserError, check_above, did_you_mean
 from celeba_lab.models.gan.networks import Generator
 
@@ -161,7 +162,7 @@ class FaceSampler:
         training = self.network.training
         self.network.eval()
         faces = []
-        for start in range(0, len(latents), _BATCH):
+        for start in progress(range(0, len(latents), _BATCH), "generating faces", unit="batches"):
             part = slice(start, start + _BATCH)
             signed = self.network(latents[part], None if attributes is None else attributes[part]).float()
             faces.append(((signed + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu())

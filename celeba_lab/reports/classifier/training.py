@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from celeba_lab.console import console, show_metrics
+from celeba_lab.console import Progress, console, show_metrics
 from celeba_lab.reports.classifier.history import report_history
 from celeba_lab.reports.classifier.report import ClassifierReport
 from celeba_lab.reports.classifier.result import EvaluationResult
@@ -33,9 +33,12 @@ def report_training(
     Returns:
         The metrics that only the report computes, and the majority-class accuracy of each split.
     """
-    _, val_table = report.write_split(val)
-    history = report_history(val.run, epochs, best_epoch, val_table, val.run_title)
-    test_table, metrics = report.write(test, facts, history)
+    with Progress("writing the reports", total=3, unit="parts") as progress:
+        _, val_table = report.write_split(val)
+        progress.advance()
+        history = report_history(val.run, epochs, best_epoch, val_table, val.run_title)
+        progress.advance()
+        test_table, metrics = report.write(test, facts, history)
     return metrics, {"val": mean_majority_accuracy(val_table), "test": mean_majority_accuracy(test_table)}
 
 

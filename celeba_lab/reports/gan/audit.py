@@ -11,7 +11,7 @@ from celeba_lab import figures
 from celeba_lab.analyses.cooccurrence import Cooccurrence
 from celeba_lab.analyses.groups import amplification_pairs
 from celeba_lab.analyses.intervals import wilson_interval
-from celeba_lab.console import Progress, console, show_table
+from celeba_lab.console import Progress, console, progress, show_table
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.models.classifier.module import AttributeClassifier
 from celeba_lab.models.gan.sampler import FaceSampler
@@ -49,7 +49,8 @@ class Audit:
     def classify(self, faces: Tensor) -> np.ndarray:
         """Predict the attributes, bool (N, K), of faces, uint8 (N, 3, S, S)."""
         auditor = self.auditor
-        probabilities = [auditor.probabilities(batch.to(auditor.device)).cpu() for batch in torch.split(faces, _BATCH)]
+        batches = progress(torch.split(faces, _BATCH), "classifying faces", unit="batches")
+        probabilities = [auditor.probabilities(batch.to(auditor.device)).cpu() for batch in batches]
         return torch.cat(probabilities).numpy() >= auditor.threshold
 
 
@@ -88,16 +89,17 @@ def report_audit(run: RunFolder, audit: Audit, datamodule: CelebADataModule, tit
         annotations = datamodule.annotations
         predicted = _Predicted(
             labels=annotations.labels[rows][:, annotations.columns(names)] == 1,
-            real=audit.classify(torch.cat([batch["image"] for batch in datamodule.rows_dataloader(rows)])),
+            real=audit.classify(datamodule.read_faces(rows)),
             generated=audit.classify(audit.generate(_FACES)),
         )
-    size = audit.sampler.network.image_size
-    note = f"{_FACES:,} generated faces and {len(rows):,} real faces of the {audit.split} split, {size} x {size} pixels"
-    metrics = _compare_prevalences(run, predicted, names, title, note)
-    if len(names) > 1:
-        _compare_pairs(run, predicted, names, title, note)
-    if audit.sampler.attributes:
-        metrics |= _compare_requests(run, audit, predicted, title)
+        size = audit.sampler.network.image_size
+        note = f"{_FACES:,} generated faces and {len(rows):,} real faces of the {audit.split} split"
+        note += f", {size} x {size} pixels"
+        metrics = _compare_prevalences(run, predicted, names, title, note)
+        if len(names) > 1:
+            _compare_pairs(run, predicted, names, title, note)
+        if audit.sampler.attributes:
+            metrics |= _compare_requests(run, audit, predicted, title)
     return metrics
 
 
@@ -177,9 +179,8 @@ def _compare_requests(run: RunFolder, audit: Audit, predicted: _Predicted, title
     The share can exceed this accuracy if the attribute is more pronounced in generated faces than in real faces.
     """
     rows = []
-    for name in audit.sampler.attributes:
-        if name not in audit.auditor.attributes:
-            continue
+    shared = [name for name in audit.sampler.attributes if name in audit.auditor.attributes]
+    for name in progress(shared, "auditing the requested attributes", unit="attributes"):
         column = audit.auditor.attributes.index(name)
         correct = predicted.real[:, column] == predicted.labels[:, column]
         for value in (1, 0):

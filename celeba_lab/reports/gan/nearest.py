@@ -6,7 +6,7 @@ import torch
 
 from celeba_lab import figures
 from celeba_lab.analyses.neighbours import nearest_images
-from celeba_lab.console import Progress
+from celeba_lab.console import progress
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.runs.run import RunFolder
 
@@ -36,13 +36,12 @@ def report_nearest(
     """
     n = len(faces)
     others = datamodule.split_indices(split)[:_REFERENCE_FACES]
-    heldout = [batch["image"] for batch in datamodule.rows_dataloader(others)] if len(others) else []
-    batches = datamodule.rows_dataloader(datamodule.split_indices("train"))
-    with Progress("finding the nearest training faces"):
-        found, mirrored, distance = nearest_images(
-            torch.cat([faces, *heldout]).numpy(),
-            ((batch["index"].numpy(), batch["image"].numpy()) for batch in batches),
-        )
+    queries = torch.cat([faces, datamodule.read_faces(others)]) if len(others) else faces
+    loader = datamodule.rows_dataloader(datamodule.split_indices("train"))
+    batches = progress(loader, "finding the nearest training faces", unit="batches")
+    found, mirrored, distance = nearest_images(
+        queries.numpy(), ((batch["index"].numpy(), batch["image"].numpy()) for batch in batches)
+    )
     names = datamodule.image_ids(found[:n])
     table = {"face": range(n), "image_id": names, "mirrored": mirrored[:n], "distance": distance[:n]}
     run.table("nearest", pd.DataFrame(table))

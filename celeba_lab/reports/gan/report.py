@@ -42,22 +42,22 @@ def report_gan(
     title = f"{datamodule.name} · {run.experiment}"
     metrics: dict[str, float] = {}
     model.to(trainer.strategy.root_device)
-    if (log := find_callback(trainer, EpochLog)) is not None:
-        report_training(run, log.table(), title)
-    if (schedule := find_callback(trainer, DistanceSchedule)) is not None:
-        set_apart_distances(run.seconds, schedule)
-        with Progress("measuring the distance from real faces"):
+    with Progress("writing the report"):
+        if (log := find_callback(trainer, EpochLog)) is not None:
+            report_training(run, log.table(), title)
+        if (schedule := find_callback(trainer, DistanceSchedule)) is not None:
+            set_apart_distances(run.seconds, schedule)
             if not schedule.rows or schedule.rows[-1]["step"] != trainer.global_step:
                 schedule.measure(model, trainer.current_epoch, trainer.global_step)
-        metrics |= report_distances(run, schedule.distances, schedule.rows, datamodule, title)
-    if nearest:
-        metrics |= report_nearest(run, fixed_samples(model, nearest), datamodule, title)
-    if auditor is not None:
-        auditor.to(trainer.strategy.root_device)
-        metrics |= report_audit(run, Audit(model.sampler(), auditor, run.seed), datamodule, title)
-    if (grid := find_callback(trainer, SampleGrid)) is not None:
-        animate(grid.folder, run.path / "figures" / "samples.gif")
-    write_bad_images(run, datamodule)
+            metrics |= report_distances(run, schedule.distances, schedule.rows, datamodule, title)
+        if nearest:
+            metrics |= report_nearest(run, fixed_samples(model, nearest), datamodule, title)
+        if auditor is not None:
+            auditor.to(trainer.strategy.root_device)
+            metrics |= report_audit(run, Audit(model.sampler(), auditor, run.seed), datamodule, title)
+        if (grid := find_callback(trainer, SampleGrid)) is not None:
+            animate(grid.folder, run.path / "figures" / "samples.gif")
+        write_bad_images(run, datamodule)
     return metrics
 
 

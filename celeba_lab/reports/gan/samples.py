@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from celeba_lab import figures
-from celeba_lab.console import console
+from celeba_lab.console import Progress, console, progress
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.files import write_atomically
 from celeba_lab.models.gan.sampler import FaceSampler, slerp
@@ -45,10 +45,12 @@ class Samples:
 
     def write(self, run: RunFolder) -> None:
         """Write the faces to ``faces/00000.png`` and so on, a table of their attributes, and a grid of the first 64."""
-        for start in range(0, len(self.faces), _CHUNK):
-            large = self.enlarge(_as_images(self.faces[start : start + _CHUNK]))
-            for k, face in enumerate(large, start):
-                _write_png(run.path / "faces" / f"{k:05d}.png", face)
+        with Progress("writing the faces", len(self.faces), "faces") as bar:
+            for start in range(0, len(self.faces), _CHUNK):
+                large = self.enlarge(_as_images(self.faces[start : start + _CHUNK]))
+                for k, face in enumerate(large, start):
+                    _write_png(run.path / "faces" / f"{k:05d}.png", face)
+                    bar.advance()
         if self.asked is not None:
             table = pd.DataFrame(self.asked.numpy(), columns=list(self.attributes))
             table.insert(0, "face", [f"{k:05d}.png" for k in range(len(self.asked))])
@@ -106,7 +108,8 @@ def walk(sampler: FaceSampler, latents: Tensor, attributes: Tensor | None, steps
         The faces of all interpolations, uint8 ((N - 1) * steps, 3, S, S).
     """
     drawn = []
-    for k, (first, last) in enumerate(pairwise(latents)):
+    pairs = progress(pairwise(latents), "interpolating between faces", len(latents) - 1, "pairs")
+    for k, (first, last) in enumerate(pairs):
         between = None
         if attributes is not None:
             share = torch.linspace(0, 1, steps, device=latents.device).unsqueeze(1)

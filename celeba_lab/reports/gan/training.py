@@ -120,4 +120,4 @@ def _training_faces(datamodule: CelebADataModule, n: int) -> torch.Tensor:
     """Return up to n evenly spaced faces of the training split, uint8 (n, 3, S, S)."""
     rows = datamodule.split_indices("train")
     picked = rows[np.linspace(0, len(rows) - 1, min(n, len(rows))).astype(np.int64)]
-    return torch.cat([batch["image"] for batch in datamodule.rows_dataloader(picked)])
+    return datamodule.read_faces(picked)

@@ -114,6 +114,13 @@ def test_an_evaluation_shows_its_name_and_batch_count(lines, what):
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_the_sanity_check_is_shown(work_shown):
+    trainer(max_epochs=1, num_sanity_val_steps=1).fit(Slow(), loader(1), loader(1))
+    assert next(iter(work_shown)) == "checking the validation"
+    assert not Progress._open
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_an_exception_closes_the_line():
     class Failing(Slow):
         def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:

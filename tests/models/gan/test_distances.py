@@ -100,3 +100,8 @@ def test_fewer_than_three_faces_are_rejected(distances: Distances, n: int) -> No
     with pytest.raises(UserError, match=f"at least 3 real faces of val, but there are {n}"):
         Distances(FeatureExtractor(Pixels(), D, "pixels"), faces(n, 0), "val")
     assert np.isfinite(distances.measure(faces(3, 0)).kid)
+
+
+def test_computing_the_features_of_many_faces_shows_progress(distances: Distances, work_shown: dict[str, str]) -> None:
+    distances.measure(faces(250, 1))
+    assert work_shown == {"computing features": "3/3 batches"}

@@ -118,3 +118,8 @@ def test_slerp_keeps_the_ends_and_the_norm_and_has_equal_steps() -> None:
 def test_slerp_between_parallel_latents_is_linear(factor: float) -> None:
     first = torch.randn(8)
     assert slerp(first, factor * first, 3).isfinite().all()
+
+
+def test_generating_many_faces_shows_progress(plain: FaceSampler, work_shown: dict[str, str]) -> None:
+    plain.sample(600, seed=0)
+    assert work_shown == {"generating faces": "3/3 batches"}

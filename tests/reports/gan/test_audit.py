@@ -113,6 +113,13 @@ def test_agreement_on_generated_and_real_faces_is_compared(audited, real) -> Non
         assert (folder / "figures" / f"{name}.png").exists()
 
 
+def test_an_audit_shows_its_progress(audited, tmp_path: Path, work_shown: dict[str, str]) -> None:
+    _, _, data = audited
+    report_audit(RunFolder(tmp_path), Audit(Painter(), Reader(), seed=5), data, "title")
+    assert work_shown["auditing the requested attributes"] == "2/2 attributes"
+    assert {"auditing the faces", "reading faces", "classifying faces"} <= set(work_shown)
+
+
 def test_an_unconditional_generator_is_audited_without_requests(audited, tmp_path: Path) -> None:
     _, _, data = audited
     metrics = report_audit(RunFolder(tmp_path), Audit(Painter(conditional=False), Reader(), seed=5), data, "title")

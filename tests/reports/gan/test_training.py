@@ -80,3 +80,8 @@ def test_copies_of_training_faces_are_named_with_distance_zero(data, tmp_path: P
     assert table["distance"].max() < 0.1
     assert metrics["nearest/generated"] < 0.1 < metrics["nearest/real"]
     assert (tmp_path / "figures" / "nearest.png").exists()
+
+
+def test_the_search_for_nearest_faces_shows_its_progress(data, tmp_path: Path, work_shown: dict[str, str]) -> None:
+    report_nearest(RunFolder(tmp_path), images_of(data, "val")[:2], data, "title")
+    assert work_shown["finding the nearest training faces"] == "1/1 batches"
