@@ -8,6 +8,7 @@ from urllib.error import URLError
 
 from torch import Tensor
 
+from celeba_lab.console import Progress
 from celeba_lab.engine.torch_files import UnreadableFileError, read_torch_file
 from celeba_lab.errors import SettingError, UserError, did_you_mean, enumerate_names
 from celeba_lab.models.classifier.backbones import check_backbone_name, list_weights
@@ -63,8 +64,11 @@ def _download(backbone: str, name: str, setting: str) -> Mapping[str, Tensor]:
         rule = f"is neither a file nor the name of torchvision weights for {backbone}"
         available = enumerate_names(choices) if choices else "none"
         raise SettingError(setting, name, rule, f"{did_you_mean(name, choices)} Available weights: {available}.")
-    with short_timeout():
-        state_dict: Mapping[str, Tensor] = choices[name].get_state_dict(progress=True, check_hash=True)
+    megabytes = choices[name].meta.get("_file_size")
+    size = "" if megabytes is None else f" ({megabytes:.0f} MB)"
+    # torchvision's own progress bar would interfere with ours, and it would fill a log.
+    with short_timeout(), Progress(f"downloading the weights of {backbone}{size}"):
+        state_dict: Mapping[str, Tensor] = choices[name].get_state_dict(progress=False, check_hash=True)
     return state_dict
 
 

@@ -131,6 +131,16 @@ def test_downloaded_weights_are_loaded(monkeypatch, name):
     assert "RANDOM" not in source
 
 
+def test_a_download_is_shown_in_our_progress_line_only(monkeypatch, work_shown):
+    given = []
+    monkeypatch.setattr(
+        torchvision.models.MobileNet_V2_Weights, "get_state_dict", lambda self, **options: given.append(options)
+    )
+    fetch_weights("DEFAULT", "mobilenet_v2")
+    assert [options["progress"] for options in given] == [False]
+    assert list(work_shown) == ["downloading the weights of mobilenet_v2 (14 MB)"]
+
+
 def test_auto_gives_random_weights_after_a_damaged_download(monkeypatch):
     def damaged(self, **options):
         raise RuntimeError('invalid hash value (expected "b0353104", got "00")')
