@@ -149,7 +149,7 @@ def test_clusters_can_be_computed_in_a_sweep(
     ("arguments", "sentence"),
     [
         (["task.fraction=0"], "task.fraction=0 must be above 0 and at most 1."),
-        (["task.fraction=1", "task.n_clusters=241"], "the labels of the 240 faces have"),
+        (["task.fraction=1", "task.n_clusters=241"], "distinct rows in the labels of the 240 faces"),
         (
             ["task.clusterer._target_=sklearn.cluster.KMaens"],
             "task.clusterer._target_=sklearn.cluster.KMaens cannot be imported",
