@@ -40,8 +40,8 @@ def load_resumable(run: Run, kind: Literal["classifier", "gan"], fixed_settings:
         fixed_settings: Names of the model settings that must have the same values as in the checkpoint.
 
     Raises:
-        UserError: The checkpoint cannot be read, contains a different model, has already been trained for
-            ``max_epochs``, or is not in the folder of this run.
+        UserError: The checkpoint cannot be read, contains a different model or only weights, has already been trained
+            for ``max_epochs``, or is not in the folder of this run.
     """
     path: str | None = run.settings["checkpoint"]
     if not path:
@@ -57,6 +57,11 @@ def load_resumable(run: Run, kind: Literal["classifier", "gan"], fixed_settings:
                 f"checkpoint={path} was trained with model.{name}={hyperparameters.get(name)}, not {asked}."
                 f" Continue with the same model, or {_ALTERNATIVES[kind]}."
             )
+    if "optimizer_states" not in checkpoint or "fit_loop" not in checkpoint.get("loops", {}):
+        raise UserError(
+            f"checkpoint={path} contains only weights, so training cannot be continued from it. Use a checkpoint that"
+            f" was saved with save_weights_only=false, or {_ALTERNATIVES[kind]}."
+        )
     epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
     max_epochs = run.settings["trainer"]["max_epochs"]
     if max_epochs is not None and 0 <= max_epochs <= epochs:
