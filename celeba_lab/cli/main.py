@@ -49,6 +49,7 @@ def prepare(cfg: "DictConfig") -> "Callable[[DictConfig], dict[str, float]]":
     from celeba_lab.cli.choices import check_choices
     from celeba_lab.cli.choose_data import choose_attributes, choose_data
     from celeba_lab.cli.names import check_names
+    from celeba_lab.cli.paths import check_paths
     from celeba_lab.cli.rules import check_rules
     from celeba_lab.cli.seed import check_seed, seed_everything
     from celeba_lab.cli.signatures import complete_signature, read_signature
@@ -65,6 +66,7 @@ def prepare(cfg: "DictConfig") -> "Callable[[DictConfig], dict[str, float]]":
     check_types(cfg, read_signature)
     check_rules(cfg)
     check_names(cfg)
+    check_paths(cfg)
     check_types(cfg, complete_signature)
     quiet_libraries()
     task: Callable[[DictConfig], dict[str, float]] = build(cfg.task)
