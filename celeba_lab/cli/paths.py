@@ -1,19 +1,22 @@
-"""Paths of missing files, reported before anything slow is imported."""
+"""Missing files and tables, reported before anything slow is imported."""
 
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from celeba_lab.data.layouts import LABEL_TABLE, PARTITION_TABLE, find_table
 from celeba_lab.errors import SettingError
+
+_CELEBA = "celeba_lab.data.datamodule.CelebADataModule"
 
 _WEIGHTS = (".pth", ".pt", ".ckpt", ".safetensors")
 
 
 def check_paths(cfg: DictConfig) -> None:
-    """Check that the files exist that the configuration names: checkpoints and weights.
+    """Check that the checkpoints, the weights and the tables of CelebA that a configuration names exist.
 
     Raises:
-        SettingError: A file does not exist.
+        UserError: A file does not exist.
     """
     hint = "The checkpoints of a run are in outputs/.../checkpoints/."
     for key in ("checkpoint", "task.auditor"):
@@ -21,6 +24,16 @@ def check_paths(cfg: DictConfig) -> None:
     weights = OmegaConf.select(cfg, "model.weights")
     if isinstance(weights, str) and weights.endswith(_WEIGHTS):  # Other values are names of torchvision's weights.
         _check_exists("model.weights", weights, "Check the path.")
+    if _reads_celeba(cfg):
+        for table in (LABEL_TABLE, PARTITION_TABLE):
+            find_table(Path(str(cfg.data.root)).expanduser(), table)
+
+
+def _reads_celeba(cfg: DictConfig) -> bool:
+    if cfg.data is None or cfg.data.get("_target_") != _CELEBA or cfg.data.name == "files":
+        return False
+    generates_only = OmegaConf.select(cfg, "task.nearest") is False and OmegaConf.select(cfg, "task.auditor") is None
+    return not generates_only
 
 
 def _check_exists(key: str, path: object, hint: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 from omegaconf import DictConfig
 
 from celeba_lab.cli.paths import check_paths
-from celeba_lab.errors import SettingError
+from celeba_lab.errors import UserError
 
 
 @pytest.mark.parametrize(
@@ -15,18 +15,24 @@ from celeba_lab.errors import SettingError
     [
         (["task=evaluate", "checkpoint=no.ckpt"], "checkpoint=no.ckpt does not exist. The checkpoints of a run"),
         (["experiment=smile", "model.weights=no.pth"], "model.weights=no.pth does not exist. Check the path."),
+        (["experiment=smile", "data=celeba", "data.root=nowhere"], "The data folder nowhere does not exist."),
+        (["experiment=smile", "data=celeba", "data.root=."], "There is no table list_attr_celeba"),
         (["task=generate", "task.auditor=no.ckpt"], "task.auditor=no.ckpt does not exist."),
     ],
 )
 def test_a_missing_file_is_named(overrides: list[str], sentence: str, compose: Callable[..., DictConfig]) -> None:
-    with pytest.raises(SettingError) as error:
+    with pytest.raises(UserError) as error:
         check_paths(compose(*overrides))
     assert str(error.value).startswith(sentence)
 
 
-def test_existing_files_and_names_are_accepted(tmp_path: Path, compose: Callable[..., DictConfig]) -> None:
+def test_existing_files_and_names_are_accepted(
+    tmp_path: Path, tiny_celeba: Path, compose: Callable[..., DictConfig]
+) -> None:
     weights = tmp_path / "weights.pth"
     weights.touch()
-    check_paths(compose("experiment=smile", f"model.weights={weights}"))
-    check_paths(compose("experiment=smile", "model.weights=IMAGENET1K_V1"))
-    check_paths(compose("experiment=clusters"))
+    data = ["data=celeba", f"data.root={tiny_celeba}"]
+    check_paths(compose("experiment=smile", f"model.weights={weights}", *data))
+    check_paths(compose("experiment=smile", "model.weights=IMAGENET1K_V1", *data))
+    check_paths(compose("task=generate", "task.nearest=false", "data=celeba", "data.root=nowhere"))
+    check_paths(compose("task=compare", "task.runs=x"))
