@@ -53,6 +53,17 @@ def test_callbacks_keep_their_order_and_null_callbacks_are_dropped(compose) -> N
     assert build_callbacks(None) == []
 
 
+@pytest.mark.parametrize("experiment", ["smile", "gan"])
+def test_divergence_is_detected_before_a_checkpoint_is_saved(experiment: str, compose) -> None:
+    targets = [
+        callback._target_.rpartition(".")[2] for callback in compose(f"experiment={experiment}").callbacks.values()
+    ]
+    assert targets[0] == "TerminateOnNaN"
+    assert [name for name in targets if "Checkpoint" in name][-1] == "LastCheckpoint", (
+        "it stores the state of the others"
+    )
+
+
 def test_a_callback_is_found_by_its_class(trainer: DictConfig) -> None:
     watch = Stopwatch()
     built = build_trainer(trainer, [watch])

@@ -10,8 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
+from celeba_lab.engine.build import build_callbacks
 from celeba_lab.engine.callbacks import RandomState
+from celeba_lab.models.classifier.module import AttributeClassifier
 
 
 def start(callback: RandomState, rank: int = 0) -> None:
@@ -41,6 +44,35 @@ def test_a_resumed_run_draws_the_same_random_numbers() -> None:
     draw()  # building the rest of the run draws random numbers
     start(continued)
     assert draw() == expected
+
+
+def test_a_resumed_classifier_equals_an_uninterrupted_one(tmp_path: Path, compose, trainer, face_batch) -> None:
+    """With the configured callbacks, a resumed run augments and mixes the images as an uninterrupted run does."""
+    columns = face_batch(6)
+    # Without its own generator, the loader would draw from the global one when the run is set up.
+    faces = DataLoader(
+        [{key: value[row] for key, value in columns.items()} for row in range(6)],
+        batch_size=6,
+        generator=torch.Generator(),
+    )
+    configured = compose("experiment=smile", f"callbacks.last.dirpath={tmp_path}").callbacks
+    for name in ("best", "epoch_log", "learning_rate", "model_summary", "progress_bar"):
+        configured[name] = None  # These need a validation split, a logger or a terminal.
+
+    def fit(epochs: int, checkpoint: Path | None = None) -> AttributeClassifier:
+        torch.manual_seed(3)
+        model = AttributeClassifier(
+            ["first", "second"], "shufflenet_v2_x0_5", image_size=32, mixup=0.4, augment={"flip": 0.5, "shift": 0.1},
+            schedule="constant",
+        )  # fmt: skip
+        fitted = trainer(*build_callbacks(configured), max_epochs=epochs)
+        fitted.fit(model, faces, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
+        return model
+
+    whole = fit(2).state_dict()
+    fit(1)
+    continued = fit(2, tmp_path / "last.ckpt").state_dict()
+    assert all(torch.equal(continued[name], value) for name, value in whole.items())
 
 
 PROCESSES = """
