@@ -1,11 +1,18 @@
-"""Functions that write files atomically, sort paths and locate ``conf/``. This module avoids slow imports."""
+"""Functions that read and write files, sort paths and locate ``conf/``. This module avoids slow imports."""
 
 import os
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from celeba_lab.console import display_path
+from celeba_lab.errors import UserError
 
 
 def natural_order(path: Path) -> list[tuple[int, int, str]]:
@@ -35,3 +42,24 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
     except BaseException:
         Path(staged).unlink(missing_ok=True)
         raise
+
+
+def unusable(path: Path, reason: str, remedy: str = "Leave this run out, or run it again.") -> UserError:
+    """Return an error that explains why a file in a run folder cannot be used."""
+    return UserError(f"{display_path(path)} cannot be used: {reason.rstrip('.')}. {remedy}")
+
+
+@contextmanager
+def naming_file(path: Path) -> Iterator[None]:
+    """Within this block, convert errors in reading a run's file into a ``UserError`` that contains the path.
+
+    Raises:
+        UserError: The file is missing, or it is not valid JSON, YAML or CSV.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise unusable(path, error.strerror or str(error)) from error
+    # JSON, pandas and Unicode errors are subclasses of ValueError. Very large numbers raise OverflowError.
+    except (ValueError, OverflowError, YAMLError, OmegaConfBaseException) as error:
+        raise unusable(path, " ".join(str(error).split())) from error

@@ -23,7 +23,7 @@ LAYER = {package: layer for layer, packages in enumerate(LAYERS) for package in 
 # Packages in the same layer that may import each other, in this direction.
 SIDEWAYS = {
     ("config", "errors"),
-    ("console", "files"),
+    ("files", "console"),
     ("files", "errors"),
     ("__main__", "cli"),
     ("figures", "analyses"),

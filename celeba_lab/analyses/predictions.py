@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from celeba_lab.console import display_path
-from celeba_lab.errors import UserError
+from celeba_lab.files import naming_file, unusable
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class Predictions:
         stored = read_attributes(path)
         names = stored if attributes is None else list(attributes)
         if missing := [name for name in names if name not in stored]:
-            raise _unusable(path, f"it has no label and probability columns for {missing[0]}")
+            raise unusable(path, f"it has no label and probability columns for {missing[0]}")
         labels = [f"label/{name}" for name in names]
         probabilities = [f"probability/{name}" for name in names]
         types = {"image_id": str} | dict.fromkeys(labels, np.uint8) | dict.fromkeys(probabilities, np.float32)
@@ -94,33 +93,24 @@ def read_attributes(path: Path) -> list[str]:
     """
     columns = list(map(str, _read_csv(path, nrows=0).columns))
     if "image_id" not in columns:
-        raise _unusable(path, "it has no column image_id")
+        raise unusable(path, "it has no column image_id")
     names = [name.removeprefix("label/") for name in columns if name.startswith("label/")]
     return [name for name in names if f"probability/{name}" in columns]
 
 
 def _check(path: Path, table: pd.DataFrame, labels: list[str], probabilities: list[str]) -> None:
     if table.empty:
-        raise _unusable(path, "it contains no images")
+        raise unusable(path, "it contains no images")
     if table["image_id"].hasnans or table["image_id"].duplicated().any():
-        raise _unusable(path, "an image_id is missing or appears twice")
+        raise unusable(path, "an image_id is missing or appears twice")
     if (table[labels].to_numpy() > 1).any():
-        raise _unusable(path, "a label is neither 0 nor 1")
+        raise unusable(path, "a label is neither 0 nor 1")
     values = table[probabilities].to_numpy()
     if not ((values >= 0) & (values <= 1)).all():
-        raise _unusable(path, "a probability is missing or not between 0 and 1")
+        raise unusable(path, "a probability is missing or not between 0 and 1")
 
 
 def _read_csv(path: Path, **options: Any) -> pd.DataFrame:
-    try:
+    with naming_file(path):
         table: pd.DataFrame = pd.read_csv(path, **options)
-        return table
-    except OSError as error:
-        raise _unusable(path, error.strerror or str(error)) from error
-    # pandas and Unicode errors are ValueErrors. A label that is too large raises an OverflowError.
-    except (ValueError, OverflowError) as error:
-        raise _unusable(path, " ".join(str(error).split()).rstrip(".")) from error
-
-
-def _unusable(path: Path, reason: str) -> UserError:
-    return UserError(f"{display_path(path)} cannot be used: {reason}.")
+    return table

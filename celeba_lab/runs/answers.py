@@ -1,7 +1,6 @@
 """Compare the predictions of several runs with the labels of the same images."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,8 +40,7 @@ def read_answers(runs: Sequence[FinishedRun], split: str) -> CorrectAnswers:
     Raises:
         UserError: A table is invalid, the runs have no attribute in common, or their images or labels differ.
     """
-    with _advice():
-        of_runs = [read_attributes(run.predictions(split)) for run in runs]
+    of_runs = [read_attributes(run.predictions(split)) for run in runs]
     common = [name for name in of_runs[0] if all(name in others for others in of_runs)]
     if not common:
         raise UserError(
@@ -52,8 +50,7 @@ def read_answers(runs: Sequence[FinishedRun], split: str) -> CorrectAnswers:
     left_out = dict.fromkeys(name for names in of_runs for name in names if name not in common)
     answers: CorrectAnswers | None = None
     for run, own in progress(zip(runs, of_runs, strict=True), "reading the predictions", len(runs), "runs"):
-        with _advice():
-            found = Predictions.read(run.predictions(split), common, run.threshold)
+        found = Predictions.read(run.predictions(split), common, run.threshold)
         correct = found.predicted == found.labels
         accuracy = {
             f"{split}/accuracy/{name}": float(share) for name, share in zip(common, correct.mean(axis=0), strict=True)
@@ -69,15 +66,6 @@ def read_answers(runs: Sequence[FinishedRun], split: str) -> CorrectAnswers:
         answers.correct[run.name] = correct
     assert answers is not None, "there is at least one run"
     return answers
-
-
-@contextmanager
-def _advice() -> Iterator[None]:
-    """Within this block, add advice to errors about tables that cannot be used."""
-    try:
-        yield
-    except UserError as error:
-        raise UserError(f"{error} Leave this run out, or run it again.") from error.__cause__
 
 
 def _check_accuracy(run: FinishedRun, accuracy: Mapping[str, float]) -> None:

@@ -12,8 +12,9 @@ from omegaconf import OmegaConf
 from celeba_lab.config import flatten
 from celeba_lab.console import progress
 from celeba_lab.errors import UserError
+from celeba_lab.files import naming_file, unusable
 from celeba_lab.runs.find import distinct_names
-from celeba_lab.runs.summary import SUMMARY, Summary, naming_file, unusable
+from celeba_lab.runs.summary import SUMMARY, Summary
 
 ONE_DATA = "Compare runs on the same images. To evaluate a checkpoint on other images, use task=evaluate."
 

@@ -2,20 +2,15 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from textwrap import shorten
 from typing import Any, get_type_hints
 
-from omegaconf.errors import OmegaConfBaseException
 from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
-from yaml import YAMLError
 
-from celeba_lab.console import display_path
-from celeba_lab.errors import UserError
-from celeba_lab.files import write_atomically
+from celeba_lab.files import naming_file, unusable, write_atomically
 
 SUMMARY = "summary.json"
 VERSION = 1
@@ -105,27 +100,6 @@ class Summary:
             return cls(**{each.name: _with_nan(each.name, content[each.name]) for each in fields(cls)})
         except TypeError as error:
             raise unusable(path, str(error)) from error
-
-
-def unusable(path: Path, reason: str, remedy: str = "Leave this run out, or run it again.") -> UserError:
-    """Return an error that explains why a file in a run folder cannot be used."""
-    return UserError(f"{display_path(path)} cannot be used: {reason.rstrip('.')}. {remedy}")
-
-
-@contextmanager
-def naming_file(path: Path) -> Iterator[None]:
-    """Within this block, convert errors in reading a run's file into a ``UserError`` that contains the path.
-
-    Raises:
-        UserError: The file is missing, or it is not valid JSON, YAML or CSV.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise unusable(path, error.strerror or str(error)) from error
-    # JSON, pandas and Unicode errors are subclasses of ValueError. Very large numbers raise OverflowError.
-    except (ValueError, OverflowError, YAMLError, OmegaConfBaseException) as error:
-        raise unusable(path, " ".join(str(error).split())) from error
 
 
 def _upgrade(content: Mapping[str, Any]) -> dict[str, Any]:
