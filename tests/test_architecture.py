@@ -10,7 +10,7 @@ TESTS = Path(__file__).resolve().parent
 PACKAGE = TESTS.parent / "celeba_lab"
 FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = [
-    {"errors", "files", "console", "config"},
+    {"errors", "machine", "console", "files", "config"},
     {"data"},
     {"models", "analyses", "figures"},
     {"runs", "exports"},

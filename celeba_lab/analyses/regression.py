@@ -1,6 +1,5 @@
 """Prediction of each attribute from the other attributes, with one scikit-learn estimator per attribute."""
 
-import os
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from celeba_lab.analyses.estimators import check_parameters, refusals_of
 from celeba_lab.errors import SettingError, check_at_least
+from celeba_lab.machine import usable_cores
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def regress_each(
         train: Labels of the training rows, of shape (N_train, K), each 0 or 1.
         test: Labels of the test rows, of shape (N_test, K), each 0 or 1.
         estimator: Unfitted scikit-learn classifier. A copy of the classifier is fitted for each target.
-        workers: Number of threads. By default, the number of CPU cores.
+        workers: Number of threads. By default, the number of CPU cores that this process may use.
         targets: Indices of the columns to predict. By default, all K columns are predicted.
 
     Yields:
@@ -97,7 +97,7 @@ def regress_each(
     with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore", ConvergenceWarning)  # Regression.converged reports convergence instead
         with refusals_of(estimator, "estimator"):
-            yield from Parallel(n_jobs=workers or os.cpu_count(), prefer="threads", return_as="generator")(jobs)
+            yield from Parallel(n_jobs=workers or usable_cores(), prefer="threads", return_as="generator")(jobs)
 
 
 def regress(train: np.ndarray, test: np.ndarray, target: int, estimator: ClassifierMixin) -> Regression:

@@ -1,6 +1,5 @@
 """Data loaders: batches, worker processes and shuffling."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -13,6 +12,7 @@ from torch.utils.data import DataLoader, DistributedSampler, Sampler, Sequential
 
 from celeba_lab.data.datasets import FaceDataset
 from celeba_lab.errors import UserError, check_at_least
+from celeba_lab.machine import usable_cores
 
 FaceLoader: TypeAlias = DataLoader[dict[str, Any]]
 """A data loader whose batches have the type :class:`~celeba_lab.data.batch.Batch`."""
@@ -171,5 +171,4 @@ class EpochSampler(Sampler[int]):
 
 def spare_cores(processes: int) -> int:
     """Return the number of spare cores for each training process on this machine, at most 8."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(0, min(8, usable // max(1, processes) - 1))
+    return max(0, min(8, usable_cores() // max(1, processes) - 1))

@@ -38,7 +38,7 @@ def logistic(
         test_size: Fraction of the rows that the random split uses for evaluation.
         attributes: Names of at least two attributes. Defaults to all forty.
         fraction: Fraction of the rows to use.
-        workers: Number of attributes to fit in parallel. Defaults to the number of CPU cores.
+        workers: Number of attributes to fit in parallel. Defaults to the number of usable CPU cores.
 
     Returns:
         The metrics: ``test/metric/attribute`` for each attribute, and ``test/metric``, the mean over the attributes for

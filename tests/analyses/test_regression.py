@@ -1,5 +1,6 @@
 """Regressions equal a loop over scikit-learn and the notebook's scores, and handle degenerate columns."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from sklearn.metrics import (
 )
 from sklearn.naive_bayes import BernoulliNB
 
+from celeba_lab.analyses import regression
 from celeba_lab.analyses.regression import regress_each
 from celeba_lab.analyses.sampling import split_randomly
 from celeba_lab.data.annotations import Annotations
@@ -177,3 +179,18 @@ def test_some_targets_can_be_selected() -> None:
     assert [found.target for found in some] == [3, 1]
     for found in some:
         np.testing.assert_array_equal(found.probability, every[found.target].probability)
+
+
+def test_one_thread_is_used_for_each_core_that_the_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    parallel = regression.Parallel
+
+    def record(n_jobs: int, **options: object) -> object:
+        asked.append(n_jobs)
+        return parallel(n_jobs=1, **options)
+
+    monkeypatch.setattr(regression, "Parallel", record)
+    monkeypatch.setattr(os, "cpu_count", lambda: 16)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 3, 5}, raising=False)
+    list(regress_each(dependent_labels(), dependent_labels(), configured()))
+    assert asked == [3]

@@ -20,6 +20,7 @@ from filelock import FileLock
 from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.data.synthetic.settings import RECORD, Settings, find_settings
 from celeba_lab.errors import UserError, check_at_least
+from celeba_lab.machine import usable_cores
 
 _CHUNK = 50  # number of faces that a worker draws at a time
 _BYTES = 9_000  # approximate size of a face on disk
@@ -59,7 +60,7 @@ def synthesize(root: Path, settings: Settings, workers: int | None = None, overw
             staged = Path(tempfile.mkdtemp(prefix=f".{root.name}.", suffix=".partial", dir=root.parent))
             staged.chmod(0o755)  # mkdtemp creates folders that only their owner can access
             try:
-                yield from _draw(staged, settings, workers or _cores())
+                yield from _draw(staged, settings, workers or usable_cores())
                 _take_place(staged, root)
             finally:
                 shutil.rmtree(staged, ignore_errors=True)
@@ -170,10 +171,6 @@ def _take_place(staged: Path, root: Path) -> None:
             replaced.rename(root)
         raise
     shutil.rmtree(replaced, ignore_errors=True)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _explain(error: OSError, root: Path, settings: Settings) -> str:

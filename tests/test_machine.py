@@ -1,0 +1,23 @@
+"""The number of CPU cores that a process may use."""
+
+import os
+
+import pytest
+
+from celeba_lab.data.loaders import spare_cores
+from celeba_lab.machine import usable_cores
+
+
+def test_cores_that_the_process_may_not_use_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 16)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 3, 5}, raising=False)
+    assert usable_cores() == 3
+    assert spare_cores(processes=1) == 2
+
+
+def test_all_cores_are_counted_if_the_system_does_not_restrict_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    assert usable_cores() == 4
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert usable_cores() == 1
