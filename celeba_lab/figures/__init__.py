@@ -7,6 +7,7 @@ garbage-collected like any other object, and drawing them does not require a dis
 - :mod:`~celeba_lab.figures.style`: colours, fonts, titles and grids of panels.
 - :mod:`~celeba_lab.figures.numbers`: number formatting.
 - :mod:`~celeba_lab.figures.rows`: row labels and value columns.
+- :mod:`~celeba_lab.figures.bars`: bars with a text at their end.
 - :mod:`~celeba_lab.figures.training`: learning curves of a classifier.
 - :mod:`~celeba_lab.figures.generation`: training curves of a GAN.
 - :mod:`~celeba_lab.figures.predictions`: validation of labels and predictions.

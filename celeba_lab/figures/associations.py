@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
-from celeba_lab.figures.matrices import NEGATIVE, POSITIVE, check_matrix
-from celeba_lab.figures.numbers import ratio_text, ratio_ticks, value_format, value_text
+from celeba_lab.figures.bars import draw_signed_bars, draw_values, write_at_end
+from celeba_lab.figures.matrices import check_matrix
+from celeba_lab.figures.numbers import ratio_text, ratio_ticks, score_text
 from celeba_lab.figures.rows import ROW, name_rows, write_column
 from celeba_lab.figures.style import (
     BLACK,
@@ -29,7 +30,6 @@ from celeba_lab.figures.style import (
 )
 
 _BAR = 0.175  # bar height in a small panel, in inches
-_HATCH = "////"  # pattern of bars that extend beyond the axis
 _CUT = 2.0  # maximum axis limit, as a multiple of the 90th percentile of the bar lengths
 
 
@@ -82,16 +82,12 @@ def _draw_scores(ax: Axes, values: NDArray[np.floating], floors: NDArray[np.floa
     ax.hlines(rows[both], floors[both], values[both], colors=colours[both], linewidth=3.5, alpha=0.45)
     ax.scatter(floors[known], rows[known], marker="|", s=90, linewidth=2, color=BLACK, zorder=3)
     ax.scatter(values[drawn], rows[drawn], s=42, color=colours[drawn], zorder=4)
-    write_column(ax, 48, "score", [_score_text(value) for value in values])
+    write_column(ax, 48, "score", [score_text(value) for value in values])
     gains = [f"{value:+.3f}".replace("-", "−") for value in (values - floors)[both]]
     if gains:
         cells = dict(zip(rows[both], gains, strict=True))
         write_column(ax, 104, "gain", [cells.get(row, "") for row in rows])
     ax.margins(x=0.04)
-
-
-def _score_text(value: float) -> str:
-    return "undefined" if np.isnan(value) else value_text(value, ".3f")
 
 
 def _score_handles(values: NDArray[np.floating], floors: NDArray[np.floating]) -> list[Line2D]:
@@ -139,7 +135,7 @@ def strongest_pairs(
     figure = new_figure(width, ROW * max(len(chosen) + 1, 3) + 0.75, title, note)
     ax = figure.add_subplot()
     if len(chosen):
-        _draw_signed_bars(ax, heights, pairs[chosen])
+        draw_values(ax, heights, pairs[chosen], room=0.16)  # enough space for values of up to seven characters
     else:
         write_centred(ax, "all values are undefined or 0")
         ax.set(xticks=())
@@ -158,30 +154,6 @@ def _ends(values: NDArray[np.floating], n: int) -> NDArray[np.intp]:
     order = np.argsort(-values, kind="stable")  # NaN is sorted last.
     positive, negative = order[values[order] > 0], order[values[order] < 0]
     return np.concatenate([positive[:n], negative[-n:]])
-
-
-def _draw_signed_bars(ax: Axes, heights: NDArray[np.floating], values: NDArray[np.floating]) -> None:
-    """Draw bars that start at 0, with a value at the end of each bar."""
-    reach = 1.15 * (np.abs(values[np.isfinite(values)]).max(initial=0) or 1.0)
-    lengths = np.clip(values, -reach, reach)
-    form = value_format(values)
-    colours = np.where(values > 0, POSITIVE, NEGATIVE).tolist()
-    hatches = np.where(np.isinf(values), _HATCH, "").tolist()
-    ax.barh(heights, lengths, height=0.72, color=colours, hatch=hatches, edgecolor="white", linewidth=0)
-    for height, value, length in zip(heights, values, lengths, strict=True):
-        sign = 1 if value > 0 else -1
-        _write_at_end(ax, length, height, value_text(value, form), sign)
-    ax.axvline(0, color=BLACK, linewidth=1)
-    # Leave space for labels of up to seven characters.
-    room = 0.16 * (max(lengths.max(), 0) - min(lengths.min(), 0))
-    ax.set_xlim(min(lengths.min(), 0) - room * (lengths.min() < 0), max(lengths.max(), 0) + room * (lengths.max() > 0))
-    ax.set_ylim(heights.max() + 0.6, -0.6)
-
-
-def _write_at_end(ax: Axes, x: float, y: float, text: str, sign: int) -> None:
-    """Write text at the end of a bar that extends to the right (``sign`` is 1) or to the left (``sign`` is -1)."""
-    side = "left" if sign > 0 else "right"
-    ax.annotate(text, (x, y), (3 * sign, 0), textcoords="offset points", ha=side, va="center", size=SMALL_SIZE)
 
 
 @matplotlib.rc_context(STYLE)
@@ -251,13 +223,10 @@ def _draw_odds(ax: Axes, logarithms: NDArray[np.floating], names: Sequence[str],
     below = int((logarithms < 0).sum())
     heights = np.concatenate([np.arange(len(logarithms) - below), 2 * n - 0.5 - np.arange(below)[::-1]])
     lengths = np.clip(logarithms, -reach, reach)
-    colours = np.where(logarithms > 0, POSITIVE, NEGATIVE).tolist()
-    hatches = np.where(np.abs(logarithms) > reach, _HATCH, "").tolist()
-    ax.barh(heights, lengths, height=0.78, color=colours, hatch=hatches, edgecolor="white", linewidth=0)
-    for height, logarithm, length, name in zip(heights, logarithms, lengths, names, strict=True):
-        sign = 1 if logarithm > 0 else -1
-        _write_at_end(ax, length, height, ratio_text(float(np.exp2(logarithm))), sign)
-        _write_at_end(ax, 0, height, name, -sign)
+    texts = [ratio_text(float(np.exp2(logarithm))) for logarithm in logarithms]
+    draw_signed_bars(ax, heights, lengths, texts, height=0.78, hatched=np.abs(logarithms) > reach)
+    for height, length, name in zip(heights, lengths, names, strict=True):
+        write_at_end(ax, 0, height, name, is_right=length <= 0)
     ax.axvline(0, color=BLACK, linewidth=0.8)
     finish_axes(ax, tick_size=SMALL_SIZE)
     ax.grid(False, axis="y")

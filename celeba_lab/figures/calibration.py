@@ -8,7 +8,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
 from celeba_lab.analyses.calibration import Reliability, reliability
@@ -19,6 +18,7 @@ from celeba_lab.figures.style import (
     ORANGE,
     SMALL_SIZE,
     STYLE,
+    count_axis,
     finish_axes,
     grid_columns,
     new_figure,
@@ -165,13 +165,9 @@ def _draw_histogram(ax: Axes, curves: Sequence[_Curve], name: str) -> None:
     edges = np.linspace(0, 1, curves[0].found.count.shape[1] + 1)
     for curve in curves:
         ax.stairs(curve.found.count[0], edges, color=curve.colour, linewidth=1.6)
-    ax.set_yscale("symlog", linthresh=1, linscale=0.5)
-    most = max(10, *(int(curve.found.count.max()) for curve in curves))
-    ax.set_ylim(0, 1.5 * most)
-    decades = range(int(np.log10(most)) + 1)
-    ax.yaxis.set_major_locator(FixedLocator([0, *(10**d for d in decades[:: 1 + len(decades) // 4])]))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
-    ax.yaxis.set_minor_locator(NullLocator())
+    highest = max(10, *(int(curve.found.count.max()) for curve in curves))
+    decades = range(int(np.log10(highest)) + 1)
+    count_axis(ax, highest, (10**d for d in decades[:: 1 + len(decades) // 4]))
     ax.set_ylabel("images per bin")
     ax.set_xlabel(f"predicted probability of {name}", parse_math=False)
     finish_axes(ax, tick_size=10.0)

@@ -8,11 +8,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, PercentFormatter
 from numpy.typing import ArrayLike, NDArray
 
-from celeba_lab.figures.matrices import NEGATIVE, POSITIVE
-from celeba_lab.figures.numbers import value_format, value_text
+from celeba_lab.figures.bars import draw_values
+from celeba_lab.figures.numbers import value_text
+from celeba_lab.figures.rows import name_rows
 from celeba_lab.figures.style import (
     BLACK,
     BLUE,
@@ -22,6 +23,7 @@ from celeba_lab.figures.style import (
     SMALL_SIZE,
     STYLE,
     finish_axes,
+    integer_ticks,
     new_figure,
     wrap,
     write_centred,
@@ -70,7 +72,7 @@ def number_of_clusters(
     for ax, curve, (heading, label) in zip(figure.subplots(1, 2, sharex=True), curves, headings, strict=True):
         _draw_curve(ax, counts[order], curve[order], chosen)
         ax.set(title=heading, xlabel="number of clusters k", ylabel=label)
-    figure.axes[0].xaxis.set_major_locator(MaxNLocator(nbins=12, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+    integer_ticks(figure.axes[0].xaxis, 12)
     line = Line2D([], [], color=BLACK, linestyle="--", linewidth=1.4, label=f"chosen: k = {chosen}")
     figure.legend(handles=[line], loc="outside lower center")
     return figure
@@ -300,7 +302,7 @@ def _draw_explained(ax: Axes, fractions: NDArray[np.floating]) -> None:
     bars = ax.bar(components, fractions, color=GREY, width=0.8, label="each component")
     sums = ax.plot(components, np.cumsum(fractions), color=BLACK, marker="o", markersize=3.5, label="cumulative")
     ax.set(xlabel="component", ylabel="explained variance", ylim=(0, 1.03), xlim=(0.3, len(fractions) + 0.7))
-    ax.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+    integer_ticks(ax.xaxis, 8)
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol="%"))
     finish_axes(ax)
     ax.grid(False, axis="x")
@@ -314,18 +316,6 @@ def _draw_loadings(ax: Axes, weights: NDArray[np.floating], axes: Sequence[str],
     largest = [k for k in np.argsort(-magnitudes, kind="stable")[:_LOADINGS] if magnitudes[k] >= 0]
     largest.sort(key=lambda k: -weights[k])
     values = weights[largest]
-    ax.barh(range(len(values)), values, height=0.72, color=np.where(values > 0, POSITIVE, NEGATIVE).tolist())
-    form = value_format(values)
-    for row, value in enumerate(values):
-        sign, side = (1, "left") if value >= 0 else (-1, "right")
-        look: dict[str, Any] = {"textcoords": "offset points", "ha": side, "va": "center", "size": SMALL_SIZE}
-        ax.annotate(value_text(value, form), (value, row), (3 * sign, 0), **look)
-    ax.axvline(0, color=BLACK, linewidth=1)
-    ax.set_yticks(range(len(values)), labels=[axes[k] for k in largest], parse_math=False)
-    ax.set(xlabel="loading", ylim=(len(values) - 0.4, -0.6), title=f"PC {component + 1}: largest loadings")
-    low, high = min(values.min(initial=0), 0), max(values.max(initial=0), 0)
-    room = 0.2 * (high - low) or 1.0
-    ax.set_xlim(low - room * (low < 0), high + room * (high > 0))
-    finish_axes(ax)
-    ax.grid(False, axis="y")
-    ax.tick_params(axis="y", length=0, labelsize=SMALL_SIZE)
+    draw_values(ax, np.arange(len(values), dtype=float), values, room=0.2)
+    name_rows(ax, [axes[k] for k in largest])
+    ax.set(xlabel="loading", title=f"PC {component + 1}: largest loadings")

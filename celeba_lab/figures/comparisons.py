@@ -9,12 +9,23 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter
 from numpy.typing import ArrayLike, NDArray
 
-from celeba_lab.figures.numbers import value_text
+from celeba_lab.figures.numbers import score_text
 from celeba_lab.figures.rows import ROW, name_rows, write_column
-from celeba_lab.figures.style import BLACK, BLUE, GREEN, LIGHT_GREY, ORANGE, SMALL_SIZE, STYLE, new_figure, text_width
+from celeba_lab.figures.style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    LIGHT_GREY,
+    ORANGE,
+    SMALL_SIZE,
+    STYLE,
+    integer_ticks,
+    new_figure,
+    text_width,
+)
 
 # The last series is always drawn as blue dots.
 _LOOKS = ((BLACK, "|"), (ORANGE, "D"), (GREEN, "^"))
@@ -71,7 +82,7 @@ def score_comparison(
             ends = (limits[0][drawn], limits[1][drawn])
             ax.hlines(np.flatnonzero(drawn), *ends, colors=colour, linewidth=1.2, alpha=0.7)
         handles.append(_draw_series(ax, name, values, colour, marker, zorder=3 + k))
-        texts = [_score_text(value) for value in values]
+        texts = [score_text(value) for value in values]
         right += max(text_width(text, SMALL_SIZE) for text in (name, *texts)) + 10
         write_column(ax, right, name, texts, colour=colour)
     name_rows(ax, names)
@@ -98,10 +109,6 @@ def _draw_series(ax: Axes, name: str, values: NDArray[np.floating], colour: str,
     ax.scatter(values[drawn], rows, s=size, color=colour, marker=marker, linewidth=width, zorder=zorder)
     look: dict[str, Any] = {"marker": marker, "markersize": size**0.5, "markeredgewidth": width}
     return Line2D([], [], linestyle="", color=colour, label=name, **look)
-
-
-def _score_text(value: float) -> str:
-    return "undefined" if np.isnan(value) else value_text(value, ".3f")
 
 
 @matplotlib.rc_context(STYLE)
@@ -147,7 +154,7 @@ def paired_counts(
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.set_xlim(0, 1.18 * max(int(max(values.max() for values in counts)), 1))
     ax.set_xlabel("images")
-    ax.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+    integer_ticks(ax.xaxis, 8)
     ax.xaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
     handles = [Patch(color=colour, label=name) for colour, name in zip((ORANGE, BLUE), series, strict=True)]
     figure.legend(handles=handles, loc="outside lower center", ncols=2)

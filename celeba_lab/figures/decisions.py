@@ -9,7 +9,6 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
 from celeba_lab.figures.predictions import check_predictions, thresholds_of, why_undefined
@@ -22,6 +21,7 @@ from celeba_lab.figures.style import (
     SMALL_SIZE,
     STYLE,
     WRONG,
+    count_axis,
     finish_axes,
     grid_columns,
     ink,
@@ -214,13 +214,7 @@ def _scale_counts(ax: Axes, truth: NDArray[np.bool_], scores: NDArray[np.floatin
     columns = range(truth.shape[1])
     highest = max(np.histogram(scores[truth[:, k] == c, k], _BINS)[0].max() for k in columns for c in (False, True))
     decades = range(int(np.ceil(np.log10(max(highest, 10)))) + 1)
-    ax.set_yscale("symlog", linthresh=1, linscale=0.5)
-    ax.set_ylim(0, max(highest, 10) * 1.5)
-    ax.yaxis.set_major_locator(
-        FixedLocator([0, *(step * 10**d for d in decades for step in ((1, 3) if finer else (1,)))])
-    )
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
-    ax.yaxis.set_minor_locator(NullLocator())
+    count_axis(ax, highest, (step * 10**d for d in decades for step in ((1, 3) if finer else (1,))))
 
 
 def _score_handles(truth: NDArray[np.bool_], names: Sequence[str], thresholds: Sequence[float]) -> list[Patch | Line2D]:

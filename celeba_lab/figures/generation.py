@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from celeba_lab.figures.style import BLACK, BLUE, ORANGE, STYLE, finish_axes, new_figure, write_centred
+from celeba_lab.figures.style import BLACK, BLUE, ORANGE, STYLE, finish_axes, integer_ticks, new_figure, write_centred
 
 # Colour, line style and marker each distinguish the two networks.
 _GENERATOR: dict[str, Any] = {"color": BLUE, "linestyle": "-", "marker": "s"}
@@ -139,7 +138,7 @@ def _every(count: int) -> int:
 def _finish(ax: Axes, ylabel: str) -> None:
     """Label the axes, and show a message if there are no values."""
     ax.set(xlabel="epoch", ylabel=ylabel)
-    ax.xaxis.set_major_locator(MaxNLocator(nbins=10, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+    integer_ticks(ax.xaxis)
     finish_axes(ax)
     values = [np.asarray(line.get_ydata(), float) for line in ax.lines]
     if not values or not np.isfinite(np.concatenate(values)).any():

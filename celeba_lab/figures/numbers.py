@@ -24,6 +24,11 @@ def value_text(value: float, form: str) -> str:
     return text.replace("-", "−") if re.search("[1-9]", text) else text.removeprefix("-")
 
 
+def score_text(value: float) -> str:
+    """Format a score with three decimals, or as "undefined" if it is NaN."""
+    return "undefined" if np.isnan(value) else value_text(value, ".3f")
+
+
 def value_format(values: NDArray[np.floating]) -> str:
     """Return a format specification for the numbers in a table.
 

@@ -24,6 +24,7 @@ from celeba_lab.figures.style import (
     STYLE,
     VERMILLION,
     finish_axes,
+    integer_ticks,
     new_figure,
     text_width,
     wrap,
@@ -146,7 +147,7 @@ def _finish_panel(ax: Axes, metric: str, label: str) -> None:
     ax.set_xlabel("epoch")
     ax.set_ylabel(label, parse_math=False)
     ax.margins(x=0.06, y=0.08)
-    ax.xaxis.set_major_locator(MaxNLocator(nbins=10, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+    integer_ticks(ax.xaxis)
     finish_axes(ax)
 
 

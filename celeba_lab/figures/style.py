@@ -2,15 +2,17 @@
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 BLUE = "#0072B2"
@@ -153,6 +155,26 @@ def finish_axes(ax: Axes, *, tick_size: float = 10.0, grid: bool = True) -> None
     if grid:
         ax.grid(True, color=LIGHT_GREY, linewidth=0.8)
         ax.set_axisbelow(True)
+
+
+def integer_ticks(axis: Axis, most: int = 10) -> None:
+    """Place ticks only at integers, with at most ``most`` intervals between them."""
+    axis.set_major_locator(MaxNLocator(nbins=most, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+
+
+def count_axis(ax: Axes, highest: int, ticks: Iterable[int]) -> None:
+    """Use a logarithmic y-axis of counts that includes 0, for ``ax`` and all panels that share its axes.
+
+    Args:
+        ax: The axes.
+        highest: Highest count.
+        ticks: Positions of the ticks above 0.
+    """
+    ax.set_yscale("symlog", linthresh=1, linscale=0.5)
+    ax.set_ylim(0, 1.5 * max(highest, 10))
+    ax.yaxis.set_major_locator(FixedLocator([0, *ticks]))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
+    ax.yaxis.set_minor_locator(NullLocator())
 
 
 def ink(background: NDArray[np.floating]) -> str:

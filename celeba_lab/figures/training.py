@@ -5,9 +5,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from celeba_lab.figures.style import BLACK, BLUE, ORANGE, STYLE, finish_axes, new_figure, write_centred
+from celeba_lab.figures.style import BLACK, BLUE, ORANGE, STYLE, finish_axes, integer_ticks, new_figure, write_centred
 
 # Line styles and markers distinguish the splits even in black and white.
 _SPLITS = {
@@ -104,5 +103,5 @@ def _draw_metric(ax: Axes, table: pd.DataFrame, metric: str, best_epoch: int | N
             star = {"marker": "*", "markersize": 15, "color": BLACK, "markeredgecolor": "white"}
             ax.plot([best_epoch], [value], linestyle="", zorder=5, label=f"best epoch {best_epoch}", **star)  # type: ignore[arg-type]
     ax.set(xlabel="epoch", ylabel=metric)
-    ax.xaxis.set_major_locator(MaxNLocator(nbins=10, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+    integer_ticks(ax.xaxis)
     finish_axes(ax)

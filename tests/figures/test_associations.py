@@ -182,7 +182,7 @@ def test_the_strongest_predictors_in_both_directions_show_their_odds_ratios(axes
         (-1, NEGATIVE),
         (-2, NEGATIVE),
     ]
-    assert axes_texts(ax) == ["16", "G", "8.0", "B", "0.50", "F", "0.25", "D"]
+    assert axes_texts(ax) == ["16", "8.0", "0.50", "0.25", "G", "B", "F", "D"]
     assert tick_labels(figure.axes[-1].xaxis) == ["1/16", "1/4", "1", "4", "16"]
     assert len({other.get_xlim() for other in figure.axes}) == 1
     assert [axes_texts(other) for other in figure.axes[1:]] == [["no model"]] * 6

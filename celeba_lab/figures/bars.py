@@ -1,0 +1,68 @@
+"""Horizontal bars that start at 0, with a text at the end of each bar."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from celeba_lab.figures.matrices import NEGATIVE, POSITIVE
+from celeba_lab.figures.numbers import value_format, value_text
+from celeba_lab.figures.style import BLACK, SMALL_SIZE
+
+_HATCH = "////"  # pattern of bars that are shorter than their value
+
+
+def draw_values(ax: Axes, heights: NDArray[np.floating], values: NDArray[np.floating], *, room: float) -> None:
+    """Draw one bar per value with the value at its end, and set the limits of both axes.
+
+    Infinite values are drawn as hatched bars of finite length.
+
+    Args:
+        ax: The axes.
+        heights: Vertical positions of the bars, of shape (R,), from top to bottom.
+        values: Values of shape (R,), without NaN.
+        room: Space for the text on each side that has bars, as a fraction of the width of all bars.
+    """
+    reach = 1.15 * (np.abs(values[np.isfinite(values)]).max(initial=0) or 1.0)
+    lengths = np.clip(values, -reach, reach)
+    form = value_format(values)
+    texts = [value_text(value, form) for value in values]
+    draw_signed_bars(ax, heights, lengths, texts, height=0.72, hatched=np.isinf(values))
+    ax.axvline(0, color=BLACK, linewidth=1)
+    low, high = min(lengths.min(initial=0), 0), max(lengths.max(initial=0), 0)
+    space = room * (high - low)
+    ax.set_xlim(low - space * (low < 0), high + space * (high > 0))
+    ax.set_ylim(heights.max(initial=-1) + 0.6, -0.6)
+
+
+def draw_signed_bars(
+    ax: Axes,
+    heights: NDArray[np.floating],
+    lengths: NDArray[np.floating],
+    texts: Sequence[str],
+    *,
+    height: float,
+    hatched: NDArray[np.bool_],
+) -> None:
+    """Draw bars whose colour shows their sign, and write a text at the end of each bar.
+
+    Args:
+        ax: The axes.
+        heights: Vertical positions of the bars, of shape (R,).
+        lengths: Lengths of the bars, of shape (R,). Bars with a negative length extend to the left.
+        texts: Texts at the ends of the R bars.
+        height: Height of each bar, where 1 is the distance between two rows.
+        hatched: Whether each bar is hatched, of shape (R,).
+    """
+    colours = np.where(lengths > 0, POSITIVE, NEGATIVE).tolist()
+    hatches = np.where(hatched, _HATCH, "").tolist()
+    ax.barh(heights, lengths, height=height, color=colours, hatch=hatches, edgecolor="white", linewidth=0)
+    for y, length, text in zip(heights, lengths, texts, strict=True):
+        write_at_end(ax, length, y, text, is_right=length >= 0)
+
+
+def write_at_end(ax: Axes, x: float, y: float, text: str, *, is_right: bool) -> None:
+    """Write a text to the right or to the left of the point (x, y)."""
+    sign, side = (1, "left") if is_right else (-1, "right")
+    ax.annotate(text, (x, y), (3 * sign, 0), textcoords="offset points", ha=side, va="center", size=SMALL_SIZE)
