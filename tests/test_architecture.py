@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -46,17 +47,27 @@ def imported_modules(tree: ast.AST) -> Iterator[str]:
             yield from (name.name for name in node.names)
 
 
+def imported_packages(path: Path) -> set[str]:
+    """Return the other packages of celeba_lab that a file imports."""
+    modules = imported_modules(ast.parse(path.read_text()))
+    imported = {name.split(".")[1] for name in modules if name.startswith("celeba_lab.")}
+    return imported - {package_of(path), "__version__"}
+
+
 @each_file
 def test_modules_import_only_from_lower_layers(path: Path) -> None:
     package = package_of(path)
     if package == "__init__":
         return
-    modules = imported_modules(ast.parse(path.read_text()))
-    packages = {name.split(".")[1] for name in modules if name.startswith("celeba_lab.")} - {package, "__version__"}
-    for other in packages:
+    for other in imported_packages(path):
         assert LAYER[other] < LAYER[package] or (package, other) in SIDEWAYS, (
             f"{package} imports {other}, which is not in a lower layer"
         )
+
+
+def test_the_permitted_imports_within_a_layer_are_those_that_exist() -> None:
+    found = {(package_of(path), other) for path in FILES for other in imported_packages(path)}
+    assert {(one, other) for one, other in found if LAYER.get(one) == LAYER[other]} == SIDEWAYS
 
 
 def test_every_package_belongs_to_a_layer() -> None:
@@ -64,13 +75,21 @@ def test_every_package_belongs_to_a_layer() -> None:
     assert packages == set(LAYER)
 
 
-def uses(path: Path, name: str) -> bool:
-    """Return whether a file's code uses a name such as ``HydraConfig``, ``print`` or ``torch.load``."""
+@cache
+def names_in(path: Path) -> set[str]:
+    """Return the names that a file's code uses, such as ``HydraConfig``, ``print`` or ``torch.load``."""
     tree = ast.parse(path.read_text())
     found = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     found |= {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    found |= {module.rpartition(".")[2] for module in imported_modules(tree)}
-    return name in found
+    for module in imported_modules(tree):  # from torch import load is a use of load and of torch.load
+        found |= {module, module.rpartition(".")[2]}
+    return found
+
+
+def test_a_name_imported_from_its_module_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "module.py"
+    path.write_text("from torch import load as read\n")
+    assert "torch.load" in names_in(path)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +101,7 @@ def uses(path: Path, name: str) -> bool:
     ],
 )
 def test_restricted_names_are_used_only_in_their_packages(name: str, packages: set[str]) -> None:
-    users = {str(path.relative_to(PACKAGE)) for path in FILES if uses(path, name)}
+    users = {str(path.relative_to(PACKAGE)) for path in FILES if name in names_in(path)}
     others = {user for user in users if user not in packages and user.partition("/")[0] not in packages}
     assert not others, f"only {', '.join(sorted(packages))} may use {name}, but {', '.join(sorted(others))} do as well"
     assert users, f"{name} is no longer used, so remove it from this test"
