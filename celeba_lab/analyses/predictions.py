@@ -30,6 +30,14 @@ class Predictions:
         probabilities: Predicted probabilities, float32 (N, K), in [0, 1].
         attributes: Names of the K attributes.
         threshold: Probability at or above which an attribute is predicted to be present.
+
+    Example:
+        >>> labels, probabilities = np.array([[1], [0]], np.uint8), np.array([[0.9], [0.6]], np.float32)
+        >>> found = Predictions("test", ["1.jpg", "2.jpg"], np.arange(2), labels, probabilities, ["Smiling"])
+        >>> found.predicted.ravel()
+        array([1, 1], dtype=uint8)
+        >>> found.to_table().columns.tolist()
+        ['image_id', 'label/Smiling', 'probability/Smiling']
     """
 
     split: str

@@ -41,6 +41,9 @@ def prepare(cfg: "DictConfig") -> "Callable[[DictConfig], dict[str, float]]":
     """Check the settings, print what will run, build the task and seed the random generators.
 
     Checks that do not need torch or Lightning run first, because importing these libraries takes several seconds.
+
+    Raises:
+        UserError: A setting is invalid, or a path in the settings does not exist.
     """
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode

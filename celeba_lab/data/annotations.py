@@ -31,6 +31,15 @@ class Annotations:
         image_ids: File names of the images, str (N,).
         labels: Labels, int8 (N, 40), 0 or 1, with columns in the order of ``ATTRIBUTES``.
         partition: Partition of each face as an index into ``SPLITS``, int8 (N,).
+
+    Example:
+        >>> labels, ids = np.zeros((3, 40), dtype=np.int8), np.array(["1.jpg", "2.jpg", "3.jpg"])
+        >>> labels[1, ATTRIBUTES.index("Smiling")] = 1
+        >>> annotations = Annotations(Path("celeba"), ids, labels, partition=np.array([0, 0, 2], dtype=np.int8))
+        >>> annotations.rows("train"), annotations.rows("test")
+        (array([0, 1]), array([2]))
+        >>> annotations.labels[:, annotations.columns(["Smiling"])].ravel()
+        array([0, 1, 0], dtype=int8)
     """
 
     root: Path
@@ -73,7 +82,11 @@ class Annotations:
         return np.flatnonzero(self.partition == SPLITS.index(split))
 
     def columns(self, names: Sequence[str]) -> np.ndarray:
-        """Return the column numbers of attributes in the given order, int64 (K,)."""
+        """Return the column numbers of attributes in the given order, int64 (K,).
+
+        Raises:
+            UserError: There are no names, or a name is unknown or repeated.
+        """
         return np.array([ATTRIBUTES.index(name) for name in check_attributes(names)], dtype=np.int64)
 
     @cached_property

@@ -135,7 +135,14 @@ class CelebADataModule(lightning.LightningDataModule):
         return self._faces
 
     def split_indices(self, split: str) -> np.ndarray:
-        """Return the rows of the annotations used for a split, int64 (N,), in ascending order."""
+        """Return the rows of the annotations used for a split, int64 (N,), in ascending order.
+
+        With ``on_bad_image="skip"``, the rows of unusable images are included until ``setup_split`` has checked the
+        split.
+
+        Raises:
+            UserError: A table is missing or invalid, or ``split`` is not ``train``, ``val`` or ``test``.
+        """
         if split not in self._rows:
             rows = self.annotations.rows(split)
             self._rows[split] = rows[: self.limit if split in self.partitions else 0]
@@ -148,7 +155,10 @@ class CelebADataModule(lightning.LightningDataModule):
 
     @property
     def counts(self) -> dict[str, int]:
-        """Number of images used in each split, after applying ``limit`` and leaving out bad images."""
+        """Number of images used in each split, after applying ``limit``.
+
+        With ``on_bad_image="skip"``, unusable images are counted until ``setup_split`` has checked their split.
+        """
         return {split: len(self.split_indices(split)) for split in SPLITS}
 
     def labels(self, rows: np.ndarray) -> np.ndarray:

@@ -20,6 +20,13 @@ class FaceDataset(Dataset[dict[str, Any]]):
         store: Store that provides the pixels.
         rows: Rows of the faces in the store, int64 (N,), in the order of the dataset.
         labels: Labels, uint8 (N, K), 0 or 1, or None for faces without labels.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> black = SimpleNamespace(read=lambda rows: torch.zeros(len(rows), 3, 8, 8, dtype=torch.uint8))
+        >>> faces = FaceDataset(black, rows=np.array([5, 7]), labels=np.array([[1], [0]], dtype=np.uint8))
+        >>> faces[1]["image"].shape, faces[1]["label"], faces[1]["index"]
+        (torch.Size([3, 8, 8]), tensor([0], dtype=torch.uint8), 7)
     """
 
     def __init__(self, store: FaceStore, rows: np.ndarray, labels: np.ndarray | None = None) -> None:

@@ -100,6 +100,16 @@ class InMemory:
 
     Args:
         source: Store that the faces are read from.
+
+    Example:
+        >>> from PIL import Image
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     Image.new("RGB", (178, 218)).save(f"{folder}/1.jpg")
+        ...     faces = InMemory(JpegFolder(Path(folder), ["1.jpg"], image_size=8, max_pixels=100_000))
+        ...     faces.prepare(np.array([0]))
+        >>> faces.read(np.array([0])).shape  # The file no longer exists.
+        torch.Size([1, 3, 8, 8])
     """
 
     def __init__(self, source: FaceStore) -> None:

@@ -216,11 +216,7 @@ def _parse_fast(layout: _Layout, path: Path, columns: Sequence[str], allowed: ra
                 na_filter=False,  # an empty field is an error here, and "NA" is a valid name
                 quoting=csv.QUOTE_NONE,
             )
-    except (
-        ValueError,
-        OverflowError,
-        ParserWarning,
-    ):  # includes ParserError and UnicodeDecodeError
+    except (ValueError, OverflowError, ParserWarning):  # ParserError and UnicodeDecodeError are ValueErrors.
         return None
     if len(frame) == 0 or (frame["beyond"] != "").any():
         return None

@@ -27,6 +27,9 @@ def build_datamodule(data: DictConfig, attributes: Sequence[str], image_size: in
         data: The ``data`` group of the configuration.
         attributes: Names of the attributes.
         image_size: Side length of the images in pixels.
+
+    Raises:
+        UserError: A setting of the data is invalid, or an attribute is unknown or repeated.
     """
     datamodule: CelebADataModule = build(data, attributes=list(attributes), image_size=image_size)
     return datamodule
@@ -66,7 +69,11 @@ def sample_labels(
 
 
 def build_callbacks(callbacks: DictConfig | None) -> list[Callback]:
-    """Build the configured callbacks in the order in which they are listed."""
+    """Build the configured callbacks in the order in which they are listed.
+
+    Raises:
+        UserError: A setting of a callback is invalid.
+    """
     return [build(node) for node in (callbacks or {}).values() if node]
 
 

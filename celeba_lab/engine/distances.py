@@ -32,6 +32,14 @@ class DistanceSettings:
 
     Raises:
         SettingError: A setting is out of range.
+
+    Example:
+        >>> DistanceSettings(n_images=500).splits
+        ['val', 'test']
+        >>> DistanceSettings(splits=["train"])
+        Traceback (most recent call last):
+            ...
+        celeba_lab.errors.SettingError: splits=[train] must not include train. The generator is trained on it.
     """
 
     feature_extractor: str = "auto"

@@ -37,6 +37,10 @@ def measure(
     Returns:
         A tuple of the metrics by name (``split/metric``), the predictions, and the Trainer. In every process, the
         metrics and predictions cover the whole split.
+
+    Raises:
+        UserError: An image cannot be used, the split has fewer images than there are processes, or the trainer settings
+            are invalid.
     """
     collected = CollectPredictions()
     # All splits are evaluated by the test loop, so the split's own batch limit replaces limit_test_batches.

@@ -29,9 +29,8 @@ def git_commit() -> str | None:
 
     The suffix ``-dirty`` indicates uncommitted changes.
     """
-    if not (
-        Path(__file__).resolve().parents[2] / ".git"
-    ).exists():  # An installed package may be inside another repository.
+    # Git is not asked to search for the repository, because an installed package may be inside another one.
+    if not (Path(__file__).resolve().parents[2] / ".git").exists():
         return None
     command = ["git", "-C", str(Path(__file__).resolve().parent), "describe", "--always", "--dirty", "--abbrev=12"]
     try:

@@ -41,6 +41,7 @@ class RunFolder:
         logger: Lightning's TensorBoard logger for the same folder. If given, it receives a copy of every figure.
 
     Attributes:
+        path: Path of the folder.
         seconds: Wall-clock seconds of each part of the run.
     """
 
@@ -130,8 +131,22 @@ class Run(RunFolder):
         logger: Configuration of Lightning's logger. If None, TensorBoard is not used.
 
     Attributes:
+        path: Path of the run folder.
+        task: Name of the task.
+        settings: The resolved configuration, as nested dictionaries.
+        overrides: Overrides from the command line, excluding those of Hydra's own settings.
         experiment: Name of the experiment.
         seed: Seed of the run.
+        seconds: Wall-clock seconds of each part of the run.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     run = Run(Path(folder), "train", {"name": "smile", "seed": 1}, ["data.limit=500", "seed=1"])
+        ...     with run.timed("fit"):
+        ...         pass
+        >>> run.experiment, run.data_overrides, list(run.seconds)
+        ('smile', ['data.limit=500'], ['fit'])
     """
 
     def __init__(

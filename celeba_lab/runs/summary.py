@@ -41,6 +41,14 @@ class Summary:
         versions: Versions of Python and the libraries.
         git: Git commit of the code, with the suffix ``-dirty`` for uncommitted changes; None outside a checkout.
         details: Task-specific information.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> summary = Summary(experiment="smile", task="train", metrics={"test/accuracy": 0.9})
+        >>> with TemporaryDirectory() as folder:
+        ...     path = summary.write(Path(folder))
+        ...     Summary.read(path.parent) == summary
+        True
     """
 
     version: int = VERSION

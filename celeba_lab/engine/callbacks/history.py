@@ -25,6 +25,14 @@ class EpochLog(Callback):
 
     Attributes:
         rows: Metrics of each epoch, counted from 1, with the names used in ``Trainer.callback_metrics``.
+
+    Example:
+        >>> log = EpochLog(line=["train/loss"])
+        >>> log.load_state_dict({"rows": {1: {"train/loss": 0.5}, 2: {"train/loss": 0.25}}})  # from a checkpoint
+        >>> log.table()
+           epoch  train/loss
+        0      1        0.50
+        1      2        0.25
     """
 
     def __init__(
