@@ -59,6 +59,7 @@ def test_a_mistake_in_a_setting_is_reported_before_slow_imports(tmp_path: Path) 
         "checkpoint=no.ckpt does not exist": ["task=evaluate", "checkpoint=no.ckpt"],
         "model.weights=no.pth does not exist": ["experiment=smile", "model.weights=no.pth"],
         "The data folder nowhere does not exist": ["experiment=smile", "data=celeba", "data.root=nowhere"],
+        "trainer.accumulate_grad_batches=0 must be": ["experiment=smile", "trainer.accumulate_grad_batches=0"],
         "model.r1=-1 must be": ["experiment=gan", "model.r1=-1"],
         "task.fraction=2 must be": ["experiment=clusters", "task.fraction=2"],
         "data.partitions=trin must be": ["experiment=smile", "data.partitions=[trin]"],

@@ -56,6 +56,7 @@ def prepare(cfg: "DictConfig") -> "Callable[[DictConfig], dict[str, float]]":
     from celeba_lab.cli.rules import check_rules
     from celeba_lab.cli.seed import check_seed, seed_everything
     from celeba_lab.cli.signatures import complete_signature, read_signature
+    from celeba_lab.cli.trainer import check_trainer
     from celeba_lab.config import build, check_root_keys, check_types
     from celeba_lab.console import quiet_libraries
 
@@ -68,6 +69,7 @@ def prepare(cfg: "DictConfig") -> "Callable[[DictConfig], dict[str, float]]":
     choose_attributes(cfg)
     check_types(cfg, read_signature)
     check_rules(cfg)
+    check_trainer(cfg)
     check_names(cfg)
     check_paths(cfg)
     check_types(cfg, complete_signature)

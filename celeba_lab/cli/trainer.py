@@ -1,0 +1,53 @@
+"""Ranges of the settings of Lightning's ``Trainer``, which accepts some values that cannot work.
+
+For example, ``accumulate_grad_batches=0`` would end in a division by zero in the first batch.
+"""
+
+from omegaconf import DictConfig
+
+from celeba_lab.errors import SettingError, check_above, check_at_least, settings_of
+
+_LEAST = {
+    "num_nodes": 1,
+    "fast_dev_run": 0,
+    "min_epochs": 0,
+    "min_steps": 0,
+    "check_val_every_n_epoch": 1,
+    "num_sanity_val_steps": -1,
+    "log_every_n_steps": 0,
+    "accumulate_grad_batches": 1,
+    "gradient_clip_val": 0,
+    "overfit_batches": 0,
+    "reload_dataloaders_every_n_epochs": 0,
+}
+_ABOVE_ZERO = (
+    "limit_train_batches",
+    "limit_val_batches",
+    "limit_test_batches",
+    "limit_predict_batches",
+    "val_check_interval",
+)
+
+
+def check_trainer(cfg: DictConfig) -> None:
+    """Check the numbers among the settings of the Trainer.
+
+    Raises:
+        SettingError: A number is out of range.
+    """
+    if cfg.trainer is None:
+        return
+    numbers = {
+        str(key): value
+        for key, value in cfg.trainer.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+    with settings_of("trainer", is_absolute=True):
+        for name, least in _LEAST.items():
+            check_at_least(name, numbers.get(name), least)
+        for name in _ABOVE_ZERO:
+            check_above(name, numbers.get(name), 0)
+        for name in ("max_epochs", "max_steps", "devices"):
+            if name in numbers and not (numbers[name] == -1 or 1 <= numbers[name] < float("inf")):
+                meaning = "all devices" if name == "devices" else "no limit"
+                raise SettingError(name, numbers[name], f"must be at least 1, or -1 for {meaning}")
