@@ -2,7 +2,18 @@
 
 Constructors and tasks contain statements such as ``check_at_least("n", n, 1)``. Statements that use only arguments and
 constants can be run with the values in the configuration. Each rule therefore exists only once, in the constructor, but
-an invalid value is reported before torch and Lightning are imported. All other statements run only in the constructor.
+an invalid value is reported before torch and Lightning are imported.
+
+A rule is one of these statements in the body of a constructor, of a task, or of a function that they call with their
+own arguments:
+
+- a call of a function whose name contains ``check_``
+- ``raise``, an ``if`` or a ``for`` that contains only rules
+- a ``with settings_of(...)`` block that contains rules
+
+A rule may use arguments, constants of its module and Python's built-in functions, but not local variables. All other
+statements run only in the constructor. Rules that use a local variable do, too. tests/cli/test_rules.py therefore
+checks that every numeric setting has a rule that is applied here.
 """
 
 import ast
