@@ -268,9 +268,9 @@ def _number(value: float | None) -> str:
     return "undefined" if value != value else f"{value + 0.0:.4f}"
 
 
-def command_line(overrides: Sequence[str], multirun: bool = False) -> str:
+def command_line(overrides: Sequence[str]) -> str:
     """Return the command line for the given overrides, quoted for a shell."""
-    return " ".join([PROGRAM, *(["-m"] if multirun else []), *(shlex.quote(override) for override in overrides)])
+    return " ".join([PROGRAM, *(shlex.quote(override) for override in overrides)])
 
 
 def override(key: str, value: object) -> str:

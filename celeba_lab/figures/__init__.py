@@ -29,7 +29,7 @@ from celeba_lab.figures.calibration import reliability_diagrams
 from celeba_lab.figures.clusters import cluster_colour, cluster_scatter, number_of_clusters, pca_overview
 from celeba_lab.figures.comparisons import paired_counts, score_comparison
 from celeba_lab.figures.decisions import confusion_matrices, score_histograms
-from celeba_lab.figures.faces import face_grid, image_caption, label_caption, prediction_caption
+from celeba_lab.figures.faces import face_grid, image_caption, prediction_caption
 from celeba_lab.figures.generation import adversarial_curves, distance_curves
 from celeba_lab.figures.groups import subgroup_accuracy
 from celeba_lab.figures.matrices import cluster_profile, matrix_heatmap
@@ -54,7 +54,6 @@ __all__ = [
     "distance_curves",
     "face_grid",
     "image_caption",
-    "label_caption",
     "learning_curves",
     "matrix_heatmap",
     "number_of_clusters",

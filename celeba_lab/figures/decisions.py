@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import ArrayLike, NDArray
 
-from celeba_lab.figures.predictions import check_predictions, thresholds_of, why_undefined
+from celeba_lab.figures.predictions import check_predictions, why_undefined
 from celeba_lab.figures.style import (
     BLACK,
     BLUE,
@@ -41,7 +41,7 @@ def confusion_matrices(
     probabilities: ArrayLike,
     names: Sequence[str],
     *,
-    threshold: float | Sequence[float] = 0.5,
+    threshold: float = 0.5,
     title: str,
 ) -> Figure:
     """Draw the confusion matrix of each attribute.
@@ -54,17 +54,15 @@ def confusion_matrices(
         labels: True labels of shape (N, K), each 0 or 1.
         probabilities: Predicted probabilities of shape (N, K), in [0, 1].
         names: Names of the K attributes.
-        threshold: Probability at or above which an attribute is predicted to be present, as a single value or one value
-            per attribute.
+        threshold: Probability at or above which an attribute is predicted to be present.
         title: Figure title.
 
     Raises:
         ValueError: The shapes of the arrays do not match, or a value is out of range.
     """
     truth, scores = check_predictions(labels, probabilities, names)
-    thresholds = thresholds_of(threshold, len(names))
-    matrices = [_count(truth[:, k], scores[:, k] >= thresholds[k]) for k in range(len(names))]
-    note = _note(len(truth), thresholds)
+    matrices = [_count(truth[:, k], scores[:, k] >= threshold) for k in range(len(names))]
+    note = f"{len(truth):,} images, threshold {threshold:.2f}"
     if len(names) == 1:
         return _one_matrix(matrices[0], names[0], title, note)
     columns = grid_columns(len(names))
@@ -74,8 +72,6 @@ def confusion_matrices(
     for k, ax in enumerate(panels(figure, len(names), columns)):
         _draw_matrix(ax, matrices[k], SMALL_SIZE)
         heading = f"{names[k]}\naccuracy {_percent(float(np.trace(matrices[k])), matrices[k].sum())}"
-        if len(set(thresholds)) > 1:
-            heading += f" at threshold {thresholds[k]:.2f}"
         ax.set_title(wrap(heading, 0.95 * width * 72, SMALL_SIZE), size=SMALL_SIZE, parse_math=False)
         ax.set(xticks=(0, 1), xticklabels=("no", "yes"), yticks=(0, 1), yticklabels=("no", "yes"))
     figure.supxlabel("predicted", size=10.5)
@@ -91,15 +87,6 @@ def _count(truth: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> NDArray[np
 
     matrix: NDArray[np.int_] = confusion_matrix(truth, predicted, labels=[False, True])
     return matrix
-
-
-def _note(images: int, thresholds: Sequence[float]) -> str:
-    same = len(set(thresholds)) == 1
-    return (
-        f"{images:,} images, threshold {thresholds[0]:.2f}"
-        if same
-        else f"{images:,} images, one threshold per attribute"
-    )
 
 
 def _percent(part: float, whole: float) -> str:
@@ -148,7 +135,7 @@ def score_histograms(
     probabilities: ArrayLike,
     names: Sequence[str],
     *,
-    threshold: float | Sequence[float] = 0.5,
+    threshold: float = 0.5,
     title: str,
 ) -> Figure:
     """Draw the distribution of predicted probabilities in each true class of each attribute.
@@ -160,14 +147,13 @@ def score_histograms(
         labels: True labels of shape (N, K), each 0 or 1.
         probabilities: Predicted probabilities of shape (N, K), in [0, 1].
         names: Names of the K attributes.
-        threshold: Threshold drawn as a vertical line, as a single value or one value per attribute.
+        threshold: Threshold drawn as a vertical line, in [0, 1].
         title: Figure title.
 
     Raises:
         ValueError: The shapes of the arrays do not match, or a value is out of range.
     """
     truth, scores = check_predictions(labels, probabilities, names)
-    thresholds = thresholds_of(threshold, len(names))
     columns = grid_columns(len(names))
     rows = -(-len(names) // columns)
     single = len(names) == 1
@@ -176,18 +162,17 @@ def score_histograms(
     figure = new_figure(*size, title, f"{len(truth):,} images, bin width 0.025, logarithmic scale")
     text_size = 10.5 if single else SMALL_SIZE
     for k, ax in enumerate(panels(figure, len(names), columns)):
-        _draw_scores(ax, truth[:, k], scores[:, k], thresholds[k], text_size)
+        _draw_scores(ax, truth[:, k], scores[:, k], threshold, text_size)
         if k + columns >= len(names):
             label = f"predicted probability of {names[0]}" if single else "predicted probability"
             ax.set_xlabel(label, size=text_size, parse_math=False)
         if k % columns == 0:
             ax.set_ylabel("images per bin", size=text_size)
         if not single:
-            heading = names[k] if len(set(thresholds)) == 1 else f"{names[k]}\nthreshold {thresholds[k]:.2f}"
-            ax.set_title(wrap(heading, 0.9 * width * 72, SMALL_SIZE), size=SMALL_SIZE, parse_math=False)
+            ax.set_title(wrap(names[k], 0.9 * width * 72, SMALL_SIZE), size=SMALL_SIZE, parse_math=False)
     _scale_counts(figure.axes[0], truth, scores, finer=single)
     # For a single attribute, the legend contains the name twice and may be too wide for one row.
-    handles = _score_handles(truth, names, thresholds)
+    handles = _score_handles(truth, names, threshold)
     figure.legend(handles=handles, loc="outside lower center", ncols=2 if single else 3)
     return figure
 
@@ -217,16 +202,14 @@ def _scale_counts(ax: Axes, truth: NDArray[np.bool_], scores: NDArray[np.floatin
     count_axis(ax, highest, (step * 10**d for d in decades for step in ((1, 3) if finer else (1,))))
 
 
-def _score_handles(truth: NDArray[np.bool_], names: Sequence[str], thresholds: Sequence[float]) -> list[Patch | Line2D]:
+def _score_handles(truth: NDArray[np.bool_], names: Sequence[str], threshold: float) -> list[Patch | Line2D]:
     """Return the legend handles for both classes and the threshold."""
-    absent, present, line = "true label: absent", "true label: present", "threshold"
+    absent, present = "true label: absent", "true label: present"
     if len(names) == 1:
         positives = int(truth.sum())
         absent, present = f"not {names[0]} ({len(truth) - positives:,})", f"{names[0]} ({positives:,})"
-    if len(set(thresholds)) == 1:
-        line = f"threshold {thresholds[0]:.2f}"
     return [
         Patch(facecolor=ORANGE, alpha=0.55, label=absent),
         Patch(facecolor="none", edgecolor=BLUE, linewidth=1.6, label=present),
-        Line2D([], [], color=BLACK, linestyle="--", linewidth=1.2, label=line),
+        Line2D([], [], color=BLACK, linestyle="--", linewidth=1.2, label=f"threshold {threshold:.2f}"),
     ]

@@ -46,7 +46,7 @@ def prediction_caption(
     probabilities: ArrayLike,
     names: Sequence[str],
     *,
-    threshold: float | Sequence[float] = 0.5,
+    threshold: float = 0.5,
     most: int = 4,
 ) -> str:
     """Return a caption that lists an image's predicted attributes, most probable first.
@@ -55,37 +55,18 @@ def prediction_caption(
         name: Name of the image, usually the file name.
         probabilities: Predicted probabilities of shape (K,), in [0, 1].
         names: Names of the K attributes.
-        threshold: Probability at or above which an attribute is predicted to be present, as a single value or one value
-            per attribute.
+        threshold: Probability at or above which an attribute is predicted to be present.
         most: Maximum number of attributes to name. Further attributes are summarised as "and n more".
     """
     values = np.asarray(probabilities, dtype=float)
     if len(names) == 1:
-        return image_caption(name, None, float(values[0]), names[0], threshold=float(np.ravel(threshold)[0]))
+        return image_caption(name, None, float(values[0]), names[0], threshold=threshold)
     order = np.argsort(-values, kind="stable")
-    predicted = [int(k) for k in order if values[k] >= np.broadcast_to(threshold, values.shape)[k]]
+    predicted = [int(k) for k in order if values[k] >= threshold]
     lines = [f"{names[k]} {_number(values[k])}" for k in predicted[:most]] or [f"none of {len(names)} attributes"]
     if len(predicted) > most:
         lines.append(f"and {len(predicted) - most} more")
     return "\n".join([name, *lines])
-
-
-def label_caption(labels: ArrayLike, names: Sequence[str], *, most: int = 4) -> str:
-    """Return a caption that lists the attributes with label 1, in the order of ``names``.
-
-    Args:
-        labels: True labels of shape (K,), each 0 or 1.
-        names: Names of the K attributes.
-        most: Maximum number of attributes to name. Further attributes are summarised as "and n more".
-    """
-    values = np.asarray(labels)
-    if len(names) == 1:
-        return _with_not(names[0], bool(values[0]))
-    present = [name for name, value in zip(names, values, strict=True) if value]
-    lines = present[:most] or [f"none of {len(names)} attributes"]
-    if len(present) > most:
-        lines.append(f"and {len(present) - most} more")
-    return "\n".join(lines)
 
 
 def _with_not(attribute: str, present: bool) -> str:

@@ -38,18 +38,6 @@ def check_predictions(
     return truth.astype(bool), scores
 
 
-def thresholds_of(threshold: float | Sequence[float], count: int) -> list[float]:
-    """Return a list of ``count`` thresholds, given one threshold for all attributes or one per attribute.
-
-    Raises:
-        ValueError: The number of thresholds is neither one nor ``count``.
-    """
-    values = np.atleast_1d(np.asarray(threshold, dtype=float))
-    if values.shape not in {(1,), (count,)}:
-        raise ValueError(f"Expected one threshold, or one for each of {count} attributes: got {values.size}.")
-    return [float(value) for value in np.broadcast_to(values, count)]
-
-
 def why_undefined(labels: NDArray[np.bool_]) -> str | None:
     """Return why metrics that require both classes are undefined for these labels, or None if they are defined."""
     if labels.size == 0:

@@ -20,7 +20,7 @@ def learning_curves(
     history: pd.DataFrame,
     *,
     title: str,
-    best_epoch: int | None = None,
+    best_epoch: int,
     majority_accuracy: float | None = None,
 ) -> Figure:
     """Draw the training and validation loss and accuracy over the epochs.
@@ -30,16 +30,11 @@ def learning_curves(
             ``val/accuracy``, with accuracies in [0, 1]. Any column can be missing, and any value can be NaN. Rows of
             the same epoch are merged. If there is no column ``epoch``, the rows correspond to epochs 0, 1, 2, ...
         title: Figure title.
-        best_epoch: Epoch of the reported checkpoint. The default is the epoch with the highest validation accuracy or,
-            if there is no validation accuracy, the epoch with the lowest validation loss. If several epochs are equally
-            good, the earliest is used.
+        best_epoch: Epoch of the reported checkpoint.
         majority_accuracy: Accuracy of always predicting the majority class, in [0, 1], drawn as a dotted line.
     """
     table = _by_epoch(history)
-    reason = ""
-    if best_epoch is None:
-        best_epoch, reason = _find_best_epoch(table)
-    figure = new_figure(9.6, 4.3, title, _describe(table, best_epoch, reason))
+    figure = new_figure(9.6, 4.3, title, _describe(table, best_epoch))
     left, right = figure.subplots(1, 2, sharex=True)
     for ax, metric in ((left, "loss"), (right, "accuracy")):
         _draw_metric(ax, table, metric, best_epoch)
@@ -64,22 +59,11 @@ def _by_epoch(history: pd.DataFrame) -> pd.DataFrame:
     return table.assign(epoch=table["epoch"].astype(int)).groupby("epoch").last()
 
 
-def _find_best_epoch(table: pd.DataFrame) -> tuple[int | None, str]:
-    """Return the best epoch and the criterion for it, or (None, "") if there are no validation metrics."""
-    if "val/accuracy" in table and table["val/accuracy"].notna().any():
-        return int(table.index[int(np.nanargmax(table["val/accuracy"]))]), " (highest validation accuracy)"
-    if "val/loss" in table and table["val/loss"].notna().any():
-        return int(table.index[int(np.nanargmin(table["val/loss"]))]), " (lowest validation loss)"
-    return None, ""
-
-
-def _describe(table: pd.DataFrame, best_epoch: int | None, reason: str) -> str:
+def _describe(table: pd.DataFrame, best_epoch: int) -> str:
     """Return a sentence about the best epoch and its validation metrics."""
-    if best_epoch is None:
-        return ""
     found = [(metric, _value(table, f"val/{metric}", best_epoch)) for metric in ("loss", "accuracy")]
     values = ", ".join(f"validation {metric} {value:.3f}" for metric, value in found if value is not None)
-    return f"Best epoch {best_epoch}{reason}: {values}" if values else f"Best epoch {best_epoch}{reason}"
+    return f"Best epoch {best_epoch}: {values}" if values else f"Best epoch {best_epoch}"
 
 
 def _value(table: pd.DataFrame, column: str, epoch: int) -> float | None:
@@ -87,7 +71,7 @@ def _value(table: pd.DataFrame, column: str, epoch: int) -> float | None:
     return float(values[epoch]) if epoch in values.index else None
 
 
-def _draw_metric(ax: Axes, table: pd.DataFrame, metric: str, best_epoch: int | None) -> None:
+def _draw_metric(ax: Axes, table: pd.DataFrame, metric: str, best_epoch: int) -> None:
     """Draw one metric for both splits, and mark the best epoch."""
     for split, look in _SPLITS.items():
         values = table.get(f"{split}/{metric}", pd.Series(dtype=float)).dropna()
@@ -96,7 +80,7 @@ def _draw_metric(ax: Axes, table: pd.DataFrame, metric: str, best_epoch: int | N
             ax.plot(values.index, values, markevery=max(1, len(values) // 20), markersize=5, **look)  # type: ignore[arg-type]
     if not ax.lines:
         write_centred(ax, f"no {metric} was recorded")
-    elif best_epoch is not None:
+    else:
         ax.axvline(best_epoch, color=BLACK, linewidth=1, alpha=0.5, zorder=1)
         value = _value(table, f"val/{metric}", best_epoch)
         if value is not None:

@@ -97,15 +97,7 @@ def test_a_prediction_caption_lists_the_most_probable_attributes():
     names = ["A", "B", "C", "D"]
     caption = figures.prediction_caption("1.jpg", [0.6, 0.9, 0.3, 0.7], names, most=2)
     assert caption == "1.jpg\nB 0.90\nD 0.70\nand 1 more"
-    tuned = figures.prediction_caption("1.jpg", [0.6, 0.9, 0.3, 0.7], names, threshold=[0.7, 0.95, 0.2, 0.8])
-    assert tuned == "1.jpg\nC 0.30"
+    tuned = figures.prediction_caption("1.jpg", [0.6, 0.9, 0.3, 0.7], names, threshold=0.7)
+    assert tuned == "1.jpg\nB 0.90\nD 0.70"
     assert figures.prediction_caption("1.jpg", [0.1] * 4, names) == "1.jpg\nnone of 4 attributes"
     assert figures.prediction_caption("1.jpg", [0.1], ["A"]) == "1.jpg\npredicted: not A 0.90"
-
-
-def test_a_label_caption_lists_the_true_attributes():
-    names = ["A", "B", "C"]
-    assert figures.label_caption([1, 0, 1], names) == "A\nC"
-    assert figures.label_caption([1, 1, 1], names, most=1) == "A\nand 2 more"
-    assert figures.label_caption([0, 0, 0], names) == "none of 3 attributes"
-    assert figures.label_caption([0], ["A"]) == "not A"

@@ -21,6 +21,7 @@ _FACES = 2000  # Number of faces to generate for the comparison with real faces.
 _REQUESTED = 500  # Number of faces to generate for each requested value of an attribute.
 _FEW = 20  # P(A | B) is left undefined if fewer faces than this have B.
 _BATCH = 64
+_SPLIT = "val"  # Split that provides the held-out real faces.
 
 
 @dataclass(frozen=True)
@@ -33,14 +34,12 @@ class Audit:
         auditor: Classifier that predicts the attributes of generated and real faces.
         seed: Seed for generating the faces.
         truncation: Maximum absolute value of the latents. If None, the latents are not truncated.
-        split: Split that provides the real faces.
     """
 
     sampler: FaceSampler
     auditor: AttributeClassifier
     seed: int
     truncation: float | None = None
-    split: str = "val"
 
     def generate(self, n: int, asked: dict[str, int] | None = None) -> Tensor:
         """Generate n faces, uint8 (n, 3, S, S)."""
@@ -85,7 +84,7 @@ def report_audit(run: RunFolder, audit: Audit, datamodule: CelebADataModule, tit
     """
     names = audit.auditor.attributes
     with Progress("auditing the faces"):
-        rows = datamodule.split_indices(audit.split)
+        rows = datamodule.split_indices(_SPLIT)
         annotations = datamodule.annotations
         predicted = _Predicted(
             labels=annotations.labels[rows][:, annotations.columns(names)] == 1,
@@ -93,7 +92,7 @@ def report_audit(run: RunFolder, audit: Audit, datamodule: CelebADataModule, tit
             generated=audit.classify(audit.generate(_FACES)),
         )
         size = audit.sampler.network.image_size
-        note = f"{_FACES:,} generated faces and {len(rows):,} real faces of the {audit.split} split"
+        note = f"{_FACES:,} generated faces and {len(rows):,} real faces of the {_SPLIT} split"
         note += f", {size} x {size} pixels"
         metrics = _compare_prevalences(run, predicted, names, title, note)
         if len(names) > 1:

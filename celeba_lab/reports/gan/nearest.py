@@ -11,12 +11,11 @@ from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.runs.run import RunFolder
 
 _SHOWN = 64
+_SPLIT = "val"  # Split that provides the held-out real faces.
 _REFERENCE_FACES = 200  # Number of held-out real faces, whose distances serve as a reference.
 
 
-def report_nearest(
-    run: RunFolder, faces: torch.Tensor, datamodule: CelebADataModule, title: str, split: str = "val"
-) -> dict[str, float]:
+def report_nearest(run: RunFolder, faces: torch.Tensor, datamodule: CelebADataModule, title: str) -> dict[str, float]:
     """Find the training face with the smallest pixel difference from each generated face.
 
     Training faces are compared both unchanged and mirrored, because they may have been mirrored during training. The
@@ -27,7 +26,6 @@ def report_nearest(
         faces: Generated faces, uint8 (N, 3, S, S).
         datamodule: Data module of the training faces.
         title: Title of the figure.
-        split: Split that provides the held-out real faces.
 
     Returns:
         ``nearest/generated``, the median distance between generated faces and their nearest training faces, on a scale
@@ -35,7 +33,7 @@ def report_nearest(
         empty. If the generator copies training faces, the first median is much smaller than the second.
     """
     n = len(faces)
-    others = datamodule.split_indices(split)[:_REFERENCE_FACES]
+    others = datamodule.split_indices(_SPLIT)[:_REFERENCE_FACES]
     queries = torch.cat([faces, datamodule.read_faces(others)]) if len(others) else faces
     loader = datamodule.rows_dataloader(datamodule.split_indices("train"))
     batches = progress(loader, "finding the nearest training faces", unit="batches")
@@ -49,7 +47,7 @@ def report_nearest(
     compared = ""
     if len(others):
         medians["nearest/real"] = float(np.median(distance[n:]))
-        compared = f"; for {len(others)} held-out real faces of the {split} split: {medians['nearest/real']:.1f}"
+        compared = f"; for {len(others)} held-out real faces of the {_SPLIT} split: {medians['nearest/real']:.1f}"
     note = (
         "Each generated face next to its nearest training face (distance: root-mean-square pixel difference, 0 to 255)"
         f"{f', first {_SHOWN} of {n:,} faces' if n > _SHOWN else ''}\n"

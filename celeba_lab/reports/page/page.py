@@ -31,14 +31,12 @@ class PageTable:
         frame: Data of the table. The first column contains names and stays in place while the other columns scroll.
         file: Path of the full table relative to the run folder, such as ``tables/attributes_test.csv``.
         rows: Maximum number of rows to show. If 0, only the caption is shown. If None, all rows are shown.
-        percent: Names of columns whose fractions are shown as percentages.
     """
 
     caption: str
     frame: pd.DataFrame
     file: str | None = None
     rows: int | None = None
-    percent: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -152,7 +150,7 @@ def _grid(table: PageTable) -> _Grid:
     headings, columns = [], []
     for k, name in enumerate(map(str, shown.columns)):
         # The format depends on the whole column, so that a row looks the same regardless of the number of rows shown.
-        is_number, write = _writer(table.frame.iloc[:, k].infer_objects(), name in table.percent)
+        is_number, write = _writer(table.frame.iloc[:, k].infer_objects())
         headings.append(_Heading(name, is_number))
         columns.append([_Cell(None) if pd.isna(value) else write(value) for value in shown.iloc[:, k].to_numpy()])
     return _Grid(
@@ -169,18 +167,17 @@ def _extent(shown: int, total: int) -> str:
     return f"first {shown:,} of {rows}" if 0 < shown < total else rows
 
 
-def _writer(column: pd.Series, is_share: bool) -> tuple[bool, Callable[[Any], _Cell]]:
+def _writer(column: pd.Series) -> tuple[bool, Callable[[Any], _Cell]]:
     """Return whether a column is numeric, and a function that formats its defined values."""
     if pd.api.types.is_bool_dtype(column):
         return False, lambda value: _Cell("yes" if value else "no")
     if not pd.api.types.is_numeric_dtype(column):
         return False, lambda value: _Cell(str(value))
-    factor, unit = (100, "%") if is_share else (1, "")
-    digits = 2 if is_share else _digits(column)
+    digits = _digits(column)
 
     def write(value: Any) -> _Cell:
         exact = str(value).replace("inf", "Infinity")  # as JavaScript spells it
-        return _Cell(_number(float(value) * factor, digits) + unit, exact)
+        return _Cell(_number(float(value), digits), exact)
 
     return True, write
 

@@ -72,10 +72,10 @@ def cells_of(html: str) -> list[list[str]]:
     return [[Elements(part).text for part in row] for row in parts]
 
 
-def column_of(values: Any, percent: bool = False) -> list[str]:
+def column_of(values: Any) -> list[str]:
     """Return the text of a column as shown on the page."""
     frame = pd.DataFrame({"attribute": [f"a{k}" for k in range(len(values))], "x": values})
-    html = page_of(PageTable("Scores", frame, percent=("x",) if percent else ()))
+    html = page_of(PageTable("Scores", frame))
     return [row[1] for row in cells_of(html)[1:]]
 
 
@@ -189,10 +189,6 @@ def test_the_security_policy_contains_the_hashes_of_style_and_script():
 )
 def test_numbers_are_formatted_for_reading(values, texts):
     assert column_of(values) == texts
-
-
-def test_fractions_are_shown_as_percentages():
-    assert column_of([0.91234, np.nan, 1.0], percent=True) == ["91.23%", "–", "100.00%"]
 
 
 def test_undefined_values_are_marked():
