@@ -1,22 +1,17 @@
 """Terminal output: tables, progress and command lines."""
 
-import logging
 import os
 import shlex
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from pathlib import Path
 from threading import Event, Thread
 from time import perf_counter
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
-from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.live import Live
-from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
-from rich.tree import Tree
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,47 +32,6 @@ def is_main_process() -> bool:
 console = Console(highlight=False, quiet=not is_main_process())
 
 PROGRAM = "python -m celeba_lab"
-
-
-def quiet_libraries() -> None:
-    """Hide advertisements and irrelevant warnings from libraries."""
-    # Hydra adds a handler to the root logger, so Lightning's messages would otherwise appear twice.
-    logging.getLogger("lightning").handlers.clear()
-    logging.getLogger("lightning.pytorch").handlers.clear()
-    # Frozen layers are deliberately in evaluation mode.
-    warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")
-    # The reports already show such metrics as undefined.
-    warnings.filterwarnings("ignore", ".*No (positive|negative) samples (found )?in targets?.*")
-    # torchmetrics has already synchronised the logged values.
-    warnings.filterwarnings("ignore", ".*sync_dist=True.*")
-    # A resumed run continues in its existing folder.
-    warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
-    # Users may have moved or copied a run folder.
-    warnings.filterwarnings("ignore", ".*The dirpath has changed from.*")
-    # Lightning 2.6 uses a deprecated name from torch's pytree module.
-    warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
-    # The data module chooses the number of workers. On two cores, more workers would be slower.
-    warnings.filterwarnings("ignore", ".*does not have many workers.*")
-    # The distances need thousands of stored feature vectors.
-    warnings.filterwarnings("ignore", ".*Kernel Inception Distance. will save all extracted features.*")
-    # The model size is reported as a number of parameters, which does not depend on the precision.
-    warnings.filterwarnings("ignore", ".*is not supported by the model summary.*")
-    warnings.filterwarnings("ignore", ".*number of training batches.*smaller than the logging interval.*")
-
-
-def show_configuration(cfg: DictConfig) -> None:
-    """Print the resolved configuration as a tree with one branch per root key, leaving out keys that are null."""
-    tree = Tree("configuration", guide_style="dim")
-    for key in map(str, cfg):
-        value = cfg[key]
-        if value is None:
-            continue
-        if OmegaConf.is_config(value):
-            text = OmegaConf.to_yaml(value, resolve=True).rstrip()
-            tree.add(f"[bold]{key}[/bold]").add(Syntax(text, "yaml", background_color="default"))
-        else:
-            tree.add(f"[bold]{key}[/bold]: {value}")
-    console.print(tree)
 
 
 def show_metrics(title: str, columns: Mapping[str, Mapping[str, float]]) -> None:
@@ -287,53 +241,6 @@ def display_path(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-class MetricLines:
-    """Formats metrics as an aligned text table that is printed row by row, such as one row per epoch.
-
-    Args:
-        label: Heading of the first column.
-        metrics: Names of the metrics in the form ``split/metric``. Only the first column of each split names the split.
-
-    Example:
-        >>> lines = MetricLines("epoch", ["train/loss", "train/accuracy", "val/loss"])
-        >>> lines.heading()
-        'epoch  train loss  accuracy  validation loss'
-        >>> lines.row("1/4", {"train/loss": 0.65, "train/accuracy": 0.6})
-        '  1/4      0.6500    0.6000'
-    """
-
-    def __init__(self, label: str, metrics: Sequence[str]) -> None:
-        self.label = label
-        self.metrics = list(metrics)
-        self.headings = list(map(_heading, ["", *self.metrics], self.metrics))
-
-    def heading(self) -> str:
-        """Return the heading of the table."""
-        return "  ".join([self.label, *(heading.rjust(8) for heading in self.headings)])
-
-    def row(self, label: str, values: Mapping[str, float]) -> str:
-        """Return one row of the table. The cell of a metric is empty if ``values`` does not contain the metric."""
-        cells = [
-            (_short(values[metric]) if metric in values else "").rjust(max(8, len(heading)))
-            for metric, heading in zip(self.metrics, self.headings, strict=True)
-        ]
-        return "  ".join([label.rjust(len(self.label)), *cells]).rstrip()
-
-
-def _heading(before: str, metric: str) -> str:
-    """Return the heading of a metric, omitting the split if the previous metric has the same split."""
-    split, _, name = metric.partition("/")
-    words = name.replace("images_per_second", "images/s").replace("_", " ")
-    return words if before.startswith(f"{split}/") else f"{split_name(split)} {words}"
-
-
 def split_name(split: str) -> str:
     """Return the name of a split as shown in the terminal."""
     return "validation" if split == "val" else split
-
-
-def _short(value: float) -> str:
-    """Format a number for a narrow column."""
-    if value != value:
-        return "undefined"
-    return f"{value:.4f}" if abs(value) < 1000 else f"{value:,.0f}"

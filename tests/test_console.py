@@ -6,7 +6,7 @@ import time
 import pytest
 
 from celeba_lab import console as module
-from celeba_lab.console import MetricLines, Progress, draw_bar, format_seconds, progress
+from celeba_lab.console import Progress, draw_bar, format_seconds, progress
 
 
 @pytest.fixture
@@ -101,21 +101,3 @@ def test_durations_are_formatted(seconds, text):
 @pytest.mark.parametrize(("share", "bar"), [(0, "╌╌╌╌"), (0.5, "━━╌╌"), (1, "━━━━"), (7, "━━━━")])
 def test_bars_are_drawn_in_proportion(share, bar):
     assert draw_bar(share, 4) == bar
-
-
-CLASSIFIER = ["train/loss", "train/accuracy", "val/loss", "val/accuracy", "train/images_per_second"]
-GAN = ["train/generator_loss", "train/discriminator_loss", "train/D(x)", "train/D(G(z))", "train/images_per_second"]
-
-
-@pytest.mark.parametrize("metrics", [CLASSIFIER, GAN])
-def test_epoch_rows_are_aligned_and_fit_80_columns(metrics):
-    lines = MetricLines("  epoch", metrics)
-    row = lines.row("123/250", dict.fromkeys(metrics, 12.3456))
-    assert len(lines.heading()) == len(row) <= 80
-
-
-def test_a_missing_metric_leaves_its_column_empty():
-    lines = MetricLines("epoch", ["train/loss", "val/loss", "val/accuracy"])
-    assert lines.row("1/4", {"train/loss": 0.5, "val/accuracy": 0.75}).split() == ["1/4", "0.5000", "0.7500"]
-    assert lines.row("1/4", {"val/accuracy": 0.75}).index("0.7500") + 6 == len(lines.heading())
-    assert "undefined" in lines.row("1/4", {"val/loss": float("nan")})

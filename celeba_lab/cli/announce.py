@@ -4,10 +4,12 @@ from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
+from rich.syntax import Syntax
+from rich.tree import Tree
 
 from celeba_lab.cli.choose_data import announce_data
 from celeba_lab.cli.help import describe_option
-from celeba_lab.console import console, display_path, is_main_process, show_configuration
+from celeba_lab.console import console, display_path, is_main_process
 from celeba_lab.errors import check_choice
 from celeba_lab.files import write_atomically
 
@@ -38,7 +40,7 @@ def announce(cfg: DictConfig, without_celeba: str | None) -> None:
     if cfg.data is not None:
         announce_data(cfg, without_celeba)
     if cfg.print_config == "full":
-        show_configuration(cfg)
+        _show_configuration(cfg)
     elif cfg.print_config == "changed":
         changed = " ".join(hydra.overrides.task) or "nothing"
         _show("changed", f"{changed} (all settings: {display_path(folder / 'config.yaml')})")
@@ -46,6 +48,21 @@ def announce(cfg: DictConfig, without_celeba: str | None) -> None:
         if recipe is not None and cfg.task._target_.rpartition(".")[2] in _TRAINING_TASKS:
             _show("recipe", f"{recipe}: {describe_option('recipe', recipe)}")
     write_atomically(folder / "config.yaml", lambda file: file.write(text.encode()))
+
+
+def _show_configuration(cfg: DictConfig) -> None:
+    """Print the resolved configuration as a tree with one branch per root key, leaving out keys that are null."""
+    tree = Tree("configuration", guide_style="dim")
+    for key in map(str, cfg):
+        value = cfg[key]
+        if value is None:
+            continue
+        if OmegaConf.is_config(value):
+            text = OmegaConf.to_yaml(value, resolve=True).rstrip()
+            tree.add(f"[bold]{key}[/bold]").add(Syntax(text, "yaml", background_color="default"))
+        else:
+            tree.add(f"[bold]{key}[/bold]: {value}")
+    console.print(tree)
 
 
 def _show(label: str, text: str) -> None:

@@ -53,12 +53,12 @@ def prepare(cfg: "DictConfig") -> "Callable[[DictConfig], dict[str, float]]":
     from celeba_lab.cli.choose_data import choose_attributes, choose_data
     from celeba_lab.cli.names import check_names
     from celeba_lab.cli.paths import check_paths
+    from celeba_lab.cli.quiet import quiet_libraries
     from celeba_lab.cli.rules import check_rules
     from celeba_lab.cli.seed import check_seed, seed_everything
     from celeba_lab.cli.signatures import complete_signature, read_signature
     from celeba_lab.cli.trainer import check_trainer
     from celeba_lab.config import build, check_root_keys, check_types
-    from celeba_lab.console import quiet_libraries
 
     check_choices(HydraConfig.get().runtime.choices)
     if HydraConfig.get().mode == RunMode.MULTIRUN:

@@ -10,7 +10,7 @@ import pandas as pd
 from lightning.pytorch.callbacks import Callback
 from typing_extensions import override
 
-from celeba_lab.console import MetricLines, console, format_seconds
+from celeba_lab.console import console, format_seconds, split_name
 from celeba_lab.files import write_atomically
 
 
@@ -116,3 +116,50 @@ class EpochLog(Callback):
     def _write(self) -> None:
         if self.path is not None:
             write_atomically(self.path, lambda file: self.table().to_csv(file, index=False))
+
+
+class MetricLines:
+    """Formats metrics as an aligned text table that is printed row by row, such as one row per epoch.
+
+    Args:
+        label: Heading of the first column.
+        metrics: Names of the metrics in the form ``split/metric``. Only the first column of each split names the split.
+
+    Example:
+        >>> lines = MetricLines("epoch", ["train/loss", "train/accuracy", "val/loss"])
+        >>> lines.heading()
+        'epoch  train loss  accuracy  validation loss'
+        >>> lines.row("1/4", {"train/loss": 0.65, "train/accuracy": 0.6})
+        '  1/4      0.6500    0.6000'
+    """
+
+    def __init__(self, label: str, metrics: Sequence[str]) -> None:
+        self.label = label
+        self.metrics = list(metrics)
+        self.headings = list(map(_heading, ["", *self.metrics], self.metrics))
+
+    def heading(self) -> str:
+        """Return the heading of the table."""
+        return "  ".join([self.label, *(heading.rjust(8) for heading in self.headings)])
+
+    def row(self, label: str, values: Mapping[str, float]) -> str:
+        """Return one row of the table. The cell of a metric is empty if ``values`` does not contain the metric."""
+        cells = [
+            (_short(values[metric]) if metric in values else "").rjust(max(8, len(heading)))
+            for metric, heading in zip(self.metrics, self.headings, strict=True)
+        ]
+        return "  ".join([label.rjust(len(self.label)), *cells]).rstrip()
+
+
+def _heading(before: str, metric: str) -> str:
+    """Return the heading of a metric, omitting the split if the previous metric has the same split."""
+    split, _, name = metric.partition("/")
+    words = name.replace("images_per_second", "images/s").replace("_", " ")
+    return words if before.startswith(f"{split}/") else f"{split_name(split)} {words}"
+
+
+def _short(value: float) -> str:
+    """Format a number for a narrow column."""
+    if value != value:
+        return "undefined"
+    return f"{value:.4f}" if abs(value) < 1000 else f"{value:,.0f}"

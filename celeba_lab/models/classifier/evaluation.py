@@ -88,7 +88,7 @@ class AttributeModel(L.LightningModule):
             self._refuse_loss(split)
         accuracy = scores.pop("accuracy")
         self.log_dict({f"{split}/{name}": value.nanmean() for name, value in scores.items()})
-        self.log(f"{split}/accuracy", accuracy.mean(), prog_bar=True)
+        self.log(f"{split}/accuracy", accuracy.mean(), prog_bar=True)  # for Lightning's own progress bars
         if len(self.attributes) > 1:
             names = (f"{split}/accuracy/{name}" for name in self.attributes)
             self.log_dict(dict(zip(names, accuracy, strict=True)))

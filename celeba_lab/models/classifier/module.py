@@ -176,6 +176,7 @@ class AttributeClassifier(AttributeModel):
         logits = self.head(self.backbone(self._normalise(images))).float()  # (B, K)
         loss = self.training_loss(logits, self._smooth(labels))
         self.train_metrics.update(loss.detach(), logits.detach().sigmoid(), labels >= 0.5)
+        # Lightning's own progress bars, which a user may choose, show this value. ProgressLine does not need it.
         self.log("loss", loss.detach(), prog_bar=True, logger=False)
         return loss
 

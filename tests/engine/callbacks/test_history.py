@@ -6,6 +6,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from celeba_lab.engine.callbacks import EpochLog
+from celeba_lab.engine.callbacks.history import MetricLines
 
 
 class Stop(Callback):
@@ -154,3 +155,21 @@ def test_guard_lightning_keeps_metrics_of_older_epochs(toy, numbers, trainer):
     seen: list[bool] = []
     trainer(Look(), max_epochs=4, check_val_every_n_epoch=2).fit(toy(), numbers(), numbers())
     assert seen[3], "the workaround is no longer needed: EpochLog._validated"
+
+
+CLASSIFIER = ["train/loss", "train/accuracy", "val/loss", "val/accuracy", "train/images_per_second"]
+GAN = ["train/generator_loss", "train/discriminator_loss", "train/D(x)", "train/D(G(z))", "train/images_per_second"]
+
+
+@pytest.mark.parametrize("metrics", [CLASSIFIER, GAN])
+def test_epoch_rows_are_aligned_and_fit_80_columns(metrics):
+    lines = MetricLines("  epoch", metrics)
+    row = lines.row("123/250", dict.fromkeys(metrics, 12.3456))
+    assert len(lines.heading()) == len(row) <= 80
+
+
+def test_a_missing_metric_leaves_its_column_empty():
+    lines = MetricLines("epoch", ["train/loss", "val/loss", "val/accuracy"])
+    assert lines.row("1/4", {"train/loss": 0.5, "val/accuracy": 0.75}).split() == ["1/4", "0.5000", "0.7500"]
+    assert lines.row("1/4", {"val/accuracy": 0.75}).index("0.7500") + 6 == len(lines.heading())
+    assert "undefined" in lines.row("1/4", {"val/loss": float("nan")})

@@ -1,0 +1,30 @@
+"""Hide messages of libraries that do not help the user."""
+
+import logging
+import warnings
+
+
+def quiet_libraries() -> None:
+    """Hide advertisements and irrelevant warnings from libraries."""
+    # Hydra adds a handler to the root logger, so Lightning's messages would otherwise appear twice.
+    logging.getLogger("lightning").handlers.clear()
+    logging.getLogger("lightning.pytorch").handlers.clear()
+    # Frozen layers are deliberately in evaluation mode.
+    warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")
+    # The reports already show such metrics as undefined.
+    warnings.filterwarnings("ignore", ".*No (positive|negative) samples (found )?in targets?.*")
+    # torchmetrics has already synchronised the logged values.
+    warnings.filterwarnings("ignore", ".*sync_dist=True.*")
+    # A resumed run continues in its existing folder.
+    warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
+    # Users may have moved or copied a run folder.
+    warnings.filterwarnings("ignore", ".*The dirpath has changed from.*")
+    # Lightning 2.6 uses a deprecated name from torch's pytree module.
+    warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
+    # The data module chooses the number of workers. On two cores, more workers would be slower.
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    # The distances need thousands of stored feature vectors.
+    warnings.filterwarnings("ignore", ".*Kernel Inception Distance. will save all extracted features.*")
+    # The model size is reported as a number of parameters, which does not depend on the precision.
+    warnings.filterwarnings("ignore", ".*is not supported by the model summary.*")
+    warnings.filterwarnings("ignore", ".*number of training batches.*smaller than the logging interval.*")
