@@ -1,0 +1,53 @@
+"""Errors of the user are explained in one sentence, and bugs are not."""
+
+from collections.abc import Callable
+
+import pytest
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from omegaconf import DictConfig, OmegaConf
+from yaml import YAMLError
+
+from celeba_lab.cli.explain import explain
+from celeba_lab.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("experiment=smlie", "There is no experiment 'smlie'. Did you mean 'smile'?"),
+        ("model.lrr=1", "There is no setting 'model.lrr'. Did you mean 'lr'?"),
+        ("data.in_memory=true", "data.in_memory has been replaced by data.store=memory"),
+        ("task/classifier=x", "task/classifier has been replaced by task/estimator."),
+        ("task/estimator=logistic", "task/estimator cannot be chosen here, because this task or experiment does not"),
+        ("modl=x", "There is no setting 'modl'. Did you mean 'model'?"),
+        ("seed=abc", "seed: Value 'abc'"),
+        ("model.attributes=[a", "'model.attributes=[a' on the command line cannot be parsed. Use key=value."),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_explained(
+    override: str, sentence: str, compose: Callable[..., DictConfig]
+) -> None:
+    with pytest.raises(Exception) as error:  # Hydra and OmegaConf raise many classes.
+        compose(override)
+    found = explain(error.value)
+    assert found is not None
+    assert found.startswith(sentence)
+    assert "\n" not in found
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [("???", "b has no value. Set it with b=..."), ("${nothing}", "a cannot be resolved: ")],
+)
+def test_an_interpolation_without_a_value_is_explained(value: str, sentence: str) -> None:
+    cfg = OmegaConf.create({"a": "${b}", "b": value})
+    with pytest.raises(Exception) as error:  # OmegaConf raises many classes.
+        OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    assert str(explain(error.value)).startswith(sentence)
+
+
+def test_errors_of_the_user_are_explained_and_bugs_are_not() -> None:
+    assert explain(UserError("The folder is empty.")) == "The folder is empty."
+    assert explain(YAMLError("found a tab")) == "Invalid YAML: found a tab."
+    assert explain(MisconfigurationException("too many\n devices")) == "too many devices."
+    assert explain(ValueError("a bug")) is None
