@@ -1,33 +1,50 @@
 """Build a classifier with its initial weights, and load its best checkpoint after training."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import DictConfig
 
 from celeba_lab.config import build
 from celeba_lab.console import console
+from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.engine.build import find_callback
 from celeba_lab.engine.callbacks import EpochLog
 from celeba_lab.engine.checkpoints import load_classifier, read_checkpoint
 from celeba_lab.engine.pretrained import fetch_weights
 from celeba_lab.engine.resume import Resumable
 from celeba_lab.errors import UserError, settings_of
+from celeba_lab.models.classifier.backbones import check_backbone_name
 from celeba_lab.models.classifier.module import AttributeClassifier
+from celeba_lab.models.optimization import check_optimizer
+
+
+def check_names(model: DictConfig) -> None:
+    """Check the names of the backbone and the optimizer, which takes no time and needs no data.
+
+    Args:
+        model: The ``model`` group of the configuration.
+
+    Raises:
+        SettingError: A name is unknown.
+    """
+    with settings_of("model", is_absolute=True):
+        check_backbone_name(model.backbone)
+        check_optimizer(model.optimizer)
 
 
 def build_classifier(
-    model: DictConfig, prevalence: Sequence[float], resumable: Resumable | None = None
+    model: DictConfig, datamodule: CelebADataModule, resumable: Resumable | None = None
 ) -> tuple[AttributeClassifier, str]:
     """Build a classifier with its initial weights, and print where the weights come from.
 
     Args:
         model: The ``model`` group of the configuration.
-        prevalence: Prevalence of each of the K attributes among the training faces.
+        datamodule: Data module with the training labels, which determine the prevalence of each attribute.
         resumable: Checkpoint from which training continues. Lightning loads the weights of this checkpoint later. None
             for a new training run.
 
@@ -35,13 +52,16 @@ def build_classifier(
         The classifier and the origin of its weights.
 
     Raises:
-        UserError: The weights cannot be loaded.
+        UserError: A setting is invalid, or the weights cannot be loaded.
     """
-    given: dict[str, Any] = {"prevalence": list(prevalence)}
+    prevalence = datamodule.labels(datamodule.split_indices("train")).mean(axis=0)
+    given: dict[str, Any] = {"prevalence": prevalence.tolist()}
     if resumable is not None:
         state_dict, origin = None, f"continued from {resumable.path}"
         given["freeze"] = resumable.hyperparameters["freeze"]  # Frozen layers stay frozen.
     else:
+        with torch.random.fork_rng(devices=[]):
+            build(model, **given)  # The constructor checks all settings before the weights are downloaded.
         with settings_of("model", is_absolute=True):
             state_dict, origin = fetch_weights(model.weights, model.backbone)
         if state_dict is None:

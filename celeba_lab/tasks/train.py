@@ -5,8 +5,8 @@ from typing import Any
 from omegaconf import DictConfig
 
 from celeba_lab.console import command_line, console, display_path, override
-from celeba_lab.engine.build import build_callbacks, build_datamodule, build_trainer
-from celeba_lab.engine.classifier import TrainedClassifier, build_classifier, check_unfreezing, load_best
+from celeba_lab.engine.build import build_callbacks, build_datamodule, build_trainer, choose_device
+from celeba_lab.engine.classifier import TrainedClassifier, build_classifier, check_names, check_unfreezing, load_best
 from celeba_lab.engine.fit import fit
 from celeba_lab.engine.measure import measure
 from celeba_lab.engine.resume import load_resumable
@@ -35,12 +35,13 @@ def train(cfg: DictConfig, report: ClassifierReport) -> dict[str, float]:
     """
     run = Run.open(cfg)
     resumable = load_resumable(run, "classifier", _FIXED)
+    choose_device(cfg.trainer)  # An unavailable device is reported before the data are read.
+    check_names(cfg.model)
     datamodule = build_datamodule(cfg.data, cfg.model.attributes, cfg.model.resolution or cfg.model.image_size)
     datamodule.setup("fit")
     datamodule.setup("test")
     console.print(datamodule.describe())
-    prevalence = datamodule.labels(datamodule.split_indices("train")).mean(axis=0).tolist()
-    model, initial_weights = build_classifier(cfg.model, prevalence, resumable)
+    model, initial_weights = build_classifier(cfg.model, datamodule, resumable)
     trainer = build_trainer(cfg.trainer, build_callbacks(cfg.callbacks), run.logger)
     check_unfreezing(model, trainer)
     fit(run, trainer, model, datamodule, cfg.checkpoint)

@@ -301,3 +301,33 @@ def test_training_on_real_faces_beats_the_majority_class(
     summary = read_summary(path.parent)
     # With 800 images, the standard error is 1.8 percentage points. The required gain is more than five times that.
     assert summary["metrics"]["test/accuracy"] > summary["majority_accuracy"]["test"] + 0.10
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("trainer.accelerator=cuda", "trainer: "),
+        ("model.backbone=mobilenet_v9", "model.backbone=mobilenet_v9 is neither"),
+        ("model.optimizer=Adamm", "model.optimizer=Adamm is not an optimizer"),
+    ],
+)
+def test_a_device_or_name_that_does_not_exist_is_reported_before_the_data_are_read(
+    override: str, sentence: str, tmp_path: Path, command, small, monkeypatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    code, _, err = command(*small, f"data.root={tmp_path / 'nowhere'}", override)
+    assert code == 1
+    assert sentence in " ".join(err.split())
+    assert "nowhere" not in err
+
+
+def test_invalid_model_settings_are_reported_before_the_weights_are_downloaded(
+    tiny_celeba: Path, command, small, monkeypatch
+) -> None:
+    fetched: list[str] = []
+    monkeypatch.setattr("celeba_lab.engine.classifier.fetch_weights", lambda *names: fetched.append(names))
+    code, _, err = command(*small, f"data.root={tiny_celeba}", "model.weights=auto", "model.loss.name=bcee")
+    assert code == 1
+    assert "model.loss.name=bcee" in err
+    assert not fetched
