@@ -64,7 +64,7 @@ def sample_labels(
     where = " + ".join(splits)
     console.print(f"labels: {len(rows):,} of the {len(datamodule.rows):,} faces in {where}, {len(names)} attributes")
     labels = annotations.labels[rows][:, annotations.columns(names)]
-    title = f"{datamodule.name} · {run.experiment} · {len(rows):,} faces from {where}"
+    title = f"{run.title(datamodule.name)} · {len(rows):,} faces from {where}"
     return LabelSample(datamodule, rows, names, labels, title)
 
 

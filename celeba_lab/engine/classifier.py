@@ -97,12 +97,16 @@ class TrainedClassifier:
         checkpoint: Path of the best checkpoint, or None if no checkpoint was saved.
         epoch: Epoch of the weights, counted from 1.
         log: Metrics of every epoch.
+        initial_weights: Origin of the weights at the start of training.
+        device: Device that trained the classifier.
     """
 
     model: AttributeClassifier
     checkpoint: Path | None
     epoch: int
     log: EpochLog
+    initial_weights: str
+    device: torch.device
 
     @property
     def training_metrics(self) -> dict[str, float]:
@@ -111,21 +115,22 @@ class TrainedClassifier:
         return {name: value for name, value in row.items() if name.startswith("train/")}
 
 
-def load_best(trainer: L.Trainer, model: AttributeClassifier) -> TrainedClassifier:
+def load_best(trainer: L.Trainer, model: AttributeClassifier, initial_weights: str) -> TrainedClassifier:
     """Load the checkpoint with the best monitored metric.
 
     Args:
         trainer: The Trainer after fitting.
         model: The fitted classifier, which is used if no checkpoint was saved, for example with ``fast_dev_run``.
+        initial_weights: Origin of the weights at the start of training.
     """
-    log = find_callback(trainer, EpochLog) or EpochLog()
+    log, device = find_callback(trainer, EpochLog) or EpochLog(), trainer.strategy.root_device
     paths = [
         callback.best_model_path
         for callback in trainer.checkpoint_callbacks
         if isinstance(callback, ModelCheckpoint) and callback.monitor
     ]
     if not paths or not paths[0]:
-        return TrainedClassifier(model, None, max(log.rows, default=1), log)
+        return TrainedClassifier(model, None, max(log.rows, default=1), log, initial_weights, device)
     best = load_classifier(paths[0], "report the best checkpoint")
     epoch = read_checkpoint(paths[0], "find its epoch")["epoch"] + 1
-    return TrainedClassifier(best, Path(paths[0]), epoch, log)
+    return TrainedClassifier(best, Path(paths[0]), epoch, log, initial_weights, device)

@@ -1,5 +1,7 @@
 """Evaluate a classifier on every image of a split."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import lightning as L
@@ -16,27 +18,56 @@ from celeba_lab.engine.build import build_evaluator
 from celeba_lab.engine.callbacks import ProgressLine
 from celeba_lab.engine.signals import exit_codes_of_signals
 from celeba_lab.models.classifier.evaluation import AttributeModel
+from celeba_lab.runs.run import RunFolder
 
 
-def measure(
-    model: AttributeModel,
-    datamodule: CelebADataModule,
-    split: str,
-    trainer: DictConfig,
-    callbacks: DictConfig | None,
-) -> tuple[dict[str, float], Predictions, L.Trainer]:
+@dataclass(frozen=True)
+class Measurement:
+    """The evaluation of a classifier on one split. In every process, it covers the whole split.
+
+    Attributes:
+        metrics: Metrics by name (``split/metric``).
+        predictions: Predictions for every image, in table order.
+        device: Device that ran the model.
+        is_global_zero: If true, this is the main process.
+    """
+
+    metrics: dict[str, float]
+    predictions: Predictions
+    device: torch.device
+    is_global_zero: bool
+
+
+def measure_splits(
+    run: RunFolder, cfg: DictConfig, model: AttributeModel, datamodule: CelebADataModule, splits: Sequence[str]
+) -> dict[str, Measurement]:
+    """Evaluate a classifier on several splits, and record the time that each split takes in ``run.seconds``.
+
+    Args:
+        run: The run.
+        cfg: Configuration of the run.
+        model: The classifier, or an ensemble of classifiers.
+        datamodule: The data.
+        splits: Names of the splits, in the order of evaluation.
+
+    Returns:
+        The measurement of each split.
+    """
+    measurements = {}
+    for split in splits:
+        with run.timed(split):
+            measurements[split] = measure(cfg, model, datamodule, split)
+    return measurements
+
+
+def measure(cfg: DictConfig, model: AttributeModel, datamodule: CelebADataModule, split: str) -> Measurement:
     """Predict every image of a split once, in table order, and compute the metrics.
 
     Args:
+        cfg: Configuration of the run. Among the callbacks, only the progress bar is used.
         model: The classifier, or an ensemble of classifiers.
         datamodule: The data.
         split: Name of the split.
-        trainer: The ``trainer`` group of the configuration.
-        callbacks: The ``callbacks`` group of the configuration. Only the progress bar is used.
-
-    Returns:
-        A tuple of the metrics by name (``split/metric``), the predictions, and the Trainer. In every process, the
-        metrics and predictions cover the whole split.
 
     Raises:
         UserError: An image cannot be used, the split has fewer images than there are processes, or the trainer settings
@@ -44,8 +75,8 @@ def measure(
     """
     collected = CollectPredictions()
     # All splits are evaluated by the test loop, so the split's own batch limit replaces limit_test_batches.
-    limit = trainer[f"limit_{split}_batches"]
-    evaluator = build_evaluator(trainer, callbacks, collected, limit_test_batches=limit)
+    limit = cfg.trainer[f"limit_{split}_batches"]
+    evaluator = build_evaluator(cfg.trainer, cfg.callbacks, collected, limit_test_batches=limit)
     if isinstance(evaluator.progress_bar_callback, ProgressLine):
         evaluator.progress_bar_callback.evaluation = split_name(split)
     loader = datamodule.evaluation_dataloader(split, Processes.of(evaluator))
@@ -61,7 +92,7 @@ def measure(
         attributes=datamodule.attributes,
         threshold=model.threshold,
     )
-    return named, predictions, evaluator
+    return Measurement(named, predictions, evaluator.strategy.root_device, evaluator.is_global_zero)
 
 
 class CollectPredictions(Callback):

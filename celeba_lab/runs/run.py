@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from celeba_lab import __version__
 from celeba_lab.config import build, flatten
 from celeba_lab.console import console, display_path
 from celeba_lab.files import write_atomically
@@ -188,6 +187,10 @@ class Run(RunFolder):
             logger.experiment.add_text("configuration", "\n".join(f"    {line}" for line in lines))
         return logger
 
+    def title(self, data_name: str | None) -> str:
+        """Return the names of the data and the experiment, with which every figure title begins."""
+        return f"{data_name} · {self.experiment}"
+
     @property
     def data_overrides(self) -> list[str]:
         """Overrides that make another command use the same data."""
@@ -269,28 +272,6 @@ def send_picture(writer: "SummaryWriter", tag: str, png: bytes, step: int) -> No
     picture = Event.Image(height=height, width=width, colorspace=channels, encoded_image_string=png)
     files = writer._get_file_writer()  # type: ignore[no-untyped-call]
     files.add_summary(Event(value=[Event.Value(tag=tag, image=picture)]), step)
-
-
-def facts_of_run(
-    run: Run, datamodule: "CelebADataModule", checkpoint: str | Path | None, device: "torch.device"
-) -> dict[str, str]:
-    """Return the facts shown at the top of a report, by name.
-
-    Args:
-        run: The run.
-        datamodule: The data.
-        checkpoint: Path of the reported checkpoint, or None.
-        device: Device that ran the model.
-    """
-    return {
-        "experiment": run.experiment,
-        "data": f"{datamodule.name} in {datamodule.root}: {datamodule.describe_splits()}",
-        "checkpoint": "none" if checkpoint is None else str(display_path(Path(checkpoint))),
-        "seed": str(run.seed),
-        "device": device_name(device),
-        "celeba_lab": " at ".join(filter(None, [__version__, git_commit()])),
-        "settings": "config.yaml, in the same folder as this page",
-    }
 
 
 def write_bad_images(run: RunFolder, datamodule: "CelebADataModule") -> None:

@@ -56,7 +56,7 @@ def compare(
         run.table("settings", settings)
         run.table("paired", paired)
         run.table("mcnemar", details)
-        title = f"{data['name']} · {cfg.name}"
+        title = run.title(data["name"])
         comparison.draw_curves(run, found, metric, title)
         comparison.draw_differences(run, paired, f"{title} · {split}")
     metrics = comparison.comparison_metrics(table[f"{split}/{metric}"], base, paired)

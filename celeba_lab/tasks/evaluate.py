@@ -4,17 +4,18 @@ from collections.abc import Sequence
 
 from omegaconf import DictConfig
 
-from celeba_lab.console import console, show_metrics
+from celeba_lab.console import console
 from celeba_lab.data.annotations import SPLITS
 from celeba_lab.engine.build import build_datamodule
 from celeba_lab.engine.checkpoints import load_classifier
-from celeba_lab.engine.measure import measure
+from celeba_lab.engine.measure import measure_splits
 from celeba_lab.errors import check_choice
 from celeba_lab.models.classifier.ensemble import Ensemble
+from celeba_lab.reports.classifier.facts import facts_of_run
 from celeba_lab.reports.classifier.report import ClassifierReport
 from celeba_lab.reports.classifier.result import EvaluationResult
-from celeba_lab.reports.classifier.scores import mean_majority_accuracy
-from celeba_lab.runs.run import Run, facts_of_run, write_bad_images
+from celeba_lab.reports.classifier.scores import mean_majority_accuracy, show_scores
+from celeba_lab.runs.run import Run, write_bad_images
 
 
 def evaluate(
@@ -42,33 +43,26 @@ def evaluate(
     model = Ensemble([first, *others]) if others else first
     checkpoints = ", ".join([str(cfg.checkpoint), *ensemble])
     datamodule = build_datamodule(cfg.data, model.attributes, model.input_size)
-    datamodule.setup_split(split)
-    needs_validation = split != "val" and datamodule.counts["val"] > 0
-    if needs_validation:
-        datamodule.setup_split("val")
+    # Thresholds and temperatures are chosen on the validation split.
+    splits = [split, "val"] if split != "val" and datamodule.counts["val"] else [split]
+    for name in splits:
+        datamodule.setup_split(name)
     console.print(datamodule.describe())
-    with run.timed(split):
-        metrics, predictions, trainer = measure(model, datamodule, split, cfg.trainer, cfg.callbacks)
-    validation = None
-    if needs_validation:
-        with run.timed("val"):
-            _, validation, _ = measure(model, datamodule, "val", cfg.trainer, cfg.callbacks)
-    if not trainer.is_global_zero:
+    measured = measure_splits(run, cfg, model, datamodule, splits)
+    metrics, device = measured[split].metrics, measured[split].device
+    if not measured[split].is_global_zero:
         return metrics
-    device = trainer.strategy.root_device
-    result = EvaluationResult(run, datamodule, predictions, validation, f"{datamodule.name} · {run.experiment}")
-    facts = facts_of_run(run, datamodule, cfg.checkpoint, device) | {"checkpoint": checkpoints}
+    validation = measured["val"].predictions if len(splits) > 1 else None
+    result = EvaluationResult(run, datamodule, measured[split].predictions, validation)
     with run.timed("report"):
-        table, added = report.write(result, facts)
-        metrics |= added
+        table, added = report.write(result, facts_of_run(run, datamodule, checkpoints, device))
         write_bad_images(run, datamodule)
-    majority_accuracy = mean_majority_accuracy(table)
-    shown = {name.partition("/")[2]: value for name, value in metrics.items() if name.count("/") == 1}
-    shown["accuracy of the majority class"] = majority_accuracy
-    show_metrics(f"{checkpoints} on {datamodule.name}", {split: shown})
+    metrics |= added
+    majority_accuracy = {split: mean_majority_accuracy(table)}
+    show_scores(f"{checkpoints} on {datamodule.name}", metrics, majority_accuracy)
     return run.finish(
         metrics,
-        majority_accuracy={split: majority_accuracy},
+        majority_accuracy=majority_accuracy,
         data=datamodule.facts(),
         checkpoint=cfg.checkpoint,
         device=device,

@@ -8,12 +8,11 @@ from celeba_lab.console import command_line, console, display_path, override
 from celeba_lab.engine.build import build_callbacks, build_datamodule, build_trainer, choose_device
 from celeba_lab.engine.classifier import TrainedClassifier, build_classifier, check_names, check_unfreezing, load_best
 from celeba_lab.engine.fit import fit
-from celeba_lab.engine.measure import measure
+from celeba_lab.engine.measure import measure_splits
 from celeba_lab.engine.resume import load_resumable
 from celeba_lab.reports.classifier.report import ClassifierReport
-from celeba_lab.reports.classifier.result import EvaluationResult
-from celeba_lab.reports.classifier.training import report_training, show_results
-from celeba_lab.runs.run import Run, facts_of_run, write_bad_images
+from celeba_lab.reports.classifier.training import report_training, show_training
+from celeba_lab.runs.run import Run
 
 # Model settings that must not change when training is continued.
 _FIXED = ("attributes", "backbone", "image_size", "resolution")
@@ -46,34 +45,24 @@ def train(cfg: DictConfig, report: ClassifierReport) -> dict[str, float]:
     check_unfreezing(model, trainer)
     fit(run, trainer, model, datamodule, cfg.checkpoint)
 
-    best = load_best(trainer, model)
-    metrics = best.training_metrics
-    predictions = {}
-    for split in ("val", "test"):
-        with run.timed(split):
-            measured, predictions[split], _ = measure(best.model, datamodule, split, cfg.trainer, cfg.callbacks)
-        metrics |= measured
+    best = load_best(trainer, model, initial_weights)
+    measured = measure_splits(run, cfg, best.model, datamodule, ["val", "test"])
+    metrics = best.training_metrics | measured["val"].metrics | measured["test"].metrics
     if not trainer.is_global_zero:
         return metrics
 
-    title, device = f"{datamodule.name} · {run.experiment}", trainer.strategy.root_device
-    val = EvaluationResult(run, datamodule, predictions["val"], None, title)
-    test = EvaluationResult(run, datamodule, predictions["test"], predictions["val"], title)
-    facts = {"weights": initial_weights} | facts_of_run(run, datamodule, best.checkpoint, device)
     with run.timed("report"):
-        reported, majority_accuracy = report_training(report, val, test, best.log.table(), best.epoch, facts)
-        write_bad_images(run, datamodule)
+        reported, majority_accuracy = report_training(run, report, best, datamodule, measured)
     metrics |= reported
-    which = "the last weights" if best.checkpoint is None else "the best checkpoint"
-    show_results(run, f"{run.experiment}, {datamodule.name}: {which}", metrics, majority_accuracy)
+    show_training(run, best, datamodule, metrics, majority_accuracy)
     return run.finish(
         metrics,
         majority_accuracy=majority_accuracy,
         data=datamodule.facts(),
         checkpoint=best.checkpoint,
         best_epoch=best.epoch,
-        initial_weights=initial_weights,
-        device=device,
+        initial_weights=best.initial_weights,
+        device=best.device,
         hyperparameters=_hyperparameters(run, best),
         step=trainer.global_step,
         next_commands=_next_commands(run, best),

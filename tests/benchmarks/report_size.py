@@ -25,7 +25,7 @@ from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.files import config_directory
 from celeba_lab.reports.classifier.report import ClassifierReport
 from celeba_lab.reports.classifier.result import EvaluationResult
-from celeba_lab.runs.run import RunFolder
+from celeba_lab.runs.run import Run
 
 
 class Noise(CelebADataModule):
@@ -57,9 +57,9 @@ def main() -> None:
     predictions, validation = guess(data, "test", rows), guess(data, "val", data.split_indices("val"))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     with tempfile.TemporaryDirectory() as folder:
-        run = RunFolder(Path(folder))
+        run = Run(Path(folder), "evaluate", {"name": "made-up predictions", "seed": 0})
         start = time.perf_counter()
-        report.write(EvaluationResult(run, data, predictions, validation, "CelebA's labels, made-up predictions"), {})
+        report.write(EvaluationResult(run, data, predictions, validation), {})
         seconds = time.perf_counter() - start
         sizes = {path.name: path.stat().st_size for path in run.path.rglob("*") if path.is_file()}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

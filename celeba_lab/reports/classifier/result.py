@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from celeba_lab.analyses.predictions import Predictions
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.reports.page.page import PageTable, Picture
-from celeba_lab.runs.run import RunFolder
+from celeba_lab.runs.run import Run
 
 
 @dataclass(frozen=True)
@@ -18,19 +18,17 @@ class EvaluationResult:
     """The predictions for one split, with everything that is needed to report them.
 
     Attributes:
-        run: Run folder for the tables and figures, which are named ``<name>_<split>``.
+        run: The run. It contains the tables and figures, which are named ``<name>_<split>``.
         datamodule: Data module with the images and the labels of all attributes.
         predictions: Predictions to report.
         validation: Validation predictions, which are used to choose thresholds and temperatures. None if the validation
             split itself is reported or has no images.
-        run_title: Names of the data and the experiment, with which every figure title begins.
     """
 
-    run: RunFolder
+    run: Run
     datamodule: CelebADataModule
     predictions: Predictions
     validation: Predictions | None
-    run_title: str
 
     @property
     def split(self) -> str:
@@ -45,7 +43,7 @@ class EvaluationResult:
     @property
     def title(self) -> str:
         """Title of all figures."""
-        return f"{self.run_title} · {self.split}"
+        return f"{self.run.title(self.datamodule.name)} · {self.split}"
 
     def all_labels(self) -> np.ndarray:
         """Return the true labels of all forty attributes, int8 (N, 40), including attributes that are not predicted."""

@@ -1,6 +1,6 @@
-"""Tables of a classifier's scores and mistakes."""
+"""Tables of a classifier's scores and mistakes, and the scores that a task prints."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -9,6 +9,8 @@ import torch
 from celeba_lab.analyses.calibration import reliability
 from celeba_lab.analyses.intervals import wilson_interval
 from celeba_lab.analyses.predictions import Predictions
+from celeba_lab.console import show_metrics
+from celeba_lab.data.annotations import SPLITS
 from celeba_lab.models.classifier.metrics import AttributeMetrics
 
 
@@ -99,3 +101,21 @@ def mistakes(predictions: Predictions) -> pd.DataFrame:
         }
     )
     return frame.sort_values("confidence", ascending=False, kind="stable", ignore_index=True)
+
+
+def show_scores(title: str, metrics: Mapping[str, float], majority_accuracy: Mapping[str, float]) -> None:
+    """Print the metrics over all attributes, with one column per split.
+
+    Args:
+        title: Title of the table.
+        metrics: Metrics with names of the form ``split/metric``.
+        majority_accuracy: Majority-class accuracy of each split in which it is known.
+    """
+    columns: dict[str, dict[str, float]] = {split: {} for split in SPLITS}
+    for name, value in metrics.items():
+        split, _, metric = name.partition("/")
+        if "/" not in metric:  # Scores of single attributes are in tables/attributes_*.csv.
+            columns[split][metric] = value
+    for split, accuracy in majority_accuracy.items():
+        columns[split]["accuracy of the majority class"] = accuracy
+    show_metrics(title, {split: column for split, column in columns.items() if column})

@@ -2,62 +2,68 @@
 
 from collections.abc import Mapping
 
-import pandas as pd
-
-from celeba_lab.console import Progress, console, show_metrics
+from celeba_lab.console import Progress, console, display_path
+from celeba_lab.data.datamodule import CelebADataModule
+from celeba_lab.engine.classifier import TrainedClassifier
+from celeba_lab.engine.measure import Measurement
+from celeba_lab.reports.classifier.facts import facts_of_run
 from celeba_lab.reports.classifier.history import report_history
 from celeba_lab.reports.classifier.report import ClassifierReport
 from celeba_lab.reports.classifier.result import EvaluationResult
-from celeba_lab.reports.classifier.scores import mean_majority_accuracy
-from celeba_lab.runs.run import Run
+from celeba_lab.reports.classifier.scores import mean_majority_accuracy, show_scores
+from celeba_lab.runs.run import Run, write_bad_images
 
 
 def report_training(
+    run: Run,
     report: ClassifierReport,
-    val: EvaluationResult,
-    test: EvaluationResult,
-    epochs: pd.DataFrame,
-    best_epoch: int,
-    facts: Mapping[str, str],
+    best: TrainedClassifier,
+    datamodule: CelebADataModule,
+    measurements: Mapping[str, Measurement],
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Write the validation scores and mistakes, the training history, and the report for the test split.
 
     Args:
+        run: The run.
         report: Report to write.
-        val: Predictions for the validation split.
-        test: Predictions for the test split.
-        epochs: Metrics with one row per epoch.
-        best_epoch: Epoch of the reported weights, counted from 1.
-        facts: Facts about the run for the top of the page, as a mapping from names to texts.
+        best: Trained classifier at its best checkpoint.
+        datamodule: Data module with the images and the labels of all attributes.
+        measurements: Evaluation of the classifier on the splits ``val`` and ``test``.
 
     Returns:
         The metrics that only the report computes, and the majority-class accuracy of each split.
     """
+    validation = measurements["val"].predictions
+    checkpoint = "none" if best.checkpoint is None else str(display_path(best.checkpoint))
+    facts = {"weights": best.initial_weights} | facts_of_run(run, datamodule, checkpoint, best.device)
     with Progress("writing the reports", total=3, unit="parts") as progress:
-        _, val_table = report.write_split(val)
+        _, val_table = report.write_split(EvaluationResult(run, datamodule, validation, None))
         progress.advance()
-        history = report_history(val.run, epochs, best_epoch, val_table, val.run_title)
+        history = report_history(run, best.log.table(), best.epoch, val_table, run.title(datamodule.name))
         progress.advance()
+        test = EvaluationResult(run, datamodule, measurements["test"].predictions, validation)
         test_table, metrics = report.write(test, facts, history)
+        write_bad_images(run, datamodule)
     return metrics, {"val": mean_majority_accuracy(val_table), "test": mean_majority_accuracy(test_table)}
 
 
-def show_results(run: Run, title: str, metrics: Mapping[str, float], majority_accuracy: Mapping[str, float]) -> None:
+def show_training(
+    run: Run,
+    best: TrainedClassifier,
+    datamodule: CelebADataModule,
+    metrics: Mapping[str, float],
+    majority_accuracy: Mapping[str, float],
+) -> None:
     """Print the metrics of all splits side by side, and the time taken.
 
     Args:
         run: The run.
-        title: Title of the table.
+        best: Trained classifier whose metrics are shown.
+        datamodule: The data.
         metrics: Metrics with names of the form ``split/metric``.
         majority_accuracy: Majority-class accuracy of each split.
     """
-    columns: dict[str, dict[str, float]] = {split: {} for split in ("train", "val", "test")}
-    for name, value in metrics.items():
-        split, _, metric = name.partition("/")
-        if "/" not in metric:  # Scores of single attributes are in tables/attributes_*.csv.
-            columns[split][metric] = value
-    for split, accuracy in majority_accuracy.items():
-        columns[split]["accuracy of the majority class"] = accuracy
-    show_metrics(title, columns)
+    which = "the last weights" if best.checkpoint is None else "the best checkpoint"
+    show_scores(f"{run.experiment}, {datamodule.name}: {which}", metrics, majority_accuracy)
     seconds = run.seconds.get("training", run.seconds["fit"])
     console.print(f"training took {seconds:.0f} s, and the report took {run.seconds['report']:.0f} s")

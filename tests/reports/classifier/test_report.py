@@ -26,7 +26,7 @@ from celeba_lab.reports.classifier.report import ClassifierReport
 from celeba_lab.reports.classifier.result import EvaluationResult
 from celeba_lab.reports.classifier.scores import attribute_table, mistakes
 from celeba_lab.reports.classifier.thresholds import report_thresholds
-from celeba_lab.runs.run import RunFolder
+from celeba_lab.runs.run import Run, RunFolder
 
 REPORT = ClassifierReport(
     estimator=LogisticRegression(), smallest=2, contradictions=[["Bald", "Bangs"], ["Straight_Hair", "Wavy_Hair"]]
@@ -51,9 +51,13 @@ def predictions_of(data: CelebADataModule, split: str, guess: Guess = noisy) -> 
     return Predictions(split, data.image_ids(rows), rows, labels, probabilities, data.attributes, 0.5)
 
 
+def run_in(folder: Path) -> Run:
+    return Run(folder, "evaluate", {"name": "smile", "seed": 1})
+
+
 def result_of(folder: Path, data: CelebADataModule, guess: Guess = noisy, split: str = "test") -> EvaluationResult:
     validation = None if split == "val" else predictions_of(data, "val", guess)
-    return EvaluationResult(RunFolder(folder), data, predictions_of(data, split, guess), validation, "tiny CelebA")
+    return EvaluationResult(run_in(folder), data, predictions_of(data, split, guess), validation)
 
 
 def scores_of(found: Predictions) -> pd.DataFrame:
@@ -134,7 +138,7 @@ def both(tmp_path: Path, tiny_celeba: Path) -> tuple[EvaluationResult, Evaluatio
     """Two results with the same predictions. The second has inverted test labels."""
     result = result_of(tmp_path / "a", data_of(tiny_celeba, ["Male", "Young"]))
     flipped = replace(result.predictions, labels=1 - result.predictions.labels)
-    return result, replace(result, run=RunFolder(tmp_path / "b"), predictions=flipped)
+    return result, replace(result, run=run_in(tmp_path / "b"), predictions=flipped)
 
 
 def test_tuned_thresholds_do_not_depend_on_the_labels_of_the_reported_split(both) -> None:
@@ -252,7 +256,7 @@ def test_a_single_image_can_be_reported(tiny_celeba: Path, tmp_path: Path) -> No
         labels=one.labels[:1],
         probabilities=one.probabilities[:1],
     )
-    result = EvaluationResult(RunFolder(tmp_path), data, cut, val, "one face")
+    result = EvaluationResult(run_in(tmp_path), data, cut, val)
     table, metrics = REPORT.write(result, {})
     assert table[["auroc", "average_precision", "balanced_accuracy"]].isna().all(axis=None)
     assert "test/worst_subgroup_accuracy" not in metrics
