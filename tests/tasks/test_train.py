@@ -307,8 +307,8 @@ def test_training_on_real_faces_beats_the_majority_class(
     ("override", "sentence"),
     [
         ("trainer.accelerator=cuda", "trainer: "),
-        ("model.backbone=mobilenet_v9", "model.backbone=mobilenet_v9 is neither"),
-        ("model.optimizer=Adamm", "model.optimizer=Adamm is not an optimizer"),
+        ("model.backbone=unheard", "model.backbone=unheard is neither"),
+        ("model.optimizer=unheard", "model.optimizer=unheard is not an optimizer"),
     ],
 )
 def test_a_device_or_name_that_does_not_exist_is_reported_before_the_data_are_read(
