@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from celeba_lab import figures
-from celeba_lab.console import progress
+from celeba_lab.console import console, progress
 from celeba_lab.data.images import load_image
 from celeba_lab.runs.run import RunFolder
 
@@ -30,17 +30,32 @@ def file_prediction_table(paths: Sequence[Path], probabilities: np.ndarray, attr
     return table
 
 
-def write_contact_sheet(run: RunFolder, table: pd.DataFrame, threshold: float, max_shown: int, max_pixels: int) -> Path:
-    """Write ``figures/contact_sheet.png``, which shows the images with their predictions.
+def prediction_metrics(table: pd.DataFrame, threshold: float) -> dict[str, float]:
+    """Return the number of images and, for each attribute, the fraction of images that are predicted to have it.
 
     Args:
-        run: Run folder for the figure.
+        table: Table from :func:`file_prediction_table`.
+        threshold: Probability at or above which an attribute is predicted to be present.
+    """
+    prevalence = {f"predict/prevalence/{name}": float((table[name] >= threshold).mean()) for name in table.columns[1:]}
+    return {"predict/images": float(len(table)), **prevalence}
+
+
+def report_predictions(run: RunFolder, table: pd.DataFrame, threshold: float, max_shown: int, max_pixels: int) -> None:
+    """Write ``tables/predictions.csv`` and ``figures/contact_sheet.png``, and print their names.
+
+    The contact sheet shows the images with their predictions.
+
+    Args:
+        run: Run folder for the table and the figure.
         table: Table from :func:`file_prediction_table`.
         threshold: Probability at or above which an attribute is predicted to be present.
         max_shown: Maximum number of images on the sheet.
         max_pixels: Maximum number of pixels per image. Larger images are rejected.
     """
-    return run.figure("contact_sheet", _draw(table, threshold, max_shown, max_pixels))
+    written = run.table("predictions", table)
+    sheet = run.figure("contact_sheet", _draw(table, threshold, max_shown, max_pixels))
+    console.print(f"{len(table)} images: probabilities in {written.name}, faces in {sheet.name}")
 
 
 def _draw(table: pd.DataFrame, threshold: float, max_shown: int, max_pixels: int) -> Figure:

@@ -2,12 +2,11 @@
 
 from omegaconf import DictConfig
 
-from celeba_lab.console import command_line, console, display_path, override
+from celeba_lab.console import command_line, display_path, override
 from celeba_lab.engine.checkpoints import load_generator
 from celeba_lab.exports.generator import check_weights, export_sampler
+from celeba_lab.reports.export import show_export
 from celeba_lab.runs.run import Run
-
-_WORDS = {"ema": "the average of the weights", "raw": "the last weights"}
 
 
 def export(cfg: DictConfig, weights: str = "ema") -> dict[str, float]:
@@ -30,7 +29,7 @@ def export(cfg: DictConfig, weights: str = "ema") -> dict[str, float]:
     path = run.path / "generator.safetensors"
     export_sampler(sampler, path)
     metrics = {"export/megabytes": path.stat().st_size / 1e6}
-    console.print(f"{display_path(path)}: {metrics['export/megabytes']:.1f} MB, {_WORDS[sampler.weights]}")
+    show_export(path, metrics["export/megabytes"], sampler.weights)
     again = ["task=generate", override("checkpoint", display_path(path)), "task.nearest=false"]
     return run.finish(
         metrics,

@@ -2,14 +2,14 @@
 
 from omegaconf import DictConfig
 
-from celeba_lab.console import Progress, console
+from celeba_lab.console import Progress
 from celeba_lab.data.images import list_images
 from celeba_lab.engine.build import build_datamodule, build_evaluator
 from celeba_lab.engine.checkpoints import load_classifier
 from celeba_lab.engine.measure import CollectPredictions
 from celeba_lab.engine.signals import exit_codes_of_signals
 from celeba_lab.errors import check_at_least
-from celeba_lab.reports.predictions import file_prediction_table, write_contact_sheet
+from celeba_lab.reports.predictions import file_prediction_table, prediction_metrics, report_predictions
 from celeba_lab.runs.run import Run, write_bad_images
 
 
@@ -45,14 +45,10 @@ def predict(cfg: DictConfig, images: str, max_shown: int = 48) -> dict[str, floa
     used = [paths[index] for index in collected.index]
     with Progress("writing the predictions"):
         table = file_prediction_table(used, collected.probability, model.attributes)
-        written = run.table("predictions", table)
-        sheet = write_contact_sheet(run, table, threshold, max_shown, datamodule.max_pixels)
+        report_predictions(run, table, threshold, max_shown, datamodule.max_pixels)
         write_bad_images(run, datamodule)
-    prevalence = {f"predict/prevalence/{name}": float((table[name] >= threshold).mean()) for name in model.attributes}
-    metrics = {"predict/images": float(len(used)), **prevalence}
-    console.print(f"{len(used)} images: probabilities in {written.name}, faces in {sheet.name}")
     return run.finish(
-        metrics,
+        prediction_metrics(table, threshold),
         data={"name": "files", "root": images, "images": {"predict": len(used)}},
         checkpoint=cfg.checkpoint,
         device=trainer.strategy.root_device,

@@ -1,0 +1,18 @@
+"""The printed result of ``task=export``."""
+
+from pathlib import Path
+
+from celeba_lab.console import console, display_path
+
+_WORDS = {"ema": "the average of the weights", "raw": "the last weights"}
+
+
+def show_export(path: Path, megabytes: float, weights: str) -> None:
+    """Print the path and size of an exported generator, and which weights it contains.
+
+    Args:
+        path: Path of the exported file.
+        megabytes: Size of the file in megabytes.
+        weights: ``ema`` for the averaged weights, or ``raw`` for the last weights.
+    """
+    console.print(f"{display_path(path)}: {megabytes:.1f} MB, {_WORDS[weights]}")
