@@ -30,6 +30,9 @@ SIDEWAYS = {
     ("figures", "analyses"),
 }
 
+# Limits in lines. CONTRIBUTING.md states them, too.
+LONGEST_TASK, LONGEST_FILE, LONGEST_FUNCTION = 100, 450, 60
+
 each_file = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 
 
@@ -105,6 +108,18 @@ def test_restricted_names_are_used_only_in_their_packages(name: str, packages: s
     others = {user for user in users if user not in packages and user.partition("/")[0] not in packages}
     assert not others, f"only {', '.join(sorted(packages))} may use {name}, but {', '.join(sorted(others))} do as well"
     assert users, f"{name} is no longer used, so remove it from this test"
+
+
+@each_file
+def test_files_and_functions_can_be_read_in_one_pass(path: Path) -> None:
+    text = path.read_text()
+    lines = len(text.splitlines())
+    assert lines <= (LONGEST_TASK if package_of(path) == "tasks" else LONGEST_FILE), f"{path.name} has {lines} lines"
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno is not None
+            length = node.end_lineno - node.lineno + 1
+            assert length <= LONGEST_FUNCTION, f"{node.name} in {path.name} has {length} lines"
 
 
 # These files test the whole project instead of a single module.

@@ -12,6 +12,7 @@ from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.engine.build import count_processes
 from celeba_lab.engine.distances import DistanceSchedule
 from celeba_lab.errors import UserError
+from celeba_lab.models.classifier.module import AttributeClassifier
 from celeba_lab.models.gan.module import GAN
 
 _SEARCHING = "_find_unused_parameters_true"
@@ -65,6 +66,24 @@ def set_training_data(model: GAN, datamodule: CelebADataModule) -> None:
     model.trained_on = datamodule.name
     if model.attributes:
         model.training_labels = datamodule.labels(datamodule.split_indices("train"))
+
+
+def setup_references(datamodule: CelebADataModule, nearest: bool, auditor: AttributeClassifier | None) -> None:
+    """Check and index the real faces with which generated faces are compared.
+
+    Args:
+        datamodule: The data.
+        nearest: If true, generated faces are compared with their nearest training faces. Validation faces, if there
+            are any, show which distances are usual.
+        auditor: Classifier that audits the generated faces and the validation faces. None for no audit.
+
+    Raises:
+        UserError: The images cannot be used, or there are no validation images to audit.
+    """
+    if nearest:
+        datamodule.setup_split("train")
+    if auditor is not None or (nearest and datamodule.counts["val"]):
+        datamodule.setup_split("val")
 
 
 def set_apart_distances(seconds: dict[str, float], schedule: DistanceSchedule) -> None:

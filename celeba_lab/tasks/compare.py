@@ -50,23 +50,22 @@ def compare(
     with run.timed("compute"):
         paired, details = comparison.paired_tables(answers, base.name, resamples, cfg.seed)
     table, settings = comparison.run_table(found, split), comparison.setting_table(found)
-    data = base.data
     with run.timed("report"), Progress("writing the report"):
         run.table("runs", table)
         run.table("settings", settings)
         run.table("paired", paired)
         run.table("mcnemar", details)
-        title = run.title(data["name"])
+        title = run.title(base.data["name"])
         comparison.draw_curves(run, found, metric, title)
         comparison.draw_differences(run, paired, f"{title} · {split}")
     metrics = comparison.comparison_metrics(table[f"{split}/{metric}"], base, paired)
-    comparison.show_data(answers, split, data["name"])
+    comparison.show_data(answers, split, base.data["name"])
     comparison.show_runs(table, metric, split)
     comparison.show_settings(settings)
     comparison.show_differences(paired, base, metric, is_chosen=baseline is not None)
     return run.finish(
         metrics,
-        data=data,
+        data=base.data,
         details={
             "runs": {one.name: str(display_path(one.folder)) for one in found},
             "baseline": base.name,

@@ -64,9 +64,7 @@ def embeddings(
     sample = sample_labels(run, cfg.data, attributes, fraction, image_size=model.input_size)
     # The labels are clustered first, so that an invalid setting fails before the features are computed.
     of_labels = find_clusters(scale(sample.labels, scaler)[0], clusterer)
-    # A single process handles all batches, because the features of every face are needed.
-    whole = {"devices": 1, "num_nodes": 1, "strategy": "auto", "limit_predict_batches": None, "fast_dev_run": False}
-    trainer = build_evaluator(cfg.trainer, cfg.callbacks, **whole)
+    trainer = _build_trainer(cfg)
     with run.timed("embed"), exit_codes_of_signals(trainer):
         features = _embed(trainer, model, sample)
     write_features(run, sample, features)
@@ -86,6 +84,12 @@ def embeddings(
         details={"rows": len(sample.rows)},
         next_commands=[("explore in 3D", f"tensorboard --logdir {display_path(run.path)}")],
     )
+
+
+def _build_trainer(cfg: DictConfig) -> L.Trainer:
+    """Return a Trainer that handles all batches in a single process, because the features of every face are needed."""
+    whole = {"devices": 1, "num_nodes": 1, "strategy": "auto", "limit_predict_batches": None, "fast_dev_run": False}
+    return build_evaluator(cfg.trainer, cfg.callbacks, **whole)
 
 
 def _embed(trainer: L.Trainer, model: AttributeClassifier, sample: LabelSample) -> np.ndarray:

@@ -5,14 +5,17 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.engine.build import build_datamodule, choose_device
 from celeba_lab.engine.checkpoints import load_classifier, load_sampler
-from celeba_lab.errors import SettingError, check_above, check_at_least, check_choice
+from celeba_lab.engine.gan import setup_references
 from celeba_lab.exports.generator import check_weights
-from celeba_lab.figures.tiles import FILTERS, enlarge_faces
+from celeba_lab.figures.tiles import enlarge_faces
+from celeba_lab.models.classifier.module import AttributeClassifier
+from celeba_lab.models.gan.sampler import FaceSampler
 from celeba_lab.reports.gan.audit import Audit, report_audit
 from celeba_lab.reports.gan.nearest import report_nearest
-from celeba_lab.reports.gan.samples import Samples, describe_request, has_training_data
+from celeba_lab.reports.gan.samples import Samples, check_request, describe_request, has_training_data
 from celeba_lab.runs.run import Run
 
 
@@ -39,8 +42,7 @@ def generate(
         upscale: Factor by which the faces are enlarged.
         upscale_filter: Filter for enlarging the faces: nearest, bilinear, bicubic or lanczos.
         truncation: Bound on the latents; see :meth:`~celeba_lab.models.gan.sampler.FaceSampler.latents`.
-        weights: ``ema`` for the generator's averaged weights if the checkpoint contains them, or ``raw`` for the last
-            weights.
+        weights: ``ema`` for the averaged weights if the checkpoint contains them, or ``raw`` for the last weights.
         attributes: Attributes to request from a conditional generator, as a mapping from names to 1 or 0.
         interpolate: Number of steps in the latent walk from each of the first eight faces to the next. If None, no
             walks are generated.
@@ -54,22 +56,12 @@ def generate(
     Raises:
         UserError: A setting, the checkpoint or the data cannot be used.
     """
-    _check_settings(n, upscale, upscale_filter, truncation, interpolate)
+    check_request(n, upscale, upscale_filter, truncation, interpolate)
     check_weights(weights)
+    sampler, classifier = _load_models(cfg, weights, auditor)
     run = Run.open(cfg)
-    sampler = load_sampler(cfg.checkpoint, weights)
-    device = choose_device(cfg.trainer)
-    sampler.network.to(device)
-    classifier = load_classifier(auditor, "audit the faces", "auditor").to(device) if auditor else None
-    # Sampling checks the attributes, so it must happen before any files are written.
-    faces, asked = sampler.sample(n, cfg.seed, truncation, attributes)
-    names = classifier.attributes if classifier is not None else ["Smiling"]
-    datamodule = build_datamodule(cfg.data, names, sampler.network.image_size)
-    nearest = nearest and has_training_data(datamodule, sampler)
-    if nearest:
-        datamodule.setup_split("train")
-    if classifier is not None or (nearest and datamodule.counts["val"]):
-        datamodule.setup_split("val")
+    faces, asked = sampler.sample(n, cfg.seed, truncation, attributes)  # Checks the attributes before writing files.
+    datamodule, nearest = _setup_data(cfg, sampler, classifier, nearest)
     source = f"{Path(cfg.checkpoint).name} · seed {cfg.seed}"
     enlarge = partial(enlarge_faces, scale=upscale, name=upscale_filter)
     samples = Samples(faces, asked, sampler.attributes, enlarge, source + describe_request(attributes))
@@ -83,21 +75,26 @@ def generate(
     if classifier is not None:
         metrics |= report_audit(run, Audit(sampler, classifier, cfg.seed, truncation), datamodule, source)
     samples.show(run.seconds["generate"])
+    facts = datamodule.facts() if nearest or classifier is not None else None
     return run.finish(
-        metrics,
-        data=datamodule.facts() if nearest or classifier is not None else None,
-        checkpoint=cfg.checkpoint,
-        generator_weights=sampler.weights,
-        device=device,
+        metrics, data=facts, checkpoint=cfg.checkpoint, generator_weights=sampler.weights, device=sampler.device
     )
 
 
-def _check_settings(n: int, upscale: int, filter_name: str, truncation: float | None, interpolate: int | None) -> None:
-    check_at_least("n", n, 1)
-    check_at_least("upscale", upscale, 1)
-    check_choice("upscale_filter", filter_name, FILTERS)
-    check_above("truncation", truncation, 0)
-    if interpolate is not None:
-        check_at_least("interpolate", interpolate, 2)
-        if n < 2:
-            raise SettingError("n", n, "must be at least 2 to interpolate from one face to the next")
+def _load_models(cfg: DictConfig, weights: str, auditor: str | None) -> tuple[FaceSampler, AttributeClassifier | None]:
+    """Load the generator and the classifier that audits it, and move them to the configured device."""
+    sampler = load_sampler(cfg.checkpoint, weights)
+    device = choose_device(cfg.trainer)
+    sampler.network.to(device)
+    return sampler, load_classifier(auditor, "audit the faces", "auditor").to(device) if auditor else None
+
+
+def _setup_data(
+    cfg: DictConfig, sampler: FaceSampler, auditor: AttributeClassifier | None, nearest: bool
+) -> tuple[CelebADataModule, bool]:
+    """Set up the real faces, and return them and whether to search the nearest training faces."""
+    names = auditor.attributes if auditor is not None else ["Smiling"]
+    datamodule = build_datamodule(cfg.data, names, sampler.network.image_size)
+    nearest = nearest and has_training_data(datamodule, sampler)
+    setup_references(datamodule, nearest, auditor)
+    return datamodule, nearest

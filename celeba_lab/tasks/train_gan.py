@@ -12,7 +12,7 @@ from celeba_lab.engine.build import build_callbacks, build_datamodule, build_tra
 from celeba_lab.engine.checkpoints import load_classifier
 from celeba_lab.engine.distances import DistanceSchedule, DistanceSettings
 from celeba_lab.engine.fit import fit
-from celeba_lab.engine.gan import check_gan_trainer, set_training_data, strategy_for_two_networks
+from celeba_lab.engine.gan import check_gan_trainer, set_training_data, setup_references, strategy_for_two_networks
 from celeba_lab.engine.resume import load_resumable
 from celeba_lab.errors import check_between, settings_of
 from celeba_lab.models.gan.module import GAN
@@ -51,8 +51,7 @@ def train_gan(
     datamodule = build_datamodule(cfg.data, model.attributes or ["Smiling"], cfg.model.image_size)
     # All images that the run will read are checked now, before hours of training.
     datamodule.setup_split("train")
-    if classifier is not None or (nearest and datamodule.counts["val"]):
-        datamodule.setup_split("val")
+    setup_references(datamodule, nearest > 0, classifier)
     console.print(datamodule.describe())
     set_training_data(model, datamodule)
     with settings_of("distances"):

@@ -123,13 +123,11 @@ class GAN(L.LightningModule):
     ) -> None:
         super().__init__()
         check_power_of_two("image_size", image_size)
-        check_at_least("latent_size", latent_size, 1)
-        check_at_least("width", width, 1)
-        check_at_least("discriminator_width", discriminator_width, 1)
+        for name, n in (("latent_size", latent_size), ("width", width), ("discriminator_width", discriminator_width)):
+            check_at_least(name, n, 1)
         check_choice("normalization", normalization, NORMALIZATIONS)
-        check_at_least("r1", r1, 0)
-        check_at_least("gradient_penalty", gradient_penalty, 0)
-        check_at_least("auxiliary", auxiliary, 0)
+        for name, weight in (("r1", r1), ("gradient_penalty", gradient_penalty), ("auxiliary", auxiliary)):
+            check_at_least(name, weight, 0)
         check_fraction("flip", flip)
         check_above("lr", lr, 0)
         check_above("discriminator_lr", discriminator_lr, 0)
@@ -145,20 +143,14 @@ class GAN(L.LightningModule):
             raise SettingError("attributes", attributes, "must name at least one attribute if conditional=true")
         self.automatic_optimization = False
         self.attributes = list(attributes or []) if conditional else []
-        num_attributes = len(self.attributes)
-        self.generator = Generator(image_size, latent_size, width, num_attributes)
-        self.discriminator = Discriminator(
-            image_size, discriminator_width or width, num_attributes, normalization, classifies=auxiliary > 0
-        )
-        self.average: AveragedModel | None = None
-        if ema:
-            self.average = AveragedModel(self.generator, multi_avg_fn=MovingAverage(ema), use_buffers=True)
-            self.average.requires_grad_(False)
+        sizes = (image_size, discriminator_width or width, len(self.attributes))
+        self.generator = Generator(image_size, latent_size, width, len(self.attributes))
+        self.discriminator = Discriminator(*sizes, normalization, classifies=auxiliary > 0)
+        self.average = _average(self.generator, ema) if ema else None
         with settings_of("augment"):
             self.diff_augment = DiffAugment(**(augment or {}))
-        latents = torch.randn(64, latent_size, generator=torch.Generator().manual_seed(_FIXED_SEED))
-        self.register_buffer("fixed_latents", latents)
-        self.training_labels = np.empty((0, num_attributes), dtype=np.uint8)
+        self.register_buffer("fixed_latents", _fixed_latents(latent_size))
+        self.training_labels = np.empty((0, len(self.attributes)), dtype=np.uint8)
         self.trained_on: str | None = None  # name of the training dataset
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.generator.to(memory_format=self._memory_format)
@@ -375,6 +367,17 @@ class GAN(L.LightningModule):
             group["lr"] = rate
             if "betas" in group:
                 group["betas"] = tuple(self.hparams["betas"] or (0.5, 0.999))
+
+
+def _average(generator: Generator, decay: float) -> AveragedModel:
+    """Return the moving average of a generator, which is not trained itself."""
+    average = AveragedModel(generator, multi_avg_fn=MovingAverage(decay), use_buffers=True)
+    return average.requires_grad_(False)
+
+
+def _fixed_latents(latent_size: int) -> Tensor:
+    """Return the latents of every grid of samples, float (64, Z)."""
+    return torch.randn(64, latent_size, generator=torch.Generator().manual_seed(_FIXED_SEED))
 
 
 def _check_penalties(settings: Mapping[str, Any], loss: AdversarialLoss) -> None:

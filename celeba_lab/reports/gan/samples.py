@@ -15,6 +15,8 @@ from torch import Tensor
 from celeba_lab import figures
 from celeba_lab.console import Progress, console, progress
 from celeba_lab.data.datamodule import CelebADataModule
+from celeba_lab.errors import SettingError, check_above, check_at_least, check_choice
+from celeba_lab.figures.tiles import FILTERS
 from celeba_lab.files import write_atomically
 from celeba_lab.models.gan.sampler import FaceSampler, slerp
 from celeba_lab.runs.run import RunFolder
@@ -79,6 +81,22 @@ class Samples:
         """Print the number and size of the faces that were written, and the time taken."""
         size = self.enlarge(_as_images(self.faces[:1])).shape[1]
         console.print(f"wrote {len(self.faces):,} faces of {size} x {size} pixels to faces/ in {seconds:.1f} s")
+
+
+def check_request(n: int, upscale: int, upscale_filter: str, truncation: float | None, interpolate: int | None) -> None:
+    """Check the settings of ``task=generate`` that determine the faces and how they are written.
+
+    Raises:
+        SettingError: A setting is out of range, or there are too few faces to interpolate between them.
+    """
+    check_at_least("n", n, 1)
+    check_at_least("upscale", upscale, 1)
+    check_choice("upscale_filter", upscale_filter, FILTERS)
+    check_above("truncation", truncation, 0)
+    if interpolate is not None:
+        check_at_least("interpolate", interpolate, 2)
+        if n < 2:
+            raise SettingError("n", n, "must be at least 2 to interpolate from one face to the next")
 
 
 def _write_png(path: Path, image: np.ndarray) -> None:
