@@ -8,10 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
-
-from celeba_lab.console import display_path
 from celeba_lab.errors import UserError
 
 
@@ -46,6 +42,8 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
 
 def unusable(path: Path, reason: str, remedy: str = "Leave this run out, or run it again.") -> UserError:
     """Return an error that explains why a file in a run folder cannot be used."""
+    from celeba_lab.console import display_path  # slow import that --help does not need
+
     return UserError(f"{display_path(path)} cannot be used: {reason.rstrip('.')}. {remedy}")
 
 
@@ -56,6 +54,9 @@ def naming_file(path: Path) -> Iterator[None]:
     Raises:
         UserError: The file is missing, or it is not valid JSON, YAML or CSV.
     """
+    from omegaconf.errors import OmegaConfBaseException  # slow imports that --help does not need
+    from yaml import YAMLError
+
     try:
         yield
     except OSError as error:
