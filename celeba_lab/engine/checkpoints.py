@@ -1,5 +1,6 @@
 """Read checkpoints, and explain why a checkpoint cannot be used."""
 
+import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,6 @@ from celeba_lab.models.gan.sampler import FaceSampler
 
 if TYPE_CHECKING:
     from celeba_lab.models.classifier.module import AttributeClassifier
-    from celeba_lab.models.gan.module import GAN
 
 _NAMES = {"classifier": "an attribute classifier", "gan": "a GAN"}
 _EXPERIMENTS = {"classifier": "attributes", "gan": "gan"}
@@ -120,28 +120,24 @@ def load_classifier(path: str | None, purpose: str, setting: str = "checkpoint")
     Raises:
         UserError: The checkpoint cannot be read, or contains a different kind of model.
     """
-    from celeba_lab.models.classifier.module import AttributeClassifier
-
-    check_kind(read_checkpoint(path, purpose, setting=setting), "classifier", path, purpose, setting)
-    with torch.random.fork_rng(devices=[]):
-        return AttributeClassifier.load_from_checkpoint(str(path), map_location="cpu", weights_only=True).eval()
+    content = read_checkpoint(path, purpose, setting=setting)
+    check_kind(content, "classifier", path, purpose, setting)
+    return restore_classifier(content)
 
 
-def load_gan(path: str | None, purpose: str) -> "GAN":
-    """Load a GAN from a checkpoint in evaluation mode.
+def restore_classifier(content: dict[str, Any]) -> "AttributeClassifier":
+    """Build a classifier in evaluation mode from the content of its checkpoint, without changing the random state.
 
     Args:
-        path: Path of the checkpoint, as given in the setting ``checkpoint``.
-        purpose: What the checkpoint is used for; see :func:`read_checkpoint`.
-
-    Raises:
-        UserError: The checkpoint cannot be read, or contains a different kind of model.
+        content: Return value of :func:`read_checkpoint`. Hyperparameters that no longer exist are ignored.
     """
-    from celeba_lab.models.gan.module import GAN
+    from celeba_lab.models.classifier.module import AttributeClassifier
 
-    content = _read_gan(path, purpose)
-    options = {"map_location": "cpu", "weights_only": True} | content["hyper_parameters"]
-    return GAN.load_from_checkpoint(str(path), **options).eval()
+    known = inspect.signature(AttributeClassifier).parameters
+    with torch.random.fork_rng(devices=[]):
+        model = AttributeClassifier(**{k: value for k, value in content["hyper_parameters"].items() if k in known})
+    model.load_state_dict(content["state_dict"])
+    return model.eval()
 
 
 def _read_gan(path: str | None, purpose: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from celeba_lab.console import console
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.engine.build import find_callback
 from celeba_lab.engine.callbacks import EpochLog
-from celeba_lab.engine.checkpoints import load_classifier, read_checkpoint
+from celeba_lab.engine.checkpoints import read_checkpoint, restore_classifier
 from celeba_lab.engine.pretrained import fetch_weights
 from celeba_lab.engine.resume import Resumable
 from celeba_lab.errors import UserError, settings_of
@@ -131,6 +131,6 @@ def load_best(trainer: L.Trainer, model: AttributeClassifier, initial_weights: s
     ]
     if not paths or not paths[0]:
         return TrainedClassifier(model, None, max(log.rows, default=1), log, initial_weights, device)
-    best = load_classifier(paths[0], "report the best checkpoint")
-    epoch = read_checkpoint(paths[0], "find its epoch")["epoch"] + 1
-    return TrainedClassifier(best, Path(paths[0]), epoch, log, initial_weights, device)
+    content = read_checkpoint(paths[0], "report the best checkpoint")
+    best = restore_classifier(content)
+    return TrainedClassifier(best, Path(paths[0]), content["epoch"] + 1, log, initial_weights, device)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from celeba_lab.engine.checkpoints import load_classifier, load_gan, load_generator, read_checkpoint
+from celeba_lab.engine.checkpoints import load_classifier, load_generator, read_checkpoint
 from celeba_lab.errors import SettingError, UserError, settings_of
 from celeba_lab.models.classifier.module import AttributeClassifier
 from celeba_lab.models.gan.module import GAN
@@ -151,15 +151,16 @@ def test_a_checkpoint_without_a_format_still_loads(tmp_path, checkpoint, normali
     del content["celeba_lab"]
     content["hyper_parameters"]["normalise"] = content["hyper_parameters"].pop("normalization")
     torch.save(content, tmp_path / "last.ckpt")
-    loaded = load_gan(str(tmp_path / "last.ckpt"), "generate faces")
-    assert loaded.hparams["normalization"] == normalization
-    assert all(torch.equal(value, loaded.state_dict()[name]) for name, value in model.state_dict().items())
+    loaded = load_generator(str(tmp_path / "last.ckpt"), "generate faces").network.state_dict()
+    assert all(torch.equal(value, loaded[name]) for name, value in model.generator.state_dict().items())
+    content = read_checkpoint(str(tmp_path / "last.ckpt"), "continue training")
+    assert content["hyper_parameters"]["normalization"] == normalization
     content = torch.load(checkpoint, weights_only=True)
     del content["celeba_lab"]
     torch.save(content, tmp_path / "best.ckpt")
     assert load_classifier(str(tmp_path / "best.ckpt"), "predict").attributes == NAMES
     with pytest.raises(UserError, match="does not contain a GAN"):
-        load_gan(str(tmp_path / "best.ckpt"), "generate faces")
+        load_generator(str(tmp_path / "best.ckpt"), "generate faces")
 
 
 @pytest.mark.parametrize("conditional", [False, True])

@@ -14,7 +14,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from celeba_lab.config import build
-from celeba_lab.engine.checkpoints import load_classifier, load_gan, load_sampler
+from celeba_lab.engine.checkpoints import load_classifier, load_generator, load_sampler
 from celeba_lab.errors import UserError
 from celeba_lab.files import config_directory
 from celeba_lab.models.gan.module import GAN
@@ -179,7 +179,7 @@ def test_the_notebook_gan_trains_without_distances(tiny_celeba: Path, tmp_path: 
     arguments = [*small_gan, "experiment=gan_notebook", f"data.root={tiny_celeba}", "task.distances=null"]
     result = run_command(*arguments, "hydra.run.dir=run", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert load_gan(str(tmp_path / "run" / "checkpoints" / "last.ckpt"), "x").average is None
+    assert load_generator(str(tmp_path / "run" / "checkpoints" / "last.ckpt"), "x").weights == "raw"
 
 
 @pytest.mark.usefixtures("blank_figures")
