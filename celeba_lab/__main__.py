@@ -1,4 +1,4 @@
-"""The command line: ``python -m celeba_lab``."""
+"""The entry point of ``python -m celeba_lab``."""
 
 from celeba_lab.cli.main import main
 

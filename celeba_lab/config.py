@@ -1,4 +1,4 @@
-"""The typed root of the configuration, and functions that build objects from a configuration."""
+"""The typed root of the configuration, and functions that validate and instantiate its nodes."""
 
 import inspect
 import re
@@ -29,7 +29,7 @@ RENAMED = {
 
 @dataclass
 class Recipe:
-    """Trainer settings of a recipe. A recipe also changes settings in other groups, such as ``model``."""
+    """Trainer settings in a recipe. Recipes also change settings in other groups, such as ``model``."""
 
     max_epochs: int | None = 3
     precision: str = "32-true"
@@ -38,7 +38,7 @@ class Recipe:
 
 @dataclass
 class Config:
-    """Root keys of the configuration. :func:`build` checks each group against the constructor that it configures."""
+    """Root keys of the configuration. :func:`build` checks each group against the signature of its ``_target_``."""
 
     name: str = MISSING
     seed: int = 42
@@ -57,16 +57,16 @@ class Config:
 def register_schema() -> None:
     """Register the typed root of ``conf/config.yaml``. Call this function before composing the configuration."""
     ConfigStore.instance().store("schema", Config)
-    # ${hydra:runtime.choices.task} would be simpler, but cannot be resolved yet when a sweep creates its folder.
+    # ${hydra:runtime.choices.task} would be simpler, but it cannot be resolved yet when a sweep creates its folder.
     OmegaConf.register_new_resolver("task_name", lambda target: target.rpartition(".")[2], replace=True)
     OmegaConf.register_new_resolver("without_slashes", lambda name: name.replace("/", "-"), replace=True)
 
 
 def check_root_keys(cfg: DictConfig) -> None:
-    """Check that the configuration has no key at its root that nothing reads. ``+key=value`` can add one.
+    """Check that the configuration contains no unknown root keys, which ``+key=value`` can add.
 
     Raises:
-        UserError: There is such a key.
+        UserError: A root key is unknown.
     """
     known = [field.name for field in fields(Config)]
     for key in map(str, cfg):
@@ -78,12 +78,12 @@ def build(node: DictConfig | None, **arguments: Any) -> Any:
     """Instantiate a configuration node, or return None if the node is None.
 
     This function differs from ``hydra.utils.instantiate`` in three ways. Values are checked against the constructor's
-    type hints. If a constructor raises a :class:`~celeba_lab.errors.SettingError`, the path of its node is added. Any
-    other exception in a constructor is raised unchanged.
+    type hints. If a constructor raises a :class:`~celeba_lab.errors.SettingError`, the path of the node is added to the
+    error. Any other exception raised by a constructor remains unchanged.
 
     Args:
         node: Node whose ``_target_`` is the dotted path of a class or function.
-        arguments: Additional arguments, which override those of the node.
+        arguments: Additional arguments, which override the values in the node.
 
     Raises:
         UserError: A key is not an argument of the target, or a value has the wrong type.
@@ -95,7 +95,7 @@ def build(node: DictConfig | None, **arguments: Any) -> Any:
         return instantiate(node, **arguments, _convert_="all")
     except InstantiationException as error:
         if isinstance(error.__cause__, SettingError):
-            path = str(error).rpartition("full_key: ")[2].strip()  # of the node that failed, which may be nested
+            path = str(error).rpartition("full_key: ")[2].strip()  # path of the failed node, which may be nested
             raise error.__cause__.within(path, is_absolute=True) from error.__cause__.__cause__
         raise error.__cause__ or error from None
 
@@ -121,14 +121,14 @@ def import_signature(target: str) -> Signature:
     """Import the class or function at a dotted path, and return its signature.
 
     Raises:
-        Exception: The import failed. The exception is the one raised by the import.
+        Exception: Any exception raised by the import.
     """
     found = get_object(target)
-    function = getattr(found, "__init__", found) if isinstance(found, type) else found  # may be inherited
+    function = getattr(found, "__init__", found) if isinstance(found, type) else found  # __init__ may be inherited
     parameters = inspect.signature(found).parameters.values()
     try:
         hints = get_type_hints(function)
-    except NameError:  # some libraries import the names in their hints only for type checking
+    except NameError:  # some libraries import the types in their hints only for type checking
         hints = {}
     named = [
         parameter for parameter in parameters if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
@@ -141,7 +141,7 @@ def import_signature(target: str) -> Signature:
 
 
 ReadSignature = Callable[[str], Signature | None]
-"""A function that returns the signature of the target at a dotted path, or None if it cannot be determined."""
+"""A function that takes the dotted path of a target and returns its signature, or None if it cannot be determined."""
 
 
 def check_types(cfg: Config | DictConfig, read: ReadSignature = import_signature) -> None:
@@ -152,7 +152,7 @@ def check_types(cfg: Config | DictConfig, read: ReadSignature = import_signature
         read: Function that returns the signature of a target. By default, the target is imported.
 
     Raises:
-        UserError: See :func:`check_arguments`.
+        UserError: A node is invalid. See :func:`check_arguments`.
     """
     for node in cfg.values():  # type: ignore[union-attr]
         if not isinstance(node, DictConfig):
@@ -164,15 +164,15 @@ def check_types(cfg: Config | DictConfig, read: ReadSignature = import_signature
 
 
 def check_arguments(node: DictConfig, read: ReadSignature = import_signature) -> None:
-    """Check the keys and the values of a node against the signature of its ``_target_``.
+    """Check the keys and values of a node against the signature of its ``_target_``.
 
     Args:
         node: Node to check.
         read: Function that returns the signature of the target. See :func:`check_types`.
 
     Raises:
-        UserError: The target cannot be imported, a key is not one of its arguments, a value has the wrong type, or a
-            value is missing.
+        UserError: The target cannot be imported, a key is not an argument of the target, or a value is missing or has
+            the wrong type.
     """
     where = node._get_full_key(None)
     try:
@@ -185,7 +185,7 @@ def check_arguments(node: DictConfig, read: ReadSignature = import_signature) ->
             if name not in node:
                 raise UserError(no_value(f"{where}.{name}"))
     for key in map(str, node):
-        if key.startswith("_"):  # keys such as _target_ belong to Hydra
+        if key.startswith("_"):  # keys such as _target_ are reserved by Hydra
             continue
         path = f"{where}.{key}"
         if OmegaConf.is_missing(node, key):
@@ -222,7 +222,7 @@ _PLAIN_TYPES: dict[Any, str] = {
 
 
 def describe_type(hint: Any) -> str:
-    """Return a type hint in words.
+    """Describe a type hint in words.
 
     Example:
         >>> describe_type(int | None), describe_type(list[str]), describe_type(Literal["min", "max"])
@@ -253,7 +253,7 @@ def one_line(error: BaseException) -> str:
 
 
 def flatten(node: Any, prefix: str = "") -> dict[str, Any]:
-    """Flatten nested dictionaries into one with dotted keys, and convert lists to strings."""
+    """Flatten nested dictionaries into a single dictionary with dotted keys, and convert lists to strings."""
     if not isinstance(node, dict):
         return {prefix: str(node) if isinstance(node, list) else node}
     leaves: dict[str, Any] = {}

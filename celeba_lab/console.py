@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 def is_main_process() -> bool:
-    """Return whether this is the main process of a run, which is the only one that prints and writes files."""
+    """Return whether this is the main process of a run. Only the main process prints and writes files."""
     # torchrun, SLURM and Lightning's launcher set these variables.
     for variable in ("RANK", "SLURM_PROCID", "LOCAL_RANK"):
         if variable in os.environ:
@@ -38,8 +38,8 @@ def show_metrics(title: str, columns: Mapping[str, Mapping[str, float]]) -> None
     """Print a table of metrics, with one row per metric.
 
     Args:
-        title: Title of the table.
-        columns: Metrics of each column by name. The name of a column is usually that of a split.
+        title: Title above the table.
+        columns: Metric values in each column, by column name. Columns are usually named after splits.
     """
     table = Table(title=title, title_justify="left")
     table.add_column("metric")
@@ -55,9 +55,9 @@ def show_table(title: str, frame: "pd.DataFrame", most: int | None = None) -> No
     """Print a data frame, with floating-point numbers rounded to four decimal places.
 
     Args:
-        title: Title of the table.
+        title: Title above the table.
         frame: Data frame to print. The index is not printed.
-        most: Maximum number of rows to print, starting from the first. If None, all rows are printed.
+        most: Maximum number of rows to print. By default, all rows are printed.
     """
     shown = frame if most is None else frame.head(most)
     table = Table(title=title, title_justify="left")
@@ -74,10 +74,10 @@ def show_table(title: str, frame: "pd.DataFrame", most: int | None = None) -> No
 
 
 class Progress:
-    """A progress line that shows the finished steps and the estimated time left.
+    """A progress line that shows the number of finished steps and the estimated time left.
 
     On a terminal, the line is redrawn in place, never wraps, and disappears at the end. If the output is not a terminal
-    (CI, ``nohup``, SLURM), a new line is printed every 30 seconds, also if several short sections follow each other.
+    (CI, ``nohup``, SLURM), a new line is printed every 30 seconds, even if the work consists of several short parts.
     Nothing is shown for work that takes less than two seconds. In a distributed run, only the main process shows
     progress. Nested progress lines are shown as a single line.
 
@@ -93,11 +93,11 @@ class Progress:
     """
 
     interval = 30.0
-    """Seconds between two lines if the output is not a terminal."""
+    """Number of seconds between two lines if the output is not a terminal."""
     delay = 2.0
-    """Seconds before work is first shown."""
+    """Number of seconds before the progress is first shown."""
     _open: ClassVar[list["Progress"]] = []  # active progress lines, outermost first
-    _printed: ClassVar[float] = perf_counter()  # time of the last line in a log, or of the import
+    _printed: ClassVar[float] = perf_counter()  # time of the last line in a log, initially the import time
 
     def __init__(self, what: str, total: float | None = None, unit: str = "") -> None:
         self.what = what
@@ -140,13 +140,13 @@ class Progress:
 
     @property
     def seconds_left(self) -> float | None:
-        """Estimated number of seconds left, or None before the first step or if the total is unknown."""
+        """Estimated number of seconds left, or None if no step is finished or the total is unknown."""
         if not self.done or self.total is None:
             return None
         return self.seconds * max(0.0, self.total - self.done) / self.done
 
     def text(self, width: int) -> str:
-        """Return the progress line, which has at most ``width`` characters."""
+        """Return the progress line, truncated to ``width`` characters."""
         left = self.seconds_left
         time = f"{format_seconds(self.seconds)} so far" if left is None else f"{format_seconds(left)} left"
         counted = f"{self._count} {self.unit}".strip() if self._count else ""
@@ -160,7 +160,7 @@ class Progress:
 
     @property
     def _count(self) -> str:
-        """The number of finished steps and the total, or an empty string if neither is known."""
+        """The number of finished steps and the total as text, or an empty string if neither is known."""
         if self.total is None:
             return f"{self.done:,.0f}" if self.done else ""
         return f"{self.done:,.0f}/{self.total:,.0f}"
@@ -179,8 +179,8 @@ class Progress:
             due = Progress._printed + self.interval
 
     def _shown(self) -> str:
-        """Return the innermost progress line, preceded by the descriptions and counts of the enclosing ones."""
-        # Nested work is not shown before the delay either. The line would otherwise flicker between short steps.
+        """Return the innermost progress line, preceded by the descriptions and counts of the enclosing lines."""
+        # The delay also applies to nested work. Otherwise, the line would flicker between short steps.
         nested = [work for work in self._open[1:] if work.seconds >= min(self.delay, self.interval)]
         *outer, inner = [self, *nested]
         prefix = "".join(f"{work.what} ({work._count}): " if work._count else f"{work.what}: " for work in outer)
@@ -188,7 +188,7 @@ class Progress:
 
 
 def progress(items: Iterable[T], what: str, total: int | None = None, unit: str = "") -> Iterator[T]:
-    """Iterate over items and show the progress. The arguments are those of :class:`Progress`."""
+    """Iterate over items and show the progress. For the other arguments, see :class:`Progress`."""
     if total is None and isinstance(items, Sized):
         total = len(items)
     with Progress(what, total, unit) as bar:
@@ -236,7 +236,7 @@ def override(key: str, value: object) -> str:
 
 
 def display_path(path: Path) -> Path:
-    """Return a path as a user would type it in the current folder."""
+    """Return a path as a user in the current folder would type it."""
     path = path.resolve()
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 

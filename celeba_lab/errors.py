@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 
 class UserError(Exception):
-    """An error in an input or a setting. The message says what is wrong, where, and how to correct it.
+    """An error in the user's input or settings. The message states what is wrong, where, and how to correct it.
 
     The command line prints the message without a traceback and exits with status 1. Any other exception is a bug and is
     shown with its traceback.
@@ -15,7 +15,7 @@ class UserError(Exception):
 
     @property
     def sentence(self) -> str:
-        """The message without a traceback.
+        """The error message without a traceback.
 
         If an exception is raised in a DataLoader worker, its message contains the worker's traceback, followed by the
         original message.
@@ -24,17 +24,17 @@ class UserError(Exception):
 
 
 class SettingError(UserError):
-    """An error about a setting with an invalid value.
+    """Raised if a setting has an invalid value.
 
-    The function that checks a value raises the error with the name of its own argument. The caller that knows the
-    setting's path in the configuration adds the path with :meth:`within`. The same check therefore works for objects
+    The function that checks a value uses the name of its own argument as ``setting``. A caller that knows the path of
+    the setting in the configuration adds this path with :meth:`within`. The same check therefore works for objects
     built in Python and for objects built from YAML.
 
     Args:
         setting: Name of the argument, such as ``n_images``, or a dotted path that ends with this name.
         value: The invalid value.
-        rule: Rule that the value violates, worded to follow the setting in a sentence: ``must be at least 3``.
-        hint: Further advice, as complete sentences.
+        rule: Violated rule, as a phrase such as ``must be at least 3``.
+        hint: Additional advice in complete sentences.
         is_absolute: If true, ``setting`` is the full path from the root of the configuration.
 
     Example:
@@ -51,7 +51,7 @@ class SettingError(UserError):
         return type(self), (self.setting, self.value, self.rule, self.hint, self.is_absolute)
 
     def within(self, path: str, is_absolute: bool = False) -> "SettingError":
-        """Return a copy of this error with ``path`` in front of the setting, or the error itself if it is absolute."""
+        """Return a copy of this error with ``path`` prepended to the setting, or this error if the path is absolute."""
         if self.is_absolute:
             return self
         setting = f"{path}.{self.setting}" if path else self.setting
@@ -60,10 +60,10 @@ class SettingError(UserError):
 
 @contextmanager
 def settings_of(path: str, is_absolute: bool = False) -> Iterator[None]:
-    """Add ``path`` in front of the setting of every :class:`SettingError` that is raised in the block.
+    """Prepend ``path`` to the setting of every :class:`SettingError` that is raised in this block.
 
     Args:
-        path: Path of the configuration node that contains the settings.
+        path: Path to the configuration node that contains the settings.
         is_absolute: If true, ``path`` is the full path from the root of the configuration.
     """
     try:
@@ -104,7 +104,7 @@ def check_choice(setting: str, value: str, choices: Iterable[str]) -> None:
 def check_at_least(setting: str, value: float | None, least: float) -> None:
     """Check that a number is finite and not below ``least``.
 
-    None passes, because the setting is optional then.
+    None is accepted for optional settings.
 
     Raises:
         SettingError: The number is below ``least``, infinite or NaN.
@@ -116,10 +116,10 @@ def check_at_least(setting: str, value: float | None, least: float) -> None:
 def check_above(setting: str, value: float | None, bound: float) -> None:
     """Check that a number is finite and above ``bound``.
 
-    None passes, because the setting is optional then.
+    None is accepted for optional settings.
 
     Raises:
-        SettingError: The number is not above ``bound``, infinite or NaN.
+        SettingError: The number is infinite, NaN, or not above ``bound``.
     """
     if value is not None and not bound < value < math.inf:
         raise SettingError(setting, value, f"must be above {format_value(bound)}{_finite(value)}")
@@ -132,7 +132,7 @@ def _finite(value: float) -> str:
 def check_between(setting: str, value: float | None, least: float, most: float) -> None:
     """Check that a number is at least ``least`` and at most ``most``.
 
-    None passes, because the setting is optional then.
+    None is accepted for optional settings.
 
     Raises:
         SettingError: The number is outside this range.
@@ -144,7 +144,7 @@ def check_between(setting: str, value: float | None, least: float, most: float) 
 def check_fraction(setting: str, value: float | None) -> None:
     """Check that a number is between 0 and 1 (inclusive).
 
-    None passes, because the setting is optional then.
+    None is accepted for optional settings.
 
     Raises:
         SettingError: The number is outside this range.
@@ -173,7 +173,7 @@ def check_inner_fraction(setting: str, value: float) -> None:
 
 
 class DivergenceError(UserError):
-    """Raised if training has diverged, so that the weights do not replace a checkpoint."""
+    """Raised if training diverges, so that invalid weights never replace a checkpoint."""
 
 
 def find_nearest(name: str, choices: Iterable[str]) -> str | None:
@@ -184,13 +184,13 @@ def find_nearest(name: str, choices: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str, choices: Iterable[str]) -> str:
-    """Return ``" Did you mean 'x'?"`` for the choice closest to ``name``, or an empty string if none is similar."""
+    """Return ``" Did you mean 'x'?"`` for the choice closest to ``name``, or an empty string if none is close."""
     nearest = find_nearest(name, choices)
     return f" Did you mean '{nearest}'?" if nearest else ""
 
 
 def enumerate_names(names: Iterable[str], limit: int = 5) -> str:
-    """Join up to ``limit`` names with commas, and append the number of names left over."""
+    """Join up to ``limit`` names with commas, and append the number of remaining names."""
     names = list(names)
     rest = len(names) - limit
     return ", ".join(names[:limit]) + (f" and {rest} more" if rest > 0 else "")

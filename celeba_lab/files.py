@@ -18,7 +18,7 @@ def natural_order(path: Path) -> list[tuple[int, int, str]]:
 
 
 def config_directory() -> Path:
-    """Return the absolute path of ``conf/``, which is inside an installed package or next to it in a checkout."""
+    """Return the absolute path of ``conf/``, which is next to the package in a checkout, or else in the package."""
     package = Path(__file__).resolve().parent
     installed = package / "conf"
     return installed if installed.is_dir() else package.parent / "conf"
@@ -49,7 +49,7 @@ def unusable(path: Path, reason: str, remedy: str = "Leave this run out, or run 
 
 @contextmanager
 def naming_file(path: Path) -> Iterator[None]:
-    """Within this block, convert errors in reading a run's file into a ``UserError`` that contains the path.
+    """Convert errors that occur while a run's file is read in this block into a ``UserError`` that names the file.
 
     Raises:
         UserError: The file is missing, or it is not valid JSON, YAML or CSV.

@@ -40,7 +40,7 @@ def test_a_mistake_in_a_setting_is_reported_before_slow_imports(tmp_path: Path) 
     mistakes = {
         "There is no experiment 'smlie'": ["experiment=smlie"],
         "There is no loss 'hinge'": ["experiment=gan", "loss=hinge"],
-        "loss=gan/hinge is not for model=classifier": ["experiment=smile", "loss=gan/hinge"],
+        "loss=gan/hinge does not work with model=classifier": ["experiment=smile", "loss=gan/hinge"],
         "There is no setting 'model.lrr'": ["experiment=smile", "model.lrr=1"],
         "model.lrr is not a setting of": ["experiment=smile", "+model.lrr=1"],
         "cannot be parsed": ["model.attributes=[Smiling"],

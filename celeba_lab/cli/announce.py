@@ -19,14 +19,14 @@ _TRAINING_TASKS = ("train", "train_gan")
 
 
 def announce(cfg: DictConfig, without_celeba: str | None) -> None:
-    """Print what will run, and write the resolved configuration to ``config.yaml`` in the run folder.
+    """Print the data and settings of a run, and write the resolved configuration to ``config.yaml`` in its folder.
 
     If ``print_config`` is ``changed``, the overrides and the recipe are printed; if it is ``full``, all settings are
     printed.
 
     Args:
         cfg: The composed configuration.
-        without_celeba: Folder in which CelebA was not found, if synthetic faces are used instead; otherwise None.
+        without_celeba: Return value of :func:`~celeba_lab.cli.choose_data.choose_data`.
 
     Raises:
         SettingError: ``print_config`` is not one of :data:`PRINT_CONFIG`.

@@ -1,7 +1,7 @@
 """The choices of each configuration group, read from the names of its files without slow imports.
 
-``conf/loss`` and ``conf/recipe`` contain a folder for each model with its own losses and recipes, such as
-``conf/loss/gan``. The choices in this folder start with its name, as in ``loss=gan/hinge``.
+``conf/loss`` and ``conf/recipe`` contain a folder for each model that has its own losses and recipes, such as
+``conf/loss/gan``. The choices in such a folder start with the name of the folder, as in ``loss=gan/hinge``.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,7 @@ _GROUPS_OF_MODELS = ("loss", "recipe")
 
 
 def list_choices(group: str) -> list[str]:
-    """Return the choices of a group. Choices in the folders of models come last."""
+    """Return the choices of a group. Choices in model folders come last."""
     folder = config_directory() / group
     names = sorted(path.stem for path in folder.glob("*.yaml"))
     if group in _GROUPS_OF_MODELS:
@@ -30,7 +30,7 @@ def list_groups() -> list[str]:
 
 
 def explain_unknown_choice(path: str, options: Iterable[str]) -> str:
-    """Return an error message about an unknown choice, with the valid choices.
+    """Return an error message that names an unknown choice and lists the valid choices.
 
     Args:
         path: Group and name of the choice, such as ``loss/hinge``.
@@ -60,11 +60,11 @@ def check_choices(chosen: Mapping[str, str | None]) -> None:
         kind = model if any(_kind(name) == model for name in choices) else ""
         if _kind(choice) != kind:
             suggestion = _suggest(choice, [name for name in choices if _kind(name) == kind])
-            raise UserError(f"{group}={choice} is not for model={model}.{suggestion}")
+            raise UserError(f"{group}={choice} does not work with model={model}.{suggestion}")
 
 
 def _kind(choice: str) -> str:
-    """Return the model folder that contains a choice, or an empty string."""
+    """Return the model folder that contains a choice, or an empty string for other choices."""
     return choice.rpartition("/")[0]
 
 

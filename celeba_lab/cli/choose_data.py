@@ -23,7 +23,7 @@ def choose_data(cfg: DictConfig) -> str | None:
         cfg: The configuration, which is modified in place.
 
     Returns:
-        The folder in which CelebA was not found, if synthetic faces are used instead; otherwise None.
+        The folder that does not contain CelebA if synthetic faces are used in its place, and None otherwise.
     """
     if cfg.data is None or "_target_" not in cfg.data:  # A recipe may set data keys for a task without data.
         cfg.data = None
@@ -67,7 +67,7 @@ def announce_data(cfg: DictConfig, without_celeba: str | None) -> None:
         return
     lines = [NOTICE]
     if (settings := find_settings(_folder(cfg))) is not None:
-        lines.append(f"There are {settings}.")
+        lines.append(f"Settings: {settings}.")
     if without_celeba is not None:
         lines = [
             f"CelebA was not found in {without_celeba}. The following faces are used instead:",

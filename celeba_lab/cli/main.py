@@ -19,7 +19,7 @@ def launch(cfg: "DictConfig") -> float | None:
     """Run the task of a composed configuration, and return the metric selected by ``score``."""
     from celeba_lab.errors import UserError, settings_of
 
-    # Errors are explained here, because Hydra would print its own message first.
+    # Errors are explained here, before Hydra can print its own message.
     try:
         task = prepare(cfg)
     except Exception as error:
@@ -29,7 +29,7 @@ def launch(cfg: "DictConfig") -> float | None:
         with settings_of("task"):
             metrics = task(cfg)
     except Exception as error:
-        # In a task, only these two kinds are user errors. An OmegaConf error, for example, is a bug in celeba_lab.
+        # While a task runs, only these two errors are user errors. An OmegaConf error, for example, would be a bug.
         if isinstance(error, UserError) or type(error).__name__ == "MisconfigurationException":
             _exit_with_sentence(error, discard_folder=True)
         error.add_note(_BUG)
@@ -38,7 +38,7 @@ def launch(cfg: "DictConfig") -> float | None:
 
 
 def prepare(cfg: "DictConfig") -> "Callable[[DictConfig], dict[str, float]]":
-    """Check the settings, print what will run, build the task and seed the random generators.
+    """Check the settings, build the task, describe the run in the terminal, and seed the random generators.
 
     Checks that do not need torch or Lightning run first, because importing these libraries takes several seconds.
 
@@ -83,7 +83,7 @@ def prepare(cfg: "DictConfig") -> "Callable[[DictConfig], dict[str, float]]":
 def main() -> None:
     """Run the command line: print the help page, or let Hydra compose the configuration and launch the run.
 
-    A user error ends the process with a one-sentence message. A bug in celeba_lab keeps its traceback.
+    A user error ends the process with a one-sentence message. A bug in celeba_lab is shown with its traceback.
     """
     arguments = sys.argv[1:]
     if not arguments or {"-h", "--help"} & set(arguments):

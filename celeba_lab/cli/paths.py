@@ -1,4 +1,4 @@
-"""Missing files and tables, reported before anything slow is imported."""
+"""Check that files and tables exist before any slow imports."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ _WEIGHTS = (".pth", ".pt", ".ckpt", ".safetensors")
 
 
 def check_paths(cfg: DictConfig) -> None:
-    """Check that the checkpoints, the weights and the tables of CelebA that a configuration names exist.
+    """Check that the checkpoints, weights and CelebA tables in the configuration exist.
 
     Raises:
         UserError: A file does not exist.
@@ -22,7 +22,7 @@ def check_paths(cfg: DictConfig) -> None:
     for key in ("checkpoint", "task.auditor"):
         _check_exists(key, OmegaConf.select(cfg, key), hint)
     weights = OmegaConf.select(cfg, "model.weights")
-    if isinstance(weights, str) and weights.endswith(_WEIGHTS):  # Other values are names of torchvision's weights.
+    if isinstance(weights, str) and weights.endswith(_WEIGHTS):  # Other values are names of torchvision weights.
         _check_exists("model.weights", weights, "Check the path.")
     if _reads_celeba(cfg):
         for table in (LABEL_TABLE, PARTITION_TABLE):

@@ -15,13 +15,13 @@ from celeba_lab.console import is_main_process, override
 
 
 class ExclusiveFolder(Callback):
-    """Give each run or sweep a new folder.
+    """Give each run and each sweep a new folder.
 
     Hydra names folders after the start time in seconds, and reuses existing folders. Without this callback, two runs
     that start in the same second would write to the same folder.
 
-    If ``hydra.run.dir`` or ``hydra.sweep.dir`` is set on the command line, this folder is used even if it exists. In
-    this way, a continued run reuses its folder, and all processes of a distributed run share the folder of the first
+    If ``hydra.run.dir`` or ``hydra.sweep.dir`` is set on the command line, this folder is used even if it exists. This
+    allows a continued run to reuse its folder, and all processes of a distributed run to share the folder of the first
     process.
     """
 
@@ -51,8 +51,8 @@ def create_folder(path: Path) -> Path:
 def discard_unused_folder() -> None:
     """Remove the current run folder if it contains only files that are written before the task starts.
 
-    A run that fails because of an invalid setting therefore does not leave a folder. The folders of sweeps and folders
-    set on the command line are not removed.
+    A run that fails because of an invalid setting therefore leaves no folder behind. Sweep folders are not
+    removed, and neither are folders that were set on the command line.
     """
     hydra = HydraConfig.get()
     if hydra.mode != RunMode.RUN or not _is_ours(hydra, "hydra.run.dir"):
@@ -67,7 +67,7 @@ def discard_unused_folder() -> None:
 
 
 def _is_ours(hydra: HydraConf, key: str) -> bool:
-    """Return whether this process creates the folder and the path is not set on the command line."""
+    """Return whether this process creates the folder, and its path was not set on the command line."""
     return is_main_process() and not any(text.lstrip("+").startswith(f"{key}=") for text in hydra.overrides.hydra)
 
 
@@ -78,7 +78,7 @@ def _claim(config: DictConfig, kind: Literal["run", "sweep"]) -> None:
     try:
         folder = create_folder(Path(str(OmegaConf.select(config, key))))
     except (OSError, OmegaConfBaseException):
-        return  # Hydra encounters the same error next, and reports it.
+        return  # Hydra will encounter the same error and report it.
     with read_write(config), read_write(config.hydra), open_dict(config.hydra):
         config.hydra[kind].dir = str(folder)
         if kind == "sweep":  # Hydra composes each job of a sweep from the overrides.

@@ -24,9 +24,9 @@ def seed_everything(seed: int) -> None:
     """
     import numpy as np
 
-    os.environ["PL_GLOBAL_SEED"] = str(seed)  # Lightning passes the seed to its subprocesses.
-    os.environ["PL_SEED_WORKERS"] = "1"  # Lightning also seeds the DataLoader workers.
+    os.environ["PL_GLOBAL_SEED"] = str(seed)  # Subprocesses of Lightning read this seed.
+    os.environ["PL_SEED_WORKERS"] = "1"  # Tells Lightning to seed the DataLoader workers, too.
     random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002  # Libraries use this generator.
+    np.random.seed(seed)  # noqa: NPY002  # Some libraries use this global generator.
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(seed)

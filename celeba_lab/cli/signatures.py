@@ -1,8 +1,8 @@
 """Read signatures from source code, so that settings can be checked before any slow imports.
 
-Importing torch and Lightning takes several seconds, and a user who has mistyped a setting should not have to wait for
-it. The arguments of a ``_target_``, with their type hints and defaults, are therefore read from the syntax tree of the
-source file. A type hint that cannot be resolved without running the code is checked after the import instead.
+Importing torch and Lightning takes several seconds, and a user who has mistyped a setting should not have to wait that
+long. The arguments of a ``_target_``, with their type hints and defaults, are therefore read from the syntax tree of
+the source file. If a type hint cannot be resolved without running code, the value is checked after the import instead.
 """
 
 import ast
@@ -16,9 +16,9 @@ from typing import Any
 
 from celeba_lab.config import Signature, import_signature
 
-# Modules whose names may appear in type hints. These modules are fast to import.
+# Modules that may be imported to resolve type hints, because importing them is fast.
 _QUICK = ("builtins", "collections.abc", "datetime", "os", "pathlib", "typing", "typing_extensions")
-# A class derived from one of these may accept a plain value.
+# A class derived from one of these classes may accept a plain value.
 _LIKE_PLAIN_VALUES = ("str", "int", "float", "dict", "list", "tuple", "Protocol", "Enum", "StrEnum", "TypedDict")
 
 
@@ -36,7 +36,7 @@ class Module:
 
 
 def read_signature(target: str) -> Signature | None:
-    """Return the signature of a class or function with a dotted path, or None if the source does not define it."""
+    """Return the signature of the class or function at a dotted path, or None if the source does not define it."""
     module_name, _, name = target.rpartition(".")
     try:
         return _signature_of(*find_name(module_name, name))
@@ -92,7 +92,7 @@ def _bind(body: list[ast.stmt], bound: dict[str, ast.AST]) -> None:
             bound[node.targets[0].id] = node.value
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None:
             bound[node.target.id] = node.value
-        elif isinstance(node, ast.If | ast.Try):  # Conditions such as "if TYPE_CHECKING" may contain imports.
+        elif isinstance(node, ast.If | ast.Try):  # Blocks such as "if TYPE_CHECKING" may contain imports.
             _bind(node.body, bound)
 
 
@@ -129,7 +129,7 @@ def _signature_of(module: Module, node: ast.AST) -> Signature:
 
 
 def find_constructor(target: str) -> tuple[Module, ast.FunctionDef]:
-    """Return the function that receives the arguments: a task, ``__init__``, or ``__post_init__`` of a dataclass.
+    """Return the function that receives a target's arguments: a task, ``__init__``, or a dataclass's ``__post_init__``.
 
     Raises:
         UnknownError: The source does not define the function.
@@ -139,7 +139,7 @@ def find_constructor(target: str) -> tuple[Module, ast.FunctionDef]:
 
 
 def constructor_of(module: Module, node: ast.AST) -> tuple[Module, ast.FunctionDef]:
-    """Return the function that receives the arguments, for a definition returned by :func:`find_name`."""
+    """Return the function that receives the arguments of a definition returned by :func:`find_name`."""
     if isinstance(node, ast.FunctionDef) and not node.decorator_list:  # A decorator may return anything.
         return module, node
     if not isinstance(node, ast.ClassDef):

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 def score_of(cfg: "DictConfig", metrics: dict[str, float]) -> float | None:
     """Return the metric selected by ``score``, or None if the task does not report this metric.
 
-    In a sweep, a missing metric also causes a warning.
+    In a sweep, a warning is printed if the metric is missing.
     """
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode

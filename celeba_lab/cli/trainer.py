@@ -1,6 +1,6 @@
-"""Ranges of the settings of Lightning's ``Trainer``, which accepts some values that cannot work.
+"""Range checks for the settings of Lightning's ``Trainer``, which itself accepts some unusable values.
 
-For example, ``accumulate_grad_batches=0`` would end in a division by zero in the first batch.
+For example, ``accumulate_grad_batches=0`` would cause a division by zero in the first batch.
 """
 
 from omegaconf import DictConfig
@@ -30,7 +30,7 @@ _ABOVE_ZERO = (
 
 
 def check_trainer(cfg: DictConfig) -> None:
-    """Check the numbers among the settings of the Trainer.
+    """Check that the numeric settings of the Trainer are in range.
 
     Raises:
         SettingError: A number is out of range.

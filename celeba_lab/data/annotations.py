@@ -13,7 +13,7 @@ from celeba_lab.data.tables import Table, read_table
 from celeba_lab.errors import UserError, check_choice, enumerate_names
 
 SPLITS: tuple[str, ...] = ("train", "val", "test")
-"""Names of the partitions 0, 1 and 2."""
+"""Names of partitions 0, 1 and 2, in this order."""
 
 _INT32 = range(-(2**31), 2**31)
 _LANDMARKS = tuple(
@@ -29,7 +29,7 @@ class Annotations:
     Attributes:
         root: Data folder that contains the tables.
         image_ids: File names of the images, str (N,).
-        labels: Labels, int8 (N, 40), 0 or 1, with columns in the order of ``ATTRIBUTES``.
+        labels: Binary labels with columns in the order of ``ATTRIBUTES``, int8 (N, 40).
         partition: Partition of each face as an index into ``SPLITS``, int8 (N,).
 
     Example:
@@ -52,7 +52,7 @@ class Annotations:
         """Read the attribute table and the partition table from a data folder.
 
         Args:
-            root: The data folder, in any layout of :mod:`celeba_lab.data.layouts`.
+            root: The data folder, in any layout supported by :mod:`celeba_lab.data.layouts`.
 
         Raises:
             UserError: A table is missing, ambiguous or invalid. The message names the file, row or image.
@@ -73,7 +73,7 @@ class Annotations:
         return len(self.image_ids)
 
     def rows(self, split: str) -> np.ndarray:
-        """Return the row numbers of a split, int64 (M,), in ascending order.
+        """Return the row numbers of a split in ascending order, int64 (M,).
 
         Raises:
             SettingError: ``split`` is not ``train``, ``val`` or ``test``.
@@ -85,7 +85,7 @@ class Annotations:
         """Return the column numbers of attributes in the given order, int64 (K,).
 
         Raises:
-            UserError: There are no names, or a name is unknown or repeated.
+            UserError: ``names`` is empty, or contains an unknown or repeated name.
         """
         return np.array([ATTRIBUTES.index(name) for name in check_attributes(names)], dtype=np.int64)
 
@@ -97,18 +97,18 @@ class Annotations:
 
     @cached_property
     def landmarks(self) -> np.ndarray | None:
-        """Coordinates (x, y) of the eyes, the nose and the corners of the mouth, int32 (N, 5, 2).
+        """Coordinates (x, y) of the eyes, nose and mouth corners, int32 (N, 5, 2).
 
-        Coordinates are in pixels of the 178 x 218 image. The value is None if there is no landmark table.
+        Coordinates are in pixels of the aligned 178 x 218 image. The value is None if there is no landmark table.
         """
         values = self._extra("list_landmarks_align_celeba", _LANDMARKS)
         return None if values is None else values.reshape(-1, 5, 2)
 
     @cached_property
     def bbox(self) -> np.ndarray | None:
-        """Bounding box of the face in the original photograph, int32 (N, 4), or None if there is no table of boxes.
+        """Bounding box of the face in the original photograph, int32 (N, 4), or None if there is no bounding-box table.
 
-        The columns are left, top, width and height, in pixels.
+        The columns are the left edge, top edge, width and height in pixels.
         """
         return self._extra("list_bbox_celeba", _BBOX)
 
@@ -120,9 +120,9 @@ class Annotations:
 
 
 def _check_one_convention(table: Table) -> None:
-    """Check that the labels of a table are either all -1/1 or all 0/1.
+    """Check that a table encodes all of its labels either as -1/1 or as 0/1.
 
-    A table with both encodings was probably merged from two sources, in which 0 may have different meanings.
+    A table with both encodings was probably merged from two sources, so the meaning of 0 is ambiguous.
 
     Raises:
         UserError: The table contains both -1 and 0.
@@ -140,7 +140,7 @@ def _check_one_convention(table: Table) -> None:
 
 
 def _align(table: Table, ids: np.ndarray, source: Path) -> np.ndarray:
-    """Return the values of a table in the order of ``ids``. The file that contains ``ids`` is ``source``."""
+    """Return the values of a table in the order of ``ids``, which were read from the file ``source``."""
     if np.array_equal(table.ids, ids):
         return table.values
     for here, there, name in ((ids, table.ids, source), (table.ids, ids, table.path)):

@@ -50,7 +50,7 @@ ATTRIBUTES: tuple[str, ...] = (
 
 
 ALL = "all"
-"""Value of a setting that selects all forty attributes: ``model.attributes=all``."""
+"""Value that selects all forty attributes, as in ``model.attributes=all``."""
 
 
 def check_attributes(names: Sequence[str]) -> list[str]:

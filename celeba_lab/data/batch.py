@@ -11,15 +11,15 @@ class Batch(TypedDict):
     Pixels remain uint8 until they are on the device, where the model normalises them. A checkpoint can therefore be
     used with raw pixels. Labels are validated when the annotation table is read, and pixels when an image is decoded.
 
-    A training batch contains ``batch_size`` faces, unless the whole split is smaller. The last batch in evaluation may
+    A training batch contains ``batch_size`` faces, unless the entire split is smaller. The last evaluation batch may
     also be smaller.
 
     Attributes:
-        image: RGB images, uint8 (B, 3, S, S), from 0 (black) to 255 (full intensity). Each image is resized to S x S
-            pixels with antialiased bilinear interpolation. The aspect ratio is not preserved.
-        label: Labels, uint8 (B, K), 0 (absent) or 1 (present), with columns in the order of the data module's
-            ``attributes``. Omitted for image files without annotations, as in ``task=predict``.
-        index: Index of each face, int64 (B,): the row in the annotations, or the position in the list of image files.
+        image: RGB images with values from 0 (black) to 255 (full intensity), uint8 (B, 3, S, S). Each image is resized
+            to S x S pixels with antialiased bilinear interpolation. The aspect ratio is not preserved.
+        label: Labels, 0 (absent) or 1 (present), with columns in the order of the data module's ``attributes``, uint8
+            (B, K). Omitted for image files without annotations, as in ``task=predict``.
+        index: Row of each face in the annotations, or its position in the list of image files, int64 (B,).
     """
 
     image: Tensor

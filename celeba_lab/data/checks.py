@@ -1,4 +1,4 @@
-"""Functions that find missing and unusable image files."""
+"""Checks that find missing and unusable image files."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -14,9 +14,9 @@ from celeba_lab.errors import UserError, check_choice, check_fraction, enumerate
 
 ON_BAD_IMAGE = ("raise", "skip")
 LEFT_OUT = ("image_id", "split", "reason")
-"""Columns of the table of images that were left out."""
+"""Columns of the table that lists the images left out."""
 
-_CHUNK = 64  # number of images per thread call; one future for each of 200,000 images would take too much memory
+_CHUNK = 64  # number of images per call in a thread; 200,000 calls with one image each would use too much memory
 
 
 class ImageChecks:
@@ -40,10 +40,10 @@ class ImageChecks:
         self.on_bad_image = on_bad_image
         self.max_bad_fraction = max_bad_fraction
         self.left_out = pd.DataFrame(columns=LEFT_OUT, dtype=str)
-        self._listed: set[str] | None = None  # names in the image folder, or None before it has been listed
+        self._listed: set[str] | None = None  # file names in the image folder, or None if it has not been listed yet
 
     def check_split(self, files: JpegFolder, rows: np.ndarray, split: str) -> np.ndarray:
-        """Check the images of a split, and return the rows of the images to use, int64 (M,).
+        """Check the images of a split, and return the rows of the usable images, int64 (M,).
 
         Args:
             files: The image files, all in ``files.folder``.
@@ -51,7 +51,7 @@ class ImageChecks:
             split: Name of the split.
 
         Raises:
-            UserError: With ``raise``, images are missing. With ``skip``, too many images are missing or unusable.
+            UserError: Images are missing (``raise``), or too many images are missing or unusable (``skip``).
         """
         if self.on_bad_image == "skip":
             return self.leave_out(files, rows, split)
@@ -62,7 +62,7 @@ class ImageChecks:
         return rows
 
     def leave_out(self, files: JpegFolder, rows: np.ndarray, split: str) -> np.ndarray:
-        """With ``skip``, return the rows of usable images and record the others. With ``raise``, return all rows."""
+        """Return the rows of usable images and record the others. If ``on_bad_image`` is ``raise``, return all rows."""
         if self.on_bad_image != "skip":
             return rows
         usable, left_out = leave_out_unusable(files, rows, split, self.max_bad_fraction)
@@ -72,7 +72,7 @@ class ImageChecks:
 
 
 def find_unusable(files: JpegFolder, rows: np.ndarray, description: str) -> dict[int, str]:
-    """Decode all images once, and return the unusable ones.
+    """Decode each image once to find the unusable ones.
 
     Args:
         files: The image files.
@@ -80,7 +80,7 @@ def find_unusable(files: JpegFolder, rows: np.ndarray, description: str) -> dict
         description: Text in front of the progress bar, for example ``Checking the train images``.
 
     Returns:
-        Dictionary from the row of each unusable image to its error message, in the order of ``rows``.
+        Dictionary that maps the row of each unusable image to its error message, in the order of ``rows``.
     """
 
     def check(chunk: np.ndarray) -> dict[int, str]:
@@ -113,8 +113,8 @@ def leave_out_unusable(
         max_fraction: Maximum fraction of the images that may be left out.
 
     Returns:
-        The rows of the usable images, int64 (M,), in the same order, and a table of the unusable images with the
-        columns ``LEFT_OUT``.
+        The rows of the usable images in the same order, int64 (M,), and a table of the unusable images with the columns
+        ``LEFT_OUT``.
 
     Raises:
         UserError: All images are unusable, or the unusable fraction exceeds ``max_fraction``.
@@ -147,7 +147,7 @@ def check_few_unusable(reasons: Mapping[int, str], total: int, max_fraction: flo
 
 
 def list_files(folder: Path) -> set[str]:
-    """Return all names in a folder. A single scan is much faster than 200,000 calls of ``exists``."""
+    """Return the names of all entries in a folder. A single scan is much faster than 200,000 calls to ``exists``."""
     with os.scandir(folder) as entries:
         return {entry.name for entry in entries}
 

@@ -28,30 +28,31 @@ _STAGES = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
 class CelebADataModule(lightning.LightningDataModule):
     """CelebA, or a dataset in the same format, as batches of uint8 images.
 
-    All loaders yield a :class:`~celeba_lab.data.batch.Batch`, whose ``index`` contains rows of ``annotations``.
+    All loaders yield a :class:`~celeba_lab.data.batch.Batch`. Its ``index`` contains row numbers of ``annotations``.
 
     Args:
-        root: The data folder, in any layout of :mod:`celeba_lab.data.layouts`.
+        root: The data folder, in any layout supported by :mod:`celeba_lab.data.layouts`.
         attributes: Names of the K attributes whose labels are loaded.
         image_size: Side length of the square images, in pixels.
         batch_size: Number of images in a training batch. An incomplete last batch is dropped, because batch
             normalisation fails on a single image. A split smaller than ``batch_size`` is used as one batch.
         eval_batch_size: Number of images in a validation, test or prediction batch. Default: twice ``batch_size``,
             because evaluation stores no gradients.
-        num_workers: Number of worker processes that load images. Default: 0 for images in memory and on the CPU, where
-            the model needs all cores. Otherwise, the default is one worker for each spare core, but at most 8.
+        num_workers: Number of worker processes that load images. Default: 0 if the images are in memory, or if the
+            model runs on the CPU and therefore needs all cores. Otherwise, the default is one worker per spare core,
+            but at most 8.
         limit: Maximum number of images in each split. The first images in the table are used. Default: no limit.
         partitions: Splits to use. The other splits are treated as empty. Default: all three.
         on_bad_image: ``raise`` stops with an error if an image is missing or cannot be decoded. ``skip`` decodes every
             image once before use, leaves out unusable images and lists them in ``bad_images``.
         max_bad_fraction: Maximum fraction of a split that ``skip`` may leave out.
-        max_pixels: Maximum number of pixels of an image (width times height), checked before decoding.
+        max_pixels: Maximum number of pixels in an image (width times height), checked before decoding.
         store: Source of the pixels. ``jpeg`` decodes the image files in every epoch. ``memory`` decodes the training
             images once and stores them in memory, which is faster if decoding an image takes longer than training on
-            it. At a size of 32 pixels, 200,000 faces take 0.6 GB; at 64 pixels, they take 2.5 GB. Faces that would fill
-            more than half of the memory are not stored but decoded in every epoch.
+            it. At a size of 32 pixels, 200,000 faces take 0.6 GB; at 64 pixels, they take 2.5 GB. If the faces would
+            fill more than half of the memory, they are decoded in every epoch instead.
         seed: Seed for shuffling the training images.
-        name: Name of the data in reports. Default: ``celeba``.
+        name: Name of the dataset in reports. Default: ``celeba``.
 
     Raises:
         SettingError: An argument is out of range.
@@ -104,7 +105,7 @@ class CelebADataModule(lightning.LightningDataModule):
 
     @property
     def annotations(self) -> Annotations:
-        """Annotations in ``root``, read on first use. No images are needed."""
+        """Annotations in ``root``, read on first use. Images are not needed."""
         if self._annotations is None:
             with Progress("reading the labels"):
                 self._annotations = Annotations.load(self.root)
@@ -119,7 +120,7 @@ class CelebADataModule(lightning.LightningDataModule):
 
     @property
     def has_images(self) -> bool:
-        """Whether there is an image folder. Analyses of the labels need only the annotations."""
+        """Whether ``root`` contains an image folder. Label analyses need only the annotations."""
         return holds_images(self.root)
 
     @property
@@ -135,7 +136,7 @@ class CelebADataModule(lightning.LightningDataModule):
         return self._faces
 
     def split_indices(self, split: str) -> np.ndarray:
-        """Return the rows of the annotations used for a split, int64 (N,), in ascending order.
+        """Return the annotation rows used for a split in ascending order, int64 (N,).
 
         With ``on_bad_image="skip"``, the rows of unusable images are included until ``setup_split`` has checked the
         split.
@@ -150,7 +151,7 @@ class CelebADataModule(lightning.LightningDataModule):
 
     @property
     def rows(self) -> np.ndarray:
-        """Rows of the annotations used in any split, int64 (N,), in ascending order."""
+        """Annotation rows used in any split, in ascending order, int64 (N,)."""
         return np.sort(np.concatenate([self.split_indices(split) for split in SPLITS]))
 
     @property
@@ -162,7 +163,7 @@ class CelebADataModule(lightning.LightningDataModule):
         return {split: len(self.split_indices(split)) for split in SPLITS}
 
     def labels(self, rows: np.ndarray) -> np.ndarray:
-        """Return the labels of the given rows, uint8 (N, K), 0 or 1, with columns in the order of ``attributes``."""
+        """Return the binary labels of the given rows, with columns in the order of ``attributes``, uint8 (N, K)."""
         labels: np.ndarray = self.annotations.labels[rows][:, self.annotations.columns(self.attributes)]
         return labels.astype(np.uint8)
 
@@ -172,7 +173,7 @@ class CelebADataModule(lightning.LightningDataModule):
         return self._checks.left_out
 
     def image_ids(self, indices: Sequence[int] | np.ndarray) -> list[str]:
-        """Return the image file names for rows of the annotations."""
+        """Return the image file names for the given annotation rows."""
         names: list[str] = self.annotations.image_ids[np.asarray(indices, dtype=np.int64)].tolist()
         return names
 
@@ -181,7 +182,7 @@ class CelebADataModule(lightning.LightningDataModule):
 
         Args:
             indices: Rows of the annotations.
-            size: Side length in pixels of the squares to resize to. If None, images keep their original size.
+            size: Side length of the square to resize each image to, in pixels. By default, images are not resized.
 
         Returns:
             One uint8 (H, W, 3) array for each row.
@@ -205,7 +206,7 @@ class CelebADataModule(lightning.LightningDataModule):
         return f"images: {self.describe_splits()} at {self.image_size} x {self.image_size} pixels{limited}{skipped}"
 
     def facts(self) -> dict[str, Any]:
-        """Return the facts about the data that a run records: name, folder, images per split and provenance."""
+        """Return the information about the data that a run records: name, folder, images per split and provenance."""
         return {"name": self.name, "root": str(self.root), "images": self.counts, **self.provenance}
 
     @property
@@ -216,7 +217,7 @@ class CelebADataModule(lightning.LightningDataModule):
     # ------------------------------------------------------------------------------------------------------------ setup
 
     def setup(self, stage: str | None = None) -> None:
-        """Read the annotations and check the images of all splits used in ``stage``. None stands for all stages."""
+        """Read the annotations and check the images of all splits used in ``stage`` (by default, in any stage)."""
         if stage == "predict" and self._predicted is not None:
             return
         for split in SPLITS if stage is None else _STAGES.get(str(stage), ("test",)):
@@ -248,10 +249,10 @@ class CelebADataModule(lightning.LightningDataModule):
         """Set the image files that ``predict_dataloader`` loads. Neither ``root`` nor annotations are needed.
 
         Args:
-            paths: Paths of the image files. The ``index`` of a batch contains positions in this list.
+            paths: Paths to the image files. The ``index`` of a batch contains positions in this list.
 
         Raises:
-            UserError: With ``on_bad_image="skip"``, too many images are unusable.
+            UserError: ``on_bad_image`` is ``skip``, but too many images are unusable.
         """
         files = JpegFolder(Path(), [str(path) for path in paths], self.image_size, self.max_pixels)
         self._predicted = FaceDataset(files, self._checks.leave_out(files, np.arange(len(paths)), "predict"))
@@ -275,7 +276,7 @@ class CelebADataModule(lightning.LightningDataModule):
         return self._loaders.training_loader(dataset, processes, epoch)
 
     def evaluation_dataloader(self, split: str, processes: Processes | None = None) -> FaceLoader:
-        """Return a loader over any split, in table order.
+        """Return a loader over one split in table order.
 
         Args:
             split: Name of the split.
@@ -285,11 +286,11 @@ class CelebADataModule(lightning.LightningDataModule):
         return self._loaders.evaluation_loader(self.dataset(split), processes or Processes())
 
     def rows_dataloader(self, rows: np.ndarray, processes: Processes | None = None) -> FaceLoader:
-        """Return a loader over rows of the annotations, int64 (N,), in the given order."""
+        """Return a loader over the given annotation rows, int64 (N,), in the given order."""
         return self._loaders.evaluation_loader(self._dataset(rows), processes or Processes())
 
     def read_faces(self, rows: np.ndarray) -> Tensor:
-        """Return the images in rows of the annotations, int64 (N,), at once, uint8 (N, 3, S, S)."""
+        """Load the images of the given annotation rows, int64 (N,), into a single tensor, uint8 (N, 3, S, S)."""
         batches = progress(self.rows_dataloader(rows), "reading faces", unit="batches")
         return torch.cat([batch["image"] for batch in batches])
 
@@ -307,7 +308,7 @@ class CelebADataModule(lightning.LightningDataModule):
 
     @override
     def predict_dataloader(self) -> FaceLoader:
-        """Return a loader over the files set with ``predict_dataset``, or over the test split if there are none."""
+        """Return a loader over the files set with ``predict_dataset``, or over the test split if none are set."""
         dataset = self.dataset("test") if self._predicted is None else self._predicted
         return self._loaders.evaluation_loader(dataset, self._processes)
 
@@ -321,7 +322,7 @@ class CelebADataModule(lightning.LightningDataModule):
 
 
 class TrainingFaces(lightning.LightningDataModule):
-    """Only the training split, for a model without validation. The images of the other splits are not needed.
+    """Data module with only the training split, for models without validation. Other images are not needed.
 
     Args:
         data: Data module that provides the training split.

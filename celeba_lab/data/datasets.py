@@ -14,12 +14,12 @@ class FaceDataset(Dataset[dict[str, Any]]):
     """Dataset of faces from a store, with or without labels.
 
     Each item is ``{"image": uint8 (3, S, S), "label": uint8 (K,), "index": int}`` and becomes one row of a
-    :class:`~celeba_lab.data.batch.Batch`. Without labels, items have no ``label``.
+    :class:`~celeba_lab.data.batch.Batch`. If ``labels`` is None, items have no ``label``.
 
     Args:
         store: Store that provides the pixels.
-        rows: Rows of the faces in the store, int64 (N,), in the order of the dataset.
-        labels: Labels, uint8 (N, K), 0 or 1, or None for faces without labels.
+        rows: Rows of the faces in the store, in the order of the dataset, int64 (N,).
+        labels: Binary labels, uint8 (N, K), or None for faces without labels.
 
     Example:
         >>> from types import SimpleNamespace
@@ -41,7 +41,7 @@ class FaceDataset(Dataset[dict[str, Any]]):
         return self.__getitems__([position])[0]
 
     def __getitems__(self, positions: Sequence[int]) -> list[dict[str, Any]]:
-        """Return the items of a batch. A DataLoader calls this method once instead of ``__getitem__`` for each item."""
+        """Return the items of a batch. A DataLoader calls this method once per batch instead of ``__getitem__``."""
         rows = self.rows[np.asarray(positions)]
         items = []
         for position, row, image in zip(positions, rows, self.store.read(rows), strict=True):

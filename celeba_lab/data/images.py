@@ -1,4 +1,4 @@
-"""Functions that list, decode and resize image files. A damaged image always raises an error."""
+"""Functions that list, decode and resize image files. Decoding a damaged image always raises an error."""
 
 import glob
 import io
@@ -35,15 +35,15 @@ _READERS: tuple[Callable[[io.BytesIO], ImageFile], ...] = (
     GifImageFile,
     TiffImageFile,
 )
-_ORIENTATION = 0x0112  # EXIF tag of the orientation
+_ORIENTATION = 0x0112  # EXIF orientation tag
 
 
 def list_images(pattern: str) -> list[Path]:
     """List the image files that match a pattern, in natural order (2.jpg before 10.jpg).
 
     Args:
-        pattern: Path of a file, path of a folder, or a glob in which ``**`` matches any number of nested folders. A
-            single file may have any extension. Subfolders of a folder are not searched.
+        pattern: Path to a file, path to a folder, or a glob in which ``**`` matches any number of nested folders. A
+            single file may have any extension. If the pattern is a folder, its subfolders are not searched.
 
     Raises:
         UserError: No image file matches the pattern.
@@ -100,7 +100,7 @@ def decode_image(data: bytes, name: str, max_pixels: int) -> np.ndarray:
     """
     try:
         header = _read_header(data)
-    except Exception as error:  # damaged input makes Pillow raise many types of exceptions
+    except Exception as error:  # damaged input can make Pillow raise many types of exceptions
         what = "is empty" if not data else "is not a JPEG, PNG, WebP, BMP, GIF or TIFF image, or its header is damaged"
         raise UserError(f"{name} {what}. Replace it, or leave out bad images with data.on_bad_image=skip.") from error
     width, height = header.size
@@ -123,7 +123,7 @@ def resize_images(arrays: Sequence[np.ndarray], size: int) -> torch.Tensor:
     """Resize images to squares with antialiased bilinear interpolation. The aspect ratio is not preserved.
 
     Args:
-        arrays: B images, each uint8 (H, W, 3).
+        arrays: List of B images, each uint8 (H, W, 3).
         size: Side length of the squares, S, in pixels.
 
     Returns:
@@ -132,7 +132,7 @@ def resize_images(arrays: Sequence[np.ndarray], size: int) -> torch.Tensor:
     if len({array.shape for array in arrays}) > 1:
         return torch.cat([resize_images([array], size) for array in arrays])
     images = torch.stack([torch.from_numpy(array).permute(2, 0, 1) for array in arrays])  # (B, 3, H, W)
-    # Resizing all images in one call takes half the time of B calls.
+    # Resizing all images in one call takes half as long as B separate calls.
     resized: torch.Tensor = F.resize(images, [size, size], antialias=True)
     return resized.contiguous()
 
@@ -158,7 +158,7 @@ def _decode(header: Image.Image, data: bytes) -> np.ndarray:
         if header.mode in ("L", "RGB"):
             rgb: np.ndarray = simplejpeg.decode_jpeg(data, "RGB", strict=True)
             return rgb
-        simplejpeg.decode_jpeg(data, header.mode, strict=True)  # only a check, because Pillow converts CMYK images
+        simplejpeg.decode_jpeg(data, header.mode, strict=True)  # only detects damage; Pillow converts CMYK images
     if header.format == "PNG":
         _check_png_rows(data)
     return _to_rgb(header)

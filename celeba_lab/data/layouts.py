@@ -29,7 +29,7 @@ _PACKED = (".zip", ".gz", ".csv.zip", ".txt.zip", ".csv.gz", ".txt.gz")
 
 
 def find_image_folder(root: Path) -> Path:
-    """Find the image folder in a data folder of any layout.
+    """Find the image folder in a data folder with any supported layout.
 
     Raises:
         UserError: ``root`` is not a folder, or does not contain exactly one image folder.
@@ -66,7 +66,7 @@ def _image_folders(root: Path) -> list[Path]:
 
 
 def find_table(root: Path, stem: str) -> Path:
-    """Find an annotation file in a data folder of any layout.
+    """Find an annotation file in a data folder with any supported layout.
 
     Args:
         root: The data folder.
@@ -86,12 +86,12 @@ def find_table(root: Path, stem: str) -> Path:
 
 
 def list_tables(root: Path, stem: str) -> list[Path]:
-    """Return all annotation files named ``stem``, with any extension, in a data folder of any layout."""
+    """Return all annotation files named ``stem``, with any extension, in a data folder with any supported layout."""
     found = []
     for folder in _folders(root):
         plain = [folder / f"{stem}{ending}" for ending in _PLAIN]
         packed = [folder / f"{stem}{ending}" for ending in _PACKED]
-        # If an archive has been unpacked next to itself, only the unpacked table counts.
+        # If an archive has been unpacked in the same folder, only the unpacked table is used.
         found += [path for path in plain if path.is_file()] or [path for path in packed if path.is_file()]
     return found
 
@@ -109,7 +109,7 @@ def only_one(paths: Sequence[Path]) -> Path:
 
 
 def holds_annotations(root: Path) -> bool:
-    """Return whether ``root`` contains CelebA's attribute table, in any layout, without reading the table."""
+    """Return whether ``root`` contains CelebA's attribute table in any layout. The table is not read."""
     return root.is_dir() and bool(list_tables(root, LABEL_TABLE))
 
 

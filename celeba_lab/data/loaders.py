@@ -1,4 +1,4 @@
-"""Data loaders: batches, worker processes and shuffling."""
+"""Data loaders, with their batches, worker processes and shuffling."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from celeba_lab.errors import UserError, check_at_least
 from celeba_lab.machine import usable_cores
 
 FaceLoader: TypeAlias = DataLoader[dict[str, Any]]
-"""A data loader whose batches have the type :class:`~celeba_lab.data.batch.Batch`."""
+"""A data loader that yields batches of type :class:`~celeba_lab.data.batch.Batch`."""
 
 
 @dataclass(frozen=True)
 class Processes:
-    """Processes that share the images of a loader, and the device type that they run on.
+    """Processes that share the images of a loader, and their device type.
 
     The default is a single process on the CPU.
 
@@ -28,7 +28,7 @@ class Processes:
         world_size: Number of processes on all machines.
         rank: Index of this process, counted from 0.
         local: Number of processes on this machine.
-        device: Type of the device, such as ``cpu`` or ``cuda``.
+        device: Device type, such as ``cpu`` or ``cuda``.
     """
 
     world_size: int = 1
@@ -49,8 +49,9 @@ class LoaderSettings:
 
     Attributes:
         batch_size: Number of images in a training batch.
-        eval_batch_size: Number of images in a validation, test or prediction batch. If None, twice ``batch_size``.
-        num_workers: Number of worker processes per loader. If None, it depends on the device and the store.
+        eval_batch_size: Number of images in a validation, test or prediction batch. If None, twice ``batch_size``
+            is used.
+        num_workers: Number of worker processes per loader. If None, it is chosen according to the device and the store.
         seed: Seed for shuffling the training images.
 
     Raises:
@@ -87,7 +88,7 @@ class LoaderSettings:
         return self._loader(dataset, processes, sampler, self.batch_size, drop_last=len(sampler) > self.batch_size)
 
     def evaluation_loader(self, dataset: FaceDataset, processes: Processes) -> FaceLoader:
-        """Return a loader in the order of the dataset. Each image is loaded by exactly one process.
+        """Return a loader that keeps the order of the dataset. Each image is loaded by exactly one process.
 
         Raises:
             UserError: There are fewer images than processes.
@@ -136,7 +137,7 @@ class LoaderSettings:
 
 
 class EpochSampler(Sampler[int]):
-    """Sampler whose shuffled order depends only on the seed and the epoch, so that resuming does not change it.
+    """Sampler with a shuffled order that depends only on the seed and the epoch, so that resumed runs keep this order.
 
     Args:
         n: Number of samples to shuffle.
@@ -163,7 +164,7 @@ class EpochSampler(Sampler[int]):
         return self.n
 
     def __iter__(self) -> Iterator[int]:
-        # If seed and epoch were added, epoch 1 of seed 0 would have the same order as epoch 0 of seed 1.
+        # If the seed and the epoch were added, epoch 1 with seed 0 would have the same order as epoch 0 with seed 1.
         mixed = np.random.SeedSequence((self.seed, self.epoch)).generate_state(1, np.uint64)[0]
         generator = torch.Generator().manual_seed(int(mixed >> np.uint64(1)))
         yield from torch.randperm(self.n, generator=generator).tolist()

@@ -11,7 +11,7 @@ import torch
 from celeba_lab.console import Progress, console
 from celeba_lab.data.images import load_image, resize_images
 
-# Decoded images above this number of bytes are resized one by one, because a batch of them could fill the memory.
+# Decoded images with more bytes than this are resized one by one, because a whole batch of them could fill the memory.
 _LARGE = 3 * 2**20
 
 
@@ -19,7 +19,7 @@ class FaceStore(Protocol):
     """An indexed collection of faces, all resized to squares of the same size.
 
     The row of a face is its position in the list of images that the store was created from. For a dataset with
-    annotations, this is the row in the annotations, regardless of the split.
+    annotations, this is its row in the annotations, regardless of the split.
 
     Attributes:
         image_size: Side length of the images, S, in pixels.
@@ -31,7 +31,7 @@ class FaceStore(Protocol):
         """Prepare to read the given faces once per epoch.
 
         Args:
-            rows: Rows of the faces, int64 (N,), in ascending order.
+            rows: Rows of the faces in ascending order, int64 (N,).
             processes: Number of processes on this machine that prepare the same faces.
         """
 
@@ -39,7 +39,7 @@ class FaceStore(Protocol):
         """Return the faces in the given rows, uint8 (B, 3, S, S)."""
 
     def decodes(self, rows: np.ndarray) -> bool:
-        """Return whether reading these faces decodes image files, so that worker processes speed up loading."""
+        """Return whether reading these faces requires decoding, so that worker processes would speed up loading."""
 
 
 class JpegFolder:
@@ -49,7 +49,7 @@ class JpegFolder:
         folder: Folder that contains the images.
         names: File names of the images, relative to ``folder``.
         image_size: Side length of the resized images, in pixels.
-        max_pixels: Maximum number of pixels of an image (width times height), checked before decoding.
+        max_pixels: Maximum number of pixels in an image (width times height), checked before decoding.
     """
 
     def __init__(self, folder: Path, names: Sequence[str] | np.ndarray, image_size: int, max_pixels: int) -> None:
@@ -75,7 +75,7 @@ class JpegFolder:
         """Do nothing, because files do not need any preparation."""
 
     def read(self, rows: np.ndarray) -> torch.Tensor:
-        """Decode and resize the images in the given rows, uint8 (B, 3, S, S).
+        """Return the decoded and resized images in the given rows, uint8 (B, 3, S, S).
 
         Raises:
             UserError: A file cannot be read or decoded.
@@ -119,7 +119,7 @@ class InMemory:
         self._faces = torch.empty((0, 3, self.image_size, self.image_size), dtype=torch.uint8)  # (M, 3, S, S)
 
     def prepare(self, rows: np.ndarray, processes: int = 1) -> None:
-        """Decode these faces and store them, unless they are already in memory or do not fit."""
+        """Decode and store the given faces, unless they are already in memory or would not fit."""
         if self._holds(rows):
             return
         if processes * len(rows) * 3 * self.image_size**2 > memory_bytes() / 2:
@@ -137,7 +137,7 @@ class InMemory:
         self._rows, self._faces = rows, faces
 
     def read(self, rows: np.ndarray) -> torch.Tensor:
-        """Return the faces in the given rows, uint8 (B, 3, S, S), from memory if possible, or else from ``source``."""
+        """Return the faces in the given rows from memory if possible, otherwise from ``source``, uint8 (B, 3, S, S)."""
         if not self._holds(rows):
             return self.source.read(rows)
         return self._faces[torch.from_numpy(np.searchsorted(self._rows, rows))]
@@ -156,7 +156,7 @@ def _files_themselves(files: JpegFolder) -> FaceStore:
 
 
 STORES: dict[str, Callable[[JpegFolder], FaceStore]] = {"jpeg": _files_themselves, "memory": InMemory}
-"""For each value of ``data.store``, a function that creates the store from the image files of the dataset."""
+"""Functions that create a store from the image files of the dataset, by value of ``data.store``."""
 
 
 def memory_bytes() -> float:

@@ -18,9 +18,9 @@ from pandas.errors import ParserWarning
 from celeba_lab.errors import UserError, did_you_mean, enumerate_names
 
 MAX_BYTES = 2**29
-"""Maximum size of an uncompressed table in bytes. CelebA's largest table takes 27 MB."""
+"""Maximum size of an uncompressed table in bytes. The size of CelebA's largest table is 27 MB."""
 
-# These characters could lead out of the image folder or are invalid in some file systems.
+# A file name with these characters could refer to a file outside the image folder, or is invalid on some file systems.
 _FORBIDDEN = re.compile(r"[/\\:\x00-\x1f\x7f]")
 _AGAIN = "Download the file again or correct it"
 
@@ -30,9 +30,9 @@ class Table:
     """The N rows of an annotation file, in the order of the file.
 
     Attributes:
-        path: Path of the file, for error messages.
-        ids: File names of the images, str (N,), without folders and without duplicates.
-        values: Values, (N, number of columns), int8 if the allowed range fits, otherwise int32.
+        path: Path to the file, for error messages.
+        ids: Unique file names of the images, without folders, str (N,).
+        values: Values of the K columns, (N, K). The dtype is int8 if the allowed range fits, otherwise int32.
     """
 
     path: Path
@@ -40,25 +40,25 @@ class Table:
     values: np.ndarray
 
     def place(self, row: int) -> str:
-        """Read the file again, and return the place of a row as ``FILE, line 17 (000016.jpg)``."""
+        """Read the file again, and return the location of a row, such as ``FILE, line 17 (000016.jpg)``."""
         layout = _read_layout(read_table_bytes(self.path), self.path, None)
         for position, (line, _) in enumerate(_numbered_rows(layout, self.path)):
             if position == row:
                 return f"{self.path}, line {line} ({self.ids[row]})"
-        raise AssertionError(f"{self.path} changed while it was read")
+        raise AssertionError(f"{self.path} changed while it was being read")
 
 
 def read_table(path: Path, columns: Sequence[str], allowed: range) -> Table:
     """Read a table in which each row contains an image id and one or more integers.
 
-    Fields are separated by commas, or by spaces as in the official files. The number of rows in the first line and the
-    compression (gzip or zip) are detected from the content. A table with a single column of integers does not need a
-    header. Otherwise, the header must name all columns, in any order.
+    Fields are separated by commas, or by spaces as in the official files. Compression (gzip or zip) and a row count in
+    the first line are detected from the content. A table with a single column of integers does not need a header.
+    Otherwise, the header must name all columns, in any order.
 
     Args:
-        path: Path of the file.
+        path: Path to the file.
         columns: Names of the columns. All of them are required, and no others are allowed.
-        allowed: Range of the allowed values.
+        allowed: Range of allowed values.
 
     Returns:
         The table, with columns in the order of ``columns``.
@@ -72,7 +72,7 @@ def read_table(path: Path, columns: Sequence[str], allowed: range) -> Table:
         table = _parse_rows(layout, path, columns, allowed)
     if layout.count is not None and layout.count != len(table.ids):
         raise UserError(
-            f"The first line of {path} announces {layout.count} rows, but there are {len(table.ids)}. The file is"
+            f"The first line of {path} specifies {layout.count} rows, but the file contains {len(table.ids)}. It is"
             " incomplete or was edited. Download it again or correct that line."
         )
     return table
@@ -92,7 +92,7 @@ def read_table_bytes(path: Path) -> bytes:
         if path.stat().st_size > MAX_BYTES:
             raise UserError(f"{path} is larger than {MAX_BYTES >> 20} MiB, which is too large for an annotation table.")
         data = path.read_bytes()
-        # Archives are detected by their content, because Kaggle serves zipped tables under the name of the plain table.
+        # Archives are detected by their content, because Kaggle serves zipped tables under the names of plain tables.
         if data.startswith(b"PK\x03\x04"):
             data = _unzip(data, path)
         elif data.startswith(b"\x1f\x8b"):
@@ -130,7 +130,7 @@ def _unzip(data: bytes, path: Path) -> bytes:
         if len(members) != 1:
             names = enumerate_names(m.filename for m in members) or "no file"
             raise UserError(
-                f"{path} must contain exactly one table, but it contains {names}. Unpack the right one next to it."
+                f"{path} must contain exactly one table, but it contains {names}. Unpack the right table next to it."
             )
         with archive.open(members[0]) as stream:
             return stream.read(MAX_BYTES + 1)
@@ -146,13 +146,13 @@ class _Layout:
     data: bytes
     offset: int  # byte position of the first row
     line: int  # line number of the first row, counted from 1
-    comma: bool  # whether fields are separated by commas or by spaces and tabs
+    comma: bool  # true if fields are separated by commas, false if they are separated by spaces or tabs
     columns: tuple[str, ...]  # names of the numeric columns, in the order of the file
     count: int | None  # number of rows given in the first line of an official file
 
 
 def _read_layout(data: bytes, path: Path, columns: Sequence[str] | None) -> _Layout:
-    """Detect the row count, the header and the separator. If ``columns`` is None, do not validate the header."""
+    """Detect the row count, header and separator. If ``columns`` is None, do not validate the header."""
     count, offset, line = None, 0, 0
     for raw in io.BytesIO(data):
         line += 1
@@ -209,18 +209,18 @@ def _parse_fast(layout: _Layout, path: Path, columns: Sequence[str], allowed: ra
                 stream,
                 sep="," if layout.comma else r"\s+",
                 header=None,
-                # Without an extra column, pandas silently drops extra fields.
+                # Without an extra column, pandas would silently drop extra fields.
                 names=list(dtypes),
                 dtype=dtypes,
                 index_col=False,
                 na_filter=False,  # an empty field is an error here, and "NA" is a valid name
                 quoting=csv.QUOTE_NONE,
             )
-    except (ValueError, OverflowError, ParserWarning):  # ParserError and UnicodeDecodeError are ValueErrors.
+    except (ValueError, OverflowError, ParserWarning):  # includes ParserError and UnicodeDecodeError
         return None
     if len(frame) == 0 or (frame["beyond"] != "").any():
         return None
-    # The data frame does not show commas after the last field, so the commas are counted.
+    # The data frame does not reveal trailing commas, so the commas in the file are counted.
     if layout.comma and layout.data.count(b",", layout.offset) != len(frame) * len(layout.columns):
         return None
     ids = frame["image_id"].tolist()
@@ -235,7 +235,7 @@ def _parse_fast(layout: _Layout, path: Path, columns: Sequence[str], allowed: ra
 def _parse_rows(layout: _Layout, path: Path, columns: Sequence[str], allowed: range) -> Table:
     """Parse the rows one by one. The error for an invalid row names the line and the image id."""
     order = [layout.columns.index(name) for name in columns]
-    lines: dict[str, int] = {}  # from id to line number
+    lines: dict[str, int] = {}  # line number of each id
     values: list[list[int]] = []
     for line, fields in _numbered_rows(layout, path):
         where = f"{path}, line {line} ({fields[0]})"

@@ -59,17 +59,17 @@ def test_other_groups_list_the_choices_known_to_hydra() -> None:
     [
         (
             {"model": "classifier", "loss": "gan/hinge"},
-            f"loss=gan/hinge is not for model=classifier. Choose from: {LOSSES}.",
+            f"loss=gan/hinge does not work with model=classifier. Choose from: {LOSSES}.",
         ),
-        ({"model": "gan", "loss": "focal"}, f"loss=focal is not for model=gan. Choose from: {GAN_LOSSES}."),
+        ({"model": "gan", "loss": "focal"}, f"loss=focal does not work with model=gan. Choose from: {GAN_LOSSES}."),
         (
             {"model": "gan", "recipe": "notebook"},
-            "recipe=notebook is not for model=gan. Did you mean 'gan/notebook'?"
+            "recipe=notebook does not work with model=gan. Did you mean 'gan/notebook'?"
             " Choose from: gan/default, gan/notebook.",
         ),
         (
             {"model": "classifier", "recipe": "gan/default"},
-            "recipe=gan/default is not for model=classifier. Did you mean 'default'?"
+            "recipe=gan/default does not work with model=classifier. Did you mean 'default'?"
             " Choose from: attributes, default, notebook, strong.",
         ),
     ],

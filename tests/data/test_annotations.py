@@ -285,8 +285,8 @@ def test_the_error_for_a_bad_row_of_the_official_table_names_its_line(tmp_path, 
 def test_an_official_count_that_differs_from_the_number_of_rows_is_rejected(tmp_path, write_celeba):
     root = write_celeba(tmp_path, layout="official", images=False)
     edit(root / "Anno/list_attr_celeba.txt", lambda text: text[: text.index("000040.jpg")])
-    assert "announces 48 rows" in sentence_of(root)
-    assert "but there are 39" in sentence_of(root)
+    assert "specifies 48 rows" in sentence_of(root)
+    assert "but the file contains 39" in sentence_of(root)
 
 
 @pytest.mark.parametrize(("first", "second"), [("-1", "0"), ("0", "-1")])

@@ -16,7 +16,7 @@ _INVISIBLE = 0.012  # shapes below this opacity are not drawn, because they woul
 
 
 class Canvas:
-    """An image on which shapes are drawn over each other.
+    """An image on which shapes are drawn on top of each other.
 
     Args:
         width: Width in pixels.
@@ -45,7 +45,7 @@ class Canvas:
             colour: Colour of the shape.
             opacity: Opacity from 0 (invisible) to 1 (opaque).
             softness: Standard deviation of the edge blur in pixels.
-            within: Mask to multiply the opacity by, (H, W), with values from 0 to 1. If None, no mask is applied.
+            within: Mask with values from 0 to 1 that multiplies the opacity, (H, W). By default, no mask is applied.
         """
         self._blend(outline, [outline], None, colour, opacity, softness, within)
 
@@ -72,7 +72,7 @@ class Canvas:
             self._blend(np.concatenate(lines), lines, width, colour, opacity, softness, within)
 
     def mask(self, outline: np.ndarray, softness: float = 0.0) -> np.ndarray:
-        """Return a mask of a shape for the argument ``within``, float32 (H, W), with values from 0 to 1."""
+        """Return a mask of a shape for the argument ``within``, with values from 0 to 1, float32 (H, W)."""
         height, width = self.planes.shape[1:]
         full = np.zeros((height, width), dtype=np.uint8)
         cv2.fillPoly(full, [_fixed(outline)], 255, cv2.LINE_AA, _SHIFT)
@@ -139,7 +139,7 @@ _BASIS = (
 
 
 def curve(points: Sequence[Sequence[float]] | np.ndarray, closed: bool = False) -> np.ndarray:
-    """Return points on a smooth curve through the given points, (M, 2), a spline (Catmull and Rom, 1974)."""
+    """Return points on a Catmull-Rom spline (Catmull and Rom, 1974) through the given points, (M, 2)."""
     points = np.asarray(points, dtype=np.float64)
     ends = (points[-1:], points[:2]) if closed else (points[:1], points[-1:])
     padded = np.concatenate([ends[0], points, ends[1]])  # (P, 2), P = segments + 3
@@ -212,7 +212,7 @@ class Pose:
     roll: float
 
     def on_face(self, points: np.ndarray) -> np.ndarray:
-        """Convert points on the front of the face, (..., 2), to pixels. The points move as the head rotates."""
+        """Convert points on the front of the face, (..., 2), to pixel coordinates. They move as the head rotates."""
         x, y = points[..., 0], points[..., 1]
         aside = x * x
         depth = np.maximum(0, 26 - 26 / 46**2 * aside)  # depth of a head that is 92 units wide
@@ -223,7 +223,7 @@ class Pose:
         return self.on_head(turned)
 
     def on_head(self, points: np.ndarray) -> np.ndarray:
-        """Convert points on the outline of the head, (..., 2), to pixels."""
+        """Convert points on the outline of the head, (..., 2), to pixel coordinates."""
         pixels: np.ndarray = points @ self._tilt + self.centre
         return pixels
 
@@ -233,5 +233,5 @@ class Pose:
         return np.array([[cos, sin], [-sin, cos]]) * self.scale
 
     def on_body(self, points: np.ndarray) -> np.ndarray:
-        """Convert points on the body, (..., 2), to pixels. The body does not rotate with the head."""
+        """Convert points on the body, (..., 2), to pixel coordinates. The body does not rotate with the head."""
         return points * self.scale + self.centre

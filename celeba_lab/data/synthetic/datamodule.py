@@ -14,8 +14,8 @@ from celeba_lab.data.synthetic.settings import NOTICE, Settings, find_settings
 class SyntheticDataModule(CelebADataModule):
     """Synthetic faces, which are drawn on first use unless ``root`` already contains synthetic faces.
 
-    The arguments are those of :class:`~celeba_lab.data.datamodule.CelebADataModule`. Existing faces are used regardless
-    of the settings they were drawn with.
+    The arguments are the same as for :class:`~celeba_lab.data.datamodule.CelebADataModule`. Existing faces are used
+    regardless of the settings they were drawn with.
     """
 
     default_name = "synthetic"
@@ -23,13 +23,13 @@ class SyntheticDataModule(CelebADataModule):
 
     @property
     def annotations(self) -> Annotations:
-        """Annotations in ``root``. If there are no faces yet, they are drawn first."""
+        """Annotations in ``root``. If no faces exist yet, they are drawn first."""
         self._draw_missing()
         return super().annotations
 
     @property
     def image_folder(self) -> Path:
-        """Folder that contains the images. If there are no faces yet, they are drawn first."""
+        """Folder that contains the images. If no faces exist yet, they are drawn first."""
         self._draw_missing()
         return super().image_folder
 
@@ -47,7 +47,7 @@ class SyntheticDataModule(CelebADataModule):
 def draw_faces(root: Path, settings: Settings, workers: int | None = None, overwrite: bool = False) -> None:
     """Draw faces, and show the progress.
 
-    The arguments are those of :func:`~celeba_lab.data.synthetic.dataset.synthesize`.
+    The arguments are the same as for :func:`~celeba_lab.data.synthetic.dataset.synthesize`.
     """
     with Progress(f"Drawing faces into {root}", settings.n, "faces") as progress:
         for done in synthesize(root, settings, workers, overwrite):

@@ -1,4 +1,4 @@
-"""Functions that draw a folder of synthetic faces in Kaggle's layout."""
+"""Functions that draw synthetic faces into a folder in Kaggle's layout."""
 
 import errno
 import json
@@ -23,19 +23,19 @@ from celeba_lab.errors import UserError, check_at_least
 from celeba_lab.machine import usable_cores
 
 _CHUNK = 50  # number of faces that a worker draws at a time
-_BYTES = 9_000  # approximate size of a face on disk
+_BYTES = 9_000  # approximate size of a face on disk, in bytes
 
 
 def synthesize(root: Path, settings: Settings, workers: int | None = None, overwrite: bool = False) -> Iterator[int]:
-    """Draw faces into a folder in Kaggle's layout while the iterator is consumed.
+    """Draw faces into a folder in Kaggle's layout as the returned iterator is consumed.
 
-    The faces are drawn in a temporary folder next to ``root``, which replaces ``root`` once it is complete. A second
-    process that draws into the same folder waits for the first process and then uses its faces.
+    The faces are first drawn into a temporary folder next to ``root``. Once all faces are drawn, this folder replaces
+    ``root``. A second process that draws into the same folder waits for the first process and then uses its faces.
 
     Args:
         root: Folder for the faces. Existing faces with the same settings are kept.
         settings: Settings of the faces to draw.
-        workers: Number of processes. If None, one process per core.
+        workers: Number of processes. Default: one process per core.
         overwrite: If true, existing synthetic faces are replaced.
 
     Yields:
@@ -43,7 +43,7 @@ def synthesize(root: Path, settings: Settings, workers: int | None = None, overw
 
     Raises:
         SettingError: ``workers`` is below 1.
-        UserError: The folder contains other faces or other files, or cannot be written.
+        UserError: The folder contains different faces or other files, or is not writable.
     """
     check_at_least("workers", workers, 1)
     root = root.expanduser().resolve()
@@ -78,7 +78,7 @@ def _is_made(root: Path, settings: Settings, overwrite: bool) -> bool:
         return False
     if not root.is_dir() or (found := find_settings(root)) is None:
         raise UserError(
-            f"{root} exists and is not a folder of synthetic faces, so it was not changed. Choose another data.root."
+            f"{root} exists but is not a folder of synthetic faces, so it was not changed. Choose another data.root."
         )
     if found == settings and not overwrite:
         return True
@@ -118,13 +118,13 @@ def draw_faces(folder: Path, seed: int, start: int, labels: np.ndarray) -> int:
     """Draw consecutive faces into a folder.
 
     Args:
-        folder: Folder of the images.
+        folder: Folder for the images.
         seed: Seed for drawing the faces.
         start: Index of the first face, counted from 0.
-        labels: Labels of the faces, uint8 (B, 40), 0 or 1.
+        labels: Binary labels of the faces, uint8 (B, 40).
 
     Returns:
-        Number of faces, B.
+        Number of faces drawn, B.
     """
     from celeba_lab.data.synthetic.portrait import draw_portrait, encode_portrait
 

@@ -13,13 +13,13 @@ TABLE = Path(__file__).with_name("distribution.csv")
 
 @dataclass(frozen=True)
 class AttributeDistribution:
-    """A chain of logistic regressions, in which each attribute depends on the attributes before it.
+    """A chain of logistic regressions in which each attribute depends on the preceding attributes.
 
     Attributes:
         order: Names of the forty attributes in the order of the chain.
-        intercept: Intercept of each attribute, float64 (40,), in the order of the chain.
-        weight: Weights, float64 (40, 40), strictly lower triangular. Row k contains the weights of the attributes
-            before attribute k.
+        intercept: Intercept of each attribute in the order of the chain, float64 (40,).
+        weight: Strictly lower triangular weight matrix, float64 (40, 40). Row k contains the weights of the attributes
+            that precede attribute k.
     """
 
     order: tuple[str, ...]
@@ -49,7 +49,7 @@ class AttributeDistribution:
             seed: Seed of the sample, at least 0.
 
         Returns:
-            Labels, uint8 (n, 40), 0 or 1, with columns in the order of ``ATTRIBUTES``.
+            Binary labels with columns in the order of ``ATTRIBUTES``, uint8 (n, 40).
         """
         chance = np.random.default_rng([seed, 0]).random((n, len(self.order)))
         drawn = np.zeros((n, len(self.order)))

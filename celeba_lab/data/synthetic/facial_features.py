@@ -18,7 +18,7 @@ _EYE_SHADOW = np.array([(84, 58, 92), (60, 70, 110), (112, 72, 52), (70, 50, 50)
 
 
 def draw_neck(canvas: Canvas, pose: Pose, person: Person) -> None:
-    """Draw the neck with its shadow, and a fold below the chin for a double chin."""
+    """Draw the neck with its shadow, and a fold below the chin if the person has a double chin."""
     width = 22 + 9 * person.masculinity + 3 * person.random("neck").random()
     width += person.amount("Chubby", (3.0, 6.0), (-0.5, 0.5))
     chin = person.chin
@@ -34,7 +34,7 @@ def draw_neck(canvas: Canvas, pose: Pose, person: Person) -> None:
 
 
 def draw_ears(canvas: Canvas, pose: Pose, person: Person) -> None:
-    """Draw both ears. The head covers part of the ears, so it must be drawn later."""
+    """Draw both ears. The head covers part of the ears, so it must be drawn afterwards."""
     for side in (-1, 1):
         turned = side * pose.yaw  # the head hides the ear on the side towards which it turns
         centre = (side * (person.half_width + 1.5 - 9 * max(0.0, turned)), 5)
@@ -43,7 +43,7 @@ def draw_ears(canvas: Canvas, pose: Pose, person: Person) -> None:
 
 
 def draw_head(canvas: Canvas, pose: Pose, person: Person) -> np.ndarray:
-    """Draw the head with shading, cheeks and wrinkles. Return the skin mask, (H, W), from 0 to 1."""
+    """Draw the head with shading, cheeks and wrinkles. Return the skin mask with values from 0 to 1, (H, W)."""
     outline = pose.on_head(curve(person.head, closed=True))
     canvas.fill(outline, person.skin)
     skin = canvas.mask(outline)

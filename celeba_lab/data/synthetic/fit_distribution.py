@@ -31,7 +31,7 @@ def fit(labels: np.ndarray, inverse_penalty: float = 100.0) -> AttributeDistribu
     """Fit a chain to labels, starting with the most frequent attribute.
 
     Args:
-        labels: Labels, (N, 40), 0 or 1, in the order of ``ATTRIBUTES``.
+        labels: Binary labels with columns in the order of ``ATTRIBUTES``, (N, 40).
         inverse_penalty: Inverse regularisation strength, ``C`` in scikit-learn. Without regularisation, the weights of
             attributes that never occur together would grow without bound.
     """
@@ -70,7 +70,7 @@ def calibrate(model: AttributeDistribution, prevalence: np.ndarray, n: int = 400
 
 
 def conditional(labels: np.ndarray) -> np.ndarray:
-    """Return P(A | B) for all pairs, float64 (40, 40), with A in the rows. Values are NaN if B never occurs."""
+    """Return P(A | B) for all pairs, with A in the rows, float64 (40, 40). Values are NaN if B never occurs."""
     x = labels.astype(np.float64)
     with np.errstate(invalid="ignore"):
         given: np.ndarray = (x.T @ x) / x.sum(axis=0)
@@ -78,7 +78,7 @@ def conditional(labels: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
-    """Fit the model, write the table, and print comparisons of its samples with CelebA."""
+    """Fit and save the model, and print comparisons of its samples with CelebA."""
     parser = argparse.ArgumentParser(description="Fit the model of CelebA's attributes.")
     parser.add_argument("root", type=Path, help="folder that contains CelebA's list_attr_celeba")
     parser.add_argument("--out", type=Path, default=TABLE)
@@ -132,14 +132,15 @@ def _accuracy(labels: np.ndarray, k: int, n: int) -> float:
 def compare_clusters(real: np.ndarray, drawn: np.ndarray) -> str:
     """Compare five clusters of real labels with five clusters of sampled labels.
 
-    k-means finds different clusters for each seed. The difference between two seeds on real labels is therefore a lower
-    bound for what can be expected.
+    K-means finds different clusters with each seed. The difference between two seeds on real labels is therefore a
+    lower bound on the difference to expect.
     """
     scaler = StandardScaler().fit(real)
     first, second, other = (_cluster_means(scaler, *pair) for pair in ((real, 42), (real, 43), (drawn, 42)))
     return (
         "mean absolute difference between the forty means of five matched clusters:"
-        f" {_distance(first, other):.3f} real and drawn, {_distance(first, second):.3f} real with two seeds"
+        f" {_distance(first, other):.3f} between real and drawn labels, {_distance(first, second):.3f} between two"
+        " seeds on real labels"
     )
 
 

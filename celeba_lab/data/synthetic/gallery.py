@@ -13,7 +13,7 @@ _ON_MEN = {
     *("Bald", "Gray_Hair", "Receding_Hairline", "Wearing_Hat", "Wearing_Necktie"),
     *("Bags_Under_Eyes", "Big_Nose", "Bushy_Eyebrows", "Double_Chin"),
 }
-# Attributes that are removed if the key is present, because the two exclude each other.
+# Attributes to remove if the key is present, because they are mutually exclusive.
 _INSTEAD = {
     "Bald": {"Brown_Hair"},
     "Black_Hair": {"Brown_Hair"},
@@ -35,5 +35,5 @@ def draw_pair(attribute: str, seed: int) -> np.ndarray:
 
 
 def draw_gallery(seed: int) -> dict[str, np.ndarray]:
-    """Return a pair of portraits for each attribute by name. Each pair shows a different person."""
+    """Return a pair of portraits for each attribute, by attribute name. Each pair shows a different person."""
     return {name: draw_pair(name, seed + k) for k, name in enumerate(ATTRIBUTES)}

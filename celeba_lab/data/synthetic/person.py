@@ -64,7 +64,7 @@ class Person:
         return not self.attributes.isdisjoint(names)
 
     def random(self, part: str) -> np.random.Generator:
-        """Return a random generator for one part of the image. It has the same initial state at each call."""
+        """Return a random generator for one part of the image. The initial state is the same on each call."""
         return np.random.Generator(np.random.PCG64([*self.seed, crc32(part.encode())]))
 
     def amount(self, name: str, present: tuple[float, float], absent: tuple[float, float]) -> float:
@@ -85,7 +85,7 @@ class Person:
 
     @cached_property
     def skin(self) -> Colour:
-        """Colour of the skin in neutral light."""
+        """Skin colour in neutral light."""
         random = self.random("skin")
         tone, pallor, *shift = random.random(5)
         if self.has("Pale_Skin"):
@@ -99,7 +99,7 @@ class Person:
 
     @cached_property
     def hair(self) -> Colour:
-        """Colour of the hair in neutral light."""
+        """Hair colour in neutral light."""
         random = self.random("hair colour")
         choice, towards, depth = random.random(3)
         colours = [value for name, value in _HAIR.items() if self.has(name)]
@@ -125,7 +125,7 @@ class Person:
 
     @cached_property
     def head(self) -> np.ndarray:
-        """Closed outline of the head in face coordinates, (N, 2), starting at the top."""
+        """Closed outline of the head, starting at the top, in face coordinates, (N, 2)."""
         width, height, *_ = self.random("head").random(4)
         broad = 38.5 + 3 * width + self.amount("Chubby", (3.0, 6.0), (-1.0, 0.8))
         cheek = broad + self.amount("Chubby", (2.0, 4.5), (-1.5, 0.5)) - 1

@@ -44,7 +44,7 @@ def draw_portrait(attributes: Iterable[str], *seed: int) -> np.ndarray:
         seed: Numbers that identify the person, each at least 0.
 
     Returns:
-        The portrait, uint8 (218, 178, 3), with the face in the same position as in CelebA's aligned images.
+        The portrait, with the face in the same position as in CelebA's aligned images, uint8 (218, 178, 3).
     """
     person = Person.of(attributes, *seed)
     pose = _pose(person)
@@ -70,7 +70,7 @@ def draw_portrait(attributes: Iterable[str], *seed: int) -> np.ndarray:
 
 
 def encode_portrait(portrait: np.ndarray, *seed: int) -> bytes:
-    """Encode a portrait, uint8 (H, W, 3), as a JPEG whose quality depends on the seed."""
+    """Encode a portrait, uint8 (H, W, 3), as a JPEG image with a quality that depends on the seed."""
     quality = int(Person.of((), *seed).random("quality").integers(72, 96))
     _, data = cv2.imencode(".jpg", portrait[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     return data.tobytes()

@@ -28,9 +28,9 @@ class Settings:
     """Settings of a folder of synthetic faces. The same settings always produce the same files.
 
     Attributes:
-        n: Number of faces, at least 10, so that no split is empty.
+        n: Number of faces. The minimum is 10, so that no split is empty.
         seed: Seed for the labels and faces, at least 0.
-        proportions: Relative sizes of train, val and test, as a key of ``PROPORTIONS``.
+        proportions: Key of ``PROPORTIONS`` that selects the relative sizes of train, val and test.
         version: Version of the drawing code.
 
     Raises:
@@ -64,13 +64,13 @@ class Settings:
         return [f"{k:06d}.jpg" for k in range(1, self.n + 1)]
 
     def labels(self) -> "np.ndarray":
-        """Return the labels of all faces, uint8 (n, 40), 0 or 1, in the order of ``ATTRIBUTES``."""
+        """Return the binary labels of all faces, with columns in the order of ``ATTRIBUTES``, uint8 (n, 40)."""
         from celeba_lab.data.synthetic.distribution import AttributeDistribution
 
         return AttributeDistribution.load().sample(self.n, self.seed)
 
     def partition(self) -> "np.ndarray":
-        """Return the partition of each face, int8 (n,), in ascending order: 0 for train, 1 for val, 2 for test."""
+        """Return the partition of each face (0 train, 1 val, 2 test) in ascending order, int8 (n,)."""
         import numpy as np
 
         train, val, _ = PROPORTIONS[self.proportions]

@@ -18,7 +18,7 @@ def any_colour(random: np.random.Generator, brightness: tuple[float, float] = (0
 
 
 def draw_clothes(canvas: Canvas, pose: Pose, person: Person) -> None:
-    """Draw the shoulders, and a collar and a necktie if the person wears a necktie."""
+    """Draw the shoulders. Also draw a collar and a necktie if the person wears a necktie."""
     random = person.random("clothes")
     fabric = any_colour(random)
     width, neckline, *_ = random.random(3)
@@ -54,7 +54,7 @@ def _draw_necktie(canvas: Canvas, pose: Pose, person: Person) -> None:
 
 
 def draw_necklace(canvas: Canvas, pose: Pose, person: Person) -> None:
-    """Draw a necklace, either a chain with or without a pendant or a string of beads."""
+    """Draw a necklace: a chain with or without a pendant, or a string of beads."""
     if not person.has("Wearing_Necklace"):
         return
     random = person.random("necklace")
