@@ -51,7 +51,7 @@ def announce(cfg: DictConfig, without_celeba: str | None) -> None:
 
 
 def _show_configuration(cfg: DictConfig) -> None:
-    """Print the resolved configuration as a tree with one branch per root key, leaving out keys that are null."""
+    """Print the resolved configuration as a tree with one branch per root key. Null keys are omitted."""
     tree = Tree("configuration", guide_style="dim")
     for key in map(str, cfg):
         value = cfg[key]

@@ -11,7 +11,7 @@ def quiet_libraries() -> None:
     logging.getLogger("lightning.pytorch").handlers.clear()
     # Frozen layers are deliberately in evaluation mode.
     warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")
-    # The reports already show such metrics as undefined.
+    # Reports show metrics that need positive and negative samples as undefined if either kind is missing.
     warnings.filterwarnings("ignore", ".*No (positive|negative) samples (found )?in targets?.*")
     # torchmetrics has already synchronised the logged values.
     warnings.filterwarnings("ignore", ".*sync_dist=True.*")
@@ -23,7 +23,7 @@ def quiet_libraries() -> None:
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
     # The data module chooses the number of workers. On two cores, more workers would be slower.
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
-    # The distances need thousands of stored feature vectors.
+    # KID is computed from thousands of stored feature vectors, so the memory use is expected.
     warnings.filterwarnings("ignore", ".*Kernel Inception Distance. will save all extracted features.*")
     # The model size is reported as a number of parameters, which does not depend on the precision.
     warnings.filterwarnings("ignore", ".*is not supported by the model summary.*")

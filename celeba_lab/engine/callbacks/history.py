@@ -119,11 +119,11 @@ class EpochLog(Callback):
 
 
 class MetricLines:
-    """Formats metrics as an aligned text table that is printed row by row, such as one row per epoch.
+    """Formats metrics as an aligned text table that is printed row by row, for example one row per epoch.
 
     Args:
         label: Heading of the first column.
-        metrics: Names of the metrics in the form ``split/metric``. Only the first column of each split names the split.
+        metrics: Metric names in the form ``split/metric``. The split appears only in the heading of its first column.
 
     Example:
         >>> lines = MetricLines("epoch", ["train/loss", "train/accuracy", "val/loss"])
@@ -139,7 +139,7 @@ class MetricLines:
         self.headings = list(map(_heading, ["", *self.metrics], self.metrics))
 
     def heading(self) -> str:
-        """Return the heading of the table."""
+        """Return the heading row of the table."""
         return "  ".join([self.label, *(heading.rjust(8) for heading in self.headings)])
 
     def row(self, label: str, values: Mapping[str, float]) -> str:
@@ -152,7 +152,7 @@ class MetricLines:
 
 
 def _heading(before: str, metric: str) -> str:
-    """Return the heading of a metric, omitting the split if the previous metric has the same split."""
+    """Return the column heading of a metric, omitting the split if the previous metric has the same split."""
     split, _, name = metric.partition("/")
     words = name.replace("images_per_second", "images/s").replace("_", " ")
     return words if before.startswith(f"{split}/") else f"{split_name(split)} {words}"
