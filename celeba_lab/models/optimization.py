@@ -18,7 +18,7 @@ def check_optimizer(name: str) -> None:
     """Check the name of an optimizer.
 
     Raises:
-        SettingError: torch has no such optimizer.
+        SettingError: The optimizer is unknown.
     """
     choices = [key for key, value in vars(torch.optim).items() if isinstance(value, type) and value is not Optimizer]
     if name not in choices:
@@ -26,17 +26,17 @@ def check_optimizer(name: str) -> None:
 
 
 def check_betas(setting: str, betas: Sequence[float] | None) -> None:
-    """Check the betas of Adam; None passes, because the setting is optional then.
+    """Check the betas of Adam. None is accepted, because the setting is optional.
 
     Raises:
-        SettingError: They are not two numbers that are at least 0 and below 1.
+        SettingError: The betas are not two numbers that are at least 0 and below 1.
     """
     if betas is not None and (len(betas) != 2 or not all(0 <= beta < 1 for beta in betas)):
         raise SettingError(setting, betas, "must be two numbers that are at least 0 and below 1")
 
 
 def describe_parameters(module: nn.Module) -> str:
-    """Return the number of parameters as text, including the number of trained parameters if some are frozen.
+    """Return the number of parameters as text. If some are frozen, include the number of trained parameters.
 
     Example:
         >>> describe_parameters(nn.Linear(999, 1000))
@@ -53,16 +53,16 @@ def _in_words(count: int) -> str:
 
 
 def build_optimizer(name: str, modules: Iterable[nn.Module], lr: float, weight_decay: float) -> Optimizer:
-    """Build an optimizer that applies no weight decay to biases and normalisation parameters.
+    """Build an optimizer that does not apply weight decay to biases and normalisation parameters.
 
     Args:
         name: Name of an optimizer in ``torch.optim``.
         modules: Modules whose parameters are optimised.
         lr: Learning rate.
-        weight_decay: Weight decay of parameters with two or more dimensions.
+        weight_decay: Weight decay for parameters with two or more dimensions.
 
     Raises:
-        SettingError: torch has no such optimizer, or the learning rate is not above 0.
+        SettingError: The optimizer is unknown, or the learning rate is not above 0.
         UserError: The optimizer cannot train this network.
 
     Example:
@@ -78,7 +78,7 @@ def build_optimizer(name: str, modules: Iterable[nn.Module], lr: float, weight_d
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
     build: Callable[..., Optimizer] = getattr(torch.optim, name)
-    # torch uses a fast implementation by default on a GPU, but on the CPU only if it is requested.
+    # On a GPU, torch uses a fast implementation by default. On the CPU, this implementation must be requested.
     on_cpu = all(parameter.device.type == "cpu" for parameter in parameters)
     options = {"fused": True} if on_cpu and "fused" in signature(build).parameters else {}
     try:
@@ -91,10 +91,11 @@ def build_schedule(name: str, optimizer: Optimizer, total_steps: float, warmup: 
     """Build a learning-rate schedule that is stepped after every optimizer step.
 
     Args:
-        name: Name of the schedule: ``constant``, ``one_cycle`` (Smith and Topin, 2019, arXiv:1708.07120) or ``cosine``
-            (linear warm-up followed by half a cosine to 0; Loshchilov and Hutter, 2017, arXiv:1608.03983).
-        optimizer: Optimizer. Its learning rate is the peak of the schedule.
-        total_steps: Number of optimizer steps in the whole run; infinite if the run has no fixed end.
+        name: Name of the schedule: ``constant``, ``one_cycle`` or ``cosine``. The schedule ``one_cycle`` follows Smith
+            and Topin (2019, arXiv:1708.07120). The schedule ``cosine`` is a linear warm-up followed by cosine decay to
+            0 (Loshchilov and Hutter, 2017, arXiv:1608.03983).
+        optimizer: Optimizer whose learning rate is the peak of the schedule.
+        total_steps: Number of optimizer steps in the whole run, or infinity if the run has no fixed end.
         warmup: Fraction of the steps during which the learning rate increases.
 
     Returns:
@@ -102,7 +103,7 @@ def build_schedule(name: str, optimizer: Optimizer, total_steps: float, warmup: 
 
     Raises:
         SettingError: The name is unknown.
-        UserError: The schedule needs the number of steps, but the run has no fixed end.
+        UserError: The schedule requires the number of steps, but the run has no fixed end.
 
     Example:
         >>> optimizer = build_optimizer("SGD", [nn.Linear(1, 1)], lr=0.1, weight_decay=0.0)
@@ -121,7 +122,7 @@ def build_schedule(name: str, optimizer: Optimizer, total_steps: float, warmup: 
         return None
     if math.isinf(total_steps):
         raise UserError(
-            f"schedule={name} needs to know when training ends. Set max_epochs or max_steps, or use schedule=constant."
+            f"schedule={name} requires a fixed number of steps. Set max_epochs or max_steps, or use schedule=constant."
         )
     return build(optimizer, int(total_steps), warmup)
 
@@ -131,14 +132,15 @@ class _OneCycle(OneCycleLR):
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        # Take the position from the checkpoint but the length from this run.
+        # Restore the position in the schedule from the checkpoint, but keep the length of this run's schedule.
         length = {"total_steps": self.total_steps, "_schedule_phases": self._schedule_phases}
         super().load_state_dict({**state_dict, **length})
 
 
 def _one_cycle(optimizer: Optimizer, total_steps: int, warmup: float) -> LRScheduler:
     peaks = [group["lr"] for group in optimizer.param_groups]
-    # torch divides by the number of warm-up steps minus one, so a run of two or three steps needs a larger fraction.
+    # torch divides by the number of warm-up steps minus one, so a run of two or three steps needs a larger warm-up
+    # fraction.
     rising = min(max(warmup, 2 / total_steps), 1.0)
     # The momentum is not cycled, so that AdamW keeps its configured betas.
     return _OneCycle(optimizer, peaks, total_steps=total_steps + 1, pct_start=rising, cycle_momentum=False)

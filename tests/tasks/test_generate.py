@@ -58,5 +58,5 @@ def test_a_mistake_is_reported_before_any_face_is_written(gan, tmp_path: Path, r
     given = ["task=generate", f"checkpoint={gan.checkpoint}", "task.nearest=false", "task.attributes={Smilling: 1}"]
     result = run_command(*given, "hydra.run.dir=run", cwd=tmp_path)
     assert result.returncode == 1
-    assert "Its attributes are Smiling, Male. Did you mean 'Smiling'?" in " ".join(result.stderr.split())
+    assert "The available attributes are Smiling, Male. Did you mean 'Smiling'?" in " ".join(result.stderr.split())
     assert not (tmp_path / "run" / "faces").exists()

@@ -33,7 +33,7 @@ def test_a_run_writes_all_its_files(gan, features: Path) -> None:
     expected = {"heldout/kid", "heldout/fid", "heldout/kid_real", "heldout/fid_real", "audit/agreement/Smiling"}
     assert expected <= set(gan.summary["metrics"])
     assert str(features) in gan.summary["details"]["distances"]
-    assert "16 real faces of val + test" in gan.summary["details"]["distances"]
+    assert "16 real faces from val + test" in gan.summary["details"]["distances"]
     assert gan.summary["details"]["epochs"] == 3
 
 

@@ -1,8 +1,8 @@
 """Differentiable random augmentations, applied to both real and generated images.
 
 The method follows Zhao et al., "Differentiable Augmentation for Data-Efficient GAN Training" (NeurIPS 2020). A
-discriminator that sees only augmented images cannot memorise the training set. Generated images are augmented in the
-same way, so the generator does not learn to imitate the augmentations.
+discriminator that is trained only on augmented images cannot memorise the training set. Generated images are augmented
+in the same way, so the generator does not learn to imitate the augmentations.
 """
 
 import torch
@@ -17,14 +17,15 @@ class DiffAugment(nn.Module):
     """Randomly change the colours of each image, translate it and mask out a square.
 
     Args:
-        color: Strength of the changes in brightness, saturation and contrast: 0 for none, 1 for those of the paper.
+        color: Strength of the changes in brightness, saturation and contrast, from 0 (no changes) to 1 (as in the
+            paper).
         translation: Maximum shift in each direction, as a fraction of the side length. The margin is filled with
             mid-grey.
-        cutout: Side length of the grey square, as a fraction of the image's side length. Its centre may lie anywhere in
-            the image.
+        cutout: Side length of the grey square, as a fraction of the image's side length. The centre of the square may
+            lie anywhere in the image.
 
     Raises:
-        SettingError: A fraction is not between 0 and 1.
+        SettingError: An argument is not between 0 and 1.
 
     Example:
         >>> images = torch.rand(2, 3, 32, 32, requires_grad=True)
@@ -42,7 +43,7 @@ class DiffAugment(nn.Module):
 
     @override
     def forward(self, images: Tensor) -> Tensor:
-        """Return the augmented images, float (B, 3, H, W), for images in [-1, 1]."""
+        """Augment images, float (B, 3, H, W) in [-1, 1]."""
         if self.color:
             images = self._recolor(images)
         if self.translation:

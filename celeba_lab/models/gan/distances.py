@@ -11,13 +11,13 @@ from typing_extensions import override
 from celeba_lab.console import progress
 from celeba_lab.errors import UserError
 
-# Kernel distances are usually reported multiplied by 1,000.
+# By convention, kernel distances are multiplied by 1,000.
 KID_SCALE = 1000.0
 _KID_SUBSETS = 100
 _KID_SUBSET_SIZE = 1000
 _SEED = 0
 _BATCH = 100
-_FEWEST = 3  # faces: a subset needs two and must leave one out
+_FEWEST = 3  # Each subset must contain at least two faces and omit at least one.
 
 
 class FeatureExtractor(nn.Module):
@@ -26,7 +26,7 @@ class FeatureExtractor(nn.Module):
     Args:
         network: Network that computes the feature vectors.
         num_features: Length of a feature vector, D.
-        name: Description of the network, including the origin of its weights and how it resizes faces.
+        name: Description of the network, the origin of its weights and the resizing of faces.
 
     Example:
         >>> class MeanColour(nn.Linear):
@@ -46,7 +46,7 @@ class FeatureExtractor(nn.Module):
     @override
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
-        """Return the features, float32 (N, D) on the CPU, of any number of faces, uint8 (N, 3, H, W)."""
+        """Return the features of any number of faces, uint8 (N, 3, H, W), as float32 (N, D) on the CPU."""
         device = next(self.network.parameters()).device
         batches = progress(torch.split(images, _BATCH), "computing features", unit="batches")
         return torch.cat([self.network(batch.to(device)).float().cpu() for batch in batches])
@@ -59,10 +59,11 @@ class Distance:
     Attributes:
         fid: Fréchet distance (Heusel et al., "GANs Trained by a Two Time-Scale Update Rule", NeurIPS 2017).
         kid: Kernel distance with the cubic kernel, multiplied by 1,000 (Binkowski et al., "Demystifying MMD GANs", ICLR
-            2018) and averaged over 100 random subsets of both sets. The estimate is unbiased, so it can be negative.
+            2018) and averaged over 100 random subsets of the generated and real faces. The estimate is unbiased, so it
+            can be negative.
         kid_std: Standard deviation of the kernel distance over the subsets.
         images: Number of generated faces.
-        subset_size: Number of faces per subset, the same for generated and real faces.
+        subset_size: Number of faces per subset, which is the same for generated and real faces.
 
     Example:
         >>> distance = Distance(fid=22.1, kid=3.8, kid_std=0.9, images=2000, subset_size=1000)
@@ -82,11 +83,11 @@ class Distances:
 
     Args:
         feature_extractor: Network that computes the features to compare.
-        real: Real faces, uint8 (N, 3, S, S), that were not used in training.
-        split: Name of the real faces' split or splits, for descriptions.
+        real: Real faces that were not used in training, uint8 (N, 3, S, S).
+        split: Names of the splits that contain the real faces, used in descriptions.
 
     Raises:
-        UserError: There are fewer than three real faces.
+        UserError: Fewer than three real faces are given.
 
     Example:
         >>> class MeanColour(nn.Linear):
@@ -99,35 +100,35 @@ class Distances:
     """
 
     def __init__(self, feature_extractor: FeatureExtractor, real: Tensor, split: str) -> None:
-        _check_count(len(real), f"real faces of {split}")
+        _check_count(len(real), f"real faces from {split}")
         self.feature_extractor = feature_extractor
         self.split = split
         self.size = real.shape[-1]
         self.real = feature_extractor(real)  # (N, D)
 
     def describe(self, n: int) -> str:
-        """Describe how n faces' distances are measured. Distances with different descriptions are not comparable."""
+        """Describe the measurement for n faces. Distances with different descriptions are not comparable."""
         return (
-            f"{self.feature_extractor.name}; {n:,} faces against {len(self.real):,} real faces of {self.split} that"
-            f" were not used in training, all of {self.size} x {self.size} pixels (real faces downsampled bilinearly"
-            f" with antialiasing); KID with the cubic kernel, multiplied by 1,000, averaged over {_KID_SUBSETS} subsets"
-            f" of {self._subset_size(n):,} faces"
+            f"{self.feature_extractor.name}; {n:,} generated faces and {len(self.real):,} real faces from {self.split}"
+            f" that were not used in training, all {self.size} x {self.size} pixels (real faces downsampled"
+            " bilinearly with antialiasing); KID with the cubic kernel, multiplied by 1,000, averaged over"
+            f" {_KID_SUBSETS} subsets of {self._subset_size(n):,} faces"
         )
 
     def _subset_size(self, n: int) -> int:
         return min(_KID_SUBSET_SIZE, n - 1, len(self.real) - 1)
 
     def measure(self, images: Tensor) -> Distance:
-        """Measure the distances between faces, uint8 (N, 3, S, S), and the real faces.
+        """Measure the distances between generated faces, uint8 (N, 3, S, S), and the real faces.
 
         Raises:
-            UserError: There are fewer than three faces.
+            UserError: Fewer than three generated faces are given.
         """
         _check_count(len(images), "generated faces")
         return self.between(self.feature_extractor(images))
 
     def between(self, features: Tensor) -> Distance:
-        """Measure the distances between faces, given by their features, float (N, D), and the real faces."""
+        """Measure the distances between generated faces and the real faces from features, float (N, D)."""
         subset = self._subset_size(len(features))
         passed_on = _Identity(self.feature_extractor.num_features)
         fid = FrechetInceptionDistance(feature=passed_on, sync_on_compute=False).set_dtype(torch.float64)
@@ -135,19 +136,19 @@ class Distances:
         for metric in (fid, kid):
             metric.update(self.real.double(), real=True)
             metric.update(features.double(), real=False)
-        with torch.random.fork_rng(devices=[]):  # drawing the subsets must not affect training
-            torch.default_generator.manual_seed(_SEED)  # torch.manual_seed would also seed all GPUs
+        with torch.random.fork_rng(devices=[]):  # Drawing the subsets must not affect training.
+            torch.default_generator.manual_seed(_SEED)  # Calling torch.manual_seed would also seed all GPUs.
             mean, std = kid.compute()
         return Distance(fid.compute().item(), KID_SCALE * mean.item(), KID_SCALE * std.item(), len(features), subset)
 
 
 def _check_count(n: int, what: str) -> None:
     if n < _FEWEST:
-        raise UserError(f"Distances need at least {_FEWEST} {what}, but there are {n}.")
+        raise UserError(f"Measuring distances requires at least {_FEWEST} {what}, but there are only {n}.")
 
 
 class _Identity(nn.Module):
-    """A replacement for a metric's feature extractor, so that features are computed only once for both metrics."""
+    """A replacement for a metric's feature extractor, so that both metrics share precomputed features."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()

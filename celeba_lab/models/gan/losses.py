@@ -15,12 +15,13 @@ class AdversarialLoss:
     """The losses that the discriminator and the generator minimise.
 
     Attributes:
-        discriminator: Function that maps the logits of real and generated images, float (B,) each, to a scalar.
-        generator: Function with the same signature. The real images' logits may be None unless ``needs_real`` is true.
+        discriminator: Discriminator loss as a function that maps the logits of real and generated images, float (B,)
+            each, to a scalar.
+        generator: Generator loss as a function with the same signature. The logits of the real images may be None
+            unless ``needs_real`` is true.
         needs_real: If true, the generator's loss also depends on real images.
-        relative: If true, a logit is meaningful only relative to the logits of the other kind of image.
-        critic: If true, logits are scores on an arbitrary scale, so neither their sign nor their magnitude shows which
-            network is ahead.
+        relative: If true, only differences between the logits of real and generated images are meaningful.
+        critic: If true, the logits are scores on an arbitrary scale, which cannot be interpreted as probabilities.
 
     Example:
         >>> loss = build_adversarial_loss("hinge")
@@ -36,10 +37,11 @@ class AdversarialLoss:
     critic: bool = False
 
     def probability(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        """Return D(x) and D(G(z)), float (B,) each: the probabilities that real and generated images are real.
+        """Return D(x) and D(G(z)), the predicted probabilities that images are real, float (B,) each.
 
         The probability is the logistic function of the logit, even for losses that do not define probabilities (hinge
-        and Wasserstein). For relative losses, the mean logit of the other kind of image is subtracted first.
+        and Wasserstein). For relative losses, the mean logit of the generated images is first subtracted from the
+        logits of the real images, and vice versa.
         """
         if self.relative:
             real, fake = real - fake.mean(), fake - real.mean()
@@ -73,8 +75,8 @@ def hinge() -> AdversarialLoss:
 def relativistic() -> AdversarialLoss:
     """Return the relativistic average loss (Jolicoeur-Martineau, "The relativistic discriminator", ICLR 2019).
 
-    Each logit is compared with the mean logit of the other kind of image, so the generator also learns from real
-    images.
+    The logits of real images are compared with the mean logit of generated images, and vice versa. The generator
+    therefore also learns from real images.
     """
 
     def apart(above: Tensor, below: Tensor) -> Tensor:
@@ -110,13 +112,13 @@ def _given(logits: Tensor | None) -> Tensor:
 def attribute_loss(predicted: Tensor, attributes: Tensor) -> Tensor:
     """Return the mean binary cross-entropy of a discriminator's attribute predictions.
 
-    The loss follows Odena et al., "Conditional Image Synthesis with Auxiliary Classifier GANs" (ICML 2017). For this
-    loss, the discriminator is trained only on real images, because it would learn the generator's mistakes from
-    generated images. The generator is trained on generated images.
+    The loss follows Odena et al., "Conditional Image Synthesis with Auxiliary Classifier GANs" (ICML 2017). The
+    discriminator minimises this loss only on real images, because it would learn the generator's mistakes from
+    generated images. The generator minimises this loss on generated images.
 
     Args:
         predicted: Logits, float (B, K).
-        attributes: Binary attributes, (B, K): labels of real images, or attributes used to generate images.
+        attributes: Binary labels of real images, or binary attributes from which images were generated, (B, K).
 
     Example:
         >>> attribute_loss(torch.zeros(4, 2), torch.ones(4, 2, dtype=torch.uint8))
@@ -126,7 +128,7 @@ def attribute_loss(predicted: Tensor, attributes: Tensor) -> Tensor:
 
 
 def r1_penalty(logits: Tensor, images: Tensor) -> Tensor:
-    """Return the R1 penalty: half the mean squared norm of the logits' gradients at real images.
+    """Return the R1 penalty: half the mean squared norm of the logits' gradients with respect to real images.
 
     The penalty follows Mescheder et al., "Which Training Methods for GANs do actually Converge?" (ICML 2018).
 
@@ -153,7 +155,8 @@ def gradient_penalty(
         discriminate: Function that maps images to logits.
         real: Real images, float (B, 3, S, S).
         fake: Generated images, float (B, 3, S, S).
-        mix: Weight of the real image in each mixture, float (B, 1, 1, 1) in [0, 1]; drawn at random by default.
+        mix: Weight of the real image in each mixture, float (B, 1, 1, 1) in [0, 1]. By default, the weights are drawn
+            at random.
     """
     if mix is None:
         mix = torch.rand(len(real), 1, 1, 1, device=real.device, dtype=real.dtype)

@@ -42,40 +42,39 @@ from celeba_lab.models.gan.networks import (
 from celeba_lab.models.gan.sampler import FaceSampler
 from celeba_lab.models.optimization import build_optimizer, check_betas, check_optimizer, describe_parameters
 
-# Seed of the fixed latents for every grid of samples. Training does not depend on it.
+# Seed of the fixed latents from which all sample grids are generated. The seed does not affect training.
 _FIXED_SEED = 0
 
 
 class GAN(L.LightningModule):
     """A face generator and a discriminator that are trained against each other.
 
-    Checkpoints are self-contained. They contain both networks and the averaged generator. Checkpoints of a
-    conditional model also contain the labels of the training faces, because attributes are sampled from their joint
-    distribution.
+    Checkpoints are self-contained and store both networks and the averaged generator. The checkpoints of a conditional
+    model also store the training labels, because attributes are sampled from the joint distribution of these labels.
 
     Args:
         attributes: Names of the K attributes of a conditional model.
         conditional: If true, condition both the generator and the discriminator on attributes.
-        image_size: Side length of the generated faces in pixels: 8, 16, 32, 64, 128 ...
+        image_size: Side length of the generated faces in pixels. Must be a power of 2 and at least 8.
         latent_size: Number of latent variables per face, Z.
         width: Number of channels in the generator's last feature map. Each earlier map has twice as many channels.
-        discriminator_width: Number of channels in the discriminator's first feature map; ``width`` by default.
-        normalization: Normalisation in the discriminator; see
+        discriminator_width: Number of channels in the discriminator's first feature map. Defaults to ``width``.
+        normalization: Type of normalisation in the discriminator; see
             :class:`~celeba_lab.models.gan.networks.Discriminator`.
         loss: Name and settings of the loss; see
             :func:`~celeba_lab.models.gan.losses.build_adversarial_loss`.
-        r1: Weight of the gradient penalty at real images; 0 disables it. Gradient penalties apply to single images,
-            so they cannot be combined with batch normalisation.
+        r1: Weight of the gradient penalty at real images; 0 disables it. Gradient penalties are computed for each image
+            separately, so they cannot be combined with batch normalisation.
         gradient_penalty: Weight of the gradient penalty between real and generated images (WGAN-GP); 0 disables it.
-        auxiliary: Weight of the auxiliary attribute loss (AC-GAN) of a conditional model, which is used in addition to
-            the discriminator's projection; 0 disables it.
-        augment: Arguments of :class:`~celeba_lab.models.gan.augment.DiffAugment`, which is applied to all
-            images that the discriminator sees.
+        auxiliary: Weight of a conditional model's auxiliary attribute loss (AC-GAN), which is used in addition to the
+            discriminator's projection; 0 disables this loss.
+        augment: Arguments of :class:`~celeba_lab.models.gan.augment.DiffAugment`, which is applied to all inputs of the
+            discriminator.
         flip: Probability that a real image is mirrored.
         optimizer: Name of an optimizer in ``torch.optim``.
         lr: Learning rate of the generator, and of the discriminator unless ``discriminator_lr`` is set.
-        discriminator_lr: Learning rate of the discriminator; ``lr`` by default.
-        betas: The two betas of Adam; (0.5, 0.999) by default.
+        discriminator_lr: Learning rate of the discriminator. Defaults to ``lr``.
+        betas: The two beta coefficients of Adam. Defaults to (0.5, 0.999).
         n_disc: Number of discriminator steps per generator step.
         joint_batch: If true, pass real and generated images through the discriminator in one batch, so that they share
             batch statistics.
@@ -158,11 +157,14 @@ class GAN(L.LightningModule):
         self._sums: dict[str, Tensor] = {}
         self._steps = {"discriminator": 0, "generator": 0}
 
-    # -- generating faces --------------------------------------------------------------------------------------------
+    # -- generation --------------------------------------------------------------------------------------------------
 
     @override
     def forward(self, latents: Tensor, attributes: Tensor | None = None) -> Tensor:
-        """Generate faces, float (B, 3, S, S) in [-1, 1], from latents, float (B, Z), with the averaged generator."""
+        """Generate faces with the averaged generator.
+
+        Latents are float (B, Z), and faces are float (B, 3, S, S) in [-1, 1].
+        """
         faces: Tensor = self.sampler().network(latents, attributes)
         return faces
 
@@ -170,18 +172,18 @@ class GAN(L.LightningModule):
         """Return a sampler for the generator.
 
         Args:
-            averaged: If true, use the averaged weights when available. Otherwise, use the weights of the last step.
+            averaged: If true, use the averaged weights when available. If false, use the weights of the last step.
         """
         network, weights = self.generator, "raw"
         if averaged and self.average is not None:
             network, weights = cast(Generator, self.average.module), "ema"
         return FaceSampler(network, self.attributes, self.training_labels, self.trained_on, weights)
 
-    # -- one batch ---------------------------------------------------------------------------------------------------
+    # -- batches -----------------------------------------------------------------------------------------------------
 
     @override
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        """Train the discriminator and, every ``n_disc`` batches, also the generator on the same generated faces."""
+        """Update the discriminator and, every ``n_disc`` batches, also update the generator with the same faces."""
         d_optimizer, g_optimizer = cast(list[LightningOptimizer], self.optimizers())
         _count_no_step(g_optimizer)
         real = self._real_images(batch["image"])
@@ -243,7 +245,7 @@ class GAN(L.LightningModule):
         self._note({"generator_loss": loss.detach(), "generator_gradient_norm": norm})
 
     def _attribute_loss(self, player: str, output: DiscriminatorOutput, attributes: Tensor | None) -> Tensor | float:
-        """Return the weighted attribute loss; 0 if the discriminator does not predict attributes."""
+        """Return the weighted attribute loss, or 0 if the discriminator does not predict attributes."""
         if output.attributes is None or attributes is None:
             return 0.0
         loss = attribute_loss(output.attributes, attributes)
@@ -254,7 +256,7 @@ class GAN(L.LightningModule):
     def _judge(
         self, real: Tensor, fake: Tensor, attributes: Tensor | None
     ) -> tuple[DiscriminatorOutput, DiscriminatorOutput]:
-        """Return the discriminator's outputs for real and for generated images, in float32."""
+        """Return the discriminator's float32 outputs for real and generated images."""
         if not self.hparams["joint_batch"]:
             return self._judge_one(real, attributes), self._judge_one(fake, attributes)
         twice = None if attributes is None else attributes.repeat(2, 1)
@@ -268,16 +270,16 @@ class GAN(L.LightningModule):
         return DiscriminatorOutput(logits.float(), None if predicted is None else predicted.float())
 
     def _gradient_norm(self, network: nn.Module) -> Tensor:
-        """Return the total L2 norm of a network's gradients, a scalar; 0 if they overflowed in float16."""
+        """Return the total L2 norm of a network's gradients, or 0 if the gradients overflowed in float16."""
         norm: Tensor = nn.utils.get_total_norm([p.grad for p in network.parameters() if p.grad is not None])
-        scaler = getattr(self.trainer.precision_plugin, "scaler", None)  # only precision=16-mixed has a scaler
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)  # only precision=16-mixed uses a scaler
         if scaler is None:
             return norm
         unscaled: Tensor = norm / scaler.get_scale()
-        return unscaled.nan_to_num(nan=0.0, posinf=0.0)  # Lightning skips steps that overflow
+        return unscaled.nan_to_num(nan=0.0, posinf=0.0)  # Lightning skips steps with overflowing gradients
 
     def _real_images(self, images: Tensor) -> Tensor:
-        """Return raw faces as float (B, 3, S, S) in [-1, 1], each mirrored with probability ``flip``."""
+        """Convert raw faces to float (B, 3, S, S) in [-1, 1], and mirror each face with probability ``flip``."""
         size = self.hparams["image_size"]
         signed = images.to(self.fixed_latents.dtype) / 127.5 - 1
         if signed.shape[-2:] != (size, size):
@@ -287,16 +289,16 @@ class GAN(L.LightningModule):
             signed = torch.where(mirrored, signed.flip(-1), signed)
         return signed.contiguous(memory_format=self._memory_format)
 
-    # -- one epoch ---------------------------------------------------------------------------------------------------
+    # -- epochs ------------------------------------------------------------------------------------------------------
 
     @override
     def on_train_start(self) -> None:
-        # A resumed run uses its own learning rates instead of those in the checkpoint's optimizer states.
+        # A resumed run uses the configured learning rates instead of the learning rates stored in the checkpoint.
         for optimizer, rate in zip(self.trainer.optimizers, self._rates(), strict=True):
             self._set_rate(optimizer, rate)
 
     def _note(self, measured: Mapping[str, Tensor]) -> None:
-        """Add values to the epoch's sums. Logging every step would take as long as a layer of the network."""
+        """Add values to the epoch's sums. Logging at every step would take as long as computing a network layer."""
         for name, value in measured.items():
             self._sums[name] = self._sums[name] + value if name in self._sums else value
 
@@ -310,7 +312,7 @@ class GAN(L.LightningModule):
         self.log_dict(means, sync_dist=self.trainer.world_size > 1)
 
     def epoch_means(self) -> dict[str, float]:
-        """Return the losses, D(x), D(G(z)) and gradient norms, averaged over the current epoch's steps so far."""
+        """Return the losses, D(x), D(G(z)) and gradient norms, averaged over the current epoch so far."""
         means = {}
         for name, total in self._sums.items():
             player = "generator" if name.startswith("generator") else "discriminator"
@@ -318,7 +320,7 @@ class GAN(L.LightningModule):
         return means
 
     def describe(self) -> str:
-        """Return a one-line description of the image size, the conditioning and both networks' parameter counts."""
+        """Return a one-line summary of the image size, conditioning and parameter counts."""
         size = self.hparams["image_size"]
         condition = f"conditional on {len(self.attributes)} attributes" if self.attributes else "unconditional"
         return (
@@ -327,7 +329,7 @@ class GAN(L.LightningModule):
         )
 
     def running_losses(self) -> dict[str, float]:
-        """Return the current epoch's mean losses so far, by display name, after synchronising with the device."""
+        """Return the current epoch's mean losses so far, by display name. This call waits for the device."""
         return {name.replace("_", " "): value for name, value in self.epoch_means().items() if name.endswith("loss")}
 
     @override
@@ -349,7 +351,7 @@ class GAN(L.LightningModule):
 
     @override
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return the discriminator's optimizer and the generator's optimizer, in this order."""
+        """Return the discriminator's optimizer and the generator's optimizer, in that order."""
         optimizers: list[Optimizer] = []
         for network, rate in zip((self.discriminator, self.generator), self._rates(), strict=True):
             optimizer = build_optimizer(self.hparams["optimizer"], [network], rate, weight_decay=0.0)
@@ -358,7 +360,7 @@ class GAN(L.LightningModule):
         return optimizers
 
     def _rates(self) -> tuple[float, float]:
-        """Return the learning rates of the discriminator and of the generator."""
+        """Return the learning rates of the discriminator and the generator."""
         own = self.hparams["discriminator_lr"]
         return self.hparams["lr"] if own is None else own, self.hparams["lr"]
 
@@ -384,11 +386,11 @@ def _check_penalties(settings: Mapping[str, Any], loss: AdversarialLoss) -> None
     penalties = [name for name in ("r1", "gradient_penalty") if settings[name]]
     if penalties and settings["normalization"] == "batch":
         [name, *_] = penalties
-        rule = "cannot be combined with normalization=batch, which mixes the images of a batch"
+        rule = "cannot be combined with normalization=batch, which makes the images of a batch interact"
         raise SettingError(name, settings[name], rule, "Set normalization=none or normalization=spectral.")
     if loss.critic and not penalties and settings["normalization"] != "spectral":
         rule = "is unbounded without a gradient penalty or spectral normalisation"
-        hint = "Set gradient_penalty=10 and normalization=none, or normalization=spectral."
+        hint = "Set gradient_penalty=10 and normalization=none, or set normalization=spectral."
         raise SettingError("loss.name", "wasserstein", rule, hint)
 
 

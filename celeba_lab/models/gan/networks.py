@@ -11,9 +11,9 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from celeba_lab.errors import SettingError, UserError, check_choice
 
-_START = 4  # side length of the smallest feature map in pixels
-_SLOPE = 0.2  # slope of the leaky ReLU
-_INIT = 0.02  # standard deviation of the initial weights
+_START = 4  # Side length of the smallest feature map in pixels.
+_SLOPE = 0.2  # Slope of the leaky ReLU.
+_INIT = 0.02  # Standard deviation of the initial weights.
 
 NORMALIZATIONS = ("batch", "spectral", "none")
 
@@ -22,15 +22,15 @@ class Generator(nn.Module):
     """A network that generates images from latents.
 
     The architecture follows Radford, Metz and Chintala, "Unsupervised Representation Learning with Deep Convolutional
-    Generative Adversarial Networks" (ICLR 2016). Starting from a feature map of 4 x 4 pixels, each layer doubles the
-    side length and halves the number of channels. For example, with an image size of 32 and a width of 32, the feature
-    maps have 128, 64 and 32 channels.
+    Generative Adversarial Networks" (ICLR 2016). The first feature map has 4 x 4 pixels. Each layer doubles the side
+    length and halves the number of channels. For example, with an image size of 32 and a width of 32, the feature maps
+    have 128, 64 and 32 channels.
 
     Args:
-        image_size: Side length of the images in pixels: 8, 16, 32, 64, 128 ...
+        image_size: Side length of the images in pixels. Must be a power of 2 and at least 8.
         latent_size: Number of latent variables per image, Z.
         width: Number of channels in the last feature map before the image.
-        num_attributes: Number of attributes, K; 0 for an unconditional generator.
+        num_attributes: Number of attributes, K, or 0 for an unconditional generator.
 
     Raises:
         SettingError: The image size is not a power of 2, or is below 8.
@@ -54,7 +54,7 @@ class Generator(nn.Module):
         self.num_attributes = num_attributes
         channels = [width * 2**k for k in reversed(range(_doublings(image_size)))]  # smallest feature map first
         inputs = latent_size + num_attributes
-        # This layer is a transposed convolution of a single pixel. As a matrix product, it takes a third of the time.
+        # A transposed convolution of a single pixel would be equivalent, but it would take three times as long.
         self.spread = nn.Linear(inputs, _START * _START * channels[0], bias=False)
         layers: list[nn.Module] = []
         for wide, narrow in pairwise(channels):
@@ -64,7 +64,7 @@ class Generator(nn.Module):
         _initialise(self)
 
     def forward(self, latents: Tensor, attributes: Tensor | None = None) -> Tensor:
-        """Return images, float (B, 3, S, S) in [-1, 1].
+        """Generate images, float (B, 3, S, S) in [-1, 1].
 
         Args:
             latents: Latents, float (B, Z), drawn from a standard normal distribution.
@@ -75,7 +75,9 @@ class Generator(nn.Module):
             UserError: The latents or the attributes have the wrong shape.
         """
         if latents.ndim != 2 or latents.shape[1] != self.latent_size:
-            raise UserError(f"This generator expects latents (B, {self.latent_size}), but got {tuple(latents.shape)}.")
+            raise UserError(
+                f"This generator expects latents of shape (B, {self.latent_size}), but got {tuple(latents.shape)}."
+            )
         if self.num_attributes:
             attributes = _checked(attributes, "generator", len(latents), self.num_attributes)
             latents = torch.cat([latents, 2 * attributes.to(latents.dtype) - 1], dim=1)
@@ -88,8 +90,8 @@ class DiscriminatorOutput(NamedTuple):
     """A discriminator's predictions for a batch of images.
 
     Attributes:
-        logits: Logits, float (B,), which are above 0 for images predicted to be real.
-        attributes: Attribute logits, float (B, K); None if the discriminator does not predict attributes.
+        logits: Logits, above 0 for images that are predicted to be real, float (B,).
+        attributes: Attribute logits, float (B, K), or None if the discriminator does not predict attributes.
 
     Example:
         >>> output = Discriminator(image_size=16, width=8)(torch.randn(4, 3, 16, 16))
@@ -104,15 +106,15 @@ class DiscriminatorOutput(NamedTuple):
 class Discriminator(nn.Module):
     """A network that predicts whether images are real and, optionally, which attributes they have.
 
-    A conditional discriminator uses the projection of Miyato and Koyama, "cGANs with Projection Discriminator" (ICLR
-    2018). They project the spatial sum of the last feature map. This class projects the whole map instead, because
-    attributes have fixed positions in aligned faces.
+    A conditional discriminator uses a projection, as in Miyato and Koyama, "cGANs with Projection Discriminator" (ICLR
+    2018). The paper projects the spatial sum of the last feature map. This class projects the whole feature map
+    instead, because attributes have fixed positions in aligned faces.
 
     Args:
-        image_size: Side length of the images in pixels: 8, 16, 32, 64, 128 ...
+        image_size: Side length of the images in pixels. Must be a power of 2 and at least 8.
         width: Number of channels in the first feature map. Each subsequent map has half the side length and twice the
             number of channels.
-        num_attributes: Number of attributes, K; 0 for an unconditional discriminator.
+        num_attributes: Number of attributes, K, or 0 for an unconditional discriminator.
         normalization: ``batch`` for batch normalisation, as in DCGAN; ``spectral`` for spectral normalisation (Miyato
             et al., "Spectral Normalization for Generative Adversarial Networks", ICLR 2018); or ``none``. Gradient
             penalties cannot be combined with batch normalisation.
@@ -147,8 +149,8 @@ class Discriminator(nn.Module):
                 layers.append(nn.BatchNorm2d(wide))
             layers.append(nn.LeakyReLU(_SLOPE, inplace=True))
         self.layers = nn.Sequential(*layers)
-        size = _START * _START * channels[-1]  # size of the flattened last feature map
-        self.judge = nn.Linear(size, 1, bias=not in_batches)  # equivalent to a convolution over the whole map
+        size = _START * _START * channels[-1]  # Size of the flattened last feature map.
+        self.judge = nn.Linear(size, 1, bias=not in_batches)  # Equivalent to a convolution over the whole map.
         self.projection = nn.Linear(num_attributes, size, bias=False) if num_attributes else None
         self.classify = nn.Linear(size, num_attributes) if num_attributes and classifies else None
         _initialise(self)
@@ -167,11 +169,11 @@ class Discriminator(nn.Module):
             UserError: The attributes have the wrong shape.
         """
         features = self.layers(images).permute(0, 2, 3, 1).flatten(1)  # (B, 4 * 4 * C)
-        logits = self.judge(features).flatten()  # (B,)
+        logits = self.judge(features).flatten()
         if self.projection is not None:
             attributes = _checked(attributes, "discriminator", len(images), self.projection.in_features)
-            embedded = self.projection(2 * attributes.to(features.dtype) - 1)  # (B, 4 * 4 * C)
-            # The division turns the sum over positions into a mean. The sum would dominate the logit.
+            embedded = self.projection(2 * attributes.to(features.dtype) - 1)
+            # The mean over the positions is used, because the sum would dominate the logit.
             logits = logits + (embedded * features).sum(dim=1) / _START**2
         return DiscriminatorOutput(logits, None if self.classify is None else self.classify(features))
 
@@ -179,18 +181,18 @@ class Discriminator(nn.Module):
 def _checked(attributes: Tensor | None, player: str, n: int, num_attributes: int) -> Tensor:
     if attributes is None or attributes.shape != (n, num_attributes):
         found = "none" if attributes is None else str(tuple(attributes.shape))
-        raise UserError(f"This {player} expects attributes ({n}, {num_attributes}), but got {found}.")
+        raise UserError(f"This {player} expects attributes of shape ({n}, {num_attributes}), but got {found}.")
     return attributes
 
 
 def _doublings(image_size: int) -> int:
-    """Return how many times 4 pixels must be doubled to reach this image size."""
+    """Return how many times the side length of the first feature map must be doubled."""
     check_power_of_two("image_size", image_size)
     return int(math.log2(image_size / _START))
 
 
 def check_power_of_two(setting: str, size: int) -> None:
-    """Check that an image size can be reached by doubling.
+    """Check that an image size is a power of 2 and at least 8.
 
     Raises:
         SettingError: The size is not a power of 2, or is below 8.
@@ -200,12 +202,12 @@ def check_power_of_two(setting: str, size: int) -> None:
 
 
 def _double(channels: int, out: int) -> nn.ConvTranspose2d:
-    """Return a layer that maps (B, channels, S, S) to (B, out, 2 S, 2 S)."""
+    """Return an upsampling layer from (B, channels, S, S) to (B, out, 2 * S, 2 * S)."""
     return nn.ConvTranspose2d(channels, out, 4, stride=2, padding=1, bias=False)
 
 
 def _weighted(network: nn.Module) -> Iterator[nn.Module]:
-    """Yield the convolutions and linear layers of a network."""
+    """Yield the convolutional and linear layers of a network."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             yield module

@@ -1,4 +1,4 @@
-"""Sampling of faces from the trained generator in a checkpoint or an exported file."""
+"""Sample faces from a trained generator."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,21 +11,23 @@ from celeba_lab.console import progress
 from celeba_lab.errors import SettingError, UserError, check_above, did_you_mean
 from celeba_lab.models.gan.networks import Generator
 
-_BATCH = 250  # number of faces; larger batches are not faster
+_BATCH = 250  # faces per batch; larger batches are not faster
 
 
 class FaceSampler:
-    """A generator, together with the training labels that attributes are sampled from.
+    """A generator, together with the training labels from which attributes are sampled.
 
     Args:
         network: Generator network.
-        attributes: Names of the K attributes of a conditional generator; empty for an unconditional one.
-        labels: Labels of the training faces, uint8 (N, K). Attributes are drawn from their joint distribution.
-        trained_on: Name of the training dataset; None if unknown.
-        weights: Kind of the generator's weights: ``ema`` for a moving average, or ``raw`` for those of the last step.
+        attributes: Names of the generator's K attributes; empty if the generator is unconditional.
+        labels: Labels of the training faces, uint8 (N, K). Attributes are drawn from the joint distribution of these
+            labels.
+        trained_on: Name of the training dataset, or None if unknown.
+        weights: Type of weights in the generator, either ``ema`` (moving average) or ``raw`` (weights of the last
+            step).
 
     Raises:
-        UserError: The generator is conditional, but there are no labels.
+        UserError: The generator is conditional, but ``labels`` is empty.
 
     Example:
         >>> generator = Generator(image_size=16, width=8, num_attributes=1)
@@ -44,7 +46,7 @@ class FaceSampler:
         weights: str = "raw",
     ) -> None:
         if len(attributes) and not len(labels):
-            raise UserError("A conditional generator needs the labels of its training faces, but there are none.")
+            raise UserError("A conditional generator requires the labels of its training faces, but none were given.")
         self.network = network
         self.attributes = list(attributes)
         self.labels = labels
@@ -53,11 +55,11 @@ class FaceSampler:
 
     @classmethod
     def from_checkpoint(cls, content: Mapping[str, Any], averaged: bool = True) -> "FaceSampler":
-        """Build a sampler, with its generator in evaluation mode, from a GAN checkpoint.
+        """Build a sampler from a GAN checkpoint, with the generator in evaluation mode.
 
         Args:
-            content: Content of the checkpoint of a :class:`~celeba_lab.models.gan.module.GAN`.
-            averaged: If true, use the averaged weights when the checkpoint contains them.
+            content: Content of a checkpoint of :class:`~celeba_lab.models.gan.module.GAN`.
+            averaged: If true, use the averaged weights, provided that the checkpoint contains them.
         """
         settings, state = content["hyper_parameters"], content["state_dict"]
         averaged = averaged and settings["ema"] > 0
@@ -78,14 +80,15 @@ class FaceSampler:
         return next(self.network.parameters()).device
 
     def latents(self, n: int, seed: int | None = None, truncation: float | None = None) -> Tensor:
-        """Draw latents, float (n, Z) on the generator's device, from a standard normal distribution.
+        """Draw latents from a standard normal distribution, float (n, Z) on the generator's device.
 
         Args:
-            n: Number of latents.
-            seed: Random seed. It gives the same latents on every device. If None, use torch's global generator.
-            truncation: Largest absolute value. Larger values are drawn again. A small limit gives typical faces with
-                little variety (Brock et al., "Large Scale GAN Training for High Fidelity Natural Image Synthesis", ICLR
-                2019). If None, values are not limited.
+            n: Number of latents to draw.
+            seed: Random seed, which gives the same latents on every device. If None, use torch's global random number
+                generator.
+            truncation: Maximum absolute value of each latent variable. Larger values are redrawn. A low limit gives
+                typical faces with little variety (Brock et al., "Large Scale GAN Training for High Fidelity Natural
+                Image Synthesis", ICLR 2019). If None, the values are not limited.
 
         Raises:
             SettingError: ``truncation`` is not above 0.
@@ -103,20 +106,20 @@ class FaceSampler:
         """Draw attributes for n faces.
 
         Each row contains the labels of a random training face that has all requested values, so the other attributes
-        follow their conditional distribution. If there is no such face, the rows contain the labels of any random
-        training faces, overwritten with the requested values.
+        follow their conditional distribution. If no training face has all requested values, each row contains the
+        labels of any training face, with the requested attributes set to the requested values.
 
         Args:
             n: Number of faces.
-            asked: Requested value of each attribute, by name: 1 if faces should have the attribute, 0 if not.
-            seed: Random seed. If None, use torch's global generator.
+            asked: Requested values by attribute name: 1 for faces with the attribute, 0 for faces without it.
+            seed: Random seed. If None, use torch's global random number generator.
 
         Returns:
-            The attributes, uint8 (n, K), on the generator's device; None for an unconditional generator.
+            The attributes, uint8 (n, K) on the generator's device, or None for an unconditional generator.
 
         Raises:
             UserError: The generator is unconditional or was not trained with a requested attribute.
-            SettingError: A value is neither 0 nor 1.
+            SettingError: A requested value is neither 0 nor 1.
         """
         columns = self._columns(asked or {})
         if not self.attributes:
@@ -132,7 +135,7 @@ class FaceSampler:
         return drawn.to(self.device)
 
     def _columns(self, asked: Mapping[str, int]) -> dict[int, int]:
-        """Return the requested values by column number."""
+        """Return the requested values by column index."""
         for name, value in asked.items():
             if not self.attributes:
                 raise UserError(
@@ -142,7 +145,8 @@ class FaceSampler:
             if name not in self.attributes:
                 hint = did_you_mean(name, self.attributes)
                 raise UserError(
-                    f"This generator has no attribute {name}. Its attributes are {', '.join(self.attributes)}.{hint}"
+                    f"This generator has no attribute {name}. The available attributes are"
+                    f" {', '.join(self.attributes)}.{hint}"
                 )
             if value not in (0, 1):
                 raise SettingError(f"attributes.{name}", value, "must be 1 to request the attribute or 0 to exclude it")
@@ -150,11 +154,11 @@ class FaceSampler:
 
     @torch.no_grad()
     def draw(self, latents: Tensor, attributes: Tensor | None = None) -> Tensor:
-        """Generate faces, uint8 (N, 3, S, S) on the CPU, with the generator in evaluation mode.
+        """Generate faces with the generator in evaluation mode, uint8 (N, 3, S, S) on the CPU.
 
         Args:
             latents: Latents, float (N, Z).
-            attributes: Attributes for a conditional generator, (N, K), with values from 0 to 1.
+            attributes: Attributes for a conditional generator, (N, K) in [0, 1].
 
         Raises:
             UserError: The latents or the attributes have the wrong shape.
@@ -176,8 +180,8 @@ class FaceSampler:
 
         Args:
             n: Number of faces to generate.
-            seed: Random seed for latents and attributes. If None, use torch's global generator.
-            truncation: Largest absolute value of the latents; see :meth:`latents`.
+            seed: Random seed for latents and attributes. If None, use torch's global random number generator.
+            truncation: Maximum absolute value of the latents; see :meth:`latents`.
             asked: Requested attributes; see :meth:`draw_attributes`.
 
         Returns:
@@ -192,11 +196,11 @@ class FaceSampler:
 
 
 def slerp(first: Tensor, last: Tensor, steps: int) -> Tensor:
-    """Return latents on the arc between two latents, float (steps, Z), including both ends.
+    """Return latents on the arc between two latents, including both ends, float (steps, Z).
 
-    Spherical interpolation (Shoemake, SIGGRAPH 1985) keeps the norm of the latents typical. A straight line would pass
-    near the origin, where latents are never drawn during training (White, "Sampling Generative Networks", 2016,
-    arXiv:1609.04468).
+    Spherical interpolation (Shoemake, SIGGRAPH 1985) preserves the typical norm of the latents. A straight line would
+    pass near the origin, where almost no latents are drawn during training (White, "Sampling Generative Networks",
+    2016, arXiv:1609.04468).
 
     Args:
         first: First latent, float (Z,).
@@ -210,6 +214,6 @@ def slerp(first: Tensor, last: Tensor, steps: int) -> Tensor:
     share = torch.linspace(0, 1, steps, device=first.device).unsqueeze(1)  # (steps, 1)
     cosine = torch.nn.functional.cosine_similarity(first, last, dim=0).clamp(-1, 1)
     angle = torch.arccos(cosine)
-    if angle.sin() < 1e-4:  # no unique arc between parallel latents
+    if angle.sin() < 1e-4:  # there is no unique arc between parallel latents
         return torch.lerp(first, last, share)
     return (((1 - share) * angle).sin() * first + (share * angle).sin() * last) / angle.sin()

@@ -84,7 +84,7 @@ def test_measuring_does_not_seed_the_accelerators(distances: Distances, monkeypa
 
 def test_the_description_of_a_distance_is_complete(distances: Distances) -> None:
     assert distances.describe(120) == (
-        "pixels; 120 faces against 150 real faces of val that were not used in training, all of 4 x 4 pixels (real"
+        "pixels; 120 generated faces and 150 real faces from val that were not used in training, all 4 x 4 pixels (real"
         " faces downsampled bilinearly with antialiasing); KID with the cubic kernel, multiplied by 1,000, averaged"
         " over 100 subsets of 119 faces"
     )
@@ -95,9 +95,9 @@ def test_the_description_of_a_distance_is_complete(distances: Distances) -> None
 @pytest.mark.parametrize("n", [0, 1, 2])
 def test_fewer_than_three_faces_are_rejected(distances: Distances, n: int) -> None:
     """Two faces give subsets of a single face, which contain no pairs, so the kernel distance would be NaN."""
-    with pytest.raises(UserError, match=f"at least 3 generated faces, but there are {n}"):
+    with pytest.raises(UserError, match=f"at least 3 generated faces, but there are only {n}"):
         distances.measure(faces(n, 0))
-    with pytest.raises(UserError, match=f"at least 3 real faces of val, but there are {n}"):
+    with pytest.raises(UserError, match=f"at least 3 real faces from val, but there are only {n}"):
         Distances(FeatureExtractor(Pixels(), D, "pixels"), faces(n, 0), "val")
     assert np.isfinite(distances.measure(faces(3, 0)).kid)
 

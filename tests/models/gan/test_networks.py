@@ -104,7 +104,7 @@ def test_a_size_that_is_not_a_power_of_two_is_rejected(size: int) -> None:
 
 
 def test_latents_of_the_wrong_shape_are_rejected() -> None:
-    with pytest.raises(UserError, match=r"expects latents \(B, 100\), but got \(2, 64\)"):
+    with pytest.raises(UserError, match=r"expects latents of shape \(B, 100\), but got \(2, 64\)"):
         Generator()(torch.randn(2, 64))
 
 
@@ -112,7 +112,7 @@ def test_latents_of_the_wrong_shape_are_rejected() -> None:
 def test_missing_or_misshapen_attributes_are_rejected(network: nn.Module) -> None:
     given = torch.randn(3, 100) if isinstance(network, Generator) else torch.randn(3, 3, 16, 16)
     for attributes, found in ((None, "none"), (torch.ones(3, 1), r"\(3, 1\)")):
-        with pytest.raises(UserError, match=rf"expects attributes \(3, 2\), but got {found}"):
+        with pytest.raises(UserError, match=rf"expects attributes of shape \(3, 2\), but got {found}"):
             network(given, attributes)
 
 

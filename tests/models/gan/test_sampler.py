@@ -84,7 +84,7 @@ def test_attribute_combinations_without_training_faces_can_be_requested(sampler:
 @pytest.mark.parametrize(
     ("asked", "sentence"),
     [
-        ({"Smilling": 1}, "Smilling. Its attributes are Smiling, Male, Eyeglasses. Did you mean 'Smiling'"),
+        ({"Smilling": 1}, "Smilling. The available attributes are Smiling, Male, Eyeglasses. Did you mean 'Smiling'"),
         ({"Smiling": 2}, "^attributes.Smiling=2 must be 1 to request the attribute or 0 to exclude it"),
     ],
 )
@@ -100,7 +100,7 @@ def test_an_unconditional_generator_rejects_requested_attributes(plain: FaceSamp
 
 
 def test_a_conditional_generator_needs_labels() -> None:
-    with pytest.raises(UserError, match="needs the labels of its training faces"):
+    with pytest.raises(UserError, match="requires the labels of its training faces"):
         FaceSampler(Generator(16, num_attributes=1), ["Smiling"], np.empty((0, 1), dtype=np.uint8))
 
 

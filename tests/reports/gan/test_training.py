@@ -53,11 +53,11 @@ def test_distances_are_written_with_a_reference_and_a_description(data, tmp_path
     assert table["kid_x1000_real"].tolist() == pytest.approx([floor.kid] * 4)
     assert set(table["real"]) == {32}
     assert set(table["measured_in"]) == {distances.describe(40)}
-    assert "40 faces against 8 real faces of val" in table["measured_in"][0]
+    assert "40 generated faces and 8 real faces from val" in table["measured_in"][0]
     for name in ("kid", "fid"):
         assert (tmp_path / "figures" / f"{name}.png").exists()
     printed = " ".join(capsys.readouterr().out.split())
-    assert "40 faces against 8 real faces" in printed
+    assert "40 generated faces and 8 real faces" in printed
     assert "32 training faces compared with the same" in printed
 
 
