@@ -1,10 +1,12 @@
 """Functions that read and write files, sort paths and locate ``conf/``. This module avoids slow imports."""
 
+import errno
 import os
 import re
-import tempfile
+import secrets
+import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,20 +26,56 @@ def config_directory() -> Path:
     return installed if installed.is_dir() else package.parent / "conf"
 
 
+def read_file(path: Path, most_bytes: int) -> bytes:
+    """Return the content of a regular file. A pipe, which would block, and a device, which may never end, are rejected.
+
+    Args:
+        path: Path of the file.
+        most_bytes: Maximum size of the file in bytes.
+
+    Raises:
+        OSError: The file cannot be opened, is not a regular file, or is too large.
+    """
+    # Without O_NONBLOCK, opening a named pipe would wait until another process writes to it.
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        if status.st_size > most_bytes:
+            reason = f"{status.st_size:,} bytes are more than the limit of {most_bytes:,}"
+            raise OSError(errno.EFBIG, reason, str(path))
+        return file.read(most_bytes)
+
+
 def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
-    """Call ``write`` with a temporary binary file, which replaces ``path`` once it is complete and on disk."""
+    """Call ``write`` with a temporary binary file, which replaces ``path`` once it is complete and on disk.
+
+    The temporary file is next to ``path``, because a file can only be replaced atomically within a file system. Even if
+    the process is killed or the machine loses power, ``path`` is either the old file or the complete new one. The
+    permissions follow the umask, as for a file that ``open`` creates.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, staged = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    staged = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with staged.open("xb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        Path(staged).chmod(0o644)  # mkstemp creates files that only their owner can read
-        Path(staged).replace(path)
+        staged.replace(path)
+        _sync_folder(path.parent)
     except BaseException:
-        Path(staged).unlink(missing_ok=True)
+        staged.unlink(missing_ok=True)
         raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """Write the names of the files in a folder to disk. Otherwise, a loss of power could undo the last replacement."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # Some network file systems do not support this.
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def unusable(path: Path, reason: str, remedy: str = "Leave this run out, or run it again.") -> UserError:

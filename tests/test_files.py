@@ -1,11 +1,12 @@
 """Files are written completely or not at all."""
 
+import os
 import stat
 from pathlib import Path
 
 import pytest
 
-from celeba_lab.files import write_atomically
+from celeba_lab.files import read_file, write_atomically
 
 
 def names_in(folder: Path) -> list[str]:
@@ -57,7 +58,22 @@ def test_the_old_file_stays_until_the_new_one_is_complete(tmp_path):
     assert path.read_bytes() == b"new"
 
 
-def test_the_file_has_the_usual_permissions(tmp_path):
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_the_permissions_follow_the_umask(tmp_path: Path, umask: int, mode: int) -> None:
     path = tmp_path / "file.bin"
-    write_atomically(path, lambda file: file.write(b""))
-    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    before = os.umask(umask)
+    try:
+        write_atomically(path, lambda file: file.write(b""))
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+def test_a_file_above_the_limit_and_a_device_are_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "file.bin"
+    path.write_bytes(bytes(1001))
+    assert read_file(path, 1001) == bytes(1001)
+    with pytest.raises(OSError, match=r"1,001 bytes are more than the limit of 1,000"):
+        read_file(path, 1000)
+    with pytest.raises(OSError, match="not a regular file"):
+        read_file(Path("/dev/zero"), 1000)

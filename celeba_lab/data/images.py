@@ -4,7 +4,7 @@ import glob
 import io
 import struct
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from torchvision.transforms.v2 import functional as F
 
 from celeba_lab.errors import UserError
-from celeba_lab.files import natural_order
+from celeba_lab.files import natural_order, read_file
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
@@ -35,6 +35,8 @@ _READERS: tuple[Callable[[io.BytesIO], ImageFile], ...] = (
     GifImageFile,
     TiffImageFile,
 )
+# Maximum size of an image file. No image within the default max_pixels needs more.
+_MOST_BYTES = 2**29
 _ORIENTATION = 0x0112  # EXIF orientation tag
 
 
@@ -72,7 +74,7 @@ def load_image(path: Path, max_pixels: int) -> np.ndarray:
         UserError: The file cannot be read or decoded.
     """
     try:
-        data = Path(path).read_bytes()
+        data = read_file(Path(path), _MOST_BYTES)
     except OSError as error:
         raise UserError(
             f"{path} cannot be read ({error.strerror or error}). Check the path and its permissions."
@@ -160,7 +162,7 @@ def _decode(header: Image.Image, data: bytes) -> np.ndarray:
             return rgb
         simplejpeg.decode_jpeg(data, header.mode, strict=True)  # only detects damage; Pillow converts CMYK images
     if header.format == "PNG":
-        _check_png_rows(data)
+        _check_png(data)
     return _to_rgb(header)
 
 
@@ -190,28 +192,56 @@ def _upright(array: np.ndarray, header: Image.Image) -> np.ndarray:
     return array
 
 
-def _check_png_rows(data: bytes) -> None:
-    """Check that the pixel data of a PNG is complete, because Pillow fills missing rows with black.
+def _check_png(data: bytes) -> None:
+    """Check that a PNG is complete and undamaged, because Pillow ignores checksums and fills missing rows with black.
 
-    Source: PNG specification (third edition), sections 8 (interlacing) and 9 (filtering).
+    Source: PNG specification (third edition), sections 5 (chunks), 8 (interlacing), 9 (filtering) and 10 (compression).
     """
-    position, packed = 8, []
-    width, height, depth, colour, _, _, interlaced = struct.unpack_from(">IIBBBBB", data, 16)
-    while position + 8 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, position)
+    chunks = dict.fromkeys((b"IHDR", b"IEND"), b"")
+    packed = []
+    for kind, content in _png_chunks(data):
         if kind == b"IDAT":
-            packed.append(data[position + 8 : position + 8 + length])
+            packed.append(content)
+        else:
+            chunks[kind] = content
+    expected = _png_size(chunks[b"IHDR"])
+    stream = zlib.decompressobj()
+    # The limit above the expected size lets zlib reach the checksum at the end of the stream.
+    found = len(stream.decompress(b"".join(packed), expected + 1024))
+    if found < expected or not stream.eof:
+        raise ValueError(f"found {found} of {expected} bytes of pixel data")
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the kind and the content of each chunk.
+
+    Raises:
+        ValueError: A checksum is wrong, or the chunk that ends the file is missing.
+    """
+    position = 8
+    while position + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, position)
+        content = data[position + 8 : position + 8 + length]
+        checksum = data[position + 8 + length : position + 12 + length]
+        if len(checksum) < 4 or zlib.crc32(kind + content) != int.from_bytes(checksum):
+            raise ValueError(f"wrong checksum of the chunk at byte {position}")
+        yield kind, content
+        if kind == b"IEND":
+            return
         position += 12 + length
+    raise ValueError("the end is missing")
+
+
+def _png_size(header: bytes) -> int:
+    """Return the number of bytes of uncompressed pixel data, including one filter byte per row."""
+    width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", header)
     bits = depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
     passes = [(0, 0, 1, 1)]
     if interlaced:
         passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
-    expected = 0
+    size = 0
     for x, y, dx, dy in passes:
         columns, rows = -(-(width - x) // dx), -(-(height - y) // dy)
         if columns > 0 and rows > 0:
-            expected += rows * (1 + -(-columns * bits // 8))
-    stream = zlib.decompressobj()
-    found = len(stream.decompress(b"".join(packed), expected + 1))  # the extra byte lets zlib reach the checksum
-    if found < expected or not (stream.eof or found > expected):
-        raise ValueError(f"found {found} of {expected} bytes of pixel data")
+            size += rows * (1 + -(-columns * bits // 8))
+    return size

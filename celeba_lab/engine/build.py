@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 import lightning as L
 import torch
+from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback
 from omegaconf import DictConfig
@@ -14,6 +15,7 @@ from celeba_lab.config import build
 from celeba_lab.console import console
 from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.data.datamodule import CelebADataModule
+from celeba_lab.engine.torch_files import AtomicCheckpointIO
 from celeba_lab.errors import UserError
 from celeba_lab.runs.run import Run
 
@@ -102,6 +104,8 @@ def build_trainer(
         built: L.Trainer = build(trainer, callbacks=list(callbacks), logger=logger or False, **arguments)
     except (ValueError, MisconfigurationException) as error:
         raise _explain(error) from error
+    if type(built.strategy.checkpoint_io) is TorchCheckpointIO:  # A plugin of the configuration is kept.
+        built.strategy.checkpoint_io = AtomicCheckpointIO()
     return built
 
 

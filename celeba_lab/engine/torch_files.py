@@ -1,9 +1,14 @@
-"""Read files written by ``torch.save``."""
+"""Read and write files in the format of ``torch.save``."""
 
+import io
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from typing_extensions import override
+
+from celeba_lab.files import write_atomically
 
 
 class UnreadableFileError(Exception):
@@ -21,3 +26,20 @@ def read_torch_file(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises many unrelated exception types for invalid files.
         raise UnreadableFileError(f"{path.stat().st_size:,} bytes; {type(error).__name__}") from error
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Lightning's way of saving checkpoints, made safe against kills and full disks.
+
+    Lightning writes to the folder for temporary files first. If that folder is on another file system, the file is
+    copied to its place afterwards, and a run that is killed meanwhile leaves an incomplete checkpoint.
+    """
+
+    @override
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        if storage_options is not None or "://" in str(path):  # Other file systems, such as S3, write atomically.
+            super().save_checkpoint(checkpoint, path, storage_options)
+            return
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        write_atomically(Path(path), lambda file: file.write(content.getbuffer()))

@@ -1,7 +1,9 @@
 import io
+import os
 import struct
 import warnings
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -156,6 +158,36 @@ def test_a_png_with_too_few_rows_is_rejected(interlaced):
     assert (decode_image(png(rows), "x", LIMIT) == 200).all()
     with pytest.raises(UserError, match="bytes of pixel data"):
         decode_image(png(rows[:-25]), "x", LIMIT)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGB", "RGBA", "I;16"])
+def test_a_png_with_a_damaged_tail_is_rejected_or_unchanged(mode: str, picture: Image.Image) -> None:
+    """No damaged byte may change a pixel. Pillow accepts most of these files, and returns wrong pixels."""
+    image = picture.convert("L").convert("I;16") if mode == "I;16" else picture.convert(mode)
+    data = encode(image, "PNG")
+    pixels = decode_image(data, "x", LIMIT)
+    accepted = 0
+    for start in range(33, len(data), 7):
+        for damaged in (data[:start], data[:start] + bytes(len(data) - start), _flip_bit(data, start)):
+            try:
+                decoded = decode_image(damaged, "x", LIMIT)
+            except UserError:
+                continue
+            assert np.array_equal(decoded, pixels)
+            accepted += 1
+    assert accepted <= 2  # Only the bytes after the last pixel may be missing.
+
+
+def _flip_bit(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
+def test_a_named_pipe_and_a_device_are_rejected(tmp_path: Path) -> None:
+    """Opening a pipe would wait forever, and reading a device would never end."""
+    os.mkfifo(tmp_path / "pipe.png")
+    for path in (tmp_path / "pipe.png", Path("/dev/zero"), tmp_path):
+        with pytest.raises(UserError, match="cannot be read"):
+            load_image(path, LIMIT)
 
 
 @pytest.mark.parametrize("data", [b"", b"<html></html>", b"\xff\xd8\xff", b"%PDF-1.4", bytes(100)])

@@ -1,0 +1,63 @@
+"""Checkpoints are complete, or not there at all."""
+
+import itertools
+import multiprocessing
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import lightning as L
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from celeba_lab.engine.build import build_trainer
+from celeba_lab.engine.torch_files import AtomicCheckpointIO, read_torch_file
+
+
+def _save_forever(path: Path) -> None:
+    for k in itertools.count():
+        AtomicCheckpointIO().save_checkpoint({"k": k, "weights": torch.full((2_000_000,), float(k))}, path)
+
+
+@pytest.mark.parametrize("milliseconds", [1, 17, 41, 73])
+def test_a_run_killed_while_it_saves_leaves_a_complete_checkpoint(
+    milliseconds: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, elsewhere = tmp_path / "last.ckpt", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(elsewhere))
+    process = multiprocessing.get_context("fork").Process(target=_save_forever, args=[path])
+    process.start()
+    try:
+        end = time.monotonic() + 60
+        while not path.exists() and time.monotonic() < end:
+            time.sleep(0.001)
+        time.sleep(milliseconds / 1000)
+    finally:
+        process.kill()
+        process.join()
+    content = read_torch_file(path)
+    assert (content["weights"] == content["k"]).all()
+    assert not list(elsewhere.iterdir()), "the temporary file must be next to the checkpoint"
+
+
+def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "last.ckpt"
+    AtomicCheckpointIO().save_checkpoint({"epoch": 1}, path)
+
+    def fail(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="No space left"):
+        AtomicCheckpointIO().save_checkpoint({"epoch": 2}, path)
+    assert read_torch_file(path) == {"epoch": 1}
+    assert [file.name for file in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_the_trainer_saves_atomically(tmp_path: Path) -> None:
+    cfg = OmegaConf.create({"_target_": "lightning.Trainer", "accelerator": "cpu", "default_root_dir": str(tmp_path)})
+    trainer: L.Trainer = build_trainer(cfg)
+    assert isinstance(trainer.strategy.checkpoint_io, AtomicCheckpointIO)
