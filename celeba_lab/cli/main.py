@@ -73,8 +73,8 @@ def prepare(cfg: "DictConfig") -> "Callable[[DictConfig], dict[str, float]]":
     check_names(cfg)
     check_paths(cfg)
     check_types(cfg, complete_signature)
-    quiet_libraries()
     task: Callable[[DictConfig], dict[str, float]] = build(cfg.task)
+    quiet_libraries()  # The task has imported them. Lightning sets up its messages when it is imported.
     announce(cfg, without_celeba)
     seed_everything(cfg.seed)
     return task

@@ -118,6 +118,7 @@ def test_the_same_seed_gives_the_same_metrics(
 ) -> None:
     result = run_process(*small, f"data.root={tiny_celeba}", "seed=3", "data.num_workers=2", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
+    assert "INFO" not in result.stdout + result.stderr, "messages of Lightning belong in the log file"
     [summary] = tmp_path.glob("outputs/smile/*/summary.json")
     assert read_summary(summary.parent)["metrics"] == trained.summary["metrics"]
 
