@@ -21,6 +21,8 @@ import torch
 from celeba_lab.errors import SettingError, UserError, check_at_least, check_choice, check_fraction
 
 KINDS = {"a": torch.relu, "b": torch.tanh}
+EXTENDED = {"a": 1}
+EXTENDED["b"] = 2
 
 
 def _check_sizes(small: int, large: int) -> None:
@@ -51,6 +53,7 @@ class Whole:
         if n == 13:
             raise UserError("13 is an unlucky number.")
         check_at_least("given", given, 1)
+        check_choice("kind", kind, EXTENDED)
         check_at_least("width", self.network.weight.shape[0], 5)
 '''
 GOOD = {"kind": "a", "small": 1, "large": 2, "share": 0.5, "n": None}
