@@ -1,6 +1,8 @@
 """Errors of the user are explained in one sentence, and bugs are not."""
 
+import errno
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -51,3 +53,21 @@ def test_errors_of_the_user_are_explained_and_bugs_are_not() -> None:
     assert explain(YAMLError("found a tab")) == "Invalid YAML: found a tab."
     assert explain(MisconfigurationException("too many\n devices")) == "too many devices."
     assert explain(ValueError("a bug")) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "a.ckpt"), "a.ckpt could not be accessed (No space left"),
+        (OSError(errno.EROFS, "Read-only file system", "a.csv"), "a.csv could not be accessed (Read-only file system)"),
+        (OSError(errno.EFBIG, "File too large"), "A file of the run could not be accessed (File too large). Raise"),
+    ],
+)
+def test_a_failure_of_the_disk_is_explained(error: OSError, sentence: str) -> None:
+    assert str(explain(error)).startswith(sentence)
+
+
+def test_a_missing_file_is_a_bug_unless_its_folder_is_gone(tmp_path: Path) -> None:
+    assert explain(FileNotFoundError(errno.ENOENT, "No such file or directory", str(tmp_path / "file"))) is None
+    gone = FileNotFoundError(errno.ENOENT, "No such file or directory", str(tmp_path / "run" / "file"))
+    assert "Its folder was deleted or renamed during the run." in str(explain(gone))
