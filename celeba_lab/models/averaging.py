@@ -17,7 +17,7 @@ class MovingAverage:
     as ``num_batches_tracked`` of batch normalisation, are copied.
 
     Args:
-        decay: Largest decay, from 0 to 1. With 0.99, the average covers about the last hundred updates.
+        decay: Maximum decay, from 0 to 1. With a decay of 0.99, the average covers about the last hundred updates.
 
     Example:
         >>> from torch.optim.swa_utils import AveragedModel

@@ -1,4 +1,4 @@
-"""The error for training runs that diverge."""
+"""An error for training runs that diverge."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,8 @@ def divergence_error(model: L.LightningModule, quantities: Sequence[str]) -> Div
     """Return the error for a run whose losses or weights are no longer finite.
 
     Args:
-        model: Model attached to a trainer. The error message ends with the model's ``divergence_advice`` if it has one.
+        model: Model attached to a trainer. If the model defines ``divergence_advice``, the error message contains this
+            advice.
         quantities: Names of the quantities that are not finite, such as ``training loss``.
 
     Example:

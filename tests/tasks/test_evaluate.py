@@ -80,4 +80,4 @@ def test_an_ensemble_of_different_networks_is_rejected(trained, tiny_celeba: Pat
     arguments = ["task=evaluate", f"checkpoint={trained.checkpoint}", f"task.ensemble=[{tmp_path / 'other.ckpt'}]"]
     result = run_command(*QUIET, *arguments, f"data.root={tiny_celeba}", cwd=tmp_path)
     assert result.returncode == 1
-    assert "Cannot average checkpoints with different image_size: 32 and 64." in result.stderr
+    assert "Cannot average checkpoints with different values of image_size: 32 and 64." in result.stderr

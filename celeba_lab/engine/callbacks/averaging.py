@@ -9,7 +9,7 @@ from celeba_lab.models.averaging import MovingAverage
 
 
 class ExponentialMovingAverage(WeightAveraging):
-    """Maintain a moving average of the weights, which validation, checkpoints and the trained model use.
+    """Maintain a moving average of the weights for validation, checkpoints and the trained model.
 
     Lightning's ``EMAWeightAveraging`` would also average integer buffers, such as the batch counter of batch
     normalisation.

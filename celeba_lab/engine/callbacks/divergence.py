@@ -28,7 +28,7 @@ class TerminateOnNaN(Callback):
             end of each epoch.
 
     Raises:
-        SettingError: The number of batches is below 1.
+        SettingError: ``check_every_n_steps`` is below 1.
         DivergenceError: A loss or a weight became NaN or infinite during training.
     """
 

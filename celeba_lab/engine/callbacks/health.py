@@ -13,9 +13,9 @@ from celeba_lab.engine.callbacks.images import fixed_samples
 from celeba_lab.errors import check_at_least
 from celeba_lab.models.gan.module import GAN
 
-# Mean probability above which the discriminator is certain that faces are real.
+# Mean probability above which the discriminator is considered certain that faces are real.
 _SURE = 0.99
-# Samples count as nearly identical if their spread is below this fraction of the spread of real faces.
+# Samples are considered nearly identical if their spread is below this fraction of the spread of real faces.
 _ALIKE = 0.15
 # Identical samples are not reported in the first steps, because an untrained generator produces only grey images.
 _FIRST_STEPS = 1000
@@ -31,7 +31,7 @@ class Health(Callback):
         warnings: All warnings so far, which are also stored in ``summary.json``.
 
     Raises:
-        SettingError: The number of epochs is below 1.
+        SettingError: ``patience`` is below 1.
     """
 
     def __init__(self, patience: int = 3) -> None:
@@ -40,7 +40,7 @@ class Health(Callback):
         self.warnings: list[str] = []
         self._streaks: dict[str, int] = {}
         self._real_spread: float | None = None
-        self._varied = False  # True once the samples have clearly differed.
+        self._varied = False  # True once the samples have differed clearly.
 
     @override
     def on_train_batch_end(
@@ -123,5 +123,5 @@ def _is_fake(probability: float) -> bool:
 
 
 def spread(faces: Tensor) -> float:
-    """Return the standard deviation across faces, uint8 (N, 3, H, W), averaged over the pixels."""
+    """Return the mean over the pixels of the standard deviation across faces, uint8 (N, 3, H, W)."""
     return faces.float().std(dim=0, correction=0).mean().item()

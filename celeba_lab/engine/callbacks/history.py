@@ -17,14 +17,14 @@ from celeba_lab.files import write_atomically
 class EpochLog(Callback):
     """Record the metrics of each epoch, write them to a CSV file, and print one line per epoch.
 
-    Checkpoints contain the rows, so a continued run also has the metrics of its earlier epochs.
+    The rows are stored in checkpoints, so a continued run also has the metrics of its earlier epochs.
 
     Args:
         line: Names of the metrics to print. Metrics that are not logged are omitted.
-        path: Path of the CSV file, which is rewritten after each epoch. If None, no file is written.
+        path: Path to the CSV file, which is rewritten after each epoch. If None, no file is written.
 
     Attributes:
-        rows: Metrics of each epoch, counted from 1, with the names used in ``Trainer.callback_metrics``.
+        rows: Metrics by epoch (counted from 1) and metric name, as in ``Trainer.callback_metrics``.
 
     Example:
         >>> log = EpochLog(line=["train/loss"])
@@ -52,11 +52,11 @@ class EpochLog(Callback):
 
     @override
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        self._trainer = trainer  # state_dict needs the Trainer to include the row of the epoch that has just ended.
+        self._trainer = trainer  # For state_dict, which includes the row of the epoch that has just ended.
 
     @override
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        # The training metrics of an epoch are available only after the hooks at the end of the epoch.
+        # The training metrics of an epoch are available only after its epoch-end hooks have run.
         self._record(trainer)
         self._epoch_start = perf_counter()
 
@@ -82,11 +82,11 @@ class EpochLog(Callback):
         self.rows = {int(epoch): dict(row) for epoch, row in state_dict["rows"].items()}
 
     def table(self) -> pd.DataFrame:
-        """Return a table with one row per epoch, a column ``epoch`` and a column for each metric."""
+        """Return a table with one row per epoch, an ``epoch`` column, and one column per metric."""
         return pd.DataFrame([{"epoch": epoch, **row} for epoch, row in sorted(self.rows.items())])
 
     def _unrecorded(self) -> dict[int, dict[str, float]]:
-        """Return the row of a finished epoch that is not in ``rows`` yet."""
+        """Return the row of the last finished epoch if the row is not in ``rows`` yet."""
         if self._trainer is None or self._trained == 0 or self._trained in self.rows:
             return {}
         # Lightning keeps a metric until it is logged again, so after an epoch without validation, callback_metrics
@@ -104,7 +104,7 @@ class EpochLog(Callback):
                 self._write()
 
     def _print(self, epoch: int, epochs: int | None, row: Mapping[str, float]) -> None:
-        """Print the line of an epoch. The first line is preceded by a heading."""
+        """Print the line for an epoch, preceded by a heading if no line has been printed yet."""
         if not self._has_heading:
             console.print(f"{self._lines.heading()}     time", style="bold", markup=False, soft_wrap=True)
             self._has_heading = True
@@ -143,7 +143,7 @@ class MetricLines:
         return "  ".join([self.label, *(heading.rjust(8) for heading in self.headings)])
 
     def row(self, label: str, values: Mapping[str, float]) -> str:
-        """Return one row of the table. The cell of a metric is empty if ``values`` does not contain the metric."""
+        """Return one row of the table. The cells of metrics that are not in ``values`` are empty."""
         cells = [
             (_short(values[metric]) if metric in values else "").rjust(max(8, len(heading)))
             for metric, heading in zip(self.metrics, self.headings, strict=True)

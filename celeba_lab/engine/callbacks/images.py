@@ -28,13 +28,13 @@ _GRID_COLUMNS = 8
 
 
 class TrainingImageGrid(Callback):
-    """Send the first training batch to TensorBoard, with the augmented images below the original ones.
+    """Send the first training batch to TensorBoard, with the augmented images below the original images.
 
     Args:
         max_images: Maximum number of images to show.
 
     Raises:
-        SettingError: The number of images is below 1.
+        SettingError: ``max_images`` is below 1.
     """
 
     def __init__(self, max_images: int = 32) -> None:
@@ -52,7 +52,7 @@ class TrainingImageGrid(Callback):
         # Only complete rows are shown, so that no row mixes original and augmented images.
         count -= count % _GRID_COLUMNS if count > _GRID_COLUMNS else 0
         images = batch["image"][:count].cpu().float() / 255
-        with torch.random.fork_rng(devices=[]), torch.no_grad():  # Keep the run's random state.
+        with torch.random.fork_rng(devices=[]), torch.no_grad():  # Preserve the run's random state.
             augmented = pl_module.augment(images)
         rows = torch.cat([images, augmented])
         writer.add_image(
@@ -61,15 +61,15 @@ class TrainingImageGrid(Callback):
 
 
 class SampleGrid(Callback):
-    """Generate faces from fixed latents after each epoch, as PNG files and in TensorBoard.
+    """Generate faces from fixed latents after each epoch, and write them to PNG files and TensorBoard.
 
     Args:
-        folder: Path of the folder for the files ``epoch_0001.png``, ``epoch_0002.png`` and so on.
+        folder: Path to the folder in which the files ``epoch_0001.png``, ``epoch_0002.png`` and so on are written.
         n: Number of faces in each grid, from 1 to 64.
         every_n_epochs: Number of epochs between grids. A grid is always written after the last epoch.
 
     Raises:
-        SettingError: A number is out of range.
+        SettingError: ``n`` or ``every_n_epochs`` is out of range.
     """
 
     def __init__(self, folder: str, n: int = 64, every_n_epochs: int = 1) -> None:
@@ -106,7 +106,7 @@ def fixed_samples(model: GAN, n: int = 64) -> Tensor:
 
 
 def tensorboard_writer(trainer: L.Trainer) -> SummaryWriter | None:
-    """Return TensorBoard's writer in the main process, and None in other processes or if TensorBoard is not used."""
+    """Return TensorBoard's writer, or None outside the main process or if TensorBoard is not used."""
     if isinstance(trainer.logger, TensorBoardLogger) and trainer.is_global_zero:
         writer: SummaryWriter = trainer.logger.experiment
         return writer

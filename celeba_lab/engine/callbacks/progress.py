@@ -29,10 +29,11 @@ class ModelLine(ModelSummary):
 class ProgressLine(ProgressBar):
     """Show a single line with the epoch, step, loss, images per second and remaining time.
 
-    The line never wraps. In a log file, it is printed every 30 seconds; see :class:`~celeba_lab.console.Progress`.
+    The line never wraps. In a log file, the line is printed every 30 seconds; see
+    :class:`~celeba_lab.console.Progress`.
 
     Args:
-        evaluation: Name to show for ``Trainer.test``, which is used to evaluate every split.
+        evaluation: Name to show during ``Trainer.test``, which is used to evaluate every split.
     """
 
     def __init__(self, evaluation: str = "test") -> None:
@@ -42,7 +43,7 @@ class ProgressLine(ProgressBar):
         self._line: _RunProgress | None = None
         self._images = 0
         self._rate_start = 0.0
-        self._rate_pause = 0.0  # Seconds at which validation interrupted the training.
+        self._rate_pause = 0.0  # Time in seconds at which validation interrupted training.
         self._refreshed = 0.0
 
     @override
@@ -119,7 +120,7 @@ class ProgressLine(ProgressBar):
     @override
     def on_sanity_check_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         # The first batches start the worker processes and compile the model, which can take minutes.
-        self._open("checking the validation")
+        self._open("checking validation")
 
     @override
     def on_sanity_check_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -216,7 +217,7 @@ class _RunProgress(Progress):
     """A progress line with a bar for the current epoch and the remaining time of the whole run."""
 
     _share: float | None = None
-    _first: tuple[float, float] | None = None  # Completed fraction and seconds at the start of training.
+    _first: tuple[float, float] | None = None  # Completed fraction and seconds when training started.
     _limit: float | None = None
     _set_at = 0.0
 
@@ -228,7 +229,7 @@ class _RunProgress(Progress):
 
     @property
     def seconds_left(self) -> float | None:
-        """Estimated seconds until the end of training or, without training, until the end of the current pass."""
+        """Estimated seconds until the end of training or, if no training is running, of the current pass."""
         if self._first is None and self._limit is None:
             return super().seconds_left
         known = []

@@ -13,9 +13,9 @@ from typing_extensions import override
 class RandomState(Callback):
     """Store the random state in checkpoints, so that a continued run gives the same results as an uninterrupted one.
 
-    Each process of a distributed run has its own torch generator, seeded from the common seed and the rank of the
-    process. A checkpoint contains only the state of the first process. When the run is continued, the other processes
-    are reseeded from this state.
+    Each process of a distributed run has its own torch random number generator, seeded from the common seed and the
+    rank of the process. A checkpoint contains only the state of the first process. When the run is continued, the other
+    processes are reseeded from this state.
     """
 
     def __init__(self) -> None:

@@ -13,7 +13,8 @@ from typing_extensions import override
 class Stopwatch(Callback):
     """Measure the wall-clock time of training and validation.
 
-    Lightning's ``Timer`` cannot be used, because ``trainer.max_time`` adds a ``Timer`` and a Trainer accepts only one.
+    Lightning's ``Timer`` cannot be used, because ``trainer.max_time`` adds a ``Timer`` and a Trainer accepts only one
+    ``Timer``.
 
     Attributes:
         training: Seconds spent in training epochs, excluding validation.

@@ -10,7 +10,7 @@ __all__ = ["AttributeClassifier", "register_backbone"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import a name on first access, because not every submodule needs torchvision and Lightning."""
+    """Import a name on first access, because not every submodule requires torchvision and Lightning."""
     if name == "AttributeClassifier":
         from celeba_lab.models.classifier.module import AttributeClassifier
 

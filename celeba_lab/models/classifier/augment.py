@@ -1,7 +1,7 @@
 """Random augmentations for batches of images on the accelerator, sampled independently for each image.
 
-torchvision's transforms sample their parameters once per batch, and Kornia would add a second image library. The
-augmentations that help with aligned faces need only a few tensor operations.
+torchvision's transforms sample their parameters only once per batch, and Kornia would be an additional dependency. The
+augmentations that help with aligned faces require only a few tensor operations.
 """
 
 import math
@@ -15,17 +15,17 @@ from celeba_lab.errors import check_between, check_fraction
 
 
 class RandomAugment(nn.Module):
-    """Randomly flip, transform and relight each image.
+    """Randomly flip, shift, scale and rotate each image, and change its brightness and contrast.
 
     Args:
         flip: Probability of a horizontal flip.
         shift: Maximum shift in each direction, as a fraction of the side length.
-        scale: Maximum relative change in size: 0.1 gives scale factors between 1 / 1.1 and 1.1.
+        scale: Maximum relative change in size. For example, 0.1 gives scale factors between 1 / 1.1 and 1.1.
         rotate: Maximum rotation in degrees.
-        light: Maximum relative change in brightness and in contrast.
+        light: Maximum relative change in brightness and contrast.
 
     Raises:
-        SettingError: A fraction is not between 0 and 1, or the angle is not between 0 and 180.
+        SettingError: ``rotate`` is not between 0 and 180, or another argument is not between 0 and 1.
 
     Example:
         >>> images = torch.rand(4, 3, 32, 32)
@@ -46,7 +46,7 @@ class RandomAugment(nn.Module):
 
     @override
     def forward(self, images: Tensor) -> Tensor:
-        """Return the augmented images, float (B, 3, H, W) in [0, 1], for images of the same shape and range."""
+        """Augment images, float (B, 3, H, W) in [0, 1]."""
         if self.shift or self.scale or self.rotate:
             images = self._move(images)
         elif self.flip:

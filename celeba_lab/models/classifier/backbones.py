@@ -76,11 +76,11 @@ class Backbone(nn.Module):
         self._split = None
 
     def load_pretrained(self, state_dict: Mapping[str, Tensor], origin: str) -> None:
-        """Load pretrained weights, ignoring those of the head.
+        """Load pretrained weights, ignoring the weights of the head.
 
         Args:
             state_dict: State dict of the torchvision model.
-            origin: Path or name of the weights, for the error message.
+            origin: Path or name of the weights, used in error messages.
 
         Raises:
             SettingError: The weights do not fit the network.
@@ -101,7 +101,7 @@ class Backbone(nn.Module):
             )
             hint = "Use weights of the same architecture, or set weights=null."
             raise SettingError("weights", origin, rule, hint)
-        own.update(weights)  # unlike weights, own contains the module versions that MNASNet checks
+        own.update(weights)  # unlike weights, own contains the module versions required by MNASNet
         self.network.load_state_dict(own)
 
     def layers(self) -> list[nn.Module]:
@@ -152,17 +152,17 @@ def register_backbone(build: Callable[[], nn.Module]) -> Callable[[], nn.Module]
 
 
 def list_backbones() -> list[str]:
-    """Return the names of torchvision's image classifiers and of the registered backbones."""
+    """Return the names of torchvision's image classifiers and the registered backbones."""
     return sorted([*torchvision.models.list_models(module=torchvision.models), *_REGISTERED])
 
 
 def list_weights(name: str) -> Mapping[str, Any]:
-    """Return torchvision's pretrained weights for a backbone by name; empty for a registered backbone."""
+    """Return torchvision's pretrained weights for a backbone, keyed by name; empty for registered backbones."""
     return {} if name in _REGISTERED else torchvision.models.get_model_weights(name).__members__
 
 
 def check_backbone_name(name: str) -> None:
-    """Check that ``name`` is one of :func:`list_backbones`.
+    """Check that a backbone with the given name exists.
 
     Raises:
         SettingError: No backbone has this name.
@@ -182,7 +182,8 @@ def _present_name(key: str) -> str:
 
 def _build_options(name: str, image_size: int) -> dict[str, Any]:
     if name in ("googlenet", "inception_v3"):
-        # An auxiliary head would make the output a tuple in training. The pretrained weights expect images in [-1, 1].
+        # With an auxiliary head, the output would be a tuple during training. The pretrained weights expect images in
+        # [-1, 1].
         return {"aux_logits": False, "init_weights": True, "transform_input": True}
     if name.startswith("vit_"):
         return {"image_size": image_size}
@@ -199,7 +200,7 @@ def _remove_head(network: nn.Module) -> str:
         for name, module in network.named_modules()
         if IMAGENET_CLASSES in (getattr(module, "out_features", None), getattr(module, "out_channels", None))
     ][-1]
-    if isinstance(layer, nn.Conv2d):  # SqueezeNet: remove the ReLU after the head, too
+    if isinstance(layer, nn.Conv2d):  # the ReLU after the head of SqueezeNet is also removed
         network.classifier = nn.Sequential(network.get_submodule("classifier.0"), nn.AdaptiveAvgPool2d(1))
         return name
     parent, _, child = name.rpartition(".")

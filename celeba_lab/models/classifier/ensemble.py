@@ -16,10 +16,12 @@ _SHARED = ("attributes", "image_size", "resolution")
 
 
 class Ensemble(AttributeModel):
-    """An ensemble of classifiers that averages their logits. It supports evaluation and prediction, but not training.
+    """An ensemble of classifiers that averages their logits.
 
     Lakshminarayanan et al., "Simple and Scalable Predictive Uncertainty Estimation using Deep Ensembles" (NeurIPS
     2017), average probabilities. This class averages logits instead, as flip averaging does.
+
+    Ensembles support evaluation and prediction, but not training.
 
     Args:
         members: One or more classifiers with the same attributes in the same order, the same image size and the same
@@ -41,7 +43,9 @@ class Ensemble(AttributeModel):
             for name in _SHARED:
                 expected, found = first.hparams[name], member.hparams[name]
                 if found != expected:
-                    raise UserError(f"Cannot average checkpoints with different {name}: {expected} and {found}.")
+                    raise UserError(
+                        f"Cannot average checkpoints with different values of {name}: {expected} and {found}."
+                    )
         self.members = nn.ModuleList(members)
         self.attributes = first.attributes
         self.threshold = first.threshold

@@ -14,7 +14,7 @@ _NAMES = {"train": "training", "val": "validation", "test": "test"}
 
 
 class AttributeModel(L.LightningModule):
-    """Base class of attribute classifiers and of their ensembles.
+    """Base class for attribute classifiers and their ensembles.
 
     Subclasses define ``evaluation_logits`` and ``input_size``, and set the other attributes below.
 
@@ -27,7 +27,7 @@ class AttributeModel(L.LightningModule):
     Attributes:
         attributes: Names of the K attributes, in the order of the logits.
         threshold: Probability at or above which an attribute is predicted to be present.
-        input_size: Side length in pixels of the faces that the model was trained on.
+        input_size: Side length of the training faces in pixels.
         val_metrics: Metrics of the validation split.
         test_metrics: Metrics of the split that ``Trainer.test`` evaluates.
     """
@@ -39,11 +39,11 @@ class AttributeModel(L.LightningModule):
 
     @property
     def input_size(self) -> int:
-        """Side length in pixels of the faces that the model was trained on."""
+        """Side length of the training faces in pixels."""
         raise NotImplementedError
 
     def evaluation_logits(self, images: Tensor) -> Tensor:
-        """Return logits, float (B, K), for raw faces, uint8 (B, 3, H, W), averaged over all views of a face."""
+        """Return logits averaged over all views of each face, float (B, K), for raw faces, uint8 (B, 3, H, W)."""
         raise NotImplementedError
 
     @torch.no_grad()
@@ -80,7 +80,7 @@ class AttributeModel(L.LightningModule):
         self._log_metrics("test", self.test_metrics)
 
     def _log_metrics(self, split: str, metrics: SplitMetrics) -> None:
-        if metrics.is_empty:  # the run was interrupted in validation and resumed after the last training batch
+        if metrics.is_empty:  # the run was interrupted during validation and resumed after the last training batch
             return
         scores = metrics.compute()
         metrics.reset()
@@ -94,7 +94,7 @@ class AttributeModel(L.LightningModule):
             self.log_dict(dict(zip(names, accuracy, strict=True)))
 
     def _refuse_loss(self, split: str) -> None:
-        """Raise the error for a loss that is not finite."""
+        """Raise an error for a non-finite loss."""
         name = f"{_NAMES[split]} loss"
         if self.trainer.state.fn == "fit":
             raise divergence_error(self, [name])

@@ -1,4 +1,4 @@
-"""Faster inference through a network's leading frozen stages."""
+"""Faster inference for the leading frozen stages of a network."""
 
 import copy
 
@@ -52,9 +52,9 @@ def split_frozen(network: nn.Module) -> tuple[FrozenStages, nn.Module] | None:
         network: torchvision network. Most torchvision networks begin with an ``nn.Sequential`` named ``features``.
 
     Returns:
-        The frozen stages and the rest of the network, which shares its modules with ``network``. Applied in sequence,
-        they compute the same output as ``network``. None if ``network`` does not begin with a Sequential named
-        ``features`` or if its first stage is not frozen.
+        The frozen stages and the rest of the network, or None if ``network`` does not begin with a Sequential named
+        ``features`` or if the first stage is not frozen. The stages followed by the rest compute the same output as
+        ``network``. The rest shares its modules with ``network``.
     """
     stages = getattr(network, "features", None)
     # Networks from other packages may apply other layers before features.
@@ -70,7 +70,7 @@ def split_frozen(network: nn.Module) -> tuple[FrozenStages, nn.Module] | None:
 
 def _is_frozen(stage: nn.Module) -> bool:
     if any(isinstance(module, _RANDOM) and module.p > 0 for module in stage.modules()):
-        return False  # its output in training is random
+        return False  # the output of the stage is random during training
     learns = any(parameter.requires_grad for parameter in stage.parameters())
     holds_state = (module for module in stage.modules() if any(True for _ in module.buffers(recurse=False)))
     return not learns and not any(module.training for module in holds_state)

@@ -19,7 +19,7 @@ def build_loss(name: str = "bce", prevalence: Sequence[float] | None = None, **s
 
     Args:
         name: Name of the loss: ``bce``, ``weighted_bce``, ``focal`` or ``asymmetric``.
-        prevalence: Prevalence of each of the K attributes among the training images, for ``weighted_bce``.
+        prevalence: Prevalence of each of the K attributes among the training images, required by ``weighted_bce``.
         settings: Keyword arguments of the loss function.
 
     Raises:
@@ -38,7 +38,7 @@ def build_loss(name: str = "bce", prevalence: Sequence[float] | None = None, **s
     function = _FUNCTIONS[name]
     if name == "weighted_bce":
         if prevalence is None:
-            raise SettingError("name", name, "needs the prevalence of the attributes among the training images")
+            raise SettingError("name", name, "requires the prevalence of the attributes among the training images")
         function = partial(function, prevalence=torch.tensor(list(prevalence)))
     return partial(function, **settings)
 
@@ -59,7 +59,7 @@ def weighted_binary_cross_entropy(
         logits: Logits, float (B, K).
         labels: Labels, float (B, K) in [0, 1].
         prevalence: Prevalence of each attribute among the training images, float (K,).
-        power: Exponent of the weights: 0 gives the plain cross-entropy, 1 gives both classes the same total weight.
+        power: Exponent of the weights. 0 gives the plain cross-entropy, and 1 gives both classes the same total weight.
         largest: Upper bound on the weights of rare classes.
     """
     share = prevalence.to(logits)

@@ -18,15 +18,16 @@ from torchmetrics.classification import (
 class AttributeMetrics(nn.Module):
     """Accuracy, balanced accuracy, precision, recall, F1, and optionally AUROC and average precision.
 
-    Undefined values are NaN: precision if no image is predicted positive, recall if no image is positive, and AUROC
-    if all labels are equal.
+    Undefined metrics are NaN, for example the precision if no image is predicted to be positive, the recall if no image
+    is positive, and the AUROC if all labels are identical.
 
     Args:
         num_attributes: Number of attributes, K.
         threshold: Probability at or above which an attribute is predicted to be present.
-        ranking: If true, also compute AUROC and average precision, which require storing every predicted probability of
-            the split in memory (4 bytes x N x K).
-        synchronise: If true, combine the images of all processes. Set it to false if one process has all the images.
+        ranking: If true, also compute AUROC and average precision, which keep all predicted probabilities of the split
+            in memory (4 x N x K bytes).
+        synchronise: If true, combine the predictions of all processes. Set to false if a single process has all
+            predictions.
 
     Example:
         >>> metrics = AttributeMetrics(num_attributes=1)
@@ -43,7 +44,7 @@ class AttributeMetrics(nn.Module):
         options: dict[str, Any] = {"sync_on_compute": synchronise}
         self.single = num_attributes == 1  # torchmetrics' multilabel metrics reject a single label
         self.threshold = threshold
-        # Only the counts and the ranking metrics come from torchmetrics, which sets undefined ratios to 0.
+        # The other metrics are computed from these counts, because torchmetrics would set undefined ratios to 0.
         self.counts = (
             BinaryStatScores(**options)
             if self.single
@@ -61,12 +62,12 @@ class AttributeMetrics(nn.Module):
         probabilities, labels = probabilities.float(), labels.long()
         if self.single:
             probabilities, labels = probabilities[:, 0], labels[:, 0]
-        self.counts.update((probabilities >= self.threshold).long(), labels)  # torchmetrics would use >
+        self.counts.update((probabilities >= self.threshold).long(), labels)  # torchmetrics would use > instead of >=
         if self.ranking is not None:
             self.ranking.update(probabilities, labels)
 
     def compute(self) -> dict[str, Tensor]:
-        """Return all metrics by name, float (K,) each, with the same values in all processes."""
+        """Return all metrics by name, float (K,) each. The values are the same in all processes."""
         tp, fp, tn, fn, _ = self.counts.compute().view(-1, 5).double().unbind(dim=1)
         recall, specificity = tp / (tp + fn), tn / (tn + fp)
         scores = {
@@ -112,12 +113,12 @@ class SplitMetrics(nn.Module):
 
     @property
     def is_empty(self) -> bool:
-        """Whether no batch has been added."""
+        """Whether no batch has been added yet."""
         return not self.loss.update_called
 
     @property
     def running_loss(self) -> float:
-        """Mean loss over the batches that this process has added so far; 0 if there are none."""
+        """Mean loss over the batches that this process has added so far, or 0 if no batch has been added."""
         total, weight = torch.as_tensor(self.loss.mean_value), torch.as_tensor(self.loss.weight)
         return (total / weight).item() if weight else 0.0
 

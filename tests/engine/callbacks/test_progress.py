@@ -135,7 +135,7 @@ def test_an_evaluation_shows_its_name_and_batch_count(lines, what):
 
 def test_the_sanity_check_is_shown(work_shown):
     trainer(max_epochs=1, num_sanity_val_steps=1).fit(Slow(), loader(1), loader(1))
-    assert next(iter(work_shown)) == "checking the validation"
+    assert next(iter(work_shown)) == "checking validation"
     assert not Progress._open
 
 

@@ -42,9 +42,9 @@ def test_an_ensemble_is_evaluated_like_a_classifier() -> None:
 @pytest.mark.parametrize(
     ("other", "sentence"),
     [
-        ({"image_size": 64}, r"^Cannot average checkpoints with different image_size: 32 and 64\.$"),
-        ({"resolution": 16}, r"^Cannot average checkpoints with different resolution: None and 16\.$"),
-        ({"names": ["Male", "Smiling"]}, "^Cannot average checkpoints with different attributes: .*'Male'"),
+        ({"image_size": 64}, r"^Cannot average checkpoints with different values of image_size: 32 and 64\.$"),
+        ({"resolution": 16}, r"^Cannot average checkpoints with different values of resolution: None and 16\.$"),
+        ({"names": ["Male", "Smiling"]}, "^Cannot average checkpoints with different values of attributes: .*'Male'"),
     ],
 )
 def test_classifiers_that_differ_are_rejected(other: dict, sentence: str) -> None:

@@ -84,7 +84,7 @@ def test_asymmetric_equals_values_computed_by_hand() -> None:
         ({"name": "focl"}, r"^name=focl must be one of .*Did you mean 'focal'"),
         ({"name": "focal", "gama": 2.0}, r"^gama=2 is not a setting of the loss focal.*'gamma'"),
         ({"name": "focal", "gamma": -1.0}, r"^gamma=-1 must be at least 0"),
-        ({"name": "weighted_bce"}, "needs the prevalence"),
+        ({"name": "weighted_bce"}, "requires the prevalence"),
     ],
 )
 def test_the_error_about_a_wrong_setting_names_it(settings: dict, sentence: str) -> None:
