@@ -10,13 +10,13 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
 def keep_freed_memory() -> bool:
     """Make glibc's allocator keep freed memory instead of returning it to the system.
 
-    Every training step on the CPU allocates and frees hundreds of megabytes. By default, glibc maps each large block
-    anew, and the kernel fills the new pages with zeros. Keeping the memory made a MobileNetV2 training epoch
-    (128 x 128 pixels, batch size 32, 2 cores) about 20 % faster. In return, the process holds the memory of its largest
-    step until it exits.
+    Every training step on the CPU allocates and frees hundreds of megabytes. By default, glibc requests new pages for
+    each large block, and the kernel fills these pages with zeros. Keeping the memory made a MobileNetV2 training epoch
+    (128 x 128 pixels, batch size 32, 2 cores) about 20 % faster. The drawback is that the process keeps the memory of
+    its largest step until it exits.
 
     Returns:
-        Whether glibc accepted the settings. False if the C library is not glibc.
+        True if the C library is glibc and accepted the settings.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

@@ -31,7 +31,7 @@ def build_datamodule(data: DictConfig, attributes: Sequence[str], image_size: in
         image_size: Side length of the images in pixels.
 
     Raises:
-        UserError: A setting of the data is invalid, or an attribute is unknown or repeated.
+        UserError: A data setting is invalid, or an attribute is unknown or repeated.
     """
     datamodule: CelebADataModule = build(data, attributes=list(attributes), image_size=image_size)
     return datamodule
@@ -43,12 +43,12 @@ def sample_labels(
     """Read the annotations of the configured splits and sample a fraction of the images.
 
     Args:
-        run: The run. Its seed determines the sample.
+        run: The run, whose seed determines the sample.
         data: The ``data`` group of the configuration.
         attributes: Names of the attributes. Defaults to all forty.
         fraction: Fraction of the images to sample, greater than 0 and at most 1.
-        image_size: Side length of the images in pixels. If given, the image files are checked as well. None if only the
-            labels are needed.
+        image_size: Side length of the images in pixels. If given, the image files are checked as well. If None, only
+            the labels are read.
 
     Raises:
         UserError: The data cannot be used, or an attribute or the fraction is invalid.
@@ -58,7 +58,9 @@ def sample_labels(
     annotations = datamodule.annotations
     splits = [split for split in datamodule.partitions if datamodule.counts[split]]
     if not splits:
-        raise UserError(f"data.partitions=[{','.join(datamodule.partitions)}] selects no images in {datamodule.root}.")
+        raise UserError(
+            f"data.partitions=[{','.join(datamodule.partitions)}] does not select any images in {datamodule.root}."
+        )
     if image_size is not None:
         for split in splits:
             datamodule.setup_split(split)
@@ -74,13 +76,13 @@ def build_callbacks(callbacks: DictConfig | None) -> list[Callback]:
     """Build the configured callbacks in the order in which they are listed.
 
     Raises:
-        UserError: A setting of a callback is invalid.
+        UserError: A callback setting is invalid.
     """
     return [build(node) for node in (callbacks or {}).values() if node]
 
 
 def find_callback(trainer: L.Trainer, kind: type[_Kind]) -> _Kind | None:
-    """Return the Trainer's first callback of the given class, or None."""
+    """Return the Trainer's first callback of the given class, or None if no callback has this class."""
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     return next((callback for callback in callbacks if isinstance(callback, kind)), None)
 
@@ -94,7 +96,7 @@ def build_trainer(
         trainer: The ``trainer`` group of the configuration.
         callbacks: Callbacks for the Trainer.
         logger: Lightning logger. If None, nothing is logged.
-        **arguments: Trainer arguments that override the configured ones.
+        **arguments: Trainer arguments that override the configured values.
 
     Raises:
         UserError: The settings contradict each other, or the requested device is not available on this machine.
@@ -110,13 +112,13 @@ def build_trainer(
 
 
 def build_evaluator(trainer: DictConfig, callbacks: DictConfig | None, *more: Callback, **arguments: Any) -> L.Trainer:
-    """Build a Trainer for evaluation, which uses only the progress bar among the configured callbacks.
+    """Build a Trainer for evaluation. Of the configured callbacks, only the progress bar is used.
 
     Args:
         trainer: The ``trainer`` group of the configuration.
         callbacks: The ``callbacks`` group of the configuration.
         *more: Additional callbacks.
-        **arguments: Trainer arguments that override the configured ones.
+        **arguments: Trainer arguments that override the configured values.
 
     Raises:
         UserError: See :func:`build_trainer`.
@@ -126,7 +128,7 @@ def build_evaluator(trainer: DictConfig, callbacks: DictConfig | None, *more: Ca
 
 
 def choose_device(trainer: DictConfig) -> torch.device:
-    """Return the device that the trainer settings select.
+    """Return the device that is selected by the trainer settings.
 
     Args:
         trainer: The ``trainer`` group of the configuration.
@@ -139,7 +141,7 @@ def choose_device(trainer: DictConfig) -> torch.device:
 
 
 def count_processes(trainer: DictConfig) -> int:
-    """Return the total number of processes, across all machines, that the trainer settings request.
+    """Return the total number of processes across all machines, as requested by the trainer settings.
 
     Args:
         trainer: The ``trainer`` group of the configuration.

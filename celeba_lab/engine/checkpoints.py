@@ -27,14 +27,13 @@ def read_checkpoint(
     """Read a Lightning checkpoint into CPU memory, without running any code stored in it.
 
     Args:
-        path: Path of the checkpoint, as given in the setting.
-        purpose: What the checkpoint is used for. The text completes error messages that start with "To", as in
-            ``evaluate``.
+        path: Path to the checkpoint, as given in the setting.
+        purpose: Purpose of the checkpoint, such as ``evaluate``. Some error messages begin with "To" and the purpose.
         usual: File name that error messages suggest for this purpose.
         setting: Name of the setting, used in error messages.
 
     Returns:
-        Content of the checkpoint, with the current names of the hyperparameters.
+        Content of the checkpoint. Renamed hyperparameters have their current names.
 
     Raises:
         UserError: The file is missing, damaged or not a checkpoint, or was written by a newer version of celeba_lab.
@@ -76,23 +75,23 @@ def check_kind(content: dict[str, Any], kind: str, path: str | None, purpose: st
     Args:
         content: Return value of :func:`read_checkpoint`.
         kind: Required kind of model, ``classifier`` or ``gan``.
-        path: Path of the checkpoint, used in the error message.
-        purpose: What the checkpoint is used for; see :func:`read_checkpoint`.
+        path: Path to the checkpoint, used in the error message.
+        purpose: Purpose of the checkpoint; see :func:`read_checkpoint`.
         setting: Name of the setting, used in the error message.
 
     Raises:
         SettingError: The checkpoint contains a different kind of model.
     """
     if _kind_of(content) != kind:
-        hint = f"To {purpose}, specify a checkpoint of experiment={_EXPERIMENTS[kind]}."
+        hint = f"To {purpose}, specify a checkpoint from experiment={_EXPERIMENTS[kind]}."
         raise _error(setting, str(path), f"does not contain {_NAMES[kind]}", hint)
 
 
 def _kind_of(content: dict[str, Any]) -> str | None:
-    """Return the kind of model in a checkpoint, or None if it is unknown."""
+    """Return the kind of model in a checkpoint, or None if the kind is unknown."""
     if KEY in content:
         return str(content[KEY]["kind"])
-    # Checkpoints in format 0 do not record the kind of model.
+    # Checkpoints in format 0 do not store the kind of model.
     if "latent_size" in content["hyper_parameters"]:
         return "gan"
     if "attributes" in content["hyper_parameters"] and "head.weight" in content["state_dict"]:
@@ -110,11 +109,11 @@ def is_checkpoint(path: Path) -> bool:
 
 
 def load_classifier(path: str | None, purpose: str, setting: str = "checkpoint") -> "AttributeClassifier":
-    """Load a classifier from a checkpoint in evaluation mode, without changing the random state of the run.
+    """Load a classifier from a checkpoint, in evaluation mode and without changing the run's random state.
 
     Args:
-        path: Path of the checkpoint.
-        purpose: What the checkpoint is used for; see :func:`read_checkpoint`.
+        path: Path to the checkpoint.
+        purpose: Purpose of the checkpoint; see :func:`read_checkpoint`.
         setting: Name of the setting that contains the path, used in error messages.
 
     Raises:
@@ -150,8 +149,8 @@ def load_generator(path: str | None, purpose: str, weights: str = "ema") -> Face
     """Load the generator from a GAN checkpoint, without building the rest of the GAN or importing Lightning.
 
     Args:
-        path: Path of the checkpoint, as given in the setting ``checkpoint``.
-        purpose: What the checkpoint is used for; see :func:`read_checkpoint`.
+        path: Path to the checkpoint, as given in the setting ``checkpoint``.
+        purpose: Purpose of the checkpoint; see :func:`read_checkpoint`.
         weights: ``ema`` for the averaged weights if the checkpoint contains them, or ``raw`` for the last weights.
 
     Raises:
@@ -165,7 +164,7 @@ def load_sampler(path: str | None, weights: str = "ema") -> FaceSampler:
     """Load a generator from a GAN checkpoint or from a file written by ``task=export``.
 
     Args:
-        path: Path of the file, as given in the setting ``checkpoint``.
+        path: Path to the file, as given in the setting ``checkpoint``.
         weights: ``ema`` for the averaged weights if the file contains them, or ``raw`` for the last weights.
 
     Raises:

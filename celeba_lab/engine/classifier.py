@@ -40,13 +40,13 @@ def check_names(model: DictConfig) -> None:
 def build_classifier(
     model: DictConfig, datamodule: CelebADataModule, resumable: Resumable | None = None
 ) -> tuple[AttributeClassifier, str]:
-    """Build a classifier with its initial weights, and print where the weights come from.
+    """Build a classifier with its initial weights, and print the origin of the weights.
 
     Args:
         model: The ``model`` group of the configuration.
         datamodule: Data module with the training labels, which determine the prevalence of each attribute.
-        resumable: Checkpoint from which training continues. Lightning loads the weights of this checkpoint later. None
-            for a new training run.
+        resumable: Checkpoint from which training continues, or None for a new training run. Lightning loads the weights
+            of this checkpoint later.
 
     Returns:
         The classifier and the origin of its weights.
@@ -58,7 +58,7 @@ def build_classifier(
     given: dict[str, Any] = {"prevalence": prevalence.tolist()}
     if resumable is not None:
         state_dict, origin = None, f"continued from {resumable.path}"
-        given["freeze"] = resumable.hyperparameters["freeze"]  # Frozen layers stay frozen.
+        given["freeze"] = resumable.hyperparameters["freeze"]  # Layers that were frozen stay frozen.
     else:
         with torch.random.fork_rng(devices=[]):
             build(model, **given)  # The constructor checks all settings before the weights are downloaded.
@@ -90,11 +90,11 @@ def check_unfreezing(model: AttributeClassifier, trainer: L.Trainer) -> None:
 
 @dataclass(frozen=True)
 class TrainedClassifier:
-    """A classifier at its best checkpoint, or with its last weights if no checkpoint was saved.
+    """A classifier with the weights of its best checkpoint, or with its last weights if no checkpoint was saved.
 
     Attributes:
         model: The classifier.
-        checkpoint: Path of the best checkpoint, or None if no checkpoint was saved.
+        checkpoint: Path to the best checkpoint, or None if no checkpoint was saved.
         epoch: Epoch of the weights, counted from 1.
         log: Metrics of every epoch.
         initial_weights: Origin of the weights at the start of training.
@@ -116,10 +116,10 @@ class TrainedClassifier:
 
 
 def load_best(trainer: L.Trainer, model: AttributeClassifier, initial_weights: str) -> TrainedClassifier:
-    """Load the checkpoint with the best monitored metric.
+    """Load the checkpoint with the best value of the monitored metric.
 
     Args:
-        trainer: The Trainer after fitting.
+        trainer: The Trainer that fitted the model.
         model: The fitted classifier, which is used if no checkpoint was saved, for example with ``fast_dev_run``.
         initial_weights: Origin of the weights at the start of training.
     """

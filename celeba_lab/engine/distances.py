@@ -39,7 +39,7 @@ class DistanceSettings:
         >>> DistanceSettings(splits=["train"])
         Traceback (most recent call last):
             ...
-        celeba_lab.errors.SettingError: splits=[train] must not include train. The generator is trained on it.
+        celeba_lab.errors.SettingError: splits=[train] must not include train, because the generator is trained on it.
     """
 
     feature_extractor: str = "auto"
@@ -53,12 +53,12 @@ class DistanceSettings:
         if not self.splits:
             raise SettingError("splits", self.splits, "must name at least one split")
         if "train" in self.splits:
-            raise SettingError("splits", self.splits, "must not include train", "The generator is trained on it.")
+            raise SettingError("splits", self.splits, "must not include train, because the generator is trained on it")
         for split in self.splits:
             check_choice("splits", split, [split for split in SPLITS if split != "train"])
 
     def schedule(self, datamodule: CelebADataModule, device: torch.device) -> "DistanceSchedule | None":
-        """Compute the features of the real faces, and return the callback that compares generated faces with them.
+        """Compute the features of the real faces, and return a callback that compares generated faces with them.
 
         Args:
             datamodule: Data module that reads the real faces.
@@ -68,7 +68,7 @@ class DistanceSettings:
             The callback, or None if no feature extractor could be loaded.
         """
         used = [split for split in self.splits if datamodule.counts[split]]
-        for split in used or self.splits[:1]:  # If all splits are empty, the first one raises an error.
+        for split in used or self.splits[:1]:  # If all splits are empty, setting up the first split raises an error.
             datamodule.setup_split(split)
         with Progress("loading the feature extractor"):
             feature_extractor = build_feature_extractor(self.feature_extractor, device)
@@ -89,12 +89,12 @@ class DistanceSchedule(Callback):
     """Measure the distances between generated and real faces during the training of a GAN.
 
     Args:
-        distances: Object that computes the distances from the real faces.
+        distances: Object that measures the distances between generated and real faces.
         n_images: Number of faces to generate for each measurement.
         every_n_epochs: Number of epochs between measurements. If None, nothing is measured during training.
 
     Attributes:
-        rows: One dictionary per measurement, with the epoch, the step, the weights and the distances.
+        rows: One dictionary per measurement, with the epoch, step, weights and distances.
         seconds: Time spent on measurements during training, in seconds.
     """
 
@@ -125,7 +125,7 @@ class DistanceSchedule(Callback):
         console.print(f"epoch {epoch}: {shown}", soft_wrap=True)
 
     def measure(self, model: GAN, epoch: int, step: int) -> dict[str, Distance]:
-        """Measure the distances for the averaged weights and the last weights, and add a row for each.
+        """Measure the distances for both the averaged and the last weights, and add a row for each measurement.
 
         Args:
             model: The GAN.
@@ -133,7 +133,7 @@ class DistanceSchedule(Callback):
             step: Number of completed steps, stored in the rows.
 
         Returns:
-            A dictionary that maps the name of the weights, ``ema`` or ``raw``, to the distance.
+            A dictionary that maps the type of weights, ``ema`` or ``raw``, to the distance.
         """
         measured = {}
         for averaged in (True, False):

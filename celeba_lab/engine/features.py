@@ -59,17 +59,17 @@ def imagenet_extractor(weights: str, image_size: int = 128) -> FeatureExtractor:
 
 
 def inception_extractor() -> FeatureExtractor:
-    """Return the Inception network used for published FID values, as a feature extractor with 2,048 features.
+    """Return a feature extractor with 2,048 features: the Inception network that is used for published FID values.
 
     Raises:
-        UserError: The package torch-fidelity is not installed, or the weights could not be downloaded.
+        UserError: The torch-fidelity package is not installed, or the weights could not be downloaded.
     """
     try:
         with short_timeout():
             network = FrechetInceptionDistance(feature=2048).inception
     except ModuleNotFoundError as error:
         hint = "Install it with pip install 'celeba-lab[inception]'."
-        raise UserError(f"Inception requires the package torch-fidelity. {hint}") from error
+        raise UserError(f"Inception requires the torch-fidelity package. {hint}") from error
     except (OSError, RuntimeError) as error:
         hint = "Check the network connection."
         raise UserError(f"The Inception weights could not be downloaded ({error}). {hint}") from error
@@ -80,8 +80,9 @@ def build_feature_extractor(name: str, device: torch.device | str = "cpu") -> Fe
     """Build a feature extractor by name or path, without changing the random state of the run.
 
     Args:
-        name: ``inception``, ``imagenet`` for torchvision's MobileNetV2, ``auto`` for the first of these two whose
-            weights can be loaded, or the path of MobileNetV2 ImageNet weights or of a classifier checkpoint.
+        name: Name of a feature extractor, or path to MobileNetV2 ImageNet weights or a classifier checkpoint. The names
+            are ``inception``, ``imagenet`` (torchvision's MobileNetV2) and ``auto`` (the first of these two whose
+            weights can be loaded).
         device: Device that computes the features.
 
     Returns:
@@ -100,12 +101,12 @@ def _build(name: str) -> FeatureExtractor:
         try:
             return inception_extractor()
         except UserError as error:
-            hint = f"{error} Alternatively, set the path of a weights file: {_SETTING}=mobilenet_v2.pth."
+            hint = f"{error} Alternatively, specify a weights file: {_SETTING}=mobilenet_v2.pth."
             raise SettingError(_SETTING, name, "could not be loaded", hint) from error
     if name == "imagenet":
         return imagenet_extractor("DEFAULT")
     if not Path(name).is_file():
-        rule = f"must be one of {', '.join(_NAMES)}, or the path of a file"
+        rule = f"must be one of {', '.join(_NAMES)}, or the path to a file"
         raise SettingError(_SETTING, name, rule, did_you_mean(name, _NAMES))
     if is_checkpoint(Path(name)):
         return classifier_extractor(load_classifier(name, "measure distances", _SETTING), name)
@@ -113,7 +114,7 @@ def _build(name: str) -> FeatureExtractor:
 
 
 def _build_first() -> FeatureExtractor | None:
-    """Return the first feature extractor whose weights can be loaded, or None if all of them fail."""
+    """Return the first feature extractor whose weights can be loaded, or None if no weights can be loaded."""
     choices: tuple[Callable[[], FeatureExtractor], ...] = (inception_extractor, lambda: imagenet_extractor("DEFAULT"))
     for build in choices:
         try:

@@ -1,4 +1,4 @@
-"""The fitting code shared by classifier and GAN training."""
+"""Training code shared by classifiers and GANs."""
 
 from functools import partial
 
@@ -18,14 +18,14 @@ def fit(
 ) -> None:
     """Train a model, and record the training and validation times in ``run.seconds``.
 
-    If Ctrl-C or SIGTERM stops the training, a command to continue the training is printed.
+    If Ctrl-C or SIGTERM stops the training, a command that continues the training is printed.
 
     Args:
         run: The run.
         trainer: Lightning's Trainer.
         model: The model.
         datamodule: The data.
-        checkpoint: Path of the checkpoint to continue from, or None to start from the beginning.
+        checkpoint: Path to the checkpoint from which training continues, or None to start from the beginning.
     """
     if isinstance(trainer.accelerator, CPUAccelerator):
         keep_freed_memory()

@@ -22,7 +22,7 @@ _NOT_SEARCHING = "_find_unused_parameters_false"
 def strategy_for_two_networks(trainer: DictConfig) -> Any:
     """Return the configured strategy, adapted to training steps that update only one of two networks.
 
-    Without ``find_unused_parameters``, DDP would wait for gradients of the other network.
+    Without ``find_unused_parameters``, DDP would wait for the gradients of the other network.
 
     Args:
         trainer: The ``trainer`` group of the configuration.
@@ -62,7 +62,7 @@ def check_gan_trainer(trainer: L.Trainer, model: GAN) -> None:
 
 
 def set_training_data(model: GAN, datamodule: CelebADataModule) -> None:
-    """Store the name of the training data in a GAN and, for a conditional GAN, the labels to sample from."""
+    """Store the name of the training data in a GAN. If the GAN is conditional, also store the training labels."""
     model.trained_on = datamodule.name
     if model.attributes:
         model.training_labels = datamodule.labels(datamodule.split_indices("train"))
@@ -87,7 +87,7 @@ def setup_references(datamodule: CelebADataModule, nearest: bool, auditor: Attri
 
 
 def set_apart_distances(seconds: dict[str, float], schedule: DistanceSchedule) -> None:
-    """Move the time spent on measuring distances from ``training`` to ``distances``."""
+    """Move the time spent measuring distances from ``training`` to ``distances``."""
     if "training" in seconds:
         seconds["distances"] = round(schedule.seconds, 3)
         seconds["training"] = round(seconds["training"] - schedule.seconds, 3)

@@ -61,7 +61,7 @@ def measure_splits(
 
 
 def measure(cfg: DictConfig, model: AttributeModel, datamodule: CelebADataModule, split: str) -> Measurement:
-    """Predict every image of a split once, in table order, and compute the metrics.
+    """Predict the attributes of every image in a split once, in the order of the table, and compute the metrics.
 
     Args:
         cfg: Configuration of the run. Among the callbacks, only the progress bar is used.
@@ -98,7 +98,7 @@ def measure(cfg: DictConfig, model: AttributeModel, datamodule: CelebADataModule
 class CollectPredictions(Callback):
     """Collect the predictions for all images during ``Trainer.validate``, ``Trainer.test`` and ``Trainer.predict``.
 
-    Afterwards, the attributes contain the results for all images in every process.
+    Afterwards, the attributes below contain the results for all images, in every process.
 
     Attributes:
         probability: Predicted probabilities, float32 (N, K), ordered by ``index``.

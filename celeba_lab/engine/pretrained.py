@@ -21,13 +21,13 @@ def fetch_weights(
 
     Args:
         weights: ``auto`` for ImageNet weights, with random weights as a fallback; the name of torchvision weights for
-            this backbone, such as ``IMAGENET1K_V1`` or ``DEFAULT``; the path of a state dict or of a classifier
-            checkpoint; or None for random weights.
+            this backbone, such as ``IMAGENET1K_V1`` or ``DEFAULT``; the path to a state dict or classifier checkpoint;
+            or None for random weights.
         backbone: Name of the backbone.
         setting: Name of the setting that contains the weights, used in error messages.
 
     Returns:
-        The state dict, or None for random weights, and a short description of the origin of the weights.
+        The state dict (None for random weights) and a short description of the weights' origin.
 
     Raises:
         SettingError: The backbone is unknown, or the weights could not be loaded from the given name or path.
@@ -48,7 +48,7 @@ def fetch_weights(
     try:
         return _download(backbone, weights, setting), f"torchvision {weights}"
     except (OSError, RuntimeError) as error:
-        hint = "Check the network connection, or specify the path of a state dict."
+        hint = "Check the network connection, or specify the path to a state dict."
         hint += " To start from random weights, set model.weights=null." if setting == "weights" else ""
         raise SettingError(setting, weights, f"could not be downloaded ({_reason(error)})", hint) from error
 
@@ -66,7 +66,7 @@ def _download(backbone: str, name: str, setting: str) -> Mapping[str, Tensor]:
         raise SettingError(setting, name, rule, f"{did_you_mean(name, choices)} Available weights: {available}.")
     megabytes = choices[name].meta.get("_file_size")
     size = "" if megabytes is None else f" ({megabytes:.0f} MB)"
-    # torchvision's own progress bar would interfere with ours, and it would fill a log.
+    # torchvision's own progress bar would interfere with this progress line and fill log files.
     with short_timeout(), Progress(f"downloading the weights of {backbone}{size}"):
         state_dict: Mapping[str, Tensor] = choices[name].get_state_dict(progress=False, check_hash=True)
     return state_dict
@@ -74,7 +74,7 @@ def _download(backbone: str, name: str, setting: str) -> Mapping[str, Tensor]:
 
 @contextmanager
 def short_timeout() -> Iterator[None]:
-    """Within this block, let connections time out after ten seconds.
+    """Within this block, connections time out after ten seconds.
 
     A network that drops packets would otherwise block the run for minutes.
     """

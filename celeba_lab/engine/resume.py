@@ -23,7 +23,7 @@ class Resumable:
     """A checkpoint from which training can continue.
 
     Attributes:
-        path: Path of the checkpoint.
+        path: Path to the checkpoint.
         hyperparameters: Hyperparameters of the model in the checkpoint.
     """
 
@@ -32,10 +32,10 @@ class Resumable:
 
 
 def load_resumable(run: Run, kind: Literal["classifier", "gan"], fixed_settings: Sequence[str]) -> Resumable | None:
-    """Read the checkpoint that a run continues from. Return None if ``checkpoint`` is not set.
+    """Read the checkpoint from which a run continues, or return None if ``checkpoint`` is not set.
 
     Args:
-        run: The run. Its setting ``checkpoint`` contains the path of the checkpoint, or None.
+        run: The run. The value of its ``checkpoint`` setting is the path to the checkpoint, or None.
         kind: Kind of model that the checkpoint must contain.
         fixed_settings: Names of the model settings that must have the same values as in the checkpoint.
 

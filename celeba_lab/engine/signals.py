@@ -13,13 +13,14 @@ from celeba_lab.console import console
 
 @contextmanager
 def exit_codes_of_signals(trainer: L.Trainer, advise: Callable[[L.Trainer], None] | None = None) -> Iterator[None]:
-    """Within this block, exit with code 130 if Ctrl-C stops the Trainer, and with 143 if SIGTERM does.
+    """Within this block, exit with code 130 if Ctrl-C stops the Trainer, and with code 143 if SIGTERM stops it.
 
-    Shells and schedulers expect these exit codes. Lightning would exit with 1 and 0 instead.
+    Shells and schedulers expect these exit codes. Lightning would exit with codes 1 and 0 instead.
 
     Args:
         trainer: The Trainer that runs in the block.
-        advise: Function that prints what the user can do next. It is called in the main process before the exit.
+        advise: Function that prints what the user can do next. This function is called in the main process before the
+            exit.
     """
     try:
         yield

@@ -12,7 +12,7 @@ from celeba_lab.files import write_atomically
 
 
 class UnreadableFileError(Exception):
-    """Raised if torch cannot read a file safely. The message is a short description of the cause."""
+    """Raised when torch cannot read a file safely. The message is a short description of the cause."""
 
 
 def read_torch_file(path: Path) -> Any:

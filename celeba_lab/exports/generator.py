@@ -1,4 +1,4 @@
-"""Write generators to safetensors files and read them."""
+"""Read and write generators as safetensors files."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ from celeba_lab.models.gan.networks import Generator
 from celeba_lab.models.gan.sampler import FaceSampler
 
 WEIGHTS = ("ema", "raw")
-"""Choices of weights: the moving average (``ema``) or the weights of the last step (``raw``)."""
+"""Types of weights: the moving average (``ema``) or the weights of the last step (``raw``)."""
 
 
 def check_weights(weights: str) -> None:
@@ -32,7 +32,7 @@ _LABELS = "training_labels"  # name of the tensor that stores eight labels per b
 
 
 def export_sampler(sampler: FaceSampler, path: Path) -> None:
-    """Write a generator and the settings needed to rebuild it to a safetensors file."""
+    """Write a generator to a safetensors file, together with the settings needed to rebuild it."""
     network = sampler.network
     settings = {name: getattr(network, name) for name in ("image_size", "latent_size", "width")}
     tensors = {name: value.contiguous().cpu() for name, value in network.state_dict().items()}
@@ -49,10 +49,10 @@ def export_sampler(sampler: FaceSampler, path: Path) -> None:
 
 
 def read_export(path: Path, weights: str = "ema") -> FaceSampler:
-    """Read a generator from a file that :func:`export_sampler` wrote.
+    """Read a generator from a file written by :func:`export_sampler`.
 
     Args:
-        path: Path of the file.
+        path: Path to the file.
         weights: One of :data:`WEIGHTS`.
 
     Raises:

@@ -19,10 +19,10 @@ class CorrectAnswers:
 
     Attributes:
         image_ids: File names of the N images, (N,).
-        attributes: Names of the K attributes that all runs have.
+        attributes: Names of the K attributes that all runs have in common.
         left_out: Names of the attributes that only some runs have.
-        labels: True labels, uint8 (N, K), 0 or 1.
-        correct: Arrays that show which predictions are correct, bool (N, K), by the name of the run.
+        labels: True labels (0 or 1), uint8 (N, K).
+        correct: Whether each prediction is correct, bool (N, K), by run name.
     """
 
     image_ids: np.ndarray
@@ -35,7 +35,7 @@ class CorrectAnswers:
 def read_answers(runs: Sequence[FinishedRun], split: str) -> CorrectAnswers:
     """Compare the predictions of several runs with the labels, for the attributes that all runs have.
 
-    Only one prediction table is in memory at a time. The result uses one byte per run, image and attribute.
+    Only one prediction table is held in memory at a time. The result uses one byte per run, image and attribute.
 
     Raises:
         UserError: A table is invalid, the runs have no attribute in common, or their images or labels differ.
@@ -45,7 +45,7 @@ def read_answers(runs: Sequence[FinishedRun], split: str) -> CorrectAnswers:
     if not common:
         raise UserError(
             f"The runs have no attribute in common: {runs[0].name} has {enumerate_names(of_runs[0])}, but none of these"
-            " is in all the other runs. Choose runs that share attributes."
+            " attributes is in all the other runs. Choose runs that share attributes."
         )
     left_out = dict.fromkeys(name for names in of_runs for name in names if name not in common)
     answers: CorrectAnswers | None = None
@@ -77,8 +77,8 @@ def _check_accuracy(run: FinishedRun, accuracy: Mapping[str, float]) -> None:
         reported = run.metrics.get(name, value)
         if abs(reported - value) > 1e-5:
             raise UserError(
-                f"{run.name}: {name} is {reported:.4f} in {SUMMARY}, but its predictions give {value:.4f} at the"
-                f" threshold {run.threshold:g}. If its checkpoint was trained with a different threshold, run"
+                f"{run.name}: {name} is {reported:.4f} in {SUMMARY}, but the predictions give {value:.4f} at the"
+                f" threshold {run.threshold:g}. If the checkpoint was trained with a different threshold, run"
                 " task=evaluate again with that model.threshold. Otherwise, the tables were changed after the run."
             )
 

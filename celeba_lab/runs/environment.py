@@ -1,4 +1,4 @@
-"""Library versions, git commit and device, which results depend on in addition to the settings."""
+"""Library versions, git commit and device, which affect the results in addition to the settings."""
 
 import platform
 import subprocess
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def library_versions() -> dict[str, str]:
-    """Return the versions of celeba_lab, Python and the libraries that results depend on."""
+    """Return the versions of celeba_lab, Python and the libraries that affect the results."""
     from importlib.metadata import version
 
     libraries = ("torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "numpy", "scikit-learn")
@@ -25,11 +25,11 @@ def library_versions() -> dict[str, str]:
 
 
 def git_commit() -> str | None:
-    """Return the current commit if the code runs from a git checkout, and None otherwise.
+    """Return the current commit if the code runs from a git checkout, or None otherwise.
 
     The suffix ``-dirty`` indicates uncommitted changes.
     """
-    # Git is not asked to search for the repository, because an installed package may be inside another one.
+    # Git must not search parent folders, because an installed package may be inside an unrelated repository.
     if not (Path(__file__).resolve().parents[2] / ".git").exists():
         return None
     command = ["git", "-C", str(Path(__file__).resolve().parent), "describe", "--always", "--dirty", "--abbrev=12"]
@@ -44,9 +44,10 @@ def device_name(device: "torch.device | None" = None) -> str:
     """Return the name of the GPU, or the name of the CPU with the number of torch threads.
 
     Args:
-        device: Device that the run used. Defaults to the CPU. The number of threads is given only if torch is imported.
+        device: Device that the run used. Defaults to the CPU. The number of threads is included only if torch is
+            already imported.
     """
-    torch = sys.modules.get("torch")  # A run that does not need torch must not wait for its import.
+    torch = sys.modules.get("torch")  # A run that does not need torch should not wait for its import.
     if torch is None:
         return _processor_name()
     if device is not None and device.type == "cuda":

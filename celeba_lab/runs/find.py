@@ -24,7 +24,7 @@ def find_runs(patterns: str | Sequence[str], ignore: Path | None = None) -> tupl
         contain absolute paths without duplicates, in natural order (``2_...`` before ``10_...``).
 
     Raises:
-        SettingError: A pattern matches nothing.
+        SettingError: A pattern does not match anything.
     """
     finished: dict[Path, None] = {}
     unfinished: dict[Path, None] = {}
@@ -66,7 +66,7 @@ def _nearest(path: Path) -> str:
 
 
 def distinct_names(folders: Sequence[Path]) -> list[str]:
-    """Return, for each folder, the shortest path suffix that distinguishes it from the other folders."""
+    """Return each folder's shortest path suffix that distinguishes it from the other folders."""
     names = []
     for folder in folders:
         others = [other.parts for other in folders if other != folder]

@@ -18,20 +18,20 @@ from celeba_lab.runs.summary import SUMMARY, Summary
 
 ONE_DATA = "Compare runs on the same images. To evaluate a checkpoint on other images, use task=evaluate."
 
-# Settings that contain the path of the run folder, which is different for every run.
+# Settings that contain the path to the run folder, which is different for every run.
 _OWN_FOLDER = {"dirpath", "save_dir", "default_root_dir"}
 
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A finished run that used data, read from its folder.
+    """A finished run, read from its folder. Runs that did not use any data are not supported.
 
     Attributes:
         name: Shortest suffix of the folder's path that distinguishes the run from the other runs.
-        folder: Absolute path of the folder.
+        folder: Absolute path to the folder.
         summary: Content of ``summary.json``.
-        settings: Values of the settings in ``config.yaml``, by dotted name.
-        history: Table of the metrics with one row per epoch, or None for a run without training.
+        settings: Settings from ``config.yaml``, by dotted name.
+        history: Table of metrics with one row per epoch, or None for a run without training.
     """
 
     name: str
@@ -61,7 +61,7 @@ class FinishedRun:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Value of each metric by name (``split/metric``), or NaN if the metric is undefined."""
+        """Metric values by name (``split/metric``). Undefined metrics are NaN."""
         return self.summary.metrics
 
     @property
@@ -72,7 +72,7 @@ class FinishedRun:
 
     @property
     def seed(self) -> int | None:
-        """Seed of the run, taken from the settings if an old summary does not contain it."""
+        """Seed of the run. If an old summary does not contain the seed, it is taken from the settings."""
         return self.settings.get("seed") if self.summary.seed is None else self.summary.seed
 
     @property
@@ -85,7 +85,7 @@ class FinishedRun:
     def training_seconds(self) -> float | None:
         """Training time in seconds, or None for a run without training.
 
-        If training was not timed separately, this is the time of the whole fit.
+        If training was not timed separately, this value includes validation.
         """
         seconds = self.summary.seconds
         return seconds.get("training", seconds.get("fit"))
@@ -96,15 +96,15 @@ class FinishedRun:
         return images
 
     def predictions(self, split: str) -> Path:
-        """Return the path of the table with the run's predictions for a split."""
+        """Return the path to the run's prediction table for a split."""
         return self.folder / "tables" / f"predictions_{split}.csv"
 
 
 def read_runs(folders: Sequence[Path], split: str) -> tuple[list[FinishedRun], list[Path]]:
-    """Read the runs that contain predictions for a split, and return them with the remaining folders.
+    """Read the runs that contain predictions for a split, and return them with the folders of the other runs.
 
     Raises:
-        UserError: A file of a run is missing or damaged.
+        UserError: A run file is missing or damaged.
     """
     table = Path("tables") / f"predictions_{split}.csv"
     comparable = [folder for folder in folders if (folder / table).is_file()]
@@ -124,9 +124,9 @@ def read_table(path: Path, needed: Sequence[str], **options: Any) -> pd.DataFram
     """Read a CSV table of a run.
 
     Args:
-        path: Path of the table.
+        path: Path to the table.
         needed: Names of the required columns.
-        **options: Arguments of ``pandas.read_csv``.
+        **options: Keyword arguments for ``pandas.read_csv``.
 
     Raises:
         UserError: The table is missing or damaged, or lacks a required column.

@@ -36,11 +36,11 @@ class RunFolder:
     """A run folder, in which reports save ``tables/*.csv`` and ``figures/*.png``.
 
     Args:
-        path: Path of the folder.
-        logger: Lightning's TensorBoard logger for the same folder. If given, it receives a copy of every figure.
+        path: Path to the folder.
+        logger: Lightning's TensorBoard logger for the same folder. If given, every figure is also sent to TensorBoard.
 
     Attributes:
-        path: Path of the folder.
+        path: Path to the folder.
         seconds: Wall-clock seconds of each part of the run.
     """
 
@@ -96,7 +96,7 @@ class RunFolder:
     ) -> None:
         """Send hyperparameters and the resulting metrics to TensorBoard's HParams page.
 
-        The names of the metrics start with ``best/``. Without this prefix, TensorBoard would show the values as an
+        The metric names are prefixed with ``best/``. Without this prefix, TensorBoard would show the values as an
         additional epoch.
         """
         if self.logger is None:
@@ -119,21 +119,21 @@ class RunFolder:
 class Run(RunFolder):
     """A run of a task, with its folder and its settings.
 
-    A task opens its run once and finishes it once, in the main process. Nothing is written before the first table,
-    figure or logged value, so a run that fails because of invalid settings or data leaves no files.
+    A task opens its run once and finishes the run once, in the main process. Nothing is written before the first table,
+    figure or logged value, so a run that fails because of invalid settings or data does not leave any files.
 
     Args:
-        path: Path of the run folder.
+        path: Path to the run folder.
         task: Name of the task.
         settings: The resolved configuration, as nested dictionaries.
-        overrides: Overrides from the command line, excluding those of Hydra's own settings.
+        overrides: Command-line overrides, excluding overrides of Hydra's own settings.
         logger: Configuration of Lightning's logger. If None, TensorBoard is not used.
 
     Attributes:
-        path: Path of the run folder.
+        path: Path to the run folder.
         task: Name of the task.
         settings: The resolved configuration, as nested dictionaries.
-        overrides: Overrides from the command line, excluding those of Hydra's own settings.
+        overrides: Command-line overrides, excluding overrides of Hydra's own settings.
         experiment: Name of the experiment.
         seed: Seed of the run.
         seconds: Wall-clock seconds of each part of the run.
@@ -166,7 +166,7 @@ class Run(RunFolder):
 
     @classmethod
     def open(cls, cfg: DictConfig) -> "Run":
-        """Open the run that Hydra has started, in the folder that Hydra has created."""
+        """Open the run that Hydra has started, in the folder created by Hydra."""
         hydra = HydraConfig.get()
         settings = OmegaConf.to_container(cfg, resolve=True)
         assert isinstance(settings, dict)
@@ -180,7 +180,7 @@ class Run(RunFolder):
 
     @cached_property
     def logger(self) -> "TensorBoardLogger | None":
-        """Lightning's TensorBoard logger, or None. The configuration is logged when the logger is created."""
+        """Lightning's TensorBoard logger, or None if not configured. Creating it also logs the configuration."""
         logger: TensorBoardLogger | None = build(self._logger_settings)
         if logger is not None:
             lines = OmegaConf.to_yaml(OmegaConf.create(dict(self.settings))).splitlines()
@@ -211,13 +211,13 @@ class Run(RunFolder):
         next_commands: Sequence[tuple[str, str]] = (),
         **fields: Any,
     ) -> dict[str, float]:
-        """Log the hyperparameters, write the summary, print where the results are, and return the metrics.
+        """Log the hyperparameters, write the summary, print the location of the results, and return the metrics.
 
         Args:
-            metrics: Value of each metric.
-            device: Device that ran the model. Defaults to the CPU.
+            metrics: Metric values by name.
+            device: Device on which the model ran. Defaults to the CPU.
             hyperparameters: Hyperparameters to show in TensorBoard. By default, the task settings are shown, together
-                with the metrics over all attributes.
+                with the metrics that summarise all attributes.
             step: Training step at which TensorBoard shows the metrics.
             next_commands: Commands to suggest to the user, as pairs of a purpose and a command.
             **fields: Additional fields of the summary; see :class:`~celeba_lab.runs.summary.Summary`.
@@ -249,7 +249,7 @@ class Run(RunFolder):
         return {"seed": self.seed, "data": None if data is None else data["name"], **flatten(self.settings["task"])}
 
     def show(self, next_commands: Sequence[tuple[str, str]] = ()) -> None:
-        """Print the path of the run folder, of its report or its figures, and the suggested next commands."""
+        """Print the paths to the run folder and its report or figures, and the suggested next commands."""
         console.print(f"run folder: [bold]{display_path(self.path)}[/bold]")
         if (page := self.path / PAGE).exists():
             console.print(f"  [dim]report:[/dim] {display_path(page)}", soft_wrap=True)
@@ -275,6 +275,6 @@ def send_picture(writer: "SummaryWriter", tag: str, png: bytes, step: int) -> No
 
 
 def write_bad_images(run: RunFolder, datamodule: "CelebADataModule") -> None:
-    """Write the names of any images that were skipped to ``tables/bad_images.csv``."""
+    """Write the names of any skipped images to ``tables/bad_images.csv``."""
     if len(datamodule.bad_images):
         run.table("bad_images", datamodule.bad_images)

@@ -20,26 +20,26 @@ VERSION = 1
 class Summary:
     """The summary of a finished run, with the same fields for every task.
 
-    The summary is the last file that a run writes, so an unfinished run does not have one. Undefined numbers are stored
-    as null.
+    The summary is the last file that a run writes, so an unfinished run does not have a summary. Undefined numbers are
+    stored as null.
 
     Attributes:
         version: Version of the file format. Version 0 refers to files without a version number.
         experiment: Name of the experiment, which is also the name of the folder that contains its runs.
         task: Name of the task.
         seed: Seed of the run.
-        metrics: Value of each metric, or NaN if the metric is undefined. Most names have the form ``split/metric`` or
+        metrics: Metric values by name, where undefined metrics are NaN. Most names have the form ``split/metric`` or
             ``split/metric/attribute``.
         majority_accuracy: For each split, the accuracy of always predicting the majority class.
         data: Name and folder of the data and the number of images in each split, or None for a task without data.
-        checkpoint: Path of the checkpoint to which the metrics apply.
+        checkpoint: Path to the checkpoint for which the metrics were computed.
         best_epoch: Epoch of the best checkpoint, counted from 1.
         initial_weights: Origin of the weights at the start of training.
-        generator_weights: ``ema`` if the generator used its averaged weights, ``raw`` if it used its last weights.
+        generator_weights: ``ema`` if the generator used its averaged weights, or ``raw`` if it used its last weights.
         device: Name of the CPU or GPU, which can affect the last digits of the metrics.
         seconds: Wall-clock seconds of each part of the run.
         versions: Versions of Python and the libraries.
-        git: Git commit of the code, with the suffix ``-dirty`` for uncommitted changes; None outside a checkout.
+        git: Git commit of the code, with the suffix ``-dirty`` for uncommitted changes, or None outside a git checkout.
         details: Task-specific information.
 
     Example:
@@ -85,7 +85,7 @@ class Summary:
 
     @classmethod
     def read(cls, folder: Path) -> "Summary":
-        """Read the summary in a run folder. Summaries in an older format are converted.
+        """Read the summary from a run folder. Summaries in an older format are converted.
 
         Raises:
             UserError: The file is missing or damaged, or was written by a newer version of celeba_lab.
@@ -98,7 +98,7 @@ class Summary:
         version = content.get("version", 0)
         if not isinstance(version, int) or version > VERSION:
             newer = f"it has version {version}, but this version of celeba_lab only supports versions up to {VERSION}"
-            raise unusable(path, newer, "Update celeba_lab, or leave this run out.")
+            raise unusable(path, newer, "Update celeba_lab, or exclude this run.")
         if version == 0:
             content = _upgrade(content)
         missing = [name for name in (each.name for each in fields(cls)) if name not in content]
@@ -111,7 +111,7 @@ class Summary:
 
 
 def _upgrade(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Convert a summary without a version number to the current fields.
+    """Convert a summary without a version number to the current format.
 
     In the old format, every task had its own fields, and ``weights`` was either the origin of the initial weights or
     the kind of generator weights.

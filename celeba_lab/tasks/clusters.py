@@ -29,7 +29,7 @@ def clusters(
         scaler: scikit-learn transformer that scales the labels before clustering. If None, the labels are not scaled.
         report: The report to write, with tables and figures about the clusters.
         n_clusters: Number of clusters, for clusterers with this parameter. If None, the value in ``clusterer`` is used.
-        attributes: Names of at least two attributes. Defaults to all forty.
+        attributes: Names of at least two attributes. Defaults to all 40 attributes.
         fraction: Fraction of the rows to use.
 
     Returns:

@@ -16,7 +16,7 @@ def cooccurrence(cfg: DictConfig, attributes: list[str] | None = None, fraction:
 
     Args:
         cfg: Configuration of the run.
-        attributes: Names of at least two attributes. Defaults to all forty.
+        attributes: Names of at least two attributes. Defaults to all 40 attributes.
         fraction: Fraction of the rows to use.
 
     Returns:

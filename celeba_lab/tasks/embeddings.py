@@ -34,16 +34,16 @@ def embeddings(
     fraction: float = 1.0,
     projector_images: int = 2000,
 ) -> dict[str, float]:
-    """Cluster faces by their backbone features, and compare the clusters with those of the labels.
+    """Cluster faces by their backbone features, and compare these clusters with clusters based on the labels.
 
     Args:
-        cfg: Configuration of the run. ``checkpoint`` is the path of the classifier.
+        cfg: Configuration of the run. ``checkpoint`` is the path to the classifier.
         clusterer: Unfitted scikit-learn clusterer.
-        scaler: scikit-learn transformer that scales the features and the labels before clustering. If None, they are
-            not scaled.
+        scaler: scikit-learn transformer that scales the features and the labels before clustering. If None, nothing is
+            scaled.
         report: The report to write, with tables and figures about the clusters.
         n_clusters: Number of clusters, for clusterers with this parameter. If None, the value in ``clusterer`` is used.
-        attributes: Names of the attributes that describe the clusters. Defaults to all forty.
+        attributes: Names of the attributes that describe the clusters. Defaults to all 40 attributes.
         fraction: Fraction of the images to use.
         projector_images: Maximum number of faces in TensorBoard's projector, or 0 to omit the projector.
 
@@ -62,7 +62,7 @@ def embeddings(
     run = Run.open(cfg)
     model = load_classifier(cfg.checkpoint, "embed faces")
     sample = sample_labels(run, cfg.data, attributes, fraction, image_size=model.input_size)
-    # The labels are clustered first, so that an invalid setting fails before the features are computed.
+    # The labels are clustered first, so that an invalid setting raises an error before the features are computed.
     of_labels = find_clusters(scale(sample.labels, scaler)[0], clusterer)
     trainer = _build_trainer(cfg)
     with run.timed("embed"), exit_codes_of_signals(trainer):

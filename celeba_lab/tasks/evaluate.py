@@ -24,11 +24,11 @@ def evaluate(
     """Evaluate a checkpoint on a split, and write a report.
 
     Args:
-        cfg: Configuration of the run. ``checkpoint`` is the path of the classifier.
+        cfg: Configuration of the run. ``checkpoint`` is the path to the classifier.
         report: The report to write, with tables, figures and an HTML page.
-        split: Split to evaluate: train, val or test. The validation split is also evaluated, because thresholds and
-            temperatures are chosen on it.
-        ensemble: Paths of additional checkpoints, whose logits are averaged with those of ``checkpoint``.
+        split: Split to evaluate: train, val or test. The validation split is always evaluated as well, to choose
+            thresholds and temperatures.
+        ensemble: Paths to additional checkpoints, whose logits are averaged with the logits of ``checkpoint``.
 
     Returns:
         All metrics by name (``split/metric``).

@@ -10,10 +10,10 @@ from celeba_lab.runs.run import Run
 
 
 def export(cfg: DictConfig, weights: str = "ema") -> dict[str, float]:
-    """Write the weights and configuration of a generator to ``generator.safetensors``, without its training state.
+    """Write the weights and configuration of a generator to ``generator.safetensors``, without the training state.
 
     Args:
-        cfg: Configuration of the run. ``checkpoint`` is the path of a GAN checkpoint.
+        cfg: Configuration of the run. ``checkpoint`` is the path to a GAN checkpoint.
         weights: ``ema`` for the generator's averaged weights if the checkpoint contains them, or ``raw`` for the last
             weights.
 

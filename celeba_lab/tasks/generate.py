@@ -36,19 +36,20 @@ def generate(
     Latent walks, a comparison with the nearest training faces, and an audit are optional.
 
     Args:
-        cfg: Configuration of the run. ``checkpoint`` is the path of a GAN checkpoint or of a generator written by
-            ``task=export``, and ``seed`` determines the faces.
+        cfg: Configuration of the run. ``checkpoint`` is the path to a GAN checkpoint or to a generator written by
+            ``task=export``. ``seed`` determines the faces.
         n: Number of faces to generate.
         upscale: Factor by which the faces are enlarged.
         upscale_filter: Filter for enlarging the faces: nearest, bilinear, bicubic or lanczos.
-        truncation: Bound on the latents; see :meth:`~celeba_lab.models.gan.sampler.FaceSampler.latents`.
+        truncation: Maximum absolute value of the latents; see
+            :meth:`~celeba_lab.models.gan.sampler.FaceSampler.latents`.
         weights: ``ema`` for the averaged weights if the checkpoint contains them, or ``raw`` for the last weights.
         attributes: Attributes to request from a conditional generator, as a mapping from names to 1 or 0.
         interpolate: Number of steps in the latent walk from each of the first eight faces to the next. If None, no
             walks are generated.
         nearest: If true, find the nearest training face for each generated face, which requires the training data.
-        auditor: Checkpoint path of the attribute classifier that audits the faces. An audit requires data. If None, the
-            faces are not audited.
+        auditor: Path to the checkpoint of the attribute classifier that audits the faces. An audit requires data. If
+            None, the faces are not audited.
 
     Returns:
         The metrics ``generate/faces``, ``nearest/*`` and ``audit/*``.

@@ -36,9 +36,9 @@ def logistic(
         split: ``random`` splits all selected rows at random. ``official`` fits on CelebA's train partition and
             evaluates on its test partition.
         test_size: Fraction of the rows that the random split uses for evaluation.
-        attributes: Names of at least two attributes. Defaults to all forty.
+        attributes: Names of at least two attributes. Defaults to all 40 attributes.
         fraction: Fraction of the rows to use.
-        workers: Number of attributes to fit in parallel. Defaults to the number of usable CPU cores.
+        workers: Number of classifiers to fit in parallel. Defaults to the number of usable CPU cores.
 
     Returns:
         The metrics: ``test/metric/attribute`` for each attribute, and ``test/metric``, the mean over the attributes for

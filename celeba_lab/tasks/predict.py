@@ -1,4 +1,4 @@
-"""Predict the attributes of image files with a checkpoint."""
+"""Predict the attributes of image files with a trained classifier."""
 
 from omegaconf import DictConfig
 
@@ -17,8 +17,8 @@ def predict(cfg: DictConfig, images: str, max_shown: int = 48) -> dict[str, floa
     """Predict the attributes of images, and write ``tables/predictions.csv`` and a contact sheet.
 
     Args:
-        cfg: Configuration of the run. ``checkpoint`` is the path of the classifier.
-        images: Path of an image or a folder of images, or a glob.
+        cfg: Configuration of the run. ``checkpoint`` is the path to the classifier.
+        images: Path to an image or to a folder of images, or a glob.
         max_shown: Maximum number of images on the contact sheet.
 
     Returns:
@@ -26,7 +26,7 @@ def predict(cfg: DictConfig, images: str, max_shown: int = 48) -> dict[str, floa
         of these images that are predicted to have the attribute.
 
     Raises:
-        UserError: No image matches, or the checkpoint cannot be used.
+        UserError: No images match, or the checkpoint cannot be used.
     """
     check_at_least("max_shown", max_shown, 1)
     run = Run.open(cfg)

@@ -1,4 +1,4 @@
-"""Draw synthetic faces with CelebA's attributes, in the folder layout of CelebA."""
+"""Draw synthetic faces with CelebA's attributes and folder layout."""
 
 from pathlib import Path
 from time import perf_counter
@@ -27,7 +27,7 @@ def synthesize(
     Args:
         cfg: Configuration of the run. ``seed`` determines the faces.
         n: Number of faces to draw.
-        proportions: How the faces are divided among train, val and test: ``default`` or ``official``.
+        proportions: Proportions of the train, val and test splits, either ``default`` or ``official``.
         workers: Number of processes. Defaults to the number of CPU cores.
         overwrite: If true, draw the faces again even if the folder already contains synthetic faces.
 

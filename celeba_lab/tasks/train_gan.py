@@ -27,17 +27,18 @@ _FIXED += ["auxiliary", "ema"]
 def train_gan(
     cfg: DictConfig, distances: DistanceSettings | None = None, auditor: str | None = None, nearest: int = 16
 ) -> dict[str, float]:
-    """Train a GAN, then report the results of its last weights.
+    """Train a GAN, then report the results for its last weights.
 
     Args:
         cfg: Configuration of the run.
         distances: Settings for the distances between generated and real faces. If None, no distances are measured.
-        auditor: Checkpoint path of the attribute classifier that audits the faces. If None, the faces are not audited.
+        auditor: Path to the checkpoint of the attribute classifier that audits the faces. If None, the faces are not
+            audited.
         nearest: Number of generated faces to show next to their nearest training faces, from 0 to 64.
 
     Returns:
-        The metrics: ``train/*`` for the last epoch, ``heldout/kid`` (times 1,000), ``heldout/fid``, ``nearest/*`` and
-        ``audit/*``. If the weights are averaged, ``heldout/*`` is computed with the averaged weights.
+        The metrics: ``train/*`` for the last epoch, ``heldout/kid`` (multiplied by 1,000), ``heldout/fid``,
+        ``nearest/*`` and ``audit/*``. If the weights are averaged, ``heldout/*`` is computed with the averaged weights.
 
     Raises:
         UserError: The data, a checkpoint or a setting cannot be used, or training diverged.
@@ -49,7 +50,7 @@ def train_gan(
     classifier = load_classifier(auditor, "audit the faces", "auditor").to(device) if auditor else None
     model: GAN = build(cfg.model)
     datamodule = build_datamodule(cfg.data, model.attributes or ["Smiling"], cfg.model.image_size)
-    # All images that the run will read are checked now, before hours of training.
+    # All images that the run will read are checked now, because training can take hours.
     datamodule.setup_split("train")
     setup_references(datamodule, nearest > 0, classifier)
     console.print(datamodule.describe())

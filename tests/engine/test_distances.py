@@ -28,7 +28,7 @@ class Corner(torch.nn.Module):
     [
         ({"n_images": 2}, r"^n_images=2 must be at least 3\.$"),
         ({"every_n_epochs": 0}, r"^every_n_epochs=0 must be at least 1\.$"),
-        ({"splits": ["train"]}, r"^splits=\[train\] must not include train\. The generator is trained on it\.$"),
+        ({"splits": ["train"]}, r"^splits=\[train\] must not include train, because the generator is trained on it\.$"),
         ({"splits": ["val", "tst"]}, r"^splits=tst must be one of val, test\. Did you mean 'test'\?$"),
         ({"splits": []}, r"^splits=\[\] must name at least one split\.$"),
     ],

@@ -72,7 +72,7 @@ def test_building_a_feature_extractor_does_not_change_random_states(tmp_path: Pa
         ),
         (
             "nowhere.pth",
-            "^feature_extractor=nowhere.pth must be one of auto, .*, or the path of a file",
+            "^feature_extractor=nowhere.pth must be one of auto, .*, or the path to a file",
         ),
     ],
 )
@@ -94,7 +94,7 @@ def test_auto_returns_none_if_nothing_can_be_loaded() -> None:
     with pytest.raises(UserError, match="There is no network"):
         build_feature_extractor("imagenet")
     with pytest.raises(
-        UserError, match=r"=inception could not be loaded. There is no network. Alternatively, set the path"
+        UserError, match=r"=inception could not be loaded. There is no network. Alternatively, specify a weights file"
     ):
         build_feature_extractor("inception")
 

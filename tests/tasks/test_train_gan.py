@@ -64,7 +64,7 @@ def test_global_step_counts_batches(gan) -> None:
 
 def test_a_checkpoint_of_the_wrong_kind_is_rejected(gan, trained) -> None:
     with pytest.raises(
-        UserError, match=r"does not contain a GAN. To generate faces, specify a checkpoint of experiment=gan."
+        UserError, match=r"does not contain a GAN. To generate faces, specify a checkpoint from experiment=gan."
     ):
         load_sampler(str(trained.checkpoint))
     with pytest.raises(UserError, match="does not contain an attribute classifier"):

@@ -58,8 +58,7 @@ class AttributeClassifier(AttributeModel):
         loss: Name and settings of the training loss; see :func:`~celeba_lab.models.classifier.losses.build_loss`. The
             default is binary cross-entropy. Validation and testing always report binary cross-entropy, so that runs
             with different losses can be compared.
-        prevalence: Prevalence of each of the K attributes among the training images, for losses that require the
-            prevalence.
+        prevalence: Prevalence of each of the K attributes among the training images, required by some losses.
         mixup: MixUp parameter (Zhang et al., "mixup", ICLR 2018). Each training face and its labels are mixed with
             another face and its labels, with a ratio drawn from Beta(mixup, mixup) for each batch. 0 disables MixUp.
         label_smoothing: Amount of label smoothing, s. Training uses the labels s / 2 and 1 - s / 2 instead of 0 and 1.
