@@ -38,7 +38,7 @@ def show_metrics(title: str, columns: Mapping[str, Mapping[str, float]]) -> None
     """Print a table of metrics, with one row per metric.
 
     Args:
-        title: Title above the table.
+        title: Title printed above the table.
         columns: Metric values in each column, by column name. Columns are usually named after splits.
     """
     table = Table(title=title, title_justify="left")
@@ -55,7 +55,7 @@ def show_table(title: str, frame: "pd.DataFrame", most: int | None = None) -> No
     """Print a data frame, with floating-point numbers rounded to four decimal places.
 
     Args:
-        title: Title above the table.
+        title: Title printed above the table.
         frame: Data frame to print. The index is not printed.
         most: Maximum number of rows to print. By default, all rows are printed.
     """

@@ -87,7 +87,7 @@ def unusable(path: Path, reason: str, remedy: str = "Leave this run out, or run 
 
 @contextmanager
 def naming_file(path: Path) -> Iterator[None]:
-    """Convert errors that occur while a run's file is read in this block into a ``UserError`` that names the file.
+    """Convert errors raised while this block reads a file of a run into a ``UserError`` that names the file.
 
     Raises:
         UserError: The file is missing, or it is not valid JSON, YAML or CSV.

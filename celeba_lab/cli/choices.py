@@ -34,7 +34,7 @@ def explain_unknown_choice(path: str, options: Iterable[str]) -> str:
 
     Args:
         path: Group and name of the choice, such as ``loss/hinge``.
-        options: Choices that Hydra has found.
+        options: Choices that Hydra found.
     """
     group, _, name = path.rpartition("/")
     choices = sorted(options)
@@ -64,7 +64,7 @@ def check_choices(chosen: Mapping[str, str | None]) -> None:
 
 
 def _kind(choice: str) -> str:
-    """Return the model folder that contains a choice, or an empty string for other choices."""
+    """Return the model folder that contains a choice, or an empty string if there is none."""
     return choice.rpartition("/")[0]
 
 

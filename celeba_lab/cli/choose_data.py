@@ -23,7 +23,7 @@ def choose_data(cfg: DictConfig) -> str | None:
         cfg: The configuration, which is modified in place.
 
     Returns:
-        The folder that does not contain CelebA if synthetic faces are used in its place, and None otherwise.
+        The configured ``data.root`` if it does not contain CelebA and synthetic faces are used instead, otherwise None.
     """
     if cfg.data is None or "_target_" not in cfg.data:  # A recipe may set data keys for a task without data.
         cfg.data = None

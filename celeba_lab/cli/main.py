@@ -29,7 +29,7 @@ def launch(cfg: "DictConfig") -> float | None:
         with settings_of("task"):
             metrics = task(cfg)
     except Exception as error:
-        # While a task runs, only these errors are not bugs. An OmegaConf error, for example, would be a bug.
+        # While a task runs, only these types of error are user errors. An OmegaConf error would be a bug.
         if isinstance(error, UserError | OSError) or type(error).__name__ == "MisconfigurationException":
             _exit_with_sentence(error, discard_folder=True)
         error.add_note(_BUG)

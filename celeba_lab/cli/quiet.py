@@ -1,4 +1,4 @@
-"""Hide messages of libraries that do not help the user."""
+"""Suppress unhelpful messages from libraries."""
 
 import logging
 import warnings
@@ -11,7 +11,7 @@ def quiet_libraries() -> None:
     logging.getLogger("lightning.pytorch").handlers.clear()
     # Frozen layers are deliberately in evaluation mode.
     warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")
-    # Reports show metrics that need positive and negative samples as undefined if either kind is missing.
+    # If a class has no samples, the reports show the affected metrics as undefined.
     warnings.filterwarnings("ignore", ".*No (positive|negative) samples (found )?in targets?.*")
     # torchmetrics has already synchronised the logged values.
     warnings.filterwarnings("ignore", ".*sync_dist=True.*")

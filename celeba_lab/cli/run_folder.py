@@ -67,7 +67,7 @@ def discard_unused_folder() -> None:
 
 
 def _is_ours(hydra: HydraConf, key: str) -> bool:
-    """Return whether this process creates the folder, and its path was not set on the command line."""
+    """Return whether this is the main process and the folder was not set on the command line."""
     return is_main_process() and not any(text.lstrip("+").startswith(f"{key}=") for text in hydra.overrides.hydra)
 
 

@@ -24,7 +24,7 @@ def seed_everything(seed: int) -> None:
     """
     import numpy as np
 
-    os.environ["PL_GLOBAL_SEED"] = str(seed)  # Subprocesses of Lightning read this seed.
+    os.environ["PL_GLOBAL_SEED"] = str(seed)  # Lightning's subprocesses read this variable.
     os.environ["PL_SEED_WORKERS"] = "1"  # Tells Lightning to seed the DataLoader workers, too.
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002  # Some libraries use this global generator.

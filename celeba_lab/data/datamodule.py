@@ -217,7 +217,7 @@ class CelebADataModule(lightning.LightningDataModule):
     # ------------------------------------------------------------------------------------------------------------ setup
 
     def setup(self, stage: str | None = None) -> None:
-        """Read the annotations and check the images of all splits used in ``stage`` (by default, in any stage)."""
+        """Read the annotations and check the images of all splits used in ``stage`` (default: all stages)."""
         if stage == "predict" and self._predicted is not None:
             return
         for split in SPLITS if stage is None else _STAGES.get(str(stage), ("test",)):

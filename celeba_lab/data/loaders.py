@@ -1,4 +1,4 @@
-"""Data loaders, with their batches, worker processes and shuffling."""
+"""Settings and samplers of the data loaders."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -137,7 +137,7 @@ class LoaderSettings:
 
 
 class EpochSampler(Sampler[int]):
-    """Sampler with a shuffled order that depends only on the seed and the epoch, so that resumed runs keep this order.
+    """Sampler with a shuffled order that depends only on the seed and the epoch, even in resumed runs.
 
     Args:
         n: Number of samples to shuffle.

@@ -11,7 +11,7 @@ import torch
 from celeba_lab.console import Progress, console
 from celeba_lab.data.images import load_image, resize_images
 
-# Decoded images with more bytes than this are resized one by one, because a whole batch of them could fill the memory.
+# Decoded images above this size in bytes are resized one by one, because a batch of them could exhaust the memory.
 _LARGE = 3 * 2**20
 
 

@@ -27,7 +27,7 @@ _AGAIN = "Download the file again or correct it"
 
 @dataclass(frozen=True)
 class Table:
-    """The N rows of an annotation file, in the order of the file.
+    """The N rows of an annotation file, in file order.
 
     Attributes:
         path: Path to the file, for error messages.
@@ -72,7 +72,7 @@ def read_table(path: Path, columns: Sequence[str], allowed: range) -> Table:
         table = _parse_rows(layout, path, columns, allowed)
     if layout.count is not None and layout.count != len(table.ids):
         raise UserError(
-            f"The first line of {path} specifies {layout.count} rows, but the file contains {len(table.ids)}. It is"
+            f"The first line of {path} specifies {layout.count} rows, but {len(table.ids)} were found. The file is"
             " incomplete or was edited. Download it again or correct that line."
         )
     return table

@@ -48,7 +48,7 @@ def synthesize(root: Path, settings: Settings, workers: int | None = None, overw
     check_at_least("workers", workers, 1)
     root = root.expanduser().resolve()
     if root.is_mount():
-        raise UserError(f"data.root={root} is a mount point, which cannot be replaced. Choose a folder below it.")
+        raise UserError(f"data.root={root} is a mount point, which cannot be replaced. Choose a folder inside it.")
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(root.with_name(f".{root.name}.lock")):
@@ -136,7 +136,7 @@ def draw_faces(folder: Path, seed: int, start: int, labels: np.ndarray) -> int:
 
 
 def _prepare_worker() -> None:
-    """Use one thread for drawing, and exit when the parent process ends, even if it is killed."""
+    """Use one thread for drawing, and exit when the parent process ends, even if the parent is killed."""
     import cv2
 
     cv2.setNumThreads(1)

@@ -51,7 +51,7 @@ def calibrate(model: AttributeDistribution, prevalence: np.ndarray, n: int = 400
     """Adjust the intercepts so that samples from the model have the given prevalences.
 
     The fitted intercepts match real combinations of the preceding attributes. The combinations in a sample differ
-    slightly from real ones, so the prevalences would differ too without this adjustment.
+    slightly from real ones. Without this adjustment, the prevalences would therefore differ, too.
 
     Args:
         model: The fitted model.
@@ -133,7 +133,7 @@ def compare_clusters(real: np.ndarray, drawn: np.ndarray) -> str:
     """Compare five clusters of real labels with five clusters of sampled labels.
 
     K-means finds different clusters with each seed. The difference between two seeds on real labels is therefore a
-    lower bound on the difference to expect.
+    lower bound on the expected difference.
     """
     scaler = StandardScaler().fit(real)
     first, second, other = (_cluster_means(scaler, *pair) for pair in ((real, 42), (real, 43), (drawn, 42)))

@@ -60,7 +60,7 @@ class Settings:
 
     @property
     def image_ids(self) -> list[str]:
-        """File names of the images, in the format of CelebA."""
+        """File names of the images, in CelebA's format."""
         return [f"{k:06d}.jpg" for k in range(1, self.n + 1)]
 
     def labels(self) -> "np.ndarray":
