@@ -46,7 +46,7 @@ def test_a_mistake_in_a_setting_is_reported_before_slow_imports(tmp_path: Path) 
         "cannot be parsed": ["model.attributes=[Smiling"],
         "seed: Value 'abc'": ["seed=abc"],
         "seed=-1 must be": ["seed=-1"],
-        "'Smling' is not an attribute": ["experiment=smile", "model.attributes=[Smling]"],
+        "model.attributes=[Smling] contains 'Smling', which is not": ["experiment=smile", "model.attributes=[Smling]"],
         "model.lr='abc' has the wrong type": ["experiment=smile", "model.lr=abc"],
         "trainer.max_epochs='many' has the wrong type": ["experiment=gan", "trainer.max_epochs=many"],
         "task.images has no value": ["task=predict"],

@@ -13,13 +13,13 @@ def check_contradictions(pairs: Sequence[Sequence[str]]) -> None:
     """Check that every entry is a pair of attributes.
 
     Raises:
-        SettingError: An entry does not consist of two names.
-        UserError: A name is not an attribute, or a pair contains the same name twice.
+        SettingError: An entry does not consist of two names, a name is not an attribute, or a pair contains the same
+            name twice.
     """
     for pair in pairs:
         if len(pair) != 2:
             raise SettingError("contradictions", [list(pair)], "must be a list of pairs, such as [[Bald,Bangs]]")
-        check_attributes(pair)
+        check_attributes(pair, "contradictions")
 
 
 def count_contradictions(

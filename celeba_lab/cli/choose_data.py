@@ -10,6 +10,7 @@ from celeba_lab.console import console
 from celeba_lab.data.attributes import ALL, check_attributes
 from celeba_lab.data.layouts import holds_annotations
 from celeba_lab.data.synthetic.settings import NOTICE, find_settings, holds_drawn_faces
+from celeba_lab.errors import settings_of
 
 _SYNTHETIC = "celeba_lab.data.synthetic.datamodule.SyntheticDataModule"
 
@@ -45,14 +46,16 @@ def choose_attributes(cfg: DictConfig) -> None:
     """Replace ``attributes=all`` in the model and the task with the forty names, or check the given names.
 
     Raises:
-        UserError: A name is not an attribute, or is given twice.
+        SettingError: A name is not an attribute, or is given twice.
     """
-    for node in (cfg.model, cfg.task):
+    for group in ("model", "task"):
+        node = cfg[group]
         if node is None or OmegaConf.is_missing(node, "attributes"):
             continue
         names = node.get("attributes")
         if names == ALL or OmegaConf.is_list(names):
-            node.attributes = check_attributes(names)
+            with settings_of(group, is_absolute=True):
+                node.attributes = check_attributes(names)
 
 
 def announce_data(cfg: DictConfig, without_celeba: str | None) -> None:

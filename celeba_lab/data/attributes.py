@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from celeba_lab.errors import UserError, did_you_mean
+from celeba_lab.errors import SettingError, did_you_mean
 
 ATTRIBUTES: tuple[str, ...] = (
     "5_o_Clock_Shadow",
@@ -53,12 +53,16 @@ ALL = "all"
 """Value that selects all forty attributes, as in ``model.attributes=all``."""
 
 
-def check_attributes(names: Sequence[str]) -> list[str]:
+def check_attributes(names: Sequence[str], setting: str = "attributes") -> list[str]:
     """Validate attribute names and return them as a list. The value ``"all"`` selects all forty names.
 
+    Args:
+        names: The names, or ``"all"``.
+        setting: Name of the setting, used in error messages.
+
     Raises:
-        UserError: The list is empty, or contains an unknown or repeated name. For an unknown name, the message suggests
-            the most similar attribute.
+        SettingError: The list is empty, or contains an unknown or repeated name. For an unknown name, the message
+            suggests the most similar attribute.
 
     Example:
         >>> check_attributes(("Smiling", "Male"))
@@ -67,14 +71,14 @@ def check_attributes(names: Sequence[str]) -> list[str]:
     if names == ALL:
         return list(ATTRIBUTES)
     if isinstance(names, str):
-        raise UserError(f"attributes={names} must be a list of names or {ALL}. Write attributes=[{names}].")
+        raise SettingError(setting, names, f"must be {ALL} or a list of names, such as [{names}]")
     names = list(names)
     if not names:
-        raise UserError("attributes must name at least one attribute, for example attributes=[Smiling].")
+        raise SettingError(setting, names, "must name at least one attribute, such as [Smiling]")
     for position, name in enumerate(names):
         if name not in ATTRIBUTES:
-            hint = did_you_mean(str(name), ATTRIBUTES) or f" The forty attributes are {', '.join(ATTRIBUTES)}."
-            raise UserError(f"'{name}' is not an attribute of CelebA.{hint}")
+            hint = did_you_mean(str(name), ATTRIBUTES) or f"The forty attributes are {', '.join(ATTRIBUTES)}."
+            raise SettingError(setting, names, f"contains '{name}', which is not an attribute of CelebA", hint)
         if name in names[:position]:
-            raise UserError(f"attributes contains '{name}' twice. Remove one of the two.")
+            raise SettingError(setting, names, f"contains '{name}' twice", "Remove one of the two.")
     return names

@@ -89,7 +89,8 @@ def test_attributes_other_than_all_are_not_changed(compose) -> None:
 @pytest.mark.parametrize("key", ["model.attributes", "task.attributes"])
 def test_the_error_for_a_misspelt_attribute_names_it(key: str, compose) -> None:
     cfg = compose("experiment=smile", "task=embeddings", f"{key}=[Smling]")
-    with pytest.raises(UserError, match=r"'Smling' is not an attribute of CelebA\. Did you mean 'Smiling'\?"):
+    message = rf"^{key}=\[Smling\] contains 'Smling', which is not an attribute of CelebA\. Did you mean 'Smiling'\?"
+    with pytest.raises(UserError, match=message):
         choose_attributes(cfg)
 
 

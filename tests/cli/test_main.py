@@ -54,7 +54,10 @@ def test_a_mistake_gives_a_one_sentence_error(command: Command, arguments: list[
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [
-        ("model.attributes=[Smling]", "'Smling' is not an attribute of CelebA. Did you mean 'Smiling'?"),
+        (
+            "model.attributes=[Smling]",
+            "model.attributes=[Smling] contains 'Smling', which is not an attribute of CelebA.",
+        ),
         (
             "model.backbone=resnet_18",
             "is not a backbone. Did you mean 'resnet18'?",
