@@ -22,6 +22,7 @@ RENAMED = {
     "task/classifier": "task/estimator",
     "task.distances.features": "task.distances.feature_extractor",
     "task.filter": "task.upscale_filter",
+    "task.weights": "task.generator_weights",
     "model.normalise": "model.normalization",
 }
 """Full keys of settings from earlier versions, mapped to their replacements."""

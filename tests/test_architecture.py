@@ -1,6 +1,7 @@
 """Packages form layers, modules import only from lower layers, and some names are restricted to certain packages."""
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -71,6 +72,26 @@ def test_modules_import_only_from_lower_layers(path: Path) -> None:
 def test_the_permitted_imports_within_a_layer_are_those_that_exist() -> None:
     found = {(package_of(path), other) for path in FILES for other in imported_packages(path)}
     assert {(one, other) for one, other in found if LAYER.get(one) == LAYER[other]} == SIDEWAYS
+
+
+# Names and choices of settings. The data package may name those of its own group.
+SETTING = r"(?<![\w.])(task|experiment|recipe|trainer|callbacks|logger|model|loss|data)(=|\.[a-z_])"
+
+
+@each_file
+def test_messages_below_the_engine_do_not_name_settings_of_other_packages(path: Path) -> None:
+    package = package_of(path)
+    if LAYER.get(package, 0) >= LAYER["engine"] or package == "config":
+        return
+    tree = ast.parse(path.read_text())
+    docstrings = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    texts = [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and node not in docstrings and isinstance(node.value, str)
+    ]
+    named = {found[0] for text in texts for found in re.finditer(SETTING, text) if " " in text and found[1] != package}
+    assert not named, "raise a SettingError with the name of the argument, so that the caller adds the path"
 
 
 def test_every_package_belongs_to_a_layer() -> None:

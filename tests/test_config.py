@@ -145,6 +145,9 @@ def test_the_error_for_a_renamed_setting_gives_the_new_name(compose) -> None:
     with pytest.raises(ConfigCompositionException) as error:
         compose("data.in_memory=true")
     assert str(explain(error.value)).startswith("data.in_memory has been replaced by data.store=memory")
+    with pytest.raises(ConfigCompositionException) as error:
+        compose("task=export", "task.weights=raw")
+    assert explain(error.value) == "task.weights has been replaced by task.generator_weights."
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def test_every_setting_named_in_a_string_or_comment_exists(
 @pytest.mark.parametrize(
     ("text", "unknown"),
     [
-        ("Use task=export task.weights=raw.", set()),
+        ("Use task=export task.generator_weights=raw.", set()),
         ("Use task=export weights=raw.", {"weights=raw"}),
         ("Set width=8 or model.width=8.", set()),
         ("Set model.widht=8.", {"model.widht=8"}),

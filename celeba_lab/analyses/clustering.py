@@ -225,7 +225,7 @@ def try_seeds(clustering: Clustering, clusterer: ClusterMixin, seeds: Sequence[i
         yield seed, float(adjusted_rand_score(clustering.clusters, other.clusters))
 
 
-def standardised_differences(clustering: Clustering, labels: np.ndarray) -> np.ndarray:
+def standardized_differences(clustering: Clustering, labels: np.ndarray) -> np.ndarray:
     """Return the difference between each cluster mean and the overall mean, in standard deviations.
 
     Args:
@@ -238,8 +238,8 @@ def standardised_differences(clustering: Clustering, labels: np.ndarray) -> np.n
     labels = labels.astype(np.float64)
     spread = labels.std(axis=0)
     difference: np.ndarray = clustering.means(labels) - labels.mean(axis=0)
-    standardised: np.ndarray = np.divide(difference, spread, out=np.zeros_like(difference), where=spread > 0)
-    return standardised
+    standardized: np.ndarray = np.divide(difference, spread, out=np.zeros_like(difference), where=spread > 0)
+    return standardized
 
 
 def describe(differences: np.ndarray, attributes: Sequence[str], most: int = 3, least: float = 0.3) -> str:

@@ -27,9 +27,9 @@ def wilson_interval(successes: ArrayLike, trials: ArrayLike, confidence: float =
     z = norm.ppf((1 + confidence) / 2)
     with np.errstate(invalid="ignore", divide="ignore"):
         share = k / n
-        centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+        center = (share + z**2 / (2 * n)) / (1 + z**2 / n)
         half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)
+    return np.clip(center - half, 0, 1), np.clip(center + half, 0, 1)
 
 
 def difference_interval(

@@ -106,6 +106,6 @@ def split_officially(rows: np.ndarray, partition: np.ndarray) -> tuple[np.ndarra
     parts = {split: rows[partition[rows] == SPLITS.index(split)] for split in ("train", "test")}
     for split, members in parts.items():
         if not len(members):
-            hint = f"Add {split} to data.partitions, or use split=random."
+            hint = f"Use data that includes {split}, or the split random."
             raise SettingError("split", "official", f"requires rows of the {split} split, but there are none", hint)
     return parts["train"], parts["test"]

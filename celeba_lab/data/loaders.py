@@ -99,7 +99,7 @@ class LoaderSettings:
         if len(dataset) < processes.world_size:
             raise UserError(
                 f"{len(dataset)} images cannot be split across {processes.world_size} processes. Use fewer processes"
-                " (trainer.devices) or more images."
+                " or more images."
             )
         # Lightning's default sampler repeats images to give all processes the same number, which distorts the metrics.
         sampler = UnrepeatedDistributedSampler(

@@ -8,7 +8,7 @@ import torch
 
 from celeba_lab.engine.torch_files import UnreadableFileError, read_torch_file
 from celeba_lab.errors import SettingError, UserError
-from celeba_lab.exports.generator import EXPORT_SUFFIX, check_weights, read_export
+from celeba_lab.exports.generator import EXPORT_SUFFIX, check_generator_weights, read_export
 from celeba_lab.models.checkpoint_format import FORMAT, KEY
 from celeba_lab.models.gan.sampler import FaceSampler
 
@@ -145,32 +145,33 @@ def _read_gan(path: str | None, purpose: str) -> dict[str, Any]:
     return content
 
 
-def load_generator(path: str | None, purpose: str, weights: str = "ema") -> FaceSampler:
+def load_generator(path: str | None, purpose: str, generator_weights: str = "ema") -> FaceSampler:
     """Load the generator from a GAN checkpoint, without building the rest of the GAN or importing Lightning.
 
     Args:
         path: Path to the checkpoint, as given in the setting ``checkpoint``.
         purpose: Purpose of the checkpoint; see :func:`read_checkpoint`.
-        weights: ``ema`` for the averaged weights if the checkpoint contains them, or ``raw`` for the last weights.
+        generator_weights: ``ema`` for the averaged weights if the checkpoint contains them, or ``raw`` for the last
+            weights.
 
     Raises:
         UserError: The checkpoint cannot be read, or contains a different kind of model.
     """
     with torch.random.fork_rng(devices=[]):  # Initialising the network must not affect the run's random numbers.
-        return FaceSampler.from_checkpoint(_read_gan(path, purpose), averaged=weights == "ema")
+        return FaceSampler.from_checkpoint(_read_gan(path, purpose), averaged=generator_weights == "ema")
 
 
-def load_sampler(path: str | None, weights: str = "ema") -> FaceSampler:
+def load_sampler(path: str | None, generator_weights: str = "ema") -> FaceSampler:
     """Load a generator from a GAN checkpoint or from a file written by ``task=export``.
 
     Args:
         path: Path to the file, as given in the setting ``checkpoint``.
-        weights: ``ema`` for the averaged weights if the file contains them, or ``raw`` for the last weights.
+        generator_weights: ``ema`` for the averaged weights if the file contains them, or ``raw`` for the last weights.
 
     Raises:
         UserError: The file cannot be read, does not contain a generator, or lacks the requested weights.
     """
-    check_weights(weights)
+    check_generator_weights(generator_weights)
     if path is None or Path(path).suffix != EXPORT_SUFFIX or not Path(path).is_file():
-        return load_generator(path, "generate faces", weights)
-    return read_export(Path(path), weights)
+        return load_generator(path, "generate faces", generator_weights)
+    return read_export(Path(path), generator_weights)

@@ -138,13 +138,18 @@ class DistanceSchedule(Callback):
         measured = {}
         for averaged in (True, False):
             sampler = model.sampler(averaged)
-            if sampler.weights in measured:  # The model does not average its weights.
+            if sampler.generator_weights in measured:  # The model does not average its weights.
                 continue
             with Progress("measuring the distance from real faces"):
                 distance = self.distances.measure(sampler.sample(self.n_images, seed=0)[0])
-            measured[sampler.weights] = distance
+            measured[sampler.generator_weights] = distance
             self.rows.append(
-                {"epoch": epoch, "step": step, "weights": sampler.weights, "kid_x1000": distance.kid}
+                {
+                    "epoch": epoch,
+                    "step": step,
+                    "generator_weights": sampler.generator_weights,
+                    "kid_x1000": distance.kid,
+                }
                 | {"kid_std": distance.kid_std, "fid": distance.fid, "generated": distance.images}
             )
         return measured

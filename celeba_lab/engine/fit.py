@@ -10,6 +10,7 @@ from celeba_lab.engine.build import find_callback
 from celeba_lab.engine.callbacks import Stopwatch
 from celeba_lab.engine.resume import show_how_to_continue
 from celeba_lab.engine.signals import exit_codes_of_signals
+from celeba_lab.errors import settings_of
 from celeba_lab.runs.run import Run
 
 
@@ -26,11 +27,16 @@ def fit(
         model: The model.
         datamodule: The data.
         checkpoint: Path to the checkpoint from which training continues, or None to start from the beginning.
+
+    Raises:
+        SettingError: The optimizer or the schedule of the model cannot be used.
     """
     if isinstance(trainer.accelerator, CPUAccelerator):
         keep_freed_memory()
     weights_only = True if checkpoint else None
-    with run.timed("fit"), exit_codes_of_signals(trainer, partial(show_how_to_continue, run)):
+    stopped = partial(show_how_to_continue, run)
+    # The model builds its optimizer and its schedule here, and their errors do not know the path of its settings.
+    with run.timed("fit"), exit_codes_of_signals(trainer, stopped), settings_of("model", is_absolute=True):
         trainer.fit(model, datamodule=datamodule, ckpt_path=checkpoint, weights_only=weights_only)
     watch = find_callback(trainer, Stopwatch)
     if watch is not None:

@@ -46,13 +46,13 @@ def check_gan_trainer(trainer: L.Trainer, model: GAN) -> None:
     precision = str(trainer.precision)
     if precision in ("16-true", "bf16-true"):
         raise UserError(
-            f"recipe.precision={precision} is not precise enough for the small parameter updates of a GAN and the"
-            f" average of its weights. Use recipe.precision={precision.removesuffix('-true')}-mixed or 32-true."
+            f"trainer.precision={precision} is not precise enough for the small parameter updates of a GAN and the"
+            f" average of its weights. Use trainer.precision={precision.removesuffix('-true')}-mixed or 32-true."
         )
     if precision.startswith("16") and (model.hparams["r1"] or model.hparams["gradient_penalty"]):
         raise UserError(
-            f"recipe.precision={precision} cannot be combined with a gradient penalty, because the squared gradients"
-            " overflow in float16. Use recipe.precision=bf16-mixed or 32-true."
+            f"trainer.precision={precision} cannot be combined with a gradient penalty, because the squared gradients"
+            " overflow in float16. Use trainer.precision=bf16-mixed or 32-true."
         )
     if isinstance(trainer.strategy, FSDPStrategy | DeepSpeedStrategy):
         raise UserError(

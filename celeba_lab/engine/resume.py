@@ -51,10 +51,10 @@ def load_resumable(run: Run, kind: Literal["classifier", "gan"], fixed_settings:
     check_kind(checkpoint, kind, path, purpose)
     hyperparameters = checkpoint["hyper_parameters"]
     for name in fixed_settings:
-        asked = run.settings["model"][name]
-        if hyperparameters.get(name) != asked:
+        configured = run.settings["model"][name]
+        if hyperparameters.get(name) != configured:
             raise UserError(
-                f"checkpoint={path} was trained with model.{name}={hyperparameters.get(name)}, not {asked}."
+                f"checkpoint={path} was trained with model.{name}={hyperparameters.get(name)}, not {configured}."
                 f" Continue with the same model, or {_ALTERNATIVES[kind]}."
             )
     if "optimizer_states" not in checkpoint or "fit_loop" not in checkpoint.get("loops", {}):

@@ -8,27 +8,25 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors_bytes
 
-from celeba_lab.errors import SettingError, UserError, check_choice
+from celeba_lab.errors import SettingError, check_choice
 from celeba_lab.files import write_atomically
 from celeba_lab.models.gan.networks import Generator
 from celeba_lab.models.gan.sampler import FaceSampler
 
-WEIGHTS = ("ema", "raw")
-"""Types of weights: the moving average (``ema``) or the weights of the last step (``raw``)."""
-
-
-def check_weights(weights: str) -> None:
-    """Check that ``weights`` is one of :data:`WEIGHTS`.
-
-    Raises:
-        SettingError: ``weights`` is neither ``ema`` nor ``raw``.
-    """
-    check_choice("weights", weights, WEIGHTS)
-
-
+GENERATOR_WEIGHTS = ("ema", "raw")
+"""The weights that a generator can use: their moving average (``ema``), or those of the last step (``raw``)."""
 EXPORT_SUFFIX = ".safetensors"
 _FORMAT = "celeba_lab generator 1"
 _LABELS = "training_labels"  # name of the tensor that stores eight labels per byte
+
+
+def check_generator_weights(generator_weights: str) -> None:
+    """Check that ``generator_weights`` is one of :data:`GENERATOR_WEIGHTS`.
+
+    Raises:
+        SettingError: It is not.
+    """
+    check_choice("generator_weights", generator_weights, GENERATOR_WEIGHTS)
 
 
 def export_sampler(sampler: FaceSampler, path: Path) -> None:
@@ -42,21 +40,21 @@ def export_sampler(sampler: FaceSampler, path: Path) -> None:
         "settings": settings,
         "attributes": sampler.attributes,
         "trained_on": sampler.trained_on,
-        "weights": sampler.weights,
+        "weights": sampler.generator_weights,
     }
     metadata = {"format": _FORMAT, "configuration": json.dumps(configuration)}
     write_atomically(path, lambda file: file.write(safetensors_bytes(tensors, metadata)))
 
 
-def read_export(path: Path, weights: str = "ema") -> FaceSampler:
+def read_export(path: Path, generator_weights: str = "ema") -> FaceSampler:
     """Read a generator from a file written by :func:`export_sampler`.
 
     Args:
         path: Path to the file.
-        weights: One of :data:`WEIGHTS`.
+        generator_weights: One of :data:`GENERATOR_WEIGHTS`.
 
     Raises:
-        UserError: The file cannot be read, is not an exported generator, or does not contain the requested weights.
+        SettingError: The file cannot be read, is not an exported generator, or does not contain the requested weights.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -66,14 +64,13 @@ def read_export(path: Path, weights: str = "ema") -> FaceSampler:
         rule = f"is damaged or is not a safetensors file ({error})"
         raise SettingError("checkpoint", str(path), rule, is_absolute=True) from error
     if metadata.get("format") != _FORMAT:
-        hint = "Export a generator with task=export."
-        raise SettingError("checkpoint", str(path), "was not written by task=export", hint, is_absolute=True)
+        hint = "Export the generator from its checkpoint again."
+        raise SettingError("checkpoint", str(path), "is not an exported generator", hint, is_absolute=True)
     configuration = json.loads(metadata["configuration"])
-    if weights == "raw" != configuration["weights"]:
-        raise UserError(
-            f"checkpoint={path} contains only the averaged weights. Export the weights of the last step with"
-            " task=export task.weights=raw."
-        )
+    if generator_weights == "raw" != configuration["weights"]:
+        rule = f"cannot be used, because {path} contains only the averaged weights"
+        hint = "Export the generator again with this setting."
+        raise SettingError("generator_weights", generator_weights, rule, hint)
     attributes = configuration["attributes"]
     packed = tensors.pop(_LABELS, torch.empty((0, 0), dtype=torch.uint8)).numpy()
     labels = np.unpackbits(packed, axis=1, count=len(attributes)) if attributes else packed

@@ -26,7 +26,7 @@ garbage-collected like any other object, and drawing them does not require a dis
 
 from celeba_lab.figures.associations import attribute_scores, dendrogram, strongest_pairs, top_associations
 from celeba_lab.figures.calibration import reliability_diagrams
-from celeba_lab.figures.clusters import cluster_colour, cluster_scatter, number_of_clusters, pca_overview
+from celeba_lab.figures.clusters import cluster_color, cluster_scatter, number_of_clusters, pca_overview
 from celeba_lab.figures.comparisons import paired_counts, score_comparison
 from celeba_lab.figures.decisions import confusion_matrices, score_histograms
 from celeba_lab.figures.faces import face_grid, image_caption, prediction_caption
@@ -46,7 +46,7 @@ __all__ = [
     "WRONG",
     "adversarial_curves",
     "attribute_scores",
-    "cluster_colour",
+    "cluster_color",
     "cluster_profile",
     "cluster_scatter",
     "confusion_matrices",

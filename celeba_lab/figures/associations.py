@@ -26,7 +26,7 @@ from celeba_lab.figures.style import (
     new_figure,
     panels,
     text_width,
-    write_centred,
+    write_centered,
 )
 
 _BAR = 0.175  # bar height in a small panel, in inches
@@ -78,10 +78,10 @@ def _draw_scores(ax: Axes, values: NDArray[np.floating], floors: NDArray[np.floa
     drawn = np.isfinite(values)
     known = np.isfinite(floors)
     both = drawn & known
-    colours = np.where(values < floors, VERMILLION, BLUE)
-    ax.hlines(rows[both], floors[both], values[both], colors=colours[both], linewidth=3.5, alpha=0.45)
+    colors = np.where(values < floors, VERMILLION, BLUE)
+    ax.hlines(rows[both], floors[both], values[both], colors=colors[both], linewidth=3.5, alpha=0.45)
     ax.scatter(floors[known], rows[known], marker="|", s=90, linewidth=2, color=BLACK, zorder=3)
-    ax.scatter(values[drawn], rows[drawn], s=42, color=colours[drawn], zorder=4)
+    ax.scatter(values[drawn], rows[drawn], s=42, color=colors[drawn], zorder=4)
     write_column(ax, 48, "score", [score_text(value) for value in values])
     gains = [f"{value:+.3f}".replace("-", "−") for value in (values - floors)[both]]
     if gains:
@@ -137,7 +137,7 @@ def strongest_pairs(
     if len(chosen):
         draw_values(ax, heights, pairs[chosen], room=0.16)  # enough space for values of up to seven characters
     else:
-        write_centred(ax, "all values are undefined or 0")
+        write_centered(ax, "all values are undefined or 0")
         ax.set(xticks=())
     name_rows(ax, texts, heights)
     ax.set_xlabel(label, parse_math=False)
@@ -204,7 +204,7 @@ def top_associations(odds_ratios: ArrayLike, names: Sequence[str], *, n: int = 3
     for k, ax in enumerate(axes):
         _draw_odds(ax, logarithms[k, chosen[k]], [names[j] for j in chosen[k]], reach, n)
         if not len(chosen[k]):
-            write_centred(ax, "no model" if np.isnan(table[k]).all() else "all odds ratios are 1", size=SMALL_SIZE)
+            write_centered(ax, "no model" if np.isnan(table[k]).all() else "all odds ratios are 1", size=SMALL_SIZE)
         ax.set_title(names[k], size=SMALL_SIZE, weight="bold", pad=4, parse_math=False)
     figure.supxlabel("odds ratio (logarithmic)", size=10.5)
     return figure

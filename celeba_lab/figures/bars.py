@@ -55,9 +55,9 @@ def draw_signed_bars(
         height: Height of each bar, where 1 is the distance between two rows.
         hatched: Whether each bar is hatched, of shape (R,).
     """
-    colours = np.where(lengths > 0, POSITIVE, NEGATIVE).tolist()
+    colors = np.where(lengths > 0, POSITIVE, NEGATIVE).tolist()
     hatches = np.where(hatched, _HATCH, "").tolist()
-    ax.barh(heights, lengths, height=height, color=colours, hatch=hatches, edgecolor="white", linewidth=0)
+    ax.barh(heights, lengths, height=height, color=colors, hatch=hatches, edgecolor="white", linewidth=0)
     for y, length, text in zip(heights, lengths, texts, strict=True):
         write_at_end(ax, length, y, text, is_right=length >= 0)
 

@@ -14,7 +14,7 @@ from celeba_lab.analyses.calibration import Reliability, reliability
 from celeba_lab.figures.predictions import check_predictions, why_undefined
 from celeba_lab.figures.style import (
     BLUE,
-    GREY,
+    GRAY,
     ORANGE,
     SMALL_SIZE,
     STYLE,
@@ -25,7 +25,7 @@ from celeba_lab.figures.style import (
     panel_width,
     panels,
     wrap,
-    write_centred,
+    write_centered,
 )
 
 _SIZES = "The area of each marker shows the number of images in the bin on a logarithmic scale."
@@ -35,7 +35,7 @@ class _Curve(NamedTuple):
     """Reliability of all attributes, either before or after temperature scaling, and its plotting style."""
 
     found: Reliability
-    colour: str
+    color: str
     marker: str
     label: str
 
@@ -82,8 +82,8 @@ def reliability_diagrams(
     reasons = [why_undefined(column) for column in truth.T]
     draw = _draw_one if len(names) == 1 else _draw_several
     figure = draw(curves, names, reasons, title, note)
-    handles = [Line2D([], [], color=curve.colour, marker=curve.marker, label=curve.label) for curve in curves]
-    diagonal = Line2D([], [], color=GREY, linestyle="--", linewidth=1.2, label="perfect calibration")
+    handles = [Line2D([], [], color=curve.color, marker=curve.marker, label=curve.label) for curve in curves]
+    diagonal = Line2D([], [], color=GRAY, linestyle="--", linewidth=1.2, label="perfect calibration")
     figure.legend(handles=[*handles, diagonal], loc="outside lower center", ncols=3)
     return figure
 
@@ -131,15 +131,15 @@ def _errors(curves: Sequence[_Curve], k: int) -> str:
 
 def _draw_curves(ax: Axes, curves: Sequence[_Curve], k: int, reason: str | None, size: float) -> None:
     """Draw the curves of attribute ``k`` and, if these are undefined, state the reason."""
-    ax.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1.2, zorder=1)
-    for found, colour, marker, _ in curves:
+    ax.plot([0, 1], [0, 1], color=GRAY, linestyle="--", linewidth=1.2, zorder=1)
+    for found, color, marker, _ in curves:
         count = found.count[k]
         held = count > 0
         x, y = found.confidence[k][held], found.frequency[k][held]
-        ax.plot(x, y, color=colour, linewidth=1, alpha=0.35)
-        ax.scatter(x, y, s=_areas(count[held]), color=colour, marker=marker, linewidth=0, alpha=0.9, zorder=3)
+        ax.plot(x, y, color=color, linewidth=1, alpha=0.35)
+        ax.scatter(x, y, s=_areas(count[held]), color=color, marker=marker, linewidth=0, alpha=0.9, zorder=3)
     if reason:
-        write_centred(ax, reason, size=size, y=0.88)
+        write_centered(ax, reason, size=size, y=0.88)
     ticks = {
         "xticks": (0, 0.5, 1),
         "yticks": (0, 0.5, 1),
@@ -164,7 +164,7 @@ def _draw_histogram(ax: Axes, curves: Sequence[_Curve], name: str) -> None:
     """Draw the number of images per bin on a logarithmic axis that includes 0."""
     edges = np.linspace(0, 1, curves[0].found.count.shape[1] + 1)
     for curve in curves:
-        ax.stairs(curve.found.count[0], edges, color=curve.colour, linewidth=1.6)
+        ax.stairs(curve.found.count[0], edges, color=curve.color, linewidth=1.6)
     highest = max(10, *(int(curve.found.count.max()) for curve in curves))
     decades = range(int(np.log10(highest)) + 1)
     count_axis(ax, highest, (10**d for d in decades[:: 1 + len(decades) // 4]))

@@ -17,7 +17,7 @@ from celeba_lab.figures.rows import name_rows
 from celeba_lab.figures.style import (
     BLACK,
     BLUE,
-    GREY,
+    GRAY,
     LINE_HEIGHT,
     PALETTE,
     SMALL_SIZE,
@@ -26,10 +26,10 @@ from celeba_lab.figures.style import (
     integer_ticks,
     new_figure,
     wrap,
-    write_centred,
+    write_centered,
 )
 
-_COLOURS = (*PALETTE, "#882255", "#999933")  # wine and olive from Paul Tol's muted colour scheme
+_COLORS = (*PALETTE, "#882255", "#999933")  # wine and olive from Paul Tol's muted colour scheme
 _MARKERS = ("o", "^", "s", "v", "D")
 _LEGEND_WIDTH = 3.0  # width in inches at which cluster descriptions are wrapped
 _LOADINGS = 10  # number of loadings drawn for each component
@@ -93,7 +93,7 @@ def _draw_curve(ax: Axes, counts: NDArray[np.integer], values: NDArray[np.floati
     ax.plot(counts[known], values[known], marker="o", markersize=5, color=BLUE)
     ax.axvline(chosen, color=BLACK, linestyle="--", linewidth=1.4, zorder=1)
     if not known.any():
-        write_centred(ax, "undefined or not computed")
+        write_centered(ax, "undefined or not computed")
         ax.set(yticks=())
     elif np.abs(values[known]).max() >= 1000:
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: value_text(value, ",.0f")))
@@ -238,15 +238,15 @@ def _count_undefined(places: NDArray[np.floating]) -> str:
     return f"Points with an undefined coordinate (not shown): {count:,} of {len(places):,}" if count else ""
 
 
-def cluster_colour(cluster: int) -> str:
+def cluster_color(cluster: int) -> str:
     """Return the colour of a cluster in all figures. Clusters are numbered from 0, and there are ten colours."""
-    return _COLOURS[cluster % len(_COLOURS)]
+    return _COLORS[cluster % len(_COLORS)]
 
 
 def _look(cluster: int, count: int) -> dict[str, Any]:
     """Return the colour and marker of a cluster, given the number of clusters."""
     marker = _MARKERS[cluster % len(_MARKERS)] if count > len(PALETTE) else "o"
-    return {"color": cluster_colour(cluster), "marker": marker}
+    return {"color": cluster_color(cluster), "marker": marker}
 
 
 def _draw_points(ax: Axes, places: NDArray[np.floating], members: NDArray[np.integer], count: int) -> None:
@@ -263,7 +263,7 @@ def _draw_points(ax: Axes, places: NDArray[np.floating], members: NDArray[np.int
             x, y = places[batch[members[batch] == cluster]].T
             ax.scatter(x, y, s=size, alpha=alpha, linewidth=0, rasterized=True, **_look(int(cluster), count))
     if not len(places):
-        write_centred(ax, "no points")
+        write_centered(ax, "no points")
         ax.set(xticks=(), yticks=())
     finish_axes(ax)
 
@@ -299,7 +299,7 @@ def _draw_map(
 def _draw_explained(ax: Axes, fractions: NDArray[np.floating]) -> None:
     components = np.arange(1, len(fractions) + 1)
     # In most figures, no cluster is grey or black.
-    bars = ax.bar(components, fractions, color=GREY, width=0.8, label="each component")
+    bars = ax.bar(components, fractions, color=GRAY, width=0.8, label="each component")
     sums = ax.plot(components, np.cumsum(fractions), color=BLACK, marker="o", markersize=3.5, label="cumulative")
     ax.set(xlabel="component", ylabel="explained variance", ylim=(0, 1.03), xlim=(0.3, len(fractions) + 0.7))
     integer_ticks(ax.xaxis, 8)

@@ -18,7 +18,7 @@ from celeba_lab.figures.style import (
     BLACK,
     BLUE,
     GREEN,
-    LIGHT_GREY,
+    LIGHT_GRAY,
     ORANGE,
     SMALL_SIZE,
     STYLE,
@@ -76,15 +76,15 @@ def score_comparison(
     handles, right = [], 0.0
     for k, (name, values) in enumerate(series.items()):
         last = k == len(series) - 1
-        colour, marker = _LAST if last else _LOOKS[k]
+        color, marker = _LAST if last else _LOOKS[k]
         if last and limits:
             drawn = np.isfinite(values)
             ends = (limits[0][drawn], limits[1][drawn])
-            ax.hlines(np.flatnonzero(drawn), *ends, colors=colour, linewidth=1.2, alpha=0.7)
-        handles.append(_draw_series(ax, name, values, colour, marker, zorder=3 + k))
+            ax.hlines(np.flatnonzero(drawn), *ends, colors=color, linewidth=1.2, alpha=0.7)
+        handles.append(_draw_series(ax, name, values, color, marker, zorder=3 + k))
         texts = [score_text(value) for value in values]
         right += max(text_width(text, SMALL_SIZE) for text in (name, *texts)) + 10
-        write_column(ax, right, name, texts, colour=colour)
+        write_column(ax, right, name, texts, color=color)
     name_rows(ax, names)
     ax.set_ylim(len(names) - 0.4, -0.6)
     ax.set_xlabel(metric, parse_math=False)
@@ -98,17 +98,17 @@ def _draw_ranges(ax: Axes, together: NDArray[np.floating]) -> None:
     low, high = (np.where(np.isfinite(together), together, fill) for fill in (np.inf, -np.inf))
     known = np.isfinite(together).any(axis=0)
     rows = np.flatnonzero(known)
-    ax.hlines(rows, low.min(axis=0)[known], high.max(axis=0)[known], colors=LIGHT_GREY, linewidth=2)
+    ax.hlines(rows, low.min(axis=0)[known], high.max(axis=0)[known], colors=LIGHT_GRAY, linewidth=2)
 
 
-def _draw_series(ax: Axes, name: str, values: NDArray[np.floating], colour: str, marker: str, *, zorder: int) -> Line2D:
+def _draw_series(ax: Axes, name: str, values: NDArray[np.floating], color: str, marker: str, *, zorder: int) -> Line2D:
     """Draw the markers of one series and return its legend handle."""
     size, width = (90, 2) if marker == "|" else (34, 1)
     drawn = np.isfinite(values)
     rows = np.flatnonzero(drawn)
-    ax.scatter(values[drawn], rows, s=size, color=colour, marker=marker, linewidth=width, zorder=zorder)
+    ax.scatter(values[drawn], rows, s=size, color=color, marker=marker, linewidth=width, zorder=zorder)
     look: dict[str, Any] = {"marker": marker, "markersize": size**0.5, "markeredgewidth": width}
-    return Line2D([], [], linestyle="", color=colour, label=name, **look)
+    return Line2D([], [], linestyle="", color=color, label=name, **look)
 
 
 @matplotlib.rc_context(STYLE)
@@ -147,8 +147,8 @@ def paired_counts(
     figure = new_figure(9.0, 1.65 * ROW * len(names) + 1.35, title, note)
     ax = figure.add_subplot()
     rows = np.arange(len(names))
-    for values, colour, side in ((counts[0], ORANGE, -1), (counts[1], BLUE, 1)):
-        ax.barh(rows + side * _BAR / 2, values, height=_BAR, color=colour)
+    for values, color, side in ((counts[0], ORANGE, -1), (counts[1], BLUE, 1)):
+        ax.barh(rows + side * _BAR / 2, values, height=_BAR, color=color)
         _write_counts(ax, rows + side * _BAR / 2, values, total)
     name_rows(ax, names)
     ax.set_ylim(len(names) - 0.5, -0.5)
@@ -156,7 +156,7 @@ def paired_counts(
     ax.set_xlabel("images")
     integer_ticks(ax.xaxis, 8)
     ax.xaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
-    handles = [Patch(color=colour, label=name) for colour, name in zip((ORANGE, BLUE), series, strict=True)]
+    handles = [Patch(color=color, label=name) for color, name in zip((ORANGE, BLUE), series, strict=True)]
     figure.legend(handles=handles, loc="outside lower center", ncols=2)
     return figure
 

@@ -16,7 +16,7 @@ from celeba_lab.figures.style import (
     BLACK,
     BLUE,
     CORRECT,
-    LIGHT_GREY,
+    LIGHT_GRAY,
     ORANGE,
     SMALL_SIZE,
     STYLE,
@@ -29,7 +29,7 @@ from celeba_lab.figures.style import (
     panel_width,
     panels,
     wrap,
-    write_centred,
+    write_centered,
 )
 
 _BINS = np.linspace(0, 1, 41)
@@ -109,13 +109,13 @@ def _draw_matrix(ax: Axes, matrix: NDArray[np.int_], size: float) -> None:
     """Draw one matrix with true labels as rows and predicted labels as columns, "no" before "yes"."""
     totals = matrix.sum(axis=1, keepdims=True)
     shares = matrix / np.maximum(totals, 1)
-    colours = np.empty((2, 2, 3))
+    colors = np.empty((2, 2, 3))
     for row, column in np.ndindex(2, 2):
         hue = CORRECT if row == column else WRONG
-        colours[row, column] = _tint(hue, shares[row, column]) if totals[row, 0] else to_rgb(LIGHT_GREY)
+        colors[row, column] = _tint(hue, shares[row, column]) if totals[row, 0] else to_rgb(LIGHT_GRAY)
         text = f"{matrix[row, column]:,}\n{_percent(int(matrix[row, column]), int(totals[row, 0]))}"
-        ax.text(column, row, text, ha="center", va="center", size=size, color=ink(colours[row, column]))
-    ax.imshow(colours, aspect="auto", interpolation="nearest")
+        ax.text(column, row, text, ha="center", va="center", size=size, color=ink(colors[row, column]))
+    ax.imshow(colors, aspect="auto", interpolation="nearest")
     ax.axhline(0.5, color="white", linewidth=2)
     ax.axvline(0.5, color="white", linewidth=2)
     ax.spines[:].set_visible(False)
@@ -123,10 +123,10 @@ def _draw_matrix(ax: Axes, matrix: NDArray[np.int_], size: float) -> None:
     ax.tick_params(length=0)
 
 
-def _tint(colour: str, strength: float) -> NDArray[np.floating]:
+def _tint(color: str, strength: float) -> NDArray[np.floating]:
     """Return a colour mixed with white. At least 12% of the colour remains, so that cells with 0% are still visible."""
     weight = 0.12 + 0.88 * strength
-    return 1 - weight * (1 - np.asarray(to_rgb(colour)))
+    return 1 - weight * (1 - np.asarray(to_rgb(color)))
 
 
 @matplotlib.rc_context(STYLE)
@@ -186,7 +186,7 @@ def _draw_scores(
     ax.axvline(threshold, color=BLACK, linestyle="--", linewidth=1.2)
     reason = why_undefined(truth)
     if reason:
-        write_centred(ax, reason, size=size, y=0.88)
+        write_centered(ax, reason, size=size, y=0.88)
     ax.set(xlim=(0, 1), xticks=(0, 0.5, 1), xticklabels=("0", "0.5", "1"))
     finish_axes(ax, tick_size=size)
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 from numpy.typing import ArrayLike, NDArray
 
-from celeba_lab.figures.style import LIGHT_GREY, LINE_HEIGHT, SMALL_SIZE, STYLE, fit_title, text_width, wrap
+from celeba_lab.figures.style import LIGHT_GRAY, LINE_HEIGHT, SMALL_SIZE, STYLE, fit_title, text_width, wrap
 
 _GAP = 0.14  # distance between cells in inches
 _CAPTION_GAP = 0.05  # distance between a face and its caption in inches
@@ -194,6 +194,6 @@ def _draw_cell(figure: Figure, cell: _Cell, box: Bbox) -> None:
     ax.imshow(cell.image, interpolation="bicubic" if enlarged else None)
     ax.set(xticks=(), yticks=())
     for spine in ax.spines.values():
-        spine.set(visible=True, edgecolor=cell.border or LIGHT_GREY, linewidth=3 if cell.border else 0.8)
+        spine.set(visible=True, edgecolor=cell.border or LIGHT_GRAY, linewidth=3 if cell.border else 0.8)
     x, y = (box.x0 + box.width / 2) / width, (box.y0 - _CAPTION_GAP) / height
     figure.text(x, y, cell.caption, ha="center", va="top", size=SMALL_SIZE, linespacing=1.15, parse_math=False)

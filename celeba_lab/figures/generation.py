@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from celeba_lab.figures.style import BLACK, BLUE, ORANGE, STYLE, finish_axes, integer_ticks, new_figure, write_centred
+from celeba_lab.figures.style import BLACK, BLUE, ORANGE, STYLE, finish_axes, integer_ticks, new_figure, write_centered
 
 # Colour, line style and marker each distinguish the two networks.
 _GENERATOR: dict[str, Any] = {"color": BLUE, "linestyle": "-", "marker": "s"}
@@ -142,4 +142,4 @@ def _finish(ax: Axes, ylabel: str) -> None:
     finish_axes(ax)
     values = [np.asarray(line.get_ydata(), float) for line in ax.lines]
     if not values or not np.isfinite(np.concatenate(values)).any():
-        write_centred(ax, "no values were recorded")
+        write_centered(ax, "no values were recorded")

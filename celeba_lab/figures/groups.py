@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from celeba_lab.figures.rows import ROW, name_rows, write_column
-from celeba_lab.figures.style import BLACK, BLUE, GREY, SMALL_SIZE, STYLE, VERMILLION, new_figure, write_centred
+from celeba_lab.figures.style import BLACK, BLUE, GRAY, SMALL_SIZE, STYLE, VERMILLION, new_figure, write_centered
 
 _COLUMNS = ("target", "group", "label", "member", "images", "accuracy", "low", "high", "few")
 _GAP = 1.35  # height of a pair's heading, in rows
@@ -42,11 +42,11 @@ def subgroup_accuracy(subgroups: pd.DataFrame, *, title: str, note: str = "") ->
     figure = new_figure(9.0, ROW * (heights.max(initial=1) + 1) + 1.2, title, note)
     ax = figure.add_subplot()
     if subgroups.empty:
-        write_centred(ax, "no pair has two subgroups with enough images")
+        write_centered(ax, "no pair has two subgroups with enough images")
         ax.set(xticks=(), yticks=())
         return figure
-    colours = _choose_colours(subgroups, pairs)
-    _draw_intervals(ax, subgroups, heights, colours)
+    colors = _choose_colors(subgroups, pairs)
+    _draw_intervals(ax, subgroups, heights, colors)
     name_rows(ax, [_name(*row) for row in subgroups[["target", "group", "label", "member"]].to_numpy()], heights)
     write_column(ax, 52, "images", [f"{count:,}" for count in subgroups["images"]], heights.tolist())
     accuracies = ["no images" if np.isnan(value) else f"{value:.3f}" for value in subgroups["accuracy"]]
@@ -55,25 +55,25 @@ def subgroup_accuracy(subgroups: pd.DataFrame, *, title: str, note: str = "") ->
     ax.set_ylim(heights.max() + 0.7, heights.min() - _GAP - 0.3)
     ax.set_xlim(-0.02, 1.02)
     ax.set_xlabel("accuracy with 95% interval")
-    shown = colours[(subgroups["images"] > 0).to_numpy()]
+    shown = colors[(subgroups["images"] > 0).to_numpy()]
     figure.legend(handles=_handles(shown), loc="outside lower center", ncols=3)
     return figure
 
 
-def _choose_colours(subgroups: pd.DataFrame, pairs: np.ndarray) -> np.ndarray:
+def _choose_colors(subgroups: pd.DataFrame, pairs: np.ndarray) -> np.ndarray:
     """Return the row colours: grey for few images, orange for the worst subgroup of a pair, and blue otherwise."""
     counted = (~subgroups["few"] & (subgroups["images"] > 0)).to_numpy()
     lowest = subgroups["accuracy"].where(counted).groupby(pairs).transform("min").to_numpy()
     worst = counted & (subgroups["accuracy"].to_numpy() == lowest)
-    return np.where(~counted, GREY, np.where(worst, VERMILLION, BLUE))
+    return np.where(~counted, GRAY, np.where(worst, VERMILLION, BLUE))
 
 
-def _draw_intervals(ax: Axes, subgroups: pd.DataFrame, heights: np.ndarray, colours: np.ndarray) -> None:
+def _draw_intervals(ax: Axes, subgroups: pd.DataFrame, heights: np.ndarray, colors: np.ndarray) -> None:
     """Draw the accuracy and its interval for each row that has images."""
     known = (subgroups["images"] > 0).to_numpy()
     values, low, high = (subgroups[name].to_numpy()[known] for name in ("accuracy", "low", "high"))
-    edges = colours[known].tolist()
-    faces = np.where(colours == GREY, "white", colours)[known]
+    edges = colors[known].tolist()
+    faces = np.where(colors == GRAY, "white", colors)[known]
     ax.hlines(heights[known], low, high, colors=edges, linewidth=2)
     ax.scatter(values, heights[known], s=40, color=faces, edgecolors=edges, linewidth=1.4, zorder=4)
 
@@ -100,13 +100,13 @@ def _name(target: str, group: str, label: int, member: int) -> str:
     return f"{'' if label else 'not '}{target}, {'' if member else 'not '}{group}"
 
 
-def _handles(colours: np.ndarray) -> list[Line2D]:
-    labels = {BLUE: "subgroup", VERMILLION: "worst subgroup of the pair", GREY: "too few images"}
+def _handles(colors: np.ndarray) -> list[Line2D]:
+    labels = {BLUE: "subgroup", VERMILLION: "worst subgroup of the pair", GRAY: "too few images"}
     return [
         Line2D(
-            [], [], color=colour, linewidth=2, marker="o", markersize=6.3, label=label,
-            markerfacecolor="white" if colour == GREY else colour,
+            [], [], color=color, linewidth=2, marker="o", markersize=6.3, label=label,
+            markerfacecolor="white" if color == GRAY else color,
         )
-        for colour, label in labels.items()
-        if (colours == colour).any()
+        for color, label in labels.items()
+        if (colors == color).any()
     ]  # fmt: skip

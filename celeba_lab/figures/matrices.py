@@ -18,8 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 from celeba_lab.figures.numbers import ratio_text, ratio_ticks, value_format, value_text
 from celeba_lab.figures.style import (
     BLUE,
-    GREY,
-    LIGHT_GREY,
+    GRAY,
+    LIGHT_GRAY,
     LINE_HEIGHT,
     SMALL_SIZE,
     STYLE,
@@ -88,11 +88,11 @@ def matrix_heatmap(
     measured = table.copy()  # values from which the limits are computed
     if list(row_names) == list(column_names) and scale != "sequential" and len(row_names) > 1:
         np.fill_diagonal(measured, np.nan)
-    colours = _colours(table, measured, scale, limits)
+    colors = _colors(table, measured, scale, limits)
     texts = _cell_texts(table, annotate, scale)
     small = table.size > _ANNOTATED
     layout = _lay_out(row_names, column_names, texts, size=7.0 if small else SMALL_SIZE)
-    return _draw(colours, texts, layout, label, title, note, names=(row_title, column_title))
+    return _draw(colors, texts, layout, label, title, note, names=(row_title, column_title))
 
 
 @matplotlib.rc_context(STYLE)
@@ -124,7 +124,7 @@ def cluster_profile(
     table, home = table[order], home[order]
     texts = _cell_texts(table, ".1f", "diverging")
     layout = _lay_out([attributes[k] for k in order], clusters, texts, size=SMALL_SIZE, cell_width=1.15, on_top=True)
-    figure = _draw(_colours(table, table, "diverging", None), texts, layout, label, title, note)
+    figure = _draw(_colors(table, table, "diverging", None), texts, layout, label, title, note)
     for row in np.flatnonzero(np.diff(home)):
         figure.axes[0].axhline(row + 0.5, color="black", linewidth=1.2)
     return figure
@@ -146,7 +146,7 @@ def check_matrix(values: ArrayLike, row_names: Sequence[str], column_names: Sequ
 
 
 @dataclass(frozen=True)
-class _Colours:
+class _Colors:
     """Values and their colours. Ratios are stored as base-2 logarithms."""
 
     values: NDArray[np.floating]
@@ -164,9 +164,9 @@ class _Colours:
         # imshow would not draw infinite values.
         undefined = np.isnan(self.values)
         clipped = np.clip(np.where(undefined, self.low, self.values), self.low, self.high)
-        colours: NDArray[np.floating] = self.map(self.norm(clipped))[..., :3]
-        colours[undefined] = to_rgb(LIGHT_GREY)
-        return colours
+        colors: NDArray[np.floating] = self.map(self.norm(clipped))[..., :3]
+        colors[undefined] = to_rgb(LIGHT_GRAY)
+        return colors
 
     def extend(self) -> Literal["neither", "min", "max", "both"]:
         """Return the ends of the scale that some values exceed."""
@@ -176,9 +176,9 @@ class _Colours:
         return "min" if below else "max" if above else "neither"
 
 
-def _colours(
+def _colors(
     table: NDArray[np.floating], measured: NDArray[np.floating], scale: Scale, limits: tuple[float, float] | None
-) -> _Colours:
+) -> _Colors:
     """Choose the colours of ``table``. By default, the limits are computed from ``measured``, ignoring NaN."""
     if scale not in _COLORMAPS:
         raise ValueError(f"The scale must be one of {', '.join(_COLORMAPS)}: got {scale!r}.")
@@ -198,8 +198,8 @@ def _colours(
     low, high = limits or _limits(measured, scale)
     colormap = matplotlib.colormaps[_COLORMAPS[scale]]
     if scale != "sequential":
-        colormap = _centred(colormap, low, high)
-    return _Colours(table, colormap, low, high, ratio)
+        colormap = _centered(colormap, low, high)
+    return _Colors(table, colormap, low, high, ratio)
 
 
 def _limits(measured: NDArray[np.floating], scale: Scale) -> tuple[float, float]:
@@ -222,7 +222,7 @@ def _reach(magnitudes: NDArray[np.floating]) -> float:
     return usual if 0 < 1.5 * usual < largest else largest
 
 
-def _centred(colormap: Colormap, low: float, high: float) -> Colormap:
+def _centered(colormap: Colormap, low: float, high: float) -> Colormap:
     """Return the section of a diverging colormap from ``low`` to ``high``, with the middle colour at 0."""
     reach = max(abs(low), abs(high))
     return ListedColormap(colormap(0.5 + 0.5 * np.linspace(low, high, 256) / reach))
@@ -303,7 +303,7 @@ def _wraps_well(name: str, width: float) -> bool:
 
 
 def _draw(
-    colours: _Colours,
+    colors: _Colors,
     texts: list[list[str]],
     layout: _Layout,
     label: str,
@@ -313,38 +313,38 @@ def _draw(
 ) -> Figure:
     """Draw the matrix in a new figure. ``names`` contains the labels of the y-axis and the x-axis."""
     upright = layout.height > 1.8  # If false, the colour bar is below the matrix.
-    undefined = bool(np.isnan(colours.values).any())
+    undefined = bool(np.isnan(colors.values).any())
     width = layout.width + layout.names_width + 0.35 + 0.25 * bool(names[0]) + (1.0 if upright else 0.0)
     height = layout.height + layout.names_height + 0.35 + 0.25 * bool(names[1]) + (0.0 if upright else 0.95)
     figure = new_figure(max(width, 4.5), height, title, note)
     ax = figure.add_subplot()
-    rgb = colours.rgb()
+    rgb = colors.rgb()
     ax.imshow(rgb, aspect="auto", interpolation="nearest")
     for row, column in np.ndindex(*rgb.shape[:2] if texts else (0, 0)):
-        colour = ink(rgb[row, column])
-        ax.text(column, row, texts[row][column], ha="center", va="center", size=layout.size, color=colour)
+        color = ink(rgb[row, column])
+        ax.text(column, row, texts[row][column], ha="center", va="center", size=layout.size, color=color)
     _name_cells(ax, layout)
     ax.set_ylabel(names[0], parse_math=False)
     ax.set_xlabel(names[1], parse_math=False)
-    _draw_bar(figure, colours, label, layout, upright=upright)
+    _draw_bar(figure, colors, label, layout, upright=upright)
     if undefined:
         # The legend is in the corner that is left empty by the row and column names.
         corner, place = ("lower right", (0, 1)) if layout.on_top else ("upper right", (0, 0))
-        grey = Patch(facecolor=LIGHT_GREY, edgecolor=GREY, linewidth=0.5, label="undefined")
+        gray = Patch(facecolor=LIGHT_GRAY, edgecolor=GRAY, linewidth=0.5, label="undefined")
         look: dict[str, Any] = {"loc": corner, "bbox_to_anchor": place, "borderpad": 0.1, "handlelength": 1.2}
-        ax.legend(handles=[grey], fontsize=SMALL_SIZE, **look)
+        ax.legend(handles=[gray], fontsize=SMALL_SIZE, **look)
     return figure
 
 
-def _draw_bar(figure: Figure, colours: _Colours, label: str, layout: _Layout, *, upright: bool) -> None:
+def _draw_bar(figure: Figure, colors: _Colors, label: str, layout: _Layout, *, upright: bool) -> None:
     """Draw the colour bar to the right of the matrix if ``upright`` is true, and below it otherwise."""
     along = layout.height if upright else layout.width
     across = figure.get_size_inches()[0 if upright else 1]
     length = min(5.0, along)  # in inches
     bar = figure.colorbar(
-        ScalarMappable(colours.norm, colours.map),
+        ScalarMappable(colors.norm, colors.map),
         ax=figure.axes[0],
-        extend=colours.extend(),
+        extend=colors.extend(),
         location="right" if upright else "bottom",
         shrink=length / along,
         aspect=length / 0.18,
@@ -352,10 +352,10 @@ def _draw_bar(figure: Figure, colours: _Colours, label: str, layout: _Layout, *,
         pad=(0.15 if upright else 0.25) / across,
     )
     bar.set_label(wrap(label, along * 72, 10.5), parse_math=False)
-    if colours.ratio:
-        ticks, labels = ratio_ticks(colours.low, colours.high)
+    if colors.ratio:
+        ticks, labels = ratio_ticks(colors.low, colors.high)
         bar.set_ticks(ticks, labels=labels)
-    elif colours.high >= 1000:
+    elif colors.high >= 1000:
         bar.formatter = FuncFormatter(lambda value, _: value_text(value, ",.0f"))
     finish_axes(bar.ax, tick_size=SMALL_SIZE, grid=False)
 

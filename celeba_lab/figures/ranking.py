@@ -15,14 +15,14 @@ from celeba_lab.figures.predictions import check_predictions, why_undefined
 from celeba_lab.figures.style import (
     BLACK,
     BLUE,
-    GREY,
+    GRAY,
     LINE_STYLES,
     PALETTE,
     STYLE,
     VERMILLION,
     finish_axes,
     new_figure,
-    write_centred,
+    write_centered,
 )
 
 _NAMED = 8  # with more attributes, only the best and the worst are named
@@ -195,7 +195,7 @@ def _draw(kind: _Kind, curves: Sequence[_Curve], title: str, images: int) -> Fig
         several = len(curves) > 1
         entries = [_draw_curve(ax, curve, kind, several, **looks[curve.name]) for curve in ranked]
     if not ranked:
-        write_centred(ax, "undefined: " + " or ".join(sorted({curve.undefined or "" for curve in curves})))
+        write_centered(ax, "undefined: " + " or ".join(sorted({curve.undefined or "" for curve in curves})))
     entries += _draw_chance(ax, curves, kind) + _undefined_entries(curves)
     ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xlabel=kind.x_label, ylabel=kind.y_label)
     finish_axes(ax)
@@ -236,19 +236,19 @@ def _draw_crowd(ax: Axes, ranked: Sequence[_Curve], kind: _Kind) -> list[Line2D]
     best, worst = ranked[:_ENDS], ranked[_ENDS:][-_ENDS:]
     middle = ranked[len(best) : len(ranked) - len(worst)]
     for curve in middle:
-        _draw_curve(ax, curve, kind, several=True, color=GREY, linewidth=0.7, alpha=0.55)
+        _draw_curve(ax, curve, kind, several=True, color=GRAY, linewidth=0.7, alpha=0.55)
     entries: list[Line2D] = []
-    for heading, curves, colour in (("Highest", best, BLUE), ("Lowest", worst, VERMILLION)):
+    for heading, curves, color in (("Highest", best, BLUE), ("Lowest", worst, VERMILLION)):
         if curves:
             entries.append(Line2D([], [], linestyle="", gid="heading", label=f"{heading} {kind.measure}"))
             styles = LINE_STYLES[: len(curves)]
             entries += [
-                _draw_curve(ax, curve, kind, several=True, color=colour, linestyle=style, linewidth=1.5)
+                _draw_curve(ax, curve, kind, several=True, color=color, linestyle=style, linewidth=1.5)
                 for curve, style in zip(curves, styles, strict=True)
             ]
     if middle:
         entries.append(
-            Line2D([], [], color=GREY, linewidth=0.7, label=f"{len(middle)} other attribute{'s' * (len(middle) > 1)}")
+            Line2D([], [], color=GRAY, linewidth=0.7, label=f"{len(middle)} other attribute{'s' * (len(middle) > 1)}")
         )
     return entries
 

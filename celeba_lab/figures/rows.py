@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from celeba_lab.figures.style import GREY, SMALL_SIZE, finish_axes, text_width
+from celeba_lab.figures.style import GRAY, SMALL_SIZE, finish_axes, text_width
 
 ROW = 0.26  # row height in inches
 
@@ -27,11 +27,11 @@ def write_column(
     heading: str,
     texts: Sequence[str],
     heights: Sequence[float] | None = None,
-    colour: str = GREY,
+    color: str = GRAY,
 ) -> None:
     """Write a heading and one text per row, right-aligned at ``right`` points to the right of the axes."""
     look: dict[str, Any] = {"textcoords": "offset points", "ha": "right", "size": SMALL_SIZE, "annotation_clip": False}
-    ax.annotate(heading, (1, 1), (right, 3), xycoords="axes fraction", va="bottom", color=colour, **look)
+    ax.annotate(heading, (1, 1), (right, 3), xycoords="axes fraction", va="bottom", color=color, **look)
     for height, text in zip(range(len(texts)) if heights is None else heights, texts, strict=True):
         width = max(right, text_width(text, SMALL_SIZE) + 10)
         ax.annotate(text, (1, height), (width, 0), xycoords=("axes fraction", "data"), va="center", **look)

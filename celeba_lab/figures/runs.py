@@ -16,7 +16,7 @@ from celeba_lab.figures.numbers import value_text
 from celeba_lab.figures.style import (
     BLACK,
     BLUE,
-    GREY,
+    GRAY,
     LINE_HEIGHT,
     LINE_STYLES,
     PALETTE,
@@ -28,7 +28,7 @@ from celeba_lab.figures.style import (
     new_figure,
     text_width,
     wrap,
-    write_centred,
+    write_centered,
 )
 
 MOST_CURVES = 12
@@ -95,12 +95,12 @@ def run_curves(
     return figure
 
 
-def _draw_training(ax: Axes, values: pd.Series, colour: str) -> dict[str, Line2D]:
+def _draw_training(ax: Axes, values: pd.Series, color: str) -> dict[str, Line2D]:
     """Draw the training loss of one run, and return legend handles for training and validation lines."""
-    ax.plot(values.index, values, color=colour, alpha=0.8, **_TRAINING)
+    ax.plot(values.index, values, color=color, alpha=0.8, **_TRAINING)
     return {
-        "validation": Line2D([], [], color=GREY, label="validation", linewidth=1.5),
-        "training": Line2D([], [], color=GREY, label="training", **_TRAINING),
+        "validation": Line2D([], [], color=GRAY, label="validation", linewidth=1.5),
+        "training": Line2D([], [], color=GRAY, label="training", **_TRAINING),
     }
 
 
@@ -143,7 +143,7 @@ def _ring(x: list[Any], y: list[Any]) -> Line2D:
 def _finish_panel(ax: Axes, metric: str, label: str) -> None:
     """Label the axes, and show a message if there are no curves."""
     if not any(len(line.get_xdata()) for line in ax.lines):  # type: ignore[arg-type]
-        write_centred(ax, f"no {metric} was recorded")
+        write_centered(ax, f"no {metric} was recorded")
     ax.set_xlabel("epoch")
     ax.set_ylabel(label, parse_math=False)
     ax.margins(x=0.06, y=0.08)
@@ -191,14 +191,14 @@ def run_differences(
     row = max(0.3, (lines * LINE_HEIGHT + 0.4) * SMALL_SIZE / 72)  # row height in inches
     figure = new_figure(9.0, row * (len(names) + 1) + 1.25, title, note)
     ax = figure.add_subplot()
-    colours = np.where(lower > 0, BLUE, np.where(upper < 0, VERMILLION, GREY)).tolist()
-    _draw_differences(ax, values, lower, upper, colours)
+    colors = np.where(lower > 0, BLUE, np.where(upper < 0, VERMILLION, GRAY)).tolist()
+    _draw_differences(ax, values, lower, upper, colors)
     ax.set_xlabel(label, parse_math=False)
     finish_axes(ax)
     ax.set_yticks(range(len(names)), labels=wrapped, parse_math=False)
     ax.tick_params(axis="y", length=0, labelsize=SMALL_SIZE)
     ax.grid(False, axis="y")
-    figure.legend(handles=_outcomes(colours), loc="outside lower center", ncols=3)
+    figure.legend(handles=_outcomes(colors), loc="outside lower center", ncols=3)
     return figure
 
 
@@ -207,13 +207,13 @@ def _draw_differences(
     values: NDArray[np.floating],
     low: NDArray[np.floating],
     high: NDArray[np.floating],
-    colours: Sequence[str],
+    colors: Sequence[str],
 ) -> None:
     """Draw one row per run with its difference and interval, and write their values on the right."""
     rows = np.arange(len(values))
     ax.axvline(0, color=BLACK, linewidth=1)
-    ax.hlines(rows, low, high, colors=colours, linewidth=2.4)
-    ax.scatter(values, rows, s=46, color=colours, zorder=4)
+    ax.hlines(rows, low, high, colors=colors, linewidth=2.4)
+    ax.scatter(values, rows, s=46, color=colors, zorder=4)
     _write_numbers(ax, values, low, high)
     ax.set_ylim(len(values) - 0.4, -0.6)
     ax.margins(x=0.06)
@@ -225,15 +225,15 @@ def _write_numbers(
 ) -> None:
     """Write the difference and its interval to the right of each row."""
     look: dict[str, Any] = {"textcoords": "offset points", "size": SMALL_SIZE, "annotation_clip": False}
-    ax.annotate("difference (95% interval)", (1, 1), (10, 3), xycoords="axes fraction", va="bottom", color=GREY, **look)
+    ax.annotate("difference (95% interval)", (1, 1), (10, 3), xycoords="axes fraction", va="bottom", color=GRAY, **look)
     for row, numbers in enumerate(zip(values, low, high, strict=True)):
         value, lower, upper = (value_text(number, "+.4f") for number in numbers)
         text = f"{value} ({lower} to {upper})"
         ax.annotate(text, (1, row), (10, 0), xycoords=("axes fraction", "data"), va="center", **look)
 
 
-def _outcomes(colours: Sequence[str]) -> list[Line2D]:
+def _outcomes(colors: Sequence[str]) -> list[Line2D]:
     """Return legend handles for the colours that occur."""
-    words = {BLUE: "better than the baseline", GREY: "no significant difference", VERMILLION: "worse than the baseline"}
+    words = {BLUE: "better than the baseline", GRAY: "no significant difference", VERMILLION: "worse than the baseline"}
     look: dict[str, Any] = {"linewidth": 2.4, "marker": "o", "markersize": 6.5}
-    return [Line2D([], [], color=colour, label=word, **look) for colour, word in words.items() if colour in colours]
+    return [Line2D([], [], color=color, label=word, **look) for color, word in words.items() if color in colors]

@@ -22,10 +22,10 @@ PURPLE = "#CC79A7"
 ORANGE = "#E69F00"
 SKY = "#56B4E9"
 BLACK = "#1A1A1A"
-GREY = "#767676"
-LIGHT_GREY = "#E0E0E0"
+GRAY = "#767676"
+LIGHT_GRAY = "#E0E0E0"
 
-PALETTE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK, GREY)
+PALETTE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK, GRAY)
 """Okabe and Ito's colour-blind-safe palette (https://jfly.uni-koeln.de/color/).
 
 Yellow is omitted because it is illegible on white."""
@@ -48,7 +48,7 @@ STYLE: dict[Any, Any] = {
     "figure.constrained_layout.h_pad": 0.06,
     "axes.titlesize": 10.5,
     "axes.labelsize": 10.5,
-    "axes.edgecolor": GREY,
+    "axes.edgecolor": GRAY,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "legend.fontsize": 10,
@@ -151,9 +151,9 @@ def panel_width(columns: int) -> float:
 
 def finish_axes(ax: Axes, *, tick_size: float = 10.0, grid: bool = True) -> None:
     """Set properties that Matplotlib would otherwise look up at draw time, when the style no longer applies."""
-    ax.tick_params(labelsize=tick_size, color=GREY)
+    ax.tick_params(labelsize=tick_size, color=GRAY)
     if grid:
-        ax.grid(True, color=LIGHT_GREY, linewidth=0.8)
+        ax.grid(True, color=LIGHT_GRAY, linewidth=0.8)
         ax.set_axisbelow(True)
 
 
@@ -192,7 +192,7 @@ def ink(background: NDArray[np.floating]) -> str:
     return "white" if 1.05 / (luminance + 0.05) > 3.3 else "black"
 
 
-def write_centred(ax: Axes, text: str, *, size: float = 10.5, y: float = 0.5) -> None:
+def write_centered(ax: Axes, text: str, *, size: float = 10.5, y: float = 0.5) -> None:
     """Write horizontally centred text on the axes at height ``y``, from 0 (bottom) to 1 (top)."""
     box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
     ax.text(0.5, y, text, transform=ax.transAxes, ha="center", va="center", size=size, style="italic", bbox=box)

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from celeba_lab.figures.style import BLACK, BLUE, ORANGE, STYLE, finish_axes, integer_ticks, new_figure, write_centred
+from celeba_lab.figures.style import BLACK, BLUE, ORANGE, STYLE, finish_axes, integer_ticks, new_figure, write_centered
 
 # Line styles and markers distinguish the splits even in black and white.
 _SPLITS = {
@@ -79,7 +79,7 @@ def _draw_metric(ax: Axes, table: pd.DataFrame, metric: str, best_epoch: int) ->
             # Limit each line to about twenty markers, because more would hide the line.
             ax.plot(values.index, values, markevery=max(1, len(values) // 20), markersize=5, **look)  # type: ignore[arg-type]
     if not ax.lines:
-        write_centred(ax, f"no {metric} was recorded")
+        write_centered(ax, f"no {metric} was recorded")
     else:
         ax.axvline(best_epoch, color=BLACK, linewidth=1, alpha=0.5, zorder=1)
         value = _value(table, f"val/{metric}", best_epoch)

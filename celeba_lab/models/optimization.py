@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from typing_extensions import override
 
-from celeba_lab.errors import SettingError, UserError, check_above, check_choice, did_you_mean
+from celeba_lab.errors import SettingError, check_above, check_choice, did_you_mean
 
 
 def check_optimizer(name: str) -> None:
@@ -62,8 +62,7 @@ def build_optimizer(name: str, modules: Iterable[nn.Module], lr: float, weight_d
         weight_decay: Weight decay for parameters with two or more dimensions.
 
     Raises:
-        SettingError: The optimizer is unknown, or the learning rate is not above 0.
-        UserError: The optimizer cannot train this network.
+        SettingError: The optimizer is unknown or cannot train this network, or the learning rate is not above 0.
 
     Example:
         >>> optimizer = build_optimizer("AdamW", [nn.Linear(3, 1)], lr=1e-3, weight_decay=0.1)
@@ -84,7 +83,8 @@ def build_optimizer(name: str, modules: Iterable[nn.Module], lr: float, weight_d
     try:
         return build(groups, lr=lr, **options)
     except ValueError as error:  # LBFGS and Muon expect other parameters
-        raise UserError(f"{name} cannot train this network: {error}. Use optimizer=AdamW, Adam or SGD.") from error
+        rule = f"cannot train this network ({str(error).rstrip('.')})"
+        raise SettingError("optimizer", name, rule, "Use AdamW, Adam or SGD.") from error
 
 
 def build_schedule(name: str, optimizer: Optimizer, total_steps: float, warmup: float) -> LRScheduler | None:
@@ -102,8 +102,7 @@ def build_schedule(name: str, optimizer: Optimizer, total_steps: float, warmup: 
         The schedule, or None for a constant learning rate.
 
     Raises:
-        SettingError: The name is unknown.
-        UserError: The schedule requires the number of steps, but the run has no fixed end.
+        SettingError: The name is unknown, or the schedule requires the number of steps but the run has no fixed end.
 
     Example:
         >>> optimizer = build_optimizer("SGD", [nn.Linear(1, 1)], lr=0.1, weight_decay=0.0)
@@ -121,9 +120,8 @@ def build_schedule(name: str, optimizer: Optimizer, total_steps: float, warmup: 
     if build is None:
         return None
     if math.isinf(total_steps):
-        raise UserError(
-            f"schedule={name} requires a fixed number of steps. Set max_epochs or max_steps, or use schedule=constant."
-        )
+        hint = "Limit the number of epochs or steps, or use the schedule constant."
+        raise SettingError("schedule", name, "requires a fixed number of steps", hint)
     return build(optimizer, int(total_steps), warmup)
 
 

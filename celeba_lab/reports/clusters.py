@@ -9,11 +9,11 @@ import pandas as pd
 from sklearn.base import BaseEstimator, ClusterMixin, TransformerMixin, clone
 
 from celeba_lab import figures
-from celeba_lab.analyses.clustering import Clustering, describe, standardised_differences, try_numbers, try_seeds
+from celeba_lab.analyses.clustering import Clustering, describe, standardized_differences, try_numbers, try_seeds
 from celeba_lab.analyses.estimators import check_parameters, has_parameter, refusals_of
 from celeba_lab.analyses.sampling import LabelSample
 from celeba_lab.console import Progress, console, progress, show_table
-from celeba_lab.errors import SettingError, UserError, check_at_least, check_between, settings_of
+from celeba_lab.errors import SettingError, UserError, check_at_least, check_between
 from celeba_lab.reports.iterations import fit_with_progress
 from celeba_lab.runs.run import RunFolder
 
@@ -55,7 +55,7 @@ class ClusteringResult:
     @cached_property
     def differences(self) -> np.ndarray:
         """Attribute means of each cluster minus the overall means, in standard deviations, (C, K)."""
-        return standardised_differences(self.clustering, self.sample.labels)
+        return standardized_differences(self.clustering, self.sample.labels)
 
     @property
     def descriptions(self) -> list[str]:
@@ -262,7 +262,7 @@ def _write_faces(result: ClusteringResult, each: int) -> None:
         [image_id] = datamodule.image_ids([result.sample.rows[position]])
         faces.append(face)
         captions.append(f"cluster {cluster + 1}\n{image_id}")
-        borders.append(figures.cluster_colour(cluster))
+        borders.append(figures.cluster_color(cluster))
         rows.append((image_id, cluster + 1))
     if not faces:
         console.print(
@@ -313,13 +313,12 @@ def _write_pca(result: ClusteringResult, pca: TransformerMixin) -> None:
         return
     if isinstance(pca.get_params().get("n_components"), int):
         pca.set_params(n_components=min(pca.get_params()["n_components"], limit))
-    with settings_of("report"):
-        with refusals_of(pca, "pca"), Progress("computing the principal components"):
-            positions = pca.fit_transform(points)
-        if not hasattr(pca, "explained_variance_ratio_") or positions.shape[1] < 2:
-            hint = "Use, for example, sklearn.decomposition.PCA or TruncatedSVD with n_components=10."
-            rule = "must be a transformer with explained_variance_ratio_ and at least two components"
-            raise SettingError("pca", type(pca).__name__, rule, hint)
+    with refusals_of(pca, "pca"), Progress("computing the principal components"):
+        positions = pca.fit_transform(points)
+    if not hasattr(pca, "explained_variance_ratio_") or positions.shape[1] < 2:
+        hint = "Use, for example, sklearn.decomposition.PCA or TruncatedSVD with n_components=10."
+        rule = "must be a transformer with explained_variance_ratio_ and at least two components"
+        raise SettingError("pca", type(pca).__name__, rule, hint)
     explained, loadings = pca.explained_variance_ratio_, pca.components_
     axes = result.axes or [f"feature_{k}" for k in range(loadings.shape[1])]
     components = [str(number + 1) for number in range(len(loadings))]
@@ -350,7 +349,7 @@ def _write_tsne(result: ClusteringResult, tsne: BaseEstimator, most: int) -> Non
         )
         return
     what = f"t-SNE of {len(chosen):,} of the {len(points):,} faces"
-    with result.run.timed("tsne"), settings_of("report"):
+    with result.run.timed("tsne"):
         with refusals_of(tsne, "tsne"):
             positions = fit_with_progress(tsne, points[chosen], what)
         if positions.shape[1] < 2:

@@ -78,8 +78,8 @@ def _check_accuracy(run: FinishedRun, accuracy: Mapping[str, float]) -> None:
         if abs(reported - value) > 1e-5:
             raise UserError(
                 f"{run.name}: {name} is {reported:.4f} in {SUMMARY}, but the predictions give {value:.4f} at the"
-                f" threshold {run.threshold:g}. If the checkpoint was trained with a different threshold, run"
-                " task=evaluate again with that model.threshold. Otherwise, the tables were changed after the run."
+                f" threshold {run.threshold:g}. If the checkpoint was trained with a different threshold,"
+                " evaluate the checkpoint again with that threshold. Otherwise, the tables were changed after the run."
             )
 
 

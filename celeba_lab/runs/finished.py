@@ -16,7 +16,7 @@ from celeba_lab.files import naming_file, unusable
 from celeba_lab.runs.find import distinct_names
 from celeba_lab.runs.summary import SUMMARY, Summary
 
-ONE_DATA = "Compare runs on the same images. To evaluate a checkpoint on other images, use task=evaluate."
+ONE_DATA = "Compare runs on the same images, for example by evaluating both checkpoints on them."
 
 # Settings that contain the path to the run folder, which is different for every run.
 _OWN_FOLDER = {"dirpath", "save_dir", "default_root_dir"}

@@ -88,7 +88,7 @@ class RunFolder:
         figure.savefig(stream, format="png", dpi=150)
         write_atomically(path, lambda file: file.write(stream.getbuffer()))
         if self.writer is not None:
-            send_picture(self.writer, f"figures/{name}", stream.getvalue(), step)
+            send_image(self.writer, f"figures/{name}", stream.getvalue(), step)
         return path
 
     def log_hyperparameters(
@@ -261,7 +261,7 @@ class Run(RunFolder):
             console.print(command, soft_wrap=True, markup=False)  # A wrapped command cannot be copied.
 
 
-def send_picture(writer: "SummaryWriter", tag: str, png: bytes, step: int) -> None:
+def send_image(writer: "SummaryWriter", tag: str, png: bytes, step: int) -> None:
     """Send an encoded PNG to TensorBoard. The methods of ``SummaryWriter`` would encode the image again."""
     from PIL import Image
     from tensorboard.compat.proto.summary_pb2 import Summary as Event  # type: ignore[import-untyped]

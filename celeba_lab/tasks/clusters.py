@@ -7,7 +7,7 @@ from celeba_lab.analyses.clustering import check_clusterer, find_clusters, scale
 from celeba_lab.analyses.estimators import check_parameters
 from celeba_lab.analyses.sampling import check_several
 from celeba_lab.engine.build import sample_labels
-from celeba_lab.errors import check_at_least, check_positive_fraction
+from celeba_lab.errors import check_at_least, check_positive_fraction, settings_of
 from celeba_lab.reports.clusters import ClusteringResult, ClusterReport
 from celeba_lab.runs.run import Run
 
@@ -48,6 +48,6 @@ def clusters(
     points, axes = scale(sample.labels, scaler, sample.attributes)
     with run.timed("compute"):
         clustering = find_clusters(points, clusterer)
-    with run.timed("report"):
+    with run.timed("report"), settings_of("report"):
         metrics = report.write(ClusteringResult(run, sample, clustering, clusterer, axes, cfg.seed))
     return run.finish(metrics, data=sample.datamodule.facts(), details={"rows": len(sample.rows)})

@@ -16,7 +16,7 @@ from celeba_lab.data.loaders import Processes
 from celeba_lab.engine.build import build_evaluator, sample_labels
 from celeba_lab.engine.checkpoints import load_classifier
 from celeba_lab.engine.signals import exit_codes_of_signals
-from celeba_lab.errors import check_at_least, check_between, check_positive_fraction
+from celeba_lab.errors import check_at_least, check_between, check_positive_fraction, settings_of
 from celeba_lab.models.classifier.embedder import Embedder
 from celeba_lab.models.classifier.module import AttributeClassifier
 from celeba_lab.reports.clusters import ClusteringResult, ClusterReport
@@ -70,7 +70,7 @@ def embeddings(
     write_features(run, sample, features)
     with run.timed("compute"):
         clustering = find_clusters(scale(features, scaler)[0], clusterer, "features")
-    with run.timed("report"):
+    with run.timed("report"), settings_of("report"):
         result = ClusteringResult(run, sample, clustering, clusterer, axes=None, seed=cfg.seed)
         write_projector(result, features, projector_images)
         agreement = report_agreement(result, of_labels)

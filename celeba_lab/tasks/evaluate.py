@@ -9,7 +9,7 @@ from celeba_lab.data.annotations import SPLITS
 from celeba_lab.engine.build import build_datamodule
 from celeba_lab.engine.checkpoints import load_classifier
 from celeba_lab.engine.measure import measure_splits
-from celeba_lab.errors import check_choice
+from celeba_lab.errors import check_choice, settings_of
 from celeba_lab.models.classifier.ensemble import Ensemble
 from celeba_lab.reports.classifier.facts import facts_of_run
 from celeba_lab.reports.classifier.report import ClassifierReport
@@ -54,7 +54,7 @@ def evaluate(
         return metrics
     validation = measured["val"].predictions if len(splits) > 1 else None
     result = EvaluationResult(run, datamodule, measured[split].predictions, validation)
-    with run.timed("report"):
+    with run.timed("report"), settings_of("report"):
         table, added = report.write(result, facts_of_run(run, datamodule, checkpoints, device))
         write_bad_images(run, datamodule)
     metrics |= added

@@ -9,7 +9,7 @@ from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.engine.build import build_datamodule, choose_device
 from celeba_lab.engine.checkpoints import load_classifier, load_sampler
 from celeba_lab.engine.gan import setup_references
-from celeba_lab.exports.generator import check_weights
+from celeba_lab.exports.generator import check_generator_weights
 from celeba_lab.figures.tiles import enlarge_faces
 from celeba_lab.models.classifier.module import AttributeClassifier
 from celeba_lab.models.gan.sampler import FaceSampler
@@ -25,7 +25,7 @@ def generate(
     upscale: int = 4,
     upscale_filter: str = "bicubic",
     truncation: float | None = None,
-    weights: str = "ema",
+    generator_weights: str = "ema",
     attributes: dict[str, int] | None = None,
     interpolate: int | None = None,
     nearest: bool = True,
@@ -43,7 +43,7 @@ def generate(
         upscale_filter: Filter for enlarging the faces: nearest, bilinear, bicubic or lanczos.
         truncation: Maximum absolute value of the latents; see
             :meth:`~celeba_lab.models.gan.sampler.FaceSampler.latents`.
-        weights: ``ema`` for the averaged weights if the checkpoint contains them, or ``raw`` for the last weights.
+        generator_weights: ``ema`` for the averaged weights if the checkpoint has them, or ``raw`` for the last weights.
         attributes: Attributes to request from a conditional generator, as a mapping from names to 1 or 0.
         interpolate: Number of steps in the latent walk from each of the first eight faces to the next. If None, no
             walks are generated.
@@ -58,14 +58,14 @@ def generate(
         UserError: A setting, the checkpoint or the data cannot be used.
     """
     check_request(n, upscale, upscale_filter, truncation, interpolate)
-    check_weights(weights)
-    sampler, classifier = _load_models(cfg, weights, auditor)
+    check_generator_weights(generator_weights)
+    sampler, classifier = _load_models(cfg, generator_weights, auditor)
     run = Run.open(cfg)
-    faces, asked = sampler.sample(n, cfg.seed, truncation, attributes)  # Checks the attributes before writing files.
+    faces, requested = sampler.sample(n, cfg.seed, truncation, attributes)  # Checks the attributes before any writing.
     datamodule, nearest = _setup_data(cfg, sampler, classifier, nearest)
-    source = f"{Path(cfg.checkpoint).name} · seed {cfg.seed}"
+    title = f"{Path(cfg.checkpoint).name} · seed {cfg.seed}"
     enlarge = partial(enlarge_faces, scale=upscale, name=upscale_filter)
-    samples = Samples(faces, asked, sampler.attributes, enlarge, source + describe_request(attributes))
+    samples = Samples(faces, requested, sampler.attributes, enlarge, title + describe_request(attributes))
     with run.timed("generate"):
         samples.write(run)
         if interpolate is not None:
@@ -74,12 +74,11 @@ def generate(
     if nearest:
         metrics |= report_nearest(run, faces, datamodule, samples.title)
     if classifier is not None:
-        metrics |= report_audit(run, Audit(sampler, classifier, cfg.seed, truncation), datamodule, source)
+        metrics |= report_audit(run, Audit(sampler, classifier, cfg.seed, truncation), datamodule, title)
     samples.show(run.seconds["generate"])
     facts = datamodule.facts() if nearest or classifier is not None else None
-    return run.finish(
-        metrics, data=facts, checkpoint=cfg.checkpoint, generator_weights=sampler.weights, device=sampler.device
-    )
+    used = sampler.generator_weights
+    return run.finish(metrics, data=facts, checkpoint=cfg.checkpoint, generator_weights=used, device=sampler.device)
 
 
 def _load_models(cfg: DictConfig, weights: str, auditor: str | None) -> tuple[FaceSampler, AttributeClassifier | None]:

@@ -10,6 +10,7 @@ from celeba_lab.engine.classifier import TrainedClassifier, build_classifier, ch
 from celeba_lab.engine.fit import fit
 from celeba_lab.engine.measure import measure_splits
 from celeba_lab.engine.resume import load_resumable
+from celeba_lab.errors import settings_of
 from celeba_lab.reports.classifier.report import ClassifierReport
 from celeba_lab.reports.classifier.training import report_training, show_training
 from celeba_lab.runs.run import Run
@@ -51,7 +52,7 @@ def train(cfg: DictConfig, report: ClassifierReport) -> dict[str, float]:
     if not trainer.is_global_zero:
         return metrics
 
-    with run.timed("report"):
+    with run.timed("report"), settings_of("report"):
         reported, majority_accuracy = report_training(run, report, best, datamodule, measured)
     metrics |= reported
     show_training(run, best, datamodule, metrics, majority_accuracy)

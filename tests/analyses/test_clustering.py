@@ -21,7 +21,7 @@ from celeba_lab.analyses.clustering import (
     describe,
     find_clusters,
     scale,
-    standardised_differences,
+    standardized_differences,
     try_numbers,
     try_seeds,
 )
@@ -98,7 +98,7 @@ def test_a_cluster_is_described_by_its_most_and_least_common_attributes() -> Non
 
 def test_differences_are_in_standard_deviations_and_constants_have_none() -> None:
     labels = np.array([[1, 0, 1], [1, 0, 1], [0, 0, 1], [0, 0, 1]])
-    differences = standardised_differences(Clustering(labels.astype(float), np.array([0, 0, 1, 1])), labels)
+    differences = standardized_differences(Clustering(labels.astype(float), np.array([0, 0, 1, 1])), labels)
     assert differences.tolist() == [[1, 0, 0], [-1, 0, 0]]
 
 

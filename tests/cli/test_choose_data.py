@@ -110,5 +110,5 @@ def test_synthesize_runs_from_the_command_line(tmp_path: Path, run_command, read
     assert read_summary(folder)["data"]["images"] == {"train": 16, "val": 2, "test": 2}
     other = run_command(*arguments, "seed=4", cwd=tmp_path)
     assert other.returncode == 1
-    assert "differ from the requested faces" in other.stderr
+    assert "task.overwrite=false keeps the faces in" in other.stderr
     assert "Traceback" not in other.stderr

@@ -77,7 +77,7 @@ def test_a_mistake_gives_a_one_sentence_error(command: Command, arguments: list[
         ("data.on_bad_image=skp", "data.on_bad_image=skp must be one of raise, skip. Did you mean 'skip'?"),
         ("trainer.accelerator=tpuu", "trainer: You selected an invalid accelerator name: `accelerator='tpuu'`"),
         ("callbacks.best.monitor=val/acuracy", "val/acuracy"),
-        ("trainer.max_epochs=-1", "schedule=one_cycle requires a fixed number of steps"),
+        ("trainer.max_epochs=-1", "model.schedule=one_cycle requires a fixed number of steps"),
     ],
 )
 def test_a_wrong_setting_stops_the_run_at_the_latest_in_the_first_epoch(

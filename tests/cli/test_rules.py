@@ -105,7 +105,7 @@ def test_targets_whose_source_cannot_be_read_are_not_checked() -> None:
         (["experiment=smile", "model.threshold=2"], "model.threshold=2 must be between 0 and 1."),
         (["task=compare", "task.runs=x", "task.split=tst"], "task.split=tst must be one of train, val, test."),
         (["task=generate", "task.n=0"], "task.n=0 must be at least 1."),
-        (["task=export", "task.weights=emma"], "task.weights=emma must be one of ema, raw."),
+        (["task=export", "task.generator_weights=emma"], "task.generator_weights=emma must be one of ema, raw."),
         (["experiment=clusters", "task.report.seeds=-1"], "task.report.seeds=-1 must be at least 0."),
     ],
 )

@@ -177,7 +177,7 @@ def test_a_generator_loaded_alone_equals_the_generator_of_its_gan(tmp_path, cond
     loaded = load_generator(str(tmp_path / "last.ckpt"), "generate faces", weights)
     assert torch.equal(torch.get_rng_state(), state)
     whole = model.eval().sampler(averaged=weights == "ema")
-    assert (loaded.weights, loaded.trained_on, loaded.attributes) == (used, "celeba", whole.attributes)
+    assert (loaded.generator_weights, loaded.trained_on, loaded.attributes) == (used, "celeba", whole.attributes)
     for one, other in zip(loaded.sample(5, seed=1), whole.sample(5, seed=1), strict=True):
         assert one is other is None or torch.equal(one, other)
 

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from celeba_lab.errors import UserError
-from celeba_lab.exports.generator import check_weights, export_sampler, read_export
+from celeba_lab.exports.generator import check_generator_weights, export_sampler, read_export
 from celeba_lab.models.gan.networks import Generator
 from celeba_lab.models.gan.sampler import FaceSampler
 
@@ -27,7 +27,7 @@ def test_the_exported_generator_generates_the_same_faces(tmp_path: Path, names: 
     given = sampler(names)
     export_sampler(given, tmp_path / "generator.safetensors")
     found = read_export(tmp_path / "generator.safetensors")
-    assert (found.attributes, found.trained_on, found.weights) == (names, "celeba", "ema")
+    assert (found.attributes, found.trained_on, found.generator_weights) == (names, "celeba", "ema")
     if names:
         np.testing.assert_array_equal(found.labels, given.labels)
     assert torch.equal(found.sample(3, seed=1)[0], given.sample(3, seed=1)[0])
@@ -38,7 +38,7 @@ def test_averaged_weights_are_not_read_as_those_of_the_last_step(tmp_path: Path)
     with pytest.raises(UserError, match="contains only the averaged weights"):
         read_export(tmp_path / "ema.safetensors", "raw")
     export_sampler(sampler([], "raw"), tmp_path / "raw.safetensors")
-    assert read_export(tmp_path / "raw.safetensors", "raw").weights == "raw"
+    assert read_export(tmp_path / "raw.safetensors", "raw").generator_weights == "raw"
 
 
 def test_a_file_that_is_not_a_generator_is_rejected(tmp_path: Path) -> None:
@@ -46,11 +46,11 @@ def test_a_file_that_is_not_a_generator_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is damaged or is not a safetensors file"):
         read_export(tmp_path / "damaged.safetensors")
     save_file({"x": torch.zeros(1)}, tmp_path / "other.safetensors")
-    with pytest.raises(UserError, match="was not written by task=export"):
+    with pytest.raises(UserError, match="is not an exported generator"):
         read_export(tmp_path / "other.safetensors")
 
 
 def test_an_unknown_kind_of_weights_is_rejected() -> None:
-    check_weights("raw")
-    with pytest.raises(UserError, match=r"^weights=emma must be one of ema, raw\. Did you mean 'ema'\?$"):
-        check_weights("emma")
+    check_generator_weights("raw")
+    with pytest.raises(UserError, match=r"^generator_weights=emma must be one of ema, raw\. Did you mean 'ema'\?$"):
+        check_generator_weights("emma")

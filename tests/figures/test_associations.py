@@ -113,7 +113,7 @@ def test_the_strongest_pairs_of_both_signs_are_shown_in_order(names_of, axes_tex
     upper = np.sort(values[np.triu_indices(12, k=1)])[::-1]
     expected = [*upper[:4], *upper[-4:]]
     np.testing.assert_allclose([length for length, _ in bars(ax)], expected)
-    assert [colour for _, colour in bars(ax)] == [POSITIVE] * 4 + [NEGATIVE] * 4
+    assert [color for _, color in bars(ax)] == [POSITIVE] * 4 + [NEGATIVE] * 4
     assert axes_texts(ax) == [f"{value:.2f}".replace("-", "−") for value in expected]
     assert ax.get_ylim()[0] > ax.get_ylim()[1]
     one, other = tick_labels(ax.yaxis)[0].split(" · ")
@@ -176,7 +176,7 @@ def test_the_strongest_predictors_in_both_directions_show_their_odds_ratios(axes
     values[0] = [np.nan, 8, 2, 0.25, 4, 0.5, 16]
     figure = figures.top_associations(values, list("ABCDEFG"), n=2, title="title")
     ax = figure.axes[0]
-    assert [(length, colour) for length, colour in bars(ax)] == [
+    assert [(length, color) for length, color in bars(ax)] == [
         (4, POSITIVE),
         (3, POSITIVE),
         (-1, NEGATIVE),

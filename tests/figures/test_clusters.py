@@ -26,7 +26,7 @@ def drawn(ax) -> dict[str, np.ndarray]:
     found: dict[str, list[np.ndarray]] = {}
     for collection in ax.collections:
         found.setdefault(to_hex(collection.get_facecolors()[0]), []).append(np.asarray(collection.get_offsets()))
-    return {colour: _sorted(np.concatenate(parts)) for colour, parts in found.items()}
+    return {color: _sorted(np.concatenate(parts)) for color, parts in found.items()}
 
 
 def _sorted(points: np.ndarray) -> np.ndarray:
@@ -106,10 +106,10 @@ def test_ten_clusters_differ_in_colour_and_neighbours_in_marker():
 
 def test_no_cluster_hides_all_others():
     points, labels = members(5000, 2)
-    colours = [to_hex(part.get_facecolors()[0]) for part in scatter(points, labels, ["a", "b"]).axes[0].collections]
+    colors = [to_hex(part.get_facecolors()[0]) for part in scatter(points, labels, ["a", "b"]).axes[0].collections]
     # Clusters are drawn alternately, so the first one is drawn again after the second.
-    assert colours.index(colours[0], 1) > 1
-    assert len(colours) >= 20
+    assert colors.index(colors[0], 1) > 1
+    assert len(colors) >= 20
 
 
 def test_points_are_always_drawn_in_the_same_order():
@@ -184,8 +184,8 @@ def test_the_ten_largest_loadings_of_both_components_are_shown_in_order(names_of
         order = largest[np.argsort(-weights[largest])]
         assert [text.get_text() for text in ax.get_yticklabels()] == [names_of(30)[k] for k in order]
         np.testing.assert_allclose([bar.get_width() for bar in ax.patches], weights[order])
-        colours = [to_hex(bar.get_facecolor()).upper() for bar in ax.patches]
-        assert colours == [POSITIVE if weight > 0 else NEGATIVE for weight in weights[order]]
+        colors = [to_hex(bar.get_facecolor()).upper() for bar in ax.patches]
+        assert colors == [POSITIVE if weight > 0 else NEGATIVE for weight in weights[order]]
         assert ax.get_ylim()[0] > ax.get_ylim()[1]
 
 

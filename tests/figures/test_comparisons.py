@@ -153,16 +153,16 @@ def test_bars_have_the_lengths_and_texts_of_the_counts(legend_texts):
     assert [bar.get_width() for bar in bars] == [1234, 200, 0, 50]
     assert ax.get_ylim()[0] > ax.get_ylim()[1]
     # The bars of a row are above and below its tick and do not touch another row.
-    centres = [bar.get_y() + bar.get_height() / 2 for bar in bars]
-    assert centres[0] < 0 < centres[1] < centres[2] < 1 < centres[3]
+    centers = [bar.get_y() + bar.get_height() / 2 for bar in bars]
+    assert centers[0] < 0 < centers[1] < centers[2] < 1 < centers[3]
     places = {(text.get_text(), tuple(text.xy)) for text in ax.texts}
-    expected = zip(["1,234 (6.2%)", "200 (1.0%)", "0", "50 (0.2%)"], [1234, 200, 0, 50], centres, strict=True)
+    expected = zip(["1,234 (6.2%)", "200 (1.0%)", "0", "50 (0.2%)"], [1234, 200, 0, 50], centers, strict=True)
     assert places == {(text, (end, height)) for text, end, height in expected}
-    colours = [to_hex(bar.get_facecolor()) for bar in bars]
-    assert colours[0] == colours[2] != colours[1] == colours[3]
+    colors = [to_hex(bar.get_facecolor()) for bar in bars]
+    assert colors[0] == colors[2] != colors[1] == colors[3]
     legend = figure.legends[0]
     assert legend_texts(figure) == ["labels", "predictions"]
-    assert [to_hex(patch.get_facecolor()) for patch in legend.get_patches()] == colours[:2]
+    assert [to_hex(patch.get_facecolor()) for patch in legend.get_patches()] == colors[:2]
 
 
 def test_a_small_percentage_is_not_rounded_to_zero(axes_texts):

@@ -59,9 +59,9 @@ def test_requested_columns_and_borders_are_used():
         faces(*[(20, 20)] * 4), [""] * 4, columns=2, title="title", borders=[figures.WRONG, None, "red", "#00ff00"]
     )
     assert len({round(ax.get_position().x0, 3) for ax in figure.axes}) == 2
-    colours = [to_hex(ax.spines["left"].get_edgecolor()) for ax in figure.axes]
-    assert colours[0] == figures.WRONG.lower()
-    assert colours[2:] == ["#ff0000", "#00ff00"]
+    colors = [to_hex(ax.spines["left"].get_edgecolor()) for ax in figure.axes]
+    assert colors[0] == figures.WRONG.lower()
+    assert colors[2:] == ["#ff0000", "#00ff00"]
 
 
 def test_small_faces_are_enlarged_smoothly_and_large_ones_are_not_aliased():

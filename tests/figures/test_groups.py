@@ -10,7 +10,7 @@ from matplotlib.colors import to_hex
 
 from celeba_lab import figures
 from celeba_lab.analyses.groups import subgroup_table
-from celeba_lab.figures.style import GREY, VERMILLION
+from celeba_lab.figures.style import GRAY, VERMILLION
 
 
 def some_subgroups(targets: int, groups: int, images: int = 400, smallest: int = 30) -> pd.DataFrame:
@@ -108,8 +108,8 @@ def test_the_worst_subgroup_with_enough_images_is_orange_and_small_subgroups_are
     figure = figures.subgroup_accuracy(pair, title="title")
     best, worst, few = dots(figure.axes[0])
     assert worst[2:] == (VERMILLION, VERMILLION)
-    assert few[2:] == (GREY, "#FFFFFF")
-    assert best[2] == best[3] not in {VERMILLION, GREY}
+    assert few[2:] == (GRAY, "#FFFFFF")
+    assert best[2] == best[3] not in {VERMILLION, GRAY}
     assert any("few" in entry for entry in legend_texts(figure))
     without = figures.subgroup_accuracy(
         pair.assign(few=False, images=100, accuracy=0.5, low=0.4, high=0.6), title="title"

@@ -6,7 +6,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from celeba_lab import figures
-from celeba_lab.figures.style import LIGHT_GREY
+from celeba_lab.figures.style import LIGHT_GRAY
 
 SCALES = ["sequential", "diverging", "ratio"]
 
@@ -20,7 +20,7 @@ def heatmap(values, scale: str = "diverging", **settings) -> Figure:
     return figures.matrix_heatmap(table, **(names | settings), label="value", title="title", scale=scale)
 
 
-def colours(figure: Figure) -> np.ndarray:
+def colors(figure: Figure) -> np.ndarray:
     """Return the colours of the cells, (R, C, 3)."""
     return np.asarray(figure.axes[0].images[0].get_array())
 
@@ -38,7 +38,7 @@ def labels(axis) -> list[str]:
     return [text.get_text() for text in axis.get_ticklabels()]
 
 
-def colour_bar(figure: Figure):
+def color_bar(figure: Figure):
     return figure.axes[1]
 
 
@@ -83,7 +83,7 @@ def test_long_names_are_wrapped_next_to_their_cells(assert_texts_stay_apart):
 def test_undefined_cells_are_grey_and_explained_in_the_legend(scale, legend_texts):
     values = np.array([[0.5, np.nan], [2.0, 0.1]])
     figure = heatmap(values, scale)
-    assert [tuple(cell) == to_rgb(LIGHT_GREY) for cell in colours(figure).reshape(-1, 3)] == [False, True, False, False]
+    assert [tuple(cell) == to_rgb(LIGHT_GRAY) for cell in colors(figure).reshape(-1, 3)] == [False, True, False, False]
     assert legend_texts(figure) == ["undefined"]
     assert cell_texts(figure)[0, 1] == ""
     assert legend_texts(heatmap(np.ones((2, 2)), scale)) == []
@@ -96,7 +96,7 @@ def test_a_matrix_without_any_defined_value_can_be_drawn(scale, assert_texts_sta
 
 def test_infinite_cells_have_the_colour_at_the_end_of_the_scale(assert_texts_stay_apart, legend_texts):
     figure = heatmap([[-np.inf, -1, 0], [np.inf, 1, 0.5]])
-    cells = colours(figure)
+    cells = colors(figure)
     np.testing.assert_array_equal(cells[0, 0], cells[0, 1])
     np.testing.assert_array_equal(cells[1, 0], cells[1, 1])
     assert cells[0, 0, 2] > cells[0, 0, 0]  # blue
@@ -107,34 +107,34 @@ def test_infinite_cells_have_the_colour_at_the_end_of_the_scale(assert_texts_sta
 
 def test_a_diverging_scale_is_symmetric_and_white_at_zero():
     figure = heatmap([[-0.2, 0.0, 0.4]])
-    low, high = colour_bar(figure).get_xlim()
+    low, high = color_bar(figure).get_xlim()
     assert (low, high) == (-0.4, 0.4)
-    assert colours(figure)[0, 1].min() > 0.95
+    assert colors(figure)[0, 1].min() > 0.95
     # Colours are proportional to the distance from 0, so -0.2 does not have the colour at the end of the scale.
-    assert colours(figure)[0, 0].max() > 0.5
+    assert colors(figure)[0, 0].max() > 0.5
 
 
 def test_colours_of_asymmetric_limits_change_equally_fast_on_both_sides():
     wide = heatmap([[-0.3, 0.3]], limits=(-0.6, 0.6))
     narrow = heatmap([[-0.3, 0.3]], limits=(-0.3, 0.6))
-    np.testing.assert_allclose(colours(wide), colours(narrow), atol=0.03)
+    np.testing.assert_allclose(colors(wide), colors(narrow), atol=0.03)
 
 
 def test_a_ratio_and_its_inverse_have_equally_strong_colours(tick_labels):
     figure = heatmap([[1 / 8, 1, 8, 0]], "ratio")
-    cells = colours(figure)
+    cells = colors(figure)
     assert cells[0, 1].min() > 0.95
     assert cells[0, 0, 2] > cells[0, 0, 0]
     assert cells[0, 2, 0] > cells[0, 2, 2]
     np.testing.assert_array_equal(cells[0, 3], cells[0, 0])  # 0 is beyond the end of the scale
-    assert tick_labels(colour_bar(figure).xaxis) == ["1/8", "1/4", "1/2", "1", "2", "4", "8"]
+    assert tick_labels(color_bar(figure).xaxis) == ["1/8", "1/4", "1/2", "1", "2", "4", "8"]
 
 
 def test_a_few_outliers_do_not_set_the_limits(names_of):
     values = np.random.default_rng(0).uniform(-0.3, 0.3, (20, 20))
     values[0, 1], values[3, 4] = 50, -40
     figure = heatmap(values, row_names=names_of(20))
-    bar = colour_bar(figure)
+    bar = color_bar(figure)
     assert bar.get_ylim()[1] < 0.4
     assert len(bar.patches) == 2  # the arrows for values beyond both ends
 
@@ -143,12 +143,12 @@ def test_the_diagonal_of_a_square_matrix_does_not_set_the_limits(names_of):
     values = np.full((3, 3), 0.1)
     np.fill_diagonal(values, 1)
     figure = heatmap(values, row_names=names_of(3), column_names=names_of(3))
-    assert colour_bar(figure).get_xlim() == pytest.approx((-0.1, 0.1))
+    assert color_bar(figure).get_xlim() == pytest.approx((-0.1, 0.1))
 
 
 def test_explicit_limits_are_used():
     figure = heatmap(np.full((10, 2), 0.3), "sequential", limits=(0, 1))
-    assert colour_bar(figure).get_ylim() == (0, 1)
+    assert color_bar(figure).get_ylim() == (0, 1)
 
 
 def test_only_small_matrices_are_annotated_by_default():

@@ -7,7 +7,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from celeba_lab import figures
-from celeba_lab.figures.style import BLUE, GREY, VERMILLION
+from celeba_lab.figures.style import BLUE, GRAY, VERMILLION
 
 # run names from a sweep
 LONG_NAMES = [f"{k}_loss-weighted_bce_model.backbone-efficientnet_v2_s_model.lr-0.0001_seed-{k}" for k in range(12)]
@@ -114,7 +114,7 @@ def test_the_best_run_is_at_the_top_with_its_interval_and_values(legend_texts):
     (segments,) = [found for found in ax.collections if hasattr(found, "get_segments")]
     expected = [[[0.02, 0], [0.04, 0]], [[-0.01, 1], [0.01, 1]], [[-0.03, 2], [-0.01, 2]]]
     np.testing.assert_allclose(segments.get_segments(), expected)
-    assert [to_hex(colour).upper() for colour in segments.get_colors()] == [BLUE, GREY, VERMILLION]
+    assert [to_hex(color).upper() for color in segments.get_colors()] == [BLUE, GRAY, VERMILLION]
     assert [text.get_text() for text in ax.texts] == [
         "difference (95% interval)",
         "+0.0300 (+0.0200 to +0.0400)",

@@ -80,7 +80,7 @@ def test_the_learning_rate_must_be_positive(lr):
 
 @pytest.mark.parametrize("name", ["LBFGS", "Muon"])
 def test_an_unsuitable_optimizer_is_rejected(name):
-    with pytest.raises(UserError, match=rf"^{name} cannot train this network: .*Use optimizer=AdamW"):
+    with pytest.raises(UserError, match=rf"^optimizer={name} cannot train this network \(.*Use AdamW"):
         build_optimizer(name, [network()], 1e-3, 0.0)
 
 
@@ -141,7 +141,7 @@ def test_an_unknown_schedule_error_suggests_the_closest_name(wrong, meant):
 
 @pytest.mark.parametrize("schedule", ["one_cycle", "cosine"])
 def test_a_schedule_needs_a_finite_number_of_steps(schedule):
-    with pytest.raises(UserError, match=rf"^schedule={schedule} .*Set max_epochs.*schedule=constant"):
+    with pytest.raises(UserError, match=rf"^schedule={schedule} .*Limit the number of epochs .*schedule constant"):
         build_schedule(schedule, build_optimizer("SGD", [network()], 0.5, 0.0), math.inf, 0.3)
 
 

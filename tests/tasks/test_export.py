@@ -15,12 +15,14 @@ def test_an_exported_generator_generates_the_same_faces(gan, tmp_path: Path, run
     assert result.returncode == 0, result.stderr
     exported = load_sampler(str(tmp_path / "e" / "generator.safetensors"))
     whole = GAN.load_from_checkpoint(gan.checkpoint, map_location="cpu", weights_only=True).eval()
-    for (faces, asked), (again, asked_again) in [(exported.sample(6, seed=1), whole.sampler().sample(6, seed=1))]:
+    for (faces, requested), (again, requested_again) in [
+        (exported.sample(6, seed=1), whole.sampler().sample(6, seed=1))
+    ]:
         assert torch.equal(faces, again)
-        assert torch.equal(asked, asked_again)
+        assert torch.equal(requested, requested_again)
     assert exported.trained_on == "celeba"
-    assert exported.weights == read_summary(tmp_path / "e")["generator_weights"] == "ema"
-    advice = r"contains only the averaged weights\. .* with task=export task\.weights=raw\."
+    assert exported.generator_weights == read_summary(tmp_path / "e")["generator_weights"] == "ema"
+    advice = r"^generator_weights=raw cannot be used, because .* contains only the averaged weights\. Export the"
     with pytest.raises(UserError, match=advice):
         load_sampler(str(tmp_path / "e" / "generator.safetensors"), "raw")
     with pytest.raises(UserError, match="is an exported generator, which only task=generate can use"):
@@ -40,5 +42,5 @@ def test_a_file_that_is_not_a_generator_is_rejected(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
     save_file({"x": torch.zeros(1)}, tmp_path / "b.safetensors")
-    with pytest.raises(UserError, match="was not written by task=export"):
+    with pytest.raises(UserError, match="is not an exported generator"):
         load_sampler(str(tmp_path / "b.safetensors"))

@@ -30,9 +30,9 @@ def test_generate_writes_faces_a_grid_an_interpolation_and_nearest_faces(
         assert face.size == (48, 48)
     for name in ("faces", "interpolation", "nearest"):
         assert (folder / "figures" / f"{name}.png").exists()
-    asked = pd.read_csv(folder / "tables" / "asked.csv")
-    assert asked["Smiling"].tolist() == [1] * 5
-    assert asked["Male"].tolist() == [0] * 5
+    requested = pd.read_csv(folder / "tables" / "requested.csv")
+    assert requested["Smiling"].tolist() == [1] * 5
+    assert requested["Male"].tolist() == [0] * 5
     nearest = pd.read_csv(folder / "tables" / "nearest.csv")
     assert len(nearest) == 5
     assert (tiny_celeba / "img_align_celeba" / "img_align_celeba" / nearest["image_id"][0]).exists()
@@ -45,7 +45,7 @@ def test_generate_writes_faces_a_grid_an_interpolation_and_nearest_faces(
         ({"upscale": 0}, "^upscale=0 must be at least 1"),
         ({"upscale_filter": "bicubik"}, "^upscale_filter=bicubik must be one of .* Did you mean 'bicubic'"),
         ({"interpolate": 8, "n": 1}, "^n=1 must be at least 2 to interpolate from one face to the next"),
-        ({"weights": "mean"}, "weights=mean must be one of ema, raw"),
+        ({"generator_weights": "mean"}, "generator_weights=mean must be one of ema, raw"),
         ({"truncation": 0.0}, "^truncation=0 must be above 0"),
     ],
 )

@@ -21,7 +21,7 @@ from celeba_lab.models.gan.module import GAN
 
 
 def test_a_run_writes_all_its_files(gan, features: Path) -> None:
-    for name in ("training", "kid", "fid", "nearest", "audit_asked", "audit_attributes"):
+    for name in ("training", "kid", "fid", "nearest", "audit_requested", "audit_attributes"):
         assert (gan.folder / "figures" / f"{name}.png").exists(), name
     assert len(list((gan.folder / "figures" / "samples").glob("epoch_000[123].png"))) == 3
     with Image.open(gan.folder / "figures" / "samples.gif") as animation:
@@ -39,7 +39,7 @@ def test_a_run_writes_all_its_files(gan, features: Path) -> None:
 
 def test_distances_are_measured_on_schedule_and_at_the_end(gan) -> None:
     table = pd.read_csv(gan.folder / "tables" / "distances.csv")
-    assert list(zip(table["epoch"], table["weights"], strict=True)) == [
+    assert list(zip(table["epoch"], table["generator_weights"], strict=True)) == [
         (2, "ema"), (2, "raw"), (3, "ema"), (3, "raw"),
     ]  # fmt: skip
     final = table.iloc[2]
@@ -109,7 +109,7 @@ def test_an_audit_without_real_faces_is_rejected_before_training(
         (["checkpoint={gan}", "recipe.max_epochs=3"], "has already been trained for 3 epochs"),
         (["task.nearest=65"], "task.nearest=65 must be between 0 and 64."),
         (["task.distances.n_images=2"], "task.distances.n_images=2 must be at least 3"),
-        (["recipe.precision=bf16-true"], "recipe.precision=bf16-true is not precise enough"),
+        (["recipe.precision=bf16-true"], "trainer.precision=bf16-true is not precise enough"),
     ],
 )
 def test_invalid_settings_are_rejected(
@@ -230,7 +230,7 @@ def test_two_processes_train_one_gan(
     assert len(nearest) == 8
     distances = pd.read_csv(tmp_path / "run" / "tables" / "distances.csv")
     assert set(distances["real"]) == {32}  # The whole training split is used, not the share of one process.
-    audit = pd.read_csv(tmp_path / "run" / "tables" / "audit_asked.csv")
+    audit = pd.read_csv(tmp_path / "run" / "tables" / "audit_requested.csv")
     assert set(audit.groupby("attribute")["real_faces"].sum()) == {8}
 
 

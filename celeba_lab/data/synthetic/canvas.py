@@ -8,7 +8,7 @@ from functools import cache, cached_property
 import cv2
 import numpy as np
 
-Colour = np.ndarray
+Color = np.ndarray
 """An RGB colour with values from 0 to 255, float32 (3,)."""
 
 _SHIFT = 4  # number of fractional bits in the fixed-point coordinates passed to OpenCV
@@ -33,7 +33,7 @@ class Canvas:
     def fill(
         self,
         outline: np.ndarray,
-        colour: Colour,
+        color: Color,
         opacity: float = 1.0,
         softness: float = 0.0,
         within: np.ndarray | None = None,
@@ -42,17 +42,17 @@ class Canvas:
 
         Args:
             outline: Vertices of the shape in pixels, (N, 2).
-            colour: Colour of the shape.
+            color: Colour of the shape.
             opacity: Opacity from 0 (invisible) to 1 (opaque).
             softness: Standard deviation of the edge blur in pixels.
             within: Mask with values from 0 to 1 that multiplies the opacity, (H, W). By default, no mask is applied.
         """
-        self._blend(outline, [outline], None, colour, opacity, softness, within)
+        self._blend(outline, [outline], None, color, opacity, softness, within)
 
     def strokes(
         self,
         lines: Sequence[np.ndarray] | np.ndarray,
-        colour: Colour,
+        color: Color,
         width: int = 1,
         opacity: float = 1.0,
         softness: float = 0.0,
@@ -62,14 +62,14 @@ class Canvas:
 
         Args:
             lines: Points of each line in pixels, (N, 2).
-            colour: Colour of the lines.
+            color: Colour of the lines.
             width: Width of the lines in whole pixels.
             opacity: See :meth:`fill`.
             softness: See :meth:`fill`.
             within: See :meth:`fill`.
         """
         if len(lines):
-            self._blend(np.concatenate(lines), lines, width, colour, opacity, softness, within)
+            self._blend(np.concatenate(lines), lines, width, color, opacity, softness, within)
 
     def mask(self, outline: np.ndarray, softness: float = 0.0) -> np.ndarray:
         """Return a mask of a shape for the argument ``within``, with values from 0 to 1, float32 (H, W)."""
@@ -85,7 +85,7 @@ class Canvas:
         extent: np.ndarray,
         shapes: Sequence[np.ndarray] | np.ndarray,
         width: int | None,
-        colour: Colour,
+        color: Color,
         opacity: float,
         softness: float,
         within: np.ndarray | None,
@@ -110,7 +110,7 @@ class Canvas:
         if within is not None:
             alpha *= within[top:bottom, left:right]
         region = self.planes[:, top:bottom, left:right]
-        change = np.subtract(colour[:, None, None], region, dtype=np.float32)
+        change = np.subtract(color[:, None, None], region, dtype=np.float32)
         change *= alpha
         region += change
 
@@ -164,9 +164,9 @@ def ribbon(points: Sequence[Sequence[float]] | np.ndarray, widths: Sequence[floa
     return np.concatenate([middle + offset, (middle - offset)[::-1]])
 
 
-def ellipse(centre: Sequence[float] | np.ndarray, radii: Sequence[float] | np.ndarray, n: int = 24) -> np.ndarray:
+def ellipse(center: Sequence[float] | np.ndarray, radii: Sequence[float] | np.ndarray, n: int = 24) -> np.ndarray:
     """Return ``n`` points on an ellipse, (n, 2)."""
-    return _circle(n) * radii + centre
+    return _circle(n) * radii + center
 
 
 @cache
@@ -198,14 +198,14 @@ class Pose:
     a scale of 1, one unit is one pixel.
 
     Attributes:
-        centre: Position of the origin in the image, in pixels.
+        center: Position of the origin in the image, in pixels.
         scale: Number of pixels per unit.
         yaw: Rotation to the viewer's right, in radians.
         pitch: Rotation downwards, in radians.
         roll: Clockwise rotation in the image plane, in radians.
     """
 
-    centre: tuple[float, float]
+    center: tuple[float, float]
     scale: float
     yaw: float
     pitch: float
@@ -224,7 +224,7 @@ class Pose:
 
     def on_head(self, points: np.ndarray) -> np.ndarray:
         """Convert points on the outline of the head, (..., 2), to pixel coordinates."""
-        pixels: np.ndarray = points @ self._tilt + self.centre
+        pixels: np.ndarray = points @ self._tilt + self.center
         return pixels
 
     @cached_property
@@ -234,4 +234,4 @@ class Pose:
 
     def on_body(self, points: np.ndarray) -> np.ndarray:
         """Convert points on the body, (..., 2), to pixel coordinates. The body does not rotate with the head."""
-        return points * self.scale + self.centre
+        return points * self.scale + self.center

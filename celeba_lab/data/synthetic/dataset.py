@@ -19,7 +19,7 @@ from filelock import FileLock
 
 from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.data.synthetic.settings import RECORD, Settings, find_settings
-from celeba_lab.errors import UserError, check_at_least
+from celeba_lab.errors import SettingError, UserError, check_at_least
 from celeba_lab.machine import usable_cores
 
 _CHUNK = 50  # number of faces that a worker draws at a time
@@ -42,8 +42,8 @@ def synthesize(root: Path, settings: Settings, workers: int | None = None, overw
         Number of faces drawn so far.
 
     Raises:
-        SettingError: ``workers`` is below 1.
-        UserError: The folder contains different faces or other files, or is not writable.
+        SettingError: ``workers`` is below 1, or the folder contains different faces and ``overwrite`` is false.
+        UserError: The folder contains other files, or is not writable.
     """
     check_at_least("workers", workers, 1)
     root = root.expanduser().resolve()
@@ -67,7 +67,7 @@ def synthesize(root: Path, settings: Settings, workers: int | None = None, overw
     except BrokenProcessPool as error:
         raise UserError(
             "A process that was drawing faces was killed, perhaps because the machine ran out of memory. Use fewer"
-            " processes: task=synthesize task.workers=1."
+            " workers."
         ) from error
     except OSError as error:
         raise UserError(_explain(error, root, settings)) from error
@@ -83,10 +83,8 @@ def _is_made(root: Path, settings: Settings, overwrite: bool) -> bool:
     if found == settings and not overwrite:
         return True
     if not overwrite:
-        raise UserError(
-            f"The faces in {root} ({found}) differ from the requested faces ({settings}). Choose another data.root, or"
-            " replace the faces with task=synthesize task.overwrite=true."
-        )
+        rule = f"keeps the faces in {root} ({found}), which differ from the requested faces ({settings})"
+        raise SettingError("overwrite", overwrite, rule, "Choose another data.root, or replace the faces with true.")
     return False
 
 
@@ -178,7 +176,7 @@ def _explain(error: OSError, root: Path, settings: Settings) -> str:
         need = _BYTES * settings.n / 2**20
         return (
             f"The disk that contains {root.parent} is full: {settings.n:,} synthetic faces take about {need:,.0f} MB."
-            " Free some space, draw fewer faces (task=synthesize task.n=...) or choose another data.root. No files"
+            " Free some space, draw fewer faces or choose another data.root. No files"
             " were left behind."
         )
     what = f"The synthetic faces cannot be written to {root} ({error.strerror or error})"

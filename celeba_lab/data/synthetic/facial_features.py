@@ -3,15 +3,15 @@
 import numpy as np
 
 from celeba_lab.data.synthetic.canvas import Canvas, Pose, curve, ellipse, mirrored, ribbon
-from celeba_lab.data.synthetic.person import BLACK, WHITE, Person, colour, mix
+from celeba_lab.data.synthetic.person import BLACK, WHITE, Person, color, mix
 
 EYE = (20.0, 0.0)
 """Position of the right eye in face coordinates."""
 MOUTH = 43.5
 """Vertical distance from the eyes to the mouth in face coordinates."""
 
-_SHADOW = colour(70, 34, 28)
-_BLUSH = colour(228, 84, 92)
+_SHADOW = color(70, 34, 28)
+_BLUSH = color(228, 84, 92)
 _IRIS = np.array([(62, 40, 26), (94, 62, 34), (70, 96, 70), (78, 112, 148), (104, 118, 124)], dtype=np.float32)
 _LIPSTICK = np.array([(190, 22, 44), (214, 44, 96), (146, 22, 50), (222, 76, 84), (120, 26, 66)], dtype=np.float32)
 _EYE_SHADOW = np.array([(84, 58, 92), (60, 70, 110), (112, 72, 52), (70, 50, 50), (54, 96, 96)], dtype=np.float32)
@@ -37,9 +37,9 @@ def draw_ears(canvas: Canvas, pose: Pose, person: Person) -> None:
     """Draw both ears. The head covers part of the ears, so it must be drawn afterwards."""
     for side in (-1, 1):
         turned = side * pose.yaw  # the head hides the ear on the side towards which it turns
-        centre = (side * (person.half_width + 1.5 - 9 * max(0.0, turned)), 5)
-        canvas.fill(pose.on_head(ellipse(centre, (5.5, 11.5))), mix(person.skin, _SHADOW, 0.1))
-        canvas.fill(pose.on_head(ellipse((centre[0] + side, 5), (2.6, 7))), _SHADOW, 0.3, softness=1.0)
+        center = (side * (person.half_width + 1.5 - 9 * max(0.0, turned)), 5)
+        canvas.fill(pose.on_head(ellipse(center, (5.5, 11.5))), mix(person.skin, _SHADOW, 0.1))
+        canvas.fill(pose.on_head(ellipse((center[0] + side, 5), (2.6, 7))), _SHADOW, 0.3, softness=1.0)
 
 
 def draw_head(canvas: Canvas, pose: Pose, person: Person) -> np.ndarray:
@@ -118,13 +118,13 @@ def draw_eyes(canvas: Canvas, pose: Pose, person: Person) -> None:
     for side in (-1, 1):
         x, y = side * EYE[0], EYE[1]
         pouch = [(x - half + 1, y + 5.5), (x, y + 10.5), (x + half - 1, y + 5.5)]
-        canvas.fill(pose.on_face(ribbon(pouch, [1, 5.5, 1])), colour(96, 52, 66), 0.5 * bags, 1.1)
+        canvas.fill(pose.on_face(ribbon(pouch, [1, 5.5, 1])), color(96, 52, 66), 0.5 * bags, 1.1)
         canvas.fill(pose.on_face(ribbon(np.add(pouch, (0, 3.4)), [0.5, 2, 0.5])), WHITE, 0.22 * bags, 0.9)
         lid = [(x - half - 1, y), (x - half / 2, y - height - 5), (x + half / 2, y - height - 5), (x + half + 1, y)]
         canvas.fill(pose.on_face(curve(lid, True)), _EYE_SHADOW[int(shadow_hue * 5)], 0.72 * makeup, 1.0)
         almond = curve([(x - half, y + 0.8), (x, y - height), (x + half, y + 0.2), (x, y + 0.78 * height)], True)
         within = canvas.mask(pose.on_face(almond))
-        canvas.fill(pose.on_face(almond), colour(236, 232, 228))
+        canvas.fill(pose.on_face(almond), color(236, 232, 228))
         pupil = (x + 5 * (look_x - 0.5), y - 0.2 + 1.5 * (look_y - 0.5))
         canvas.fill(pose.on_face(ellipse(pupil, (4.6, 4.6))), iris, within=within)
         canvas.fill(pose.on_face(ellipse(pupil, (2.1, 2.1), 12)), BLACK, within=within)
@@ -174,9 +174,9 @@ def draw_nose(canvas: Canvas, pose: Pose, person: Person) -> None:
     light = [(-direction * 0.8, -4), (-direction * 0.6, 12), (0, tip - 3)]
     canvas.fill(pose.on_face(ribbon(light, [1.4, 2.4, 3.4])), WHITE, 0.26, 1.4)
     for wing in (-1, 1):
-        centre = (wing * 0.74 * width, tip + 0.2)
+        center = (wing * 0.74 * width, tip + 0.2)
         canvas.fill(
-            pose.on_face(ellipse(centre, (0.36 * width, 0.3 * width + 1))), mix(person.skin, _SHADOW, 0.2), 0.6, 0.8
+            pose.on_face(ellipse(center, (0.36 * width, 0.3 * width + 1))), mix(person.skin, _SHADOW, 0.2), 0.6, 0.8
         )
         around = [(wing * 0.8 * width, tip - 4), (wing * 1.06 * width, tip + 0.5), (wing * 0.72 * width, tip + 3.4)]
         canvas.fill(pose.on_face(ribbon(around, [0.5, 1.9, 0.8])), _SHADOW, 0.5, 0.5)
@@ -198,7 +198,7 @@ def draw_mouth(canvas: Canvas, pose: Pose, person: Person) -> None:
     full = person.amount("Big_Lips", (1.65, 2.1), (0.72, 1.05))
     upper, lower = 3.0 * full, 4.2 * full
     painted = person.amount("Wearing_Lipstick", (0.7, 1.0), (0.0, 0.1))
-    natural = mix(person.skin, colour(172, 66, 66), 0.42)
+    natural = mix(person.skin, color(172, 66, 66), 0.42)
     lip = mix(natural, _LIPSTICK[int(hue * len(_LIPSTICK))], painted)
     tilt = 1.2 * (asymmetry - 0.5)
     left, right = (-half, MOUTH - lift + tilt), (half, MOUTH - lift - tilt)
@@ -228,7 +228,7 @@ def draw_mouth(canvas: Canvas, pose: Pose, person: Person) -> None:
     mouth = pose.on_face(curve([left, *seam_up, right, *seam_down], True))
     canvas.fill(pose.on_face(curve([left, *top, right, *bottom], True)), lip, 0.95, 0.4)
     inside = canvas.mask(mouth)
-    canvas.fill(mouth, colour(66, 18, 20))
+    canvas.fill(mouth, color(66, 18, 20))
     if gap > 1:
         teeth = [
             (-half, MOUTH - lift - 3),
@@ -237,7 +237,7 @@ def draw_mouth(canvas: Canvas, pose: Pose, person: Person) -> None:
             (-0.7 * half, bow + 0.1 * gap),
         ]
         shown = 0.9 if smile > 0.3 else 0.35 + 0.4 * gape
-        canvas.fill(pose.on_face(np.array(teeth)), colour(240, 236, 226), shown, 0.5, inside)
+        canvas.fill(pose.on_face(np.array(teeth)), color(240, 236, 226), shown, 0.5, inside)
     line = [left, *seam_up, right]
     canvas.fill(pose.on_face(ribbon(line, [0.8, 1.2, 1.3, 1.2, 0.8])), mix(lip, BLACK, 0.6), 0.8, 0.3)
     shine = ellipse((-2 + 4 * gloss, seam_down[1][1] + 0.5 * lower), (0.32 * half, 0.18 * lower), 12)

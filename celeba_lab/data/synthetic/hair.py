@@ -6,7 +6,7 @@ import numpy as np
 
 from celeba_lab.data.synthetic.canvas import Canvas, Pose, curve, ellipse, mirrored, ribbon
 from celeba_lab.data.synthetic.facial_features import MOUTH
-from celeba_lab.data.synthetic.person import BLACK, WHITE, Person, colour, mix
+from celeba_lab.data.synthetic.person import BLACK, WHITE, Person, color, mix
 
 
 @dataclass(frozen=True)
@@ -186,8 +186,8 @@ def draw_beard(canvas: Canvas, pose: Pose, person: Person, skin: np.ndarray) -> 
     length, density = person.random("beard").random(2)
     jaw = _jaw(person)
     if person.has("5_o_Clock_Shadow"):
-        canvas.fill(pose.on_head(jaw), colour(62, 58, 66), 0.3 + 0.14 * density, 3.0, skin)
-        _stubble(canvas, pose, person, jaw, colour(38, 34, 36), 0.5, 130, skin)
+        canvas.fill(pose.on_head(jaw), color(62, 58, 66), 0.3 + 0.14 * density, 3.0, skin)
+        _stubble(canvas, pose, person, jaw, color(38, 34, 36), 0.5, 130, skin)
     kinds = ("5_o_Clock_Shadow", "Goatee", "Mustache", "Sideburns")
     if not person.has("No_Beard", *kinds):
         canvas.fill(pose.on_head(jaw), tone, 0.66 + 0.2 * density, 2.2, skin)

@@ -8,32 +8,32 @@ from zlib import crc32
 import numpy as np
 
 from celeba_lab.data.attributes import ATTRIBUTES
-from celeba_lab.data.synthetic.canvas import Colour
+from celeba_lab.data.synthetic.canvas import Color
 
 
-def colour(*rgb: float) -> Colour:
+def color(*rgb: float) -> Color:
     """Return a colour from RGB values between 0 and 255."""
     return np.array(rgb, dtype=np.float32)
 
 
-def mix(first: Colour, second: Colour, amount: float) -> Colour:
+def mix(first: Color, second: Color, amount: float) -> Color:
     """Interpolate between two colours. An ``amount`` of 0 gives the first colour, and 1 gives the second."""
     mixed: np.ndarray = first + (second - first) * np.float32(amount)
     return mixed
 
 
-BLACK = colour(14, 12, 12)
-WHITE = colour(246, 246, 244)
+BLACK = color(14, 12, 12)
+WHITE = color(246, 246, 244)
 
 # Skin tones from light to dark. Faces without Pale_Skin have a tone between the first and the last.
 _SKIN = np.array([(240, 205, 182), (226, 182, 152), (203, 152, 118), (164, 113, 82), (118, 77, 56)], dtype=np.float32)
-_PALE = colour(250, 232, 224)
+_PALE = color(250, 232, 224)
 
 _HAIR = {
-    "Black_Hair": colour(24, 21, 22),
-    "Brown_Hair": colour(98, 62, 38),
-    "Blond_Hair": colour(222, 188, 122),
-    "Gray_Hair": colour(172, 172, 175),
+    "Black_Hair": color(24, 21, 22),
+    "Brown_Hair": color(98, 62, 38),
+    "Blond_Hair": color(222, 188, 122),
+    "Gray_Hair": color(172, 172, 175),
 }
 # Red and dyed hair, for people without a label for black, brown, blond or grey hair.
 _OTHER_HAIR = np.array([(150, 58, 26), (120, 40, 40), (176, 96, 44), (110, 60, 96)], dtype=np.float32)
@@ -84,7 +84,7 @@ class Person:
         return dict(zip(ATTRIBUTES, self.random("amounts").random(len(ATTRIBUTES)).tolist(), strict=True))
 
     @cached_property
-    def skin(self) -> Colour:
+    def skin(self) -> Color:
         """Skin colour in neutral light."""
         random = self.random("skin")
         tone, pallor, *shift = random.random(5)
@@ -98,13 +98,13 @@ class Person:
         return tinted
 
     @cached_property
-    def hair(self) -> Colour:
+    def hair(self) -> Color:
         """Hair colour in neutral light."""
         random = self.random("hair colour")
         choice, towards, depth = random.random(3)
-        colours = [value for name, value in _HAIR.items() if self.has(name)]
-        if colours:
-            base = np.mean(colours, axis=0)
+        colors = [value for name, value in _HAIR.items() if self.has(name)]
+        if colors:
+            base = np.mean(colors, axis=0)
         else:
             position = choice * (len(_OTHER_HAIR) - 1)
             index = min(int(position), len(_OTHER_HAIR) - 2)

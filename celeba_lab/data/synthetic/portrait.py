@@ -19,7 +19,7 @@ from celeba_lab.data.synthetic.facial_features import (
 from celeba_lab.data.synthetic.hair import draw_back_hair, draw_beard, draw_front_hair
 from celeba_lab.data.synthetic.person import Person
 from celeba_lab.data.synthetic.wear import (
-    any_colour,
+    any_color,
     draw_clothes,
     draw_earrings,
     draw_glasses,
@@ -79,7 +79,7 @@ def encode_portrait(portrait: np.ndarray, *seed: int) -> bytes:
 def _pose(person: Person) -> Pose:
     x, y, scale, yaw, pitch, roll = np.clip(person.random("pose").normal(size=6), -2.2, 2.2)
     return Pose(
-        centre=(_BETWEEN_EYES[0] + 1.5 * x, _BETWEEN_EYES[1] + 1.5 * y),
+        center=(_BETWEEN_EYES[0] + 1.5 * x, _BETWEEN_EYES[1] + 1.5 * y),
         scale=1 + 0.035 * scale,
         yaw=0.16 * yaw,
         pitch=0.05 * pitch,
@@ -89,14 +89,14 @@ def _pose(person: Person) -> Pose:
 
 def _draw_background(canvas: Canvas, person: Person) -> None:
     random = person.random("background")
-    first, second = any_colour(random), any_colour(random)
+    first, second = any_color(random), any_color(random)
     angle = random.uniform(0, 2 * np.pi)
     slope = (_X * math.cos(angle) + _Y * math.sin(angle) + 0.7) / 1.4
     canvas.planes[:] = first[:, None, None] + (second - first)[:, None, None] * slope
     for _ in range(int(random.integers(0, 7))):
-        centre = random.uniform((0, 0), (WIDTH, HEIGHT))
+        center = random.uniform((0, 0), (WIDTH, HEIGHT))
         radii = random.uniform(6, 45, 2)
-        canvas.fill(ellipse(centre, radii), any_colour(random), random.uniform(0.2, 0.7), random.uniform(1, 8))
+        canvas.fill(ellipse(center, radii), any_color(random), random.uniform(0.2, 0.7), random.uniform(1, 8))
 
 
 def _draw_obstacle(canvas: Canvas, person: Person) -> None:
@@ -104,12 +104,12 @@ def _draw_obstacle(canvas: Canvas, person: Person) -> None:
     random = person.random("obstacle")
     present = random.random() < 0.06
     angle, radius = random.uniform(0, 2 * np.pi), random.uniform(18, 34)
-    centre = np.array([88.5, 120.0]) + np.array([np.cos(angle), np.sin(angle)]) * random.uniform(62, 88)
+    center = np.array([88.5, 120.0]) + np.array([np.cos(angle), np.sin(angle)]) * random.uniform(62, 88)
     bumps = radius * random.uniform(0.75, 1.2, 9)
     turn = np.linspace(0, 2 * np.pi, 9, endpoint=False)
-    tone = any_colour(random)
+    tone = any_color(random)
     if present:
-        blob = np.stack([np.cos(turn), np.sin(turn)], axis=1) * bumps[:, None] + centre
+        blob = np.stack([np.cos(turn), np.sin(turn)], axis=1) * bumps[:, None] + center
         canvas.fill(curve(blob, True), tone, softness=random.uniform(0.4, 2.5))
 
 

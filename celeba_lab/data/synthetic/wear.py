@@ -4,23 +4,23 @@ import colorsys
 
 import numpy as np
 
-from celeba_lab.data.synthetic.canvas import Canvas, Colour, Pose, curve, ellipse, mirrored, ribbon
-from celeba_lab.data.synthetic.person import BLACK, WHITE, Person, colour, mix
+from celeba_lab.data.synthetic.canvas import Canvas, Color, Pose, curve, ellipse, mirrored, ribbon
+from celeba_lab.data.synthetic.person import BLACK, WHITE, Person, color, mix
 
-_GOLD, _SILVER = colour(222, 180, 84), colour(214, 218, 224)
+_GOLD, _SILVER = color(222, 180, 84), color(214, 218, 224)
 
 
-def any_colour(random: np.random.Generator, brightness: tuple[float, float] = (0.15, 0.95)) -> Colour:
+def any_color(random: np.random.Generator, brightness: tuple[float, float] = (0.15, 0.95)) -> Color:
     """Return a random colour with limited saturation and a brightness (HSV value) in the given range."""
     hue, saturation, value = random.random(3)
     low, high = brightness
-    return colour(*(255 * part for part in colorsys.hsv_to_rgb(hue, 0.75 * saturation, low + (high - low) * value)))
+    return color(*(255 * part for part in colorsys.hsv_to_rgb(hue, 0.75 * saturation, low + (high - low) * value)))
 
 
 def draw_clothes(canvas: Canvas, pose: Pose, person: Person) -> None:
     """Draw the shoulders. Also draw a collar and a necktie if the person wears a necktie."""
     random = person.random("clothes")
-    fabric = any_colour(random)
+    fabric = any_color(random)
     width, neckline, *_ = random.random(3)
     shoulder = 58 + 15 * person.masculinity + 12 * width
     deep = 2.0 + 20 * max(0.0, neckline - 0.8 * person.masculinity)
@@ -36,8 +36,8 @@ def draw_clothes(canvas: Canvas, pose: Pose, person: Person) -> None:
 
 def _draw_necktie(canvas: Canvas, pose: Pose, person: Person) -> None:
     random = person.random("necktie")
-    shirt = mix(WHITE, any_colour(random, (0.7, 0.95)), 0.25)
-    silk = any_colour(random, (0.1, 0.75))
+    shirt = mix(WHITE, any_color(random, (0.7, 0.95)), 0.25)
+    silk = any_color(random, (0.1, 0.75))
     stripes = random.random() < 0.5
     collar = mirrored([(0, 92), (17, 80), (29, 90), (20, 106), (0, 125)])
     canvas.fill(pose.on_body(collar), shirt, softness=0.4)
@@ -59,7 +59,7 @@ def draw_necklace(canvas: Canvas, pose: Pose, person: Person) -> None:
         return
     random = person.random("necklace")
     kind, metal, drop, *_ = random.random(4)
-    tone = any_colour(random, (0.5, 0.95)) if kind > 0.75 else (_GOLD if metal < 0.5 else _SILVER)
+    tone = any_color(random, (0.5, 0.95)) if kind > 0.75 else (_GOLD if metal < 0.5 else _SILVER)
     low = 92 + 7 * drop
     line = curve([(-29, 80), (-19, low - 5), (0, low), (19, low - 5), (29, 80)])
     if kind < 0.5:
@@ -79,7 +79,7 @@ def draw_earrings(canvas: Canvas, pose: Pose, person: Person) -> None:
         return
     random = person.random("earrings")
     kind, metal, length, *_ = random.random(4)
-    tone = any_colour(random, (0.5, 0.95)) if kind > 0.8 else (_GOLD if metal < 0.55 else _SILVER)
+    tone = any_color(random, (0.5, 0.95)) if kind > 0.8 else (_GOLD if metal < 0.55 else _SILVER)
     for side in (-1, 1):
         lobe = np.array([side * (person.half_width + 2.5 - 6 * max(0.0, side * pose.yaw)), 18.5])
         if kind < 0.3:
@@ -97,11 +97,11 @@ def draw_earrings(canvas: Canvas, pose: Pose, person: Person) -> None:
         _draw_bead(canvas, pose.on_head(lobe), 2.7 * pose.scale, tone)
 
 
-def _draw_bead(canvas: Canvas, centre: np.ndarray, radius: float, tone: Colour) -> None:
-    """Draw a shiny ball and its shadow. The arguments ``centre`` and ``radius`` are in pixels."""
-    canvas.fill(ellipse(centre + 0.2 * radius, 1.06 * np.array([radius, radius]), 12), BLACK, 0.4, 0.6)
-    canvas.fill(ellipse(centre, (radius, radius), 12), tone)
-    canvas.fill(ellipse(centre - 0.28 * radius, (0.35 * radius, 0.35 * radius), 8), WHITE, 0.92)
+def _draw_bead(canvas: Canvas, center: np.ndarray, radius: float, tone: Color) -> None:
+    """Draw a shiny ball and its shadow. The arguments ``center`` and ``radius`` are in pixels."""
+    canvas.fill(ellipse(center + 0.2 * radius, 1.06 * np.array([radius, radius]), 12), BLACK, 0.4, 0.6)
+    canvas.fill(ellipse(center, (radius, radius), 12), tone)
+    canvas.fill(ellipse(center - 0.28 * radius, (0.35 * radius, 0.35 * radius), 8), WHITE, 0.92)
 
 
 def draw_glasses(canvas: Canvas, pose: Pose, person: Person) -> None:
@@ -110,7 +110,7 @@ def draw_glasses(canvas: Canvas, pose: Pose, person: Person) -> None:
         return
     random = person.random("glasses")
     shape, dark, thick, size, reflection, *_ = random.random(6)
-    frame = mix(BLACK, any_colour(random, (0.1, 0.7)), random.random())
+    frame = mix(BLACK, any_color(random, (0.1, 0.7)), random.random())
     power = 0.45 + 0.55 * shape  # exponent of a superellipse, from a rounded square to an ellipse
     angle = np.linspace(0, 2 * np.pi, 28, endpoint=False)
     circle = np.stack([np.cos(angle), np.sin(angle)], axis=1)
@@ -141,7 +141,7 @@ def draw_hat(canvas: Canvas, pose: Pose, person: Person) -> None:
     random = person.random("hat")
     kind, tall, tilt, back, match = random.random(5)
     # Some hats sit far back on the head, and some match the hair colour, so that hats are not too easy to detect.
-    felt = mix(any_colour(random), person.hair, max(0.0, 1.2 * match - 0.3))
+    felt = mix(any_color(random), person.hair, max(0.0, 1.2 * match - 0.3))
     edge = person.half_width + 5
     low, top = -27 + 3 * tilt - 20 * max(0.0, 2 * back - 1), -74 - 14 * tall
     crown = [(0, top), (26, top + 5), (edge, -48), (edge + 1, low), (0, low + 3)]
@@ -155,7 +155,7 @@ def draw_hat(canvas: Canvas, pose: Pose, person: Person) -> None:
         ]
         canvas.strokes(ribs, mix(felt, BLACK, 0.4), 1, 0.5)
         return
-    canvas.fill(pose.on_head(ribbon(band, [7, 8, 7])), mix(felt, any_colour(random), 0.7), softness=0.4)
+    canvas.fill(pose.on_head(ribbon(band, [7, 8, 7])), mix(felt, any_color(random), 0.7), softness=0.4)
     reach = edge + 22 if kind > 0.65 else 30.0
     brim = [(-reach, low + 1 - 3 * tilt), (0, low + 5), (reach, low + 1 + 3 * tilt)]
     widths = [3, 9, 3] if kind > 0.65 else [4, 13, 4]

@@ -19,7 +19,7 @@ from celeba_lab.figures.tiles import tile_faces
 from celeba_lab.files import write_atomically
 from celeba_lab.models.classifier.module import AttributeClassifier
 from celeba_lab.models.gan.module import GAN
-from celeba_lab.runs.run import send_picture
+from celeba_lab.runs.run import send_image
 
 SAMPLE_FILES = "epoch_*.png"
 """Glob pattern of the files written by :class:`SampleGrid`."""
@@ -92,7 +92,7 @@ class SampleGrid(Callback):
         path = self.folder / SAMPLE_FILES.replace("*", f"{epoch:04d}")
         write_atomically(path, lambda file: file.write(stream.getbuffer()))
         if (writer := tensorboard_writer(trainer)) is not None:
-            send_picture(writer, "samples", stream.getvalue(), trainer.global_step)
+            send_image(writer, "samples", stream.getvalue(), trainer.global_step)
 
 
 def fixed_samples(model: GAN, n: int = 64) -> Tensor:

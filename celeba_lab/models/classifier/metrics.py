@@ -26,7 +26,7 @@ class AttributeMetrics(nn.Module):
         threshold: Probability at or above which an attribute is predicted to be present.
         ranking: If true, also compute AUROC and average precision, which keep all predicted probabilities of the split
             in memory (4 x N x K bytes).
-        synchronise: If true, combine the predictions of all processes. Set to false if a single process has all
+        synchronize: If true, combine the predictions of all processes. Set to false if a single process has all
             predictions.
 
     Example:
@@ -38,10 +38,10 @@ class AttributeMetrics(nn.Module):
     """
 
     def __init__(
-        self, num_attributes: int, threshold: float = 0.5, ranking: bool = True, synchronise: bool = True
+        self, num_attributes: int, threshold: float = 0.5, ranking: bool = True, synchronize: bool = True
     ) -> None:
         super().__init__()
-        options: dict[str, Any] = {"sync_on_compute": synchronise}
+        options: dict[str, Any] = {"sync_on_compute": synchronize}
         self.single = num_attributes == 1  # torchmetrics' multilabel metrics reject a single label
         self.threshold = threshold
         # The other metrics are computed from these counts, because torchmetrics would set undefined ratios to 0.

@@ -151,7 +151,7 @@ class AttributeClassifier(AttributeModel):
 
     def features(self, images: Tensor) -> Tensor:
         """Return the backbone's features, float (B, D), for raw faces, uint8 (B, 3, H, W) of any size."""
-        features: Tensor = self.backbone(self._normalise(self._to_unit_range(images)))
+        features: Tensor = self.backbone(self._normalize(self._to_unit_range(images)))
         return features
 
     @property
@@ -174,7 +174,7 @@ class AttributeClassifier(AttributeModel):
         images, labels = self.augment(self._to_unit_range(batch["image"])), batch["label"].float()
         if self.mixup is not None:
             images, labels = self.mixup(images, labels)
-        logits = self.head(self.backbone(self._normalise(images))).float()  # (B, K)
+        logits = self.head(self.backbone(self._normalize(images))).float()  # (B, K)
         loss = self.training_loss(logits, self._smooth(labels))
         self.train_metrics.update(loss.detach(), logits.detach().sigmoid(), labels >= 0.5)
         # This value is shown by Lightning's own progress bars, which can be used instead of ProgressLine.
@@ -188,7 +188,7 @@ class AttributeClassifier(AttributeModel):
             views += [enlarge(views[0], factor) for factor in (1 + zoom, 1 / (1 + zoom))]
         if self.hparams["flip_average"]:
             views += [view.flip(-1) for view in views]
-        logits = [self.head(self.backbone(self._normalise(view))) for view in views]
+        logits = [self.head(self.backbone(self._normalize(view))) for view in views]
         return torch.stack(logits).mean(dim=0)
 
     def _to_unit_range(self, images: Tensor) -> Tensor:
@@ -201,7 +201,7 @@ class AttributeClassifier(AttributeModel):
                 unit = F.interpolate(unit, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
         return unit
 
-    def _normalise(self, images: Tensor) -> Tensor:
+    def _normalize(self, images: Tensor) -> Tensor:
         return ((images - self.mean) / self.std).contiguous(memory_format=self._memory_format)
 
     def _smooth(self, labels: Tensor) -> Tensor:

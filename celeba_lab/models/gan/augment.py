@@ -56,8 +56,8 @@ class DiffAugment(nn.Module):
         shape = (3, len(images), 1, 1, 1)
         brightness, saturation, contrast = torch.rand(shape, device=images.device, dtype=images.dtype)
         images = images + self.color * (brightness - 0.5)
-        grey = images.mean(dim=1, keepdim=True)
-        images = torch.lerp(grey, images, 1 + self.color * (2 * saturation - 1))
+        gray = images.mean(dim=1, keepdim=True)
+        images = torch.lerp(gray, images, 1 + self.color * (2 * saturation - 1))
         middle = images.mean(dim=(1, 2, 3), keepdim=True)
         return torch.lerp(middle, images, 1 + self.color * (contrast - 0.5))
 

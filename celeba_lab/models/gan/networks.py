@@ -61,7 +61,7 @@ class Generator(nn.Module):
             layers += [nn.BatchNorm2d(wide), nn.ReLU(inplace=True), _double(wide, narrow)]
         layers += [nn.BatchNorm2d(channels[-1]), nn.ReLU(inplace=True), _double(channels[-1], 3), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
-        _initialise(self)
+        _initialize(self)
 
     def forward(self, latents: Tensor, attributes: Tensor | None = None) -> Tensor:
         """Generate images, float (B, 3, S, S) in [-1, 1].
@@ -153,7 +153,7 @@ class Discriminator(nn.Module):
         self.judge = nn.Linear(size, 1, bias=not in_batches)  # Equivalent to a convolution over the whole map.
         self.projection = nn.Linear(num_attributes, size, bias=False) if num_attributes else None
         self.classify = nn.Linear(size, num_attributes) if num_attributes and classifies else None
-        _initialise(self)
+        _initialize(self)
         if normalization == "spectral":
             for module in list(_weighted(self)):
                 spectral_norm(module)
@@ -213,7 +213,7 @@ def _weighted(network: nn.Module) -> Iterator[nn.Module]:
             yield module
 
 
-def _initialise(network: nn.Module) -> None:
+def _initialize(network: nn.Module) -> None:
     """Draw the initial weights from N(0, 0.02), or from N(1, 0.02) for batch normalisation, as in DCGAN."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):

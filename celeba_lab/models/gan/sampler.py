@@ -23,8 +23,8 @@ class FaceSampler:
         labels: Labels of the training faces, uint8 (N, K). Attributes are drawn from the joint distribution of these
             labels.
         trained_on: Name of the training dataset, or None if unknown.
-        weights: Type of weights in the generator, either ``ema`` (moving average) or ``raw`` (weights of the last
-            step).
+        generator_weights: Type of weights in the generator, either ``ema`` (moving average) or ``raw`` (weights of the
+            last step).
 
     Raises:
         UserError: The generator is conditional, but ``labels`` is empty.
@@ -32,7 +32,7 @@ class FaceSampler:
     Example:
         >>> generator = Generator(image_size=16, width=8, num_attributes=1)
         >>> sampler = FaceSampler(generator, ["Smiling"], labels=np.array([[0], [1]], dtype=np.uint8))
-        >>> faces, attributes = sampler.sample(3, seed=0, asked={"Smiling": 1})
+        >>> faces, attributes = sampler.sample(3, seed=0, requested={"Smiling": 1})
         >>> faces.shape, faces.dtype, attributes.flatten().tolist()
         (torch.Size([3, 3, 16, 16]), torch.uint8, [1, 1, 1])
     """
@@ -43,7 +43,7 @@ class FaceSampler:
         attributes: Sequence[str],
         labels: np.ndarray,
         trained_on: str | None = None,
-        weights: str = "raw",
+        generator_weights: str = "raw",
     ) -> None:
         if len(attributes) and not len(labels):
             raise UserError("A conditional generator requires the labels of its training faces, but none were given.")
@@ -51,7 +51,7 @@ class FaceSampler:
         self.attributes = list(attributes)
         self.labels = labels
         self.trained_on = trained_on
-        self.weights = weights
+        self.generator_weights = generator_weights
 
     @classmethod
     def from_checkpoint(cls, content: Mapping[str, Any], averaged: bool = True) -> "FaceSampler":
@@ -102,7 +102,9 @@ class FaceSampler:
             nn.init.trunc_normal_(latents, a=-truncation, b=truncation, generator=generator)
         return latents.to(next(self.network.parameters()))
 
-    def draw_attributes(self, n: int, asked: Mapping[str, int] | None = None, seed: int | None = None) -> Tensor | None:
+    def draw_attributes(
+        self, n: int, requested: Mapping[str, int] | None = None, seed: int | None = None
+    ) -> Tensor | None:
         """Draw attributes for n faces.
 
         Each row contains the labels of a random training face that has all requested values, so the other attributes
@@ -111,7 +113,7 @@ class FaceSampler:
 
         Args:
             n: Number of faces.
-            asked: Requested values by attribute name: 1 for faces with the attribute, 0 for faces without it.
+            requested: Requested values by attribute name: 1 for faces with the attribute, 0 for faces without it.
             seed: Random seed. If None, use torch's global random number generator.
 
         Returns:
@@ -121,7 +123,7 @@ class FaceSampler:
             UserError: The generator is unconditional or was not trained with a requested attribute.
             SettingError: A requested value is neither 0 nor 1.
         """
-        columns = self._columns(asked or {})
+        columns = self._columns(requested or {})
         if not self.attributes:
             return None
         fitting = np.ones(len(self.labels), dtype=bool)
@@ -134,13 +136,12 @@ class FaceSampler:
             drawn[:, k] = value
         return drawn.to(self.device)
 
-    def _columns(self, asked: Mapping[str, int]) -> dict[int, int]:
+    def _columns(self, requested: Mapping[str, int]) -> dict[int, int]:
         """Return the requested values by column index."""
-        for name, value in asked.items():
+        for name, value in requested.items():
             if not self.attributes:
                 raise UserError(
-                    f"This generator is unconditional, so {name} cannot be requested. Train a conditional"
-                    " generator with experiment=gan model.conditional=true."
+                    f"This generator is unconditional, so {name} cannot be requested. Use a conditional generator."
                 )
             if name not in self.attributes:
                 hint = did_you_mean(name, self.attributes)
@@ -150,7 +151,7 @@ class FaceSampler:
                 )
             if value not in (0, 1):
                 raise SettingError(f"attributes.{name}", value, "must be 1 to request the attribute or 0 to exclude it")
-        return {self.attributes.index(name): int(value) for name, value in asked.items()}
+        return {self.attributes.index(name): int(value) for name, value in requested.items()}
 
     @torch.no_grad()
     def draw(self, latents: Tensor, attributes: Tensor | None = None) -> Tensor:
@@ -174,7 +175,11 @@ class FaceSampler:
         return torch.cat(faces)
 
     def sample(
-        self, n: int, seed: int | None = None, truncation: float | None = None, asked: Mapping[str, int] | None = None
+        self,
+        n: int,
+        seed: int | None = None,
+        truncation: float | None = None,
+        requested: Mapping[str, int] | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """Generate faces.
 
@@ -182,7 +187,7 @@ class FaceSampler:
             n: Number of faces to generate.
             seed: Random seed for latents and attributes. If None, use torch's global random number generator.
             truncation: Maximum absolute value of the latents; see :meth:`latents`.
-            asked: Requested attributes; see :meth:`draw_attributes`.
+            requested: Requested attributes; see :meth:`draw_attributes`.
 
         Returns:
             The faces, uint8 (n, 3, S, S), and their attributes, uint8 (n, K) or None, both on the CPU.
@@ -190,7 +195,7 @@ class FaceSampler:
         Raises:
             UserError: See :meth:`latents` and :meth:`draw_attributes`.
         """
-        attributes = self.draw_attributes(n, asked, seed)
+        attributes = self.draw_attributes(n, requested, seed)
         faces = self.draw(self.latents(n, seed, truncation), attributes)
         return faces, None if attributes is None else attributes.cpu()
 

@@ -10,7 +10,7 @@ from celeba_lab.analyses.contradictions import check_contradictions
 from celeba_lab.analyses.regression import check_estimator
 from celeba_lab.analyses.thresholds import CRITERIA
 from celeba_lab.console import Progress, split_name
-from celeba_lab.errors import check_at_least, check_choice, settings_of
+from celeba_lab.errors import check_at_least, check_choice
 from celeba_lab.reports.classifier.attributes import report_attributes
 from celeba_lab.reports.classifier.calibration import report_calibration
 from celeba_lab.reports.classifier.drift import report_drift
@@ -87,7 +87,7 @@ class ClassifierReport:
             progress.advance()
             calibration, calibrated = report_calibration(result, self.bins)
             progress.advance()
-            with settings_of("report"), Progress("predicting each attribute from the other labels"):
+            with Progress("predicting each attribute from the other labels"):
                 pixels, compared = report_pixels(result, table, self.estimator)
             progress.advance()
             groups, worst = report_groups(result, self.smallest)

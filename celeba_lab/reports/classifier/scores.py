@@ -33,7 +33,7 @@ def attribute_table(
         threshold: Probability at or above which an attribute is predicted to be present.
         bins: Number of probability bins for the calibration error.
     """
-    metrics = AttributeMetrics(len(attributes), threshold, synchronise=False)
+    metrics = AttributeMetrics(len(attributes), threshold, synchronize=False)
     metrics.update(torch.from_numpy(probabilities), torch.from_numpy(labels))
     scores = {name: value.numpy() for name, value in metrics.compute().items()}
     prevalence = labels.mean(axis=0)
@@ -68,7 +68,7 @@ def threshold_table(predictions: Predictions, thresholds: np.ndarray) -> pd.Data
     table: dict[str, object] = {"attribute": list(predictions.attributes)}
     default = np.full(len(thresholds), predictions.threshold)
     for prefix, chosen in (("", default), ("tuned_", thresholds)):
-        metrics = AttributeMetrics(len(predictions.attributes), ranking=False, synchronise=False)
+        metrics = AttributeMetrics(len(predictions.attributes), ranking=False, synchronize=False)
         predicted = torch.from_numpy(predictions.probabilities >= chosen)
         metrics.update(predicted, torch.from_numpy(predictions.labels))
         table[f"{prefix}threshold"] = chosen

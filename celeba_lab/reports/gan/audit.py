@@ -41,9 +41,9 @@ class Audit:
     seed: int
     truncation: float | None = None
 
-    def generate(self, n: int, asked: dict[str, int] | None = None) -> Tensor:
+    def generate(self, n: int, requested: dict[str, int] | None = None) -> Tensor:
         """Generate n faces, uint8 (n, 3, S, S)."""
-        return self.sampler.sample(n, self.seed, self.truncation, asked)[0]
+        return self.sampler.sample(n, self.seed, self.truncation, requested)[0]
 
     def classify(self, faces: Tensor) -> np.ndarray:
         """Predict the attributes, bool (N, K), of faces, uint8 (N, 3, S, S)."""
@@ -67,7 +67,7 @@ def report_audit(run: RunFolder, audit: Audit, datamodule: CelebADataModule, tit
 
     The same classifier predicts the attributes of all faces at the same image size. ``audit_attributes.csv`` contains
     the prevalence of each attribute and the classifier's accuracy on the real faces. ``audit_pairs.csv`` contains
-    P(A | B) for each pair of attributes. For a conditional generator, ``audit_asked.csv`` contains the share of
+    P(A | B) for each pair of attributes. For a conditional generator, ``audit_requested.csv`` contains the share of
     generated faces that are classified as requested, and the share of real faces that are classified correctly.
 
     Args:
@@ -188,7 +188,7 @@ def _compare_requests(run: RunFolder, audit: Audit, predicted: _Predicted, title
             low, high = wilson_interval(agreed, _REQUESTED)
             alike = predicted.labels[:, column] == bool(value)
             rows.append(
-                {"attribute": name, "asked": value, "faces": _REQUESTED, "agreement": agreed / _REQUESTED}
+                {"attribute": name, "requested": value, "faces": _REQUESTED, "agreement": agreed / _REQUESTED}
                 | {"low": float(low), "high": float(high), "real_faces": int(alike.sum())}
                 | {"agreement_on_real": float(correct[alike].mean()) if alike.any() else np.nan}
                 | {"accuracy_on_real": float(correct.mean())}
@@ -201,15 +201,15 @@ def _compare_requests(run: RunFolder, audit: Audit, predicted: _Predicted, title
         )
         return {}
     table = pd.DataFrame(rows)
-    run.table("audit_asked", table)
+    run.table("audit_requested", table)
     _show_requests(run, table, audit.sampler.network.image_size, title)
-    present = table[table["asked"] == 1].set_index("attribute")["agreement"]
+    present = table[table["requested"] == 1].set_index("attribute")["agreement"]
     return {f"audit/agreement/{name}": float(share) for name, share in present.items()}
 
 
 def _show_requests(run: RunFolder, table: pd.DataFrame, size: int, title: str) -> None:
     """Print and draw how often the classifier agrees with the requests. The faces have ``size`` x ``size`` pixels."""
-    present, absent = (table[table["asked"] == value].reset_index(drop=True) for value in (1, 0))
+    present, absent = (table[table["requested"] == value].reset_index(drop=True) for value in (1, 0))
     shown = {
         "attribute": present["attribute"],
         "generated with": present["agreement"],
@@ -219,7 +219,7 @@ def _show_requests(run: RunFolder, table: pd.DataFrame, size: int, title: str) -
     }
     show_table("Share of faces for which the classifier agrees with the request or the label", pd.DataFrame(shown))
     run.figure(
-        "audit_asked",
+        "audit_requested",
         figures.score_comparison(
             {
                 "real, without": absent["agreement_on_real"],

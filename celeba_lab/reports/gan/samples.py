@@ -32,7 +32,7 @@ class Samples:
 
     Attributes:
         faces: Generated faces, uint8 (N, 3, S, S).
-        asked: Attributes given to a conditional generator for each face, uint8 (N, K). None for an unconditional
+        requested: Attributes given to a conditional generator for each face, uint8 (N, K). None for an unconditional
             generator.
         attributes: Names of the K attributes.
         enlarge: Function that enlarges faces, uint8 (N, S, S, 3).
@@ -40,7 +40,7 @@ class Samples:
     """
 
     faces: Tensor
-    asked: Tensor | None
+    requested: Tensor | None
     attributes: Sequence[str]
     enlarge: Callable[[np.ndarray], np.ndarray]
     title: str
@@ -53,10 +53,10 @@ class Samples:
                 for k, face in enumerate(large, start):
                     _write_png(run.path / "faces" / f"{k:05d}.png", face)
                     bar.advance()
-        if self.asked is not None:
-            table = pd.DataFrame(self.asked.numpy(), columns=list(self.attributes))
-            table.insert(0, "face", [f"{k:05d}.png" for k in range(len(self.asked))])
-            run.table("asked", table)
+        if self.requested is not None:
+            table = pd.DataFrame(self.requested.numpy(), columns=list(self.attributes))
+            table.insert(0, "face", [f"{k:05d}.png" for k in range(len(self.requested))])
+            run.table("requested", table)
         shown = self.enlarge(_as_images(self.faces[:_GRID_FACES]))
         first = f" (first {len(shown)} shown)" if len(self.faces) > len(shown) else ""
         title = f"{self.title} · {len(self.faces):,} faces{first}"
@@ -71,7 +71,7 @@ class Samples:
             latents: Latents of the faces, float (N, Z).
             steps: Number of faces in each interpolation, at least 2.
         """
-        faces = walk(sampler, latents[: _WALKS + 1], self.asked, steps)
+        faces = walk(sampler, latents[: _WALKS + 1], self.requested, steps)
         note = (
             f"interpolation from each face (left) to the next (right): {steps} faces on the arc between their latents"
         )

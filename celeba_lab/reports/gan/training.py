@@ -17,7 +17,7 @@ from celeba_lab.files import write_atomically
 from celeba_lab.models.gan.distances import Distances
 from celeba_lab.runs.run import RunFolder
 
-_COLOURS = 128  # Number of colours per frame. An animation of 32 frames takes about 5 MB.
+_COLORS = 128  # Number of colours per frame. An animation of 32 frames takes about 5 MB.
 
 
 def animate(folder: Path, path: Path, seconds: float = 8.0, most: int = 32) -> int:
@@ -39,7 +39,7 @@ def animate(folder: Path, path: Path, seconds: float = 8.0, most: int = 32) -> i
     if len(files) < 2:
         return 0
     shown = [files[k] for k in np.unique(np.linspace(0, len(files) - 1, min(most, len(files))).round().astype(int))]
-    frames = [Image.open(file).convert("RGB").quantize(_COLOURS) for file in shown]
+    frames = [Image.open(file).convert("RGB").quantize(_COLORS) for file in shown]
     each = max(40, round(1000 * seconds / len(frames)))  # milliseconds
     durations = [each] * (len(frames) - 1) + [1000]
     first, *rest = frames
@@ -96,7 +96,7 @@ def report_distances(
     if run.writer is not None:
         run.writer.add_text("distances", f"heldout/kid and heldout/fid: {words}; {reference}")
     names = {"ema": "averaged weights", "raw": "last weights"}
-    series = {names[str(name)]: group for name, group in table.groupby("weights", sort=False)}
+    series = {names[str(name)]: group for name, group in table.groupby("generator_weights", sort=False)}
     several = table["epoch"].nunique() > 1  # A single point is printed below, not drawn as a curve.
     for metric, label, real in (("kid_x1000", "KID x 1,000", floor.kid), ("fid", "FID", floor.fid)) if several else ():
         lines = {name: (group["epoch"].tolist(), group[metric].tolist()) for name, group in series.items()}

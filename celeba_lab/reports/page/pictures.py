@@ -57,7 +57,7 @@ def _encode(image: Image.Image) -> bytes:
 
 def _encodings(image: Image.Image) -> Iterator[bytes]:
     """Yield encodings in order of decreasing quality."""
-    reduced = _reduce_colours(image)
+    reduced = _reduce_colors(image)
     if reduced is not None:
         yield _webp(reduced, lossless=True, quality=25, method=2)  # slower methods save only a few percent
     for quality in _QUALITIES:
@@ -70,7 +70,7 @@ def _webp(image: Image.Image, **options: int) -> bytes:
     return file.getvalue()
 
 
-def _reduce_colours(image: Image.Image) -> Image.Image | None:
+def _reduce_colors(image: Image.Image) -> Image.Image | None:
     """Return the image with 256 colours, or None if more than 1% of the pixels would change visibly."""
     palette = image.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     # An octree mixes white with the palest greys, which would turn a white background grey.

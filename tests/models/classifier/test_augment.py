@@ -26,7 +26,7 @@ def blob(x: float, y: float, copies: int) -> torch.Tensor:
     return spot.expand(copies, 3, -1, -1).clone()
 
 
-def centres(images: torch.Tensor) -> torch.Tensor:
+def centers(images: torch.Tensor) -> torch.Tensor:
     """Return the centre of brightness of each image, (B, 2), in pixels relative to the image centre."""
     axis = torch.arange(SIDE) - (SIDE - 1) / 2
     weight = images[:, 0] / images[:, 0].sum(dim=(1, 2), keepdim=True)
@@ -60,13 +60,13 @@ def test_flip_one_mirrors_every_image_when_images_are_also_shifted():
 def test_flip_is_the_fraction_of_mirrored_images():
     images = blob(12, 0, 1000)
     for options in ({"flip": 0.3}, {"flip": 0.3, "shift": 1e-6}):
-        mirrored = (centres(RandomAugment(**options)(images))[:, 0] < 0).float().mean().item()
+        mirrored = (centers(RandomAugment(**options)(images))[:, 0] < 0).float().mean().item()
         assert mirrored == pytest.approx(0.3, abs=0.05)  # The tolerance is three standard errors.
 
 
 @pytest.mark.parametrize("shift", [0.05, 0.2])
 def test_shift_is_a_fraction_of_the_side_length(shift):
-    moved = centres(RandomAugment(shift=shift)(blob(0, 0, 300)))
+    moved = centers(RandomAugment(shift=shift)(blob(0, 0, 300)))
     furthest = moved.abs().amax(dim=0)
     assert (furthest <= shift * SIDE + 0.05).all()
     assert (furthest >= 0.95 * shift * SIDE).all()
@@ -75,7 +75,7 @@ def test_shift_is_a_fraction_of_the_side_length(shift):
 
 
 def test_scale_is_a_fraction_of_the_size():
-    moved = centres(RandomAugment(scale=0.25)(blob(16, 0, 300)))
+    moved = centers(RandomAugment(scale=0.25)(blob(16, 0, 300)))
     factors = moved[:, 0] / 16
     assert factors.max().item() == pytest.approx(1.25, rel=0.02)
     assert factors.min().item() == pytest.approx(1 / 1.25, rel=0.02)
@@ -83,7 +83,7 @@ def test_scale_is_a_fraction_of_the_size():
 
 
 def test_rotation_is_in_degrees():
-    moved = centres(RandomAugment(rotate=30.0)(blob(18, 0, 300)))
+    moved = centers(RandomAugment(rotate=30.0)(blob(18, 0, 300)))
     angles = torch.rad2deg(torch.atan2(moved[:, 1], moved[:, 0]))
     assert angles.max().item() == pytest.approx(30, abs=0.7)
     assert angles.min().item() == pytest.approx(-30, abs=0.7)
@@ -91,7 +91,7 @@ def test_rotation_is_in_degrees():
 
 
 def test_mirrored_images_are_rotated_without_shear():
-    moved = centres(RandomAugment(flip=1.0, rotate=30.0)(blob(18, 0, 300)))
+    moved = centers(RandomAugment(flip=1.0, rotate=30.0)(blob(18, 0, 300)))
     assert (moved[:, 0] < 0).all()
     torch.testing.assert_close(moved.norm(dim=1), torch.full((300,), 18.0), atol=0.1, rtol=0)
     assert moved[:, 1].max().item() == pytest.approx(9, abs=0.3)

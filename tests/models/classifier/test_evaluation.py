@@ -38,7 +38,7 @@ def test_zoom_average_is_the_mean_over_sizes_and_mirror_images(classifier, faces
     unit = images.float() / 255
     sizes = [unit, enlarge(unit, 1.1), enlarge(unit, 1 / 1.1)]
     with torch.no_grad():
-        views = [plain.head(plain.backbone(plain._normalise(view))) for size in sizes for view in (size, size.flip(-1))]
+        views = [plain.head(plain.backbone(plain._normalize(view))) for size in sizes for view in (size, size.flip(-1))]
     torch.testing.assert_close(model.probabilities(images), torch.stack(views).mean(dim=0).sigmoid())
     assert (model.probabilities(images) - plain.probabilities(images)).abs().max() > 1e-4
 

@@ -97,7 +97,7 @@ def test_invalid_arguments_are_rejected(options, sentence, classifier):
 
 
 def test_a_schedule_without_an_end_is_rejected(classifier, loader, trainer):
-    with pytest.raises(UserError, match=r"^schedule=one_cycle .*Set max_epochs"):
+    with pytest.raises(UserError, match=r"^schedule=one_cycle .*Limit the number of epochs"):
         trainer(max_epochs=-1).fit(classifier(), loader())
 
 

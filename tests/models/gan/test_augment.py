@@ -49,11 +49,11 @@ def test_the_margin_of_a_translated_image_is_grey() -> None:
 def test_the_cutout_is_a_grey_square_of_the_given_size(cutout: float, side: int) -> None:
     images = IMAGES.repeat(30, 1, 1, 1)
     cut = DiffAugment(cutout=cutout)(images)
-    grey = (cut == 0).all(dim=1)
-    assert ((cut == images).all(dim=1) | grey).all()
-    heights, widths = grey.any(dim=2).sum(dim=1), grey.any(dim=1).sum(dim=1)
+    gray = (cut == 0).all(dim=1)
+    assert ((cut == images).all(dim=1) | gray).all()
+    heights, widths = gray.any(dim=2).sum(dim=1), gray.any(dim=1).sum(dim=1)
     assert (heights.max(), widths.max()) == (side, side)  # part of the square may be outside the image
-    assert grey.flatten(1).any(dim=1).float().mean() > 0.8
+    assert gray.flatten(1).any(dim=1).float().mean() > 0.8
 
 
 def test_colours_change_as_much_as_in_the_paper() -> None:
@@ -62,8 +62,8 @@ def test_colours_change_as_much_as_in_the_paper() -> None:
     brighter = DiffAugment(color=1.0)(flat)[:, 0, 0, 0] - 0.2
     assert (brighter.min().item(), brighter.max().item()) == pytest.approx((-0.5, 0.5), abs=0.01)
     # The mean is grey, so only saturation and contrast matter.
-    coloured = flat * torch.tensor([1.0, -1.0, 0.0]).view(3, 1, 1)
-    factor = DiffAugment(color=1.0)(coloured)
+    colored = flat * torch.tensor([1.0, -1.0, 0.0]).view(3, 1, 1)
+    factor = DiffAugment(color=1.0)(colored)
     factor = (factor[:, 0, 0, 0] - factor[:, 1, 0, 0]) / 0.4
     assert 0 <= factor.min() < 0.02
     assert 2.8 < factor.max() <= 3  # up to 2 times the saturation and 1.5 times the contrast
@@ -81,9 +81,9 @@ def test_the_defaults_change_nothing() -> None:
 
 def test_colour_changes_do_not_move_pixels() -> None:
     """Positions remain the same if the brightness order of the pixels does."""
-    grey = IMAGES.mean(dim=1, keepdim=True).expand(-1, 3, -1, -1)
-    changed = DiffAugment(color=1.0)(grey)
-    for before, after in zip(grey[:, 0].flatten(1), changed[:, 0].flatten(1), strict=True):
+    gray = IMAGES.mean(dim=1, keepdim=True).expand(-1, 3, -1, -1)
+    changed = DiffAugment(color=1.0)(gray)
+    for before, after in zip(gray[:, 0].flatten(1), changed[:, 0].flatten(1), strict=True):
         assert torch.equal(before.argsort(), after.argsort())
 
 

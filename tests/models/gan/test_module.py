@@ -401,6 +401,6 @@ def test_a_loaded_checkpoint_generates_the_same_faces(tmp_path: Path, build, fit
     loaded = GAN.load_from_checkpoint(tmp_path / "last.ckpt", weights_only=True)
     assert np.array_equal(loaded.training_labels, model.training_labels)
     for averaged in (True, False):
-        (faces, asked), (again, asked_again) = (m.sampler(averaged).sample(5, seed=3) for m in (model, loaded))
+        (faces, requested), (again, requested_again) = (m.sampler(averaged).sample(5, seed=3) for m in (model, loaded))
         assert torch.equal(faces, again)
-        assert torch.equal(asked, asked_again)
+        assert torch.equal(requested, requested_again)

@@ -82,15 +82,15 @@ def test_attribute_combinations_without_training_faces_can_be_requested(sampler:
 
 
 @pytest.mark.parametrize(
-    ("asked", "sentence"),
+    ("requested", "sentence"),
     [
         ({"Smilling": 1}, "Smilling. The available attributes are Smiling, Male, Eyeglasses. Did you mean 'Smiling'"),
         ({"Smiling": 2}, "^attributes.Smiling=2 must be 1 to request the attribute or 0 to exclude it"),
     ],
 )
-def test_invalid_requests_are_rejected(sampler: FaceSampler, asked: dict, sentence: str) -> None:
+def test_invalid_requests_are_rejected(sampler: FaceSampler, requested: dict, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
-        sampler.draw_attributes(2, asked)
+        sampler.draw_attributes(2, requested)
 
 
 def test_an_unconditional_generator_rejects_requested_attributes(plain: FaceSampler) -> None:

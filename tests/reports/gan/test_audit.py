@@ -35,13 +35,13 @@ class Painter:
         self.attributes = ["Smiling", "Eyeglasses", "Young"] if conditional else []
         self.truncations: set[float | None] = set()
 
-    def sample(self, n, seed=None, truncation=None, asked=None):
+    def sample(self, n, seed=None, truncation=None, requested=None):
         self.truncations.add(truncation)
         seen = np.random.default_rng(seed).random((n, 3)) < (0.5, 0.2, 0.4)
-        for name, value in (asked or {}).items():
+        for name, value in (requested or {}).items():
             if name in NAMES:
                 seen[:, NAMES.index(name)] = value
-        if (asked or {}).get("Eyeglasses"):
+        if (requested or {}).get("Eyeglasses"):
             seen[1::2, 1] = False
         faces = torch.zeros(n, 3, 16, 16, dtype=torch.uint8)
         faces[:, 0, 0, :3] = torch.from_numpy(seen).to(torch.uint8) * 255
@@ -97,7 +97,7 @@ def test_conditional_prevalences_in_generated_and_real_faces_are_compared(audite
 
 def test_agreement_on_generated_and_real_faces_is_compared(audited, real) -> None:
     folder, metrics, _ = audited
-    table = pd.read_csv(folder / "tables" / "audit_asked.csv").set_index(["attribute", "asked"])
+    table = pd.read_csv(folder / "tables" / "audit_requested.csv").set_index(["attribute", "requested"])
     # The classifier does not know Young.
     assert set(table.index) == {(name, value) for name in ("Smiling", "Eyeglasses") for value in (0, 1)}
     assert table["agreement"].to_dict() == {
@@ -109,7 +109,7 @@ def test_agreement_on_generated_and_real_faces_is_compared(audited, real) -> Non
         alike = labels[:, NAMES.index(name)] == bool(value)
         assert row["real_faces"] == alike.sum()
         assert row["agreement_on_real"] == pytest.approx((seen[alike, NAMES.index(name)] == bool(value)).mean())
-    for name in ("audit_attributes", "audit_asked", "audit_conditional_difference"):
+    for name in ("audit_attributes", "audit_requested", "audit_conditional_difference"):
         assert (folder / "figures" / f"{name}.png").exists()
 
 
@@ -124,4 +124,4 @@ def test_an_unconditional_generator_is_audited_without_requests(audited, tmp_pat
     _, _, data = audited
     metrics = report_audit(RunFolder(tmp_path), Audit(Painter(conditional=False), Reader(), seed=5), data, "title")
     assert set(metrics) == {"audit/accuracy", "audit/prevalence_error"}
-    assert not (tmp_path / "tables" / "audit_asked.csv").exists()
+    assert not (tmp_path / "tables" / "audit_requested.csv").exists()

@@ -37,7 +37,7 @@ def images_of(data: CelebADataModule, split: str) -> torch.Tensor:
 
 def row(epoch: int, weights: str, kid: float) -> dict:
     numbers = {"kid_x1000": kid, "kid_std": 1.0, "fid": kid / 2, "generated": 40}
-    return {"epoch": epoch, "step": 4 * epoch, "weights": weights} | numbers
+    return {"epoch": epoch, "step": 4 * epoch, "generator_weights": weights} | numbers
 
 
 def test_distances_are_written_with_a_reference_and_a_description(data, tmp_path: Path, capsys) -> None:

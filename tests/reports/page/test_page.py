@@ -561,11 +561,11 @@ def test_all_content_is_visible_without_javascript(visit):
 
 
 def test_figures_keep_a_white_background_in_dark_mode(visit):
-    colour = "element => getComputedStyle(element).backgroundColor"
+    color = "element => getComputedStyle(element).backgroundColor"
     light, dark = visit(color_scheme="light"), visit(color_scheme="dark")
-    assert light.locator("body").evaluate(colour) == "rgb(255, 255, 255)"
-    assert max(map(int, re.findall(r"\d+", dark.locator("body").evaluate(colour)))) < 50
-    assert dark.locator("main img").first.evaluate(colour) == "rgb(255, 255, 255)"
+    assert light.locator("body").evaluate(color) == "rgb(255, 255, 255)"
+    assert max(map(int, re.findall(r"\d+", dark.locator("body").evaluate(color)))) < 50
+    assert dark.locator("main img").first.evaluate(color) == "rgb(255, 255, 255)"
 
 
 def test_a_printed_page_has_full_width_tables_with_their_first_rows(visit):
