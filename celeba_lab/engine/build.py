@@ -45,7 +45,7 @@ def sample_labels(
     Args:
         run: The run, whose seed determines the sample.
         data: The ``data`` group of the configuration.
-        attributes: Names of the attributes. Defaults to all forty.
+        attributes: Names of the attributes. Defaults to all 40 attributes.
         fraction: Fraction of the images to sample, greater than 0 and at most 1.
         image_size: Side length of the images in pixels. If given, the image files are checked as well. If None, only
             the labels are read.
@@ -106,7 +106,7 @@ def build_trainer(
         built: L.Trainer = build(trainer, callbacks=list(callbacks), logger=logger or False, **arguments)
     except (ValueError, MisconfigurationException) as error:
         raise _explain(error) from error
-    if type(built.strategy.checkpoint_io) is TorchCheckpointIO:  # A plugin of the configuration is kept.
+    if type(built.strategy.checkpoint_io) is TorchCheckpointIO:  # A configured plugin is kept.
         built.strategy.checkpoint_io = AtomicCheckpointIO()
     return built
 

@@ -125,10 +125,11 @@ def load_classifier(path: str | None, purpose: str, setting: str = "checkpoint")
 
 
 def restore_classifier(content: dict[str, Any]) -> "AttributeClassifier":
-    """Build a classifier in evaluation mode from the content of its checkpoint, without changing the random state.
+    """Build a classifier in evaluation mode from a checkpoint's content, without changing the run's random state.
 
     Args:
-        content: Return value of :func:`read_checkpoint`. Hyperparameters that no longer exist are ignored.
+        content: Return value of :func:`read_checkpoint`. Hyperparameters that have been removed from the classifier are
+            ignored.
     """
     from celeba_lab.models.classifier.module import AttributeClassifier
 

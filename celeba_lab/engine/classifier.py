@@ -24,13 +24,13 @@ from celeba_lab.models.optimization import check_optimizer
 
 
 def check_names(model: DictConfig) -> None:
-    """Check the names of the backbone and the optimizer, which takes no time and needs no data.
+    """Check the names of the backbone and the optimizer, without reading any data.
 
     Args:
         model: The ``model`` group of the configuration.
 
     Raises:
-        SettingError: A name is unknown.
+        SettingError: The backbone or the optimizer is unknown.
     """
     with settings_of("model", is_absolute=True):
         check_backbone_name(model.backbone)

@@ -140,7 +140,7 @@ class DistanceSchedule(Callback):
             sampler = model.sampler(averaged)
             if sampler.generator_weights in measured:  # The model does not average its weights.
                 continue
-            with Progress("measuring the distance from real faces"):
+            with Progress("measuring the distances to real faces"):
                 distance = self.distances.measure(sampler.sample(self.n_images, seed=0)[0])
             measured[sampler.generator_weights] = distance
             self.rows.append(

@@ -36,7 +36,7 @@ def classifier_extractor(classifier: AttributeClassifier, name: str) -> FeatureE
     size, resolution = classifier.hparams["image_size"], classifier.hparams["resolution"]
     through = f"{resolution} x {resolution} and " if resolution else ""
     num_features, backbone = classifier.backbone.num_features, classifier.backbone.name
-    enlarged = f"bilinear to {through}{size} x {size}, ImageNet normalisation"
+    enlarged = f"resized bilinearly to {through}{size} x {size}, ImageNet normalisation"
     words = f"{num_features:,} features of {backbone} ({name}), {enlarged}"
     return FeatureExtractor(_ClassifierFeatures(classifier), num_features, words)
 
@@ -73,7 +73,9 @@ def inception_extractor() -> FeatureExtractor:
     except (OSError, RuntimeError) as error:
         hint = "Check the network connection."
         raise UserError(f"The Inception weights could not be downloaded ({error}). {hint}") from error
-    return FeatureExtractor(network, 2048, "2,048 features of Inception (torch-fidelity), bilinear to 299 x 299")
+    return FeatureExtractor(
+        network, 2048, "2,048 features of Inception (torch-fidelity), resized bilinearly to 299 x 299"
+    )
 
 
 def build_feature_extractor(name: str, device: torch.device | str = "cpu") -> FeatureExtractor | None:

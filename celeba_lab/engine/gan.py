@@ -69,13 +69,13 @@ def set_training_data(model: GAN, datamodule: CelebADataModule) -> None:
 
 
 def setup_references(datamodule: CelebADataModule, nearest: bool, auditor: AttributeClassifier | None) -> None:
-    """Check and index the real faces with which generated faces are compared.
+    """Check and index the real faces that are compared with the generated faces.
 
     Args:
         datamodule: The data.
-        nearest: If true, generated faces are compared with their nearest training faces. Validation faces, if there
-            are any, show which distances are usual.
-        auditor: Classifier that audits the generated faces and the validation faces. None for no audit.
+        nearest: If true, generated faces are compared with their nearest training faces. Validation faces, if
+            available, show which distances are typical.
+        auditor: Classifier that audits the generated faces and the validation faces. If None, no faces are audited.
 
     Raises:
         UserError: The images cannot be used, or there are no validation images to audit.

@@ -23,13 +23,13 @@ from celeba_lab.runs.run import RunFolder
 
 @dataclass(frozen=True)
 class Measurement:
-    """The evaluation of a classifier on one split. In every process, it covers the whole split.
+    """The results of a classifier on one split, which cover the whole split in every process.
 
     Attributes:
         metrics: Metrics by name (``split/metric``).
-        predictions: Predictions for every image, in table order.
-        device: Device that ran the model.
-        is_global_zero: If true, this is the main process.
+        predictions: Predictions for every image, in the order of the table.
+        device: Device on which the model ran.
+        is_global_zero: Whether this process is the main process.
     """
 
     metrics: dict[str, float]
@@ -41,7 +41,7 @@ class Measurement:
 def measure_splits(
     run: RunFolder, cfg: DictConfig, model: AttributeModel, datamodule: CelebADataModule, splits: Sequence[str]
 ) -> dict[str, Measurement]:
-    """Evaluate a classifier on several splits, and record the time that each split takes in ``run.seconds``.
+    """Evaluate a classifier on several splits, and add the time for each split to ``run.seconds``.
 
     Args:
         run: The run.
@@ -51,7 +51,7 @@ def measure_splits(
         splits: Names of the splits, in the order of evaluation.
 
     Returns:
-        The measurement of each split.
+        The measurements by split.
     """
     measurements = {}
     for split in splits:
@@ -64,7 +64,7 @@ def measure(cfg: DictConfig, model: AttributeModel, datamodule: CelebADataModule
     """Predict the attributes of every image in a split once, in the order of the table, and compute the metrics.
 
     Args:
-        cfg: Configuration of the run. Among the callbacks, only the progress bar is used.
+        cfg: Configuration of the run. Of the configured callbacks, only the progress bar is used.
         model: The classifier, or an ensemble of classifiers.
         datamodule: The data.
         split: Name of the split.

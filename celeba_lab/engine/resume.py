@@ -81,7 +81,7 @@ def load_resumable(run: Run, kind: Literal["classifier", "gan"], fixed_settings:
 def show_how_to_continue(run: Run, trainer: L.Trainer) -> None:
     """Print the epoch in which a run was stopped, and a command to continue the run."""
     last = run.path / "checkpoints" / "last.ckpt"
-    console.print(f"the run was in epoch {trainer.current_epoch + 1}")
+    console.print(f"training was stopped in epoch {trainer.current_epoch + 1}")
     if not last.exists():
         console.print("no training step was completed, so there is nothing to continue")
         return

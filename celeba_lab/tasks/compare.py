@@ -33,8 +33,8 @@ def compare(
 
     Returns:
         The metrics ``runs`` (the number of compared runs), ``split/metric/best``, ``split/metric/baseline``, ``better``
-        and ``worse``. The last two are the numbers of runs whose accuracy is significantly better or worse than the
-        accuracy of the baseline: the confidence interval of the difference excludes 0.
+        and ``worse``. The last two are the numbers of runs whose accuracy is significantly higher or lower than the
+        baseline's (the confidence interval of the difference excludes 0).
 
     Raises:
         UserError: A setting or a run cannot be used, fewer than two runs can be compared, or the runs used different

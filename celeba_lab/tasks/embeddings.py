@@ -48,8 +48,9 @@ def embeddings(
         projector_images: Maximum number of faces in TensorBoard's projector, or 0 to omit the projector.
 
     Returns:
-        The metrics of :meth:`~celeba_lab.reports.clusters.ClusterReport.write`, and the agreement with the label
-        clusters: ``labels/adjusted_rand_index`` and ``labels/adjusted_mutual_information``.
+        The metrics of :meth:`~celeba_lab.reports.clusters.ClusterReport.write`, and the metrics
+        ``labels/adjusted_rand_index`` and ``labels/adjusted_mutual_information``, which measure the agreement with the
+        label clusters.
 
     Raises:
         UserError: A setting, the checkpoint or the data cannot be used.
@@ -87,7 +88,7 @@ def embeddings(
 
 
 def _build_trainer(cfg: DictConfig) -> L.Trainer:
-    """Return a Trainer that handles all batches in a single process, because the features of every face are needed."""
+    """Return a Trainer that handles all batches in a single process, so that the features of all faces are returned."""
     whole = {"devices": 1, "num_nodes": 1, "strategy": "auto", "limit_predict_batches": None, "fast_dev_run": False}
     return build_evaluator(cfg.trainer, cfg.callbacks, **whole)
 

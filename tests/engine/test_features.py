@@ -39,13 +39,16 @@ def test_a_state_dict_is_loaded_as_a_mobilenet_at_128_pixels(tmp_path: Path) -> 
     torch.save(classifier.backbone.network.state_dict(), path)
     features = build_feature_extractor(str(path))
     assert features.num_features == 1280
-    assert features.name == f"1,280 features of mobilenet_v2 ({path}), bilinear to 128 x 128, ImageNet normalisation"
+    assert (
+        features.name
+        == f"1,280 features of mobilenet_v2 ({path}), resized bilinearly to 128 x 128, ImageNet normalisation"
+    )
 
 
 def test_a_checkpoint_is_loaded_as_its_classifier_at_its_image_size(checkpoint: Path) -> None:
     features = build_feature_extractor(str(checkpoint))
     assert features.name == (
-        f"1,024 features of shufflenet_v2_x0_5 ({checkpoint}), bilinear to 32 x 32, ImageNet normalisation"
+        f"1,024 features of shufflenet_v2_x0_5 ({checkpoint}), resized bilinearly to 32 x 32, ImageNet normalisation"
     )
     faces = torch.randint(0, 256, (5, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -105,7 +108,10 @@ def test_the_features_equal_the_features_of_the_classifier() -> None:
     images = torch.randint(0, 128, (230, 3, 4, 4), dtype=torch.uint8)
     with torch.no_grad():
         assert torch.allclose(features(images), classifier.features(images), atol=1e-4)
-    assert features.name == "1,024 features of shufflenet_v2_x0_5 (mine), bilinear to 32 x 32, ImageNet normalisation"
+    assert (
+        features.name
+        == "1,024 features of shufflenet_v2_x0_5 (mine), resized bilinearly to 32 x 32, ImageNet normalisation"
+    )
     assert not any(parameter.requires_grad for parameter in features.parameters())
 
 

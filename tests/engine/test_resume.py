@@ -94,7 +94,7 @@ def test_the_command_to_continue_replaces_the_old_checkpoint(run: SimpleNamespac
     trainer = SimpleNamespace(current_epoch=2)
     with console.capture() as printed:
         show_how_to_continue(run, trainer)
-    assert printed.get() == "the run was in epoch 3\n"
+    assert printed.get() == "training was stopped in epoch 3\n"
     [(purpose, command)] = shown
     assert purpose == "continue"
     assert command.startswith("python -m celeba_lab experiment=gan checkpoint=")

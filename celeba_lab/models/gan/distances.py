@@ -128,7 +128,7 @@ class Distances:
         return self.between(self.feature_extractor(images))
 
     def between(self, features: Tensor) -> Distance:
-        """Measure the distances between generated faces and the real faces from features, float (N, D)."""
+        """Measure the distances to the real faces, given the features of generated faces, float (N, D)."""
         subset = self._subset_size(len(features))
         passed_on = _Identity(self.feature_extractor.num_features)
         fid = FrechetInceptionDistance(feature=passed_on, sync_on_compute=False).set_dtype(torch.float64)

@@ -372,13 +372,13 @@ class GAN(L.LightningModule):
 
 
 def _average(generator: Generator, decay: float) -> AveragedModel:
-    """Return the moving average of a generator, which is not trained itself."""
+    """Return a moving average of a generator's weights. The average itself is not trained."""
     average = AveragedModel(generator, multi_avg_fn=MovingAverage(decay), use_buffers=True)
     return average.requires_grad_(False)
 
 
 def _fixed_latents(latent_size: int) -> Tensor:
-    """Return the latents of every grid of samples, float (64, Z)."""
+    """Return the fixed latents from which all sample grids are generated, float (64, Z)."""
     return torch.randn(64, latent_size, generator=torch.Generator().manual_seed(_FIXED_SEED))
 
 
@@ -386,7 +386,7 @@ def _check_penalties(settings: Mapping[str, Any], loss: AdversarialLoss) -> None
     penalties = [name for name in ("r1", "gradient_penalty") if settings[name]]
     if penalties and settings["normalization"] == "batch":
         [name, *_] = penalties
-        rule = "cannot be combined with normalization=batch, which makes the images of a batch interact"
+        rule = "cannot be combined with normalization=batch, which makes each output depend on the whole batch"
         raise SettingError(name, settings[name], rule, "Set normalization=none or normalization=spectral.")
     if loss.critic and not penalties and settings["normalization"] != "spectral":
         rule = "is unbounded without a gradient penalty or spectral normalisation"

@@ -58,7 +58,7 @@ class FaceSampler:
         """Build a sampler from a GAN checkpoint, with the generator in evaluation mode.
 
         Args:
-            content: Content of a checkpoint of :class:`~celeba_lab.models.gan.module.GAN`.
+            content: Content of a :class:`~celeba_lab.models.gan.module.GAN` checkpoint.
             averaged: If true, use the averaged weights, provided that the checkpoint contains them.
         """
         settings, state = content["hyper_parameters"], content["state_dict"]
@@ -109,7 +109,7 @@ class FaceSampler:
 
         Each row contains the labels of a random training face that has all requested values, so the other attributes
         follow their conditional distribution. If no training face has all requested values, each row contains the
-        labels of any training face, with the requested attributes set to the requested values.
+        labels of a random training face, with the requested attributes set to the requested values.
 
         Args:
             n: Number of faces.
