@@ -27,10 +27,10 @@ def config_directory() -> Path:
 
 
 def read_file(path: Path, most_bytes: int) -> bytes:
-    """Return the content of a regular file. A pipe, which would block, and a device, which may never end, are rejected.
+    """Return the content of a regular file. Pipes, which would block, and devices, which may never end, are rejected.
 
     Args:
-        path: Path of the file.
+        path: Path to the file.
         most_bytes: Maximum size of the file in bytes.
 
     Raises:
@@ -42,7 +42,7 @@ def read_file(path: Path, most_bytes: int) -> bytes:
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "not a regular file", str(path))
         if status.st_size > most_bytes:
-            reason = f"{status.st_size:,} bytes are more than the limit of {most_bytes:,}"
+            reason = f"{status.st_size:,} bytes exceed the limit of {most_bytes:,}"
             raise OSError(errno.EFBIG, reason, str(path))
         return file.read(most_bytes)
 
@@ -69,7 +69,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Write the names of the files in a folder to disk. Otherwise, a loss of power could undo the last replacement."""
+    """Flush the directory entries of a folder to disk. Otherwise, a loss of power could undo the last replacement."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         with suppress(OSError):  # Some network file systems do not support this.

@@ -73,7 +73,7 @@ def test_a_file_above_the_limit_and_a_device_are_not_read(tmp_path: Path) -> Non
     path = tmp_path / "file.bin"
     path.write_bytes(bytes(1001))
     assert read_file(path, 1001) == bytes(1001)
-    with pytest.raises(OSError, match=r"1,001 bytes are more than the limit of 1,000"):
+    with pytest.raises(OSError, match=r"1,001 bytes exceed the limit of 1,000"):
         read_file(path, 1000)
     with pytest.raises(OSError, match="not a regular file"):
         read_file(Path("/dev/zero"), 1000)

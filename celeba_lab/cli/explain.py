@@ -23,11 +23,11 @@ from celeba_lab.cli.choices import explain_unknown_choice, list_groups
 from celeba_lab.config import RENAMED, no_value, one_line
 from celeba_lab.errors import UserError, did_you_mean
 
-# Errors of the file system that no code can prevent, and what the user can do.
+# File-system errors that no code can prevent, with advice for the user.
 _DISK_ERRORS = {
     errno.ENOSPC: "Free some space.",
-    errno.EDQUOT: "Free some of your quota.",
-    errno.EFBIG: "Raise the limit of the file size (ulimit -f), or use another file system.",
+    errno.EDQUOT: "Delete files to get below your disk quota.",
+    errno.EFBIG: "Raise the file-size limit (ulimit -f), or use another file system.",
     errno.EROFS: "Choose a folder on a writable disk, for example with hydra.run.dir=FOLDER.",
     errno.EACCES: "Choose a folder that you may write to, for example with hydra.run.dir=FOLDER.",
     errno.EPERM: "Choose a folder that you may write to, for example with hydra.run.dir=FOLDER.",
@@ -67,14 +67,14 @@ def explain(error: Exception) -> str | None:
 
 
 def _explain_disk(error: OSError) -> str | None:
-    """Return a sentence about a failure of the file system, or None if the failure may be a bug."""
+    """Return a sentence about a file-system error, or None if the error may be a bug."""
     path = error.filename or "A file of the run"
     advice = _DISK_ERRORS.get(error.errno or 0)
     if error.errno == errno.ENOENT and error.filename and not Path(error.filename).parent.exists():
         advice = "Its folder was deleted or renamed during the run."
     if advice is None:
         return None
-    return f"{path} could not be accessed ({error.strerror}). {advice} Files that were complete before are intact."
+    return f"{path} could not be accessed ({error.strerror}). {advice} Files that were already complete are intact."
 
 
 def _is_misconfiguration(error: Exception) -> bool:

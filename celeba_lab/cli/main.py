@@ -74,7 +74,7 @@ def prepare(cfg: "DictConfig") -> "Callable[[DictConfig], dict[str, float]]":
     check_paths(cfg)
     check_types(cfg, complete_signature)
     task: Callable[[DictConfig], dict[str, float]] = build(cfg.task)
-    quiet_libraries()  # The task has imported them. Lightning sets up its messages when it is imported.
+    quiet_libraries()  # The task has imported Lightning, which configures its logging on import.
     announce(cfg, without_celeba)
     seed_everything(cfg.seed)
     return task

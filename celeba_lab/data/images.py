@@ -213,7 +213,7 @@ def _check_png(data: bytes) -> None:
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the kind and the content of each chunk.
+    """Yield the type and content of each chunk.
 
     Raises:
         ValueError: A checksum is wrong, or the chunk that ends the file is missing.
