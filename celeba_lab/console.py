@@ -227,7 +227,7 @@ def command_line(overrides: Sequence[str]) -> str:
     return " ".join([PROGRAM, *(shlex.quote(override) for override in overrides)])
 
 
-def override(key: str, value: object) -> str:
+def format_override(key: str, value: object) -> str:
     """Return ``key=value`` in Hydra's override grammar, quoting values that contain special characters."""
     text = str(value)
     plain = all(character.isalnum() or character in "/_.-+:%" for character in text)

@@ -11,7 +11,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from celeba_lab.console import is_main_process, override
+from celeba_lab.console import format_override, is_main_process
 
 
 class ExclusiveFolder(Callback):
@@ -82,4 +82,4 @@ def _claim(config: DictConfig, kind: Literal["run", "sweep"]) -> None:
     with read_write(config), read_write(config.hydra), open_dict(config.hydra):
         config.hydra[kind].dir = str(folder)
         if kind == "sweep":  # Hydra composes each job of a sweep from the overrides.
-            config.hydra.overrides.hydra.append(override(key, folder))
+            config.hydra.overrides.hydra.append(format_override(key, folder))

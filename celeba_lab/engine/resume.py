@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import lightning as L
 
-from celeba_lab.console import command_line, console, display_path, override
+from celeba_lab.console import command_line, console, display_path, format_override
 from celeba_lab.engine.checkpoints import check_kind, read_checkpoint
 from celeba_lab.errors import UserError
 from celeba_lab.runs.run import Run
@@ -73,7 +73,7 @@ def load_resumable(run: Run, kind: Literal["classifier", "gan"], fixed_settings:
     if folder != run.path.resolve():
         raise UserError(
             f"checkpoint={path} must be continued in its own run folder, which contains the earlier checkpoints:"
-            f" add {override('hydra.run.dir', display_path(folder))}"
+            f" add {format_override('hydra.run.dir', display_path(folder))}"
         )
     return Resumable(path, hyperparameters)
 
@@ -86,5 +86,8 @@ def show_how_to_continue(run: Run, trainer: L.Trainer) -> None:
         console.print("no training step was completed, so there is nothing to continue")
         return
     kept = [text for text in run.overrides if not text.startswith("checkpoint=")]
-    again = [override("checkpoint", display_path(last)), override("hydra.run.dir", display_path(run.path))]
+    again = [
+        format_override("checkpoint", display_path(last)),
+        format_override("hydra.run.dir", display_path(run.path)),
+    ]
     run.show([("continue", command_line([*kept, *again]))])

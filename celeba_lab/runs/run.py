@@ -7,7 +7,7 @@ from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
@@ -16,7 +16,7 @@ from celeba_lab.config import build, flatten
 from celeba_lab.console import console, display_path
 from celeba_lab.files import write_atomically
 from celeba_lab.runs.environment import device_name, git_commit, library_versions
-from celeba_lab.runs.summary import Summary
+from celeba_lab.runs.summary import Summary, SummaryFields
 
 if TYPE_CHECKING:
     import numpy as np
@@ -205,16 +205,18 @@ class Run(RunFolder):
         self,
         metrics: Mapping[str, float],
         *,
+        checkpoint: str | Path | None = None,
         device: "torch.device | None" = None,
         hyperparameters: Mapping[str, Any] | None = None,
         step: int = 0,
         next_commands: Sequence[tuple[str, str]] = (),
-        **fields: Any,
+        **fields: Unpack[SummaryFields],
     ) -> dict[str, float]:
         """Log the hyperparameters, write the summary, print the location of the results, and return the metrics.
 
         Args:
             metrics: Metric values by name.
+            checkpoint: Path to the checkpoint for which the metrics were computed.
             device: Device on which the model ran. Defaults to the CPU.
             hyperparameters: Hyperparameters to show in TensorBoard. By default, the task settings are shown, together
                 with the metrics that summarise all attributes.
@@ -227,13 +229,12 @@ class Run(RunFolder):
         else:
             overall = {name: value for name, value in metrics.items() if name.count("/") <= 1}
             self.log_hyperparameters(self._task_settings(), overall, step)
-        if fields.get("checkpoint") is not None:
-            fields["checkpoint"] = str(display_path(Path(fields["checkpoint"])))
         summary = Summary(
             experiment=self.experiment,
             task=self.task,
             seed=self.seed,
             metrics=dict(metrics),
+            checkpoint=None if checkpoint is None else str(display_path(Path(checkpoint))),
             device=device_name(device),
             seconds=self.seconds,
             versions=library_versions(),

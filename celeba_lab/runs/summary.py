@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from textwrap import shorten
-from typing import Any, get_type_hints
+from typing import Any, TypedDict, get_type_hints
 
 from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
 
@@ -14,6 +14,17 @@ from celeba_lab.files import naming_file, unusable, write_atomically
 
 SUMMARY = "summary.json"
 VERSION = 1
+
+
+class SummaryFields(TypedDict, total=False):
+    """Fields of a summary that only some tasks set; see :class:`Summary`."""
+
+    majority_accuracy: dict[str, float] | None
+    data: dict[str, Any] | None
+    best_epoch: int | None
+    initial_weights: str | None
+    generator_weights: str | None
+    details: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)

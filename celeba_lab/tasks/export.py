@@ -2,7 +2,7 @@
 
 from omegaconf import DictConfig
 
-from celeba_lab.console import command_line, display_path, override
+from celeba_lab.console import command_line, display_path, format_override
 from celeba_lab.engine.checkpoints import load_generator
 from celeba_lab.exports.generator import check_generator_weights, export_sampler
 from celeba_lab.reports.export import show_export
@@ -29,7 +29,7 @@ def export(cfg: DictConfig, generator_weights: str = "ema") -> dict[str, float]:
     export_sampler(sampler, path)
     metrics = {"export/megabytes": path.stat().st_size / 1e6}
     show_export(path, metrics["export/megabytes"], sampler.generator_weights)
-    again = ["task=generate", override("checkpoint", display_path(path)), "task.nearest=false"]
+    again = ["task=generate", format_override("checkpoint", display_path(path)), "task.nearest=false"]
     return run.finish(
         metrics,
         checkpoint=cfg.checkpoint,

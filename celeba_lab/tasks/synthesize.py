@@ -5,7 +5,7 @@ from time import perf_counter
 
 from omegaconf import DictConfig
 
-from celeba_lab.console import Progress, command_line, console, override
+from celeba_lab.console import Progress, command_line, console, format_override
 from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.data.synthetic.datamodule import draw_faces
 from celeba_lab.data.synthetic.settings import DEFAULT_N, Settings, find_settings
@@ -50,5 +50,5 @@ def synthesize(
     with Progress("writing the report"):
         report_synthetic(run, datamodule, n, cfg.seed)
     metrics = {"images": float(n)} | ({"images_per_second": n / seconds} if is_new else {})
-    train = ["experiment=smile", "data=synthetic", override("data.root", root)]
+    train = ["experiment=smile", "data=synthetic", format_override("data.root", root)]
     return run.finish(metrics, data=datamodule.facts(), next_commands=[("train", command_line(train))])

@@ -4,7 +4,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from celeba_lab.console import command_line, console, display_path, override
+from celeba_lab.console import command_line, console, display_path, format_override
 from celeba_lab.engine.build import build_callbacks, build_datamodule, build_trainer, choose_device
 from celeba_lab.engine.classifier import TrainedClassifier, build_classifier, check_names, check_unfreezing, load_best
 from celeba_lab.engine.fit import fit
@@ -81,7 +81,7 @@ def _hyperparameters(run: Run, best: TrainedClassifier) -> dict[str, Any]:
 def _next_commands(run: Run, best: TrainedClassifier) -> list[tuple[str, str]]:
     if best.checkpoint is None:
         return [run.watch]
-    checkpoint = override("checkpoint", display_path(best.checkpoint))
+    checkpoint = format_override("checkpoint", display_path(best.checkpoint))
     return [
         ("evaluate", command_line(["task=evaluate", checkpoint, "task.split=val", *run.data_overrides])),
         ("predict", command_line(["task=predict", checkpoint, "task.images=photos/*.jpg"])),

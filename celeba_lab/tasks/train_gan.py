@@ -6,7 +6,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from celeba_lab.config import build, flatten
-from celeba_lab.console import command_line, console, display_path, override
+from celeba_lab.console import command_line, console, display_path, format_override
 from celeba_lab.data.datamodule import TrainingFaces
 from celeba_lab.engine.build import build_callbacks, build_datamodule, build_trainer, choose_device
 from celeba_lab.engine.checkpoints import load_classifier
@@ -92,7 +92,7 @@ def _hyperparameters(run: Run, model: GAN, schedule: DistanceSchedule | None) ->
 def _next_commands(run: Run, last: Path) -> list[tuple[str, str]]:
     if not last.exists():
         return [run.watch]
-    checkpoint = override("checkpoint", display_path(last))
+    checkpoint = format_override("checkpoint", display_path(last))
     return [
         ("generate faces", command_line(["task=generate", checkpoint, *run.data_overrides])),
         ("export the generator", command_line(["task=export", checkpoint])),

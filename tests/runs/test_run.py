@@ -133,15 +133,15 @@ def tensorboard_of(folder: Path) -> DictConfig:
 
 
 def test_a_run_records_its_settings(
-    command: Callable[..., tuple[int, str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: Callable[..., tuple[int, str, str]], tiny_celeba: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[Run] = []
     monkeypatch.setattr("celeba_lab.tasks.cooccurrence.sample_labels", lambda run, *_: opened.append(run) or 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        command("experiment=cooccurrence", "seed=7", "data=celeba", "data.root=faces", "task.fraction=0.5")
+        command("experiment=cooccurrence", "seed=7", "data=celeba", f"data.root={tiny_celeba}", "task.fraction=0.5")
     [run] = opened
     assert (run.experiment, run.task, run.seed) == ("cooccurrence", "cooccurrence", 7)
-    assert run.data_overrides == ["data=celeba", "data.root=faces"]
+    assert run.data_overrides == ["data=celeba", f"data.root={tiny_celeba}"]
     assert run.settings["task"]["fraction"] == 0.5
     assert run.settings["logger"]["save_dir"] == str(run.path), "interpolations must be resolved"
     assert run.path.parent == tmp_path / "outputs" / "cooccurrence"

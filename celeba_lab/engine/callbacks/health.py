@@ -68,17 +68,14 @@ class Health(Callback):
         for_long = f"for {self.patience} epochs (D(x) {real:.3f}, D(G(z)) {fake:.3f})"
         weaken = "so the generator learns little. Lower model.discriminator_lr, or strengthen model.augment."
         strengthen = "Raise model.discriminator_lr or model.n_disc."
-        conditions = {
-            "separates": (_is_real(real) and _is_fake(fake), f"classified every face correctly {for_long}, {weaken}"),
-            "all real": (_is_real(real) and _is_real(fake), f"classified every face as real {for_long}. {strengthen}"),
-            "all generated": (
-                _is_fake(real) and _is_fake(fake),
-                f"classified every face as generated {for_long}. {strengthen}",
-            ),
-            "all wrong": (_is_fake(real) and _is_real(fake), f"misclassified every face {for_long}. {strengthen}"),
-        }
-        for name, (holds, sentence) in conditions.items():
-            self._count(name, holds, epoch, f"the discriminator has {sentence}")
+        separates = f"the discriminator has classified every face correctly {for_long}, {weaken}"
+        all_real = f"the discriminator has classified every face as real {for_long}. {strengthen}"
+        all_generated = f"the discriminator has classified every face as generated {for_long}. {strengthen}"
+        all_wrong = f"the discriminator has misclassified every face {for_long}. {strengthen}"
+        self._count("separates", _is_real(real) and _is_fake(fake), epoch, separates)
+        self._count("all real", _is_real(real) and _is_real(fake), epoch, all_real)
+        self._count("all generated", _is_fake(real) and _is_fake(fake), epoch, all_generated)
+        self._count("all wrong", _is_fake(real) and _is_real(fake), epoch, all_wrong)
 
     def _check_samples(self, samples: float, steps: int, epoch: int) -> None:
         alike = self._real_spread is not None and samples < _ALIKE * self._real_spread

@@ -85,9 +85,9 @@ def test_a_fraction_out_of_range_is_rejected(name, value, classifier):
         ({"optimizer": "AdamX"}, r"^optimizer=AdamX .*Did you mean 'Adam"),
         ({"schedule": "one_cicle"}, r"^schedule=one_cicle .*Did you mean 'one_cycle'"),
         ({"lr": 0}, r"^lr=0 must be above 0"),
-        ({"resolution": 0}, r"^resolution=0 must be at least 1"),
+        ({"resolution": 0}, r"^resolution=0 must be at least 8"),
         ({"mixup": -1.0}, r"^mixup=-1 must be at least 0"),
-        ({"zoom_average": -0.1}, r"^zoom_average=-0\.1 must be at least 0"),
+        ({"zoom_average": -0.1}, r"^zoom_average=-0\.1 must be between 0 and 1"),
         ({"loss": {"name": "focl"}}, r"^loss\.name=focl must be one of .* Did you mean 'focal'"),
     ],
 )
