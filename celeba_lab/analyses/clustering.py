@@ -109,7 +109,7 @@ def scale(
     return points, list(map(str, names)) if known and names is not None else None
 
 
-def check_clusterer(clusterer: ClusterMixin, n_clusters: int | None) -> ClusterMixin:
+def configure_clusterer(clusterer: ClusterMixin, n_clusters: int | None) -> ClusterMixin:
     """Check that an estimator can cluster rows, and set its number of clusters.
 
     Args:

@@ -42,7 +42,7 @@ class ImageChecks:
         self.left_out = pd.DataFrame(columns=LEFT_OUT, dtype=str)
         self._listed: set[str] | None = None  # file names in the image folder, or None if it has not been listed yet
 
-    def check_split(self, files: JpegFolder, rows: np.ndarray, split: str) -> np.ndarray:
+    def usable_rows(self, files: JpegFolder, rows: np.ndarray, split: str) -> np.ndarray:
         """Check the images of a split, and return the rows of the usable images, int64 (M,).
 
         Args:

@@ -99,7 +99,6 @@ class CelebADataModule(lightning.LightningDataModule):
         self._faces: FaceStore | None = None
         self._rows: dict[str, np.ndarray] = {}  # rows in use, by split
         self._ready: set[str] = set()  # splits whose images have been checked
-        self._predicted: FaceDataset | None = None
 
     # ------------------------------------------------------------------------------------------- images and annotations
 
@@ -218,8 +217,6 @@ class CelebADataModule(lightning.LightningDataModule):
 
     def setup(self, stage: str | None = None) -> None:
         """Read the annotations and check the images of all splits used in ``stage`` (default: all stages)."""
-        if stage == "predict" and self._predicted is not None:
-            return
         for split in SPLITS if stage is None else _STAGES.get(str(stage), ("test",)):
             self.setup_split(split)
 
@@ -243,20 +240,7 @@ class CelebADataModule(lightning.LightningDataModule):
                 f"The {split} split of {self.root} is empty: no image has partition {SPLITS.index(split)} in"
                 " list_eval_partition. Correct this table or choose another split."
             )
-        self._rows[split] = self._checks.check_split(self.files, rows, split)
-
-    def predict_dataset(self, paths: Sequence[Path]) -> FaceDataset:
-        """Set the image files that ``predict_dataloader`` loads. Neither ``root`` nor annotations are needed.
-
-        Args:
-            paths: Paths to the image files. The ``index`` of a batch contains positions in this list.
-
-        Raises:
-            UserError: ``on_bad_image`` is ``skip``, but too many images are unusable.
-        """
-        files = JpegFolder(Path(), [str(path) for path in paths], self.image_size, self.max_pixels)
-        self._predicted = FaceDataset(files, self._checks.leave_out(files, np.arange(len(paths)), "predict"))
-        return self._predicted
+        self._rows[split] = self._checks.usable_rows(self.files, rows, split)
 
     # ----------------------------------------------------------------------------------------------------- data loaders
 
@@ -289,6 +273,20 @@ class CelebADataModule(lightning.LightningDataModule):
         """Return a loader over the given annotation rows, int64 (N,), in the given order."""
         return self._loaders.evaluation_loader(self._dataset(rows), processes or Processes())
 
+    def files_dataloader(self, paths: Sequence[Path], processes: Processes | None = None) -> FaceLoader:
+        """Return a loader over image files. Neither ``root`` nor annotations are needed.
+
+        Args:
+            paths: Paths to the image files. The ``index`` of a batch contains positions in this list.
+            processes: Processes that share the images. Default: this process alone, on the CPU.
+
+        Raises:
+            UserError: ``on_bad_image`` is ``skip``, but too many images are unusable.
+        """
+        files = JpegFolder(Path(), [str(path) for path in paths], self.image_size, self.max_pixels)
+        dataset = FaceDataset(files, self._checks.leave_out(files, np.arange(len(paths)), "predict"))
+        return self._loaders.evaluation_loader(dataset, processes or Processes())
+
     def read_faces(self, rows: np.ndarray) -> Tensor:
         """Load the images of the given annotation rows, int64 (N,), into a single tensor, uint8 (N, 3, S, S)."""
         batches = progress(self.rows_dataloader(rows), "reading faces", unit="batches")
@@ -308,9 +306,7 @@ class CelebADataModule(lightning.LightningDataModule):
 
     @override
     def predict_dataloader(self) -> FaceLoader:
-        """Return a loader over the files set with ``predict_dataset``, or over the test split if none are set."""
-        dataset = self.dataset("test") if self._predicted is None else self._predicted
-        return self._loaders.evaluation_loader(dataset, self._processes)
+        return self.evaluation_dataloader("test", self._processes)
 
     def _dataset(self, rows: np.ndarray) -> FaceDataset:
         return FaceDataset(self.faces, rows, self.labels(rows))

@@ -3,7 +3,7 @@
 from omegaconf import DictConfig
 from sklearn.base import ClusterMixin, TransformerMixin
 
-from celeba_lab.analyses.clustering import check_clusterer, find_clusters, scale
+from celeba_lab.analyses.clustering import configure_clusterer, find_clusters, scale
 from celeba_lab.analyses.estimators import check_parameters
 from celeba_lab.analyses.sampling import check_several
 from celeba_lab.engine.build import sample_labels
@@ -42,7 +42,7 @@ def clusters(
     check_several(attributes)
     check_positive_fraction("fraction", fraction)
     check_parameters(scaler, "scaler")
-    clusterer = check_clusterer(clusterer, n_clusters)
+    clusterer = configure_clusterer(clusterer, n_clusters)
     run = Run.open(cfg)
     sample = sample_labels(run, cfg.data, attributes, fraction)
     points, axes = scale(sample.labels, scaler, sample.attributes)

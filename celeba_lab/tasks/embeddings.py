@@ -8,7 +8,7 @@ import torch
 from omegaconf import DictConfig
 from sklearn.base import ClusterMixin, TransformerMixin
 
-from celeba_lab.analyses.clustering import check_clusterer, find_clusters, scale
+from celeba_lab.analyses.clustering import configure_clusterer, find_clusters, scale
 from celeba_lab.analyses.estimators import check_parameters
 from celeba_lab.analyses.sampling import LabelSample
 from celeba_lab.console import display_path
@@ -58,7 +58,7 @@ def embeddings(
     check_at_least("n_clusters", n_clusters, 1)
     check_positive_fraction("fraction", fraction)
     check_parameters(scaler, "scaler")
-    clusterer = check_clusterer(clusterer, n_clusters)
+    clusterer = configure_clusterer(clusterer, n_clusters)
     check_between("projector_images", projector_images, 0, MOST_SPRITES)
     run = Run.open(cfg)
     model = load_classifier(cfg.checkpoint, "embed faces")

@@ -4,6 +4,7 @@ from omegaconf import DictConfig
 
 from celeba_lab.console import Progress
 from celeba_lab.data.images import list_images
+from celeba_lab.data.loaders import Processes
 from celeba_lab.engine.build import build_datamodule, build_evaluator
 from celeba_lab.engine.checkpoints import load_classifier
 from celeba_lab.engine.measure import CollectPredictions
@@ -34,11 +35,11 @@ def predict(cfg: DictConfig, images: str, max_shown: int = 48) -> dict[str, floa
         paths = list_images(images)
     model = load_classifier(cfg.checkpoint, "predict")
     datamodule = build_datamodule(cfg.data, model.attributes, model.input_size)
-    datamodule.predict_dataset(paths)
     collected = CollectPredictions()
     trainer = build_evaluator(cfg.trainer, cfg.callbacks, collected)
     with run.timed("predict"), exit_codes_of_signals(trainer):
-        trainer.predict(model, datamodule=datamodule, return_predictions=False)
+        loader = datamodule.files_dataloader(paths, Processes.of(trainer))
+        trainer.predict(model, dataloaders=loader, return_predictions=False)
     if not trainer.is_global_zero:
         return {}
     threshold = model.hparams["threshold"]

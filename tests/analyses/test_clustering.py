@@ -16,7 +16,7 @@ from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, OneHotEncod
 
 from celeba_lab.analyses.clustering import (
     Clustering,
-    check_clusterer,
+    configure_clusterer,
     contingency,
     describe,
     find_clusters,
@@ -40,7 +40,7 @@ def blobs(sizes: tuple[int, ...] = (20, 60, 40)) -> np.ndarray:
 def configured(seed: int = 42) -> MiniBatchKMeans:
     node = OmegaConf.load(config_directory() / "task" / "clusterer" / "minibatch_kmeans.yaml")
     node.random_state = seed
-    return check_clusterer(instantiate(node), 5)
+    return configure_clusterer(instantiate(node), 5)
 
 
 def test_the_largest_cluster_comes_first() -> None:
@@ -134,14 +134,14 @@ def test_more_clusters_than_distinct_rows_are_rejected() -> None:
     ("make", "sentence"),
     [
         (
-            lambda: check_clusterer(LogisticRegression(), 5),
+            lambda: configure_clusterer(LogisticRegression(), 5),
             "^clusterer=LogisticRegression must be a scikit-learn clusterer",
         ),
         (
-            lambda: check_clusterer(FeatureAgglomeration(), 5),
+            lambda: configure_clusterer(FeatureAgglomeration(), 5),
             "^clusterer=FeatureAgglomeration must be a scikit-learn clusterer",
         ),
-        (lambda: check_clusterer(KMeans(), 0), "^n_clusters=0 must be at least 1"),
+        (lambda: configure_clusterer(KMeans(), 0), "^n_clusters=0 must be at least 1"),
         (lambda: find_clusters(blobs(), DBSCAN(eps=1e-6)), "^clusterer=DBSCAN finds no clusters"),
         (lambda: scale(blobs(), OneHotEncoder()), "^scaler=OneHotEncoder must return a dense array"),
         (lambda: scale(blobs(), MinMaxScaler(feature_range=(1, 0))), "^scaler=MinMaxScaler cannot be fitted: "),
@@ -157,7 +157,7 @@ def test_an_unsuitable_estimator_is_explained_in_one_sentence(make, sentence: st
 
 
 def test_a_clusterer_can_choose_the_number_of_clusters() -> None:
-    found = find_clusters(blobs(), check_clusterer(DBSCAN(eps=1.5), 5))
+    found = find_clusters(blobs(), configure_clusterer(DBSCAN(eps=1.5), 5))
     assert found.count == 3
 
 
@@ -176,7 +176,7 @@ def test_noise_is_not_a_cluster() -> None:
 
 def test_the_number_of_clusters_may_be_omitted() -> None:
     threshold = AgglomerativeClustering(n_clusters=None, distance_threshold=20)
-    assert find_clusters(blobs(), check_clusterer(threshold, None)).count == 3
+    assert find_clusters(blobs(), configure_clusterer(threshold, None)).count == 3
 
 
 def test_column_names_are_kept_only_if_the_scaler_keeps_the_columns() -> None:

@@ -106,10 +106,8 @@ def test_bad_files_for_prediction_are_handled_in_the_same_way(
     damage(root, 2)
     paths = sorted((root / "img_align_celeba/img_align_celeba").iterdir())[:5]
     data = make_data(root, None)
-    data.predict_dataset(paths)
     with pytest.raises(UserError, match=r"000002\.jpg is damaged"):
-        order_of(data.predict_dataloader())
+        order_of(data.files_dataloader(paths))
     data = make_data(root, None, on_bad_image="skip", max_bad_fraction=0.5)
-    data.predict_dataset(paths)
-    assert order_of(data.predict_dataloader()) == [0, 2, 3, 4]  # Positions in the given list.
+    assert order_of(data.files_dataloader(paths)) == [0, 2, 3, 4]  # Positions in the given list.
     assert data.bad_images[["image_id", "split"]].to_numpy().tolist() == [[str(paths[1]), "predict"]]

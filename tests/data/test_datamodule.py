@@ -197,9 +197,7 @@ def test_an_image_above_the_pixel_limit_is_rejected(make_data, tmp_path, write_c
 def test_files_can_be_predicted_without_a_data_folder(make_data, tmp_path, tiny_celeba):
     paths = sorted((tiny_celeba / "img_align_celeba/img_align_celeba").iterdir())[:13]
     data = make_data(tmp_path / "nowhere", None)
-    assert len(data.predict_dataset(paths)) == 13
-    data.setup("predict")
-    batches = list(data.predict_dataloader())
+    batches = list(data.files_dataloader(paths))
     assert [sorted(batch) for batch in batches] == [["image", "index"]]
     assert batches[0]["index"].tolist() == list(range(13))
     assert torch.equal(batches[0]["image"][4], resize_images([load_image(paths[4], 10**6)], 32)[0])

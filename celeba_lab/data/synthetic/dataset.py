@@ -100,7 +100,7 @@ def _draw(folder: Path, settings: Settings, workers: int) -> Iterator[int]:
     with ProcessPoolExecutor(workers, get_context("spawn"), _prepare_worker) as pool:
         try:
             jobs = [
-                pool.submit(draw_faces, images, settings.seed, start, labels[start : start + _CHUNK])
+                pool.submit(_draw_chunk, images, settings.seed, start, labels[start : start + _CHUNK])
                 for start in starts
             ]
             for job in as_completed(jobs):
@@ -112,7 +112,7 @@ def _draw(folder: Path, settings: Settings, workers: int) -> Iterator[int]:
     _write_tables(folder, settings, labels)
 
 
-def draw_faces(folder: Path, seed: int, start: int, labels: np.ndarray) -> int:
+def _draw_chunk(folder: Path, seed: int, start: int, labels: np.ndarray) -> int:
     """Draw consecutive faces into a folder.
 
     Args:
