@@ -15,7 +15,7 @@ from celeba_lab.config import build
 from celeba_lab.console import console
 from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.data.datamodule import CelebADataModule
-from celeba_lab.engine.torch_files import AtomicCheckpointIO
+from celeba_lab.engine.checkpoint_io import AtomicCheckpointIO
 from celeba_lab.errors import UserError
 from celeba_lab.runs.run import Run
 

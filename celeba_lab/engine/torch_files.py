@@ -1,14 +1,9 @@
 """Read and write files in the format of ``torch.save``."""
 
-import io
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.fabric.plugins import TorchCheckpointIO
-from typing_extensions import override
-
-from celeba_lab.files import write_atomically
 
 
 class UnreadableFileError(Exception):
@@ -26,20 +21,3 @@ def read_torch_file(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises many unrelated exception types for invalid files.
         raise UnreadableFileError(f"{path.stat().st_size:,} bytes; {type(error).__name__}") from error
-
-
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Save checkpoints atomically, so that a killed run or a full disk does not leave an incomplete checkpoint.
-
-    Lightning itself writes to the folder for temporary files first. If this folder is on a different file system,
-    Lightning then copies the file, and a run that is killed while copying leaves an incomplete checkpoint.
-    """
-
-    @override
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        if storage_options is not None or "://" in str(path):  # Other file systems, such as S3, write atomically.
-            super().save_checkpoint(checkpoint, path, storage_options)
-            return
-        content = io.BytesIO()
-        torch.save(checkpoint, content)
-        write_atomically(Path(path), lambda file: file.write(content.getbuffer()))

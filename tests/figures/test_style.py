@@ -16,7 +16,7 @@ def test_figures_do_not_use_pyplot_or_change_settings(random_predictions, names_
     figures.confusion_matrices(labels, probabilities, names_of(2), title="title")
     figures.roc_curves(labels, probabilities, names_of(2), areas=[0.5, 0.6], title="title")
     figures.score_histograms(labels, probabilities, names_of(2), title="title")
-    figures.learning_curves(pd.DataFrame({"epoch": [0], "val/loss": [1.0]}), title="title")
+    figures.learning_curves(pd.DataFrame({"epoch": [0], "val/loss": [1.0]}), title="title", best_epoch=0)
     figures.face_grid([np.zeros((8, 8, 3), dtype=np.uint8)], ["caption"], title="title")
     assert dict(mpl.rcParams) == before
     import matplotlib.pyplot as plt

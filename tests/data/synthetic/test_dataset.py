@@ -75,7 +75,7 @@ def test_a_folder_with_other_settings_is_replaced_only_on_request(faces: Path, t
     root = tmp_path / "faces"
     shutil.copytree(faces, root)
     other = Settings(n=10, seed=3)
-    with pytest.raises(UserError, match=r"The faces in .* \(120 faces, seed 3.*overwrite=true"):
+    with pytest.raises(UserError, match=r"overwrite=false keeps the faces in .* \(120 faces, seed 3.*"):
         make(root, other)
     assert digest(root) == digest(faces)
     make(root, other, overwrite=True)

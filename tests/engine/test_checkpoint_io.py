@@ -13,7 +13,8 @@ import torch
 from omegaconf import OmegaConf
 
 from celeba_lab.engine.build import build_trainer
-from celeba_lab.engine.torch_files import AtomicCheckpointIO, read_torch_file
+from celeba_lab.engine.checkpoint_io import AtomicCheckpointIO
+from celeba_lab.engine.torch_files import read_torch_file
 
 
 def _save_forever(path: Path) -> None:
