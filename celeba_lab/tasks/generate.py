@@ -61,7 +61,7 @@ def generate(
     check_generator_weights(generator_weights)
     sampler, classifier = _load_models(cfg, generator_weights, auditor)
     run = Run.open(cfg)
-    faces, requested = sampler.sample(n, cfg.seed, truncation, attributes)  # Checks the attributes before any writing.
+    faces, requested = sampler.sample(n, cfg.seed, truncation, attributes)  # also checks the attributes
     datamodule, nearest = _setup_data(cfg, sampler, classifier, nearest)
     title = f"{Path(cfg.checkpoint).name} · seed {cfg.seed}"
     enlarge = partial(enlarge_faces, scale=upscale, name=upscale_filter)
@@ -92,7 +92,7 @@ def _load_models(cfg: DictConfig, weights: str, auditor: str | None) -> tuple[Fa
 def _setup_data(
     cfg: DictConfig, sampler: FaceSampler, auditor: AttributeClassifier | None, nearest: bool
 ) -> tuple[CelebADataModule, bool]:
-    """Set up the real faces, and return them and whether to search the nearest training faces."""
+    """Set up the real faces, and return the data module and whether to search for the nearest training faces."""
     names = auditor.attributes if auditor is not None else ["Smiling"]
     datamodule = build_datamodule(cfg.data, names, sampler.network.image_size)
     nearest = nearest and has_training_data(datamodule, sampler)
