@@ -12,7 +12,7 @@ def keep_freed_memory() -> bool:
 
     Every training step on the CPU allocates and frees hundreds of megabytes. By default, glibc requests new pages for
     each large block, and the kernel fills these pages with zeros. Keeping the memory made a MobileNetV2 training epoch
-    (128 x 128 pixels, batch size 32, 2 cores) about 20 % faster. The drawback is that the process keeps the memory of
+    (128 x 128 pixels, batch size 32, 2 cores) about 20% faster. The drawback is that the process keeps the memory of
     its largest step until it exits.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Save checkpoints so that a complete one always exists."""
+"""Save checkpoints atomically."""
 
 import io
 from pathlib import Path
@@ -12,10 +12,10 @@ from celeba_lab.files import write_atomically
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Lightning's way of saving checkpoints, made safe against kills and full disks.
+    """Save checkpoints atomically, so that a killed run or a full disk does not leave an incomplete checkpoint.
 
-    Lightning writes to the folder for temporary files first. If that folder is on another file system, the file is
-    copied to its place afterwards, and a run that is killed meanwhile leaves an incomplete checkpoint.
+    Lightning itself writes to the folder for temporary files first. If this folder is on a different file system,
+    Lightning then copies the file, and a run that is killed while copying leaves an incomplete checkpoint.
     """
 
     @override

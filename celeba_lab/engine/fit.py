@@ -29,13 +29,13 @@ def fit(
         checkpoint: Path to the checkpoint from which training continues, or None to start from the beginning.
 
     Raises:
-        SettingError: The optimizer or the schedule of the model cannot be used.
+        SettingError: The model's optimizer or schedule cannot be used.
     """
     if isinstance(trainer.accelerator, CPUAccelerator):
         keep_freed_memory()
     weights_only = True if checkpoint else None
     stopped = partial(show_how_to_continue, run)
-    # The model builds its optimizer and its schedule here, and their errors do not know the path of its settings.
+    # The optimizer and the schedule are built here. Their errors name settings without the prefix "model".
     with run.timed("fit"), exit_codes_of_signals(trainer, stopped), settings_of("model", is_absolute=True):
         trainer.fit(model, datamodule=datamodule, ckpt_path=checkpoint, weights_only=weights_only)
     watch = find_callback(trainer, Stopwatch)

@@ -14,7 +14,7 @@ from celeba_lab.models.gan.networks import Generator
 from celeba_lab.models.gan.sampler import FaceSampler
 
 GENERATOR_WEIGHTS = ("ema", "raw")
-"""The weights that a generator can use: their moving average (``ema``), or those of the last step (``raw``)."""
+"""Types of generator weights: the moving average (``ema``) or the weights of the last step (``raw``)."""
 EXPORT_SUFFIX = ".safetensors"
 _FORMAT = "celeba_lab generator 1"
 _LABELS = "training_labels"  # name of the tensor that stores eight labels per byte
@@ -24,7 +24,7 @@ def check_generator_weights(generator_weights: str) -> None:
     """Check that ``generator_weights`` is one of :data:`GENERATOR_WEIGHTS`.
 
     Raises:
-        SettingError: It is not.
+        SettingError: The value is neither ``ema`` nor ``raw``.
     """
     check_choice("generator_weights", generator_weights, GENERATOR_WEIGHTS)
 

@@ -9,7 +9,7 @@ from celeba_lab.reports import comparison
 from celeba_lab.runs.answers import read_answers
 from celeba_lab.runs.run import Run
 
-_FEWEST_RESAMPLES = 100  # Fewer samples would not give reliable 95 % intervals.
+_FEWEST_RESAMPLES = 100  # Fewer samples would not give reliable 95% intervals.
 
 
 def compare(

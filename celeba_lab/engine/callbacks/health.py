@@ -85,8 +85,8 @@ class Health(Callback):
             alike and (self._varied or steps >= _FIRST_STEPS),
             epoch,
             f"the generator has produced nearly identical faces for {self.patience} epochs (standard deviation of"
-            f" {samples:.1f} out of 255, compared with {self._real_spread or 0:.1f} for real faces). This is mode"
-            " collapse. Lower model.lr, or use a different loss.",
+            f" {samples:.1f} on a scale of 0 to 255, compared with {self._real_spread or 0:.1f} for real faces)."
+            " This is mode collapse. Lower model.lr, or use a different loss.",
         )
 
     def _count(self, name: str, holds: bool, epoch: int, sentence: str) -> None:
