@@ -74,8 +74,7 @@ def embeddings(
     with run.timed("report"), settings_of("report"):
         result = ClusteringResult(run, sample, clustering, clusterer, axes=None, seed=cfg.seed)
         write_projector(result, features, projector_images)
-        agreement = report_agreement(result, of_labels)
-        metrics = report.write(result) | agreement
+        metrics = report_agreement(result, of_labels) | report.write(result)
         write_bad_images(run, sample.datamodule)
     return run.finish(
         metrics,

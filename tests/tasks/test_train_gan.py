@@ -101,7 +101,7 @@ def test_an_audit_without_real_faces_is_rejected_before_training(
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        (["checkpoint={classifier}"], "does not contain a GAN. To continue training, specify a checkpoint of"),
+        (["checkpoint={classifier}"], "does not contain a GAN. To continue training, specify a checkpoint from"),
         (
             ["checkpoint={gan}", "model.attributes=[Male,Smiling]"],
             "was trained with model.attributes=['Smiling', 'Male']",
@@ -179,7 +179,7 @@ def test_the_notebook_gan_trains_without_distances(tiny_celeba: Path, tmp_path: 
     arguments = [*small_gan, "experiment=gan_notebook", f"data.root={tiny_celeba}", "task.distances=null"]
     result = run_command(*arguments, "hydra.run.dir=run", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert load_generator(str(tmp_path / "run" / "checkpoints" / "last.ckpt"), "x").weights == "raw"
+    assert load_generator(str(tmp_path / "run" / "checkpoints" / "last.ckpt"), "x").generator_weights == "raw"
 
 
 @pytest.mark.usefixtures("blank_figures")
