@@ -7,7 +7,7 @@
 - :mod:`~celeba_lab.reports.classifier.history`: metrics after each epoch.
 - :mod:`~celeba_lab.reports.classifier.thresholds`: thresholds tuned on the validation split.
 - :mod:`~celeba_lab.reports.classifier.calibration`: calibration of the predicted probabilities.
-- :mod:`~celeba_lab.reports.classifier.pixels`: comparison with a model that sees only the other labels.
+- :mod:`~celeba_lab.reports.classifier.pixels`: comparison with a model that uses only the other labels.
 - :mod:`~celeba_lab.reports.classifier.groups`: accuracy in subgroups, and bias amplification.
 - :mod:`~celeba_lab.reports.classifier.drift`: differences between the validation split and the reported split.
 - :mod:`~celeba_lab.reports.classifier.mistakes`: the most confident mistakes, and contradictory predictions.

@@ -1,4 +1,4 @@
-"""The report of clusters of faces: their members, their differences, and their stability."""
+"""The report on clusters of faces: their members, differences and stability."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,10 +28,10 @@ class ClusteringResult:
 
     Attributes:
         run: Run folder for the tables and figures.
-        sample: Sample of N faces, one for each point.
+        sample: Sample that contains one face for each of the N points.
         clustering: Assignment of the points to C clusters.
         clusterer: Unfitted scikit-learn clusterer that was used to find the clusters.
-        axes: Names of the coordinates of the points, or None if the coordinates have no names.
+        axes: Coordinate names of the points, or None if the coordinates have no names.
         seed: Seed for all random choices in the report.
     """
 
@@ -44,7 +44,7 @@ class ClusteringResult:
 
     @property
     def title(self) -> str:
-        """Title of all figures."""
+        """Title used for all figures."""
         return self.sample.title
 
     @property
@@ -54,12 +54,12 @@ class ClusteringResult:
 
     @cached_property
     def differences(self) -> np.ndarray:
-        """Attribute means of each cluster minus the overall means, in standard deviations, (C, K)."""
+        """Differences between each cluster's attribute means and the overall means, in standard deviations, (C, K)."""
         return standardized_differences(self.clustering, self.sample.labels)
 
     @property
     def descriptions(self) -> list[str]:
-        """Description of each cluster by its attributes."""
+        """Description of each cluster, based on its attributes."""
         return [describe(row, self.sample.attributes) for row in self.differences]
 
     @property
@@ -76,30 +76,30 @@ class ClusteringResult:
 
     @property
     def shown(self) -> np.ndarray:
-        """Indices of the points shown on the maps, which are the members of the largest clusters, int64."""
+        """Indices (int64) of the points shown on the maps, which are the members of the largest clusters."""
         members = self.clustering.members
         shown: np.ndarray = members[self.clustering.clusters[members] < _MOST_SHOWN]
         return shown
 
     @property
     def scope(self) -> str:
-        """Note about the clusters that a figure shows, in parentheses, or an empty string if it shows all clusters."""
+        """Note in parentheses about the clusters shown in a figure. Empty if all clusters are shown."""
         return f" (the {_MOST_SHOWN} largest)" if self.clustering.count > _MOST_SHOWN else ""
 
 
 @dataclass(frozen=True)
 class ClusterReport:
-    """The report of clusters. Parts that take less time are written first.
+    """The report on a clustering. Parts that take less time are written first.
 
     Args:
-        pca: scikit-learn transformer that computes the principal components. If None, the PCA is skipped.
+        pca: scikit-learn transformer that computes the principal components. If None, PCA is skipped.
         numbers: Other numbers of clusters to try for comparison.
-        silhouette_sample: Number of points from which the silhouette score is computed. The computing time grows with
+        silhouette_sample: Number of points used to compute the silhouette score. The computation time grows with
             the square of this number.
-        seeds: Number of additional seeds with which the stability of the clusters is measured.
+        seeds: Number of additional seeds used to measure the stability of the clusters.
         faces: Number of faces to show for each cluster.
-        tsne: scikit-learn transformer that computes the t-SNE map. If None, the t-SNE is skipped.
-        tsne_sample: Number of points on the t-SNE map. The computing time grows slightly more than linearly.
+        tsne: scikit-learn transformer that computes the t-SNE map. If None, t-SNE is skipped.
+        tsne_sample: Number of points on the t-SNE map. The computation time grows slightly faster than linearly.
 
     Raises:
         SettingError: A number is out of range.
@@ -127,8 +127,8 @@ class ClusterReport:
         """Write all tables and figures, and print the clusters.
 
         Returns:
-            ``clusters``, ``inertia``, ``silhouette``, ``alone`` (the share of faces without a cluster), ``stability``
-            (the mean over the seeds) and ``stability/least`` (the minimum).
+            The metrics ``clusters``, ``inertia``, ``silhouette``, ``alone`` (the share of faces without a cluster),
+            ``stability`` (the mean over the seeds) and ``stability/least`` (the minimum).
 
         Raises:
             SettingError: An estimator rejects its parameters or the data.
@@ -183,7 +183,7 @@ class ClusterReport:
         result.run.figure("numbers", figure)
 
     def _write_stability(self, result: ClusteringResult) -> dict[str, float]:
-        """Write and print the agreement between the clusters and those found with other seeds."""
+        """Write and print the agreement between the clusters and the clusters found with other seeds."""
         if not self.seeds:
             return {}
         if not has_parameter(result.clusterer, "random_state"):
@@ -252,7 +252,7 @@ def _draw_distances(result: ClusteringResult) -> None:
 
 
 def _write_faces(result: ClusteringResult, each: int) -> None:
-    """Draw random members of each cluster, skipping those whose image cannot be read."""
+    """Draw random members of each cluster, skipping members with unreadable images."""
     datamodule = result.sample.datamodule
     if not datamodule.has_images:
         console.print(f"Skipping the faces of the clusters, because there are no images in {datamodule.root}.")
@@ -277,18 +277,18 @@ def _write_faces(result: ClusteringResult, each: int) -> None:
 def readable_members(
     sample: LabelSample, clustering: Clustering, each: int, seed: int
 ) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Choose random members of each cluster, skipping those whose image is missing or damaged.
+    """Choose random members of each cluster, skipping members with missing or damaged images.
 
     At most ``5 * each`` members of a cluster are tried.
 
     Args:
-        sample: Sample of faces, one for each point.
+        sample: Sample that contains one face for each point.
         clustering: Clusters of the points.
         each: Number of members to choose from each cluster.
         seed: Seed for the random choice.
 
     Yields:
-        Index of the cluster, index of the point, and image of the face, uint8 (H, W, 3), ordered by cluster.
+        Cluster index, point index and face image of each chosen member, ordered by cluster. Images are uint8 (H, W, 3).
     """
     order = np.random.default_rng(seed).permutation(clustering.members)
     for cluster in range(min(clustering.count, _MOST_SHOWN)):
@@ -309,7 +309,7 @@ def _write_pca(result: ClusteringResult, pca: TransformerMixin) -> None:
     points = result.clustering.points
     limit = min(points.shape)
     if limit < 2:
-        console.print("Skipping the PCA, because it needs at least two rows and two columns.")
+        console.print("Skipping PCA, because it needs at least two rows and two columns.")
         return
     if isinstance(pca.get_params().get("n_components"), int):
         pca.set_params(n_components=min(pca.get_params()["n_components"], limit))
@@ -344,7 +344,7 @@ def _write_tsne(result: ClusteringResult, tsne: BaseEstimator, most: int) -> Non
     if min(points.shape) < 2 or (perplexity is not None and perplexity >= len(chosen)):
         needs = "" if perplexity is None else f", and more rows than its perplexity of {perplexity:g}"
         console.print(
-            f"Skipping the t-SNE of {len(chosen)} rows with {points.shape[1]} columns, because it needs at least two"
+            f"Skipping t-SNE for {len(chosen)} rows with {points.shape[1]} columns, because it needs at least two"
             f" rows and two columns{needs}."
         )
         return

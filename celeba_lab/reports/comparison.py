@@ -26,15 +26,15 @@ CAUTION = (
 
 
 def read_comparable(patterns: str | Sequence[str], split: str, ignore: Path) -> list[FinishedRun]:
-    """Read the runs that can be compared, and print the names of the others.
+    """Read the runs that can be compared, and print the names of the runs that were left out.
 
     Args:
         patterns: Run folders, folders that contain run folders, or glob patterns for either.
         split: Split whose predictions are compared.
-        ignore: Folder of the comparison itself, which is skipped.
+        ignore: Run folder of the comparison itself, which is skipped.
 
     Raises:
-        UserError: Fewer than two runs can be compared, or they used different data.
+        UserError: Fewer than two runs can be compared, or the runs used different data.
     """
     with Progress("finding the runs"):
         folders, unfinished = find_runs(patterns, ignore)
@@ -70,7 +70,7 @@ def best_first(runs: Sequence[FinishedRun], metric: str) -> list[FinishedRun]:
 
 
 def check_metric(runs: Sequence[FinishedRun], split: str, metric: str) -> None:
-    """Check that a metric is available for a split of every run.
+    """Check that every run has a metric for a split.
 
     Raises:
         SettingError: A run does not have the metric.
@@ -79,7 +79,7 @@ def check_metric(runs: Sequence[FinishedRun], split: str, metric: str) -> None:
         if f"{split}/{metric}" not in run.metrics:
             own = [name.removeprefix(f"{split}/") for name in run.metrics if name.startswith(f"{split}/")]
             overall = enumerate_names([name for name in own if "/" not in name], 20)
-            rule = f"is not a metric of the {split} split of {run.name}, which has {overall}"
+            rule = f"is not a metric of the {split} split of {run.name}, which has the metrics {overall}"
             raise SettingError("metric", metric, rule, did_you_mean(metric, own))
 
 
@@ -93,7 +93,7 @@ def choose_baseline(runs: Sequence[FinishedRun], metric: str, named: str | None 
             first run if no run has the validation metric.
 
     Raises:
-        SettingError: The name matches no run, or more than one run.
+        SettingError: The name matches no run or more than one run.
     """
     if named is None:
         return best_first(runs, metric)[0]
@@ -110,7 +110,7 @@ def choose_baseline(runs: Sequence[FinishedRun], metric: str, named: str | None 
 
 
 def run_table(runs: Sequence[FinishedRun], split: str) -> pd.DataFrame:
-    """Return a table with one row per run: its overall metrics, data, seed and origin."""
+    """Return a table with one row per run, which contains its overall metrics, data, seed and origin."""
     metrics = dict.fromkeys(name for run in runs for name in run.metrics if name.count("/") == 1)
     rows = []
     for run in runs:
@@ -274,7 +274,7 @@ def draw_curves(run: RunFolder, runs: Sequence[FinishedRun], metric: str, title:
 
 
 def draw_differences(run: RunFolder, paired: pd.DataFrame, title: str) -> None:
-    """Draw each run's difference from the baseline and its interval, as returned by :func:`paired_tables`."""
+    """Draw the differences and intervals in the first table from :func:`paired_tables`."""
     first = paired.iloc[0]
     figure = figures.run_differences(
         paired["run"].tolist(),
@@ -337,7 +337,7 @@ def show_differences(paired: pd.DataFrame, baseline: FinishedRun, metric: str, i
         paired: First table from :func:`paired_tables`.
         baseline: Run with which the others are compared.
         metric: Metric by which the baseline was chosen.
-        is_chosen: If true, the user chose the baseline.
+        is_chosen: Whether the user chose the baseline.
     """
     validated = f"val/{metric}" in baseline.metrics
     best = f"best validation {metric}" if validated else f"first run, because no run has a validation {metric}"

@@ -1,4 +1,4 @@
-"""The report of ``task=cooccurrence``: which attributes occur together."""
+"""The report of ``task=cooccurrence``: attributes that occur together."""
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ def write_cooccurrence(run: RunFolder, found: Cooccurrence, pairs: pd.DataFrame,
         found: Co-occurrence measures for all pairs of attributes.
         pairs: Table from :func:`~celeba_lab.analyses.cooccurrence.pair_table`.
         names: Names of the K attributes.
-        title: Title of all figures.
+        title: Title for all figures.
     """
     for name, values in found.tables().items():
         run.matrix(name, values, names, names, corner="attribute")

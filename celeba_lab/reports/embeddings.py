@@ -12,7 +12,7 @@ from celeba_lab.files import write_atomically
 from celeba_lab.reports.clusters import ClusteringResult
 from celeba_lab.runs.run import RunFolder
 
-_SPRITE = 48  # Side length in pixels of a face in TensorBoard's projector.
+_SPRITE = 48  # Side length of a face in TensorBoard's projector, in pixels.
 MOST_SPRITES = (8192 // _SPRITE) ** 2  # The sprite image may have at most 8,192 x 8,192 pixels.
 
 
@@ -21,7 +21,7 @@ def write_features(run: RunFolder, sample: LabelSample, features: np.ndarray) ->
 
     Args:
         run: Run folder for the file.
-        sample: Sample of faces, one for each row of ``features``.
+        sample: Sample that contains one face for each row of ``features``.
         features: Features of the N faces, float32 (N, D).
     """
     ids = np.array(sample.datamodule.image_ids(sample.rows))
@@ -58,11 +58,11 @@ def write_projector(result: ClusteringResult, features: np.ndarray, most: int) -
 
 
 def report_agreement(result: ClusteringResult, of_labels: Clustering) -> dict[str, float]:
-    """Write and print the agreement between the clusters of the features and those of the labels.
+    """Write and print the agreement between the clusters of the features and the clusters of the labels.
 
     Args:
         result: Clusters of the features.
-        of_labels: Clusters of the same faces, found from their labels.
+        of_labels: Clusters of the labels of the same faces.
 
     Returns:
         ``labels/adjusted_rand_index`` and ``labels/adjusted_mutual_information``, computed over the faces that belong

@@ -11,7 +11,7 @@ def show_export(path: Path, megabytes: float, weights: str) -> None:
     """Print the path and size of an exported generator, and which weights it contains.
 
     Args:
-        path: Path of the exported file.
+        path: Path to the exported file.
         megabytes: Size of the file in megabytes.
         weights: ``ema`` for the averaged weights, or ``raw`` for the last weights.
     """

@@ -43,7 +43,7 @@ def fit_with_progress(estimator: BaseEstimator, points: np.ndarray, what: str) -
 
 
 class _Iterations(io.TextIOBase):
-    """A stream that parses t-SNE's iterations from its output, and passes all other output on."""
+    """A stream that reads the iteration count from t-SNE's output and passes on all other output."""
 
     def __init__(self, stream: TextIO, progress: Progress) -> None:
         self.stream = stream

@@ -23,10 +23,10 @@ _SHOWN = {
 def regression_table(results: list[Regression], labels: np.ndarray, attributes: list[str]) -> pd.DataFrame:
     """Return a table with one row per attribute: scores, log loss and convergence.
 
-    The scores are those of :func:`~celeba_lab.reports.classifier.scores.attribute_table`.
+    The scores are the same as in :func:`~celeba_lab.reports.classifier.scores.attribute_table`.
 
     Args:
-        results: Results, one for each of the K attributes.
+        results: Regression results, one for each of the K attributes.
         labels: True labels of the test rows, (N, K), 0 or 1.
         attributes: Names of the K attributes.
     """
@@ -54,7 +54,7 @@ def regression_metrics(table: pd.DataFrame) -> dict[str, float]:
 
 
 def majority_accuracy(table: pd.DataFrame) -> float:
-    """Return the majority-class accuracy, averaged over the attributes that have a model."""
+    """Return the majority-class accuracy, averaged over the attributes for which a model was fitted."""
     return float(table.loc[table["fitted"], "majority_accuracy"].mean())
 
 
@@ -63,9 +63,9 @@ def write_regressions(run: RunFolder, results: list[Regression], table: pd.DataF
 
     Args:
         run: Run folder for the tables and figures.
-        results: Results, one for each attribute.
+        results: Regression results, one for each attribute.
         table: Table from :func:`regression_table`.
-        title: Title of all figures.
+        title: Title for all figures.
     """
     run.table("attributes", table)
     names = table["attribute"].tolist()
@@ -113,7 +113,7 @@ def _write_odds(run: RunFolder, odds: np.ndarray, names: list[str], title: str) 
 
 
 def show_regressions(table: pd.DataFrame, title: str) -> None:
-    """Print the scores of each attribute, the mean accuracy, and the attributes whose solver did not converge."""
+    """Print the scores of each attribute and the mean accuracy, and report solvers that did not converge."""
     show_table(title, table[list(_SHOWN)].rename(columns=_SHOWN).sort_values("gain", ascending=False))
     console.print(f"mean accuracy {table['accuracy'].mean():.4f}, majority class {majority_accuracy(table):.4f}")
     if not table["fitted"].all():

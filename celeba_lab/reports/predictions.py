@@ -17,10 +17,10 @@ _THUMBNAIL = 400  # maximum side length in pixels; a sheet of full-size photogra
 
 
 def file_prediction_table(paths: Sequence[Path], probabilities: np.ndarray, attributes: Sequence[str]) -> pd.DataFrame:
-    """Return a table with one row per image: its path, and the predicted probability of each attribute.
+    """Return a table with one row per image that contains its path and the predicted probabilities.
 
     Args:
-        paths: Paths of the N images.
+        paths: Paths to the N images.
         probabilities: Predicted probabilities, float32 (N, K), in [0, 1].
         attributes: Names of the K attributes.
     """

@@ -53,7 +53,8 @@ def test_a_misspelt_metric_is_rejected(tmp_path: Path, run_writer) -> None:
     check_metric(runs, "test", "f1")
     with pytest.raises(
         UserError,
-        match=r"is not a metric of the test split of a, which has accuracy, loss, f1\. Did you mean 'accuracy'\?",
+        match=r"is not a metric of the test split of a, which has the metrics accuracy, loss, f1\."
+        r" Did you mean 'accuracy'\?",
     ):
         check_metric(runs, "test", "acuracy")
 

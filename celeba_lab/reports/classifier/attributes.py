@@ -108,13 +108,15 @@ def _describe(result: EvaluationResult, table: pd.DataFrame, bins: int) -> str:
             f" {first_names(ordered[::-1])}."
         )
         if behind := int((table["gain"] < 0).sum()):
-            text += f" For {behind} of the {len(table)} attributes, the majority class is more accurate."
+            text += (
+                f" For {behind} of the {len(table)} attributes, always predicting the majority class is more accurate."
+            )
     return text + (
         "\n\nThe columns low and high are the ends of the 95% Wilson interval for the accuracy. The gain is the"
-        " accuracy minus the accuracy of the majority class. The balanced accuracy is the mean of the accuracies on the"
-        " two true classes, which is 0.5 if the prediction is always the same. The calibration error is the expected"
-        f" calibration error with {bins} bins. Undefined values, such as the precision without positive predictions,"
-        " are shown as dashes and excluded from means."
+        " accuracy minus the accuracy of always predicting the majority class. The balanced accuracy is the mean of the"
+        " accuracies on the two true classes, which is 0.5 if the prediction is always the same. The calibration error"
+        f" is the expected calibration error with {bins} bins. Undefined values, such as the precision if there are no"
+        " positive predictions, are shown as dashes and excluded from means."
     )
 
 

@@ -58,9 +58,9 @@ def report_calibration(result: EvaluationResult, bins: int) -> tuple[Section, di
 def _describe(result: EvaluationResult, table: pd.DataFrame, bins: int) -> str:
     text = (
         "A classifier is calibrated if, for example, the attribute is present in 80% of the images with a predicted"
-        " probability of 0.8. The expected calibration error is the mean difference between the predicted probability"
-        f" and the observed share over {bins} bins of equal width, weighted by the number of images in each bin. The"
-        f" average over the attributes is {table['ece'].mean():.4f}."
+        " probability of 0.8. The expected calibration error is the mean absolute difference between the predicted"
+        f" probability and the observed share over {bins} bins of equal width, weighted by the number of images in each"
+        f" bin. The average over the attributes is {table['ece'].mean():.4f}."
     )
     if result.validation is None:
         return text

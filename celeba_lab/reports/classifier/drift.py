@@ -31,7 +31,7 @@ def report_drift(result: EvaluationResult) -> Section | None:
             f"{what}_low": "low",
             f"{what}_high": "high",
         }
-    shown = result.table("drift", table, f"Prevalence and accuracy of validation and {result.split}", columns=columns)
+    shown = result.table("drift", table, f"Prevalence and accuracy on validation and {result.split}", columns=columns)
     pictures = [_draw(result, table, what) for what in ("accuracy", "prevalence")]
     return Section("Drift", _describe(result, table), tables=[shown], pictures=pictures)
 
@@ -86,9 +86,9 @@ def drift_table(
 def _describe(result: EvaluationResult, table: pd.DataFrame) -> str:
     text = (
         f"Thresholds and temperatures chosen on the validation split are suitable for the {result.split} split only if"
-        f" the two splits are similar. The 95% intervals are for the difference, {result.split} minus validation"
-        f" (Newcombe, 1998). About one in twenty of the {len(table)} attributes is expected to differ significantly by"
-        " chance."
+        f" the two splits are similar. The differences are {result.split} minus validation, with 95%"
+        f" intervals (Newcombe, 1998). About one in twenty of the {len(table)} attributes is expected to differ"
+        " significantly by chance."
     )
     for what in ("prevalence", "accuracy"):
         outside = table[(table[f"{what}_low"] > 0) | (table[f"{what}_high"] < 0)]

@@ -12,10 +12,10 @@ def facts_of_run(run: Run, datamodule: CelebADataModule, checkpoint: str, device
     """Return the facts shown at the top of a report, by name.
 
     Args:
-        run: The run.
-        datamodule: The data.
+        run: Run to describe.
+        datamodule: Data module that the run uses.
         checkpoint: Description of the reported checkpoint, usually its path.
-        device: Device that ran the model.
+        device: Device on which the model ran.
     """
     return {
         "experiment": run.experiment,

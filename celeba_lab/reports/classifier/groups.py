@@ -67,7 +67,7 @@ def report_groups(result: EvaluationResult, smallest: int) -> tuple[Section, dic
         result.table(
             "groups",
             pairs.assign(worst=worst),
-            "Pairs of target and group, sorted by the equalised odds difference",
+            "Pairs of a target and a group, sorted by the equalised odds difference",
             columns=_PAIR_COLUMNS,
         )
     ]
@@ -108,7 +108,7 @@ def _draw_subgroups(result: EvaluationResult, pairs: pd.DataFrame, subgroups: pd
         note="Pairs with the largest equalised odds differences, with 95% intervals. Grey: subgroups with fewer than"
         f" {smallest} images",
     )
-    caption = "Accuracy in each subgroup, with its 95% interval. The worst subgroup of each pair is orange."
+    caption = "Accuracy in each subgroup, with its 95% interval. The worst subgroup of each pair is shown in orange."
     return result.picture("subgroups", figure, caption)
 
 
@@ -152,8 +152,8 @@ def _describe(pairs: pd.DataFrame, smallest: int, split: str) -> str:
     return text + (
         "\n\nThe gap is the difference between the highest and the lowest accuracy in the subgroups of a pair. The"
         " gap is large for every attribute that is rarely predicted. The equalised odds difference compares images with"
-        " the same label. It is the difference between the group and the other images in the true positive rate or in"
-        f" the false positive rate, whichever is larger. Subgroups with fewer than {smallest} images are marked as few,"
+        " the same label. It is the difference in true positive rate or in false positive rate between the group and"
+        f" the other images, whichever is larger. Subgroups with fewer than {smallest} images are marked as few,"
         f" and are excluded from both measures. The file tables/subgroups_{split}.csv contains all subgroups. With so"
         " many pairs, some differences are due to chance, so check the intervals."
     )
@@ -200,8 +200,8 @@ def report_amplification(result: EvaluationResult, smallest: int) -> tuple[Secti
     text = (
         "This section shows whether the classifier exaggerates associations between attributes. In a red cell,"
         " attribute A (row) occurs with B (column) more often among the predictions than among the labels. A row that"
-        " is entirely red or blue does not indicate an exaggerated association. Such a row means that A is predicted"
-        " too often or too rarely in general."
+        " is entirely red or blue does not indicate an exaggerated association. Such a row shows that A is predicted"
+        " too often or too rarely overall."
     )
     if not len(known):
         return Section("Bias amplification", text, tables=[shown], pictures=[picture]), {}

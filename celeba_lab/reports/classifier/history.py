@@ -21,7 +21,7 @@ def report_history(
         history: Metrics with one row per epoch and one column per metric.
         best_epoch: Epoch of the reported checkpoint.
         val: Table from :func:`~celeba_lab.reports.classifier.scores.attribute_table` for the validation split.
-        title: Title of the figures.
+        title: Title for the figures.
 
     Returns:
         The section, or None if the history is empty.

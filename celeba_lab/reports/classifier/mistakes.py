@@ -29,7 +29,7 @@ def report_mistakes(result: EvaluationResult, most: int) -> Section:
     total = result.predictions.labels.size
     text = (
         f"{len(wrong):,} of {total:,} predictions differ from the label ({percent(len(wrong) / total, 2)}). Some of"
-        " CelebA's labels are wrong, so look at the images before you blame the network. The predicted probabilities"
+        " CelebA's labels are wrong, so look at the images before you draw conclusions. The predicted probabilities"
         f" for all images are in tables/{file.name}, which can be joined with other tables on image_id."
     )
     return Section("Mistakes", text, tables=[shown], pictures=pictures)
@@ -80,7 +80,7 @@ def report_contradictions(
         "Each attribute is predicted separately, so predictions may contradict each other. Labels may contradict"
         f" each other too, because they were assigned by people. In {len(found.labels):,} images, there are"
         f" {int(table['labels'].sum()):,} contradictions among the labels and {int(table['predictions'].sum()):,} among"
-        " the predictions. Few contradictions do not imply good predictions. For example, a classifier that never"
+        " the predictions. A small number does not imply good predictions. For example, a classifier that never"
         " predicts Goatee never predicts both Goatee and No_Beard."
     )
     section = Section("Contradictions", text, tables=[shown], pictures=[picture])

@@ -1,4 +1,4 @@
-"""A comparison of the network with a model that sees only the other labels, and with the majority class."""
+"""A comparison of the network with a model that uses only the other labels, and with the majority class."""
 
 import numpy as np
 import pandas as pd
@@ -86,15 +86,15 @@ def _describe(table: pd.DataFrame, ordered: pd.DataFrame, estimator: str, rows: 
         table[name].mean() for name in ("accuracy", "other_labels_accuracy", "majority_accuracy")
     )
     text = (
-        f"The network sees the image but no labels. The baseline is a {estimator} that predicts each attribute from"
-        f" the true labels of the {len(ATTRIBUTES) - 1} other attributes, without seeing the image. The baseline was"
+        f"The network uses the image but no labels. The baseline is a {estimator} that predicts each attribute from"
+        f" the true labels of the other {len(ATTRIBUTES) - 1} attributes and does not use the image. The baseline was"
         f" fitted to the labels of the {rows:,} training images. The mean accuracy is {network:.4f} for the network,"
-        f" {labels:.4f} for the other labels and {majority:.4f} for the majority class. The network's 95% interval is"
-        f" above the accuracy of the other labels for {ahead} of {len(table)} attributes"
+        f" {labels:.4f} for the baseline and {majority:.4f} for the majority class. The network's 95% interval is"
+        f" above the accuracy of the baseline for {ahead} of {len(table)} attributes"
     )
     if len(table) > 1 and ahead:
         text += f", with the largest differences for {first_names(ordered['attribute'].tolist())}"
     text += "."
     if behind:
-        text += f" Attributes for which the other labels are more accurate: {', '.join(behind)}."
+        text += f" Attributes for which the baseline is more accurate: {', '.join(behind)}."
     return text

@@ -34,7 +34,7 @@ class ClassifierReport:
             None, the comparison with this classifier is skipped.
         smallest: Minimum number of images in a subgroup. Smaller subgroups are marked and cannot be the worst subgroup.
         bins: Number of probability bins for the calibration error.
-        mistakes: Maximum number of mistakes to draw, most confident first.
+        mistakes: Maximum number of mistakes to draw, starting with the most confident.
         contradictions: Pairs of attributes that exclude each other.
         page: If true, write ``report.html``.
 
@@ -71,7 +71,7 @@ class ClassifierReport:
 
         Args:
             result: Predictions to report.
-            facts: Facts about the run for the top of the page, as a mapping from names to texts.
+            facts: Facts about the run for the top of the page, as a mapping from names to strings.
             more: Additional section for the end of the page. If None, no section is added.
 
         Returns:

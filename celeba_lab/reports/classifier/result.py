@@ -18,7 +18,7 @@ class EvaluationResult:
     """The predictions for one split, with everything that is needed to report them.
 
     Attributes:
-        run: The run. It contains the tables and figures, which are named ``<name>_<split>``.
+        run: Run to which tables and figures named ``<name>_<split>`` are written.
         datamodule: Data module with the images and the labels of all attributes.
         predictions: Predictions to report.
         validation: Validation predictions, which are used to choose thresholds and temperatures. None if the validation
@@ -42,7 +42,7 @@ class EvaluationResult:
 
     @property
     def title(self) -> str:
-        """Title of all figures."""
+        """Title used for all figures."""
         return f"{self.run.title(self.datamodule.name)} · {self.split}"
 
     def all_labels(self) -> np.ndarray:
@@ -61,7 +61,7 @@ class EvaluationResult:
         """Write ``tables/<name>_<split>.csv`` and return the table for the page.
 
         Args:
-            name: Name of the table without the split.
+            name: Name of the table, without the split.
             frame: Table to write.
             caption: Caption of the table on the page.
             columns: Columns to show on the page, as a mapping from names to headings. By default, all columns are

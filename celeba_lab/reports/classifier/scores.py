@@ -21,7 +21,7 @@ def attribute_table(
     threshold: float = 0.5,
     bins: int = 15,
 ) -> pd.DataFrame:
-    """Return a table with one row per attribute: its prevalence, the majority-class accuracy, and all scores.
+    """Return a table of prevalence, majority-class accuracy and scores, with one row per attribute.
 
     ``accuracy_low`` and ``accuracy_high`` are the ends of the 95% Wilson interval, ``ece`` is the expected calibration
     error, and ``gain`` is the accuracy minus the majority-class accuracy. Undefined values are NaN.
@@ -50,7 +50,7 @@ def attribute_table(
             "ece": reliability(labels, probabilities, bins).error,
             "accuracy_low": low,
             "accuracy_high": high,
-            # In float32, as for the accuracy, so that always predicting the majority class has a gain of exactly 0.
+            # In float32, like the accuracy, so that always predicting the majority class has a gain of exactly 0.
             "gain": scores["accuracy"] - majority.astype(np.float32),
         }
     )
@@ -109,7 +109,7 @@ def show_scores(title: str, metrics: Mapping[str, float], majority_accuracy: Map
     Args:
         title: Title of the table.
         metrics: Metrics with names of the form ``split/metric``.
-        majority_accuracy: Majority-class accuracy of each split in which it is known.
+        majority_accuracy: Majority-class accuracy of each split for which it is known.
     """
     columns: dict[str, dict[str, float]] = {split: {} for split in SPLITS}
     for name, value in metrics.items():

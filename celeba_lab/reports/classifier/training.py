@@ -24,11 +24,11 @@ def report_training(
     """Write the validation scores and mistakes, the training history, and the report for the test split.
 
     Args:
-        run: The run.
+        run: Run to which the reports are written.
         report: Report to write.
         best: Trained classifier at its best checkpoint.
         datamodule: Data module with the images and the labels of all attributes.
-        measurements: Evaluation of the classifier on the splits ``val`` and ``test``.
+        measurements: Evaluation results of the classifier, with the keys ``val`` and ``test``.
 
     Returns:
         The metrics that only the report computes, and the majority-class accuracy of each split.
@@ -57,9 +57,9 @@ def show_training(
     """Print the metrics of all splits side by side, and the time taken.
 
     Args:
-        run: The run.
+        run: Finished training run.
         best: Trained classifier whose metrics are shown.
-        datamodule: The data.
+        datamodule: Data module that was used for training.
         metrics: Metrics with names of the form ``split/metric``.
         majority_accuracy: Majority-class accuracy of each split.
     """

@@ -46,7 +46,7 @@ class Audit:
         return self.sampler.sample(n, self.seed, self.truncation, requested)[0]
 
     def classify(self, faces: Tensor) -> np.ndarray:
-        """Predict the attributes, bool (N, K), of faces, uint8 (N, 3, S, S)."""
+        """Predict the attributes of faces, uint8 (N, 3, S, S). The predictions are bool (N, K)."""
         auditor = self.auditor
         batches = progress(torch.split(faces, _BATCH), "classifying faces", unit="batches")
         probabilities = [auditor.probabilities(batch.to(auditor.device)).cpu() for batch in batches]
@@ -74,7 +74,7 @@ def report_audit(run: RunFolder, audit: Audit, datamodule: CelebADataModule, tit
         run: Run folder for the tables and figures.
         audit: Generator and classifier, with the settings of the audit.
         datamodule: Data module with the real faces and their labels for the auditor's attributes.
-        title: Title of the figures.
+        title: Title for the figures.
 
     Returns:
         ``audit/accuracy``, the classifier's accuracy on the real faces, averaged over the attributes;
@@ -92,7 +92,7 @@ def report_audit(run: RunFolder, audit: Audit, datamodule: CelebADataModule, tit
             generated=audit.classify(audit.generate(_FACES)),
         )
         size = audit.sampler.network.image_size
-        note = f"{_FACES:,} generated faces and {len(rows):,} real faces of the {_SPLIT} split"
+        note = f"{_FACES:,} generated faces and {len(rows):,} real faces from the {_SPLIT} split"
         note += f", {size} x {size} pixels"
         metrics = _compare_prevalences(run, predicted, names, title, note)
         if len(names) > 1:
@@ -154,7 +154,7 @@ def _compare_pairs(run: RunFolder, predicted: _Predicted, names: list[str], titl
     )
     np.fill_diagonal(difference, np.nan)
     few = np.minimum(real.sum(axis=0), generated.sum(axis=0)) < _FEW
-    difference[:, few] = np.nan  # too few faces for a reliable share
+    difference[:, few] = np.nan  # too few faces for a reliable estimate
     run.matrix("audit_conditional_difference", difference, names, names, corner="A given B")
     figure = figures.matrix_heatmap(
         difference,

@@ -12,11 +12,11 @@ from celeba_lab.runs.run import RunFolder
 
 _SHOWN = 64
 _SPLIT = "val"  # Split that provides the held-out real faces.
-_REFERENCE_FACES = 200  # Number of held-out real faces, whose distances serve as a reference.
+_REFERENCE_FACES = 200  # Number of held-out real faces that are used as a reference.
 
 
 def report_nearest(run: RunFolder, faces: torch.Tensor, datamodule: CelebADataModule, title: str) -> dict[str, float]:
-    """Find the training face with the smallest pixel difference from each generated face.
+    """For each generated face, find the training face with the smallest pixel difference.
 
     Training faces are compared both unchanged and mirrored, because they may have been mirrored during training. The
     table contains all generated faces, and the figure shows the first 64.
@@ -24,13 +24,13 @@ def report_nearest(run: RunFolder, faces: torch.Tensor, datamodule: CelebADataMo
     Args:
         run: Run folder for the table and the figure.
         faces: Generated faces, uint8 (N, 3, S, S).
-        datamodule: Data module of the training faces.
-        title: Title of the figure.
+        datamodule: Data module with the training faces.
+        title: Title for the figure.
 
     Returns:
         ``nearest/generated``, the median distance between generated faces and their nearest training faces, on a scale
-        from 0 to 255; and ``nearest/real``, the corresponding median for held-out real faces, unless the split is
-        empty. If the generator copies training faces, the first median is much smaller than the second.
+        from 0 to 255; and ``nearest/real``, the corresponding median for held-out real faces, unless there are no
+        such faces. If the generator copies training faces, the first median is much smaller than the second.
     """
     n = len(faces)
     others = datamodule.split_indices(_SPLIT)[:_REFERENCE_FACES]
@@ -47,7 +47,7 @@ def report_nearest(run: RunFolder, faces: torch.Tensor, datamodule: CelebADataMo
     compared = ""
     if len(others):
         medians["nearest/real"] = float(np.median(distance[n:]))
-        compared = f"; for {len(others)} held-out real faces of the {_SPLIT} split: {medians['nearest/real']:.1f}"
+        compared = f"; for {len(others)} held-out real faces from the {_SPLIT} split: {medians['nearest/real']:.1f}"
     note = (
         "Each generated face next to its nearest training face (distance: root-mean-square pixel difference, 0 to 255)"
         f"{f', first {_SHOWN} of {n:,} faces' if n > _SHOWN else ''}\n"

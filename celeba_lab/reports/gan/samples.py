@@ -1,4 +1,4 @@
-"""The report of ``task=generate``: single faces, a grid of faces, and interpolations between faces."""
+"""The report of ``task=generate``: individual faces, a grid of faces, and interpolations between faces."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from celeba_lab.models.gan.sampler import FaceSampler, slerp
 from celeba_lab.runs.run import RunFolder
 
 _GRID_FACES = 64  # Maximum number of faces in the grid.
-_WALKS = 8  # Maximum number of interpolations, which are the rows of the figure.
+_WALKS = 8  # Maximum number of interpolations. Each interpolation is a row of the figure.
 _CHUNK = 250  # Number of faces to enlarge and write at a time.
 
 
@@ -32,11 +32,10 @@ class Samples:
 
     Attributes:
         faces: Generated faces, uint8 (N, 3, S, S).
-        requested: Attributes given to a conditional generator for each face, uint8 (N, K). None for an unconditional
-            generator.
+        requested: Attributes requested for each face, uint8 (N, K), or None if the generator is unconditional.
         attributes: Names of the K attributes.
         enlarge: Function that enlarges faces, uint8 (N, S, S, 3).
-        title: Title of all figures.
+        title: Title for all figures.
     """
 
     faces: Tensor
@@ -114,12 +113,12 @@ def _face_grid(images: np.ndarray, columns: int, title: str) -> Figure:
 
 
 def walk(sampler: FaceSampler, latents: Tensor, attributes: Tensor | None, steps: int) -> Tensor:
-    """Interpolate the latents and attributes from each face to the next.
+    """Interpolate the latents and attributes between each face and the next.
 
     Args:
         sampler: Generator that produces the faces.
         latents: Latents of the faces, float (N, Z).
-        attributes: Attributes of the faces, (N, K). None for an unconditional generator.
+        attributes: Attributes of the faces, (N, K), or None if the generator is unconditional.
         steps: Number of faces in each interpolation, at least 2.
 
     Returns:
@@ -138,7 +137,7 @@ def walk(sampler: FaceSampler, latents: Tensor, attributes: Tensor | None, steps
 
 
 def describe_request(attributes: Mapping[str, int] | None) -> str:
-    """Return the requested attributes as the end of a title, or an empty string if nothing was requested."""
+    """Return the requested attributes as a suffix for a title, or an empty string if nothing was requested."""
     words = [name if value else f"not {name}" for name, value in (attributes or {}).items()]
     return f" · requested: {', '.join(words)}" if words else ""
 
@@ -146,13 +145,13 @@ def describe_request(attributes: Mapping[str, int] | None) -> str:
 def has_training_data(datamodule: CelebADataModule, sampler: FaceSampler) -> bool:
     """Return whether a generator was trained on this data, and print a warning if it was not.
 
-    If the training data of a generator is unknown, it is assumed to be this data.
+    If the generator's training data is unknown, it is assumed to be this data.
     """
     if sampler.trained_on in (None, datamodule.name):
         return True
     console.print(
         f"Skipping the nearest training faces, because the generator was trained on {sampler.trained_on}, but this run"
-        f" uses {datamodule.name}. Set data.root to the folder of the generator's training data.",
+        f" uses {datamodule.name}. Set data.root to the folder that contains the generator's training data.",
         style="yellow",
     )
     return False

@@ -17,7 +17,7 @@ from celeba_lab.files import write_atomically
 from celeba_lab.models.gan.distances import Distances
 from celeba_lab.runs.run import RunFolder
 
-_COLORS = 128  # Number of colours per frame. An animation of 32 frames takes about 5 MB.
+_COLORS = 128  # Number of colours per frame. An animation with 32 frames is about 5 MB in size.
 
 
 def animate(folder: Path, path: Path, seconds: float = 8.0, most: int = 32) -> int:
@@ -26,8 +26,8 @@ def animate(folder: Path, path: Path, seconds: float = 8.0, most: int = 32) -> i
     The last frame is shown for one second.
 
     Args:
-        folder: Folder of the images.
-        path: Path of the GIF.
+        folder: Folder that contains the images.
+        path: Path to the GIF file to write.
         seconds: Approximate duration in seconds.
         most: Maximum number of frames. If the folder contains more images, evenly spaced images are used, including
             the first and the last.
@@ -69,20 +69,20 @@ def report_distances(
 ) -> dict[str, float]:
     """Write all measured distances as a table, draw their curves, and print the final distances.
 
-    The curves are not drawn if the distances were measured after one epoch only.
+    The curves are not drawn if the distances were measured after only one epoch.
 
     Args:
         run: Run folder for the table and the figures.
         distances: Distance measures that were used during training.
-        rows: Rows of :class:`~celeba_lab.engine.distances.DistanceSchedule`. For each step, the row of the averaged
-            weights comes before the row of the last weights.
-        datamodule: Data module with the training faces, whose distance from other real faces serves as a reference.
-        title: Title of the figures.
+        rows: Rows recorded by :class:`~celeba_lab.engine.distances.DistanceSchedule`. For each step, the row for the
+            averaged weights comes before the row for the last weights.
+        datamodule: Data module with the training faces. Their distance from held-out real faces serves as a reference.
+        title: Title for the figures.
 
     Returns:
-        ``heldout/kid`` (times 1,000) and ``heldout/fid`` of the averaged weights, or of the last weights if the model
-        has no average; and ``heldout/kid_real`` and ``heldout/fid_real``, the distances between training faces and the
-        same held-out faces.
+        ``heldout/kid`` (times 1,000) and ``heldout/fid`` for the averaged weights, or for the last weights if the model
+        does not average them; and ``heldout/kid_real`` and ``heldout/fid_real``, the distances between training faces
+        and the same held-out faces.
     """
     table = pd.DataFrame(rows)
     n = int(table["generated"].iloc[-1])
@@ -117,7 +117,7 @@ def report_distances(
 
 
 def _training_faces(datamodule: CelebADataModule, n: int) -> torch.Tensor:
-    """Return up to n evenly spaced faces of the training split, uint8 (n, 3, S, S)."""
+    """Return up to n evenly spaced faces from the training split, uint8 (n, 3, S, S)."""
     rows = datamodule.split_indices("train")
     picked = rows[np.linspace(0, len(rows) - 1, min(n, len(rows))).astype(np.int64)]
     return datamodule.read_faces(picked)

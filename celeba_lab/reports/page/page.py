@@ -18,7 +18,7 @@ from celeba_lab import __version__
 from celeba_lab.files import write_atomically
 from celeba_lab.reports.page.pictures import embed
 
-_FILTERED = 12  # Tables with more rows than this have a filter.
+_FILTERED = 12  # Tables with more rows than this have a filter box.
 _PRINTED = 60  # Maximum number of table rows printed on paper.
 
 
@@ -28,9 +28,9 @@ class PageTable:
 
     Attributes:
         caption: Caption above the table.
-        frame: Data of the table. The first column contains names and stays in place while the other columns scroll.
-        file: Path of the full table relative to the run folder, such as ``tables/attributes_test.csv``.
-        rows: Maximum number of rows to show. If 0, only the caption is shown. If None, all rows are shown.
+        frame: Contents of the table. The first column contains names and stays in place while the other columns scroll.
+        file: Path to the full table, relative to the run folder, such as ``tables/attributes_test.csv``.
+        rows: Maximum number of rows to show. If 0, only the caption is shown. By default (None), all rows are shown.
     """
 
     caption: str
@@ -44,7 +44,7 @@ class Picture:
     """A picture on the page.
 
     Attributes:
-        path: Path of a PNG file. The picture is embedded, so the finished page does not need the file.
+        path: Path to the PNG file. The picture is embedded, so the finished page does not need the file.
         caption: Text below the picture.
         alt: Alternative text for readers who cannot see the picture.
     """
@@ -59,7 +59,7 @@ class Section:
     """A section of the page, with an entry in the table of contents.
 
     Attributes:
-        title: Title. Like all text on the page, it is plain text, not HTML.
+        title: Section title. Like all text on the page, the title is plain text, not HTML.
         text: Text of the section, with blank lines between paragraphs.
         tables: Tables below the text.
         pictures: Pictures below the tables.
@@ -84,13 +84,13 @@ def render_page(title: str, facts: Mapping[str, str], sections: Sequence[Section
     """Return the page as HTML.
 
     Args:
-        title: Title of the page.
-        facts: Facts about the run, as a mapping from names to texts.
-        sections: Sections in reading order.
+        title: Page title.
+        facts: Facts about the run, as a mapping from names to strings.
+        sections: Sections of the page, in reading order.
         warning: Warning to show above all results. If None, no warning is shown.
 
     Raises:
-        FileNotFoundError: The file of a picture does not exist.
+        FileNotFoundError: A picture file does not exist.
     """
     # Names of attributes, files and runs are untrusted, so all text is escaped.
     environment = Environment(
@@ -113,7 +113,7 @@ def render_page(title: str, facts: Mapping[str, str], sections: Sequence[Section
 
 
 def _sha256(text: str) -> str:
-    """Return the hash by which the Content-Security-Policy of the page allows an inline style or script."""
+    """Return the hash that allows an inline style or script in the page's Content-Security-Policy."""
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
@@ -122,13 +122,13 @@ def _paragraphs(text: str) -> list[str]:
 
 
 def _breakable(name: str) -> Markup:
-    """Allow a line break after each underscore of a long name."""
+    """Allow a line break after each underscore in a long name."""
     return Markup("_<wbr>").join(name.split("_"))
 
 
 class _Cell(NamedTuple):
     text: str | None  # None if undefined
-    value: str = ""  # a number in full precision, used for sorting
+    value: str = ""  # the number at full precision, used for sorting
 
 
 class _Heading(NamedTuple):
