@@ -1,4 +1,4 @@
-"""Reports of results as tables and figures. The report of a classifier also includes an HTML page.
+"""Reports that present results as tables and figures. A classifier's report also includes an HTML page.
 
 - :mod:`~celeba_lab.reports.classifier.scores`: tables of a classifier's scores and mistakes.
 - :mod:`~celeba_lab.reports.classifier.report`: the report of a classifier, assembled from the parts below.
@@ -11,11 +11,11 @@
 - :mod:`~celeba_lab.reports.classifier.groups`: accuracy in subgroups, and bias amplification.
 - :mod:`~celeba_lab.reports.classifier.drift`: differences between the validation split and the reported split.
 - :mod:`~celeba_lab.reports.classifier.mistakes`: the most confident mistakes, and contradictory predictions.
-- :mod:`~celeba_lab.reports.gan`: training curves, distances, samples, audit and nearest training faces of a GAN.
+- :mod:`~celeba_lab.reports.gan`: a GAN's training curves, distances, samples, audit and nearest training faces.
 - :mod:`~celeba_lab.reports.clusters`: clusters of labels or features.
-- :mod:`~celeba_lab.reports.embeddings`: features of a classifier, and the agreement of their clusters with the labels.
+- :mod:`~celeba_lab.reports.embeddings`: a classifier's features, and how their clusters agree with label clusters.
 - :mod:`~celeba_lab.reports.cooccurrence`: attributes that occur together.
-- :mod:`~celeba_lab.reports.logistic`: attributes predicted from each other.
+- :mod:`~celeba_lab.reports.logistic`: attributes predicted from one another.
 - :mod:`~celeba_lab.reports.predictions`: predictions for image files.
 - :mod:`~celeba_lab.reports.synthetic`: examples of synthetic faces.
 - :mod:`~celeba_lab.reports.comparison`: comparison of finished runs.

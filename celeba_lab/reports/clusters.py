@@ -17,21 +17,21 @@ from celeba_lab.errors import SettingError, UserError, check_at_least, check_bet
 from celeba_lab.reports.iterations import fit_with_progress
 from celeba_lab.runs.run import RunFolder
 
-# Figures with more clusters, or with more faces per cluster, would be hard to read and slow to draw.
+# Figures with more clusters or more faces per cluster than these limits would be hard to read and slow to draw.
 _MOST_SHOWN = 20
 _MOST_FACES = 20
 
 
 @dataclass(frozen=True)
 class ClusteringResult:
-    """Clusters of a sample of faces, with everything that is needed to report them.
+    """Clusters of a sample of faces, with everything needed to report them.
 
     Attributes:
         run: Run folder for the tables and figures.
         sample: Sample that contains one face for each of the N points.
         clustering: Assignment of the points to C clusters.
-        clusterer: Unfitted scikit-learn clusterer that was used to find the clusters.
-        axes: Coordinate names of the points, or None if the coordinates have no names.
+        clusterer: Unfitted scikit-learn clusterer with the parameters that produced the clusters.
+        axes: Names of the points' coordinates, or None if the coordinates are unnamed.
         seed: Seed for all random choices in the report.
     """
 
@@ -64,7 +64,7 @@ class ClusteringResult:
 
     @property
     def headings(self) -> list[str]:
-        """Number and size of each cluster, on two lines."""
+        """Heading for each cluster, with its number and size on separate lines."""
         sizes = self.clustering.sizes.tolist()
         return [f"cluster {c}:\n{size:,} faces" for c, size in zip(self.numbers, sizes, strict=True)]
 
@@ -76,24 +76,24 @@ class ClusteringResult:
 
     @property
     def shown(self) -> np.ndarray:
-        """Indices (int64) of the points shown on the maps, which are the members of the largest clusters."""
+        """Indices of the points shown on the maps, int64. The maps show the members of the largest clusters."""
         members = self.clustering.members
         shown: np.ndarray = members[self.clustering.clusters[members] < _MOST_SHOWN]
         return shown
 
     @property
     def scope(self) -> str:
-        """Note in parentheses about the clusters shown in a figure. Empty if all clusters are shown."""
-        return f" (the {_MOST_SHOWN} largest)" if self.clustering.count > _MOST_SHOWN else ""
+        """Note on which clusters a figure shows, in parentheses, or an empty string if all clusters are shown."""
+        return f" (only the {_MOST_SHOWN} largest are shown)" if self.clustering.count > _MOST_SHOWN else ""
 
 
 @dataclass(frozen=True)
 class ClusterReport:
-    """The report on a clustering. Parts that take less time are written first.
+    """The report on a clustering. Faster parts are written first.
 
     Args:
         pca: scikit-learn transformer that computes the principal components. If None, PCA is skipped.
-        numbers: Other numbers of clusters to try for comparison.
+        numbers: Additional cluster counts to try for comparison.
         silhouette_sample: Number of points used to compute the silhouette score. The computation time grows with
             the square of this number.
         seeds: Number of additional seeds used to measure the stability of the clusters.
@@ -128,7 +128,7 @@ class ClusterReport:
 
         Returns:
             The metrics ``clusters``, ``inertia``, ``silhouette``, ``alone`` (the share of faces without a cluster),
-            ``stability`` (the mean over the seeds) and ``stability/least`` (the minimum).
+            ``stability`` (the mean adjusted Rand index over the seeds) and ``stability/least`` (the minimum).
 
         Raises:
             SettingError: An estimator rejects its parameters or the data.
@@ -178,12 +178,12 @@ class ClusterReport:
             frame["silhouette"].to_numpy(),
             clustering.count,
             title=result.title,
-            note="One fit for each number of clusters. Jumps in the curves show that the clusters depend on the seed",
+            note="One fit per number of clusters. Jumps in the curves show that the clusters depend on the seed",
         )
         result.run.figure("numbers", figure)
 
     def _write_stability(self, result: ClusteringResult) -> dict[str, float]:
-        """Write and print the agreement between the clusters and the clusters found with other seeds."""
+        """Write and print how closely clusters found with other seeds agree with the reported clusters."""
         if not self.seeds:
             return {}
         if not has_parameter(result.clusterer, "random_state"):
@@ -205,7 +205,7 @@ class ClusterReport:
 
 
 def _write_clusters(result: ClusteringResult) -> None:
-    """Write the clusters, the cluster of each face and the attribute means, and print the clusters."""
+    """Write a table of clusters, each face's cluster and the attribute means, and print the table of clusters."""
     run, sample, clustering = result.run, result.sample, result.clustering
     share = clustering.sizes / len(clustering.points)
     columns = {"cluster": result.numbers, "faces": clustering.sizes, "share": share}
@@ -222,7 +222,7 @@ def _write_clusters(result: ClusteringResult) -> None:
 
 
 def _draw_profile(result: ClusteringResult) -> None:
-    """Draw the differences between the attribute means of each cluster and the overall means."""
+    """Draw the differences between each cluster's attribute means and the overall means."""
     figure = figures.cluster_profile(
         result.differences[:_MOST_SHOWN],
         result.sample.attributes,
@@ -353,7 +353,7 @@ def _write_tsne(result: ClusteringResult, tsne: BaseEstimator, most: int) -> Non
         with refusals_of(tsne, "tsne"):
             positions = fit_with_progress(tsne, points[chosen], what)
         if positions.shape[1] < 2:
-            raise SettingError("tsne", type(tsne).__name__, "must have n_components=2 or more to draw a map")
+            raise SettingError("tsne", type(tsne).__name__, "must have n_components of at least 2 to draw a map")
     console.print(what)
     clusters = result.clustering.clusters[chosen]
     frame = pd.DataFrame(positions[:, :2], columns=["x", "y"])

@@ -21,7 +21,7 @@ from celeba_lab.runs.run import RunFolder
 
 CAUTION = (
     "The intervals describe the variation over images, not over seeds. Runs with the same settings but different seeds"
-    " may differ by as much. To compare settings, train each of them with several seeds."
+    " may show differences of a similar size. To compare settings, train each of them with several seeds."
 )
 
 
@@ -70,7 +70,7 @@ def best_first(runs: Sequence[FinishedRun], metric: str) -> list[FinishedRun]:
 
 
 def check_metric(runs: Sequence[FinishedRun], split: str, metric: str) -> None:
-    """Check that every run has a metric for a split.
+    """Check that every run has the given metric for a split.
 
     Raises:
         SettingError: A run does not have the metric.
@@ -84,13 +84,13 @@ def check_metric(runs: Sequence[FinishedRun], split: str, metric: str) -> None:
 
 
 def choose_baseline(runs: Sequence[FinishedRun], metric: str, named: str | None = None) -> FinishedRun:
-    """Choose the run with which the others are compared.
+    """Choose the baseline, with which the other runs are compared.
 
     Args:
         runs: Runs to compare.
-        metric: Metric by which the best run on the validation split is chosen.
-        named: Name or path of the baseline run. By default, the best run on the validation split is chosen, or the
-            first run if no run has the validation metric.
+        metric: Metric that determines the best run on the validation split.
+        named: Name or path of the baseline run. By default (None), the best run on the validation split is
+            chosen. If no run has the validation metric, the first run is chosen.
 
     Raises:
         SettingError: The name matches no run or more than one run.
@@ -103,14 +103,14 @@ def choose_baseline(runs: Sequence[FinishedRun], metric: str, named: str | None 
     found = exact or ends
     if len(found) != 1:
         names = [run.name for run in found or runs]
-        rule = f"matches {len(found)} runs" if found else "is not a run of this comparison"
+        rule = f"matches {len(found)} runs" if found else "is not a run in this comparison"
         hint = f"Choose one of {enumerate_names(names, 12)}.{did_you_mean(named, names)}"
         raise SettingError("baseline", named, rule, hint)
     return found[0]
 
 
 def run_table(runs: Sequence[FinishedRun], split: str) -> pd.DataFrame:
-    """Return a table with one row per run, which contains its overall metrics, data, seed and origin."""
+    """Return a table of each run's overall metrics, data, seed and origin, with one row per run."""
     metrics = dict.fromkeys(name for run in runs for name in run.metrics if name.count("/") == 1)
     rows = []
     for run in runs:
@@ -141,7 +141,7 @@ def run_table(runs: Sequence[FinishedRun], split: str) -> pd.DataFrame:
 def setting_table(runs: Sequence[FinishedRun]) -> pd.DataFrame:
     """Return a table of the settings that differ between runs, with one row per setting and one column per run.
 
-    Values are written as in YAML. A cell is empty if the run does not have the setting.
+    Values are formatted as in YAML. A cell is empty if the run does not have the setting.
     """
     names = dict.fromkeys(name for run in runs for name in run.settings)
     rows = []
@@ -159,18 +159,18 @@ def _yaml(value: object) -> str:
 def paired_tables(
     answers: CorrectAnswers, baseline: str, resamples: int, seed: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Compare each run with the baseline in paired tests.
+    """Compare each run with the baseline using paired tests.
 
     Args:
-        answers: Correct predictions of all runs.
+        answers: Correctness of each run's predictions.
         baseline: Name of the baseline run.
         resamples: Number of bootstrap samples of the images.
-        seed: Seed for the bootstrap. The result for one run does not depend on the other runs.
+        seed: Seed for the bootstrap. The result for a run does not depend on which other runs are compared.
 
     Returns:
-        A table of the accuracy over all attributes with one row per run, and a table of McNemar's tests with one row
-        per run and attribute. ``p_adjusted`` is adjusted with Holm's method: over the runs in the first table, and over
-        the attributes of each run in the second.
+        A table of the accuracy over all attributes, with one row per run, and a table of McNemar's tests, with one row
+        per run and attribute. ``p_adjusted`` is the p-value after Holm's adjustment, which is made over the runs in the
+        first table and over the attributes of each run in the second table.
     """
     base = answers.correct[baseline]
     rows, details = [], []
@@ -212,7 +212,7 @@ def paired_tables(
 
 
 def describe(paired: pd.DataFrame) -> Iterator[str]:
-    """Yield one sentence for each row of the first table from :func:`paired_tables`."""
+    """Yield one sentence for each row of the first table returned by :func:`paired_tables`."""
     for row in paired.itertuples(index=False):
         yield _sentence(row, len(paired))
 
@@ -234,7 +234,7 @@ def _sentence(row: Any, comparisons: int) -> str:
             f", but p = {row.p_adjusted:.2g} after Holm's adjustment for multiple comparisons (n = {comparisons})"
         )
     if row.images_apart < FEW:
-        sentence += f"; only {row.images_apart} images distinguish them, too few for a reliable result"
+        sentence += f"; only {row.images_apart} images distinguish them, which is too few for a reliable result"
     return sentence
 
 
@@ -242,7 +242,7 @@ def comparison_metrics(values: pd.Series, baseline: FinishedRun, paired: pd.Data
     """Return the metrics of a comparison.
 
     Args:
-        values: Values of the compared metric, as a column of the table from :func:`run_table`.
+        values: Column of the compared metric in the table from :func:`run_table`.
         baseline: Run with which the others are compared.
         paired: First table from :func:`paired_tables`.
     """
@@ -257,7 +257,7 @@ def comparison_metrics(values: pd.Series, baseline: FinishedRun, paired: pd.Data
 
 
 def draw_curves(run: RunFolder, runs: Sequence[FinishedRun], metric: str, title: str) -> None:
-    """Draw the metrics after each epoch for the best runs on the validation split, skipping runs without a history."""
+    """Draw per-epoch metrics of the best runs on the validation split, skipping runs without a history."""
     histories = {one.name: one.history for one in best_first(runs, metric) if one.history is not None}
     if not histories:
         return
@@ -274,7 +274,7 @@ def draw_curves(run: RunFolder, runs: Sequence[FinishedRun], metric: str, title:
 
 
 def draw_differences(run: RunFolder, paired: pd.DataFrame, title: str) -> None:
-    """Draw the differences and intervals in the first table from :func:`paired_tables`."""
+    """Draw the differences and intervals in the first table returned by :func:`paired_tables`."""
     first = paired.iloc[0]
     figure = figures.run_differences(
         paired["run"].tolist(),
@@ -284,13 +284,13 @@ def draw_differences(run: RunFolder, paired: pd.DataFrame, title: str) -> None:
         label="accuracy minus baseline accuracy",
         title=title,
         note=f"Baseline: {first['baseline']}, accuracy {first['baseline_accuracy']:.4f}. 95% bootstrap"
-        f" intervals over {first['images']:,} images. Runs with different seeds may differ by as much",
+        f" intervals over {first['images']:,} images. Changing only the seed may cause similar differences",
     )
     run.figure("differences", figure)
 
 
 def show_data(answers: CorrectAnswers, split: str, name: str | None) -> None:
-    """Print the data, the number of images and the attributes that are compared."""
+    """Print the name of the data, the number of images, and the compared attributes."""
     images, count = answers.labels.shape
     what = answers.attributes[0] if count == 1 else f"{count} attributes"
     warning = ": SYNTHETIC faces, so the numbers do not apply to CelebA" if name == "synthetic" else ""
@@ -298,7 +298,7 @@ def show_data(answers: CorrectAnswers, split: str, name: str | None) -> None:
         f"data: {name}, {images:,} {split} images, {what}{warning}", style="bold yellow" if warning else "bold"
     )
     if answers.left_out:
-        console.print(f"attributes left out, because only some runs have them: {enumerate_names(answers.left_out, 40)}")
+        console.print(f"attributes left out because only some runs have them: {enumerate_names(answers.left_out, 40)}")
 
 
 def show_runs(table: pd.DataFrame, metric: str, split: str) -> None:
@@ -309,7 +309,7 @@ def show_runs(table: pd.DataFrame, metric: str, split: str) -> None:
 
 
 def _shown(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """Return the columns for which at least one run has a value, with empty cells for the other runs."""
+    """Return the columns in which at least one run has a value, with empty cells for runs without a value."""
     shown = table[["run", *(name for name in dict.fromkeys(columns) if name in table and table[name].notna().any())]]
     shown = shown.assign(**{name: shown[name].round().astype("Int64") for name in shown if name == "training_seconds"})
     for name in shown:
@@ -320,7 +320,7 @@ def _shown(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def show_settings(settings: pd.DataFrame) -> None:
-    """Print the settings that differ between runs, from :func:`setting_table`."""
+    """Print the table of differing settings from :func:`setting_table`."""
     if settings.empty:
         console.print("all runs have the same settings")
         return
@@ -331,7 +331,7 @@ def show_settings(settings: pd.DataFrame) -> None:
 
 
 def show_differences(paired: pd.DataFrame, baseline: FinishedRun, metric: str, is_chosen: bool) -> None:
-    """Print the baseline, its comparison with each other run, and a caution about the intervals.
+    """Print the baseline, the comparison of each other run with the baseline, and a caution about the intervals.
 
     Args:
         paired: First table from :func:`paired_tables`.

@@ -32,7 +32,7 @@ def write_cooccurrence(run: RunFolder, found: Cooccurrence, pairs: pd.DataFrame,
         names,
         label="phi (correlation)",
         title=title,
-        note="The fifteen pairs with the highest and the fifteen pairs with the lowest correlation",
+        note="The fifteen pairs with the highest correlation and the fifteen with the lowest",
     )
     run.figure("pairs", strongest)
     dendrogram = figures.dendrogram(
@@ -46,7 +46,7 @@ def write_cooccurrence(run: RunFolder, found: Cooccurrence, pairs: pd.DataFrame,
 
 
 def _draw_heatmaps(run: RunFolder, found: Cooccurrence, names: list[str], order: np.ndarray, title: str) -> None:
-    """Draw P(A | B), phi and lift, with related attributes next to each other."""
+    """Draw heat maps of P(A | B), phi and lift, with related attributes next to each other."""
     ordered = [names[k] for k in order]
     square = np.ix_(order, order)
     off_diagonal = np.where(np.eye(len(names), dtype=bool), np.nan, 1.0)
@@ -80,8 +80,8 @@ def _draw_heatmaps(run: RunFolder, found: Cooccurrence, names: list[str], order:
         title=title,
         scale="ratio",
         limits=(1 / 16, 16),
-        note="Frequency with which two attributes occur together, relative to the frequency expected if they were"
-        " independent. The diagonal is omitted",
+        note="How often two attributes occur together, relative to the frequency expected if they were independent."
+        " The diagonal is omitted",
     )
     run.figure("lift", lift)
 

@@ -1,4 +1,4 @@
-"""The report of ``task=embeddings``: the features, TensorBoard's projector, and a comparison with the labels."""
+"""The report of ``task=embeddings``: features, data for TensorBoard's projector, and agreement with the labels."""
 
 import numpy as np
 import torch
@@ -13,14 +13,14 @@ from celeba_lab.reports.clusters import ClusteringResult
 from celeba_lab.runs.run import RunFolder
 
 _SPRITE = 48  # Side length of a face in TensorBoard's projector, in pixels.
-MOST_SPRITES = (8192 // _SPRITE) ** 2  # The sprite image may have at most 8,192 x 8,192 pixels.
+MOST_SPRITES = (8192 // _SPRITE) ** 2  # The sprite image can be at most 8,192 x 8,192 pixels.
 
 
 def write_features(run: RunFolder, sample: LabelSample, features: np.ndarray) -> None:
-    """Write the features to ``features.npz``, which is about ten times smaller than a text file.
+    """Write the features to ``features.npz``. A text file would be about ten times larger.
 
     Args:
-        run: Run folder for the file.
+        run: Run folder to which the file is written.
         sample: Sample that contains one face for each row of ``features``.
         features: Features of the N faces, float32 (N, D).
     """
@@ -58,11 +58,11 @@ def write_projector(result: ClusteringResult, features: np.ndarray, most: int) -
 
 
 def report_agreement(result: ClusteringResult, of_labels: Clustering) -> dict[str, float]:
-    """Write and print the agreement between the clusters of the features and the clusters of the labels.
+    """Write and print the agreement between feature clusters and label clusters.
 
     Args:
         result: Clusters of the features.
-        of_labels: Clusters of the labels of the same faces.
+        of_labels: Clusters of the labels for the same faces.
 
     Returns:
         ``labels/adjusted_rand_index`` and ``labels/adjusted_mutual_information``, computed over the faces that belong
@@ -78,7 +78,7 @@ def report_agreement(result: ClusteringResult, of_labels: Clustering) -> dict[st
     rand = float(adjusted_rand_score(first, second))
     mutual = float(adjusted_mutual_info_score(first, second))
     note = f"adjusted Rand index {rand:.2f}, adjusted mutual information {mutual:.2f} (1: identical, 0: chance level)"
-    console.print(f"agreement with the clusters of the labels: {note}")
+    console.print(f"agreement with the label clusters: {note}")
     figure = figures.matrix_heatmap(
         counts,
         rows,

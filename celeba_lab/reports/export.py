@@ -4,11 +4,11 @@ from pathlib import Path
 
 from celeba_lab.console import console, display_path
 
-_WORDS = {"ema": "the average of the weights", "raw": "the last weights"}
+_WORDS = {"ema": "averaged weights", "raw": "last weights"}
 
 
 def show_export(path: Path, megabytes: float, weights: str) -> None:
-    """Print the path and size of an exported generator, and which weights it contains.
+    """Print an exported generator's path and size, and the kind of weights it contains.
 
     Args:
         path: Path to the exported file.

@@ -1,4 +1,4 @@
-"""Progress of a scikit-learn estimator that prints its iterations."""
+"""Progress display for scikit-learn estimators that print their iteration counts."""
 
 import io
 import re
@@ -16,18 +16,18 @@ _ITERATION = re.compile(r"\[t-SNE\] Iteration (\d+)")
 
 
 def fit_with_progress(estimator: BaseEstimator, points: np.ndarray, what: str) -> np.ndarray:
-    """Fit an estimator to points while showing its progress, and return the positions of the points.
+    """Fit an estimator to points while showing progress, and return the positions of the points.
 
-    scikit-learn's t-SNE does not support callbacks, so the iteration count is parsed from its verbose output. Other
-    estimators, and t-SNE before its first iteration, show only the elapsed time.
+    scikit-learn's t-SNE does not support callbacks, so the iteration count is parsed from its verbose output. For
+    other estimators, and for t-SNE before its first iteration, only the elapsed time is shown.
 
     Args:
-        estimator: Estimator with ``fit_transform``.
-        points: Points, float (N, D).
-        what: Description of the work for the progress line.
+        estimator: Estimator with a ``fit_transform`` method.
+        points: Points to transform, float (N, D).
+        what: Description shown in the progress line.
 
     Returns:
-        Positions, float (N, number of components).
+        Positions, float (N, C), where C is the number of components.
     """
     parameters: dict[str, Any] = estimator.get_params(deep=False)
     counts = type(estimator).__name__ == "TSNE" and not parameters["verbose"]

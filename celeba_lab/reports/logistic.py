@@ -21,9 +21,9 @@ _SHOWN = {
 
 
 def regression_table(results: list[Regression], labels: np.ndarray, attributes: list[str]) -> pd.DataFrame:
-    """Return a table with one row per attribute: scores, log loss and convergence.
+    """Return a table of scores, log loss and convergence, with one row per attribute.
 
-    The scores are the same as in :func:`~celeba_lab.reports.classifier.scores.attribute_table`.
+    The score columns are the same as in :func:`~celeba_lab.reports.classifier.scores.attribute_table`.
 
     Args:
         results: Regression results, one for each of the K attributes.
@@ -44,7 +44,7 @@ def regression_table(results: list[Regression], labels: np.ndarray, attributes: 
 
 
 def regression_metrics(table: pd.DataFrame) -> dict[str, float]:
-    """Return the scores of a regression table as ``test/metric/attribute``, and their means as ``test/metric``."""
+    """Return the scores in a regression table as ``test/metric/attribute``, and their means as ``test/metric``."""
     scores = table.drop(columns=["attribute", "images", "prevalence", "majority_accuracy", "iterations", "converged"])
     scores = scores.drop(columns="fitted").astype(float)
     metrics = {f"test/{name}": float(scores[name].mean()) for name in scores}
@@ -92,9 +92,9 @@ def _draw_scores(run: RunFolder, table: pd.DataFrame, metric: str, baseline: np.
 
 
 def _write_odds(run: RunFolder, odds: np.ndarray, names: list[str], title: str) -> None:
-    """Write and draw the odds ratios, (K, K), with one row per predicted attribute."""
+    """Write and draw the matrix of odds ratios, with one row per predicted attribute, (K, K)."""
     run.matrix("odds_ratios", odds, names, names, corner="attribute")
-    note = "The three attributes that increase and the three that decrease the odds of each attribute (bold) the most"
+    note = "The three attributes that most increase and the three that most decrease the odds of each attribute (bold)"
     heatmap = figures.matrix_heatmap(
         odds,
         names,
@@ -103,7 +103,7 @@ def _write_odds(run: RunFolder, odds: np.ndarray, names: list[str], title: str) 
         scale="ratio",
         limits=(1 / 64, 64),
         note="Factor by which the odds of an attribute (row) change if another attribute (column) is present and all"
-        " others are unchanged",
+        " other attributes stay the same",
         row_title="predicted attribute",
         column_title="given that this attribute is present",
         title=title,
@@ -119,7 +119,7 @@ def show_regressions(table: pd.DataFrame, title: str) -> None:
     if not table["fitted"].all():
         constant = table.loc[~table["fitted"], "attribute"]
         console.print(
-            f"No model was fitted for {enumerate_names(constant)}, because all training labels are the same.",
+            f"No model was fitted for attributes whose training labels are all the same: {enumerate_names(constant)}.",
             style="yellow",
         )
     unfinished = table.loc[table["converged"].eq(False), "attribute"]

@@ -13,11 +13,11 @@ from celeba_lab.console import console, progress
 from celeba_lab.data.images import load_image
 from celeba_lab.runs.run import RunFolder
 
-_THUMBNAIL = 400  # maximum side length in pixels; a sheet of full-size photographs would not fit into memory
+_THUMBNAIL = 400  # Maximum side length in pixels. A sheet of full-size photographs would not fit into memory.
 
 
 def file_prediction_table(paths: Sequence[Path], probabilities: np.ndarray, attributes: Sequence[str]) -> pd.DataFrame:
-    """Return a table with one row per image that contains its path and the predicted probabilities.
+    """Return a table of image paths and predicted probabilities, with one row per image.
 
     Args:
         paths: Paths to the N images.
@@ -42,7 +42,7 @@ def prediction_metrics(table: pd.DataFrame, threshold: float) -> dict[str, float
 
 
 def report_predictions(run: RunFolder, table: pd.DataFrame, threshold: float, max_shown: int, max_pixels: int) -> None:
-    """Write ``tables/predictions.csv`` and ``figures/contact_sheet.png``, and print their names.
+    """Write ``tables/predictions.csv`` and ``figures/contact_sheet.png``, and print the file names.
 
     The contact sheet shows the images with their predictions.
 
@@ -71,7 +71,7 @@ def _draw(table: pd.DataFrame, threshold: float, max_shown: int, max_pixels: int
 
 
 def _thumbnail(image: np.ndarray) -> np.ndarray:
-    """Shrink an image, uint8 (H, W, 3), to at most 400 x 400 pixels."""
+    """Shrink an image to at most 400 x 400 pixels. The image is uint8 (H, W, 3)."""
     picture = Image.fromarray(image)
     picture.thumbnail((_THUMBNAIL, _THUMBNAIL))
     return np.asarray(picture)

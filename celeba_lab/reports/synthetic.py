@@ -12,13 +12,13 @@ _SHOWN = 32
 
 
 def report_synthetic(run: RunFolder, datamodule: CelebADataModule, n: int, seed: int) -> None:
-    """Write the prevalence of each attribute, and draw example faces and one person with and without each attribute.
+    """Write each attribute's prevalence, and draw example faces and the same person with and without each attribute.
 
     Args:
         run: Run folder for the table and the figures.
         datamodule: Data module that reads the synthetic faces.
         n: Number of synthetic faces.
-        seed: Seed for the person drawn with and without each attribute.
+        seed: Seed for the appearance of the person drawn with and without each attribute.
     """
     labels = datamodule.annotations.labels
     run.table("prevalence", pd.DataFrame({"attribute": ATTRIBUTES, "prevalence": labels.mean(axis=0)}))

@@ -222,7 +222,7 @@ def test_drawn_faces_are_reported_as_synthetic(command: Command, tmp_path: Path,
         ),
         (
             [RUNS, "task.baseline=bset"],
-            r"task\.baseline=bset is not a run of this comparison\. Choose one of .* Did you mean 'best'\?",
+            r"task\.baseline=bset is not a run in this comparison\. Choose one of .* Did you mean 'best'\?",
         ),
         ([RUNS, "task.resamples=10"], r"task\.resamples=10 must be at least 100\."),
         (

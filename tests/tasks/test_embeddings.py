@@ -28,7 +28,7 @@ def test_embeddings_are_clustered_and_compared_with_the_labels(
     counts = pd.read_csv(folder / "tables" / "agreement.csv").drop(columns="cluster").to_numpy()
     first, second = np.repeat(np.argwhere(counts >= 0), counts.ravel(), axis=0).T
     assert summary["metrics"]["labels/adjusted_rand_index"] == pytest.approx(adjusted_rand_score(first, second))
-    assert "agreement with the clusters of the labels" in out
+    assert "agreement with the label clusters" in out
 
     stored = np.load(folder / "features.npz")
     assert stored["features"].shape == (40, 1280)

@@ -58,7 +58,7 @@ def _draw_accuracy(result: EvaluationResult, table: pd.DataFrame) -> Picture:
         title=result.title,
         note="Accuracy of each attribute, compared with always predicting the majority class",
     )
-    caption = "Accuracy of each attribute. The tick marks the accuracy of always predicting the majority class."
+    caption = "Accuracy of each attribute. The tick shows the accuracy of always predicting the majority class."
     return result.picture("accuracy", figure, caption)
 
 
@@ -98,7 +98,7 @@ def _describe(result: EvaluationResult, table: pd.DataFrame, bins: int) -> str:
     half = 1.96 * right.std(ddof=1) / np.sqrt(len(right)) if len(right) > 1 else np.nan
     majority = mean_majority_accuracy(table)
     text = (
-        f"{percent(table['accuracy'].mean(), 2)} of the predictions are correct (± {percent(half, 2)}, the 95%"
+        f"{percent(table['accuracy'].mean(), 2)} of the predictions are correct (± {percent(half, 2)}, 95%"
         f" interval over {len(right):,} images). Always predicting the majority class would be correct in"
         f" {percent(majority, 2)} of cases."
     )
@@ -112,11 +112,11 @@ def _describe(result: EvaluationResult, table: pd.DataFrame, bins: int) -> str:
                 f" For {behind} of the {len(table)} attributes, always predicting the majority class is more accurate."
             )
     return text + (
-        "\n\nThe columns low and high are the ends of the 95% Wilson interval for the accuracy. The gain is the"
+        "\n\nThe columns low and high contain the ends of the 95% Wilson interval for the accuracy. The gain is the"
         " accuracy minus the accuracy of always predicting the majority class. The balanced accuracy is the mean of the"
         " accuracies on the two true classes, which is 0.5 if the prediction is always the same. The calibration error"
-        f" is the expected calibration error with {bins} bins. Undefined values, such as the precision if there are no"
-        " positive predictions, are shown as dashes and excluded from means."
+        f" is the expected calibration error with {bins} bins. Undefined values, such as the precision when there are"
+        " no positive predictions, are shown as dashes and excluded from means."
     )
 
 

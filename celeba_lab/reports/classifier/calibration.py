@@ -27,7 +27,7 @@ def report_calibration(result: EvaluationResult, bins: int) -> tuple[Section, di
         bins: Number of probability bins of equal width.
 
     Returns:
-        The section, and ``split/ece`` and ``split/scaled_ece``, averaged over the attributes.
+        The section, and the metrics ``split/ece`` and ``split/scaled_ece``, averaged over the attributes.
     """
     found, validation = result.predictions, result.validation
     before, after = found.probabilities, None
@@ -60,7 +60,7 @@ def _describe(result: EvaluationResult, table: pd.DataFrame, bins: int) -> str:
         "A classifier is calibrated if, for example, the attribute is present in 80% of the images with a predicted"
         " probability of 0.8. The expected calibration error is the mean absolute difference between the predicted"
         f" probability and the observed share over {bins} bins of equal width, weighted by the number of images in each"
-        f" bin. The average over the attributes is {table['ece'].mean():.4f}."
+        f" bin. The mean error over the attributes is {table['ece'].mean():.4f}."
     )
     if result.validation is None:
         return text

@@ -10,7 +10,7 @@ from celeba_lab.reports.page.page import Picture, Section
 
 
 def report_drift(result: EvaluationResult) -> Section | None:
-    """Compare the prevalence and accuracy of the validation split and the reported split.
+    """Compare the prevalence and accuracy of each attribute in the validation split and the reported split.
 
     Returns:
         The section, or None if there are no validation predictions.
@@ -31,7 +31,8 @@ def report_drift(result: EvaluationResult) -> Section | None:
             f"{what}_low": "low",
             f"{what}_high": "high",
         }
-    shown = result.table("drift", table, f"Prevalence and accuracy on validation and {result.split}", columns=columns)
+    caption = f"Prevalence and accuracy in the validation and {result.split} splits"
+    shown = result.table("drift", table, caption, columns=columns)
     pictures = [_draw(result, table, what) for what in ("accuracy", "prevalence")]
     return Section("Drift", _describe(result, table), tables=[shown], pictures=pictures)
 
@@ -52,7 +53,7 @@ def _draw(result: EvaluationResult, table: pd.DataFrame, what: str) -> Picture:
 def drift_table(
     val_labels: np.ndarray, val_predicted: np.ndarray, labels: np.ndarray, predicted: np.ndarray
 ) -> pd.DataFrame:
-    """Return a table with one row per attribute that compares the prevalence and the accuracy of two splits.
+    """Return a table that compares prevalence and accuracy in two splits, with one row per attribute.
 
     The columns are ``prevalence`` and ``accuracy`` with the suffixes ``_val``, ``_split``, ``_difference`` (the split
     minus validation), ``_low`` and ``_high`` (Newcombe's 95% interval for the difference).
@@ -86,9 +87,9 @@ def drift_table(
 def _describe(result: EvaluationResult, table: pd.DataFrame) -> str:
     text = (
         f"Thresholds and temperatures chosen on the validation split are suitable for the {result.split} split only if"
-        f" the two splits are similar. The differences are {result.split} minus validation, with 95%"
-        f" intervals (Newcombe, 1998). About one in twenty of the {len(table)} attributes is expected to differ"
-        " significantly by chance."
+        f" the two splits are similar. Each difference is the {result.split} value minus the validation value, with"
+        f" its 95% interval (Newcombe, 1998). By chance alone, about one in twenty of the {len(table)} attributes is"
+        " expected to differ significantly."
     )
     for what in ("prevalence", "accuracy"):
         outside = table[(table[f"{what}_low"] > 0) | (table[f"{what}_high"] < 0)]

@@ -9,7 +9,7 @@ from celeba_lab.runs.run import Run
 
 
 def facts_of_run(run: Run, datamodule: CelebADataModule, checkpoint: str, device: torch.device) -> dict[str, str]:
-    """Return the facts shown at the top of a report, by name.
+    """Return the facts shown at the top of a report, as a mapping from names to strings.
 
     Args:
         run: Run to describe.

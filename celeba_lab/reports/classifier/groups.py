@@ -11,10 +11,10 @@ from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.reports.classifier.result import EvaluationResult, percent
 from celeba_lab.reports.page.page import PageTable, Picture, Section
 
-# The standard pair in the literature on spurious correlations (Sagawa et al., "Distributionally Robust Neural Networks
+# Standard example in the literature on spurious correlations (Sagawa et al., "Distributionally Robust Neural Networks
 # for Group Shifts", ICLR 2020). This pair is shown even if other pairs have larger differences.
 NAMED = ("Blond_Hair", "Male")
-_DRAWN = 12  # number of pairs whose subgroups are drawn; more would be hard to read
+_DRAWN = 12  # Maximum number of pairs in the figure. More pairs would be hard to read.
 _PAIR_COLUMNS = {
     "target": "target",
     "group": "group",
@@ -55,8 +55,8 @@ def report_groups(result: EvaluationResult, smallest: int) -> tuple[Section, dic
         smallest: Minimum number of images in a subgroup. Smaller subgroups are marked and cannot be the worst subgroup.
 
     Returns:
-        The section, and ``split/worst_subgroup_accuracy``, the lowest accuracy in a subgroup that is large enough. This
-        metric is omitted if all subgroups are too small.
+        The section, and ``split/worst_subgroup_accuracy``, the lowest accuracy among subgroups that are large enough.
+        This metric is omitted if all subgroups are too small.
     """
     found = result.predictions
     subgroups = subgroup_table(found.labels, found.predicted, result.names, result.all_labels(), ATTRIBUTES, smallest)
@@ -131,8 +131,8 @@ def _draw_odds(result: EvaluationResult, pairs: pd.DataFrame, smallest: int) -> 
 
 def _describe(pairs: pd.DataFrame, smallest: int, split: str) -> str:
     text = (
-        "Each target is evaluated in four subgroups: images with and without the target, inside and outside the group"
-        " of images with another attribute. A high overall accuracy can hide a subgroup in which most predictions are"
+        "Each target attribute is evaluated in four subgroups, defined by whether the target and a second attribute"
+        " (the group) are present. A high overall accuracy can hide a subgroup in which most predictions are"
         " wrong."
     )
     known = pairs[pairs["gap"].notna()]
@@ -150,10 +150,10 @@ def _describe(pairs: pd.DataFrame, smallest: int, split: str) -> str:
             f" {first['group']}."
         )
     return text + (
-        "\n\nThe gap is the difference between the highest and the lowest accuracy in the subgroups of a pair. The"
+        "\n\nThe gap is the difference between the highest and the lowest subgroup accuracy of a pair. The"
         " gap is large for every attribute that is rarely predicted. The equalised odds difference compares images with"
-        " the same label. It is the difference in true positive rate or in false positive rate between the group and"
-        f" the other images, whichever is larger. Subgroups with fewer than {smallest} images are marked as few,"
+        " the same label. It is the difference in true positive rate or false positive rate between images inside"
+        f" and outside the group, whichever is larger. Subgroups with fewer than {smallest} images are marked as few"
         f" and are excluded from both measures. The file tables/subgroups_{split}.csv contains all subgroups. With so"
         " many pairs, some differences are due to chance, so check the intervals."
     )

@@ -31,7 +31,7 @@ def report_history(
     run.table("history", history)
     majority = mean_majority_accuracy(val)
     curves = figures.learning_curves(history, title=title, best_epoch=best_epoch, majority_accuracy=majority)
-    caption = "Training and validation loss and accuracy after each epoch. The star marks the reported checkpoint."
+    caption = "Training and validation loss and accuracy after each epoch. A star marks the reported checkpoint."
     path = run.figure("learning_curves", curves)
     pictures, tables = [Picture(path, caption, alt=f"learning curves: {caption}")], []
     by_attribute = _write_attributes(run, history, val, title)
@@ -56,7 +56,7 @@ def _write_attributes(
     columns = ["majority", *(f"epoch {epoch}" for epoch in rows["epoch"])]
     values = np.column_stack([ordered["majority_accuracy"].to_numpy(), accuracy])
     file = run.matrix("attributes_by_epoch", values, names, columns, corner="attribute")
-    note = "Validation accuracy of the majority class and of the network after each epoch, sorted by the gain"
+    note = "Validation accuracy of the majority-class prediction and of the network after each epoch, sorted by gain"
     figure = figures.matrix_heatmap(
         values,
         names,

@@ -28,8 +28,8 @@ def report_mistakes(result: EvaluationResult, most: int) -> Section:
         pictures.append(result.picture("mistakes", figure, "The most confident mistakes, with predictions and labels."))
     total = result.predictions.labels.size
     text = (
-        f"{len(wrong):,} of {total:,} predictions differ from the label ({percent(len(wrong) / total, 2)}). Some of"
-        " CelebA's labels are wrong, so look at the images before you draw conclusions. The predicted probabilities"
+        f"{len(wrong):,} of {total:,} predictions differ from the labels ({percent(len(wrong) / total, 2)}). Some of"
+        " CelebA's labels are wrong, so look at the images before drawing conclusions. The predicted probabilities"
         f" for all images are in tables/{file.name}, which can be joined with other tables on image_id."
     )
     return Section("Mistakes", text, tables=[shown], pictures=pictures)
@@ -54,11 +54,11 @@ def report_contradictions(
 
     Args:
         result: Predictions to report.
-        pairs: Pairs of attributes that exclude each other.
+        pairs: Pairs of mutually exclusive attributes.
 
     Returns:
         The section, and ``split/contradictions``, the mean number of contradictions per image. The section is
-        None if the classifier does not predict both attributes of any pair.
+        None unless the classifier predicts both attributes of at least one pair.
     """
     found = result.predictions
     table = count_contradictions(found.labels, found.predicted, result.names, pairs)
@@ -73,14 +73,14 @@ def report_contradictions(
         series=("labels", "predictions"),
         total=len(found.labels),
         title=result.title,
-        note="Images with two attributes that exclude each other",
+        note="Images with two mutually exclusive attributes",
     )
     picture = result.picture("contradictions", figure, "Contradictions in the labels and in the predictions.")
     text = (
         "Each attribute is predicted separately, so predictions may contradict each other. Labels may contradict"
         f" each other too, because they were assigned by people. In {len(found.labels):,} images, there are"
         f" {int(table['labels'].sum()):,} contradictions among the labels and {int(table['predictions'].sum()):,} among"
-        " the predictions. A small number does not imply good predictions. For example, a classifier that never"
+        " the predictions. Few contradictions do not imply good predictions. For example, a classifier that never"
         " predicts Goatee never predicts both Goatee and No_Beard."
     )
     section = Section("Contradictions", text, tables=[shown], pictures=[picture])

@@ -1,4 +1,4 @@
-"""A comparison of the network with a model that uses only the other labels, and with the majority class."""
+"""A comparison of the network with a model that uses only the other labels, and with the majority-class prediction."""
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,7 @@ _COLUMNS = {
 def report_pixels(
     result: EvaluationResult, scores: pd.DataFrame, estimator: ClassifierMixin | None
 ) -> tuple[Section | None, dict[str, float]]:
-    """Compare the network with an estimator that predicts each attribute from the true labels of the others.
+    """Compare the network with an estimator that predicts each attribute from the other true labels.
 
     Args:
         result: Predictions to report. The estimator is fitted to the labels of the train split.
@@ -90,7 +90,7 @@ def _describe(table: pd.DataFrame, ordered: pd.DataFrame, estimator: str, rows: 
         f" the true labels of the other {len(ATTRIBUTES) - 1} attributes and does not use the image. The baseline was"
         f" fitted to the labels of the {rows:,} training images. The mean accuracy is {network:.4f} for the network,"
         f" {labels:.4f} for the baseline and {majority:.4f} for the majority class. The network's 95% interval is"
-        f" above the accuracy of the baseline for {ahead} of {len(table)} attributes"
+        f" above the baseline's accuracy for {ahead} of {len(table)} attributes"
     )
     if len(table) > 1 and ahead:
         text += f", with the largest differences for {first_names(ordered['attribute'].tolist())}"

@@ -30,13 +30,13 @@ class ClassifierReport:
     Args:
         tune: Score that tuned thresholds maximise on the validation split: ``balanced_accuracy`` or ``f1``. If None,
             thresholds are not tuned.
-        estimator: Unfitted scikit-learn classifier that predicts each attribute from the labels of the others. If
-            None, the comparison with this classifier is skipped.
+        estimator: Unfitted scikit-learn classifier that predicts each attribute from the other labels. If None,
+            the comparison with this classifier is skipped.
         smallest: Minimum number of images in a subgroup. Smaller subgroups are marked and cannot be the worst subgroup.
         bins: Number of probability bins for the calibration error.
         mistakes: Maximum number of mistakes to draw, starting with the most confident.
-        contradictions: Pairs of attributes that exclude each other.
-        page: If true, write ``report.html``.
+        contradictions: Pairs of mutually exclusive attributes.
+        page: Whether to write ``report.html``.
 
     Raises:
         SettingError: A number is out of range, a name is unknown, or the estimator cannot be used.
@@ -71,8 +71,8 @@ class ClassifierReport:
 
         Args:
             result: Predictions to report.
-            facts: Facts about the run for the top of the page, as a mapping from names to strings.
-            more: Additional section for the end of the page. If None, no section is added.
+            facts: Facts to show at the top of the page, as a mapping from names to strings.
+            more: Additional section at the end of the page. If None, no section is added.
 
         Returns:
             The attribute table, and the metrics that only the report computes.

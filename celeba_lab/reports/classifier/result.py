@@ -15,7 +15,7 @@ from celeba_lab.runs.run import Run
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """The predictions for one split, with everything that is needed to report them.
+    """The predictions for one split, with everything needed to report them.
 
     Attributes:
         run: Run to which tables and figures named ``<name>_<split>`` are written.
@@ -46,7 +46,7 @@ class EvaluationResult:
         return f"{self.run.title(self.datamodule.name)} · {self.split}"
 
     def all_labels(self) -> np.ndarray:
-        """Return the true labels of all forty attributes, int8 (N, 40), including attributes that are not predicted."""
+        """Return the true labels of all forty attributes, including attributes that are not predicted, int8 (N, 40)."""
         labels: np.ndarray = self.datamodule.annotations.labels[self.predictions.index]
         return labels
 
@@ -84,6 +84,6 @@ def percent(share: float, digits: int = 1) -> str:
 
 
 def first_names(names: Sequence[str], limit: int = 3) -> str:
-    """Join the first names for use in a sentence, such as ``a, b and c``."""
+    """Join up to ``limit`` names for use in a sentence, such as ``a, b and c``."""
     chosen = list(names[:limit])
     return chosen[0] if len(chosen) == 1 else f"{', '.join(chosen[:-1])} and {chosen[-1]}"

@@ -1,4 +1,4 @@
-"""Tables of a classifier's scores and mistakes, and the scores that a task prints."""
+"""Tables of a classifier's scores and mistakes, and a function that prints scores."""
 
 from collections.abc import Mapping, Sequence
 
@@ -50,14 +50,14 @@ def attribute_table(
             "ece": reliability(labels, probabilities, bins).error,
             "accuracy_low": low,
             "accuracy_high": high,
-            # In float32, like the accuracy, so that always predicting the majority class has a gain of exactly 0.
+            # Float32, like the accuracy, ensures that always predicting the majority class has a gain of exactly 0.
             "gain": scores["accuracy"] - majority.astype(np.float32),
         }
     )
 
 
 def threshold_table(predictions: Predictions, thresholds: np.ndarray) -> pd.DataFrame:
-    """Return a table with one row per attribute: scores at the default threshold and at the tuned threshold.
+    """Return a table of scores at the default and tuned thresholds, with one row per attribute.
 
     The columns for the tuned threshold have the prefix ``tuned_``.
 

@@ -19,7 +19,7 @@ from celeba_lab.runs.run import RunFolder
 
 _FACES = 2000  # Number of faces to generate for the comparison with real faces.
 _REQUESTED = 500  # Number of faces to generate for each requested value of an attribute.
-_FEW = 20  # P(A | B) is left undefined if fewer faces than this have B.
+_FEW = 20  # P(A | B) is left undefined if fewer than this many faces have B.
 _BATCH = 64
 _SPLIT = "val"  # Split that provides the held-out real faces.
 
@@ -46,7 +46,7 @@ class Audit:
         return self.sampler.sample(n, self.seed, self.truncation, requested)[0]
 
     def classify(self, faces: Tensor) -> np.ndarray:
-        """Predict the attributes of faces, uint8 (N, 3, S, S). The predictions are bool (N, K)."""
+        """Return the predicted attributes, bool (N, K), of faces, uint8 (N, 3, S, S)."""
         auditor = self.auditor
         batches = progress(torch.split(faces, _BATCH), "classifying faces", unit="batches")
         probabilities = [auditor.probabilities(batch.to(auditor.device)).cpu() for batch in batches]
@@ -63,7 +63,7 @@ class _Predicted:
 
 
 def report_audit(run: RunFolder, audit: Audit, datamodule: CelebADataModule, title: str) -> dict[str, float]:
-    """Compare the attributes of generated faces with those of held-out real faces.
+    """Compare the predicted attributes of generated faces and held-out real faces.
 
     The same classifier predicts the attributes of all faces at the same image size. ``audit_attributes.csv`` contains
     the prevalence of each attribute and the classifier's accuracy on the real faces. ``audit_pairs.csv`` contains
@@ -72,15 +72,15 @@ def report_audit(run: RunFolder, audit: Audit, datamodule: CelebADataModule, tit
 
     Args:
         run: Run folder for the tables and figures.
-        audit: Generator and classifier, with the settings of the audit.
+        audit: Generator and classifier, with the audit settings.
         datamodule: Data module with the real faces and their labels for the auditor's attributes.
         title: Title for the figures.
 
     Returns:
-        ``audit/accuracy``, the classifier's accuracy on the real faces, averaged over the attributes;
-        ``audit/prevalence_error``, the mean absolute difference in prevalence between generated and real faces; and
-        ``audit/agreement/<attribute>``, the share of faces generated with the attribute that are classified as having
-        it.
+        ``audit/accuracy`` (the classifier's accuracy on the real faces, averaged over the attributes),
+        ``audit/prevalence_error`` (the mean absolute difference in prevalence between generated and real faces), and
+        ``audit/agreement/<attribute>`` (among the faces generated with the attribute, the share classified as having
+        it).
     """
     names = audit.auditor.attributes
     with Progress("auditing the faces"):
@@ -171,11 +171,11 @@ def _compare_pairs(run: RunFolder, predicted: _Predicted, names: list[str], titl
 
 
 def _compare_requests(run: RunFolder, audit: Audit, predicted: _Predicted, title: str) -> dict[str, float]:
-    """Compare requested attributes of generated faces with the classifier's predictions.
+    """Compare the attributes requested for generated faces with the classifier's predictions.
 
-    Faces are generated with and without each attribute that the generator and the classifier share. The share of faces
-    classified as requested is written next to the classifier's accuracy on real faces with the same attribute value.
-    The share can exceed this accuracy if the attribute is more pronounced in generated faces than in real faces.
+    Faces are generated with and without each attribute that the generator and the classifier have in common. The share
+    of faces classified as requested is written next to the classifier's accuracy on real faces with the same attribute
+    value. The share can exceed the accuracy if the attribute is more pronounced in generated faces than in real faces.
     """
     rows = []
     shared = [name for name in audit.sampler.attributes if name in audit.auditor.attributes]
@@ -195,8 +195,8 @@ def _compare_requests(run: RunFolder, audit: Audit, predicted: _Predicted, title
             )
     if not rows:
         console.print(
-            "Skipping the audit of requested attributes, because the generator and the classifier have no attribute in"
-            " common.",
+            "Skipping the audit of requested attributes, because the generator and the classifier have no attributes"
+            " in common.",
             style="yellow",
         )
         return {}
@@ -208,7 +208,7 @@ def _compare_requests(run: RunFolder, audit: Audit, predicted: _Predicted, title
 
 
 def _show_requests(run: RunFolder, table: pd.DataFrame, size: int, title: str) -> None:
-    """Print and draw how often the classifier agrees with the requests. The faces have ``size`` x ``size`` pixels."""
+    """Print and draw how often the classifier agrees with the requests, for faces of ``size`` x ``size`` pixels."""
     present, absent = (table[table["requested"] == value].reset_index(drop=True) for value in (1, 0))
     shown = {
         "attribute": present["attribute"],
@@ -230,8 +230,8 @@ def _show_requests(run: RunFolder, table: pd.DataFrame, size: int, title: str) -
             present["attribute"].tolist(),
             metric="share of faces for which the classifier agrees",
             title=title,
-            note=f"{_REQUESTED} faces of {size} x {size} pixels were generated with and without each attribute."
-            " Whiskers: 95% intervals for faces generated with the attribute",
+            note=f"{_REQUESTED} faces of {size} x {size} pixels were generated with each attribute, and"
+            f" {_REQUESTED} without it. Whiskers: 95% intervals for faces generated with the attribute",
             low=present["low"],
             high=present["high"],
         ),

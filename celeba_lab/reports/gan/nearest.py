@@ -1,4 +1,4 @@
-"""The nearest training face of each generated face, which shows whether a generator copies its training data."""
+"""The training face nearest to each generated face, which shows whether a generator copies its training data."""
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from celeba_lab.runs.run import RunFolder
 
 _SHOWN = 64
 _SPLIT = "val"  # Split that provides the held-out real faces.
-_REFERENCE_FACES = 200  # Number of held-out real faces that are used as a reference.
+_REFERENCE_FACES = 200  # Number of held-out real faces used as a reference.
 
 
 def report_nearest(run: RunFolder, faces: torch.Tensor, datamodule: CelebADataModule, title: str) -> dict[str, float]:
@@ -29,8 +29,9 @@ def report_nearest(run: RunFolder, faces: torch.Tensor, datamodule: CelebADataMo
 
     Returns:
         ``nearest/generated``, the median distance between generated faces and their nearest training faces, on a scale
-        from 0 to 255; and ``nearest/real``, the corresponding median for held-out real faces, unless there are no
-        such faces. If the generator copies training faces, the first median is much smaller than the second.
+        from 0 to 255, and ``nearest/real``, the corresponding median for held-out real faces. If there are no held-out
+        real faces, ``nearest/real`` is omitted. If the generator copies training faces, the first median is
+        much smaller than the second.
     """
     n = len(faces)
     others = datamodule.split_indices(_SPLIT)[:_REFERENCE_FACES]

@@ -32,7 +32,7 @@ def report_gan(
 
     Args:
         run: Training run to report.
-        trainer: Trainer that was used to fit the model, including its callbacks.
+        trainer: Trainer that fitted the model, including its callbacks.
         model: The fitted GAN.
         datamodule: Data module with the training data.
         auditor: Classifier that audits the generated faces. If None, the audit is skipped.
@@ -65,7 +65,7 @@ def describe_training(trainer: L.Trainer) -> dict[str, Any]:
     """Return the GAN-specific part of the run summary: epochs, distances and warnings.
 
     Args:
-        trainer: Trainer that was used to fit the model, including its callbacks.
+        trainer: Trainer that fitted the model, including its callbacks.
     """
     schedule, health = find_callback(trainer, DistanceSchedule), find_callback(trainer, Health)
     return {
@@ -76,7 +76,7 @@ def describe_training(trainer: L.Trainer) -> dict[str, Any]:
 
 
 def show_results(run: Run, title: str, metrics: Mapping[str, float]) -> None:
-    """Print the training time and the metrics, except metrics of single attributes."""
+    """Print the training time and the metrics, excluding metrics for individual attributes."""
     shown = {name: value for name, value in metrics.items() if name.count("/") == 1}
     show_metrics(title, {"value": shown})
     console.print(f"training took {run.seconds.get('training', run.seconds['fit']):.0f} s")

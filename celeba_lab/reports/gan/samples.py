@@ -34,7 +34,7 @@ class Samples:
         faces: Generated faces, uint8 (N, 3, S, S).
         requested: Attributes requested for each face, uint8 (N, K), or None if the generator is unconditional.
         attributes: Names of the K attributes.
-        enlarge: Function that enlarges faces, uint8 (N, S, S, 3).
+        enlarge: Function that takes faces, uint8 (N, S, S, 3), and returns enlarged faces.
         title: Title for all figures.
     """
 
@@ -45,7 +45,7 @@ class Samples:
     title: str
 
     def write(self, run: RunFolder) -> None:
-        """Write the faces to ``faces/00000.png`` and so on, a table of their attributes, and a grid of the first 64."""
+        """Write the faces to the folder ``faces``, a table of the requested attributes, and a figure of the faces."""
         with Progress("writing the faces", len(self.faces), "faces") as bar:
             for start in range(0, len(self.faces), _CHUNK):
                 large = self.enlarge(_as_images(self.faces[start : start + _CHUNK]))
@@ -72,7 +72,7 @@ class Samples:
         """
         faces = walk(sampler, latents[: _WALKS + 1], self.requested, steps)
         note = (
-            f"interpolation from each face (left) to the next (right): {steps} faces on the arc between their latents"
+            f"interpolation from each face (left) to the next (right): {steps} faces on the arc between the two latents"
         )
         run.figure("interpolation", _face_grid(self.enlarge(_as_images(faces)), steps, f"{self.title} · {note}"))
 
@@ -83,10 +83,10 @@ class Samples:
 
 
 def check_request(n: int, upscale: int, upscale_filter: str, truncation: float | None, interpolate: int | None) -> None:
-    """Check the settings of ``task=generate`` that determine the faces and how they are written.
+    """Check the ``task=generate`` settings that determine which faces are generated and how they are written.
 
     Raises:
-        SettingError: A setting is out of range, or there are too few faces to interpolate between them.
+        SettingError: A setting is out of range, or there are too few faces for an interpolation.
     """
     check_at_least("n", n, 1)
     check_at_least("upscale", upscale, 1)
@@ -143,9 +143,9 @@ def describe_request(attributes: Mapping[str, int] | None) -> str:
 
 
 def has_training_data(datamodule: CelebADataModule, sampler: FaceSampler) -> bool:
-    """Return whether a generator was trained on this data, and print a warning if it was not.
+    """Return whether a generator was trained on the given data, and print a warning if it was not.
 
-    If the generator's training data is unknown, it is assumed to be this data.
+    A generator with unknown training data is assumed to have been trained on the given data.
     """
     if sampler.trained_on in (None, datamodule.name):
         return True

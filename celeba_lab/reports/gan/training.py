@@ -17,7 +17,7 @@ from celeba_lab.files import write_atomically
 from celeba_lab.models.gan.distances import Distances
 from celeba_lab.runs.run import RunFolder
 
-_COLORS = 128  # Number of colours per frame. An animation with 32 frames is about 5 MB in size.
+_COLORS = 128  # Number of colours per frame. An animation with 32 frames takes up about 5 MB.
 
 
 def animate(folder: Path, path: Path, seconds: float = 8.0, most: int = 32) -> int:
@@ -28,7 +28,7 @@ def animate(folder: Path, path: Path, seconds: float = 8.0, most: int = 32) -> i
     Args:
         folder: Folder that contains the images.
         path: Path to the GIF file to write.
-        seconds: Approximate duration in seconds.
+        seconds: Approximate duration of the animation in seconds.
         most: Maximum number of frames. If the folder contains more images, evenly spaced images are used, including
             the first and the last.
 
@@ -76,13 +76,14 @@ def report_distances(
         distances: Distance measures that were used during training.
         rows: Rows recorded by :class:`~celeba_lab.engine.distances.DistanceSchedule`. For each step, the row for the
             averaged weights comes before the row for the last weights.
-        datamodule: Data module with the training faces. Their distance from held-out real faces serves as a reference.
+        datamodule: Data module with the training faces. The distance between training faces and held-out real faces
+            serves as a reference.
         title: Title for the figures.
 
     Returns:
         ``heldout/kid`` (times 1,000) and ``heldout/fid`` for the averaged weights, or for the last weights if the model
-        does not average them; and ``heldout/kid_real`` and ``heldout/fid_real``, the distances between training faces
-        and the same held-out faces.
+        does not average its weights. ``heldout/kid_real`` and ``heldout/fid_real`` are the distances between training
+        faces and the same held-out faces.
     """
     table = pd.DataFrame(rows)
     n = int(table["generated"].iloc[-1])
@@ -97,7 +98,7 @@ def report_distances(
         run.writer.add_text("distances", f"heldout/kid and heldout/fid: {words}; {reference}")
     names = {"ema": "averaged weights", "raw": "last weights"}
     series = {names[str(name)]: group for name, group in table.groupby("generator_weights", sort=False)}
-    several = table["epoch"].nunique() > 1  # A single point is printed below, not drawn as a curve.
+    several = table["epoch"].nunique() > 1  # A single point is printed below instead of drawn.
     for metric, label, real in (("kid_x1000", "KID x 1,000", floor.kid), ("fid", "FID", floor.fid)) if several else ():
         lines = {name: (group["epoch"].tolist(), group[metric].tolist()) for name, group in series.items()}
         note = f"{words}\n{reference}"

@@ -1,4 +1,4 @@
-"""The page of a report: a self-contained HTML file with tables and pictures."""
+"""The HTML page of a report: a self-contained file with tables and pictures."""
 
 import base64
 import hashlib
@@ -74,7 +74,7 @@ class Section:
 def write_page(
     path: Path, title: str, facts: Mapping[str, str], sections: Sequence[Section], warning: str | None = None
 ) -> Path:
-    """Write the page that :func:`render_page` returns, and return its path."""
+    """Write the page rendered by :func:`render_page`, and return the path to the file."""
     page = render_page(title, facts, sections, warning)
     write_atomically(path, lambda file: file.write(page.encode()))
     return path
@@ -113,7 +113,7 @@ def render_page(title: str, facts: Mapping[str, str], sections: Sequence[Section
 
 
 def _sha256(text: str) -> str:
-    """Return the hash that allows an inline style or script in the page's Content-Security-Policy."""
+    """Return the hash that allows an inline style or script under the page's Content-Security-Policy."""
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
@@ -176,7 +176,7 @@ def _writer(column: pd.Series) -> tuple[bool, Callable[[Any], _Cell]]:
     digits = _digits(column)
 
     def write(value: Any) -> _Cell:
-        exact = str(value).replace("inf", "Infinity")  # as JavaScript spells it
+        exact = str(value).replace("inf", "Infinity")  # JavaScript's spelling
         return _Cell(_number(float(value), digits), exact)
 
     return True, write
@@ -185,8 +185,8 @@ def _writer(column: pd.Series) -> tuple[bool, Callable[[Any], _Cell]]:
 def _digits(column: pd.Series) -> int:
     """Return the number of decimal places for a column.
 
-    Whole numbers have no decimal places, even if missing values have turned the column into floats. A float column that
-    contains only zeros and ones is treated as scores, which have decimal places.
+    Whole numbers have no decimal places, even if missing values have converted the column to floats. A float column
+    that contains only zeros and ones is treated as scores, which have decimal places.
     """
     if pd.api.types.is_integer_dtype(column):
         return 0

@@ -10,12 +10,12 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageChops
 
-# Maximum size of a picture in bytes. Twenty pictures of this size take 7 MB as base64. A chart typically takes up
-# a third of this size, and a grid of faces nearly all of it.
+# Maximum size of a picture in bytes. Twenty pictures of this size take up 7 MB as base64. A chart typically takes up
+# a third of the maximum, and a grid of faces nearly all of it.
 _PICTURE_BYTES = 256 * 1024
 _PICTURE_SIZE = (2200, 8000)  # Maximum width and height in pixels, enough for high-density screens and for zooming.
-_QUALITIES = (85, 65)  # WebP qualities to try. A picture that is still too large is scaled down.
-_OFF = 24  # Largest invisible difference between two colour values (0 to 255).
+_QUALITIES = (85, 65)  # WebP quality settings to try. A picture that is too large at all of them is scaled down.
+_OFF = 24  # Largest difference between two colour values (0 to 255) that is still invisible.
 _CSS_DPI = 96
 
 
@@ -44,8 +44,8 @@ def _encode(image: Image.Image) -> bytes:
     """Encode an RGB image as a WebP file of at most 256 KiB.
 
     The colours of a chart are reduced to a palette, and the result is compressed losslessly. Lossless compression
-    preserves the edges of letters, and the file is smaller than a lossy WebP file or a PNG file with the same palette.
-    Images with too many colours for a palette, such as photographs, are compressed lossily.
+    preserves the edges of letters, and the result is smaller than a lossy WebP file or a PNG file with the same
+    palette. Images with too many colours for a palette, such as photographs, are compressed lossily.
     """
     data = b""
     for data in _encodings(image):
