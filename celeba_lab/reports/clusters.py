@@ -89,7 +89,7 @@ class ClusteringResult:
 
 @dataclass(frozen=True)
 class ClusterReport:
-    """The report on a clustering. Faster parts are written first.
+    """The report on the clusters of a sample of faces. Faster parts are written first.
 
     Args:
         pca: scikit-learn transformer that computes the principal components. If None, PCA is skipped.
@@ -205,7 +205,7 @@ class ClusterReport:
 
 
 def _write_clusters(result: ClusteringResult) -> None:
-    """Write a table of clusters, each face's cluster and the attribute means, and print the table of clusters."""
+    """Write tables of the clusters, their members and their attribute means, and print the table of clusters."""
     run, sample, clustering = result.run, result.sample, result.clustering
     share = clustering.sizes / len(clustering.points)
     columns = {"cluster": result.numbers, "faces": clustering.sizes, "share": share}

@@ -243,7 +243,7 @@ def comparison_metrics(values: pd.Series, baseline: FinishedRun, paired: pd.Data
 
     Args:
         values: Column of the compared metric in the table from :func:`run_table`.
-        baseline: Run with which the others are compared.
+        baseline: Baseline run, with which the other runs are compared.
         paired: First table from :func:`paired_tables`.
     """
     name = str(values.name)
@@ -335,7 +335,7 @@ def show_differences(paired: pd.DataFrame, baseline: FinishedRun, metric: str, i
 
     Args:
         paired: First table from :func:`paired_tables`.
-        baseline: Run with which the others are compared.
+        baseline: Baseline run, with which the other runs are compared.
         metric: Metric by which the baseline was chosen.
         is_chosen: Whether the user chose the baseline.
     """

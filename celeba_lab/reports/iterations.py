@@ -16,7 +16,7 @@ _ITERATION = re.compile(r"\[t-SNE\] Iteration (\d+)")
 
 
 def fit_with_progress(estimator: BaseEstimator, points: np.ndarray, what: str) -> np.ndarray:
-    """Fit an estimator to points while showing progress, and return the positions of the points.
+    """Fit an estimator to points while showing progress, and return the transformed points.
 
     scikit-learn's t-SNE does not support callbacks, so the iteration count is parsed from its verbose output. For
     other estimators, and for t-SNE before its first iteration, only the elapsed time is shown.
@@ -27,7 +27,7 @@ def fit_with_progress(estimator: BaseEstimator, points: np.ndarray, what: str) -
         what: Description shown in the progress line.
 
     Returns:
-        Positions, float (N, C), where C is the number of components.
+        Transformed points, float (N, C), where C is the number of components.
     """
     parameters: dict[str, Any] = estimator.get_params(deep=False)
     counts = type(estimator).__name__ == "TSNE" and not parameters["verbose"]

@@ -114,9 +114,9 @@ def _describe(result: EvaluationResult, table: pd.DataFrame, bins: int) -> str:
     return text + (
         "\n\nThe columns low and high contain the ends of the 95% Wilson interval for the accuracy. The gain is the"
         " accuracy minus the accuracy of always predicting the majority class. The balanced accuracy is the mean of the"
-        " accuracies on the two true classes, which is 0.5 if the prediction is always the same. The calibration error"
-        f" is the expected calibration error with {bins} bins. Undefined values, such as the precision when there are"
-        " no positive predictions, are shown as dashes and excluded from means."
+        " true positive rate and the true negative rate, and is 0.5 if the prediction is always the same. The"
+        f" calibration error is the expected calibration error with {bins} bins. Undefined values, such as the"
+        " precision when there are no positive predictions, are shown as dashes and excluded from means."
     )
 
 

@@ -154,8 +154,9 @@ def _describe(pairs: pd.DataFrame, smallest: int, split: str) -> str:
         " gap is large for every attribute that is rarely predicted. The equalised odds difference compares images with"
         " the same label. It is the difference in true positive rate or false positive rate between images inside"
         f" and outside the group, whichever is larger. Subgroups with fewer than {smallest} images are marked as few"
-        f" and are excluded from both measures. The file tables/subgroups_{split}.csv contains all subgroups. With so"
-        " many pairs, some differences are due to chance, so check the intervals."
+        f" and are excluded from the gap and the equalised odds difference. The file"
+        f" tables/subgroups_{split}.csv contains all subgroups. With so many pairs, some differences are due to"
+        " chance, so check the intervals."
     )
 
 
@@ -188,7 +189,7 @@ def report_amplification(result: EvaluationResult, smallest: int) -> tuple[Secti
         table[np.ix_(order, order)],
         ordered,
         ordered,
-        label="P(A | B) among predictions minus labels",
+        label="P(A | B), predictions minus labels",
         title=result.title,
         scale="diverging",
         row_title="A",

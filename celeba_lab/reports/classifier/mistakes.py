@@ -80,8 +80,8 @@ def report_contradictions(
         "Each attribute is predicted separately, so predictions may contradict each other. Labels may contradict"
         f" each other too, because they were assigned by people. In {len(found.labels):,} images, there are"
         f" {int(table['labels'].sum()):,} contradictions among the labels and {int(table['predictions'].sum()):,} among"
-        " the predictions. Few contradictions do not imply good predictions. For example, a classifier that never"
-        " predicts Goatee never predicts both Goatee and No_Beard."
+        " the predictions. A small number of contradictions does not imply good predictions. For example, a"
+        " classifier that never predicts Goatee never predicts both Goatee and No_Beard."
     )
     section = Section("Contradictions", text, tables=[shown], pictures=[picture])
     return section, {f"{result.split}/contradictions": float(table["predictions_share"].sum())}

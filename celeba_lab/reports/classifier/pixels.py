@@ -24,7 +24,7 @@ _COLUMNS = {
 def report_pixels(
     result: EvaluationResult, scores: pd.DataFrame, estimator: ClassifierMixin | None
 ) -> tuple[Section | None, dict[str, float]]:
-    """Compare the network with an estimator that predicts each attribute from the other true labels.
+    """Compare the network with an estimator that predicts each attribute from the true labels of the other attributes.
 
     Args:
         result: Predictions to report. The estimator is fitted to the labels of the train split.
@@ -70,7 +70,9 @@ def report_pixels(
         high=ordered["accuracy_high"].to_numpy(),
     )
     picture = result.picture(
-        "pixels", figure, "Accuracy of the network, of a model that uses the other labels, and of the majority class."
+        "pixels",
+        figure,
+        "Accuracy of the network, of a model that uses the other labels, and of always predicting the majority class.",
     )
     text = _describe(table, ordered, type(estimator).__name__, len(train))
     metrics = (
@@ -89,8 +91,8 @@ def _describe(table: pd.DataFrame, ordered: pd.DataFrame, estimator: str, rows: 
         f"The network uses the image but no labels. The baseline is a {estimator} that predicts each attribute from"
         f" the true labels of the other {len(ATTRIBUTES) - 1} attributes and does not use the image. The baseline was"
         f" fitted to the labels of the {rows:,} training images. The mean accuracy is {network:.4f} for the network,"
-        f" {labels:.4f} for the baseline and {majority:.4f} for the majority class. The network's 95% interval is"
-        f" above the baseline's accuracy for {ahead} of {len(table)} attributes"
+        f" {labels:.4f} for the baseline and {majority:.4f} for always predicting the majority class. The"
+        f" network's 95% interval is above the baseline's accuracy for {ahead} of {len(table)} attributes"
     )
     if len(table) > 1 and ahead:
         text += f", with the largest differences for {first_names(ordered['attribute'].tolist())}"

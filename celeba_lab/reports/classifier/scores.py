@@ -50,7 +50,7 @@ def attribute_table(
             "ece": reliability(labels, probabilities, bins).error,
             "accuracy_low": low,
             "accuracy_high": high,
-            # Float32, like the accuracy, ensures that always predicting the majority class has a gain of exactly 0.
+            # The gain is float32, like the accuracy, so that predicting the majority class has a gain of exactly 0.
             "gain": scores["accuracy"] - majority.astype(np.float32),
         }
     )

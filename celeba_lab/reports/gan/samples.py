@@ -22,7 +22,7 @@ from celeba_lab.models.gan.sampler import FaceSampler, slerp
 from celeba_lab.runs.run import RunFolder
 
 _GRID_FACES = 64  # Maximum number of faces in the grid.
-_WALKS = 8  # Maximum number of interpolations. Each interpolation is a row of the figure.
+_WALKS = 8  # Maximum number of interpolations. Each interpolation takes up one row of the figure.
 _CHUNK = 250  # Number of faces to enlarge and write at a time.
 
 

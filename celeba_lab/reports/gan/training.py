@@ -98,7 +98,7 @@ def report_distances(
         run.writer.add_text("distances", f"heldout/kid and heldout/fid: {words}; {reference}")
     names = {"ema": "averaged weights", "raw": "last weights"}
     series = {names[str(name)]: group for name, group in table.groupby("generator_weights", sort=False)}
-    several = table["epoch"].nunique() > 1  # A single point is printed below instead of drawn.
+    several = table["epoch"].nunique() > 1  # A single value is printed below, but not drawn as a curve.
     for metric, label, real in (("kid_x1000", "KID x 1,000", floor.kid), ("fid", "FID", floor.fid)) if several else ():
         lines = {name: (group["epoch"].tolist(), group[metric].tolist()) for name, group in series.items()}
         note = f"{words}\n{reference}"

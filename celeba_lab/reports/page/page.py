@@ -186,7 +186,7 @@ def _digits(column: pd.Series) -> int:
     """Return the number of decimal places for a column.
 
     Whole numbers have no decimal places, even if missing values have converted the column to floats. A float column
-    that contains only zeros and ones is treated as scores, which have decimal places.
+    that contains only zeros and ones is treated as a column of scores, which have decimal places.
     """
     if pd.api.types.is_integer_dtype(column):
         return 0

@@ -14,7 +14,7 @@ from PIL import Image, ImageChops
 # a third of the maximum, and a grid of faces nearly all of it.
 _PICTURE_BYTES = 256 * 1024
 _PICTURE_SIZE = (2200, 8000)  # Maximum width and height in pixels, enough for high-density screens and for zooming.
-_QUALITIES = (85, 65)  # WebP quality settings to try. A picture that is too large at all of them is scaled down.
+_QUALITIES = (85, 65)  # WebP quality settings to try. Pictures that are too large at the lowest are scaled down.
 _OFF = 24  # Largest difference between two colour values (0 to 255) that is still invisible.
 _CSS_DPI = 96
 
