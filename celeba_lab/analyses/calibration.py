@@ -46,14 +46,13 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = 15) -
     that are too high can cancel out.
 
     Bin b contains the images with ``b / bins <= probability < (b + 1) / bins``. The last bin also contains
-    probabilities of exactly 1. In torchmetrics, probabilities of exactly 1 are in a separate bin, so the error can be
+    probabilities of exactly 1. torchmetrics puts probabilities of exactly 1 in a separate bin, so its error can be
     slightly higher.
 
     Args:
         labels: True labels of shape (N, K), each 0 or 1. N can be 0.
         probabilities: Predicted probabilities of shape (N, K), in [0, 1].
-        bins: Number of bins, at least 1. With more bins, each bin contains fewer images, and the noise increases the
-            error.
+        bins: Number of bins, at least 1. With more bins, each bin contains fewer images, so noise increases the error.
 
     Example:
         >>> found = reliability(np.array([[0], [1], [1]]), np.array([[0.1], [0.2], [0.8]]), bins=2)
@@ -74,12 +73,12 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = 15) -
 
 
 def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Fit a temperature for each attribute that maximises the likelihood of the labels.
+    """Fit one temperature per attribute by maximising the likelihood of the labels.
 
     Temperature scaling (Guo et al., "On Calibration of Modern Neural Networks", ICML 2017) is applied to each attribute
     separately. The temperature T minimises the binary cross-entropy of ``sigmoid(logit(probability) / T)``. If T is
     above 1, the probabilities were too close to 0 and 1. Fit temperatures on validation images and evaluate them on
-    test images, because the calibration error on the images used for fitting is too optimistic.
+    test images, because the calibration error is underestimated on the images used for fitting.
 
     Args:
         labels: True labels of shape (N, K), each 0 or 1. N can be 0.
@@ -126,11 +125,11 @@ def _fit(truth: np.ndarray, column: np.ndarray) -> float:
 
 
 def apply_temperature(probabilities: np.ndarray, temperature: np.ndarray) -> np.ndarray:
-    """Divide the logits of the probabilities of each attribute by its temperature.
+    """Divide the logits of each attribute's probabilities by the attribute's temperature.
 
     The ranking of the images does not change, so AUROC and average precision stay the same. A probability of 0.5
-    remains 0.5, so predictions at a threshold of 0.5 also stay the same. Any other threshold that was tuned on unscaled
-    probabilities must be scaled with this function.
+    remains 0.5, so predictions at a threshold of 0.5 also stay the same. Any other threshold tuned on unscaled
+    probabilities must also be scaled with this function.
 
     Args:
         probabilities: Probabilities of shape (N, K) or thresholds of shape (K,), in [0, 1]. Values are clipped to
@@ -138,8 +137,8 @@ def apply_temperature(probabilities: np.ndarray, temperature: np.ndarray) -> np.
         temperature: Positive temperatures of shape (K,), as returned by :func:`fit_temperature`.
 
     Returns:
-        Scaled probabilities, float64, of the same shape as ``probabilities``. In float32, 0.4999999 could be rounded to
-        0.5.
+        Scaled probabilities, float64, of the same shape as ``probabilities``. The type is not float32, because
+        float32 could round probabilities just below 0.5 to 0.5.
 
     Example:
         >>> apply_temperature(np.array([[0.1], [0.5], [0.9]]), np.array([2.0])).round(3)

@@ -50,7 +50,7 @@ class Clustering:
 
     @cached_property
     def centroids(self) -> np.ndarray:
-        """Mean of the points of each cluster, float64 (C, D)."""
+        """Mean of the points in each cluster, float64 (C, D)."""
         return self.means(self.points)
 
     @property
@@ -60,7 +60,7 @@ class Clustering:
         return float((away**2).sum())
 
     def means(self, values: np.ndarray) -> np.ndarray:
-        """Return the mean of the rows of ``values`` in each cluster, float64 (C, K)."""
+        """Return the mean of each cluster's rows in ``values``, float64 (C, K)."""
         return np.stack([values[self.clusters == c].mean(axis=0, dtype=np.float64) for c in range(self.count)])
 
     def centroid_distances(self) -> np.ndarray:
@@ -91,7 +91,7 @@ def scale(
         names: Names of the D columns, or None if they are unnamed.
 
     Returns:
-        The transformed values, float64 (N, D'), and their column names, or None if the names are unknown.
+        The transformed values, float64 (N, D'), and their column names. The names are None if they are unknown.
 
     Raises:
         SettingError: The scaler rejects its parameters or the data, or does not return a dense array of shape (N, D').
@@ -115,7 +115,7 @@ def configure_clusterer(clusterer: ClusterMixin, n_clusters: int | None) -> Clus
     Args:
         clusterer: Unfitted scikit-learn clusterer.
         n_clusters: Number of clusters, or None to keep the clusterer's own setting. This value is ignored if the
-            clusterer has no parameter ``n_clusters``.
+            clusterer has no ``n_clusters`` parameter.
 
     Returns:
         The clusterer with the given number of clusters.
@@ -139,7 +139,7 @@ def find_clusters(points: np.ndarray, clusterer: ClusterMixin, what: str = "labe
     Args:
         points: Points, float64 (N, D).
         clusterer: Unfitted scikit-learn clusterer.
-        what: Plural noun for the points in error messages.
+        what: Plural noun for the points in progress and error messages.
 
     Raises:
         SettingError: There are fewer distinct points than clusters, no point is in a cluster, or the clusterer rejects
@@ -191,7 +191,7 @@ def try_numbers(
     """Repeat a clustering with different numbers of clusters.
 
     Args:
-        clustering: Existing clustering, which is reused for its own number of clusters.
+        clustering: Existing clustering, which is reused if ``numbers`` includes its number of clusters.
         clusterer: Unfitted scikit-learn clusterer with a parameter ``n_clusters``.
         numbers: Numbers of clusters to try. Values greater than the number of distinct points are skipped.
         sample: Maximum number of points used to compute the silhouette coefficient.
@@ -212,13 +212,13 @@ def try_seeds(clustering: Clustering, clusterer: ClusterMixin, seeds: Sequence[i
     """Repeat a clustering with different seeds.
 
     Args:
-        clustering: Clustering to compare with.
+        clustering: Reference clustering.
         clusterer: Unfitted scikit-learn clusterer with a parameter ``random_state``.
         seeds: Seeds to try.
 
     Yields:
-        The seed and the adjusted Rand index of the two clusterings (Hubert and Arabie, 1985). The index is 1 for
-        identical clusterings and about 0 for chance agreement.
+        Each seed and the adjusted Rand index (Hubert and Arabie, 1985) between the reference clustering and the
+        clustering with that seed. The index is 1 for identical clusterings and about 0 for chance agreement.
     """
     for seed in seeds:
         other = _group(clustering.points, clone(clusterer).set_params(random_state=seed))
@@ -248,7 +248,7 @@ def describe(differences: np.ndarray, attributes: Sequence[str], most: int = 3, 
     Args:
         differences: Differences from the overall mean in standard deviations, of shape (K,).
         attributes: Names of the K attributes.
-        most: Maximum number of attributes to mention in each of the two categories.
+        most: Maximum number of attributes to mention per category (over-represented or under-represented).
         least: Minimum absolute difference for an attribute to be mentioned.
 
     Example:
@@ -264,7 +264,7 @@ def describe(differences: np.ndarray, attributes: Sequence[str], most: int = 3, 
 
 
 def in_words(attribute: str) -> str:
-    """Convert the name of an attribute to lowercase words.
+    """Convert an attribute name to lowercase words.
 
     Example:
         >>> in_words("Wearing_Hat")

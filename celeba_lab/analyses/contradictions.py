@@ -1,4 +1,4 @@
-"""Counts of contradictions: mutually exclusive attributes that occur on the same face."""
+"""Counting of contradictions, which are mutually exclusive attributes of the same face."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from celeba_lab.errors import SettingError
 
 
 def check_contradictions(pairs: Sequence[Sequence[str]]) -> None:
-    """Check that every entry is a pair of attributes.
+    """Check that every entry is a pair of different attributes.
 
     Raises:
         SettingError: An entry does not consist of two names, a name is not an attribute, or a pair contains the same
@@ -25,7 +25,7 @@ def check_contradictions(pairs: Sequence[Sequence[str]]) -> None:
 def count_contradictions(
     labels: np.ndarray, predicted: np.ndarray, attributes: Sequence[str], pairs: Sequence[Sequence[str]]
 ) -> pd.DataFrame:
-    """Count the images with both attributes of a pair, both in the labels and in the predictions.
+    """Count the images that have both attributes of a pair, separately for the labels and the predictions.
 
     CelebA's labels also contain contradictions. The number of contradictory predictions is therefore only meaningful in
     comparison with the number of contradictory labels.
@@ -34,7 +34,7 @@ def count_contradictions(
         labels: True labels of shape (N, K), each 0 or 1.
         predicted: Predicted labels of shape (N, K), each 0 or 1.
         attributes: Names of the K attributes.
-        pairs: Pairs of names. Pairs with a name that is not in ``attributes`` are skipped.
+        pairs: Pairs of attribute names. Pairs are skipped unless both names are in ``attributes``.
 
     Returns:
         A table with one row per pair and the columns ``first``, ``second``, ``labels`` and ``predictions`` (numbers of

@@ -20,13 +20,14 @@ class Cooccurrence:
         n: Number of images.
         joint: Number of images with both attributes, int64 (K, K). The diagonal contains the number of images with each
             attribute.
-        conditional: Conditional probability P(A | B), float64 (K, K), in [0, 1], which is undefined if B never occurs.
+        conditional: Conditional probability P(A | B), float64 (K, K), in [0, 1]. The probability is undefined if B
+            never occurs.
         lift: P(A, B) / (P(A) P(B)), float64 (K, K), at least 0. The lift is 1 for independent attributes, and undefined
             if A or B never occurs.
-        phi: Pearson correlation of the two binary variables, float64 (K, K), in [-1, 1], which is undefined if A or B
-            is constant.
-        pmi: Pointwise mutual information in bits, float64 (K, K), which is the base-2 logarithm of the lift (Church and
-            Hanks, 1990). The value is -inf for attributes that never occur together.
+        phi: Pearson correlation of the two binary variables, float64 (K, K), in [-1, 1]. The correlation is undefined
+            if A or B is constant.
+        pmi: Pointwise mutual information in bits (Church and Hanks, 1990), float64 (K, K). The value is the base-2
+            logarithm of the lift, which is -inf for attributes that never occur together.
 
     Example:
         >>> found = Cooccurrence.of(np.array([[1, 1], [1, 0], [0, 0], [0, 0]]))
@@ -59,7 +60,7 @@ class Cooccurrence:
             return cls(n, joint, conditional, lift, phi, np.log2(lift))
 
     def tables(self) -> dict[str, np.ndarray]:
-        """Return the five tables by name."""
+        """Return a dictionary of the five tables by name."""
         return {name: getattr(self, name) for name in ("joint", "conditional", "lift", "phi", "pmi")}
 
 
@@ -88,8 +89,8 @@ def cluster_attributes(phi: np.ndarray) -> np.ndarray:
         phi: Correlations, float64 (K, K), with K at least 2. Undefined correlations are treated as 0.
 
     Returns:
-        SciPy linkage matrix, float64 (K - 1, 4), with the leaves ordered so that similar ones are adjacent (Bar-Joseph
-        et al., 2001).
+        SciPy linkage matrix, float64 (K - 1, 4). The leaves are ordered so that similar attributes are adjacent
+        (Bar-Joseph et al., 2001).
     """
     distance = 1 - np.nan_to_num((phi + phi.T) / 2)
     np.fill_diagonal(distance, 0)

@@ -10,7 +10,7 @@ from celeba_lab.errors import SettingError
 
 @contextmanager
 def refusals_of(estimator: BaseEstimator, setting: str) -> Iterator[None]:
-    """Within this block, convert errors raised by an estimator into setting errors.
+    """Convert errors raised by an estimator within this block into setting errors.
 
     Estimators raise ``ValueError`` if they reject their parameters or the data. ``MemoryError`` is also converted,
     because some estimators need memory that grows quadratically with the number of rows.
@@ -34,10 +34,10 @@ def refusals_of(estimator: BaseEstimator, setting: str) -> Iterator[None]:
 
 
 def check_parameters(estimator: BaseEstimator | None, setting: str) -> None:
-    """Check the parameters of an estimator by the ranges that scikit-learn states for them, without fitting it.
+    """Check an estimator's parameters with scikit-learn's parameter validation, without fitting the estimator.
 
     Args:
-        estimator: Estimator whose parameters are checked; None passes.
+        estimator: Estimator to check. None is accepted.
         setting: Name of the setting that configures the estimator, such as ``estimator``.
 
     Raises:

@@ -28,10 +28,10 @@ def subgroup_table(
         targets: Names of the K targets.
         members: True labels of the attributes that define the groups, of shape (N, G), each 0 or 1.
         groups: Names of the G groups. A target is not paired with the group of the same name.
-        smallest: Minimum number of images. Smaller subgroups are marked in the column ``few``.
+        smallest: Minimum number of images per subgroup. Smaller subgroups are marked in the column ``few``.
 
     Returns:
-        A table with four rows per pair, in the order of the targets and the groups. The columns are ``target``,
+        A table with four rows per pair, ordered by target and then by group. The columns are ``target``,
         ``group``, ``label`` (true label of the target), ``member`` (membership in the group), ``images``, ``accuracy``,
         ``low`` and ``high`` (the 95% Wilson interval of the accuracy), and ``few``, which is true if there are fewer
         than ``smallest`` images. The accuracy and its interval are NaN in an empty subgroup.
@@ -92,10 +92,10 @@ def subgroup_pairs(subgroups: pd.DataFrame) -> pd.DataFrame:
       subgroup with the lowest accuracy.
     - ``gap``: the highest accuracy minus the lowest. The gap is undefined if fewer than two subgroups have enough
       images.
-    - ``equalised_odds_difference``: the absolute difference between members and non-members in true positive rate or in
-      false positive rate, whichever is larger (Hardt, Price and Srebro, "Equality of Opportunity in Supervised
-      Learning", NeurIPS 2016). Fairlearn defines the equalised odds difference in the same way. The difference is
-      undefined unless all four subgroups have enough images.
+    - ``equalised_odds_difference``: the larger of the absolute differences in true positive rate and false positive
+      rate between members and non-members (Hardt, Price and Srebro, "Equality of Opportunity in Supervised Learning",
+      NeurIPS 2016). Fairlearn defines the equalised odds difference in the same way. The difference is undefined unless
+      all four subgroups have enough images.
     - ``few_subgroups``: the number of subgroups with too few images.
 
     Args:

@@ -8,10 +8,10 @@ from scipy.stats import norm
 def wilson_interval(successes: ArrayLike, trials: ArrayLike, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
     """Return the Wilson score interval of proportions (Wilson, 1927).
 
-    The interval is also accurate for few trials and for proportions near 0 or 1.
+    The interval is accurate even for few trials and for proportions near 0 or 1.
 
     Args:
-        successes: Numbers of successes, of any shape, between 0 and ``trials``.
+        successes: Numbers of successes, between 0 and ``trials``, of any shape.
         trials: Numbers of trials, of the same shape.
         confidence: Confidence level, such as 0.95.
 

@@ -8,19 +8,19 @@ import numpy as np
 def nearest_images(
     queries: np.ndarray, batches: Iterable[tuple[np.ndarray, np.ndarray]]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Find the nearest image to each query or to its mirror image.
+    """Find the image that is nearest to each query or to the query's mirror image.
 
     The images are searched in batches, so they do not have to fit into memory all at once.
 
     Args:
         queries: Query images, uint8 (N, 3, H, W).
-        batches: Batches of images to search, each with the image numbers, int64 (B,), and the pixels,
+        batches: Batches of images to search, each with the image indices, int64 (B,), and the pixels,
             uint8 (B, 3, H, W).
 
     Returns:
-        Three arrays: the number of the nearest image to each query, int64 (N,); whether the mirror image of the query
-        is nearer than the query itself, bool (N,); and the root mean square difference over all pixels and channels,
-        float64 (N,), in [0, 255]. If several images are equally near, the first one is returned.
+        Three arrays: the index of the nearest image for each query, int64 (N,); whether that image is nearer to the
+        query's mirror image than to the query itself, bool (N,); and the root mean square difference over all pixels
+        and channels, float64 (N,), in [0, 255]. If several images are equally near, the first one is returned.
 
     Example:
         >>> query = np.zeros((1, 3, 2, 2), dtype=np.uint8)
@@ -47,5 +47,5 @@ def nearest_images(
 
 
 def _flatten(images: np.ndarray) -> np.ndarray:
-    """Return images as rows, float32 (N, D), centred on mid-grey so that float32 resolves a single grey level."""
+    """Return images as rows, float32 (N, D), centred on mid-grey so that float32 can resolve a single grey level."""
     return images.reshape(len(images), -1).astype(np.float32) - 127.5

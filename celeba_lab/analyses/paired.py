@@ -85,15 +85,15 @@ def mcnemar(only_first: ArrayLike, only_second: ArrayLike) -> np.ndarray:
     The test uses only discordant images, for which exactly one classifier is correct. With fewer than 25 discordant
     images, the p-value is computed with the exact binomial test. Otherwise, the p-value is computed with the chi-square
     test and the continuity correction of Edwards, "Note on the correction for continuity in testing the significance of
-    the difference between correlated proportions" (Psychometrika, 1948). The numerator of the test statistic is at
-    least 0.
+    the difference between correlated proportions" (Psychometrika, 1948). The corrected difference is clipped at 0
+    before squaring.
 
     Args:
         only_first: Numbers of images for which only the first classifier is correct, int (K,).
         only_second: Numbers of images for which only the second classifier is correct, int (K,).
 
     Returns:
-        Two-sided p-values, float64 (K,), which are 1 where there are no discordant images.
+        Two-sided p-values, float64 (K,). The p-value is 1 if there are no discordant images.
 
     Example:
         >>> mcnemar([0, 1, 20], [0, 9, 45]).round(4)
@@ -120,7 +120,7 @@ def holm(p: ArrayLike) -> np.ndarray:
         p: P-values, float (K,), in [0, 1].
 
     Returns:
-        Adjusted p-values, float64 (K,), in the same order.
+        Adjusted p-values, float64 (K,), in the order of ``p``.
 
     Example:
         >>> holm([0.01, 0.04, 0.03])

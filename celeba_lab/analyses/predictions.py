@@ -16,8 +16,8 @@ class Predictions:
     """Predictions of a classifier for N labelled images.
 
     :meth:`to_table` and :meth:`read` define version 1 of the format of ``tables/predictions_<split>.csv``, a UTF-8 CSV
-    file with one row per image. The columns are ``image_id``, which contains unique file names, and for each attribute
-    ``label/<attribute>``, which is 0 or 1, and ``probability/<attribute>``, which is a float32 in [0, 1]. Additional
+    file with one row per image. The column ``image_id`` contains unique file names. For each attribute, the column
+    ``label/<attribute>`` contains 0 or 1, and ``probability/<attribute>`` contains a float32 in [0, 1]. Additional
     columns are ignored, so columns can be added without changing the version. The threshold is a setting of the model
     and is not stored in the table.
 
@@ -50,7 +50,7 @@ class Predictions:
 
     @property
     def predicted(self) -> np.ndarray:
-        """Predicted labels, uint8 (N, K), which are 1 where the probability is at or above the threshold."""
+        """Predicted labels, each 1 if the probability is at or above the threshold and 0 otherwise, uint8 (N, K)."""
         return (self.probabilities >= self.threshold).astype(np.uint8)
 
     def to_table(self) -> pd.DataFrame:
@@ -66,7 +66,7 @@ class Predictions:
         """Read predictions from a table written by a run.
 
         Args:
-            path: Path of a table named ``predictions_<split>.csv``.
+            path: Path to a table named ``predictions_<split>.csv``.
             attributes: Attributes to read, in this order. By default, all attributes of the table are read.
             threshold: Probability at or above which an attribute is predicted to be present.
 

@@ -45,7 +45,8 @@ def check_estimator(estimator: ClassifierMixin) -> None:
         estimator: Unfitted scikit-learn estimator.
 
     Raises:
-        SettingError: The estimator is not a classifier, has no ``predict_proba``, or has a parameter out of range.
+        SettingError: The estimator is not a classifier, has no ``predict_proba``, or has a parameter that is out of
+            range.
     """
     name = type(estimator).__name__
     if not isinstance(estimator, BaseEstimator) or not is_classifier(estimator):
@@ -73,7 +74,7 @@ def regress_each(
         targets: Indices of the columns to predict. By default, all K columns are predicted.
 
     Yields:
-        The result of each target, in the order of the targets.
+        One result per target, in the order of the targets.
 
     Raises:
         SettingError: The estimator is not a suitable classifier, the estimator rejects its parameters or the data, or
@@ -89,7 +90,8 @@ def regress_each(
     """
     check_estimator(estimator)
     check_at_least("workers", workers, 1)
-    # float32 needs half the memory of float64, and the solvers keep it. The probabilities agree to four digits.
+    # float32 needs half the memory of float64, and the solvers do not convert it. The predicted probabilities in
+    # float32 and float64 agree to four digits.
     train, test = train.astype(np.float32), test.astype(np.float32)
     columns = range(train.shape[1]) if targets is None else targets
     jobs = (delayed(regress)(train, test, k, estimator) for k in columns)

@@ -32,7 +32,7 @@ class LabelSample:
 
 
 def check_several(attributes: Sequence[str] | None) -> None:
-    """Check that an analysis of relations between attributes has at least two; None passes, because it means all.
+    """Check that at least two attributes are selected. None is accepted, because it selects all attributes.
 
     Raises:
         SettingError: There are fewer than two attributes.
@@ -95,7 +95,7 @@ def split_officially(rows: np.ndarray, partition: np.ndarray) -> tuple[np.ndarra
 
     Args:
         rows: Row indices, int64 (N,).
-        partition: Partition of every image as an index into ``SPLITS``, of shape (number of images,).
+        partition: Partition of each image, given as an index into ``SPLITS``, of shape (number of images,).
 
     Returns:
         The indices of the training rows and of the test rows, both int64.
@@ -106,6 +106,6 @@ def split_officially(rows: np.ndarray, partition: np.ndarray) -> tuple[np.ndarra
     parts = {split: rows[partition[rows] == SPLITS.index(split)] for split in ("train", "test")}
     for split, members in parts.items():
         if not len(members):
-            hint = f"Use data that includes {split}, or the split random."
+            hint = f"Use data that includes the {split} split, or set split=random."
             raise SettingError("split", "official", f"requires rows of the {split} split, but there are none", hint)
     return parts["train"], parts["test"]

@@ -9,17 +9,17 @@ CRITERIA = ("balanced_accuracy", "f1")
 
 
 def tune_thresholds(labels: np.ndarray, probabilities: np.ndarray, criterion: str, default: float = 0.5) -> np.ndarray:
-    """Return the threshold of each attribute that maximises a score.
+    """Return, for each attribute, the threshold that maximises a score.
 
-    Tune thresholds on validation images and evaluate them on test images, because the score on the images used for
-    tuning is too optimistic.
+    Tune thresholds on validation images and evaluate them on test images, because the score is overestimated on
+    the images used for tuning.
 
     Args:
         labels: True labels of shape (N, K), each 0 or 1.
         probabilities: Predicted probabilities of shape (N, K), in [0, 1].
         criterion: Score to maximise: ``balanced_accuracy`` or ``f1``.
-        default: Threshold for attributes with only one class. If several thresholds maximise the score, the one closest
-            to this value is chosen.
+        default: Threshold for attributes whose labels are all equal. If several thresholds maximise the score, the one
+            closest to this value is chosen.
 
     Returns:
         Thresholds, float64 (K,), each halfway between two neighbouring probabilities.

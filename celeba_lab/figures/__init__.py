@@ -1,13 +1,13 @@
-"""Functions that draw arrays of results and return a Matplotlib ``Figure``.
+"""Functions that plot arrays of results and return a Matplotlib ``Figure``.
 
 This package does not read files or the configuration, and it does not depend on torch or pyplot. Figures are
 garbage-collected like any other object, and drawing them does not require a display. Save a figure with
-``figure.savefig(path)``. The resolution of every figure is already set.
+``figure.savefig(path)``. The figure already has a suitable resolution.
 
 - :mod:`~celeba_lab.figures.style`: colours, fonts, titles and grids of panels.
 - :mod:`~celeba_lab.figures.numbers`: number formatting.
 - :mod:`~celeba_lab.figures.rows`: row labels and value columns.
-- :mod:`~celeba_lab.figures.bars`: bars with a text at their end.
+- :mod:`~celeba_lab.figures.bars`: bars with text at their ends.
 - :mod:`~celeba_lab.figures.training`: learning curves of a classifier.
 - :mod:`~celeba_lab.figures.generation`: training curves of a GAN.
 - :mod:`~celeba_lab.figures.predictions`: validation of labels and predictions.

@@ -44,10 +44,10 @@ def attribute_scores(
 
     Args:
         scores: Scores of shape (K,), where higher is better. NaN means undefined.
-        baselines: Baselines of shape (K,), in the same unit as the scores, such as the accuracy of always predicting
-            the majority class. NaN values are not drawn.
+        baselines: Baselines in the same unit as the scores, such as the accuracy of always predicting the majority
+            class, of shape (K,). NaN values are not drawn.
         names: Names of the K attributes.
-        metric: Axis label, giving the score and its unit.
+        metric: Axis label that states the score and its unit.
         title: Figure title.
         note: Subtitle, shown below the title.
 
@@ -111,7 +111,7 @@ def strongest_pairs(
     Args:
         values: Symmetric matrix of shape (K, K). The diagonal is ignored, and NaN means undefined.
         names: Names of the K attributes.
-        label: Axis label, giving the quantity and its unit.
+        label: Axis label that states the quantity and its unit.
         title: Figure title.
         n: Maximum number of pairs to show for each sign.
         note: Subtitle, shown below the title.
@@ -168,7 +168,7 @@ def top_associations(odds_ratios: ArrayLike, names: Sequence[str], *, n: int = 3
         odds_ratios: Non-negative odds ratios of shape (K, K), with predicted attributes as rows and predictors as
             columns. NaN values and the diagonal are ignored.
         names: Names of the K attributes.
-        n: Maximum number of predictors to show on each side of 1.
+        n: Maximum number of predictors to show on each side of an odds ratio of 1.
         title: Figure title.
         note: Subtitle, shown below the title.
 
@@ -191,7 +191,7 @@ def top_associations(odds_ratios: ArrayLike, names: Sequence[str], *, n: int = 3
         note = "\n".join(filter(None, [note, "Hatched bars extend beyond the axis."]))
     columns = min(5, grid_columns(len(names)))
     rows = -(-len(names) // columns)
-    # Width on each side of 1, in inches.
+    # Panel width on each side of the odds ratio 1, in inches.
     half = max(1.0, max(text_width(name, SMALL_SIZE) for name in names) / 72 + 0.25)
     size = (max(2 * half * columns + 0.5, 4.5), ((2 * n + 0.6) * _BAR + 0.4) * rows + 0.6)
     figure = new_figure(*size, title, note)
@@ -240,8 +240,8 @@ def dendrogram(linkage: ArrayLike, names: Sequence[str], *, label: str, title: s
 
     Args:
         linkage: Linkage matrix from ``scipy.cluster.hierarchy.linkage``, of shape (K - 1, 4).
-        names: Names of the K leaves, at least two.
-        label: Axis label, giving the distance.
+        names: Names of the K leaves, with K at least 2.
+        label: Axis label that states the distance.
         title: Figure title.
         note: Subtitle, shown below the title.
 
@@ -276,7 +276,7 @@ def dendrogram(linkage: ArrayLike, names: Sequence[str], *, label: str, title: s
 def _is_tree(steps: NDArray[np.floating]) -> bool:
     """Return whether every cluster except the last is merged exactly once, and only after it was formed.
 
-    SciPy's own check accepts some matrices with an invalid step.
+    SciPy's own check accepts some matrices that contain an invalid merge.
     """
     leaves = len(steps) + 1
     joined = steps[:, :2]

@@ -1,4 +1,4 @@
-"""Horizontal bars that start at 0, with a text at the end of each bar."""
+"""Horizontal bars that start at 0, with text at the end of each bar."""
 
 from collections.abc import Sequence
 
@@ -10,16 +10,16 @@ from celeba_lab.figures.matrices import NEGATIVE, POSITIVE
 from celeba_lab.figures.numbers import value_format, value_text
 from celeba_lab.figures.style import BLACK, SMALL_SIZE
 
-_HATCH = "////"  # pattern of bars that are shorter than their value
+_HATCH = "////"  # pattern of bars that are drawn shorter than their values
 
 
 def draw_values(ax: Axes, heights: NDArray[np.floating], values: NDArray[np.floating], *, room: float) -> None:
-    """Draw one bar per value with the value at its end, and set the limits of both axes.
+    """Draw one bar per value, write the value at the bar's end, and set the limits of both axes.
 
     Infinite values are drawn as hatched bars of finite length.
 
     Args:
-        ax: The axes.
+        ax: Axes to draw on.
         heights: Vertical positions of the bars, of shape (R,), from top to bottom.
         values: Values of shape (R,), without NaN.
         room: Space for the text on each side that has bars, as a fraction of the width of all bars.
@@ -45,13 +45,13 @@ def draw_signed_bars(
     height: float,
     hatched: NDArray[np.bool_],
 ) -> None:
-    """Draw bars whose colour shows their sign, and write a text at the end of each bar.
+    """Draw bars coloured by their sign, and write text at the end of each bar.
 
     Args:
-        ax: The axes.
+        ax: Axes to draw on.
         heights: Vertical positions of the bars, of shape (R,).
         lengths: Lengths of the bars, of shape (R,). Bars with a negative length extend to the left.
-        texts: Texts at the ends of the R bars.
+        texts: Text to write at the end of each of the R bars.
         height: Height of each bar, where 1 is the distance between two rows.
         hatched: Whether each bar is hatched, of shape (R,).
     """
@@ -63,6 +63,6 @@ def draw_signed_bars(
 
 
 def write_at_end(ax: Axes, x: float, y: float, text: str, *, is_right: bool) -> None:
-    """Write a text to the right or to the left of the point (x, y)."""
+    """Write text to the right or to the left of the point (x, y)."""
     sign, side = (1, "left") if is_right else (-1, "right")
     ax.annotate(text, (x, y), (3 * sign, 0), textcoords="offset points", ha=side, va="center", size=SMALL_SIZE)

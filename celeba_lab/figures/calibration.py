@@ -32,7 +32,7 @@ _SIZES = "The area of each marker shows the number of images in the bin on a log
 
 
 class _Curve(NamedTuple):
-    """Reliability of all attributes, either before or after temperature scaling, and its plotting style."""
+    """Reliability of all attributes, either before or after temperature scaling, and the style of its curves."""
 
     found: Reliability
     color: str
@@ -130,7 +130,7 @@ def _errors(curves: Sequence[_Curve], k: int) -> str:
 
 
 def _draw_curves(ax: Axes, curves: Sequence[_Curve], k: int, reason: str | None, size: float) -> None:
-    """Draw the curves of attribute ``k`` and, if these are undefined, state the reason."""
+    """Draw the curves of attribute ``k``, or write why they are undefined."""
     ax.plot([0, 1], [0, 1], color=GRAY, linestyle="--", linewidth=1.2, zorder=1)
     for found, color, marker, _ in curves:
         count = found.count[k]

@@ -79,7 +79,7 @@ def number_of_clusters(
 
 
 def _name_gaps(name: str, counts: NDArray[np.integer], values: NDArray[np.floating]) -> str:
-    """Return a sentence about missing points of a curve, or an empty string if none or all are missing."""
+    """Return a sentence about a curve's missing points, or an empty string if none or all are missing."""
     unknown = ~np.isfinite(values)
     if not unknown.any() or unknown.all():
         return ""
@@ -112,13 +112,13 @@ def cluster_scatter(
 ) -> Figure:
     """Draw a two-dimensional map of points coloured by cluster, such as a t-SNE embedding.
 
-    Points are translucent and drawn in a fixed random order, so that no cluster hides another. If there are more than
-    eight clusters, the markers also differ. Points with an undefined coordinate are not shown, but the subtitle gives
-    their number.
+    Points are translucent and drawn in a fixed random order, so no cluster hides another. If there are more than eight
+    clusters, they also differ in marker shape. Points with an undefined coordinate are not shown, but the subtitle
+    gives their number.
 
     Args:
         points: Coordinates of shape (N, 2).
-        clusters: Cluster index of each point, of shape (N,), from 0 to C - 1.
+        clusters: Cluster index of each point, from 0 to C - 1, of shape (N,).
         names: Short descriptions of the C clusters, shown in the legend.
         axes: Labels of the x-axis and the y-axis.
         title: Figure title.
@@ -151,15 +151,16 @@ def pca_overview(
     title: str,
     note: str = "",
 ) -> Figure:
-    """Draw a principal component analysis: a map of two components, the explained variance and the loadings.
+    """Draw a map of two principal components, with the explained variance and the loadings.
 
     Args:
-        points: First two principal components of each sample, of shape (N, 2), drawn as in :func:`cluster_scatter`.
-        clusters: Cluster index of each sample, of shape (N,), from 0 to C - 1.
+        points: First two principal components of each sample, drawn as in :func:`cluster_scatter`, of shape (N, 2).
+        clusters: Cluster index of each sample, from 0 to C - 1, of shape (N,).
         names: Short descriptions of the C clusters, shown in the legend.
         explained: Fraction of the variance explained by each component, of shape (M,), in [0, 1], with M at least 2.
         loadings: Loadings of the first two components, of shape (2, D). The loadings are ignored if ``axes`` is None.
-        axes: Names of the D original axes. If names are given, the ten largest loadings of each component are drawn.
+        axes: Names of the D original axes. If names are given, the ten loadings with the largest magnitudes are drawn
+            for each component.
         title: Figure title.
         note: Subtitle, shown below the title.
 
@@ -239,7 +240,7 @@ def _count_undefined(places: NDArray[np.floating]) -> str:
 
 
 def cluster_color(cluster: int) -> str:
-    """Return the colour of a cluster in all figures. Clusters are numbered from 0, and there are ten colours."""
+    """Return the colour that represents a cluster in all figures. Clusters 0 to 9 differ in colour."""
     return _COLORS[cluster % len(_COLORS)]
 
 
@@ -253,7 +254,7 @@ def _draw_points(ax: Axes, places: NDArray[np.floating], members: NDArray[np.int
     """Draw the points of all clusters in batches of 500."""
     finite = np.isfinite(places).all(axis=1)
     places, members = places[finite], members[finite]
-    # The marker area decreases with the number of points, from 40 square points for a few to 5 for 20,000.
+    # The marker area decreases as more markers are drawn, from 40 square points for a few markers to 5 for 20,000.
     size = float(np.clip(4000 / max(len(places), 1) ** 0.68, 5, 40))
     alpha = 0.75 if len(places) <= 1000 else 0.5
     order = np.random.default_rng(0).permutation(len(places))
@@ -311,7 +312,7 @@ def _draw_explained(ax: Axes, fractions: NDArray[np.floating]) -> None:
 
 
 def _draw_loadings(ax: Axes, weights: NDArray[np.floating], axes: Sequence[str], component: int) -> None:
-    """Draw the loadings with the largest magnitudes in descending order, ignoring NaN."""
+    """Draw the loadings with the largest magnitudes, in descending order and without NaN."""
     magnitudes = np.where(np.isnan(weights), -1, np.abs(weights))
     largest = [k for k in np.argsort(-magnitudes, kind="stable")[:_LOADINGS] if magnitudes[k] >= 0]
     largest.sort(key=lambda k: -weights[k])

@@ -44,13 +44,13 @@ def score_comparison(
     low: ArrayLike | None = None,
     high: ArrayLike | None = None,
 ) -> Figure:
-    """Draw several scores per attribute in one row, with their values in columns on the right.
+    """Draw one row per attribute with several scores, and write their values in columns on the right.
 
     Args:
-        scores: Two to four series of scores by name, each of shape (K,). NaN means undefined. The last series is
-            highlighted.
+        scores: Mapping from names to two to four series of scores, each of shape (K,). NaN means undefined. The last
+            series is highlighted.
         names: Names of the K attributes, from top to bottom.
-        metric: Axis label, giving the score and its unit.
+        metric: Axis label that states the score and its unit.
         title: Figure title.
         note: Subtitle, shown below the title.
         low: Lower bounds of the last series' intervals, of shape (K,). The intervals are drawn as whiskers.

@@ -46,9 +46,10 @@ def confusion_matrices(
 ) -> Figure:
     """Draw the confusion matrix of each attribute.
 
-    Each cell shows the number of images and their percentage of the row, which contains all images of a true class. The
-    shade represents the percentage, in blue for correct predictions and in orange for incorrect predictions. A single
-    attribute is drawn as one large matrix. Several attributes are drawn as a grid of matrices in the order given.
+    Each cell shows the number of images and their percentage of the row. A row contains all images of one true class.
+    The shade represents the percentage, in blue for correct predictions and in orange for incorrect predictions. A
+    single attribute is drawn as one large matrix. Several attributes are drawn as a grid of matrices in the order
+    given.
 
     Args:
         labels: True labels of shape (N, K), each 0 or 1.
@@ -138,7 +139,7 @@ def score_histograms(
     threshold: float = 0.5,
     title: str,
 ) -> Figure:
-    """Draw the distribution of predicted probabilities in each true class of each attribute.
+    """Draw the distribution of each attribute's predicted probabilities, separately for each true class.
 
     The bins are 0.025 wide. The count axis is logarithmic above 1 and includes 0, so that a few confident mistakes are
     visible next to thousands of correct predictions.
@@ -180,7 +181,7 @@ def score_histograms(
 def _draw_scores(
     ax: Axes, truth: NDArray[np.bool_], scores: NDArray[np.floating], threshold: float, size: float
 ) -> None:
-    """Draw the histograms of one attribute, one class filled and the other outlined so that overlaps are legible."""
+    """Draw one attribute's histograms, with one class filled and the other outlined to keep overlaps legible."""
     ax.stairs(np.histogram(scores[~truth], _BINS)[0], _BINS, fill=True, color=ORANGE, alpha=0.55)
     ax.stairs(np.histogram(scores[truth], _BINS)[0], _BINS, color=BLUE, linewidth=1.6)
     ax.axvline(threshold, color=BLACK, linestyle="--", linewidth=1.2)

@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from celeba_lab.figures.style import LIGHT_GRAY, LINE_HEIGHT, SMALL_SIZE, STYLE, fit_title, text_width, wrap
 
-_GAP = 0.14  # distance between cells in inches
-_CAPTION_GAP = 0.05  # distance between a face and its caption in inches
+_GAP = 0.14  # distance between cells, in inches
+_CAPTION_GAP = 0.05  # distance between a face and its caption, in inches
 _MAX_COLUMNS = 10
 _TALLEST = 1.5  # maximum height-to-width ratio; taller images are drawn narrower
 
@@ -23,7 +23,7 @@ def image_caption(
 ) -> str:
     """Return a caption with an image's true label and prediction for one attribute.
 
-    The number is the probability of the predicted class, so it is as high for a confident "no" as for a confident
+    The number shown is the probability of the predicted class, so it is as high for a confident "no" as for a confident
     "yes".
 
     Args:
@@ -95,7 +95,8 @@ def face_grid(
     with smooth interpolation and keep their aspect ratio.
 
     Args:
-        images: Images, each uint8 (H, W, 3). Image sizes may differ. More than about 64 images are impractical.
+        images: Images, each uint8 (H, W, 3). Image sizes may differ. More than about 64 images make the figure
+            impractically large.
         captions: Caption of each image, which can have several lines or be empty.
         columns: Number of faces per row. By default, the number of columns depends on the number of images.
         title: Figure title.
@@ -157,7 +158,7 @@ def _check_faces(images: Sequence[NDArray[np.uint8]], captions: Sequence[str], b
 
 
 def _default_columns(count: int) -> int:
-    """Return a number of columns that makes the figure wider than it is tall."""
+    """Return a column count that makes the figure wider than it is tall."""
     if count <= 4:
         return count
     rows = math.ceil(count / min(_MAX_COLUMNS, math.ceil(math.sqrt(2 * count))))
@@ -189,7 +190,7 @@ def _draw_cell(figure: Figure, cell: _Cell, box: Bbox) -> None:
     width, height = figure.get_size_inches()
     place = (box.x0 / width, box.y0 / height, box.width / width, box.height / height)
     ax = figure.add_axes(place, anchor="S")  # A face that is shorter than its row is drawn directly above its caption.
-    # Enlarged faces are interpolated smoothly. For reduced faces, Matplotlib's default prevents aliasing.
+    # Enlarged faces are interpolated smoothly. For other faces, Matplotlib's default interpolation prevents aliasing.
     enlarged = cell.image.shape[1] < box.width * figure.dpi
     ax.imshow(cell.image, interpolation="bicubic" if enlarged else None)
     ax.set(xticks=(), yticks=())

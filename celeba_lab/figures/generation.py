@@ -30,7 +30,7 @@ def adversarial_curves(history: pd.DataFrame, *, title: str) -> Figure:
     Args:
         history: Table with the column ``epoch`` and any of the columns ``train/D(x)``, ``train/D(G(z))``,
             ``train/images_per_second``, ``train/<network>_loss``, ``train/<network>_attribute_loss`` and
-            ``train/<network>_gradient_norm``, where the network is ``generator`` or ``discriminator``. Values can be
+            ``train/<network>_gradient_norm``, where ``<network>`` is ``generator`` or ``discriminator``. Values can be
             NaN.
         title: Figure title.
     """
@@ -111,11 +111,11 @@ def distance_curves(
     """Draw the distance between generated and real faces over the epochs.
 
     Args:
-        distances: Up to two series by name, each given by its epochs and values.
+        distances: Mapping from the names of at most two series to their epochs and values.
         floor: Distance between two sets of real faces, drawn as a dotted line.
         metric: Name of the distance metric.
         title: Figure title.
-        note: Subtitle, giving the features and the number of faces.
+        note: Subtitle that states the features and the number of faces.
     """
     figure = new_figure(9.0, 4.4, title, note)
     ax = figure.add_subplot()

@@ -24,7 +24,7 @@ def subgroup_accuracy(subgroups: pd.DataFrame, *, title: str, note: str = "") ->
     Args:
         subgroups: Table with four consecutive rows per pair, in the order in which they are drawn. The columns are
             ``target``, ``group``, ``label`` and ``member`` (0 or 1), ``images``, ``accuracy``, ``low`` and ``high``
-            (NaN if there are no images) and ``few``.
+            (NaN if there are no images), and ``few``.
         title: Figure title.
         note: Subtitle, shown below the title.
 

@@ -37,7 +37,7 @@ POSITIVE, NEGATIVE = VERMILLION, BLUE
 Scale = Literal["sequential", "diverging", "ratio"]
 
 _COLORMAPS = {"sequential": "viridis", "diverging": "RdBu_r", "ratio": "RdBu_r"}
-_ANNOTATED = 200  # maximum number of cells for which values are written in the cells
+_ANNOTATED = 200  # maximum number of cells for which the cell values are written by default
 _NAME_WIDTH = 2.6  # width in inches at which names are wrapped
 
 
@@ -65,7 +65,7 @@ def matrix_heatmap(
         values: Values of shape (R, C).
         row_names: Names of the R rows, from top to bottom.
         column_names: Names of the C columns, from left to right.
-        label: Colour bar label, giving the quantity and its unit.
+        label: Colour bar label that states the quantity and its unit.
         title: Figure title.
         note: Subtitle, shown below the title.
         scale: "sequential" for magnitudes such as probabilities; "diverging" for values around 0, such as correlations
@@ -82,7 +82,7 @@ def matrix_heatmap(
 
     Raises:
         ValueError: ``values`` is empty or does not have shape (R, C), a ratio is negative, ``scale`` is unknown, or
-            ``limits`` are not two finite numbers in ascending order (above 0 for ratios).
+            ``limits`` does not consist of two finite numbers in ascending order (above 0 for ratios).
     """
     table = check_matrix(values, row_names, column_names)
     measured = table.copy()  # values from which the limits are computed
@@ -101,16 +101,16 @@ def cluster_profile(
 ) -> Figure:
     """Draw cluster profiles as a heat map with one column per cluster and one row per attribute.
 
-    Attributes that have their largest mean in the same cluster form a block, sorted in descending order. Lines separate
-    the blocks, so the attribute names next to a block describe its cluster. NaN is drawn in grey, as in
+    Attributes with their largest mean in the same cluster form a block, sorted by this mean in descending order. Lines
+    separate the blocks, so the attribute names next to a block describe its cluster. NaN is drawn in grey, as in
     :func:`matrix_heatmap`.
 
     Args:
-        means: Mean of each attribute in each cluster, of shape (C, K), relative to an overall mean of 0, such as means
-            of z-scores.
+        means: Mean of each attribute in each cluster, relative to an overall mean of 0 (for example, the mean of the
+            attribute's z-scores), of shape (C, K).
         attributes: Names of the K attributes.
         clusters: Short descriptions of the C clusters.
-        label: Colour bar label, giving the quantity and its unit.
+        label: Colour bar label that states the quantity and its unit.
         title: Figure title.
         note: Subtitle, shown below the title.
 
@@ -169,7 +169,7 @@ class _Colors:
         return colors
 
     def extend(self) -> Literal["neither", "min", "max", "both"]:
-        """Return the ends of the scale that some values exceed."""
+        """Return which ends of the colour scale are exceeded by some values."""
         below, above = bool((self.values < self.low).any()), bool((self.values > self.high).any())
         if below and above:
             return "both"
@@ -209,7 +209,7 @@ def _limits(measured: NDArray[np.floating], scale: Scale) -> tuple[float, float]
         return (low, high) if low < high else (0.0, 1.0)
     reach = _reach(np.abs(measured)) or 1.0
     if scale == "ratio":
-        reach = max(reach, 1.0)  # Ratios between 1/2 and 2 are weak and should have pale colours.
+        reach = max(reach, 1.0)  # Ratios between 1/2 and 2 indicate weak associations and should have pale colours.
     return -reach, reach
 
 
@@ -244,7 +244,7 @@ def _strongest(row: NDArray[np.floating]) -> int:
 
 
 class _Layout(NamedTuple):
-    """Names of a matrix and its dimensions in inches. ``size`` is the font size of the cells in points."""
+    """Names and dimensions in inches of a matrix figure. ``size`` is the font size of the cells in points."""
 
     rows: list[str]
     columns: list[str]
@@ -328,7 +328,7 @@ def _draw(
     ax.set_xlabel(names[1], parse_math=False)
     _draw_bar(figure, colors, label, layout, upright=upright)
     if undefined:
-        # The legend is in the corner that is left empty by the row and column names.
+        # The legend is in the corner that the row and column names leave empty.
         corner, place = ("lower right", (0, 1)) if layout.on_top else ("upper right", (0, 0))
         gray = Patch(facecolor=LIGHT_GRAY, edgecolor=GRAY, linewidth=0.5, label="undefined")
         look: dict[str, Any] = {"loc": corner, "bbox_to_anchor": place, "borderpad": 0.1, "handlelength": 1.2}

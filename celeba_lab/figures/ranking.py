@@ -25,7 +25,7 @@ from celeba_lab.figures.style import (
     write_centered,
 )
 
-_NAMED = 8  # with more attributes, only the best and the worst are named
+_NAMED = 8  # if there are more attributes, only the best and the worst are named
 _ENDS = 5
 _Points = tuple[NDArray[np.floating], NDArray[np.floating]]
 
@@ -168,7 +168,7 @@ def _trace(
 
 
 def _thin(x: NDArray[np.floating], y: NDArray[np.floating]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    """Drop points that are indistinguishable from the previous point in the figure."""
+    """Drop points that cannot be distinguished from the previous point in the figure."""
     cells = np.round(np.stack([x, y]) * 1000)
     keep = np.ones(len(x), dtype=bool)
     keep[1:-1] = (cells[:, 1:-1] != cells[:, :-2]).any(axis=0)
@@ -204,7 +204,7 @@ def _draw(kind: _Kind, curves: Sequence[_Curve], title: str, images: int) -> Fig
 
 
 def _size(count: int, kind: _Kind) -> tuple[float, float]:
-    """Return a width and height of the figure in inches that make the axes square."""
+    """Return a figure size in inches that makes the axes square."""
     if count == 1:
         return 5.6, 5.8
     return (10.2 if kind.chance_is_prevalence else 8.9), 5.4

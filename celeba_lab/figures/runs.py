@@ -57,8 +57,8 @@ def run_curves(
     rings mark the reported epochs.
 
     Args:
-        histories: Mapping from run names to tables, for 1 to 12 runs. Each table has the column ``epoch`` and any of
-            the columns ``val/loss``, ``val/<metric>`` and ``train/loss``.
+        histories: Mapping from the names of 1 to 12 runs to their tables. Each table has the column ``epoch`` and any
+            of the columns ``val/loss``, ``val/<metric>`` and ``train/loss``.
         metric: Name of the metric in the right panel.
         title: Figure title.
         note: Subtitle, shown below the title.
@@ -105,7 +105,7 @@ def _draw_training(ax: Axes, values: pd.Series, color: str) -> dict[str, Line2D]
 
 
 def _lay_out_legend(names: Sequence[str]) -> tuple[list[str], int, float]:
-    """Return the wrapped names for a legend below the panels, with its number of columns and height in inches."""
+    """Return the wrapped names for a legend below the panels, and the legend's column count and height in inches."""
     size = float(STYLE["legend.fontsize"])
     longest = max(text_width(name, size) / 72 for name in names)
     count = len(names) + 3  # including the entries "reported epoch", "validation" and "training"
@@ -171,7 +171,7 @@ def run_differences(
         differences: Differences from the baseline, of shape (R,), where higher is better.
         low: Lower bounds of the intervals, of shape (R,).
         high: Upper bounds of the intervals, of shape (R,).
-        label: Axis label, giving the difference and its unit.
+        label: Axis label that states the difference and its unit.
         title: Figure title.
         note: Subtitle, shown below the title.
 
@@ -233,7 +233,7 @@ def _write_numbers(
 
 
 def _outcomes(colors: Sequence[str]) -> list[Line2D]:
-    """Return legend handles for the colours that occur."""
+    """Return legend handles for the colours that are used."""
     words = {BLUE: "better than the baseline", GRAY: "no significant difference", VERMILLION: "worse than the baseline"}
     look: dict[str, Any] = {"linewidth": 2.4, "marker": "o", "markersize": 6.5}
     return [Line2D([], [], color=color, label=word, **look) for color, word in words.items() if color in colors]

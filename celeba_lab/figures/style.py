@@ -60,7 +60,7 @@ STYLE: dict[Any, Any] = {
 
 @lru_cache(maxsize=4096)
 def text_width(text: str, size: float) -> float:
-    """Return the width in points of a line of text in the figure font."""
+    """Return the width of a line of text in the figure font, in points."""
     font = FontProperties(family=str(STYLE["font.family"]), size=size)
     return text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]
 
@@ -90,7 +90,7 @@ def _fits(text: str, *, width: float, size: float) -> bool:
 
 
 def _tokens(line: str, fits: Callable[[str], bool]) -> Iterator[str]:
-    """Yield the parts of ``line`` between which it can be broken. Concatenating the parts gives ``line``."""
+    """Yield the parts of ``line`` between which a line break is allowed. Concatenating the parts gives ``line``."""
     for word in re.findall(r"\S+\s*|\s+", line):
         if fits(word):
             yield word
@@ -109,7 +109,7 @@ def new_figure(width: float, height: float, title: str, note: str = "") -> Figur
         width: Width in inches.
         height: Height in inches, excluding the title.
         title: Figure title. A ``$`` is shown as a dollar sign and does not start a formula.
-        note: Subtitle, for numbers that apply to the whole figure.
+        note: Subtitle, such as numbers that apply to the whole figure.
     """
     text, size, title_height = fit_title(f"{title}\n{note}".strip(), 0.97 * width)
     figure = Figure(figsize=(width, height + title_height), layout="constrained")
@@ -163,10 +163,10 @@ def integer_ticks(axis: Axis, most: int = 10) -> None:
 
 
 def count_axis(ax: Axes, highest: int, ticks: Iterable[int]) -> None:
-    """Use a logarithmic y-axis of counts that includes 0, for ``ax`` and all panels that share its axes.
+    """Use a logarithmic y-axis that includes 0 for counts, in ``ax`` and all panels that share its axes.
 
     Args:
-        ax: The axes.
+        ax: Axes to modify.
         highest: Highest count.
         ticks: Positions of the ticks above 0.
     """

@@ -1,4 +1,4 @@
-"""Enlarging faces, and tiling them into a single image."""
+"""Functions that enlarge faces and tile them into a single image."""
 
 import numpy as np
 from PIL import Image
@@ -36,7 +36,7 @@ def enlarge_faces(faces: np.ndarray, scale: int, name: str = "bicubic") -> np.nd
 
 
 def tile_faces(faces: np.ndarray) -> np.ndarray:
-    """Tile faces in rows of up to eight on a white background, enlarged to a total width of about 512 pixels.
+    """Enlarge faces and tile them on a white background, in rows of up to eight that are about 512 pixels wide.
 
     Args:
         faces: Faces, uint8 (N, S, S, 3), with N at least 1.

@@ -27,8 +27,8 @@ def learning_curves(
 
     Args:
         history: Table with the columns ``epoch``, ``train/loss``, ``val/loss``, ``train/accuracy`` and
-            ``val/accuracy``, with accuracies in [0, 1]. Any column can be missing, and any value can be NaN. Rows of
-            the same epoch are merged. If there is no column ``epoch``, the rows correspond to epochs 0, 1, 2, ...
+            ``val/accuracy``, with accuracies in [0, 1]. Any column can be missing, and any value can be NaN. Rows with
+            the same epoch are merged. If there is no ``epoch`` column, the rows correspond to epochs 0, 1, 2, ...
         title: Figure title.
         best_epoch: Epoch of the reported checkpoint.
         majority_accuracy: Accuracy of always predicting the majority class, in [0, 1], drawn as a dotted line.
