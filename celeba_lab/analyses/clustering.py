@@ -192,7 +192,7 @@ def try_numbers(
 
     Args:
         clustering: Existing clustering, which is reused if ``numbers`` includes its number of clusters.
-        clusterer: Unfitted scikit-learn clusterer with a parameter ``n_clusters``.
+        clusterer: Unfitted scikit-learn clusterer with an ``n_clusters`` parameter.
         numbers: Numbers of clusters to try. Values greater than the number of distinct points are skipped.
         sample: Maximum number of points used to compute the silhouette coefficient.
         seed: Random seed for sampling the points.
@@ -213,7 +213,7 @@ def try_seeds(clustering: Clustering, clusterer: ClusterMixin, seeds: Sequence[i
 
     Args:
         clustering: Reference clustering.
-        clusterer: Unfitted scikit-learn clusterer with a parameter ``random_state``.
+        clusterer: Unfitted scikit-learn clusterer with a ``random_state`` parameter.
         seeds: Seeds to try.
 
     Yields:

@@ -43,7 +43,7 @@ def attribute_scores(
     The score and the gain are shown on the right. Attributes without a score come last and are labelled "undefined".
 
     Args:
-        scores: Scores of shape (K,), where higher is better. NaN means undefined.
+        scores: Scores of shape (K,). Higher scores are better. NaN means undefined.
         baselines: Baselines in the same unit as the scores, such as the accuracy of always predicting the majority
             class, of shape (K,). NaN values are not drawn.
         names: Names of the K attributes.

@@ -53,8 +53,8 @@ def score_comparison(
         metric: Axis label that states the score and its unit.
         title: Figure title.
         note: Subtitle, shown below the title.
-        low: Lower bounds of the last series' intervals, of shape (K,). The intervals are drawn as whiskers.
-        high: Upper bounds of the last series' intervals, of shape (K,).
+        low: Lower bounds of the intervals of the last series, of shape (K,). The intervals are drawn as whiskers.
+        high: Upper bounds of the intervals of the last series, of shape (K,).
 
     Raises:
         ValueError: The number of series is not between 2 and 4, there are no attributes, an array does not have

@@ -125,7 +125,7 @@ def _draw_matrix(ax: Axes, matrix: NDArray[np.int_], size: float) -> None:
 
 
 def _tint(color: str, strength: float) -> NDArray[np.floating]:
-    """Return a colour mixed with white. At least 12% of the colour remains, so that cells with 0% are still visible."""
+    """Mix a colour with white. At least 12% of the colour remains, so that cells with 0% are still visible."""
     weight = 0.12 + 0.88 * strength
     return 1 - weight * (1 - np.asarray(to_rgb(color)))
 

@@ -58,8 +58,8 @@ def matrix_heatmap(
 ) -> Figure:
     """Draw a matrix as a heat map with named rows and columns.
 
-    NaN is drawn in grey and labelled "undefined" in the legend. Infinite values have the colour at the corresponding
-    end of the scale.
+    NaN values are drawn in grey and labelled "undefined" in the legend. Infinite values are drawn in the colour at the
+    corresponding end of the scale.
 
     Args:
         values: Values of shape (R, C).
@@ -102,8 +102,8 @@ def cluster_profile(
     """Draw cluster profiles as a heat map with one column per cluster and one row per attribute.
 
     Attributes with their largest mean in the same cluster form a block, sorted by this mean in descending order. Lines
-    separate the blocks, so the attribute names next to a block describe its cluster. NaN is drawn in grey, as in
-    :func:`matrix_heatmap`.
+    separate the blocks, so the attribute names next to a block describe its cluster. NaN values are drawn in grey, as
+    in :func:`matrix_heatmap`.
 
     Args:
         means: Mean of each attribute in each cluster, relative to an overall mean of 0 (for example, the mean of the
@@ -311,7 +311,7 @@ def _draw(
     note: str,
     names: tuple[str, str] = ("", ""),
 ) -> Figure:
-    """Draw the matrix in a new figure. ``names`` contains the labels of the y-axis and the x-axis."""
+    """Draw the matrix in a new figure. ``names`` are the labels of the y-axis and the x-axis."""
     upright = layout.height > 1.8  # If false, the colour bar is below the matrix.
     undefined = bool(np.isnan(colors.values).any())
     width = layout.width + layout.names_width + 0.35 + 0.25 * bool(names[0]) + (1.0 if upright else 0.0)

@@ -80,7 +80,7 @@ def ratio_ticks(low: float, high: float, most: int = 7) -> tuple[list[float], li
     while np.floor(high / step) - np.ceil(low / step) + 1 > most:
         step += 1
     ticks = [float(step * k) for k in range(int(np.ceil(low / step)), int(np.floor(high / step)) + 1)]
-    if len(ticks) < 3:  # The ratios span little more than a factor of two.
+    if len(ticks) < 3:  # The ratios differ by little more than a factor of two.
         ticks = sorted({low, high, *(tick for tick in ticks if low + 0.1 < tick < high - 0.1)})
     return ticks, [_ratio_label(tick) for tick in ticks]
 

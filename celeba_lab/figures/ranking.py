@@ -187,7 +187,8 @@ def _draw(kind: _Kind, curves: Sequence[_Curve], title: str, images: int) -> Fig
     if len(curves) > _NAMED:
         entries = _draw_crowd(ax, ranked, kind)
     else:
-        # Colours depend on the attribute rather than its rank, so they are the same in both kinds of figures.
+        # Colours depend on the attribute rather than its rank, so each attribute has the same colour in both kinds of
+        # figures.
         looks = {
             curve.name: {"color": PALETTE[k], "linestyle": LINE_STYLES[k % len(LINE_STYLES)]}
             for k, curve in enumerate(curves)
@@ -265,7 +266,7 @@ def _draw_chance(ax: Axes, curves: Sequence[_Curve], kind: _Kind) -> list[Line2D
 
 
 def _undefined_entries(curves: Sequence[_Curve]) -> list[Line2D]:
-    """Return legend entries without a line for attributes that have no curve."""
+    """Return legend entries without lines for attributes that have no curve."""
     labels = [f"{curve.name}: undefined ({curve.undefined})" for curve in curves if curve.undefined]
     if len(labels) > _NAMED:
         labels = [*labels[: _NAMED - 1], f"and {len(labels) - _NAMED + 1} more undefined"]

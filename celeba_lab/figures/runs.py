@@ -53,8 +53,8 @@ def run_curves(
 ) -> Figure:
     """Draw the validation loss and one other validation metric of several runs over the epochs.
 
-    The runs differ in colour and marker. If there are at most four runs, dashed lines show the training losses, and
-    rings mark the reported epochs.
+    Runs are distinguished by colour and marker. If there are at most four runs, dashed lines show the training losses,
+    and rings mark the reported epochs.
 
     Args:
         histories: Mapping from the names of 1 to 12 runs to their tables. Each table has the column ``epoch`` and any
@@ -168,7 +168,7 @@ def run_differences(
 
     Args:
         names: Names of the R runs, excluding the baseline.
-        differences: Differences from the baseline, of shape (R,), where higher is better.
+        differences: Differences from the baseline, of shape (R,). Higher differences are better.
         low: Lower bounds of the intervals, of shape (R,).
         high: Upper bounds of the intervals, of shape (R,).
         label: Axis label that states the difference and its unit.

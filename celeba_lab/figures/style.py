@@ -126,7 +126,7 @@ def fit_title(title: str, width: float) -> tuple[str, float, float]:
 
 
 def panels(figure: Figure, count: int, columns: int) -> list[Axes]:
-    """Add ``count`` panels that share both axes, in reading order. Only the outer panels have tick labels."""
+    """Add ``count`` panels that share both axes, in reading order, with tick labels only on the outer panels."""
     rows = math.ceil(count / columns)
     axes: list[Axes] = []
     for position in range(count):

@@ -63,5 +63,5 @@ def test_the_official_split_omits_validation() -> None:
 
 
 def test_the_error_for_an_empty_official_split_names_it() -> None:
-    with pytest.raises(UserError, match=r"rows of the test split.*Use data that includes test"):
+    with pytest.raises(UserError, match=r"rows of the test split.*includes the test split"):
         split_officially(np.array([0, 1]), np.array([0, 0, 2]))
