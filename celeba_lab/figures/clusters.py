@@ -299,7 +299,7 @@ def _draw_map(
 
 def _draw_explained(ax: Axes, fractions: NDArray[np.floating]) -> None:
     components = np.arange(1, len(fractions) + 1)
-    # In most figures, no cluster is grey or black.
+    # Grey and black represent clusters only if there are more than six clusters.
     bars = ax.bar(components, fractions, color=GRAY, width=0.8, label="each component")
     sums = ax.plot(components, np.cumsum(fractions), color=BLACK, marker="o", markersize=3.5, label="cumulative")
     ax.set(xlabel="component", ylabel="explained variance", ylim=(0, 1.03), xlim=(0.3, len(fractions) + 0.7))
