@@ -1,1 +1,1 @@
-"""Statistics of labels and predictions, computed from arrays and returned as arrays and tables."""
+"""Statistical analyses of labels and predictions. Most functions take arrays and return arrays or tables."""

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 
-# In float32, probabilities within 1e-7 of 1 cannot be distinguished from 1. The corresponding logit is 16.
+# In float32, probabilities within 1e-7 of 1 cannot be distinguished from 1. The logit of 1 - 1e-7 is about 16.
 _SMALLEST = 1e-7
 _TEMPERATURES = (0.05, 20.0)
 
@@ -17,8 +17,9 @@ class Reliability:
 
     Attributes:
         count: Number of images in each bin, int64 (K, B).
-        confidence: Mean predicted probability in each bin, float64 (K, B), or NaN if the bin is empty.
-        frequency: Fraction of images in each bin that have the attribute, float64 (K, B), or NaN if the bin is empty.
+        confidence: Mean predicted probability in each bin, or NaN if the bin is empty, float64 (K, B).
+        frequency: Fraction of the images in each bin that have the attribute, or NaN if the bin is empty,
+            float64 (K, B).
     """
 
     count: np.ndarray
@@ -27,7 +28,7 @@ class Reliability:
 
     @property
     def error(self) -> np.ndarray:
-        """Expected calibration error (ECE), float64 (K,), in [0, 1], or NaN if there are no images.
+        """Expected calibration error (ECE) in [0, 1], or NaN if there are no images, float64 (K,).
 
         The ECE is the mean of ``|frequency - confidence|`` over the bins, weighted by the number of images in each bin.
         """
@@ -41,25 +42,25 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = 15) -
     """Compare predicted probabilities with observed frequencies, separately for each attribute.
 
     The method follows Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017), but uses the probability of
-    the positive class, like torchmetrics' ``BinaryCalibrationError`` with ``norm="l1"``. Guo et al. use the probability
-    of the predicted class, which is in [0.5, 1]. With predicted-class probabilities, values that are too low and values
-    that are too high can cancel out.
+    the positive class, as does torchmetrics' ``BinaryCalibrationError`` with ``norm="l1"``. Guo et al. use the
+    probability of the predicted class, which is in [0.5, 1]. With predicted-class probabilities, values that are too
+    low and values that are too high can cancel each other out.
 
-    Bin b contains the images with ``b / bins <= probability < (b + 1) / bins``. The last bin also contains
+    Bin b contains the images for which ``b / bins <= probability < (b + 1) / bins``. The last bin also contains
     probabilities of exactly 1. torchmetrics puts probabilities of exactly 1 in a separate bin, so its error can be
     slightly higher.
 
     Args:
         labels: True labels of shape (N, K), each 0 or 1. N can be 0.
         probabilities: Predicted probabilities of shape (N, K), in [0, 1].
-        bins: Number of bins, at least 1. With more bins, each bin contains fewer images, so noise increases the error.
+        bins: Number of bins, at least 1. With more bins, each bin contains fewer images, so noise inflates the error.
 
     Example:
         >>> found = reliability(np.array([[0], [1], [1]]), np.array([[0.1], [0.2], [0.8]]), bins=2)
         >>> found.count, found.confidence, found.frequency, found.error
         (array([[2, 1]]), array([[0.15, 0.8 ]]), array([[0.5, 1. ]]), array([0.3]))
     """
-    # The edges must have the dtype of the probabilities, so that float32(1 / 3) lies exactly on an edge at 1 / 3.
+    # The edges must have the dtype of the probabilities, so that float32(1 / 3) lies exactly on the edge at 1 / 3.
     edges = np.linspace(0, 1, bins + 1).astype(np.result_type(probabilities.dtype, np.float16))
     shape = (labels.shape[1], bins)
     count, predicted, positives = np.zeros(shape, dtype=np.int64), np.zeros(shape), np.zeros(shape)
@@ -77,8 +78,8 @@ def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray
 
     Temperature scaling (Guo et al., "On Calibration of Modern Neural Networks", ICML 2017) is applied to each attribute
     separately. The temperature T minimises the binary cross-entropy of ``sigmoid(logit(probability) / T)``. If T is
-    above 1, the probabilities were too close to 0 and 1. Fit temperatures on validation images and evaluate them on
-    test images, because the calibration error is underestimated on the images used for fitting.
+    above 1, the unscaled probabilities are too close to 0 or 1. Fit temperatures on validation images and evaluate them
+    on test images, because the calibration error is underestimated on the images used for fitting.
 
     Args:
         labels: True labels of shape (N, K), each 0 or 1. N can be 0.
@@ -128,8 +129,8 @@ def apply_temperature(probabilities: np.ndarray, temperature: np.ndarray) -> np.
     """Divide the logits of each attribute's probabilities by the attribute's temperature.
 
     The ranking of the images does not change, so AUROC and average precision stay the same. A probability of 0.5
-    remains 0.5, so predictions at a threshold of 0.5 also stay the same. Any other threshold tuned on unscaled
-    probabilities must also be scaled with this function.
+    remains 0.5, so predictions at a threshold of 0.5 also stay the same. Any other threshold that was tuned on unscaled
+    probabilities must itself be scaled with this function.
 
     Args:
         probabilities: Probabilities of shape (N, K) or thresholds of shape (K,), in [0, 1]. Values are clipped to
@@ -137,8 +138,8 @@ def apply_temperature(probabilities: np.ndarray, temperature: np.ndarray) -> np.
         temperature: Positive temperatures of shape (K,), as returned by :func:`fit_temperature`.
 
     Returns:
-        Scaled probabilities, float64, of the same shape as ``probabilities``. The type is not float32, because
-        float32 could round probabilities just below 0.5 to 0.5.
+        Scaled probabilities in float64, with the same shape as ``probabilities``. float32 is not used, because it could
+        round probabilities just below 0.5 up to 0.5.
 
     Example:
         >>> apply_temperature(np.array([[0.1], [0.5], [0.9]]), np.array([2.0])).round(3)

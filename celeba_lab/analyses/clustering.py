@@ -22,7 +22,7 @@ class Clustering:
 
     Attributes:
         points: Clustered points, float64 (N, D).
-        clusters: Cluster index of each point, int64 (N,), from 0 to C - 1, or -1 if the point is not in a cluster.
+        clusters: Cluster index of each point, from 0 to C - 1, or -1 if the point is not in a cluster, int64 (N,).
 
     Example:
         >>> found = Clustering(np.array([[0.0], [9.0], [11.0]]), np.array([1, 0, 0]))
@@ -60,7 +60,7 @@ class Clustering:
         return float((away**2).sum())
 
     def means(self, values: np.ndarray) -> np.ndarray:
-        """Return the mean of each cluster's rows in ``values``, float64 (C, K)."""
+        """Return the mean of the rows of ``values`` in each cluster, float64 (C, K)."""
         return np.stack([values[self.clusters == c].mean(axis=0, dtype=np.float64) for c in range(self.count)])
 
     def centroid_distances(self) -> np.ndarray:
@@ -69,7 +69,7 @@ class Clustering:
         return distances
 
     def silhouette(self, sample: int, seed: int) -> float:
-        """Return the mean silhouette coefficient of up to ``sample`` points, in [-1, 1] (Rousseeuw, 1987).
+        """Return the mean silhouette coefficient (Rousseeuw, 1987) of up to ``sample`` points, in [-1, 1].
 
         The result is NaN if the sampled points are all in the same cluster or all in different clusters.
         """
@@ -118,7 +118,7 @@ def configure_clusterer(clusterer: ClusterMixin, n_clusters: int | None) -> Clus
             clusterer has no ``n_clusters`` parameter.
 
     Returns:
-        The clusterer with the given number of clusters.
+        The clusterer itself, or a copy with the given number of clusters.
 
     Raises:
         SettingError: The estimator cannot cluster rows, a parameter is out of range, or ``n_clusters`` is below 1.
@@ -139,11 +139,11 @@ def find_clusters(points: np.ndarray, clusterer: ClusterMixin, what: str = "labe
     Args:
         points: Points, float64 (N, D).
         clusterer: Unfitted scikit-learn clusterer.
-        what: Plural noun for the points in progress and error messages.
+        what: Plural noun that describes the points in progress and error messages, such as "labels".
 
     Raises:
-        SettingError: There are fewer distinct points than clusters, no point is in a cluster, or the clusterer rejects
-            its parameters or the data.
+        SettingError: There are fewer distinct points than clusters, no point is assigned to a cluster, or the clusterer
+            rejects its parameters or the data.
 
     Example:
         >>> from sklearn.cluster import KMeans
@@ -198,7 +198,7 @@ def try_numbers(
         seed: Random seed for sampling the points.
 
     Yields:
-        The number of clusters, the inertia and the mean silhouette coefficient; see :class:`Clustering`.
+        Each number of clusters with the inertia and mean silhouette coefficient; see :class:`Clustering`.
     """
     different = count_different(clustering.points)
     for number in sorted(set(numbers)):
@@ -217,7 +217,7 @@ def try_seeds(clustering: Clustering, clusterer: ClusterMixin, seeds: Sequence[i
         seeds: Seeds to try.
 
     Yields:
-        Each seed and the adjusted Rand index (Hubert and Arabie, 1985) between the reference clustering and the
+        Each seed with the adjusted Rand index (Hubert and Arabie, 1985) between the reference clustering and the
         clustering with that seed. The index is 1 for identical clusterings and about 0 for chance agreement.
     """
     for seed in seeds:
@@ -233,7 +233,7 @@ def standardized_differences(clustering: Clustering, labels: np.ndarray) -> np.n
         labels: Labels of the points, of shape (N, K).
 
     Returns:
-        Differences, float64 (C, K), which are 0 for constant labels.
+        Differences (0 for constant labels), float64 (C, K).
     """
     labels = labels.astype(np.float64)
     spread = labels.std(axis=0)
@@ -282,7 +282,7 @@ def contingency(first: np.ndarray, second: np.ndarray, shape: tuple[int, int]) -
         shape: Number of clusters in each clustering, (C1, C2).
 
     Returns:
-        Number of points in each pair of clusters, int64 (C1, C2).
+        Number of points that each pair of clusters has in common, int64 (C1, C2).
 
     Example:
         >>> contingency(np.array([0, 0, 1]), np.array([0, 1, 1]), (2, 2))

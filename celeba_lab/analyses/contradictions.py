@@ -1,4 +1,4 @@
-"""Counting of contradictions, which are mutually exclusive attributes of the same face."""
+"""Counts of faces with mutually exclusive attributes."""
 
 from collections.abc import Sequence
 
@@ -25,7 +25,7 @@ def check_contradictions(pairs: Sequence[Sequence[str]]) -> None:
 def count_contradictions(
     labels: np.ndarray, predicted: np.ndarray, attributes: Sequence[str], pairs: Sequence[Sequence[str]]
 ) -> pd.DataFrame:
-    """Count the images that have both attributes of a pair, separately for the labels and the predictions.
+    """Count the images that have both attributes of a pair, separately for labels and predictions.
 
     CelebA's labels also contain contradictions. The number of contradictory predictions is therefore only meaningful in
     comparison with the number of contradictory labels.
@@ -34,11 +34,12 @@ def count_contradictions(
         labels: True labels of shape (N, K), each 0 or 1.
         predicted: Predicted labels of shape (N, K), each 0 or 1.
         attributes: Names of the K attributes.
-        pairs: Pairs of attribute names. Pairs are skipped unless both names are in ``attributes``.
+        pairs: Pairs of attribute names. A pair is skipped unless both of its names are in ``attributes``.
 
     Returns:
-        A table with one row per pair and the columns ``first``, ``second``, ``labels`` and ``predictions`` (numbers of
-        images), ``labels_share`` and ``predictions_share`` (fractions of the N images, or NaN if N is 0).
+        A table with one row per pair. The columns are ``first`` and ``second`` (the pair), ``labels`` and
+        ``predictions`` (numbers of images), and ``labels_share`` and ``predictions_share`` (fractions of the N images,
+        or NaN if N is 0).
 
     Example:
         >>> labels = np.array([[1, 1], [1, 0], [0, 0], [0, 1]])

@@ -13,8 +13,7 @@ from scipy.spatial.distance import squareform
 class Cooccurrence:
     """Co-occurrence of K attributes and measures of their association.
 
-    In every table, rows correspond to the first attribute, A, and columns to the second attribute, B. Undefined values
-    are NaN.
+    In each table, rows correspond to attribute A and columns to attribute B. Undefined values are NaN.
 
     Attributes:
         n: Number of images.
@@ -22,12 +21,12 @@ class Cooccurrence:
             attribute.
         conditional: Conditional probability P(A | B), float64 (K, K), in [0, 1]. The probability is undefined if B
             never occurs.
-        lift: P(A, B) / (P(A) P(B)), float64 (K, K), at least 0. The lift is 1 for independent attributes, and undefined
-            if A or B never occurs.
+        lift: Ratio P(A, B) / (P(A) P(B)), float64 (K, K), at least 0. The lift is 1 for independent attributes and
+            undefined if A or B never occurs.
         phi: Pearson correlation of the two binary variables, float64 (K, K), in [-1, 1]. The correlation is undefined
             if A or B is constant.
         pmi: Pointwise mutual information in bits (Church and Hanks, 1990), float64 (K, K). The value is the base-2
-            logarithm of the lift, which is -inf for attributes that never occur together.
+            logarithm of the lift. It is -inf for attributes that never occur together.
 
     Example:
         >>> found = Cooccurrence.of(np.array([[1, 1], [1, 0], [0, 0], [0, 0]]))
@@ -60,12 +59,12 @@ class Cooccurrence:
             return cls(n, joint, conditional, lift, phi, np.log2(lift))
 
     def tables(self) -> dict[str, np.ndarray]:
-        """Return a dictionary of the five tables by name."""
+        """Return the five tables as a dictionary with the table names as keys."""
         return {name: getattr(self, name) for name in ("joint", "conditional", "lift", "phi", "pmi")}
 
 
 def count_together(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Count the rows in which a column of ``first`` and a column of ``second`` are both 1, for all pairs of columns.
+    """For each column of ``first`` and each column of ``second``, count the rows in which both are 1.
 
     Args:
         first: Labels of shape (N, J), each 0 or 1.
@@ -75,7 +74,8 @@ def count_together(first: np.ndarray, second: np.ndarray) -> np.ndarray:
         Counts, int64 (J, K).
     """
     together = np.zeros((first.shape[1], second.shape[1]), dtype=np.int64)
-    # BLAS is fastest in float32, which is exact only for integers up to 2 ** 24, so large tables are split into parts.
+    # BLAS is fastest in float32. However, float32 is exact only for integers up to 2 ** 24, so large tables are
+    # processed in parts.
     for start in range(0, len(first), 2**23):
         rows = slice(start, start + 2**23)
         together += (first[rows].T.astype(np.float32) @ second[rows].astype(np.float32)).astype(np.int64)

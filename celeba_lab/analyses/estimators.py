@@ -10,7 +10,7 @@ from celeba_lab.errors import SettingError
 
 @contextmanager
 def refusals_of(estimator: BaseEstimator, setting: str) -> Iterator[None]:
-    """Convert errors raised by an estimator within this block into setting errors.
+    """Convert errors that an estimator raises within the ``with`` block into setting errors.
 
     Estimators raise ``ValueError`` if they reject their parameters or the data. ``MemoryError`` is also converted,
     because some estimators need memory that grows quadratically with the number of rows.

@@ -27,14 +27,14 @@ def subgroup_table(
         predicted: Predicted labels of the targets, of shape (N, K), each 0 or 1.
         targets: Names of the K targets.
         members: True labels of the attributes that define the groups, of shape (N, G), each 0 or 1.
-        groups: Names of the G groups. A target is not paired with the group of the same name.
+        groups: Names of the G groups. A target is never paired with a group of the same name.
         smallest: Minimum number of images per subgroup. Smaller subgroups are marked in the column ``few``.
 
     Returns:
-        A table with four rows per pair, ordered by target and then by group. The columns are ``target``,
-        ``group``, ``label`` (true label of the target), ``member`` (membership in the group), ``images``, ``accuracy``,
-        ``low`` and ``high`` (the 95% Wilson interval of the accuracy), and ``few``, which is true if there are fewer
-        than ``smallest`` images. The accuracy and its interval are NaN in an empty subgroup.
+        A table with four rows per pair, ordered by target and then by group. The columns are ``target``, ``group``,
+        ``label`` (true label of the target), ``member`` (membership in the group), ``images``, ``accuracy``, ``low``
+        and ``high`` (the 95% Wilson interval for the accuracy), and ``few``, which is true if there are fewer than
+        ``smallest`` images. The accuracy and its interval are NaN in an empty subgroup.
 
     Example:
         >>> smiling, male = np.array([[0], [0], [1], [1]]), np.array([[0], [1], [0], [1]])
@@ -83,13 +83,13 @@ def _count(labels: np.ndarray, predicted: np.ndarray, members: np.ndarray) -> tu
 
 
 def subgroup_pairs(subgroups: pd.DataFrame) -> pd.DataFrame:
-    """Summarise each pair of target and group in one row.
+    """Summarise each target-group pair in one row.
 
     Subgroups with too few images are ignored. Rows are sorted by the equalised odds difference in descending order,
     with undefined values last. In addition to ``target`` and ``group``, the table has these columns:
 
-    - ``worst_label``, ``worst_member``, ``worst_images``, ``worst_accuracy``, ``worst_low``, ``worst_high``: the
-      subgroup with the lowest accuracy.
+    - ``worst_label``, ``worst_member``, ``worst_images``, ``worst_accuracy``, ``worst_low``, ``worst_high``: values of
+      the subgroup with the lowest accuracy.
     - ``gap``: the highest accuracy minus the lowest. The gap is undefined if fewer than two subgroups have enough
       images.
     - ``equalised_odds_difference``: the larger of the absolute differences in true positive rate and false positive
@@ -109,7 +109,7 @@ def subgroup_pairs(subgroups: pd.DataFrame) -> pd.DataFrame:
     worst = np.where(few, np.inf, table["accuracy"]).argmin(axis=1) if len(head) else np.empty(0, dtype=np.int64)
     rows = np.arange(len(head))
     lowest, highest = np.where(few, np.inf, accuracy).min(axis=1), np.where(few, -np.inf, accuracy).max(axis=1)
-    # On negatives, the accuracy is 1 - false positive rate. On positives, the accuracy is the true positive rate.
+    # For negatives, the accuracy is 1 - false positive rate. For positives, it is the true positive rate.
     odds = np.maximum(np.abs(accuracy[:, 1] - accuracy[:, 0]), np.abs(accuracy[:, 3] - accuracy[:, 2]))
     none = counted == 0
     label, member = (np.array(SUBGROUPS, dtype=float)[:, side][worst] for side in (0, 1))
@@ -139,14 +139,14 @@ def amplification_pairs(
         labels: True labels of shape (N, K), each 0 or 1.
         predicted: Predicted labels of shape (N, K), each 0 or 1.
         attributes: Names of the K attributes.
-        smallest: Minimum number of images with B, both in the labels and in the predictions. Pairs with fewer images
-            are marked in the column ``few``.
+        smallest: Minimum number of images with B, which applies to both the labels and the predictions. Pairs with
+            fewer images are marked in the column ``few``.
 
     Returns:
         A table with one row per ordered pair and the columns ``A``, ``B``, ``images_labels`` and ``images_predictions``
         (numbers of images with B), ``labels`` and ``predictions`` (P(A | B)), ``difference`` (predictions minus labels,
-        or NaN if B never occurs) and ``few``. Rows are sorted by absolute difference in descending order. Marked pairs
-        come after all others, and undefined differences come last.
+        or NaN if B never occurs) and ``few``. Rows are sorted by absolute difference in descending order. Pairs marked
+        in ``few`` come after all other pairs, and undefined differences come last.
     """
     among_labels, among_predictions = Cooccurrence.of(labels), Cooccurrence.of(predicted)
     first, second = np.nonzero(~np.eye(len(attributes), dtype=bool))

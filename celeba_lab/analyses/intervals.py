@@ -1,4 +1,4 @@
-"""Confidence intervals of proportions and their differences."""
+"""Confidence intervals for proportions and for differences between proportions."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -6,17 +6,17 @@ from scipy.stats import norm
 
 
 def wilson_interval(successes: ArrayLike, trials: ArrayLike, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """Return the Wilson score interval of proportions (Wilson, 1927).
+    """Return Wilson score intervals for proportions (Wilson, 1927).
 
-    The interval is accurate even for few trials and for proportions near 0 or 1.
+    The intervals are accurate even for few trials and for proportions near 0 or 1.
 
     Args:
-        successes: Numbers of successes, between 0 and ``trials``, of any shape.
-        trials: Numbers of trials, of the same shape.
+        successes: Numbers of successes, from 0 to ``trials``. The array can have any shape.
+        trials: Numbers of trials, with the same shape as ``successes``.
         confidence: Confidence level, such as 0.95.
 
     Returns:
-        Lower and upper bounds, float64, in [0, 1], or NaN where there are no trials.
+        Lower and upper bounds, each float64 in [0, 1], or NaN where there are no trials.
 
     Example:
         >>> low, high = wilson_interval([0, 90], [10, 100])
@@ -35,19 +35,19 @@ def wilson_interval(successes: ArrayLike, trials: ArrayLike, confidence: float =
 def difference_interval(
     successes: tuple[ArrayLike, ArrayLike], trials: tuple[ArrayLike, ArrayLike], confidence: float = 0.95
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return a confidence interval for the difference between two independent proportions, second minus first.
+    """Return a confidence interval for the difference between two independent proportions (second minus first).
 
     The interval is computed with method 10 of Newcombe, "Interval estimation for the difference between independent
     proportions: comparison of eleven methods" (Statistics in Medicine, 1998). This method combines the Wilson score
-    intervals of both proportions.
+    intervals for the two proportions.
 
     Args:
-        successes: Numbers of successes for the first and the second proportion, of any shape.
-        trials: Numbers of trials for the first and the second proportion, of the same shape.
+        successes: Numbers of successes for the first and second proportions. The arrays can have any shape.
+        trials: Numbers of trials for the first and second proportions, with the same shape as ``successes``.
         confidence: Confidence level, such as 0.95.
 
     Returns:
-        Lower and upper bounds, float64, in [-1, 1], or NaN where there are no trials.
+        Lower and upper bounds, each float64 in [-1, 1], or NaN where there are no trials.
 
     Example:
         >>> low, high = difference_interval((48, 56), (80, 70))

@@ -8,13 +8,13 @@ import numpy as np
 def nearest_images(
     queries: np.ndarray, batches: Iterable[tuple[np.ndarray, np.ndarray]]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Find the image that is nearest to each query or to the query's mirror image.
+    """For each query, find the image that is nearest to the query or its mirror image.
 
-    The images are searched in batches, so they do not have to fit into memory all at once.
+    The images are searched in batches, so they do not all have to fit into memory at once.
 
     Args:
         queries: Query images, uint8 (N, 3, H, W).
-        batches: Batches of images to search, each with the image indices, int64 (B,), and the pixels,
+        batches: Batches of images to search, each consisting of image indices, int64 (B,), and pixels,
             uint8 (B, 3, H, W).
 
     Returns:
@@ -29,14 +29,13 @@ def nearest_images(
         (array([8]), array([False]), array([3.]))
     """
     n = len(queries)
-    wanted = _flatten(np.concatenate([queries, queries[..., ::-1]]))  # (2 N, D): the queries, then their mirror images
+    wanted = _flatten(np.concatenate([queries, queries[..., ::-1]]))  # (2 N, D): queries, then mirror images
     best = np.full(2 * n, np.inf, dtype=np.float32)
     number = np.full(2 * n, -1, dtype=np.int64)
     for numbers, images in batches:
         others = _flatten(images)
-        squares = (others**2).sum(
-            axis=1
-        ) - 2 * wanted @ others.T  # (2 N, B); the squared norms of the queries are added at the end
+        # Squared distances, (2 N, B), without the squared norms of the queries, which are added at the end.
+        squares = (others**2).sum(axis=1) - 2 * wanted @ others.T
         nearest = squares.argmin(axis=1)
         found = squares[np.arange(2 * n), nearest]
         closer = found < best
@@ -47,5 +46,5 @@ def nearest_images(
 
 
 def _flatten(images: np.ndarray) -> np.ndarray:
-    """Return images as rows, float32 (N, D), centred on mid-grey so that float32 can resolve a single grey level."""
+    """Return images as rows, float32 (N, D), centred on mid-grey so that float32 can resolve single grey levels."""
     return images.reshape(len(images), -1).astype(np.float32) - 127.5

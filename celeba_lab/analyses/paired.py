@@ -1,7 +1,7 @@
 """Comparison of two classifiers on the same images.
 
 The predictions of two classifiers for the same image are not independent, so only images on which the classifiers
-differ are informative. A significant difference applies to these two trained classifiers, not to their training
+differ are informative. A significant difference applies only to the two trained classifiers, not to their training
 recipes. Retraining with different seeds can change the difference by a similar amount.
 """
 
@@ -22,8 +22,8 @@ class PairedDifference:
     Attributes:
         difference: Accuracy of the classifier minus the accuracy of the baseline, averaged over images and attributes,
             in [-1, 1].
-        low: Lower bound of the confidence interval of the difference.
-        high: Upper bound of the confidence interval of the difference.
+        low: Lower bound of the confidence interval for the difference.
+        high: Upper bound of the confidence interval for the difference.
         p: Two-sided p-value for the null hypothesis of no difference.
         images_apart: Number of images for which the classifier and the baseline have different numbers of correct
             predictions.
@@ -41,9 +41,9 @@ def paired_bootstrap(
 ) -> PairedDifference:
     """Return the difference in mean accuracy with its bootstrap percentile interval (Efron, 1979).
 
-    Images are resampled together with all attributes and the predictions of both classifiers. The difference for a
-    single image has at most 2 K + 1 possible values, so the number of images with each value in a resample follows a
-    multinomial distribution. The cost of a resample therefore does not depend on N.
+    Each image is resampled together with all of its attributes and the predictions of both classifiers. The difference
+    for a single image has at most 2 K + 1 possible values, so the numbers of images with each value in a resample
+    follow a multinomial distribution. The cost of a resample therefore does not depend on N.
 
     The p-value is twice the fraction of resamples in which the difference is zero or has the opposite sign. The
     numerator and the denominator of this fraction are both increased by 1, so the p-value is never 0.
@@ -120,7 +120,7 @@ def holm(p: ArrayLike) -> np.ndarray:
         p: P-values, float (K,), in [0, 1].
 
     Returns:
-        Adjusted p-values, float64 (K,), in the order of ``p``.
+        Adjusted p-values, float64 (K,), in the same order as ``p``.
 
     Example:
         >>> holm([0.01, 0.04, 0.03])

@@ -1,4 +1,4 @@
-"""Predictions of a classifier for labelled images, and the table format in which they are stored."""
+"""A classifier's predictions for labelled images, and the table format in which they are stored."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from celeba_lab.files import naming_file, unusable
 
 @dataclass(frozen=True)
 class Predictions:
-    """Predictions of a classifier for N labelled images.
+    """A classifier's predictions for N labelled images.
 
     :meth:`to_table` and :meth:`read` define version 1 of the format of ``tables/predictions_<split>.csv``, a UTF-8 CSV
     file with one row per image. The column ``image_id`` contains unique file names. For each attribute, the column
@@ -50,7 +50,7 @@ class Predictions:
 
     @property
     def predicted(self) -> np.ndarray:
-        """Predicted labels, each 1 if the probability is at or above the threshold and 0 otherwise, uint8 (N, K)."""
+        """Predicted labels (1 if the probability is at or above the threshold, otherwise 0), uint8 (N, K)."""
         return (self.probabilities >= self.threshold).astype(np.uint8)
 
     def to_table(self) -> pd.DataFrame:
@@ -71,12 +71,12 @@ class Predictions:
             threshold: Probability at or above which an attribute is predicted to be present.
 
         Raises:
-            UserError: The table does not exist, is invalid or lacks a column.
+            UserError: The table does not exist, is invalid, or lacks a column.
         """
         stored = read_attributes(path)
         names = stored if attributes is None else list(attributes)
         if missing := [name for name in names if name not in stored]:
-            raise unusable(path, f"it has no label and probability columns for {missing[0]}")
+            raise unusable(path, f"it lacks the label or probability column for {missing[0]}")
         labels = [f"label/{name}" for name in names]
         probabilities = [f"probability/{name}" for name in names]
         types = {"image_id": str} | dict.fromkeys(labels, np.uint8) | dict.fromkeys(probabilities, np.float32)

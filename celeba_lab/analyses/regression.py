@@ -21,9 +21,9 @@ class Regression:
 
     Attributes:
         target: Column index of the predicted attribute.
-        probability: Predicted probabilities for the test rows, float32 (N,), in [0, 1], or NaN if no model was fitted.
-        coefficients: Coefficients of a linear model in log odds, float64 (K,), with NaN at the target. All coefficients
-            are NaN if the model is not linear or was not fitted.
+        probability: Predicted probabilities in [0, 1] for the test rows, or NaN if no model was fitted, float32 (N,).
+        coefficients: Coefficients of a linear model, in log odds, with NaN at the target, float64 (K,). All
+            coefficients are NaN if the model is not linear or was not fitted.
         iterations: Number of solver iterations, or 0 if the model does not report this number.
         converged: Whether the solver of a linear model finished before its maximum number of iterations, or None for
             models without an iterative solver.
@@ -45,8 +45,8 @@ def check_estimator(estimator: ClassifierMixin) -> None:
         estimator: Unfitted scikit-learn estimator.
 
     Raises:
-        SettingError: The estimator is not a classifier, has no ``predict_proba``, or has a parameter that is out of
-            range.
+        SettingError: The estimator is not a classifier, has no ``predict_proba`` method, or has a parameter that is out
+            of range.
     """
     name = type(estimator).__name__
     if not isinstance(estimator, BaseEstimator) or not is_classifier(estimator):
@@ -64,7 +64,7 @@ def regress_each(
     workers: int | None = None,
     targets: Iterable[int] | None = None,
 ) -> Iterator[Regression]:
-    """Predict columns of a label table, each from all other columns.
+    """Predict each target column of a label table from all other columns.
 
     Args:
         train: Labels of the training rows, of shape (N_train, K), each 0 or 1.
@@ -90,8 +90,8 @@ def regress_each(
     """
     check_estimator(estimator)
     check_at_least("workers", workers, 1)
-    # float32 needs half the memory of float64, and the solvers do not convert it. The predicted probabilities in
-    # float32 and float64 agree to four digits.
+    # float32 needs half the memory of float64, and the solvers accept it without conversion. The predicted
+    # probabilities in float32 and float64 agree to four digits.
     train, test = train.astype(np.float32), test.astype(np.float32)
     columns = range(train.shape[1]) if targets is None else targets
     jobs = (delayed(regress)(train, test, k, estimator) for k in columns)
@@ -111,7 +111,7 @@ def regress(train: np.ndarray, test: np.ndarray, target: int, estimator: Classif
         return Regression(target, undefined, np.full(n_columns, np.nan), fitted=False)
     model = clone(estimator).fit(np.delete(train, target, axis=1), labels)
     probability = model.predict_proba(np.delete(test, target, axis=1))[:, 1]
-    # Boosted trees also have n_iter_ and max_iter, but they do not converge.
+    # Boosted trees also have n_iter_ and max_iter, but their fitting does not involve convergence.
     iterations = int(np.max(getattr(model, "n_iter_", 0))) if hasattr(model, "coef_") else 0
     return Regression(
         target,
@@ -123,7 +123,7 @@ def regress(train: np.ndarray, test: np.ndarray, target: int, estimator: Classif
 
 
 def _coefficients(model: ClassifierMixin, target: int, n_columns: int) -> np.ndarray:
-    """Return linear coefficients, float64 (K,), with NaN at the target, or all NaN if the model is not linear."""
+    """Return the linear coefficients, with NaN at the target, or all NaN if the model is not linear, float64 (K,)."""
     values = getattr(model, "coef_", None)
     if values is None or np.size(values) != n_columns - 1:
         return np.full(n_columns, np.nan)

@@ -79,7 +79,7 @@ def split_randomly(rows: np.ndarray, test_size: float, seed: int) -> tuple[np.nd
         The indices of the training rows and of the test rows, both int64.
 
     Raises:
-        SettingError: ``test_size`` is out of range, or the training or test rows would be empty.
+        SettingError: ``test_size`` is out of range, or no rows would be left for training or testing.
     """
     check_inner_fraction("test_size", test_size)
     try:
@@ -95,7 +95,7 @@ def split_officially(rows: np.ndarray, partition: np.ndarray) -> tuple[np.ndarra
 
     Args:
         rows: Row indices, int64 (N,).
-        partition: Partition of each image, given as an index into ``SPLITS``, of shape (number of images,).
+        partition: Partition of each of the M images in the annotations, as an index into ``SPLITS``, of shape (M,).
 
     Returns:
         The indices of the training rows and of the test rows, both int64.

@@ -46,7 +46,7 @@ def _tune(truth: np.ndarray, scores: np.ndarray, criterion: str, default: float)
         return default
     order = np.argsort(-scores, kind="stable")
     ranked = scores[order].astype(np.float64)
-    # Equal probabilities cannot be separated, so a threshold can only follow the last of them.
+    # Images with equal probabilities cannot be separated, so thresholds can only lie between distinct probabilities.
     ends = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
     tp = np.cumsum(truth[order])[ends]
     fp = ends + 1 - tp

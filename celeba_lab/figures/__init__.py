@@ -1,8 +1,8 @@
-"""Functions that plot arrays of results and return a Matplotlib ``Figure``.
+"""Plotting functions that take arrays of results and return a Matplotlib ``Figure``.
 
 This package does not read files or the configuration, and it does not depend on torch or pyplot. Figures are
 garbage-collected like any other object, and drawing them does not require a display. Save a figure with
-``figure.savefig(path)``. The figure already has a suitable resolution.
+``figure.savefig(path)``. Each figure already has a suitable resolution.
 
 - :mod:`~celeba_lab.figures.style`: colours, fonts, titles and grids of panels.
 - :mod:`~celeba_lab.figures.numbers`: number formatting.

@@ -44,8 +44,8 @@ def attribute_scores(
 
     Args:
         scores: Scores of shape (K,). Higher scores are better. NaN means undefined.
-        baselines: Baselines in the same unit as the scores, such as the accuracy of always predicting the majority
-            class, of shape (K,). NaN values are not drawn.
+        baselines: Baselines of shape (K,), in the same unit as the scores. An example is the accuracy of always
+            predicting the majority class. NaN values are not drawn.
         names: Names of the K attributes.
         metric: Axis label that states the score and its unit.
         title: Figure title.
@@ -150,7 +150,7 @@ def _count_undefined(pairs: NDArray[np.floating]) -> str:
 
 
 def _ends(values: NDArray[np.floating], n: int) -> NDArray[np.intp]:
-    """Return the indices of the ``n`` largest positive and ``n`` smallest negative values, in descending order."""
+    """Return the indices of the ``n`` most positive and ``n`` most negative values, in descending order of value."""
     order = np.argsort(-values, kind="stable")  # NaN is sorted last.
     positive, negative = order[values[order] > 0], order[values[order] < 0]
     return np.concatenate([positive[:n], negative[-n:]])
@@ -178,7 +178,7 @@ def top_associations(odds_ratios: ArrayLike, names: Sequence[str], *, n: int = 3
     """
     table = check_matrix(odds_ratios, names, names)
     if (table < 0).any():
-        raise ValueError(f"Odds ratios cannot be negative: got {np.nanmin(table)}. Apply exp to log odds ratios first.")
+        raise ValueError(f"Odds ratios cannot be negative: got {np.nanmin(table)}. For log odds, apply exp first.")
     if n < 1:
         raise ValueError(f"The number of predictors must be at least 1: got n={n}.")
     n = max(1, min(n, len(names) - 1))
@@ -191,12 +191,12 @@ def top_associations(odds_ratios: ArrayLike, names: Sequence[str], *, n: int = 3
         note = "\n".join(filter(None, [note, "Hatched bars extend beyond the axis."]))
     columns = min(5, grid_columns(len(names)))
     rows = -(-len(names) // columns)
-    # Panel width on each side of the odds ratio 1, in inches.
+    # Panel width in inches on each side of an odds ratio of 1.
     half = max(1.0, max(text_width(name, SMALL_SIZE) for name in names) / 72 + 0.25)
     size = (max(2 * half * columns + 0.5, 4.5), ((2 * n + 0.6) * _BAR + 0.4) * rows + 0.6)
     figure = new_figure(*size, title, note)
     axes = panels(figure, len(names), columns)
-    # The values at the ends of the bars need half an inch, regardless of the panel width.
+    # The values at the ends of the bars need half an inch of space, regardless of the panel width.
     span = reach * half / (half - 0.5)
     axes[0].set(xlim=(-span, span), ylim=(2 * n + 0.1, -0.6))
     ticks, labels = ratio_ticks(-reach, reach, most=5)
@@ -259,7 +259,7 @@ def dendrogram(linkage: ArrayLike, names: Sequence[str], *, label: str, title: s
             "The linkage matrix is invalid: it contains NaN or infinity, or it merges clusters that do not exist or"
             " have already been merged."
         )
-    from scipy.cluster import hierarchy  # slow import that other figures do not need
+    from scipy.cluster import hierarchy  # slow to import and not needed by other figures
 
     tree = hierarchy.dendrogram(steps, no_plot=True)
     figure = new_figure(8.6, 0.235 * len(names) + 1.0, title, note)
@@ -274,7 +274,7 @@ def dendrogram(linkage: ArrayLike, names: Sequence[str], *, label: str, title: s
 
 
 def _is_tree(steps: NDArray[np.floating]) -> bool:
-    """Return whether every cluster except the last is merged exactly once, and only after it was formed.
+    """Return whether every cluster except the last is merged exactly once, and only after it has been formed.
 
     SciPy's own check accepts some matrices that contain an invalid merge.
     """

@@ -10,7 +10,7 @@ from celeba_lab.figures.matrices import NEGATIVE, POSITIVE
 from celeba_lab.figures.numbers import value_format, value_text
 from celeba_lab.figures.style import BLACK, SMALL_SIZE
 
-_HATCH = "////"  # pattern of bars that are drawn shorter than their values
+_HATCH = "////"  # pattern of truncated bars
 
 
 def draw_values(ax: Axes, heights: NDArray[np.floating], values: NDArray[np.floating], *, room: float) -> None:
@@ -22,7 +22,7 @@ def draw_values(ax: Axes, heights: NDArray[np.floating], values: NDArray[np.floa
         ax: Axes to draw on.
         heights: Vertical positions of the bars, of shape (R,), from top to bottom.
         values: Values of shape (R,), without NaN.
-        room: Space for the text on each side that has bars, as a fraction of the width of all bars.
+        room: Space for the text on each side that has bars, as a fraction of the range covered by the bars.
     """
     reach = 1.15 * (np.abs(values[np.isfinite(values)]).max(initial=0) or 1.0)
     lengths = np.clip(values, -reach, reach)
@@ -52,7 +52,7 @@ def draw_signed_bars(
         heights: Vertical positions of the bars, of shape (R,).
         lengths: Lengths of the bars, of shape (R,). Bars with a negative length extend to the left.
         texts: Text to write at the end of each of the R bars.
-        height: Height of each bar, where 1 is the distance between two rows.
+        height: Height of each bar, as a fraction of the distance between rows.
         hatched: Whether each bar is hatched, of shape (R,).
     """
     colors = np.where(lengths > 0, POSITIVE, NEGATIVE).tolist()

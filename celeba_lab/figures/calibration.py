@@ -32,7 +32,7 @@ _SIZES = "The area of each marker shows the number of images in the bin on a log
 
 
 class _Curve(NamedTuple):
-    """Reliability of all attributes, either before or after temperature scaling, and the style of its curves."""
+    """Reliability of all attributes before or after temperature scaling, and the style of the curves."""
 
     found: Reliability
     color: str
@@ -153,8 +153,8 @@ def _draw_curves(ax: Axes, curves: Sequence[_Curve], k: int, reason: str | None,
 def _areas(count: NDArray[np.integer]) -> NDArray[np.floating]:
     """Return marker areas in square points.
 
-    The areas grow with the logarithm of the number of images. If they were proportional to the number of images, the
-    large bins near 0 and 1 would hide all other bins.
+    The areas grow with the logarithm of the number of images. If the areas were proportional to the number of images,
+    the large bins near 0 and 1 would hide all other bins.
     """
     areas: NDArray[np.floating] = 6 + 8 * np.log10(count)
     return areas

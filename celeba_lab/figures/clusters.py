@@ -47,7 +47,7 @@ def number_of_clusters(
         inertia: Sums of squared distances to the centroids, of shape (M,). NaN means unknown.
         silhouette: Mean silhouette coefficients of shape (M,), in [-1, 1]. NaN means unknown or undefined. For a single
             cluster, the coefficient is undefined.
-        chosen: Chosen number of clusters, which does not need to be in ``ks``.
+        chosen: Chosen number of clusters, which need not be in ``ks``.
         title: Figure title.
         note: Subtitle, shown below the title.
 
@@ -154,7 +154,8 @@ def pca_overview(
     """Draw a map of two principal components, with the explained variance and the loadings.
 
     Args:
-        points: First two principal components of each sample, drawn as in :func:`cluster_scatter`, of shape (N, 2).
+        points: First two principal components of each sample, of shape (N, 2). They are drawn as in
+            :func:`cluster_scatter`.
         clusters: Cluster index of each sample, from 0 to C - 1, of shape (N,).
         names: Short descriptions of the C clusters, shown in the legend.
         explained: Fraction of the variance explained by each component, of shape (M,), in [0, 1], with M at least 2.
@@ -240,7 +241,7 @@ def _count_undefined(places: NDArray[np.floating]) -> str:
 
 
 def cluster_color(cluster: int) -> str:
-    """Return the colour that represents a cluster in all figures. Clusters 0 to 9 differ in colour."""
+    """Return the colour that represents a cluster in all figures. Clusters 0 to 9 have distinct colours."""
     return _COLORS[cluster % len(_COLORS)]
 
 
@@ -274,7 +275,7 @@ def _wrap_names(names: Sequence[str]) -> list[str]:
 
 
 def _legend_height(descriptions: Sequence[str]) -> float:
-    """Return the height in inches of a legend with these entries."""
+    """Return the height in inches of a legend with the given entries."""
     lines = sum(text.count("\n") + 1 for text in descriptions)
     return (lines * LINE_HEIGHT + 0.5 * len(descriptions) + 1) * SMALL_SIZE / 72
 
@@ -312,7 +313,7 @@ def _draw_explained(ax: Axes, fractions: NDArray[np.floating]) -> None:
 
 
 def _draw_loadings(ax: Axes, weights: NDArray[np.floating], axes: Sequence[str], component: int) -> None:
-    """Draw the loadings with the largest magnitudes, in descending order and without NaN."""
+    """Draw the loadings with the largest magnitudes, in descending order, omitting NaN."""
     magnitudes = np.where(np.isnan(weights), -1, np.abs(weights))
     largest = [k for k in np.argsort(-magnitudes, kind="stable")[:_LOADINGS] if magnitudes[k] >= 0]
     largest.sort(key=lambda k: -weights[k])

@@ -47,21 +47,21 @@ def score_comparison(
     """Draw one row per attribute with several scores, and write their values in columns on the right.
 
     Args:
-        scores: Mapping from names to two to four series of scores, each of shape (K,). NaN means undefined. The last
-            series is highlighted.
+        scores: Two to four series of scores as a mapping from series names to arrays of shape (K,). NaN means
+            undefined. The last series is highlighted.
         names: Names of the K attributes, from top to bottom.
         metric: Axis label that states the score and its unit.
         title: Figure title.
         note: Subtitle, shown below the title.
-        low: Lower bounds of the intervals of the last series, of shape (K,). The intervals are drawn as whiskers.
-        high: Upper bounds of the intervals of the last series, of shape (K,).
+        low: Lower bounds of the intervals for the last series, of shape (K,). The intervals are drawn as whiskers.
+        high: Upper bounds of the intervals for the last series, of shape (K,).
 
     Raises:
         ValueError: The number of series is not between 2 and 4, there are no attributes, an array does not have
             shape (K,), or only one of ``low`` and ``high`` is given.
     """
     if (low is None) != (high is None):
-        raise ValueError("Intervals require both low and high: got only one of them.")
+        raise ValueError("Intervals require both low and high, but only one of them was given.")
     series = {name: np.asarray(values, dtype=float) for name, values in scores.items()}
     limits = [np.asarray(end, dtype=float) for end in (low, high) if end is not None]
     shapes = [values.shape for values in [*series.values(), *limits]]

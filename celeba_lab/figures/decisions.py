@@ -1,4 +1,4 @@
-"""Confusion matrices and probability histograms of predictions at a threshold."""
+"""Confusion matrices at a threshold, and histograms of predicted probabilities."""
 
 from collections.abc import Sequence
 
@@ -46,9 +46,9 @@ def confusion_matrices(
 ) -> Figure:
     """Draw the confusion matrix of each attribute.
 
-    Each cell shows the number of images and their percentage of the row. A row contains all images of one true class.
-    The shade represents the percentage, in blue for correct predictions and in orange for incorrect predictions. A
-    single attribute is drawn as one large matrix. Several attributes are drawn as a grid of matrices in the order
+    Each cell shows the number of images and its percentage of the row total. A row contains all images of one true
+    class. The shade represents the percentage, in blue for correct predictions and in orange for incorrect predictions.
+    A single attribute is drawn as one large matrix. Several attributes are drawn as a grid of matrices in the order
     given.
 
     Args:
@@ -84,7 +84,7 @@ def _count(truth: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> NDArray[np
     """Return the confusion matrix, int (2, 2), even if there are no images or only one class."""
     if not len(truth):
         return np.zeros((2, 2), dtype=int)
-    from sklearn.metrics import confusion_matrix  # slow import that other figures do not need
+    from sklearn.metrics import confusion_matrix  # slow to import and not needed by other figures
 
     matrix: NDArray[np.int_] = confusion_matrix(truth, predicted, labels=[False, True])
     return matrix
@@ -193,7 +193,7 @@ def _draw_scores(
 
 
 def _scale_counts(ax: Axes, truth: NDArray[np.bool_], scores: NDArray[np.floating], *, finer: bool) -> None:
-    """Set a logarithmic count axis that includes 0 for ``ax`` and all panels that share its axes.
+    """Use a logarithmic count axis that includes 0 in ``ax`` and in all panels that share its axes.
 
     The ticks are at 0, 1, 10, 100 and so on. If ``finer`` is true, there are also ticks at 3, 30, 300 and so on.
     """

@@ -56,7 +56,7 @@ def prediction_caption(
         probabilities: Predicted probabilities of shape (K,), in [0, 1].
         names: Names of the K attributes.
         threshold: Probability at or above which an attribute is predicted to be present.
-        most: Maximum number of attributes to name. Further attributes are summarised as "and n more".
+        most: Maximum number of attributes to list. Further attributes are summarised as "and n more".
     """
     values = np.asarray(probabilities, dtype=float)
     if len(names) == 1:

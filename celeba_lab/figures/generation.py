@@ -25,7 +25,7 @@ _PALE: dict[str, Any] = {"alpha": 0.5, "linewidth": 1.2}
 
 @matplotlib.rc_context(STYLE)
 def adversarial_curves(history: pd.DataFrame, *, title: str) -> Figure:
-    """Draw a GAN's losses, discriminator outputs, gradient norms and training speed over the epochs.
+    """Draw curves of a GAN's losses, discriminator outputs, gradient norms and training speed.
 
     Args:
         history: Table with the column ``epoch`` and any of the columns ``train/D(x)``, ``train/D(G(z))``,
@@ -108,7 +108,7 @@ def distance_curves(
     title: str,
     note: str,
 ) -> Figure:
-    """Draw the distance between generated and real faces over the epochs.
+    """Draw curves of the distance between generated and real faces.
 
     Args:
         distances: Mapping from the names of at most two series to their epochs and values.
@@ -131,7 +131,7 @@ def distance_curves(
 
 
 def _every(count: int) -> int:
-    """Return the marker spacing that gives a line with ``count`` points about twenty markers."""
+    """Return the marker spacing at which a line with ``count`` points has about twenty markers."""
     return max(1, count // 20)
 
 

@@ -16,7 +16,7 @@ _GAP = 1.35  # height of a pair's heading, in rows
 
 @matplotlib.rc_context(STYLE)
 def subgroup_accuracy(subgroups: pd.DataFrame, *, title: str, note: str = "") -> Figure:
-    """Draw the accuracy and its confidence interval in the four subgroups of each target-group pair.
+    """Draw the accuracy and its confidence interval for the four subgroups of each target-group pair.
 
     The subgroup with the lowest accuracy in each pair is orange. Subgroups with few images are drawn in grey with
     hollow markers and are never highlighted as the worst.

@@ -75,7 +75,7 @@ def matrix_heatmap(
             pointed end. By default, the limits include all values except a few outliers. On a diverging or ratio scale,
             the default limits are symmetric about the centre, and they ignore the diagonal if the rows and columns have
             the same names.
-        annotate: Format specification of the values in the cells, such as ".2f", or "" to hide the values. By default,
+        annotate: Format specification for the values in the cells, such as ".2f", or "" to hide the values. By default,
             the values are shown in matrices of up to 200 cells.
         row_title: Label of the y-axis.
         column_title: Label of the x-axis.
@@ -101,13 +101,13 @@ def cluster_profile(
 ) -> Figure:
     """Draw cluster profiles as a heat map with one column per cluster and one row per attribute.
 
-    Attributes with their largest mean in the same cluster form a block, sorted by this mean in descending order. Lines
-    separate the blocks, so the attribute names next to a block describe its cluster. NaN values are drawn in grey, as
-    in :func:`matrix_heatmap`.
+    Attributes that have their largest mean in the same cluster form a block, sorted by this mean in descending order.
+    Lines separate the blocks, so the attribute names next to a block describe its cluster. NaN values are drawn in
+    grey, as in :func:`matrix_heatmap`.
 
     Args:
-        means: Mean of each attribute in each cluster, relative to an overall mean of 0 (for example, the mean of the
-            attribute's z-scores), of shape (C, K).
+        means: Mean of each attribute in each cluster, of shape (C, K). The overall mean of each attribute should be 0,
+            as for z-scores.
         attributes: Names of the K attributes.
         clusters: Short descriptions of the C clusters.
         label: Colour bar label that states the quantity and its unit.
@@ -169,7 +169,7 @@ class _Colors:
         return colors
 
     def extend(self) -> Literal["neither", "min", "max", "both"]:
-        """Return which ends of the colour scale are exceeded by some values."""
+        """Return the ends of the colour scale that some values exceed."""
         below, above = bool((self.values < self.low).any()), bool((self.values > self.high).any())
         if below and above:
             return "both"
@@ -244,7 +244,7 @@ def _strongest(row: NDArray[np.floating]) -> int:
 
 
 class _Layout(NamedTuple):
-    """Names and dimensions in inches of a matrix figure. ``size`` is the font size of the cells in points."""
+    """Names and dimensions of a matrix figure, in inches. ``size`` is the font size of the cells in points."""
 
     rows: list[str]
     columns: list[str]

@@ -32,7 +32,7 @@ def score_text(value: float) -> str:
 def value_format(values: NDArray[np.floating]) -> str:
     """Return a format specification for the numbers in a table.
 
-    Integers have no decimals. For other numbers, the larger the maximum, the fewer decimals are used.
+    Integers are shown without decimals. For other numbers, the larger the maximum, the fewer decimals are used.
     """
     finite = np.abs(values[np.isfinite(values)])
     largest = finite.max(initial=0)

@@ -1,4 +1,4 @@
-"""Validation of the labels and predictions from which figures are drawn."""
+"""Validation of labels and predictions before they are plotted."""
 
 from collections.abc import Sequence
 
@@ -39,7 +39,7 @@ def check_predictions(
 
 
 def why_undefined(labels: NDArray[np.bool_]) -> str | None:
-    """Return the reason that metrics requiring both classes are undefined, or None if they are defined."""
+    """Return why metrics that require both classes are undefined, or None if they are defined."""
     if labels.size == 0:
         return "no images"
     if labels.all():

@@ -65,14 +65,14 @@ class _Kind:
 
 
 def _compute_roc(truth: NDArray[np.bool_], probabilities: NDArray[np.floating]) -> _Points:
-    from sklearn.metrics import roc_curve  # slow import that other figures do not need
+    from sklearn.metrics import roc_curve  # slow to import and not needed by other figures
 
     x, y, _ = roc_curve(truth, probabilities)
     return x, y
 
 
 def _compute_precision_recall(truth: NDArray[np.bool_], probabilities: NDArray[np.floating]) -> _Points:
-    from sklearn.metrics import precision_recall_curve  # slow import that other figures do not need
+    from sklearn.metrics import precision_recall_curve  # slow to import and not needed by other figures
 
     precision, recall, _ = precision_recall_curve(truth, probabilities, drop_intermediate=True)
     return recall, precision
@@ -100,15 +100,15 @@ def roc_curves(
 ) -> Figure:
     """Draw the receiver operating characteristic (ROC) curve of each attribute, with the area under it (AUROC).
 
-    If there are at most eight attributes, all are named, in descending order of AUROC. Otherwise, only the five best
-    and the five worst are named, and the others are grey. An attribute with only one class has no curve. The legend
-    still lists this attribute, but the mean excludes it.
+    If there are at most eight attributes, the legend lists all of them in descending order of AUROC. Otherwise, the
+    legend lists only the five best and the five worst attributes, and the other curves are grey. An attribute with only
+    one class has no curve. The legend still lists such an attribute, but the mean excludes it.
 
     Args:
         labels: True labels of shape (N, K), each 0 or 1.
         probabilities: Predicted probabilities of shape (N, K), in [0, 1].
         names: Names of the K attributes.
-        areas: AUROC of each attribute, of shape (K,), shown in the legend and used for sorting. Values of attributes
+        areas: AUROC of each attribute, of shape (K,), shown in the legend and used for sorting. Values for attributes
             without a curve are ignored.
         title: Figure title.
 
@@ -129,8 +129,8 @@ def precision_recall_curves(
 ) -> Figure:
     """Draw the precision-recall curve of each attribute, with its average precision (AP) and prevalence.
 
-    The prevalence is the precision expected by chance. The rules for naming attributes and for undefined curves are the
-    same as in :func:`roc_curves`.
+    The prevalence is the precision expected by chance. The legend and undefined curves follow the same rules as in
+    :func:`roc_curves`.
 
     Args:
         labels: True labels of shape (N, K), each 0 or 1.
@@ -188,7 +188,7 @@ def _draw(kind: _Kind, curves: Sequence[_Curve], title: str, images: int) -> Fig
         entries = _draw_crowd(ax, ranked, kind)
     else:
         # Colours depend on the attribute rather than its rank, so each attribute has the same colour in both kinds of
-        # figures.
+        # figure.
         looks = {
             curve.name: {"color": PALETTE[k], "linestyle": LINE_STYLES[k % len(LINE_STYLES)]}
             for k, curve in enumerate(curves)
@@ -205,7 +205,7 @@ def _draw(kind: _Kind, curves: Sequence[_Curve], title: str, images: int) -> Fig
 
 
 def _size(count: int, kind: _Kind) -> tuple[float, float]:
-    """Return a figure size in inches that makes the axes square."""
+    """Return the figure size, in inches, at which the axes are square."""
     if count == 1:
         return 5.6, 5.8
     return (10.2 if kind.chance_is_prevalence else 8.9), 5.4

@@ -51,14 +51,14 @@ def run_curves(
     note: str = "",
     best_epochs: Mapping[str, int] | None = None,
 ) -> Figure:
-    """Draw the validation loss and one other validation metric of several runs over the epochs.
+    """Draw curves of the validation loss and one other validation metric for several runs.
 
     Runs are distinguished by colour and marker. If there are at most four runs, dashed lines show the training losses,
     and rings mark the reported epochs.
 
     Args:
-        histories: Mapping from the names of 1 to 12 runs to their tables. Each table has the column ``epoch`` and any
-            of the columns ``val/loss``, ``val/<metric>`` and ``train/loss``.
+        histories: Mapping from run names to history tables, for 1 to 12 runs. Each table has the column ``epoch`` and
+            any of the columns ``val/loss``, ``val/<metric>`` and ``train/loss``.
         metric: Name of the metric in the right panel.
         title: Figure title.
         note: Subtitle, shown below the title.
@@ -162,7 +162,7 @@ def run_differences(
     title: str,
     note: str = "",
 ) -> Figure:
-    """Draw the difference between each run and a baseline as a forest plot, with the best run at the top.
+    """Draw a forest plot of the difference between each run and a baseline, with the best run at the top.
 
     Runs are blue if they are better than the baseline, orange if they are worse, and grey if their interval includes 0.
 

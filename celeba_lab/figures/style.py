@@ -109,7 +109,7 @@ def new_figure(width: float, height: float, title: str, note: str = "") -> Figur
         width: Width in inches.
         height: Height in inches, excluding the title.
         title: Figure title. A ``$`` is shown as a dollar sign and does not start a formula.
-        note: Subtitle, such as numbers that apply to the whole figure.
+        note: Subtitle, for example with numbers that apply to the whole figure.
     """
     text, size, title_height = fit_title(f"{title}\n{note}".strip(), 0.97 * width)
     figure = Figure(figsize=(width, height + title_height), layout="constrained")
@@ -163,7 +163,7 @@ def integer_ticks(axis: Axis, most: int = 10) -> None:
 
 
 def count_axis(ax: Axes, highest: int, ticks: Iterable[int]) -> None:
-    """Use a logarithmic y-axis that includes 0 for counts, in ``ax`` and all panels that share its axes.
+    """Show counts on a logarithmic y-axis that includes 0, in ``ax`` and all panels that share its axes.
 
     Args:
         ax: Axes to modify.

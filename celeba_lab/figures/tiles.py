@@ -36,7 +36,9 @@ def enlarge_faces(faces: np.ndarray, scale: int, name: str = "bicubic") -> np.nd
 
 
 def tile_faces(faces: np.ndarray) -> np.ndarray:
-    """Enlarge faces and tile them on a white background, in rows of up to eight that are about 512 pixels wide.
+    """Enlarge faces and tile them on a white background.
+
+    Each row contains up to eight faces and is about 512 pixels wide.
 
     Args:
         faces: Faces, uint8 (N, S, S, 3), with N at least 1.

@@ -23,7 +23,7 @@ def learning_curves(
     best_epoch: int,
     majority_accuracy: float | None = None,
 ) -> Figure:
-    """Draw the training and validation loss and accuracy over the epochs.
+    """Draw curves of the training and validation loss and accuracy.
 
     Args:
         history: Table with the columns ``epoch``, ``train/loss``, ``val/loss``, ``train/accuracy`` and
