@@ -198,7 +198,7 @@ def try_numbers(
         seed: Random seed for sampling the points.
 
     Yields:
-        Each number of clusters with the inertia and mean silhouette coefficient; see :class:`Clustering`.
+        Each number of clusters with its inertia and mean silhouette coefficient; see :class:`Clustering`.
     """
     different = count_different(clustering.points)
     for number in sorted(set(numbers)):

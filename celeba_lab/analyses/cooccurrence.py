@@ -25,8 +25,8 @@ class Cooccurrence:
             undefined if A or B never occurs.
         phi: Pearson correlation of the two binary variables, float64 (K, K), in [-1, 1]. The correlation is undefined
             if A or B is constant.
-        pmi: Pointwise mutual information in bits (Church and Hanks, 1990), float64 (K, K). The value is the base-2
-            logarithm of the lift. It is -inf for attributes that never occur together.
+        pmi: Pointwise mutual information in bits (Church and Hanks, 1990), float64 (K, K). The PMI is the base-2
+            logarithm of the lift, so it is -inf for attributes that never occur together.
 
     Example:
         >>> found = Cooccurrence.of(np.array([[1, 1], [1, 0], [0, 0], [0, 0]]))

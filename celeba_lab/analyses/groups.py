@@ -109,7 +109,7 @@ def subgroup_pairs(subgroups: pd.DataFrame) -> pd.DataFrame:
     worst = np.where(few, np.inf, table["accuracy"]).argmin(axis=1) if len(head) else np.empty(0, dtype=np.int64)
     rows = np.arange(len(head))
     lowest, highest = np.where(few, np.inf, accuracy).min(axis=1), np.where(few, -np.inf, accuracy).max(axis=1)
-    # For negatives, the accuracy is 1 - false positive rate. For positives, it is the true positive rate.
+    # For negatives, the accuracy is 1 - false positive rate. For positives, the accuracy is the true positive rate.
     odds = np.maximum(np.abs(accuracy[:, 1] - accuracy[:, 0]), np.abs(accuracy[:, 3] - accuracy[:, 2]))
     none = counted == 0
     label, member = (np.array(SUBGROUPS, dtype=float)[:, side][worst] for side in (0, 1))

@@ -25,8 +25,8 @@ class Regression:
         coefficients: Coefficients of a linear model, in log odds, with NaN at the target, float64 (K,). All
             coefficients are NaN if the model is not linear or was not fitted.
         iterations: Number of solver iterations, or 0 if the model does not report this number.
-        converged: Whether the solver of a linear model finished before its maximum number of iterations, or None for
-            models without an iterative solver.
+        converged: Whether the solver of a linear model finished before reaching its maximum number of iterations, or
+            None for models without an iterative solver.
         fitted: Whether a model was fitted. No model is fitted if all training rows have the same label.
     """
 

@@ -17,7 +17,7 @@ class LabelSample:
     """Labels of the faces used in an analysis.
 
     Attributes:
-        datamodule: Data module that provides the labels, with or without images.
+        datamodule: Data module that provides the labels and, optionally, the images.
         rows: Row indices of the faces in the annotations, int64 (N,), in the order of the sample.
         attributes: Names of the K attributes.
         labels: Labels, int8 (N, K), each 0 or 1.

@@ -154,7 +154,7 @@ def pca_overview(
     """Draw a map of two principal components, with the explained variance and the loadings.
 
     Args:
-        points: First two principal components of each sample, of shape (N, 2). They are drawn as in
+        points: First two principal components of each sample, of shape (N, 2). The points are drawn as in
             :func:`cluster_scatter`.
         clusters: Cluster index of each sample, from 0 to C - 1, of shape (N,).
         names: Short descriptions of the C clusters, shown in the legend.
@@ -300,7 +300,7 @@ def _draw_map(
 
 def _draw_explained(ax: Axes, fractions: NDArray[np.floating]) -> None:
     components = np.arange(1, len(fractions) + 1)
-    # Grey and black represent clusters only if there are more than six clusters.
+    # Grey and black are used here because they represent clusters only if there are more than six clusters.
     bars = ax.bar(components, fractions, color=GRAY, width=0.8, label="each component")
     sums = ax.plot(components, np.cumsum(fractions), color=BLACK, marker="o", markersize=3.5, label="cumulative")
     ax.set(xlabel="component", ylabel="explained variance", ylim=(0, 1.03), xlim=(0.3, len(fractions) + 0.7))

@@ -193,7 +193,7 @@ def _draw_scores(
 
 
 def _scale_counts(ax: Axes, truth: NDArray[np.bool_], scores: NDArray[np.floating], *, finer: bool) -> None:
-    """Use a logarithmic count axis that includes 0 in ``ax`` and in all panels that share its axes.
+    """Make the count axis logarithmic, including 0, in ``ax`` and all panels that share its axes.
 
     The ticks are at 0, 1, 10, 100 and so on. If ``finer`` is true, there are also ticks at 3, 30, 300 and so on.
     """

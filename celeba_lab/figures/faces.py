@@ -97,7 +97,7 @@ def face_grid(
     Args:
         images: Images, each uint8 (H, W, 3). Image sizes may differ. More than about 64 images make the figure
             impractically large.
-        captions: Caption of each image, which can have several lines or be empty.
+        captions: Caption of each image. Captions can have several lines or be empty.
         columns: Number of faces per row. By default, the number of columns depends on the number of images.
         title: Figure title.
         borders: Matplotlib colour of each border, or None for a thin grey border. Captions should convey the same

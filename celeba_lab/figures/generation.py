@@ -123,7 +123,7 @@ def distance_curves(
         ax.plot(epochs, values, markevery=_every(len(epochs)), markersize=5, label=name, **look)
         if len(values):
             ax.annotate(f" {values[-1]:.0f}", (epochs[-1], values[-1]), va="center", size=9)
-    ax.axhline(floor, color=BLACK, linestyle=":", linewidth=1.5, label=f"between real faces {floor:.1f}")
+    ax.axhline(floor, color=BLACK, linestyle=":", linewidth=1.5, label=f"distance between real faces: {floor:.1f}")
     _finish(ax, metric)
     ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]))
     ax.legend(loc="best", fontsize=9)

@@ -32,7 +32,7 @@ from celeba_lab.figures.style import (
 )
 
 POSITIVE, NEGATIVE = VERMILLION, BLUE
-"""Bar colours of positive and negative values, or of ratios above and below 1, as in diverging heat maps."""
+"""Bar colours for positive and negative values, or for ratios above and below 1, as in diverging heat maps."""
 
 Scale = Literal["sequential", "diverging", "ratio"]
 

@@ -20,7 +20,7 @@ def value_text(value: float, form: str) -> str:
     if np.isinf(value):
         return "∞" if value > 0 else "−∞"
     text = format(value, form)
-    # Numbers that are rounded to zero are shown without a sign.
+    # Numbers that round to zero are shown without a sign.
     return text.replace("-", "−") if re.search("[1-9]", text) else text.removeprefix("-")
 
 

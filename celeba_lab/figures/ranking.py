@@ -153,7 +153,9 @@ def _trace(
     truth, ranked_by = check_predictions(labels, probabilities, names)
     values = np.asarray(areas, dtype=float)
     if values.shape != (len(names),):
-        raise ValueError(f"Expected one area for each of {len(names)} attributes: got {values.shape}.")
+        raise ValueError(
+            f"Areas must have shape (K,), with one area per name: got {values.shape} and {len(names)} names."
+        )
     curves = []
     for k, name in enumerate(names):
         positive = truth[:, k]

@@ -66,7 +66,7 @@ def test_selected_attributes_are_read_in_the_given_order(path: Path) -> None:
 
 
 def test_the_error_for_a_missing_attribute_names_it(path: Path) -> None:
-    with pytest.raises(UserError, match=rf"^{re.escape(str(path))} cannot be used: it lacks the label or .* for Bald\."):
+    with pytest.raises(UserError, match=rf"^{re.escape(str(path))} cannot be used: it lacks the .* for Bald\."):
         Predictions.read(path, ["Smiling", "Bald"])
 
 

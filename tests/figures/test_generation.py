@@ -60,5 +60,5 @@ def test_distance_curves_are_drawn_with_their_floor(
     [ax] = figure.axes
     assert [list(line.get_ydata()) for line in ax.lines[:2]] == [values for _, values in lines.values()]
     assert ax.get_ylim()[0] <= -0.5
-    assert legend_texts(figure) == [*lines, "between real faces -0.5"]
+    assert legend_texts(figure) == [*lines, "distance between real faces: -0.5"]
     assert {" 130", " 150"} <= {text.get_text() for text in ax.texts}

@@ -27,7 +27,7 @@ def test_legends_list_the_areas_in_descending_order(count, random_predictions, n
 
 
 def test_a_wrong_number_of_areas_is_rejected(random_predictions, names_of):
-    with pytest.raises(ValueError, match=r"one area for each of 3 attributes: got \(2,\)"):
+    with pytest.raises(ValueError, match=r"one area per name: got \(2,\) and 3 names"):
         figures.roc_curves(*random_predictions(40, 3), names_of(3), areas=[0.5, 0.5], title="title")
 
 
