@@ -82,7 +82,7 @@ class Annotations:
         return np.flatnonzero(self.partition == SPLITS.index(split))
 
     def columns(self, names: Sequence[str]) -> np.ndarray:
-        """Return the column numbers of attributes in the given order, int64 (K,).
+        """Return the column indices of the given attributes, in the given order, int64 (K,).
 
         Raises:
             UserError: ``names`` is empty, or contains an unknown or repeated name.

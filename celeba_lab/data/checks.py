@@ -14,7 +14,7 @@ from celeba_lab.errors import UserError, check_choice, check_fraction, enumerate
 
 ON_BAD_IMAGE = ("raise", "skip")
 LEFT_OUT = ("image_id", "split", "reason")
-"""Columns of the table that lists the images left out."""
+"""Columns of the table of images that were left out."""
 
 _CHUNK = 64  # number of images per call in a thread; 200,000 calls with one image each would use too much memory
 
@@ -110,7 +110,7 @@ def leave_out_unusable(
         files: The image files.
         rows: Rows of the images in the split, int64 (N,).
         split: Name of the split.
-        max_fraction: Maximum fraction of the images that may be left out.
+        max_fraction: Maximum fraction of images that may be left out.
 
     Returns:
         The rows of the usable images in the same order, int64 (M,), and a table of the unusable images with the columns
@@ -132,7 +132,7 @@ def check_few_unusable(reasons: Mapping[int, str], total: int, max_fraction: flo
     Args:
         reasons: Result of :func:`find_unusable`.
         total: Number of images that were checked.
-        max_fraction: Maximum fraction of the images that may be left out.
+        max_fraction: Maximum fraction of images that may be left out.
         split: Name of the split.
 
     Raises:
@@ -162,7 +162,7 @@ def check_listed(names: Sequence[str], listed: set[str], folder: Path, split: st
         split: Name of the split.
 
     Raises:
-        UserError: Images are missing. The message names the first five.
+        UserError: Images are missing. The message names the first five missing images.
     """
     missing = [name for name in names if name not in listed]
     if missing:

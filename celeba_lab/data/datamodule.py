@@ -157,7 +157,7 @@ class CelebADataModule(lightning.LightningDataModule):
     def counts(self) -> dict[str, int]:
         """Number of images used in each split, after applying ``limit``.
 
-        With ``on_bad_image="skip"``, unusable images are counted until ``setup_split`` has checked their split.
+        With ``on_bad_image="skip"``, the counts include unusable images until ``setup_split`` has checked their split.
         """
         return {split: len(self.split_indices(split)) for split in SPLITS}
 
@@ -249,7 +249,7 @@ class CelebADataModule(lightning.LightningDataModule):
         return self._dataset(self.split_indices(split))
 
     def shuffled_dataloader(self, processes: Processes, epoch: int = 0) -> FaceLoader:
-        """Return a loader over the shuffled training images. Their order depends only on the seed and the epoch.
+        """Return a loader over the training images, in an order that depends only on the seed and the epoch.
 
         Args:
             processes: Processes that share the images.
@@ -264,8 +264,8 @@ class CelebADataModule(lightning.LightningDataModule):
 
         Args:
             split: Name of the split.
-            processes: Processes that share the images. Each image is loaded by only one process. Default: this process
-                alone, on the CPU.
+            processes: Processes that share the images. Each image is loaded by only one process. Default: a single
+                process on the CPU.
         """
         return self._loaders.evaluation_loader(self.dataset(split), processes or Processes())
 
@@ -278,7 +278,7 @@ class CelebADataModule(lightning.LightningDataModule):
 
         Args:
             paths: Paths to the image files. The ``index`` of a batch contains positions in this list.
-            processes: Processes that share the images. Default: this process alone, on the CPU.
+            processes: Processes that share the images. Default: a single process on the CPU.
 
         Raises:
             UserError: ``on_bad_image`` is ``skip``, but too many images are unusable.
@@ -313,12 +313,12 @@ class CelebADataModule(lightning.LightningDataModule):
 
     @property
     def _processes(self) -> Processes:
-        """Processes of the Trainer. Lightning sets ``trainer`` before it requests the loaders."""
+        """Processes that share the images. Lightning sets ``trainer`` before it requests the loaders."""
         return Processes() if self.trainer is None else Processes.of(self.trainer)
 
 
 class TrainingFaces(lightning.LightningDataModule):
-    """Data module with only the training split, for models without validation. Other images are not needed.
+    """Data module with only the training split, for models without validation. Images of other splits are not needed.
 
     Args:
         data: Data module that provides the training split.

@@ -35,7 +35,7 @@ _READERS: tuple[Callable[[io.BytesIO], ImageFile], ...] = (
     GifImageFile,
     TiffImageFile,
 )
-# Maximum size of an image file. No image within the default max_pixels needs more.
+# Maximum size of an image file in bytes. Images that satisfy the default max_pixels are smaller.
 _MOST_BYTES = 2**29
 _ORIENTATION = 0x0112  # EXIF orientation tag
 
@@ -97,7 +97,7 @@ def decode_image(data: bytes, name: str, max_pixels: int) -> np.ndarray:
         The image as a writable array, uint8 (H, W, 3).
 
     Raises:
-        UserError: ``data`` is not an image in one of these formats, is damaged or truncated, or has more than
+        UserError: ``data`` is not an image in a supported format, is damaged or truncated, or has more than
             ``max_pixels`` pixels.
     """
     try:
@@ -142,8 +142,8 @@ def resize_images(arrays: Sequence[np.ndarray], size: int) -> torch.Tensor:
 def _read_header(data: bytes) -> ImageFile:
     """Read the header of an image file without decoding any pixels.
 
-    ``PIL.Image.open`` would also check the size against ``PIL.Image.MAX_IMAGE_PIXELS``, which is a global limit. It
-    would warn about images that ``max_pixels`` rejects anyway, and reject images that ``max_pixels`` allows.
+    ``PIL.Image.open`` would also check the size against ``PIL.Image.MAX_IMAGE_PIXELS``, which is a global limit. This
+    check would warn about images that ``max_pixels`` rejects anyway, and reject images that ``max_pixels`` allows.
 
     Raises:
         ValueError: The data is not in a supported format.
@@ -224,7 +224,7 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         content = data[position + 8 : position + 8 + length]
         checksum = data[position + 8 + length : position + 12 + length]
         if len(checksum) < 4 or zlib.crc32(kind + content) != int.from_bytes(checksum):
-            raise ValueError(f"wrong checksum of the chunk at byte {position}")
+            raise ValueError(f"the checksum of the chunk at byte {position} is wrong")
         yield kind, content
         if kind == b"IEND":
             return

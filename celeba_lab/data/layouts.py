@@ -91,7 +91,7 @@ def list_tables(root: Path, stem: str) -> list[Path]:
     for folder in _folders(root):
         plain = [folder / f"{stem}{ending}" for ending in _PLAIN]
         packed = [folder / f"{stem}{ending}" for ending in _PACKED]
-        # If an archive has been unpacked in the same folder, only the unpacked table is used.
+        # If an archive has been unpacked into the same folder, only the unpacked table is used.
         found += [path for path in plain if path.is_file()] or [path for path in packed if path.is_file()]
     return found
 

@@ -25,7 +25,7 @@ class Processes:
     The default is a single process on the CPU.
 
     Attributes:
-        world_size: Number of processes on all machines.
+        world_size: Number of processes across all machines.
         rank: Index of this process, counted from 0.
         local: Number of processes on this machine.
         device: Device type, such as ``cpu`` or ``cuda``.
@@ -51,7 +51,7 @@ class LoaderSettings:
         batch_size: Number of images in a training batch.
         eval_batch_size: Number of images in a validation, test or prediction batch. If None, twice ``batch_size``
             is used.
-        num_workers: Number of worker processes per loader. If None, it is chosen according to the device and the store.
+        num_workers: Number of worker processes per loader. If None, the number depends on the device and store.
         seed: Seed for shuffling the training images.
 
     Raises:
@@ -70,7 +70,7 @@ class LoaderSettings:
         check_at_least("seed", self.seed, 0)
 
     def training_loader(self, dataset: FaceDataset, processes: Processes, epoch: int) -> FaceLoader:
-        """Return a loader over shuffled faces. Their order depends only on the seed and the epoch.
+        """Return a loader over shuffled faces, in an order that depends only on the seed and the epoch.
 
         Args:
             dataset: The training faces.
@@ -101,7 +101,7 @@ class LoaderSettings:
                 f"{len(dataset)} images cannot be split across {processes.world_size} processes. Use fewer processes"
                 " or more images."
             )
-        # Lightning's default sampler repeats images to give all processes the same number, which distorts the metrics.
+        # Lightning's default sampler repeats images to give each process the same number, and this distorts the metrics.
         sampler = UnrepeatedDistributedSampler(
             dataset, num_replicas=processes.world_size, rank=processes.rank, shuffle=False
         )

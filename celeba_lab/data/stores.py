@@ -18,8 +18,8 @@ _LARGE = 3 * 2**20
 class FaceStore(Protocol):
     """An indexed collection of faces, all resized to squares of the same size.
 
-    The row of a face is its position in the list of images that the store was created from. For a dataset with
-    annotations, this is its row in the annotations, regardless of the split.
+    The row of a face is its position in the list of images that the store was created from. In a dataset with
+    annotations, this position is the row of the face in the annotations, regardless of the split.
 
     Attributes:
         image_size: Side length of the images, S, in pixels.
@@ -39,7 +39,7 @@ class FaceStore(Protocol):
         """Return the faces in the given rows, uint8 (B, 3, S, S)."""
 
     def decodes(self, rows: np.ndarray) -> bool:
-        """Return whether reading these faces requires decoding, so that worker processes would speed up loading."""
+        """Return whether reading the given faces requires decoding, so that worker processes would speed up loading."""
 
 
 class JpegFolder:
@@ -143,7 +143,7 @@ class InMemory:
         return self._faces[torch.from_numpy(np.searchsorted(self._rows, rows))]
 
     def decodes(self, rows: np.ndarray) -> bool:
-        """Return whether reading these faces requires decoding image files."""
+        """Return whether reading the given faces requires decoding image files."""
         return not self._holds(rows) and self.source.decodes(rows)
 
     def _holds(self, rows: np.ndarray) -> bool:
@@ -156,7 +156,7 @@ def _files_themselves(files: JpegFolder) -> FaceStore:
 
 
 STORES: dict[str, Callable[[JpegFolder], FaceStore]] = {"jpeg": _files_themselves, "memory": InMemory}
-"""Functions that create a store from the image files of the dataset, by value of ``data.store``."""
+"""Functions that create a store from the image files of the dataset, keyed by the value of ``data.store``."""
 
 
 def memory_bytes() -> float:

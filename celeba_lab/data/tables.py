@@ -20,7 +20,7 @@ from celeba_lab.errors import UserError, did_you_mean, enumerate_names
 MAX_BYTES = 2**29
 """Maximum size of an uncompressed table in bytes. The size of CelebA's largest table is 27 MB."""
 
-# A file name with these characters could refer to a file outside the image folder, or is invalid on some file systems.
+# A file name with these characters could refer to a file outside the image folder, or be invalid on some file systems.
 _FORBIDDEN = re.compile(r"[/\\:\x00-\x1f\x7f]")
 _AGAIN = "Download the file again or correct it"
 
@@ -32,7 +32,7 @@ class Table:
     Attributes:
         path: Path to the file, for error messages.
         ids: Unique file names of the images, without folders, str (N,).
-        values: Values of the K columns, (N, K). The dtype is int8 if the allowed range fits, otherwise int32.
+        values: Values of the K columns, (N, K). The dtype is int8 if it covers the allowed range, otherwise int32.
     """
 
     path: Path
@@ -57,14 +57,15 @@ def read_table(path: Path, columns: Sequence[str], allowed: range) -> Table:
 
     Args:
         path: Path to the file.
-        columns: Names of the columns. All of them are required, and no others are allowed.
+        columns: Names of the columns. All these columns are required, and no other columns are allowed.
         allowed: Range of allowed values.
 
     Returns:
         The table, with columns in the order of ``columns``.
 
     Raises:
-        UserError: The file cannot be read or is not a valid table. The message names the first invalid line and its id.
+        UserError: The file cannot be read or is not a valid table. The message names the first invalid line and
+            its image id.
     """
     layout = _read_layout(read_table_bytes(path), path, columns)
     table = _parse_fast(layout, path, columns, allowed)
@@ -114,7 +115,7 @@ def read_table_bytes(path: Path) -> bytes:
         raise UserError(f"{path} is empty. Download it again.")
     if b"\0" in data[:4096]:
         raise UserError(f"{path} is not UTF-8 text. Save it as UTF-8 or download it again.")
-    return data if b"\n" in data else data.replace(b"\r", b"\n")  # line endings of old Macs and some spreadsheets
+    return data if b"\n" in data else data.replace(b"\r", b"\n")  # line endings from old Macs and some spreadsheets
 
 
 def _is_web_page(data: bytes) -> bool:
@@ -130,7 +131,8 @@ def _unzip(data: bytes, path: Path) -> bytes:
         if len(members) != 1:
             names = enumerate_names(m.filename for m in members) or "no file"
             raise UserError(
-                f"{path} must contain exactly one table, but it contains {names}. Unpack the right table next to it."
+                f"{path} must contain exactly one table, but it contains {names}."
+                " Unpack the correct table into the same folder."
             )
         with archive.open(members[0]) as stream:
             return stream.read(MAX_BYTES + 1)

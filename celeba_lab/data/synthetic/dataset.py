@@ -29,8 +29,9 @@ _BYTES = 9_000  # approximate size of a face on disk, in bytes
 def synthesize(root: Path, settings: Settings, workers: int | None = None, overwrite: bool = False) -> Iterator[int]:
     """Draw faces into a folder in Kaggle's layout as the returned iterator is consumed.
 
-    The faces are first drawn into a temporary folder next to ``root``. Once all faces are drawn, this folder replaces
-    ``root``. A second process that draws into the same folder waits for the first process and then uses its faces.
+    The faces are first drawn into a temporary folder next to ``root``. Once all faces have been drawn, this folder
+    replaces ``root``. A second process that draws into the same folder waits for the first process and then uses its
+    faces.
 
     Args:
         root: Folder for the faces. Existing faces with the same settings are kept.
@@ -84,7 +85,8 @@ def _is_made(root: Path, settings: Settings, overwrite: bool) -> bool:
         return True
     if not overwrite:
         rule = f"keeps the faces in {root} ({found}), which differ from the requested faces ({settings})"
-        raise SettingError("overwrite", overwrite, rule, "Choose another data.root, or replace the faces with true.")
+        hint = "Choose another data.root, or set overwrite=true to replace the faces."
+        raise SettingError("overwrite", overwrite, rule, hint)
     return False
 
 

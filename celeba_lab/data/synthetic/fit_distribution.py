@@ -2,7 +2,7 @@
 
     python -m celeba_lab.data.synthetic.fit_distribution path/to/celeba
 
-The result contains 40 intercepts and 780 weights, but no rows of the data.
+The result contains 40 intercepts and 780 weights, but no data rows.
 """
 
 import argparse
@@ -28,7 +28,7 @@ The table was written by fit_distribution.py. It contains only coefficients and 
 
 
 def fit(labels: np.ndarray, inverse_penalty: float = 100.0) -> AttributeDistribution:
-    """Fit a chain to labels, starting with the most frequent attribute.
+    """Fit a chain of logistic regressions to labels, starting with the most frequent attribute.
 
     Args:
         labels: Binary labels with columns in the order of ``ATTRIBUTES``, (N, 40).
@@ -51,11 +51,11 @@ def calibrate(model: AttributeDistribution, prevalence: np.ndarray, n: int = 400
     """Adjust the intercepts so that samples from the model have the given prevalences.
 
     The fitted intercepts match real combinations of the preceding attributes. The combinations in a sample differ
-    slightly from real ones. Without this adjustment, the prevalences would therefore differ, too.
+    slightly from real ones. Without this adjustment, the prevalences would therefore differ as well.
 
     Args:
         model: The fitted model.
-        prevalence: Target prevalence of each attribute, (40,), in the order of the model.
+        prevalence: Target prevalence of each attribute, in the order of the model, (40,).
         n: Number of faces to sample.
     """
     chance = np.random.default_rng(0).random((n, len(prevalence)))
@@ -91,7 +91,7 @@ def main() -> None:
 
 
 def compare(real: np.ndarray, drawn: np.ndarray, worst: int = 10) -> str:
-    """Compare prevalences and P(A | B) in sampled and real labels, for all B with a prevalence of at least 2 %."""
+    """Compare prevalences and P(A | B) in sampled and real labels, for all B with a prevalence of at least 2%."""
     prevalence = drawn.mean(axis=0) - real.mean(axis=0)
     gap = conditional(drawn) - conditional(real)
     frequent = real.mean(axis=0) >= 0.02
@@ -111,7 +111,7 @@ def compare(real: np.ndarray, drawn: np.ndarray, worst: int = 10) -> str:
 
 
 def compare_predictability(real: np.ndarray, drawn: np.ndarray, n: int = 40_000) -> str:
-    """Compare how accurately the other 39 labels predict each attribute in real and in sampled labels."""
+    """Compare how accurately each attribute can be predicted from the other 39 labels, in real and sampled labels."""
     accuracy = np.array([[_accuracy(labels, k, n) for k in range(len(ATTRIBUTES))] for labels in (real, drawn)])
     gap = accuracy[1] - accuracy[0]
     k = int(np.abs(gap).argmax())
@@ -132,7 +132,7 @@ def _accuracy(labels: np.ndarray, k: int, n: int) -> float:
 def compare_clusters(real: np.ndarray, drawn: np.ndarray) -> str:
     """Compare five clusters of real labels with five clusters of sampled labels.
 
-    K-means finds different clusters with each seed. The difference between two seeds on real labels is therefore a
+    K-means finds different clusters for each seed. The difference between two seeds on real labels is therefore a
     lower bound on the expected difference.
     """
     scaler = StandardScaler().fit(real)

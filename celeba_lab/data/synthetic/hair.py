@@ -25,7 +25,7 @@ class Strands:
 
     @classmethod
     def of(cls, person: Person) -> "Strands":
-        """Return the hair shape of a person, which may be straight, wavy or neither."""
+        """Return the shape of a person's hair, which may be straight, wavy or neither."""
         size, period = person.random("strands").random(2)
         if person.has("Wavy_Hair"):
             return cls(2.6 + 1.6 * size, 15 + 7 * period, 1.2)

@@ -25,7 +25,7 @@ def mix(first: Color, second: Color, amount: float) -> Color:
 BLACK = color(14, 12, 12)
 WHITE = color(246, 246, 244)
 
-# Skin tones from light to dark. Faces without Pale_Skin have a tone between the first and the last.
+# Skin tones from light to dark. Faces without Pale_Skin have a tone between the lightest and the darkest.
 _SKIN = np.array([(240, 205, 182), (226, 182, 152), (203, 152, 118), (164, 113, 82), (118, 77, 56)], dtype=np.float32)
 _PALE = color(250, 232, 224)
 
@@ -56,11 +56,11 @@ class Person:
 
     @classmethod
     def of(cls, attributes: Iterable[str], *seed: int) -> "Person":
-        """Return the person with these attributes and this seed."""
+        """Return the person with the given attributes and seed."""
         return cls(frozenset(attributes), seed)
 
     def has(self, *names: str) -> bool:
-        """Return whether at least one of these attributes is present."""
+        """Return whether at least one of the given attributes is present."""
         return not self.attributes.isdisjoint(names)
 
     def random(self, part: str) -> np.random.Generator:

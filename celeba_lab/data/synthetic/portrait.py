@@ -37,7 +37,7 @@ _X = np.linspace(-0.5, 0.5, WIDTH, dtype=np.float32)[None, :]
 
 
 def draw_portrait(attributes: Iterable[str], *seed: int) -> np.ndarray:
-    """Draw a person with these attributes.
+    """Draw a person with the given attributes.
 
     Args:
         attributes: Names of the attributes that are present; all others are absent.

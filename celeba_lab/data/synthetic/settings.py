@@ -30,7 +30,7 @@ class Settings:
     Attributes:
         n: Number of faces. The minimum is 10, so that no split is empty.
         seed: Seed for the labels and faces, at least 0.
-        proportions: Key of ``PROPORTIONS`` that selects the relative sizes of train, val and test.
+        proportions: Key in ``PROPORTIONS`` that selects the relative sizes of the three splits.
         version: Version of the drawing code.
 
     Raises:

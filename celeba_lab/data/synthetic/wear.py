@@ -111,7 +111,7 @@ def draw_glasses(canvas: Canvas, pose: Pose, person: Person) -> None:
     random = person.random("glasses")
     shape, dark, thick, size, reflection, *_ = random.random(6)
     frame = mix(BLACK, any_color(random, (0.1, 0.7)), random.random())
-    power = 0.45 + 0.55 * shape  # exponent of a superellipse, from a rounded square to an ellipse
+    power = 0.45 + 0.55 * shape  # exponent of a superellipse, which ranges from a rounded square to an ellipse
     angle = np.linspace(0, 2 * np.pi, 28, endpoint=False)
     circle = np.stack([np.cos(angle), np.sin(angle)], axis=1)
     unit = np.sign(circle) * np.abs(circle) ** power
