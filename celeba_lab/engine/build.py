@@ -128,7 +128,7 @@ def build_evaluator(trainer: DictConfig, callbacks: DictConfig | None, *more: Ca
 
 
 def choose_device(trainer: DictConfig) -> torch.device:
-    """Return the device that is selected by the trainer settings.
+    """Return the device selected by the trainer settings.
 
     Args:
         trainer: The ``trainer`` group of the configuration.

@@ -14,7 +14,7 @@ from celeba_lab.files import write_atomically
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Save checkpoints atomically, so that a killed run or a full disk does not leave an incomplete checkpoint.
 
-    Lightning itself writes to the folder for temporary files first. If this folder is on a different file system,
+    Lightning itself first writes to the system's temporary folder. If this folder is on a different file system,
     Lightning then copies the file, and a run that is killed while copying leaves an incomplete checkpoint.
     """
 

@@ -95,10 +95,10 @@ class TrainedClassifier:
     Attributes:
         model: The classifier.
         checkpoint: Path to the best checkpoint, or None if no checkpoint was saved.
-        epoch: Epoch of the weights, counted from 1.
+        epoch: Epoch that produced the weights, counted from 1.
         log: Metrics of every epoch.
-        initial_weights: Origin of the weights at the start of training.
-        device: Device that trained the classifier.
+        initial_weights: Origin of the initial weights.
+        device: Device on which the classifier was trained.
     """
 
     model: AttributeClassifier
@@ -121,7 +121,7 @@ def load_best(trainer: L.Trainer, model: AttributeClassifier, initial_weights: s
     Args:
         trainer: The Trainer that fitted the model.
         model: The fitted classifier, which is used if no checkpoint was saved, for example with ``fast_dev_run``.
-        initial_weights: Origin of the weights at the start of training.
+        initial_weights: Origin of the initial weights.
     """
     log, device = find_callback(trainer, EpochLog) or EpochLog(), trainer.strategy.root_device
     paths = [

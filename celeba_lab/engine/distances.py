@@ -1,4 +1,4 @@
-"""Distances between generated and real faces, measured during the training of a GAN."""
+"""Distances between generated and real faces, measured during GAN training."""
 
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -86,7 +86,7 @@ class DistanceSettings:
 
 
 class DistanceSchedule(Callback):
-    """Measure the distances between generated and real faces during the training of a GAN.
+    """Measure the distances between generated and real faces during GAN training.
 
     Args:
         distances: Object that measures the distances between generated and real faces.
@@ -94,7 +94,7 @@ class DistanceSchedule(Callback):
         every_n_epochs: Number of epochs between measurements. If None, nothing is measured during training.
 
     Attributes:
-        rows: One dictionary per measurement, with the epoch, step, weights and distances.
+        rows: One dictionary per measurement, with the epoch, step, type of weights and distances.
         seconds: Time spent on measurements during training, in seconds.
     """
 
@@ -133,7 +133,7 @@ class DistanceSchedule(Callback):
             step: Number of completed steps, stored in the rows.
 
         Returns:
-            A dictionary that maps the type of weights, ``ema`` or ``raw``, to the distance.
+            A dictionary that maps each type of weights, ``ema`` or ``raw``, to its distance.
         """
         measured = {}
         for averaged in (True, False):

@@ -19,7 +19,7 @@ def fit(
 ) -> None:
     """Train a model, and record the training and validation times in ``run.seconds``.
 
-    If Ctrl-C or SIGTERM stops the training, a command that continues the training is printed.
+    If Ctrl-C or SIGTERM stops training, a command that continues it is printed.
 
     Args:
         run: The run.
@@ -35,7 +35,7 @@ def fit(
         keep_freed_memory()
     weights_only = True if checkpoint else None
     stopped = partial(show_how_to_continue, run)
-    # The optimizer and the schedule are built here. Their errors name settings without the prefix "model".
+    # Building the optimizer or the schedule may raise an error that names a setting without the prefix "model".
     with run.timed("fit"), exit_codes_of_signals(trainer, stopped), settings_of("model", is_absolute=True):
         trainer.fit(model, datamodule=datamodule, ckpt_path=checkpoint, weights_only=weights_only)
     watch = find_callback(trainer, Stopwatch)

@@ -46,8 +46,8 @@ def check_gan_trainer(trainer: L.Trainer, model: GAN) -> None:
     precision = str(trainer.precision)
     if precision in ("16-true", "bf16-true"):
         raise UserError(
-            f"trainer.precision={precision} is not precise enough for the small parameter updates of a GAN and the"
-            f" average of its weights. Use trainer.precision={precision.removesuffix('-true')}-mixed or 32-true."
+            f"trainer.precision={precision} is not precise enough for the small parameter updates of a GAN and for"
+            f" averaging its weights. Use trainer.precision={precision.removesuffix('-true')}-mixed or 32-true."
         )
     if precision.startswith("16") and (model.hparams["r1"] or model.hparams["gradient_penalty"]):
         raise UserError(
@@ -62,7 +62,7 @@ def check_gan_trainer(trainer: L.Trainer, model: GAN) -> None:
 
 
 def set_training_data(model: GAN, datamodule: CelebADataModule) -> None:
-    """Store the name of the training data in a GAN. If the GAN is conditional, also store the training labels."""
+    """Store the name of the training dataset in a GAN. If the GAN is conditional, also store the training labels."""
     model.trained_on = datamodule.name
     if model.attributes:
         model.training_labels = datamodule.labels(datamodule.split_indices("train"))
@@ -73,9 +73,9 @@ def setup_references(datamodule: CelebADataModule, nearest: bool, auditor: Attri
 
     Args:
         datamodule: The data.
-        nearest: If true, generated faces are compared with their nearest training faces. Validation faces, if
-            available, show which distances are typical.
-        auditor: Classifier that audits the generated faces and the validation faces. If None, no faces are audited.
+        nearest: If true, generated faces are compared with their nearest training faces. If there are validation
+            faces, they are used to determine which distances are typical.
+        auditor: Classifier used to audit the generated and validation faces. If None, no faces are audited.
 
     Raises:
         UserError: The images cannot be used, or there are no validation images to audit.

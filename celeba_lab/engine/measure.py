@@ -27,7 +27,7 @@ class Measurement:
 
     Attributes:
         metrics: Metrics by name (``split/metric``).
-        predictions: Predictions for every image, in the order of the table.
+        predictions: Predictions for every image, in table order.
         device: Device on which the model ran.
         is_global_zero: Whether this process is the main process.
     """
@@ -61,7 +61,7 @@ def measure_splits(
 
 
 def measure(cfg: DictConfig, model: AttributeModel, datamodule: CelebADataModule, split: str) -> Measurement:
-    """Predict the attributes of every image in a split once, in the order of the table, and compute the metrics.
+    """Predict the attributes of every image in a split once, in table order, and compute the metrics.
 
     Args:
         cfg: Configuration of the run. Of the configured callbacks, only the progress bar is used.

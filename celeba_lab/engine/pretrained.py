@@ -66,7 +66,7 @@ def _download(backbone: str, name: str, setting: str) -> Mapping[str, Tensor]:
         raise SettingError(setting, name, rule, f"{did_you_mean(name, choices)} Available weights: {available}.")
     megabytes = choices[name].meta.get("_file_size")
     size = "" if megabytes is None else f" ({megabytes:.0f} MB)"
-    # torchvision's own progress bar would interfere with this progress line and fill log files.
+    # torchvision's own progress bar would interfere with this progress line and clutter log files.
     with short_timeout(), Progress(f"downloading the weights of {backbone}{size}"):
         state_dict: Mapping[str, Tensor] = choices[name].get_state_dict(progress=False, check_hash=True)
     return state_dict

@@ -18,9 +18,9 @@ def exit_codes_of_signals(trainer: L.Trainer, advise: Callable[[L.Trainer], None
     Shells and schedulers expect these exit codes. Lightning would exit with codes 1 and 0 instead.
 
     Args:
-        trainer: The Trainer that runs in the block.
-        advise: Function that prints what the user can do next. This function is called in the main process before the
-            exit.
+        trainer: The Trainer that runs in the ``with`` block.
+        advise: Function that prints what the user can do next. This function is called in the main process before it
+            exits.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Stop a diverged run, and keep its last good checkpoint."""
+"""Stop a run that has diverged, and keep its last good checkpoint."""
 
 import math
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ class TerminateOnNaN(Callback):
     a checkpoint is saved.
 
     Args:
-        check_every_n_steps: Number of training batches between checks of the losses. The losses are also checked at the
+        check_every_n_steps: Number of training batches between loss checks. The losses are also checked at the
             end of each epoch.
 
     Raises:

@@ -40,7 +40,7 @@ class Health(Callback):
         self.warnings: list[str] = []
         self._streaks: dict[str, int] = {}
         self._real_spread: float | None = None
-        self._varied = False  # True once the samples have differed clearly.
+        self._varied = False  # True once the samples have clearly differed from each other.
 
     @override
     def on_train_batch_end(
@@ -120,5 +120,5 @@ def _is_fake(probability: float) -> bool:
 
 
 def spread(faces: Tensor) -> float:
-    """Return the mean over the pixels of the standard deviation across faces, uint8 (N, 3, H, W)."""
+    """Return the standard deviation across faces, uint8 (N, 3, H, W), averaged over all pixels."""
     return faces.float().std(dim=0, correction=0).mean().item()

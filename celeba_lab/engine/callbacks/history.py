@@ -47,12 +47,12 @@ class EpochLog(Callback):
         self._has_heading = False
         self._epoch_start = 0.0
         self._trainer: L.Trainer | None = None
-        # The last epoch with completed training and the last epoch with completed validation, both counted from 1.
+        # Numbers of the last completed training epoch and the last completed validation epoch, counted from 1.
         self._trained = self._validated = 0
 
     @override
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        self._trainer = trainer  # For state_dict, which includes the row of the epoch that has just ended.
+        self._trainer = trainer  # Used by state_dict, which includes the row of the epoch that has just ended.
 
     @override
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -86,7 +86,7 @@ class EpochLog(Callback):
         return pd.DataFrame([{"epoch": epoch, **row} for epoch, row in sorted(self.rows.items())])
 
     def _unrecorded(self) -> dict[int, dict[str, float]]:
-        """Return the row of the last finished epoch if the row is not in ``rows`` yet."""
+        """Return the row for the last finished epoch if it is not yet in ``rows``."""
         if self._trainer is None or self._trained == 0 or self._trained in self.rows:
             return {}
         # Lightning keeps a metric until it is logged again, so after an epoch without validation, callback_metrics
@@ -143,7 +143,7 @@ class MetricLines:
         return "  ".join([self.label, *(heading.rjust(8) for heading in self.headings)])
 
     def row(self, label: str, values: Mapping[str, float]) -> str:
-        """Return one row of the table. The cells of metrics that are not in ``values`` are empty."""
+        """Return one row of the table. Cells of metrics missing from ``values`` are empty."""
         cells = [
             (_short(values[metric]) if metric in values else "").rjust(max(8, len(heading)))
             for metric, heading in zip(self.metrics, self.headings, strict=True)

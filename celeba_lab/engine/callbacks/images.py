@@ -64,7 +64,7 @@ class SampleGrid(Callback):
     """Generate faces from fixed latents after each epoch, and write them to PNG files and TensorBoard.
 
     Args:
-        folder: Path to the folder in which the files ``epoch_0001.png``, ``epoch_0002.png`` and so on are written.
+        folder: Path to the folder to which the files ``epoch_0001.png``, ``epoch_0002.png`` and so on are written.
         n: Number of faces in each grid, from 1 to 64.
         every_n_epochs: Number of epochs between grids. A grid is always written after the last epoch.
 

@@ -222,14 +222,14 @@ class _RunProgress(Progress):
     _set_at = 0.0
 
     def set_run(self, share: float | None, limit: float | None) -> None:
-        """Set the completed fraction of the run and the seconds until ``max_time``. Unknown values are None."""
+        """Set the completed fraction of the run and the seconds until ``max_time``; None if unknown."""
         self._share, self._limit, self._set_at = share, limit, self.seconds
         if share is not None and self._first is None:
             self._first = (share, self.seconds)
 
     @property
     def seconds_left(self) -> float | None:
-        """Estimated seconds until the end of training or, if no training is running, of the current pass."""
+        """Estimated number of seconds until training ends or, outside training, until the current pass ends."""
         if self._first is None and self._limit is None:
             return super().seconds_left
         known = []
