@@ -76,7 +76,7 @@ class RandomAugment(nn.Module):
 
 
 def enlarge(images: Tensor, factor: float) -> Tensor:
-    """Enlarge images, float (B, 3, H, W), about their centre.
+    """Enlarge images, float (B, 3, H, W), about their centres.
 
     A factor below 1 shrinks the images and fills the margin by reflection.
 

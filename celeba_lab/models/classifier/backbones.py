@@ -101,7 +101,7 @@ class Backbone(nn.Module):
             )
             hint = "Use weights of the same architecture, or set weights=null."
             raise SettingError("weights", origin, rule, hint)
-        own.update(weights)  # unlike weights, own contains the module versions required by MNASNet
+        own.update(weights)  # unlike `weights`, `own` contains the module versions that MNASNet requires
         self.network.load_state_dict(own)
 
     def layers(self) -> list[nn.Module]:
@@ -175,7 +175,7 @@ def check_backbone_name(name: str) -> None:
 
 
 def _present_name(key: str) -> str:
-    """Return the current name of a tensor. Some of torchvision's weight files still use older names."""
+    """Convert the name of a tensor to its current form. Some of torchvision's weight files still use older names."""
     key = re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2", key)
     return re.sub(r"\.mlp\.linear_([12])\.", lambda match: f".mlp.{3 * (int(match[1]) - 1)}.", key)
 

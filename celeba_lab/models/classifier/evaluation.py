@@ -98,4 +98,4 @@ class AttributeModel(L.LightningModule):
         name = f"{_NAMES[split]} loss"
         if self.trainer.state.fn == "fit":
             raise divergence_error(self, [name])
-        raise UserError(f"The {name} is NaN or infinite. Evaluate a checkpoint of a run that did not diverge.")
+        raise UserError(f"The {name} is NaN or infinite. Evaluate a checkpoint from a run that did not diverge.")

@@ -219,7 +219,7 @@ class AttributeClassifier(AttributeModel):
         )
 
     def running_losses(self) -> dict[str, float]:
-        """Return the current epoch's mean training loss so far, by name. This call waits for the device."""
+        """Return the mean training loss of the current epoch so far, by name. This call waits for the device."""
         return {"loss": self.train_metrics.running_loss}
 
     @override
@@ -248,7 +248,7 @@ class AttributeClassifier(AttributeModel):
 
     @override
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        # An interrupted validation is restarted. Otherwise, Lightning would skip the batches that were already
+        # An interrupted validation pass is restarted. Otherwise, Lightning would skip the batches that had already been
         # evaluated, and the metrics would cover only part of the split.
         loops = checkpoint.get("loops", {}).get("fit_loop", {})
         finished = loops.get("epoch_loop.val_loop.batch_progress", {}).get("current", {})

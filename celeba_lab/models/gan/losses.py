@@ -113,8 +113,8 @@ def attribute_loss(predicted: Tensor, attributes: Tensor) -> Tensor:
     """Return the mean binary cross-entropy of a discriminator's attribute predictions.
 
     The loss follows Odena et al., "Conditional Image Synthesis with Auxiliary Classifier GANs" (ICML 2017). The
-    discriminator minimises this loss only on real images, because it would learn the generator's mistakes from
-    generated images. The generator minimises this loss on generated images.
+    discriminator minimises this loss only on real images, because training it on generated images would teach it the
+    generator's mistakes. The generator minimises this loss on generated images.
 
     Args:
         predicted: Logits, float (B, K).

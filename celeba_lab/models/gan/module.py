@@ -298,7 +298,7 @@ class GAN(L.LightningModule):
             self._set_rate(optimizer, rate)
 
     def _note(self, measured: Mapping[str, Tensor]) -> None:
-        """Add values to the epoch's sums. Logging at every step would take as long as computing a network layer."""
+        """Add values to the epoch's running sums. Logging at every step would take as long as a network layer."""
         for name, value in measured.items():
             self._sums[name] = self._sums[name] + value if name in self._sums else value
 
@@ -329,7 +329,7 @@ class GAN(L.LightningModule):
         )
 
     def running_losses(self) -> dict[str, float]:
-        """Return the current epoch's mean losses so far, by display name. This call waits for the device."""
+        """Return the mean losses of the current epoch so far, by display name. This call waits for the device."""
         return {name.replace("_", " "): value for name, value in self.epoch_means().items() if name.endswith("loss")}
 
     @override

@@ -202,7 +202,7 @@ def check_power_of_two(setting: str, size: int) -> None:
 
 
 def _double(channels: int, out: int) -> nn.ConvTranspose2d:
-    """Return an upsampling layer from (B, channels, S, S) to (B, out, 2 * S, 2 * S)."""
+    """Return a layer that upsamples (B, channels, S, S) to (B, out, 2 * S, 2 * S)."""
     return nn.ConvTranspose2d(channels, out, 4, stride=2, padding=1, bias=False)
 
 

@@ -84,7 +84,7 @@ class FaceSampler:
 
         Args:
             n: Number of latents to draw.
-            seed: Random seed, which gives the same latents on every device. If None, use torch's global random number
+            seed: Random seed. A seed gives the same latents on every device. If None, use torch's global random number
                 generator.
             truncation: Maximum absolute value of each latent variable. Larger values are redrawn. A low limit gives
                 typical faces with little variety (Brock et al., "Large Scale GAN Training for High Fidelity Natural
@@ -137,7 +137,7 @@ class FaceSampler:
         return drawn.to(self.device)
 
     def _columns(self, requested: Mapping[str, int]) -> dict[int, int]:
-        """Return the requested values by column index."""
+        """Return the requested values, keyed by column index."""
         for name, value in requested.items():
             if not self.attributes:
                 raise UserError(
