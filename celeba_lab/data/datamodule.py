@@ -28,7 +28,7 @@ _STAGES = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
 class CelebADataModule(lightning.LightningDataModule):
     """CelebA, or a dataset in the same format, as batches of uint8 images.
 
-    All loaders yield a :class:`~celeba_lab.data.batch.Batch`. Its ``index`` contains row numbers of ``annotations``.
+    All loaders yield a :class:`~celeba_lab.data.batch.Batch`. Its ``index`` contains row numbers in ``annotations``.
 
     Args:
         root: The data folder, in any layout supported by :mod:`celeba_lab.data.layouts`.
@@ -135,7 +135,7 @@ class CelebADataModule(lightning.LightningDataModule):
         return self._faces
 
     def split_indices(self, split: str) -> np.ndarray:
-        """Return the annotation rows used for a split in ascending order, int64 (N,).
+        """Return the annotation rows used for a split, in ascending order, int64 (N,).
 
         With ``on_bad_image="skip"``, the rows of unusable images are included until ``setup_split`` has checked the
         split.

@@ -206,7 +206,7 @@ def _check_png(data: bytes) -> None:
             chunks[kind] = content
     expected = _png_size(chunks[b"IHDR"])
     stream = zlib.decompressobj()
-    # The limit above the expected size lets zlib reach the checksum at the end of the stream.
+    # The limit exceeds the expected size so that zlib also reads the checksum at the end of the stream.
     found = len(stream.decompress(b"".join(packed), expected + 1024))
     if found < expected or not stream.eof:
         raise ValueError(f"found {found} of {expected} bytes of pixel data")

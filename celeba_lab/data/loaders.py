@@ -101,7 +101,8 @@ class LoaderSettings:
                 f"{len(dataset)} images cannot be split across {processes.world_size} processes. Use fewer processes"
                 " or more images."
             )
-        # Lightning's default sampler repeats images to give each process the same number, and this distorts the metrics.
+        # Lightning's default sampler repeats images to give every process the same number of images, which distorts
+        # the metrics.
         sampler = UnrepeatedDistributedSampler(
             dataset, num_replicas=processes.world_size, rank=processes.rank, shuffle=False
         )

@@ -24,7 +24,7 @@ _RENAMED = {"normalise": "normalization"}
 def read_checkpoint(
     path: str | None, purpose: str, usual: str = "best.ckpt", setting: str = "checkpoint"
 ) -> dict[str, Any]:
-    """Read a Lightning checkpoint into CPU memory, without running any code stored in it.
+    """Read a Lightning checkpoint into CPU memory without running any code that it contains.
 
     Args:
         path: Path to the checkpoint, as given in the setting.

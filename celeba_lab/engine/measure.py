@@ -51,7 +51,7 @@ def measure_splits(
         splits: Names of the splits, in the order of evaluation.
 
     Returns:
-        The measurements by split.
+        Measurements, keyed by split.
     """
     measurements = {}
     for split in splits:

@@ -11,7 +11,7 @@ class UnreadableFileError(Exception):
 
 
 def read_torch_file(path: Path) -> Any:
-    """Load a file into CPU memory, without running any code stored in it.
+    """Load a file into CPU memory without running any code that it contains.
 
     Raises:
         UnreadableFileError: The file is damaged, was not written by torch, or contains objects other than tensors

@@ -72,7 +72,7 @@ class Canvas:
             self._blend(np.concatenate(lines), lines, width, color, opacity, softness, within)
 
     def mask(self, outline: np.ndarray, softness: float = 0.0) -> np.ndarray:
-        """Return a mask of a shape for the argument ``within``, with values from 0 to 1, float32 (H, W)."""
+        """Return the mask of a shape, for use as ``within``, with values from 0 to 1, float32 (H, W)."""
         height, width = self.planes.shape[1:]
         full = np.zeros((height, width), dtype=np.uint8)
         cv2.fillPoly(full, [_fixed(outline)], 255, cv2.LINE_AA, _SHIFT)

@@ -217,7 +217,7 @@ class _RunProgress(Progress):
     """A progress line with a bar for the current epoch and the remaining time of the whole run."""
 
     _share: float | None = None
-    _first: tuple[float, float] | None = None  # Completed fraction and seconds when training started.
+    _first: tuple[float, float] | None = None  # Completed fraction and elapsed seconds at the start of training.
     _limit: float | None = None
     _set_at = 0.0
 

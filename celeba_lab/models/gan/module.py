@@ -57,7 +57,8 @@ class GAN(L.LightningModule):
         conditional: If true, condition both the generator and the discriminator on attributes.
         image_size: Side length of the generated faces in pixels. Must be a power of 2 and at least 8.
         latent_size: Number of latent variables per face, Z.
-        width: Number of channels in the generator's last feature map. Each earlier map has twice as many channels.
+        width: Number of channels in the generator's last feature map. Each earlier map has twice
+            as many channels as the next.
         discriminator_width: Number of channels in the discriminator's first feature map. Defaults to ``width``.
         normalization: Type of normalisation in the discriminator; see
             :class:`~celeba_lab.models.gan.networks.Discriminator`.

@@ -186,7 +186,7 @@ def _checked(attributes: Tensor | None, player: str, n: int, num_attributes: int
 
 
 def _doublings(image_size: int) -> int:
-    """Return how many times the smallest feature map must be doubled in size to reach the image size."""
+    """Return the number of doublings from the side length of the smallest feature map to the image size."""
     check_power_of_two("image_size", image_size)
     return int(math.log2(image_size / _START))
 

@@ -15,7 +15,7 @@ _BATCH = 250  # faces per batch; larger batches are not faster
 
 
 class FaceSampler:
-    """A generator, together with the training labels from which attributes are sampled.
+    """A generator and the training labels from which attributes are sampled.
 
     Args:
         network: Generator network.
