@@ -80,7 +80,7 @@ def build(node: DictConfig | None, **arguments: Any) -> Any:
 
     This function differs from ``hydra.utils.instantiate`` in three ways. Values are checked against the constructor's
     type hints. If a constructor raises a :class:`~celeba_lab.errors.SettingError`, the path of the node is added to the
-    error. Any other exception raised by a constructor remains unchanged.
+    error. Any other exception raised by a constructor is propagated unchanged.
 
     Args:
         node: Node whose ``_target_`` is the dotted path of a class or function.

@@ -93,9 +93,9 @@ class Progress:
     """
 
     interval = 30.0
-    """Number of seconds between two lines if the output is not a terminal."""
+    """Number of seconds between successive lines if the output is not a terminal."""
     delay = 2.0
-    """Number of seconds before the progress is first shown."""
+    """Number of seconds before progress is first shown."""
     _open: ClassVar[list["Progress"]] = []  # active progress lines, outermost first
     _printed: ClassVar[float] = perf_counter()  # time of the last line in a log, initially the import time
 
@@ -188,7 +188,7 @@ class Progress:
 
 
 def progress(items: Iterable[T], what: str, total: int | None = None, unit: str = "") -> Iterator[T]:
-    """Iterate over items and show the progress. For the other arguments, see :class:`Progress`."""
+    """Iterate over items and show progress. For the other arguments, see :class:`Progress`."""
     if total is None and isinstance(items, Sized):
         total = len(items)
     with Progress(what, total, unit) as bar:

@@ -27,8 +27,8 @@ class SettingError(UserError):
     """Raised if a setting has an invalid value.
 
     The function that checks a value uses the name of its own argument as ``setting``. A caller that knows the path of
-    the setting in the configuration adds this path with :meth:`within`. The same check therefore works for objects
-    built in Python and for objects built from YAML.
+    the setting in the configuration adds its path with :meth:`within`. The same check can therefore be used for
+    objects built in Python and for objects built from YAML.
 
     Args:
         setting: Name of the argument, such as ``n_images``, or a dotted path that ends with this name.
@@ -135,7 +135,7 @@ def check_between(setting: str, value: float | None, least: float, most: float) 
     None is accepted for optional settings.
 
     Raises:
-        SettingError: The number is outside this range.
+        SettingError: The number is below ``least``, above ``most`` or NaN.
     """
     if value is not None and not least <= value <= most:
         raise SettingError(setting, value, f"must be between {format_value(least)} and {format_value(most)}")
@@ -147,7 +147,7 @@ def check_fraction(setting: str, value: float | None) -> None:
     None is accepted for optional settings.
 
     Raises:
-        SettingError: The number is outside this range.
+        SettingError: The number is out of range.
     """
     check_between(setting, value, 0, 1)
 
@@ -156,7 +156,7 @@ def check_positive_fraction(setting: str, value: float) -> None:
     """Check that a number is above 0 and at most 1.
 
     Raises:
-        SettingError: The number is outside this range.
+        SettingError: The number is out of range.
     """
     if not 0 < value <= 1:
         raise SettingError(setting, value, "must be above 0 and at most 1")
@@ -166,7 +166,7 @@ def check_inner_fraction(setting: str, value: float) -> None:
     """Check that a number is above 0 and below 1.
 
     Raises:
-        SettingError: The number is outside this range.
+        SettingError: The number is out of range.
     """
     if not 0 < value < 1:
         raise SettingError(setting, value, "must be above 0 and below 1")

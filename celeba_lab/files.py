@@ -20,7 +20,7 @@ def natural_order(path: Path) -> list[tuple[int, int, str]]:
 
 
 def config_directory() -> Path:
-    """Return the absolute path of ``conf/``, which is next to the package in a checkout, or else in the package."""
+    """Return the absolute path to ``conf/``, which is inside the installed package, or next to it in a checkout."""
     package = Path(__file__).resolve().parent
     installed = package / "conf"
     return installed if installed.is_dir() else package.parent / "conf"
@@ -69,10 +69,10 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Flush the directory entries of a folder to disk. Otherwise, a loss of power could undo the last replacement."""
+    """Flush the directory entries of a folder to disk. Otherwise, a power failure could undo the last replacement."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        with suppress(OSError):  # Some network file systems do not support this.
+        with suppress(OSError):  # Some network file systems cannot flush a folder.
             os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -87,7 +87,7 @@ def unusable(path: Path, reason: str, remedy: str = "Leave this run out, or run 
 
 @contextmanager
 def naming_file(path: Path) -> Iterator[None]:
-    """Convert errors raised while this block reads a file of a run into a ``UserError`` that names the file.
+    """Convert errors raised while the ``with`` block reads a run's file into a ``UserError`` that names the file.
 
     Raises:
         UserError: The file is missing, or it is not valid JSON, YAML or CSV.

@@ -102,7 +102,7 @@ def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray
 
 
 def _fit(truth: np.ndarray, column: np.ndarray) -> float:
-    """Fit the temperature of one attribute to labels, bool (N,), and probabilities, float (N,)."""
+    """Fit the temperature for one attribute to labels, bool (N,), and probabilities, float (N,)."""
     if truth.all() or not truth.any():
         return 1.0
     logits = _logits(column)

@@ -59,7 +59,7 @@ class Cooccurrence:
             return cls(n, joint, conditional, lift, phi, np.log2(lift))
 
     def tables(self) -> dict[str, np.ndarray]:
-        """Return the five tables as a dictionary with the table names as keys."""
+        """Return the five tables as a dictionary keyed by table name."""
         return {name: getattr(self, name) for name in ("joint", "conditional", "lift", "phi", "pmi")}
 
 

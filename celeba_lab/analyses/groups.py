@@ -20,7 +20,7 @@ def subgroup_table(
     groups: Sequence[str],
     smallest: int,
 ) -> pd.DataFrame:
-    """Compute the accuracy of each target in the four subgroups defined by its true label and another attribute.
+    """Compute the accuracy for each target in the four subgroups defined by its true label and another attribute.
 
     Args:
         labels: True labels of the targets, of shape (N, K), each 0 or 1.

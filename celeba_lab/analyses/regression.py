@@ -17,7 +17,7 @@ from celeba_lab.machine import usable_cores
 
 @dataclass(frozen=True)
 class Regression:
-    """Predictions of one attribute from the others, and details of the fitted model.
+    """Predictions for one attribute from the others, and details of the fitted model.
 
     Attributes:
         target: Column index of the predicted attribute.
@@ -123,7 +123,7 @@ def regress(train: np.ndarray, test: np.ndarray, target: int, estimator: Classif
 
 
 def _coefficients(model: ClassifierMixin, target: int, n_columns: int) -> np.ndarray:
-    """Return the linear coefficients, with NaN at the target, or all NaN if the model is not linear, float64 (K,)."""
+    """Return a linear model's coefficients, float64 (K,), with NaN for the target, or only NaN for other models."""
     values = getattr(model, "coef_", None)
     if values is None or np.size(values) != n_columns - 1:
         return np.full(n_columns, np.nan)

@@ -76,7 +76,7 @@ def split_randomly(rows: np.ndarray, test_size: float, seed: int) -> tuple[np.nd
         seed: Random seed of the split.
 
     Returns:
-        The indices of the training rows and of the test rows, both int64.
+        Indices of the training rows and of the test rows, each int64.
 
     Raises:
         SettingError: ``test_size`` is out of range, or no rows would be left for training or testing.
@@ -98,7 +98,7 @@ def split_officially(rows: np.ndarray, partition: np.ndarray) -> tuple[np.ndarra
         partition: Partition of each of the M images in the annotations, as an index into ``SPLITS``, of shape (M,).
 
     Returns:
-        The indices of the training rows and of the test rows, both int64.
+        Indices of the training rows and of the test rows, each int64.
 
     Raises:
         SettingError: There are no training rows or no test rows.

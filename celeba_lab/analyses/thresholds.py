@@ -39,7 +39,7 @@ def tune_thresholds(labels: np.ndarray, probabilities: np.ndarray, criterion: st
 
 
 def _tune(truth: np.ndarray, scores: np.ndarray, criterion: str, default: float) -> float:
-    """Tune the threshold of one attribute for labels, bool (N,), and probabilities, float (N,)."""
+    """Tune the threshold for one attribute on labels, bool (N,), and probabilities, float (N,)."""
     positives = int(truth.sum())
     negatives = len(truth) - positives
     if not positives or not negatives:

@@ -44,7 +44,7 @@ def attribute_scores(
 
     Args:
         scores: Scores of shape (K,). Higher scores are better. NaN means undefined.
-        baselines: Baselines of shape (K,), in the same unit as the scores. An example is the accuracy of always
+        baselines: Baselines of shape (K,), in the same unit as the scores, such as the accuracy of always
             predicting the majority class. NaN values are not drawn.
         names: Names of the K attributes.
         metric: Axis label that states the score and its unit.

@@ -10,7 +10,7 @@ from celeba_lab.figures.matrices import NEGATIVE, POSITIVE
 from celeba_lab.figures.numbers import value_format, value_text
 from celeba_lab.figures.style import BLACK, SMALL_SIZE
 
-_HATCH = "////"  # pattern of truncated bars
+_HATCH = "////"  # hatch pattern for truncated bars
 
 
 def draw_values(ax: Axes, heights: NDArray[np.floating], values: NDArray[np.floating], *, room: float) -> None:

@@ -124,13 +124,13 @@ def _draw_several(
 
 
 def _errors(curves: Sequence[_Curve], k: int) -> str:
-    """Format the calibration errors of attribute ``k`` before and after temperature scaling."""
+    """Format the calibration errors for attribute ``k`` before and after temperature scaling."""
     errors = [curve.found.error[k] for curve in curves]
     return " → ".join("undefined" if np.isnan(value) else f"{value:.3f}" for value in errors)
 
 
 def _draw_curves(ax: Axes, curves: Sequence[_Curve], k: int, reason: str | None, size: float) -> None:
-    """Draw the curves of attribute ``k``, or write why they are undefined."""
+    """Draw the curves for attribute ``k``, or write why they are undefined."""
     ax.plot([0, 1], [0, 1], color=GRAY, linestyle="--", linewidth=1.2, zorder=1)
     for found, color, marker, _ in curves:
         count = found.count[k]

@@ -67,8 +67,8 @@ def score_comparison(
     shapes = [values.shape for values in [*series.values(), *limits]]
     if not names or not 2 <= len(series) <= 4 or any(shape != (len(names),) for shape in shapes):
         raise ValueError(
-            "Two to four series and their interval bounds must have shape (K,), with K at least 1 and one name per"
-            f" attribute: got {', '.join(map(str, shapes)) or 'no series'} and {len(names)} names."
+            "There must be two to four series. Each series and each bound must have shape (K,), with K at least 1"
+            f" and one name per attribute: got {', '.join(map(str, shapes)) or 'no series'} and {len(names)} names."
         )
     figure = new_figure(9.0, ROW * len(names) + 1.35, title, note)
     ax = figure.add_subplot()

@@ -44,7 +44,7 @@ def confusion_matrices(
     threshold: float = 0.5,
     title: str,
 ) -> Figure:
-    """Draw the confusion matrix of each attribute.
+    """Draw the confusion matrix for each attribute.
 
     Each cell shows the number of images and its percentage of the row total. A row contains all images of one true
     class. The shade represents the percentage, in blue for correct predictions and in orange for incorrect predictions.
@@ -95,7 +95,7 @@ def _percent(part: float, whole: float) -> str:
 
 
 def _one_matrix(matrix: NDArray[np.int_], name: str, title: str, note: str) -> Figure:
-    """Draw the matrix of a single attribute, with the attribute's name in the tick labels."""
+    """Draw the matrix for a single attribute, with the attribute's name in the tick labels."""
     accuracy = _percent(float(np.trace(matrix)), matrix.sum())
     figure = new_figure(5.6, 4.6, title, f"{note}, accuracy {accuracy}")
     ax = figure.add_subplot()

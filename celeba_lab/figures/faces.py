@@ -74,7 +74,7 @@ def _with_not(attribute: str, present: bool) -> str:
 
 
 def _number(probability: float) -> str:
-    """Format a probability with two decimals, or with three if two would round it to 1."""
+    """Format a probability with two decimal places, or with three if two would round it to 1."""
     if probability < 0.995:
         return f"{probability:.2f}"
     return f"{probability:.3f}" if probability < 0.9995 else ">0.999"
@@ -97,7 +97,7 @@ def face_grid(
     Args:
         images: Images, each uint8 (H, W, 3). Image sizes may differ. More than about 64 images make the figure
             impractically large.
-        captions: Caption of each image. Captions can have several lines or be empty.
+        captions: Caption for each image. Captions can have several lines or be empty.
         columns: Number of faces per row. By default, the number of columns depends on the number of images.
         title: Figure title.
         borders: Matplotlib colour of each border, or None for a thin grey border. Captions should convey the same

@@ -244,7 +244,7 @@ def _strongest(row: NDArray[np.floating]) -> int:
 
 
 class _Layout(NamedTuple):
-    """Names and dimensions of a matrix figure, in inches. ``size`` is the font size of the cells in points."""
+    """Names and dimensions of a matrix figure, in inches. ``size`` is the font size of the cell text, in points."""
 
     rows: list[str]
     columns: list[str]

@@ -25,14 +25,14 @@ def value_text(value: float, form: str) -> str:
 
 
 def score_text(value: float) -> str:
-    """Format a score with three decimals, or as "undefined" if it is NaN."""
+    """Format a score with three decimal places, or as "undefined" if it is NaN."""
     return "undefined" if np.isnan(value) else value_text(value, ".3f")
 
 
 def value_format(values: NDArray[np.floating]) -> str:
     """Return a format specification for the numbers in a table.
 
-    Integers are shown without decimals. For other numbers, the larger the maximum, the fewer decimals are used.
+    Integers are shown without decimal places. Other numbers have fewer decimal places the larger the maximum is.
     """
     finite = np.abs(values[np.isfinite(values)])
     largest = finite.max(initial=0)

@@ -39,7 +39,7 @@ def check_predictions(
 
 
 def why_undefined(labels: NDArray[np.bool_]) -> str | None:
-    """Return why metrics that require both classes are undefined, or None if they are defined."""
+    """Return the reason why metrics that require both classes are undefined, or None if they are defined."""
     if labels.size == 0:
         return "no images"
     if labels.all():

@@ -32,7 +32,7 @@ _Points = tuple[NDArray[np.floating], NDArray[np.floating]]
 
 @dataclass(frozen=True)
 class _Curve:
-    """Curve of one attribute. An undefined curve has no points."""
+    """Curve for one attribute. An undefined curve has no points."""
 
     name: str
     prevalence: float
@@ -98,17 +98,17 @@ def roc_curves(
     areas: ArrayLike,
     title: str,
 ) -> Figure:
-    """Draw the receiver operating characteristic (ROC) curve of each attribute, with the area under it (AUROC).
+    """Draw the receiver operating characteristic (ROC) curve for each attribute, with the area under it (AUROC).
 
     If there are at most eight attributes, the legend lists all of them in descending order of AUROC. Otherwise, the
-    legend lists only the five best and the five worst attributes, and the other curves are grey. An attribute with only
-    one class has no curve. The legend still lists such an attribute, but the mean excludes it.
+    legend lists only the five best and the five worst attributes, and the other curves are grey. Attributes with
+    only one class have no curve. They are still listed in the legend, but are excluded from the mean.
 
     Args:
         labels: True labels of shape (N, K), each 0 or 1.
         probabilities: Predicted probabilities of shape (N, K), in [0, 1].
         names: Names of the K attributes.
-        areas: AUROC of each attribute, of shape (K,), shown in the legend and used for sorting. Values for attributes
+        areas: AUROC for each attribute, of shape (K,), shown in the legend and used for sorting. Values for attributes
             without a curve are ignored.
         title: Figure title.
 
@@ -127,7 +127,7 @@ def precision_recall_curves(
     areas: ArrayLike,
     title: str,
 ) -> Figure:
-    """Draw the precision-recall curve of each attribute, with its average precision (AP) and prevalence.
+    """Draw the precision-recall curve for each attribute, with its average precision (AP) and prevalence.
 
     The prevalence is the precision expected by chance. The legend and undefined curves follow the same rules as in
     :func:`roc_curves`.
@@ -136,7 +136,7 @@ def precision_recall_curves(
         labels: True labels of shape (N, K), each 0 or 1.
         probabilities: Predicted probabilities of shape (N, K), in [0, 1].
         names: Names of the K attributes.
-        areas: Average precision of each attribute, of shape (K,), shown in the legend and used for sorting.
+        areas: Average precision for each attribute, of shape (K,), shown in the legend and used for sorting.
         title: Figure title.
 
     Raises:
@@ -149,7 +149,7 @@ def precision_recall_curves(
 def _trace(
     kind: _Kind, labels: ArrayLike, probabilities: ArrayLike, names: Sequence[str], areas: ArrayLike
 ) -> list[_Curve]:
-    """Compute the curve of each attribute."""
+    """Compute the curve for each attribute."""
     truth, ranked_by = check_predictions(labels, probabilities, names)
     values = np.asarray(areas, dtype=float)
     if values.shape != (len(names),):

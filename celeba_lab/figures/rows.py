@@ -29,7 +29,7 @@ def write_column(
     heights: Sequence[float] | None = None,
     color: str = GRAY,
 ) -> None:
-    """Write a heading and one value per row in a column that ends ``right`` points to the right of the axes."""
+    """Write a heading and one value per row in a column whose right edge is ``right`` points beyond the axes."""
     look: dict[str, Any] = {"textcoords": "offset points", "ha": "right", "size": SMALL_SIZE, "annotation_clip": False}
     ax.annotate(heading, (1, 1), (right, 3), xycoords="axes fraction", va="bottom", color=color, **look)
     for height, text in zip(range(len(texts)) if heights is None else heights, texts, strict=True):

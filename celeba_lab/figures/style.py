@@ -180,8 +180,8 @@ def count_axis(ax: Axes, highest: int, ticks: Iterable[int]) -> None:
 def ink(background: NDArray[np.floating]) -> str:
     """Return the text colour for a background: white if it has sufficient contrast, otherwise black.
 
-    The contrast is computed from the relative luminance defined in WCAG 2.2. This definition overestimates the contrast
-    of black on saturated blue. White is therefore used whenever its contrast exceeds a fixed value, even if black has a
+    The contrast is computed from the relative luminance defined in WCAG 2.2. WCAG overestimates the contrast of
+    black on saturated blue. White is therefore used whenever its contrast exceeds a fixed value, even if black has a
     higher contrast.
 
     Args:

@@ -112,8 +112,8 @@ def test_scores_that_cannot_be_drawn_are_still_listed(value, assert_texts_stay_a
 @pytest.mark.parametrize(
     ("scores", "settings", "sentence"),
     [
-        ({"a": [0.5]}, {}, "Two to four series"),
-        ({str(k): [0.5] for k in range(5)}, {}, "Two to four series"),
+        ({"a": [0.5]}, {}, "two to four series"),
+        ({str(k): [0.5] for k in range(5)}, {}, "two to four series"),
         ({}, {}, "no series"),
         ({"a": [0.5], "b": [0.5, 0.6]}, {}, r"got \(1,\), \(2,\) and 1 names"),
         ({"a": [[0.5]], "b": [0.5]}, {}, r"got \(1, 1\)"),
