@@ -1,9 +1,9 @@
 """Reports that present results as tables and figures. A classifier's report also includes an HTML page.
 
 - :mod:`~celeba_lab.reports.classifier.scores`: tables of a classifier's scores and mistakes.
-- :mod:`~celeba_lab.reports.classifier.report`: the report of a classifier, assembled from the parts below.
+- :mod:`~celeba_lab.reports.classifier.report`: the classifier report, assembled from the parts below.
 - :mod:`~celeba_lab.reports.classifier.result`: the input shared by all parts.
-- :mod:`~celeba_lab.reports.classifier.attributes`: scores of each attribute, compared with the majority class.
+- :mod:`~celeba_lab.reports.classifier.attributes`: scores for each attribute, compared with the majority class.
 - :mod:`~celeba_lab.reports.classifier.history`: metrics after each epoch.
 - :mod:`~celeba_lab.reports.classifier.thresholds`: thresholds tuned on the validation split.
 - :mod:`~celeba_lab.reports.classifier.calibration`: calibration of the predicted probabilities.
@@ -19,5 +19,5 @@
 - :mod:`~celeba_lab.reports.predictions`: predictions for image files.
 - :mod:`~celeba_lab.reports.synthetic`: examples of synthetic faces.
 - :mod:`~celeba_lab.reports.comparison`: comparison of finished runs.
-- :mod:`~celeba_lab.reports.page`: the HTML page of a report.
+- :mod:`~celeba_lab.reports.page`: the HTML page for a report.
 """

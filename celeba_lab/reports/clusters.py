@@ -83,7 +83,7 @@ class ClusteringResult:
 
     @property
     def scope(self) -> str:
-        """Note on which clusters a figure shows, in parentheses, or an empty string if all clusters are shown."""
+        """Parenthesised note on which clusters are shown in a figure, or an empty string if all are shown."""
         return f" (only the {_MOST_SHOWN} largest are shown)" if self.clustering.count > _MOST_SHOWN else ""
 
 
@@ -99,7 +99,8 @@ class ClusterReport:
         seeds: Number of additional seeds used to measure the stability of the clusters.
         faces: Number of faces to show for each cluster.
         tsne: scikit-learn transformer that computes the t-SNE map. If None, t-SNE is skipped.
-        tsne_sample: Number of points on the t-SNE map. The computation time grows slightly faster than linearly.
+        tsne_sample: Number of points on the t-SNE map. The computation time grows slightly faster
+            than linearly with this number.
 
     Raises:
         SettingError: A number is out of range.
@@ -178,7 +179,7 @@ class ClusterReport:
             frame["silhouette"].to_numpy(),
             clustering.count,
             title=result.title,
-            note="One fit per number of clusters. Jumps in the curves show that the clusters depend on the seed",
+            note="One clustering per number of clusters. Jumps in the curves show that the clusters depend on the seed",
         )
         result.run.figure("numbers", figure)
 
@@ -229,8 +230,8 @@ def _draw_profile(result: ClusteringResult) -> None:
         result.headings[:_MOST_SHOWN],
         label="cluster mean - overall mean, in standard deviations",
         title=result.title,
-        note=f"Difference between each cluster{result.scope} and the whole sample. Each block contains the attributes"
-        " that are strongest in one cluster",
+        note=f"Difference between each cluster{result.scope} and the whole sample. Attributes in the"
+        " same block have their highest mean in the same cluster",
     )
     result.run.figure("cluster_means", figure)
 

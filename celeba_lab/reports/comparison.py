@@ -1,4 +1,4 @@
-"""The report of ``task=compare``: tables, figures and sentences that compare finished runs."""
+"""The report for ``task=compare``: tables, figures and sentences that compare finished runs."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -31,7 +31,7 @@ def read_comparable(patterns: str | Sequence[str], split: str, ignore: Path) -> 
     Args:
         patterns: Run folders, folders that contain run folders, or glob patterns for either.
         split: Split whose predictions are compared.
-        ignore: Run folder of the comparison itself, which is skipped.
+        ignore: Run folder to skip, which belongs to the comparison itself.
 
     Raises:
         UserError: Fewer than two runs can be compared, or the runs used different data.
@@ -79,7 +79,7 @@ def check_metric(runs: Sequence[FinishedRun], split: str, metric: str) -> None:
         if f"{split}/{metric}" not in run.metrics:
             own = [name.removeprefix(f"{split}/") for name in run.metrics if name.startswith(f"{split}/")]
             overall = enumerate_names([name for name in own if "/" not in name], 20)
-            rule = f"is not a metric of the {split} split of {run.name}, which has the metrics {overall}"
+            rule = f"is not a {split} metric of {run.name}, for which these metrics are available: {overall}"
             raise SettingError("metric", metric, rule, did_you_mean(metric, own))
 
 
@@ -169,8 +169,8 @@ def paired_tables(
 
     Returns:
         A table of the accuracy over all attributes, with one row per run, and a table of McNemar's tests, with one row
-        per run and attribute. ``p_adjusted`` is the p-value after Holm's adjustment, which is made over the runs in the
-        first table and over the attributes of each run in the second table.
+        per run and attribute. ``p_adjusted`` is the p-value after Holm's adjustment, which is applied across the runs
+        in the first table and across the attributes of each run in the second table.
     """
     base = answers.correct[baseline]
     rows, details = [], []
@@ -219,7 +219,10 @@ def describe(paired: pd.DataFrame) -> Iterator[str]:
 
 def _sentence(row: Any, comparisons: int) -> str:
     if not row.images_apart:
-        return f"{row.run} and {row.baseline} predict the same attributes correctly in all {row.images:,} images"
+        return (
+            f"{row.run} and {row.baseline} predict the same number of attributes correctly in each of the"
+            f" {row.images:,} images"
+        )
     p = f"p = {row.p:.2g}" if row.p >= 0.001 else "p < 0.001"
     if row.low <= 0 <= row.high:
         numbers = f"{row.difference:+.4f}, 95% interval {row.low:+.4f} to {row.high:+.4f}, {p}"
@@ -234,7 +237,7 @@ def _sentence(row: Any, comparisons: int) -> str:
             f", but p = {row.p_adjusted:.2g} after Holm's adjustment for multiple comparisons (n = {comparisons})"
         )
     if row.images_apart < FEW:
-        sentence += f"; only {row.images_apart} images distinguish them, which is too few for a reliable result"
+        sentence += f"; only {row.images_apart} images distinguish them, which are too few for a reliable result"
     return sentence
 
 

@@ -1,4 +1,4 @@
-"""The report of ``task=cooccurrence``: attributes that occur together."""
+"""The report for ``task=cooccurrence``: attributes that occur together."""
 
 import numpy as np
 import pandas as pd

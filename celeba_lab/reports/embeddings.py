@@ -1,4 +1,4 @@
-"""The report of ``task=embeddings``: features, data for TensorBoard's projector, and agreement with the labels."""
+"""The report for ``task=embeddings``: features, data for TensorBoard's projector, and agreement with the labels."""
 
 import numpy as np
 import torch
@@ -33,7 +33,7 @@ def write_projector(result: ClusteringResult, features: np.ndarray, most: int) -
     """Send features, faces, clusters and labels to TensorBoard's projector if the run logs to TensorBoard.
 
     Args:
-        result: Clusters of the features.
+        result: Clusters computed from the features.
         features: Features of the N faces, float32 (N, D).
         most: Maximum number of randomly chosen faces to send. If 0, nothing is sent.
     """
@@ -61,8 +61,8 @@ def report_agreement(result: ClusteringResult, of_labels: Clustering) -> dict[st
     """Write and print the agreement between feature clusters and label clusters.
 
     Args:
-        result: Clusters of the features.
-        of_labels: Clusters of the labels for the same faces.
+        result: Clusters computed from the features.
+        of_labels: Clusters computed from the labels of the same faces.
 
     Returns:
         ``labels/adjusted_rand_index`` and ``labels/adjusted_mutual_information``, computed over the faces that belong

@@ -1,4 +1,4 @@
-"""The report of ``task=logistic``: scores of models that predict each attribute from the others."""
+"""The report for ``task=logistic``: scores of models that predict each attribute from the others."""
 
 import numpy as np
 import pandas as pd
@@ -59,7 +59,7 @@ def majority_accuracy(table: pd.DataFrame) -> float:
 
 
 def write_regressions(run: RunFolder, results: list[Regression], table: pd.DataFrame, title: str) -> None:
-    """Write the scores of each attribute and, for a linear model, the odds ratios.
+    """Write the scores for each attribute and, for a linear model, the odds ratios.
 
     Args:
         run: Run folder for the tables and figures.
@@ -92,7 +92,7 @@ def _draw_scores(run: RunFolder, table: pd.DataFrame, metric: str, baseline: np.
 
 
 def _write_odds(run: RunFolder, odds: np.ndarray, names: list[str], title: str) -> None:
-    """Write and draw the matrix of odds ratios, with one row per predicted attribute, (K, K)."""
+    """Write and draw the (K, K) matrix of odds ratios, with one row per predicted attribute."""
     run.matrix("odds_ratios", odds, names, names, corner="attribute")
     note = "The three attributes that most increase and the three that most decrease the odds of each attribute (bold)"
     heatmap = figures.matrix_heatmap(
@@ -113,7 +113,7 @@ def _write_odds(run: RunFolder, odds: np.ndarray, names: list[str], title: str) 
 
 
 def show_regressions(table: pd.DataFrame, title: str) -> None:
-    """Print the scores of each attribute and the mean accuracy, and report solvers that did not converge."""
+    """Print the scores for each attribute and the mean accuracy, and report solvers that did not converge."""
     show_table(title, table[list(_SHOWN)].rename(columns=_SHOWN).sort_values("gain", ascending=False))
     console.print(f"mean accuracy {table['accuracy'].mean():.4f}, majority class {majority_accuracy(table):.4f}")
     if not table["fitted"].all():

@@ -1,4 +1,4 @@
-"""The report of ``task=predict``: predicted probabilities for image files, and a contact sheet."""
+"""The report for ``task=predict``: predicted probabilities for image files, and a contact sheet."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The report of ``task=synthesize``: examples of the synthetic faces, and the prevalence of each attribute."""
+"""The report for ``task=synthesize``: examples of the synthetic faces, and the prevalence of each attribute."""
 
 import pandas as pd
 

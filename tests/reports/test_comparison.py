@@ -53,7 +53,7 @@ def test_a_misspelt_metric_is_rejected(tmp_path: Path, run_writer) -> None:
     check_metric(runs, "test", "f1")
     with pytest.raises(
         UserError,
-        match=r"is not a metric of the test split of a, which has the metrics accuracy, loss, f1\."
+        match=r"is not a test metric of a, for which these metrics are available: accuracy, loss, f1\."
         r" Did you mean 'accuracy'\?",
     ):
         check_metric(runs, "test", "acuracy")
@@ -153,11 +153,11 @@ def test_the_test_of_a_run_does_not_depend_on_the_other_runs() -> None:
         (
             {"difference": 0.00625, "low": 0.00125, "high": 0.0125, "p": 0.01, "images_apart": 5},
             "a is better than b by 0.0063 (95% interval 0.0013 to 0.0125), p = 0.01; only 5 images distinguish them,"
-            " which is too few for a reliable result",
+            " which are too few for a reliable result",
         ),
         (
             {"difference": 0.0, "low": 0.0, "high": 0.0, "p": 1.0, "images_apart": 0},
-            "a and b predict the same attributes correctly in all 800 images",
+            "a and b predict the same number of attributes correctly in each of the 800 images",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""The report of a classifier."""
+"""The report on a classifier."""
 
 from celeba_lab.reports.classifier.report import ClassifierReport
 

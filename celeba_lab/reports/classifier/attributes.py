@@ -1,4 +1,4 @@
-"""Scores of each attribute, compared with always predicting the majority class."""
+"""Scores for each attribute, compared with always predicting the majority class."""
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,7 @@ _COLUMNS = {
 
 
 def report_attributes(result: EvaluationResult, bins: int = 15) -> tuple[Section, pd.DataFrame]:
-    """Write the scores of each attribute, with confusion matrices, curves and histograms.
+    """Write the scores for each attribute, with confusion matrices, curves and histograms.
 
     Args:
         result: Predictions to report.
@@ -38,7 +38,7 @@ def report_attributes(result: EvaluationResult, bins: int = 15) -> tuple[Section
     """
     found, names = result.predictions, result.names
     table = attribute_table(found.labels, found.probabilities, names, found.threshold, bins)
-    shown = result.table("attributes", table, "Scores of each attribute", columns=_COLUMNS)
+    shown = result.table("attributes", table, "Scores for each attribute", columns=_COLUMNS)
     pictures = [
         _draw_accuracy(result, table),
         _draw_confusion(result),
@@ -56,9 +56,9 @@ def _draw_accuracy(result: EvaluationResult, table: pd.DataFrame) -> Picture:
         result.names,
         metric="accuracy",
         title=result.title,
-        note="Accuracy of each attribute, compared with always predicting the majority class",
+        note="Accuracy for each attribute, compared with always predicting the majority class",
     )
-    caption = "Accuracy of each attribute. The tick shows the accuracy of always predicting the majority class."
+    caption = "Accuracy for each attribute. The tick shows the accuracy of always predicting the majority class."
     return result.picture("accuracy", figure, caption)
 
 
@@ -121,7 +121,7 @@ def _describe(result: EvaluationResult, table: pd.DataFrame, bins: int) -> str:
 
 
 def _add_precision_recall(result: EvaluationResult) -> None:
-    """Send the precision-recall curve of each attribute to TensorBoard."""
+    """Send the precision-recall curve for each attribute to TensorBoard."""
     if result.run.writer is None:
         return
     found = result.predictions

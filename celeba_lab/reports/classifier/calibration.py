@@ -42,7 +42,7 @@ def report_calibration(result: EvaluationResult, bins: int) -> tuple[Section, di
     shown = result.table(
         "calibration",
         table,
-        "Calibration of each attribute",
+        "Calibration for each attribute",
         columns={name: heading for name, heading in _COLUMNS.items() if name in table},
     )
     figure = figures.reliability_diagrams(found.labels, before, after, result.names, bins=bins, title=result.title)
@@ -73,7 +73,7 @@ def _describe(result: EvaluationResult, table: pd.DataFrame, bins: int) -> str:
 
 
 def _log_losses(labels: np.ndarray, probabilities: np.ndarray) -> list[float]:
-    """Return the mean cross-entropy of each attribute in nats, or NaN if there are no images."""
+    """Return the mean cross-entropy for each attribute, in nats, or NaN if there are no images."""
     if not len(labels):
         return [np.nan] * labels.shape[1]
     return [

@@ -10,7 +10,7 @@ from celeba_lab.reports.page.page import Picture, Section
 
 
 def report_drift(result: EvaluationResult) -> Section | None:
-    """Compare the prevalence and accuracy of each attribute in the validation split and the reported split.
+    """Compare each attribute's prevalence and accuracy between the validation split and the reported split.
 
     Returns:
         The section, or None if there are no validation predictions.
@@ -60,9 +60,9 @@ def drift_table(
 
     Args:
         val_labels: True labels of the validation split, (N, K), 0 or 1.
-        val_predicted: Predicted labels of the validation split, (N, K), 0 or 1.
+        val_predicted: Predicted labels for the validation split, (N, K), 0 or 1.
         labels: True labels of the reported split, (M, K), 0 or 1.
-        predicted: Predicted labels of the reported split, (M, K), 0 or 1.
+        predicted: Predicted labels for the reported split, (M, K), 0 or 1.
     """
     table: dict[str, np.ndarray] = {}
     trials = (np.full(labels.shape[1], len(val_labels)), np.full(labels.shape[1], len(labels)))

@@ -126,7 +126,7 @@ def _draw_odds(result: EvaluationResult, pairs: pd.DataFrame, smallest: int) -> 
         row_title="target",
         column_title="group",
     )
-    return result.picture("groups", figure, "Equalised odds difference of each pair.")
+    return result.picture("groups", figure, "Equalised odds difference for each pair.")
 
 
 def _describe(pairs: pd.DataFrame, smallest: int, split: str) -> str:
@@ -168,8 +168,8 @@ def report_amplification(result: EvaluationResult, smallest: int) -> tuple[Secti
         smallest: Minimum number of images with B. Pairs with fewer images are marked, and are grey in the figure.
 
     Returns:
-        The section, and ``split/amplification``, the mean absolute difference over the pairs that are not marked. For a
-        single attribute, the section is None.
+        The section, and ``split/amplification``, the mean absolute difference over the pairs that are not marked. If
+        there is only one attribute, the section is None.
     """
     found, names = result.predictions, result.names
     if len(names) < 2:
@@ -201,8 +201,8 @@ def report_amplification(result: EvaluationResult, smallest: int) -> tuple[Secti
     text = (
         "This section shows whether the classifier exaggerates associations between attributes. In a red cell,"
         " attribute A (row) occurs with B (column) more often among the predictions than among the labels. A row that"
-        " is entirely red or blue does not indicate an exaggerated association. Such a row shows that A is predicted"
-        " too often or too rarely overall."
+        " is entirely red or blue does not indicate an exaggerated association, but shows that A is predicted too"
+        " often or too rarely overall."
     )
     if not len(known):
         return Section("Bias amplification", text, tables=[shown], pictures=[picture]), {}

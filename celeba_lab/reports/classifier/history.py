@@ -14,7 +14,7 @@ _PREFIX = "val/accuracy/"
 def report_history(
     run: RunFolder, history: pd.DataFrame, best_epoch: int, val: pd.DataFrame, title: str
 ) -> Section | None:
-    """Write the loss and accuracy curves, and the validation accuracy of each attribute after each epoch.
+    """Write the loss and accuracy curves, and the validation accuracy for each attribute after each epoch.
 
     Args:
         run: Run folder for the tables and figures.
@@ -45,7 +45,7 @@ def report_history(
 def _write_attributes(
     run: RunFolder, history: pd.DataFrame, val: pd.DataFrame, title: str
 ) -> tuple[PageTable, Picture] | None:
-    """Write the validation accuracy of each attribute after each epoch, sorted by the gain over the majority class."""
+    """Write the validation accuracy for each attribute after each epoch, sorted by the gain over the majority class."""
     measured = [name for name in history if str(name).startswith(_PREFIX)]
     rows = history.dropna(subset=measured, how="all")
     if not measured or rows.empty:
@@ -72,5 +72,5 @@ def _write_attributes(
     path = run.figure("attributes_by_epoch", figure)
     return (
         PageTable("Validation accuracy after each epoch", frame, file=f"tables/{file.name}"),
-        Picture(path, f"{note}.", alt="validation accuracy of each attribute after each epoch"),
+        Picture(path, f"{note}.", alt="validation accuracy for each attribute after each epoch"),
     )

@@ -1,4 +1,4 @@
-"""The report of a classifier: its parts, and the page that contains them."""
+"""The classifier report: its parts, and the page that contains them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,11 +25,11 @@ from celeba_lab.runs.run import PAGE
 
 @dataclass(frozen=True)
 class ClassifierReport:
-    """The report of a classifier.
+    """The report on a classifier.
 
     Args:
-        tune: Score that tuned thresholds maximise on the validation split: ``balanced_accuracy`` or ``f1``. If None,
-            thresholds are not tuned.
+        tune: Score to maximise when tuning thresholds on the validation split: ``balanced_accuracy`` or ``f1``. If
+            None, thresholds are not tuned.
         estimator: Unfitted scikit-learn classifier that predicts each attribute from the other labels. If None,
             the comparison with this classifier is skipped.
         smallest: Minimum number of images in a subgroup. Smaller subgroups are marked and cannot be the worst subgroup.

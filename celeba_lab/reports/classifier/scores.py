@@ -63,7 +63,7 @@ def threshold_table(predictions: Predictions, thresholds: np.ndarray) -> pd.Data
 
     Args:
         predictions: Predictions to evaluate.
-        thresholds: Tuned threshold of each attribute, (K,).
+        thresholds: Tuned threshold for each attribute, (K,).
     """
     table: dict[str, object] = {"attribute": list(predictions.attributes)}
     default = np.full(len(thresholds), predictions.threshold)
@@ -109,7 +109,7 @@ def show_scores(title: str, metrics: Mapping[str, float], majority_accuracy: Map
     Args:
         title: Title of the table.
         metrics: Metrics with names of the form ``split/metric``.
-        majority_accuracy: Majority-class accuracy of each split for which it is known.
+        majority_accuracy: Majority-class accuracy on each split for which it is known.
     """
     columns: dict[str, dict[str, float]] = {split: {} for split in SPLITS}
     for name, value in metrics.items():

@@ -42,7 +42,7 @@ def report_thresholds(result: EvaluationResult, criterion: str | None) -> tuple[
     caption = f"{what.capitalize()} at a threshold of {default:g} and at the tuned thresholds."
     before, after = table[criterion].mean(), table[f"tuned_{criterion}"].mean()
     text = (
-        f"The threshold of each attribute maximises its {what} on the {len(chosen_on.labels):,} validation images. The"
+        f"The threshold for each attribute maximises its {what} on the {len(chosen_on.labels):,} validation images. The"
         f" {result.split} images are used only to evaluate the thresholds, not to choose them. The mean {what} is"
         f" {before:.4f} at a threshold of {default:g} and {after:.4f} at the tuned thresholds. The mean accuracy is"
         f" {table['accuracy'].mean():.4f} and {table['tuned_accuracy'].mean():.4f}, respectively."

@@ -1,4 +1,4 @@
-"""The report of a classifier training run."""
+"""The report on a classifier training run."""
 
 from collections.abc import Mapping
 
@@ -28,10 +28,10 @@ def report_training(
         report: Report to write.
         best: Trained classifier at its best checkpoint.
         datamodule: Data module with the images and the labels of all attributes.
-        measurements: Evaluation results of the classifier, with the keys ``val`` and ``test``.
+        measurements: Evaluation results for the classifier, with the keys ``val`` and ``test``.
 
     Returns:
-        The metrics that only the report computes, and the majority-class accuracy of each split.
+        The metrics that only the report computes, and the majority-class accuracy on each split.
     """
     validation = measurements["val"].predictions
     checkpoint = "none" if best.checkpoint is None else str(display_path(best.checkpoint))
@@ -54,14 +54,14 @@ def show_training(
     metrics: Mapping[str, float],
     majority_accuracy: Mapping[str, float],
 ) -> None:
-    """Print the metrics of all splits side by side, and the time taken.
+    """Print the metrics for all splits side by side, and the time taken.
 
     Args:
         run: Finished training run.
         best: Trained classifier whose metrics are shown.
         datamodule: Data module that was used for training.
         metrics: Metrics with names of the form ``split/metric``.
-        majority_accuracy: Majority-class accuracy of each split.
+        majority_accuracy: Majority-class accuracy on each split.
     """
     which = "the last weights" if best.checkpoint is None else "the best checkpoint"
     show_scores(f"{run.experiment}, {datamodule.name}: {which}", metrics, majority_accuracy)

@@ -1,1 +1,1 @@
-"""The report of a GAN."""
+"""The report on a GAN."""

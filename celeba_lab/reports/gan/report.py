@@ -1,4 +1,4 @@
-"""The report of a GAN training run."""
+"""The report on a GAN training run."""
 
 from collections.abc import Mapping
 from typing import Any

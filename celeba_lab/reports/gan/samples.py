@@ -1,4 +1,4 @@
-"""The report of ``task=generate``: individual faces, a grid of faces, and interpolations between faces."""
+"""The report for ``task=generate``: individual faces, a grid of faces, and interpolations between faces."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The training curves of a GAN, and the distance between its faces and real faces."""
+"""GAN training curves, and the distance between generated and real faces."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ _COLORS = 128  # Number of colours per frame. An animation with 32 frames takes 
 
 
 def animate(folder: Path, path: Path, seconds: float = 8.0, most: int = 32) -> int:
-    """Write an animated GIF of the sample images in a folder, in epoch order.
+    """Combine a folder's sample images into an animated GIF, in epoch order.
 
     The last frame is shown for one second.
 

@@ -1,1 +1,1 @@
-"""The HTML page of a report."""
+"""The HTML page for a report."""

@@ -1,4 +1,4 @@
-"""The HTML page of a report: a self-contained file with tables and pictures."""
+"""The HTML page for a report: a self-contained file with tables and pictures."""
 
 import base64
 import hashlib

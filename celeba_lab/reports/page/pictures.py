@@ -14,7 +14,7 @@ from PIL import Image, ImageChops
 # a third of the maximum, and a grid of faces nearly all of it.
 _PICTURE_BYTES = 256 * 1024
 _PICTURE_SIZE = (2200, 8000)  # Maximum width and height in pixels, enough for high-density screens and for zooming.
-_QUALITIES = (85, 65)  # WebP quality settings to try. Pictures that are too large at the lowest are scaled down.
+_QUALITIES = (85, 65)  # WebP quality settings to try. Pictures that are still too large are scaled down.
 _OFF = 24  # Largest difference between two colour values (0 to 255) that is still invisible.
 _CSS_DPI = 96
 
@@ -59,7 +59,7 @@ def _encodings(image: Image.Image) -> Iterator[bytes]:
     """Yield encodings in order of decreasing quality."""
     reduced = _reduce_colors(image)
     if reduced is not None:
-        yield _webp(reduced, lossless=True, quality=25, method=2)  # slower methods save only a few percent
+        yield _webp(reduced, lossless=True, quality=25, method=2)  # slower methods make the file only slightly smaller
     for quality in _QUALITIES:
         yield _webp(image, quality=quality, method=2)
 
@@ -73,7 +73,7 @@ def _webp(image: Image.Image, **options: int) -> bytes:
 def _reduce_colors(image: Image.Image) -> Image.Image | None:
     """Return the image with 256 colours, or None if more than 1% of the pixels would change visibly."""
     palette = image.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-    # An octree mixes white with the palest greys, which would turn a white background grey.
+    # Octree quantisation mixes white with the palest greys, which would turn a white background grey.
     palette.putpalette([255 if level > 251 else level for level in palette.getpalette() or []])
     reduced = palette.convert("RGB")
     # The histogram has 256 levels for each of the three channels.
