@@ -218,7 +218,7 @@ def test_drawn_faces_are_reported_as_synthetic(command: Command, tmp_path: Path,
         ([RUNS, "task.split=tset"], r"task\.split=tset must be one of train, val, test\. Did you mean 'test'\?"),
         (
             [RUNS, "task.metric=acuracy"],
-            r"task\.metric=acuracy is not a test metric of bad, for which these metrics are available: .* Did you mean 'accuracy'\?",
+            r"task\.metric=acuracy is not a test metric of bad, for which .* Did you mean 'accuracy'\?",
         ),
         (
             [RUNS, "task.baseline=bset"],
