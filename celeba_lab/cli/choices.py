@@ -13,7 +13,7 @@ _GROUPS_OF_MODELS = ("loss", "recipe")
 
 
 def list_choices(group: str) -> list[str]:
-    """Return the choices of a group. Choices in model folders come last."""
+    """Return the choices in a group. Choices in model folders come last."""
     folder = config_directory() / group
     names = sorted(path.stem for path in folder.glob("*.yaml"))
     if group in _GROUPS_OF_MODELS:

@@ -26,7 +26,7 @@ def choose_data(cfg: DictConfig) -> str | None:
     Returns:
         The configured ``data.root`` if it does not contain CelebA and synthetic faces are used instead, otherwise None.
     """
-    if cfg.data is None or "_target_" not in cfg.data:  # A recipe may set data keys for a task without data.
+    if cfg.data is None or "_target_" not in cfg.data:  # The task needs no data, but a recipe may set data keys.
         cfg.data = None
         return None
     with open_dict(cfg.data):

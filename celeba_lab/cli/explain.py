@@ -29,8 +29,8 @@ _DISK_ERRORS = {
     errno.EDQUOT: "Delete files to get below your disk quota.",
     errno.EFBIG: "Raise the file-size limit (ulimit -f), or use another file system.",
     errno.EROFS: "Choose a folder on a writable disk, for example with hydra.run.dir=FOLDER.",
-    errno.EACCES: "Choose a folder that you may write to, for example with hydra.run.dir=FOLDER.",
-    errno.EPERM: "Choose a folder that you may write to, for example with hydra.run.dir=FOLDER.",
+    errno.EACCES: "Choose a folder that you can write to, for example with hydra.run.dir=FOLDER.",
+    errno.EPERM: "Choose a folder that you can write to, for example with hydra.run.dir=FOLDER.",
     errno.EIO: "Check the disk.",
 }
 _UNKNOWN_GROUP = re.compile(r"Could not override '([\w/]+)")

@@ -1,4 +1,4 @@
-"""Misspelt names of optimizers and backbones, found in source code because importing torch takes seconds."""
+"""Check optimizer and backbone names against source code, because importing torch takes seconds."""
 
 import re
 from collections.abc import Iterable
@@ -17,8 +17,8 @@ _BACKBONE = re.compile(r"^@register_(?:model|backbone)\b.*\n(?:(?!def ).*\n)*def
 def check_names(cfg: DictConfig) -> None:
     """Check the names of the model's optimizer and backbone.
 
-    Only a name that is similar to a known one is rejected here, because a name may be registered by code that has not
-    been imported yet. The constructor rejects the other unknown names.
+    Only a name that is similar to a known one is rejected here, because code that has not been imported yet may
+    register other names. The constructor rejects the other unknown names.
 
     Raises:
         SettingError: A name is misspelt.

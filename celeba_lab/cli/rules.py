@@ -12,8 +12,8 @@ own arguments:
 - a ``with settings_of(...)`` block that contains rules
 
 A rule may use arguments, constants of its module and Python's built-in functions, but not local variables. All other
-statements run only in the constructor. Rules that use a local variable do, too. tests/cli/test_rules.py therefore
-checks that every numeric setting has a rule that is applied here.
+statements run only in the constructor. Rules that use a local variable are not applied here, so
+tests/cli/test_rules.py checks that every numeric setting has a rule that is applied.
 """
 
 import ast
@@ -30,7 +30,7 @@ from celeba_lab.cli.signatures import Module, UnknownError, constructor_of, find
 from celeba_lab.errors import SettingError, UserError
 
 PACKAGE = "celeba_lab"
-"""Only classes in this package are checked, because others do not express rules in this way."""
+"""Only classes in this package are checked, because other classes do not express rules in this way."""
 
 _ERRORS = {name: value for name, value in vars(errors).items() if not name.startswith("_")}
 
@@ -39,7 +39,7 @@ def check_rules(cfg: DictConfig) -> None:
     """Apply the rules of every ``_target_`` in the configuration to its arguments.
 
     Raises:
-        UserError: A value breaks a rule.
+        UserError: A value violates a rule.
     """
     for node in cfg.values():
         if isinstance(node, DictConfig):
@@ -61,7 +61,7 @@ def _check_node(node: DictConfig) -> None:
 
 
 def _apply_rules(module: Module, function: ast.FunctionDef, values: dict[str, Any]) -> None:
-    """Run the rules in the body of a function, and those of the objects that it builds from its arguments."""
+    """Run the rules in the body of a function, and the rules of the objects that it builds from its arguments."""
     for statement in function.body:
         _apply_statement(module, statement, values)
 
@@ -78,12 +78,12 @@ def _apply_statement(module: Module, statement: ast.stmt, values: dict[str, Any]
             _check_call(module, statement.value, values)
     except UserError:
         raise
-    except Exception:  # If it is a mistake of the user, the constructor reports it.
+    except Exception:  # The constructor reports the error if the user caused it.
         return
 
 
 def _check_call(module: Module, call: ast.Call, values: dict[str, Any]) -> None:
-    """Apply the rules of a class or function of this package to the arguments that it is given here."""
+    """Apply the rules of a class or function of this package to the arguments of a call."""
     home, definition = find_name(module.name, ast.unparse(call.func))
     if not isinstance(definition, ast.ClassDef | ast.FunctionDef) or home.name.partition(".")[0] != PACKAGE:
         return
@@ -91,7 +91,7 @@ def _check_call(module: Module, call: ast.Call, values: dict[str, Any]) -> None:
     home, function = constructor_of(home, definition)
     known: dict[str, Any] = {}
     for name, argument in [*zip(signature.hints if signature else (), call.args, strict=False), *_keywords(call)]:
-        with suppress(Exception):  # An argument that is computed from something else than arguments is left out.
+        with suppress(Exception):  # Skip an argument that is not computed from known arguments.
             value = _evaluate(module, argument, values)
             known |= {name: value} if name else value
     if function.args.kwarg is not None:

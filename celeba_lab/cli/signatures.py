@@ -45,7 +45,7 @@ def read_signature(target: str) -> Signature | None:
 
 
 def complete_signature(target: str) -> Signature:
-    """Return the signature from the source if all type hints can be resolved. Otherwise, import the target.
+    """Return a target's signature from its source code, or import the target if a type hint cannot be resolved.
 
     Raises:
         ImportError: The target cannot be imported.

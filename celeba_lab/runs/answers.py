@@ -33,7 +33,7 @@ class CorrectAnswers:
 
 
 def read_answers(runs: Sequence[FinishedRun], split: str) -> CorrectAnswers:
-    """Compare the predictions of several runs with the labels, for the attributes that all runs have.
+    """Compare the predictions of several runs with the labels, for the attributes that all runs have in common.
 
     Only one prediction table is held in memory at a time. The result uses one byte per run, image and attribute.
 

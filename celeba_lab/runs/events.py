@@ -14,7 +14,7 @@ class EventLogger:
     """A minimal replacement for Lightning's ``TensorBoardLogger`` and its writer, for runs without training.
 
     Args:
-        save_dir: Folder in which the event file is written.
+        save_dir: Folder to which the event file is written.
     """
 
     def __init__(self, save_dir: str) -> None:

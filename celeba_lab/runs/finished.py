@@ -159,7 +159,7 @@ def check_same_data(runs: Sequence[FinishedRun], split: str) -> None:
 
 
 def _identity(run: FinishedRun, split: str) -> dict[str, Any]:
-    """Return the facts that must be the same in all compared runs, by dotted name."""
+    """Return the properties of the data that must be the same in all compared runs, by dotted name."""
     data = flatten({"data": run.data})
     images = {key: value for key, value in data.items() if key == f"data.images.{split}"}
     return images | {key: value for key, value in data.items() if not key.startswith(("data.root", "data.images"))}

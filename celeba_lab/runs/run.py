@@ -1,4 +1,4 @@
-"""The run of a task, and the folder that contains its results."""
+"""A single execution of a task, and the folder that contains its results."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -180,7 +180,7 @@ class Run(RunFolder):
 
     @cached_property
     def logger(self) -> "TensorBoardLogger | None":
-        """Lightning's TensorBoard logger, or None if not configured. Creating it also logs the configuration."""
+        """Lightning's TensorBoard logger, or None if not configured. The first access also logs the configuration."""
         logger: TensorBoardLogger | None = build(self._logger_settings)
         if logger is not None:
             lines = OmegaConf.to_yaml(OmegaConf.create(dict(self.settings))).splitlines()
@@ -188,7 +188,7 @@ class Run(RunFolder):
         return logger
 
     def title(self, data_name: str | None) -> str:
-        """Return the names of the data and the experiment, with which every figure title begins."""
+        """Return the start of every figure title, which names the data and the experiment."""
         return f"{data_name} · {self.experiment}"
 
     @property
@@ -259,7 +259,7 @@ class Run(RunFolder):
                 console.print(f"  [dim]figure:[/dim] {display_path(figure)}", soft_wrap=True)
         for purpose, command in next_commands:
             console.print(f"  [dim]{purpose}:[/dim]", end=" ")
-            console.print(command, soft_wrap=True, markup=False)  # A wrapped command cannot be copied.
+            console.print(command, soft_wrap=True, markup=False)  # Line breaks would make the command hard to copy.
 
 
 def send_image(writer: "SummaryWriter", tag: str, png: bytes, step: int) -> None:

@@ -27,14 +27,14 @@ def compare(
         runs: Run folders, folders that contain run folders, or globs that match either.
         split: Split whose predictions are compared: train, val or test.
         metric: Validation metric by which the runs are ranked. The statistical tests always use the accuracy.
-        baseline: Name or path of the run with which the other runs are compared. By default, this is the run with the
-            best value of ``metric`` on the validation split.
+        baseline: Name or path of the run with which the other runs are compared. Defaults to the run with the best
+            value of ``metric`` on the validation split.
         resamples: Number of bootstrap samples for the confidence intervals.
 
     Returns:
         The metrics ``runs`` (the number of compared runs), ``split/metric/best``, ``split/metric/baseline``, ``better``
-        and ``worse``. The last two are the numbers of runs whose accuracy is significantly higher or lower than the
-        baseline's (the confidence interval of the difference excludes 0).
+        and ``worse``. ``better`` and ``worse`` are the numbers of runs whose accuracy is significantly higher or lower
+        than the baseline's (the confidence interval of the difference excludes 0).
 
     Raises:
         UserError: A setting or a run cannot be used, fewer than two runs can be compared, or the runs used different
