@@ -157,12 +157,19 @@ def test_an_unsuitable_estimator_is_explained_in_one_sentence(classifier: object
         list(regress_each(labels[:400], labels[400:], classifier))
 
 
-def test_the_scores_agree_with_the_notebook(shared: Path) -> None:
+@pytest.mark.parametrize(
+    "targets",
+    [pytest.param(list(range(2, 40, 6)), id="seven"), pytest.param(None, id="forty", marks=pytest.mark.slow)],
+)
+def test_the_scores_agree_with_the_notebook(targets: list[int] | None, shared: Path) -> None:
+    """Seven of the forty attributes include Pale_Skin, which the regression never predicts."""
     labels = Annotations.load(shared / "celeba").labels
     train, test = split_randomly(np.arange(len(labels)), 0.2, seed=42)
-    results = list(regress_each(labels[train], labels[test], configured()))
-    table = regression_table(results, labels[test], list(ATTRIBUTES)).set_index("attribute")
-    reference = pd.read_csv(shared / "reference" / "logistic_regression.csv").set_index("attribute")
+    results = list(regress_each(labels[train], labels[test], configured(), targets=targets))
+    targets = targets or list(range(len(ATTRIBUTES)))
+    names = [ATTRIBUTES[k] for k in targets]
+    table = regression_table(results, labels[test][:, targets], names).set_index("attribute")
+    reference = pd.read_csv(shared / "reference" / "logistic_regression.csv").set_index("attribute").loc[table.index]
     assert (table["accuracy"] - reference["accuracy"]).abs().max() <= 0.001
     defined = table["precision"].notna()
     assert (table["f1"] - reference["f1"])[defined].abs().max() <= 0.01

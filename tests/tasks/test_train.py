@@ -113,14 +113,20 @@ def test_the_checkpoint_can_be_loaded_without_other_files(trained) -> None:
     assert model.probabilities(torch.zeros(1, 3, 109, 89, dtype=torch.uint8)).shape == (1, 1)
 
 
-def test_the_same_seed_gives_the_same_metrics(
+def test_the_same_seed_gives_the_same_metrics_in_another_process(
     trained, tiny_celeba: Path, tmp_path: Path, run_process, small, read_summary
 ) -> None:
-    result = run_process(*small, f"data.root={tiny_celeba}", "seed=3", "data.num_workers=2", cwd=tmp_path)
+    arguments = [
+        *small, f"data.root={tiny_celeba}", "seed=3", "data.num_workers=2",
+        "task.report.tune=null", "task.report.estimator=null", "task.report.mistakes=0", "task.report.page=false",
+    ]  # fmt: skip
+    result = run_process(*arguments, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "INFO" not in result.stdout + result.stderr, "messages of Lightning belong in the log file"
     [summary] = tmp_path.glob("outputs/smile/*/summary.json")
-    assert read_summary(summary.parent)["metrics"] == trained.summary["metrics"]
+    metrics = read_summary(summary.parent)["metrics"]
+    assert {"train/loss", "val/loss", "test/auroc"} <= set(metrics)
+    assert metrics == {name: trained.summary["metrics"][name] for name in metrics}
 
 
 @pytest.mark.usefixtures("blank_figures")
@@ -222,6 +228,8 @@ def test_an_interrupted_run_prints_the_command_that_resumes_it(
     done = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["epoch"]
     assert (folder / "checkpoints" / "best.ckpt").stat().st_mtime_ns == best
 
+    if cause == signal.SIGTERM:
+        return  # Both signals save the same checkpoint, so it is enough to continue one of the two runs.
     continued = [part for part in shlex.split(command)[3:] if not part.startswith("trainer.max_epochs")]
     result = run_command(*continued, f"trainer.max_epochs={done + 3}", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
@@ -294,13 +302,13 @@ def test_training_on_real_faces_beats_the_majority_class(
         pytest.skip(f"no faces or weights in {shared}")
     arguments = [
         "experiment=smile", "trainer=cpu", f"data.root={shared / 'celeba-8k'}", f"model.weights={weights}",
-        "trainer.max_epochs=1", "data.limit=800", "model.image_size=96",
+        "trainer.max_epochs=1", "data.limit=600", "model.image_size=64",
     ]  # fmt: skip
     result = run_command(*arguments, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     [path] = tmp_path.glob("outputs/smile/*/summary.json")
     summary = read_summary(path.parent)
-    # With 800 images, the standard error is 1.8 percentage points. The required gain is more than five times that.
+    # With 600 images, the standard error is 2 percentage points. The required gain is five times that.
     assert summary["metrics"]["test/accuracy"] > summary["majority_accuracy"]["test"] + 0.10
 
 

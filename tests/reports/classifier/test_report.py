@@ -31,6 +31,8 @@ from celeba_lab.runs.run import Run, RunFolder
 REPORT = ClassifierReport(
     estimator=LogisticRegression(), smallest=2, contradictions=[["Bald", "Bangs"], ["Straight_Hair", "Wavy_Hair"]]
 )
+# Two pairs of contradicting attributes, two attributes of a subgroup, and three others.
+SEVERAL = ["Bald", "Bangs", "Blond_Hair", "Eyeglasses", "Male", "Smiling", "Straight_Hair", "Wavy_Hair", "Young"]
 Guess = Callable[[np.ndarray], np.ndarray]
 
 
@@ -69,11 +71,11 @@ def files(folder: Path) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def forty(
+def several(
     tiny_celeba: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[EvaluationResult, pd.DataFrame, dict[str, float]]:
-    """Report on all forty attributes of the test split."""
-    result = result_of(tmp_path_factory.mktemp("forty"), data_of(tiny_celeba, list(ATTRIBUTES)))
+    """Report on nine attributes of the test split."""
+    result = result_of(tmp_path_factory.mktemp("several"), data_of(tiny_celeba, SEVERAL))
     table, metrics = REPORT.write(result, {"experiment": "attributes"})
     return result, table, metrics
 
@@ -82,8 +84,8 @@ def table_of(result: EvaluationResult, name: str) -> pd.DataFrame:
     return pd.read_csv(result.run.path / "tables" / f"{name}_{result.split}.csv")
 
 
-def test_a_report_consists_of_tables_figures_and_a_page(forty) -> None:
-    result, table, metrics = forty
+def test_a_report_consists_of_tables_figures_and_a_page(several) -> None:
+    result, table, metrics = several
     tables = [
         "amplification", "attributes", "calibration", "contradictions", "drift", "subgroups", "groups", "mistakes",
         "pixels", "predictions", "thresholds",
@@ -119,9 +121,9 @@ def test_one_or_two_attributes_can_be_reported(attributes: list[str], tiny_celeb
     assert set(groups["group"]) == set(ATTRIBUTES) - ({"Smiling"} if len(attributes) == 1 else set())
 
 
-def test_the_scores_in_the_table_equal_scikit_learn(forty) -> None:
-    result, table, _ = forty
-    for k in (0, 20, 31):
+def test_the_scores_in_the_table_equal_scikit_learn(several) -> None:
+    result, table, _ = several
+    for k in range(len(SEVERAL)):
         truth, said = result.predictions.labels[:, k], result.predictions.predicted[:, k]
         assert table["accuracy"][k] == pytest.approx(accuracy_score(truth, said))
         assert table["f1"][k] == pytest.approx(f1_score(truth, said))
@@ -209,9 +211,9 @@ def test_temperature_scaling_corrects_overconfidence(tmp_path: Path, write_celeb
     assert not (tmp_path / "run/figures/mistakes_test.png").exists(), "mistakes must not be drawn without images"
 
 
-def test_the_comparison_with_the_other_labels_equals_scikit_learn(forty) -> None:
+def test_the_comparison_with_the_other_labels_equals_scikit_learn(several) -> None:
     """The regression is fitted on the train rows and evaluated on the test rows, with the 39 other true labels."""
-    result, _, metrics = forty
+    result, _, metrics = several
     table = table_of(result, "pixels").set_index("attribute")
     data = result.datamodule
     train, test = (data.annotations.labels[data.split_indices(split)] for split in ("train", "test"))
@@ -225,8 +227,8 @@ def test_the_comparison_with_the_other_labels_equals_scikit_learn(forty) -> None
     assert table["pixels_gain"].to_numpy() == pytest.approx(gain.to_numpy())
 
 
-def test_drift_is_test_minus_validation(forty) -> None:
-    result, table, _ = forty
+def test_drift_is_test_minus_validation(several) -> None:
+    result, table, _ = several
     drift = table_of(result, "drift")
     assert drift["accuracy_test"].to_numpy() == pytest.approx(table["accuracy"].to_numpy())
     assert drift["prevalence_val"].to_numpy() == pytest.approx(result.validation.labels.mean(axis=0))
