@@ -18,7 +18,7 @@ def check_names(cfg: DictConfig) -> None:
     """Check the names of the model's optimizer and backbone.
 
     Only a name that is similar to a known one is rejected here, because code that has not been imported yet may
-    register other names. The constructor rejects the other unknown names.
+    register other names. All other unknown names are rejected by the constructor.
 
     Raises:
         SettingError: A name is misspelt.

@@ -119,7 +119,7 @@ class CelebADataModule(lightning.LightningDataModule):
 
     @property
     def has_images(self) -> bool:
-        """Whether ``root`` contains an image folder. Label analyses need only the annotations."""
+        """Whether ``root`` contains an image folder. Analyses of the labels need only the annotations."""
         return holds_images(self.root)
 
     @property
@@ -252,7 +252,7 @@ class CelebADataModule(lightning.LightningDataModule):
         """Return a loader over the training images, in an order that depends only on the seed and the epoch.
 
         Args:
-            processes: Processes that share the images.
+            processes: Processes among which the images are divided.
             epoch: Index of the next epoch, counted from 0.
         """
         dataset = self.dataset("train")
@@ -264,7 +264,7 @@ class CelebADataModule(lightning.LightningDataModule):
 
         Args:
             split: Name of the split.
-            processes: Processes that share the images. Each image is loaded by only one process. Default: a single
+            processes: Processes among which the images are divided. Each image is loaded by only one process. Default: a single
                 process on the CPU.
         """
         return self._loaders.evaluation_loader(self.dataset(split), processes or Processes())
@@ -278,7 +278,7 @@ class CelebADataModule(lightning.LightningDataModule):
 
         Args:
             paths: Paths to the image files. The ``index`` of a batch contains positions in this list.
-            processes: Processes that share the images. Default: a single process on the CPU.
+            processes: Processes among which the images are divided. Default: a single process on the CPU.
 
         Raises:
             UserError: ``on_bad_image`` is ``skip``, but too many images are unusable.
@@ -313,7 +313,7 @@ class CelebADataModule(lightning.LightningDataModule):
 
     @property
     def _processes(self) -> Processes:
-        """Processes that share the images. Lightning sets ``trainer`` before it requests the loaders."""
+        """Processes among which the images are divided. Lightning sets ``trainer`` before it requests the loaders."""
         return Processes() if self.trainer is None else Processes.of(self.trainer)
 
 

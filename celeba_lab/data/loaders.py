@@ -20,7 +20,7 @@ FaceLoader: TypeAlias = DataLoader[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Processes:
-    """Processes that share the images of a loader, and their device type.
+    """Processes among which the images of a loader are divided, and their device type.
 
     The default is a single process on the CPU.
 
@@ -74,7 +74,7 @@ class LoaderSettings:
 
         Args:
             dataset: The training faces.
-            processes: Processes that share the faces.
+            processes: Processes among which the faces are divided.
             epoch: Index of the next epoch, counted from 0. Lightning also sets the epoch, but only after the workers of
                 a resumed run have started to load images.
         """

@@ -211,7 +211,7 @@ def _parse_fast(layout: _Layout, path: Path, columns: Sequence[str], allowed: ra
                 stream,
                 sep="," if layout.comma else r"\s+",
                 header=None,
-                # Without an extra column, pandas would silently drop extra fields.
+                # Without an additional column for them, pandas would silently drop surplus fields.
                 names=list(dtypes),
                 dtype=dtypes,
                 index_col=False,

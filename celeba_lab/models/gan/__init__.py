@@ -9,7 +9,7 @@ __all__ = ["GAN"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import ``GAN`` on first access, because using a generator alone does not require Lightning."""
+    """Import ``GAN`` on first access, because a program that uses only a generator does not need Lightning."""
     if name != "GAN":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from celeba_lab.models.gan.module import GAN
