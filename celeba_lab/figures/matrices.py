@@ -69,8 +69,8 @@ def matrix_heatmap(
         title: Figure title.
         note: Subtitle, shown below the title.
         scale: "sequential" for magnitudes such as probabilities; "diverging" for positive and negative values, such as
-            correlations or z-scores; "ratio" for values below and above 1, such as odds ratios or lift. The colour scale
-            for ratios is logarithmic, so the colours of 1/4 and 4 are equally intense.
+            correlations or z-scores; "ratio" for values below and above 1, such as odds ratios or lift. The colour
+            scale for ratios is logarithmic, so the colours of 1/4 and 4 are equally intense.
         limits: Values at the two ends of the colour scale. If values lie outside these limits, the colour bar has a
             pointed end. By default, the limits include all values except a few outliers. On a diverging or ratio scale,
             the default limits are symmetric about the centre, and they ignore the diagonal if the rows and columns have

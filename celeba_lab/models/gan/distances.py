@@ -107,7 +107,7 @@ class Distances:
         self.real = feature_extractor(real)  # (N, D)
 
     def describe(self, n: int) -> str:
-        """Describe a measurement that was made with n faces. Distances with different descriptions are not comparable."""
+        """Describe a measurement made with n faces. Distances with different descriptions are not comparable."""
         return (
             f"{self.feature_extractor.name}; {n:,} generated faces and {len(self.real):,} real faces from {self.split}"
             f" that were not used in training, all {self.size} x {self.size} pixels (real faces downsampled"
