@@ -264,8 +264,8 @@ class CelebADataModule(lightning.LightningDataModule):
 
         Args:
             split: Name of the split.
-            processes: Processes among which the images are divided. Each image is loaded by only one process. Default: a
-                single process on the CPU.
+            processes: Processes among which the images are divided. Each image is loaded by only one process. Default:
+                a single process on the CPU.
         """
         return self._loaders.evaluation_loader(self.dataset(split), processes or Processes())
 
