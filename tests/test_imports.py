@@ -56,6 +56,12 @@ def test_a_mistake_in_a_setting_is_reported_before_slow_imports(tmp_path: Path) 
         "model.loss.gamma=-1 must be": ["experiment=smile", "loss=focal", "model.loss.gamma=-1"],
         "model.optimizer=Adm is not": ["experiment=smile", "model.optimizer=Adm"],
         "model.backbone=mobilnet_v2 is not": ["experiment=smile", "model.backbone=mobilnet_v2"],
+        "To evaluate, specify a checkpoint: checkpoint=": ["task=evaluate"],
+        "To generate faces, specify a checkpoint: checkpoint=": ["task=generate"],
+        "could not be read (5 bytes), because the file is damaged or not": ["task=evaluate", "checkpoint=notes"],
+        "task.ensemble=no.ckpt does not exist": ["task=evaluate", "checkpoint=start", "task.ensemble=[no.ckpt]"],
+        "No file or folder matches 'nope/*.jpg'": ["task=predict", "checkpoint=start", "task.images=nope/*.jpg"],
+        "task.runs=nowhere matches nothing": ["task=compare", "task.runs=nowhere"],
         "checkpoint=no.ckpt does not exist": ["task=evaluate", "checkpoint=no.ckpt"],
         "model.weights=no.pth does not exist": ["experiment=smile", "model.weights=no.pth"],
         "The data folder nowhere does not exist": ["experiment=smile", "data=celeba", "data.root=nowhere"],
@@ -68,6 +74,8 @@ def test_a_mistake_in_a_setting_is_reported_before_slow_imports(tmp_path: Path) 
         "task.split=tst must be one of": ["task=compare", "task.runs=x", "task.split=tst"],
         "callbacks.samples.n=65 must be": ["experiment=gan", "callbacks.samples.n=65"],
     }
+    (tmp_path / "notes").write_text("notes")
+    (tmp_path / "start").write_bytes(b"PK")  # Begins like a checkpoint.
     found = run_lines(*mistakes.values(), cwd=tmp_path)
     for (error, modules), sentence in zip(found, mistakes, strict=True):
         assert sentence in error

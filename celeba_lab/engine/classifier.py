@@ -15,7 +15,7 @@ from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.engine.build import find_callback
 from celeba_lab.engine.callbacks import EpochLog
 from celeba_lab.engine.checkpoints import read_checkpoint, restore_classifier
-from celeba_lab.engine.pretrained import fetch_weights
+from celeba_lab.engine.pretrained import check_weights_name, fetch_weights
 from celeba_lab.engine.resume import Resumable
 from celeba_lab.errors import UserError, settings_of
 from celeba_lab.models.classifier.backbones import check_backbone_name
@@ -24,16 +24,17 @@ from celeba_lab.models.optimization import check_optimizer
 
 
 def check_names(model: DictConfig) -> None:
-    """Check the names of the backbone and the optimizer, without reading any data.
+    """Check the names of the backbone, its weights and the optimizer, without reading any data.
 
     Args:
         model: The ``model`` group of the configuration.
 
     Raises:
-        SettingError: The backbone or the optimizer is unknown.
+        SettingError: The backbone, its weights or the optimizer are unknown.
     """
     with settings_of("model", is_absolute=True):
         check_backbone_name(model.backbone)
+        check_weights_name(model.get("weights"), model.backbone)
         check_optimizer(model.optimizer)
 
 
@@ -74,13 +75,17 @@ def build_classifier(
     return classifier, origin
 
 
-def check_unfreezing(model: AttributeClassifier, trainer: L.Trainer) -> None:
+def check_unfreezing(model: DictConfig, trainer: L.Trainer) -> None:
     """Check that training with several processes does not unfreeze any layers.
+
+    Args:
+        model: The ``model`` group of the configuration.
+        trainer: Trainer with the configured processes.
 
     Raises:
         UserError: Training uses several processes, and ``model.unfreeze_epoch`` is set.
     """
-    epoch = model.hparams["unfreeze_epoch"]
+    epoch = model.get("unfreeze_epoch")
     if trainer.world_size > 1 and epoch is not None:
         raise UserError(
             f"model.unfreeze_epoch={epoch} cannot be used with {trainer.world_size} processes, because layers that are"

@@ -13,7 +13,7 @@ from typing_extensions import override
 from celeba_lab.console import Progress, console
 from celeba_lab.data.annotations import SPLITS
 from celeba_lab.data.datamodule import CelebADataModule
-from celeba_lab.engine.features import build_feature_extractor
+from celeba_lab.engine.features import build_feature_extractor, check_feature_extractor
 from celeba_lab.errors import SettingError, check_at_least, check_choice
 from celeba_lab.models.gan.distances import Distance, Distances
 from celeba_lab.models.gan.module import GAN
@@ -48,6 +48,7 @@ class DistanceSettings:
     every_n_epochs: int | None = None
 
     def __post_init__(self) -> None:
+        check_feature_extractor(self.feature_extractor)
         check_at_least("n_images", self.n_images, 3)
         check_at_least("every_n_epochs", self.every_n_epochs, 1)
         if not self.splits:

@@ -78,6 +78,17 @@ def inception_extractor() -> FeatureExtractor:
     )
 
 
+def check_feature_extractor(name: str) -> None:
+    """Check that a feature extractor has a known name or is an existing file, without loading it.
+
+    Raises:
+        SettingError: The name is unknown, and no such file exists.
+    """
+    if name not in _NAMES and not Path(name).is_file():
+        rule = f"must be one of {', '.join(_NAMES)}, or the path to a file"
+        raise SettingError(_SETTING, name, rule, did_you_mean(name, _NAMES))
+
+
 def build_feature_extractor(name: str, device: torch.device | str = "cpu") -> FeatureExtractor | None:
     """Build a feature extractor by name or path, without changing the random state of the run.
 
@@ -93,6 +104,7 @@ def build_feature_extractor(name: str, device: torch.device | str = "cpu") -> Fe
     Raises:
         SettingError: The name is unknown, or the weights could not be loaded or belong to a different network.
     """
+    check_feature_extractor(name)
     with torch.random.fork_rng(devices=[]):
         extractor = _build_first() if name == "auto" else _build(name)
     return None if extractor is None else extractor.to(device)
@@ -107,9 +119,6 @@ def _build(name: str) -> FeatureExtractor:
             raise SettingError(_SETTING, name, "could not be loaded", hint) from error
     if name == "imagenet":
         return imagenet_extractor("DEFAULT")
-    if not Path(name).is_file():
-        rule = f"must be one of {', '.join(_NAMES)}, or the path to a file"
-        raise SettingError(_SETTING, name, rule, did_you_mean(name, _NAMES))
     if is_checkpoint(Path(name)):
         return classifier_extractor(load_classifier(name, "measure distances", _SETTING), name)
     return imagenet_extractor(name)

@@ -4,6 +4,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 
 from torch import Tensor
@@ -42,8 +43,7 @@ def fetch_weights(
             return None, f"RANDOM weights: the ImageNet weights could not be downloaded ({_reason(error)})"
         except UserError:  # torchvision has no weights for registered backbones.
             return None, f"RANDOM weights: torchvision has no weights for {backbone}"
-    is_name = weights.partition(".")[0].endswith("_Weights")  # as in MobileNet_V2_Weights.IMAGENET1K_V1
-    if Path(weights).exists() or (Path(weights).suffix and not is_name):
+    if not _is_name(weights):
         return _read(Path(weights), setting), str(weights)
     try:
         return _download(backbone, weights, setting), f"torchvision {weights}"
@@ -53,22 +53,48 @@ def fetch_weights(
         raise SettingError(setting, weights, f"could not be downloaded ({_reason(error)})", hint) from error
 
 
+def check_weights_name(weights: str | None, backbone: str, setting: str = "weights") -> None:
+    """Check that weights which are specified by name exist in torchvision, without downloading them.
+
+    Args:
+        weights: See :func:`fetch_weights`. Paths, ``auto`` and None are not checked.
+        backbone: Name of a known backbone.
+        setting: Name of the setting, used in the error message.
+
+    Raises:
+        SettingError: torchvision does not have any weights with this name for the backbone.
+    """
+    if weights is not None and weights != "auto" and _is_name(weights):
+        _find_weights(backbone, weights, setting)
+
+
+def _is_name(weights: str) -> bool:
+    """Return whether weights are specified by name, such as ``MobileNet_V2_Weights.IMAGENET1K_V1``, and not by path."""
+    has_prefix = weights.partition(".")[0].endswith("_Weights")
+    return not Path(weights).exists() and (has_prefix or not Path(weights).suffix)
+
+
 def _reason(error: BaseException) -> str:
     return str(error.reason) if isinstance(error, URLError) else str(error) or type(error).__name__
 
 
-def _download(backbone: str, name: str, setting: str) -> Mapping[str, Tensor]:
+def _find_weights(backbone: str, name: str, setting: str) -> Any:
     choices = list_weights(backbone)
     name = name.rpartition(".")[2]
     if name not in choices:
         rule = f"is neither a file nor the name of torchvision weights for {backbone}"
         available = enumerate_names(choices) if choices else "none"
         raise SettingError(setting, name, rule, f"{did_you_mean(name, choices)} Available weights: {available}.")
-    megabytes = choices[name].meta.get("_file_size")
+    return choices[name]
+
+
+def _download(backbone: str, name: str, setting: str) -> Mapping[str, Tensor]:
+    weights = _find_weights(backbone, name, setting)
+    megabytes = weights.meta.get("_file_size")
     size = "" if megabytes is None else f" ({megabytes:.0f} MB)"
     # torchvision's own progress bar would interfere with this progress line and clutter log files.
     with short_timeout(), Progress(f"downloading the weights of {backbone}{size}"):
-        state_dict: Mapping[str, Tensor] = choices[name].get_state_dict(progress=False, check_hash=True)
+        state_dict: Mapping[str, Tensor] = weights.get_state_dict(progress=False, check_hash=True)
     return state_dict
 
 

@@ -3,7 +3,7 @@
 from omegaconf import DictConfig
 
 from celeba_lab.console import Progress
-from celeba_lab.data.images import list_images
+from celeba_lab.data.listing import list_images
 from celeba_lab.data.loaders import Processes
 from celeba_lab.engine.build import build_datamodule, build_evaluator
 from celeba_lab.engine.checkpoints import load_classifier

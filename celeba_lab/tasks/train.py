@@ -5,7 +5,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from celeba_lab.console import command_line, console, display_path, format_override
-from celeba_lab.engine.build import build_callbacks, build_datamodule, build_trainer, choose_device
+from celeba_lab.engine.build import build_callbacks, build_datamodule, build_trainer
 from celeba_lab.engine.classifier import TrainedClassifier, build_classifier, check_names, check_unfreezing, load_best
 from celeba_lab.engine.fit import fit
 from celeba_lab.engine.measure import measure_splits
@@ -35,7 +35,8 @@ def train(cfg: DictConfig, report: ClassifierReport) -> dict[str, float]:
     """
     run = Run.open(cfg)
     resumable = load_resumable(run, "classifier", _FIXED)
-    choose_device(cfg.trainer)  # An unavailable device is reported before the data are read.
+    # Contradictory settings and unavailable devices are reported before the data are read.
+    check_unfreezing(cfg.model, build_trainer(cfg.trainer))
     check_names(cfg.model)
     datamodule = build_datamodule(cfg.data, cfg.model.attributes, cfg.model.resolution or cfg.model.image_size)
     datamodule.setup("fit")
@@ -43,7 +44,6 @@ def train(cfg: DictConfig, report: ClassifierReport) -> dict[str, float]:
     console.print(datamodule.describe())
     model, initial_weights = build_classifier(cfg.model, datamodule, resumable)
     trainer = build_trainer(cfg.trainer, build_callbacks(cfg.callbacks), run.logger)
-    check_unfreezing(model, trainer)
     fit(run, trainer, model, datamodule, cfg.checkpoint)
 
     best = load_best(trainer, model, initial_weights)

@@ -49,8 +49,9 @@ def train_gan(
     device = choose_device(cfg.trainer)
     classifier = load_classifier(auditor, "audit the faces", "auditor").to(device) if auditor else None
     model: GAN = build(cfg.model)
+    # The settings and all images that the run will read are checked now, because training can take hours.
+    check_gan_trainer(build_trainer(cfg.trainer, strategy=strategy_for_two_networks(cfg.trainer)), model)
     datamodule = build_datamodule(cfg.data, model.attributes or ["Smiling"], cfg.model.image_size)
-    # All images that the run will read are checked now, because training can take hours.
     datamodule.setup_split("train")
     setup_references(datamodule, nearest > 0, classifier)
     console.print(datamodule.describe())
@@ -61,7 +62,6 @@ def train_gan(
     callbacks = [*build_callbacks(cfg.callbacks), *([schedule] if schedule else [])]
     strategy = strategy_for_two_networks(cfg.trainer)
     trainer = build_trainer(cfg.trainer, callbacks, run.logger, strategy=strategy)
-    check_gan_trainer(trainer, model)
     fit(run, trainer, model, TrainingFaces(datamodule), cfg.checkpoint)
 
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("train/")}

@@ -10,6 +10,14 @@ from celeba_lab.cli.paths import check_paths
 from celeba_lab.errors import UserError
 
 
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    """A file that begins like a checkpoint."""
+    path = tmp_path / "last.ckpt"
+    path.write_bytes(b"PK")
+    return path
+
+
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
@@ -17,22 +25,25 @@ from celeba_lab.errors import UserError
         (["experiment=smile", "model.weights=no.pth"], "model.weights=no.pth does not exist. Check the path."),
         (["experiment=smile", "data=celeba", "data.root=nowhere"], "The data folder nowhere does not exist."),
         (["experiment=smile", "data=celeba", "data.root=."], "There is no table list_attr_celeba"),
-        (["task=generate", "task.auditor=no.ckpt"], "task.auditor=no.ckpt does not exist."),
+        (["task=generate", "checkpoint={checkpoint}", "task.auditor=no.ckpt"], "task.auditor=no.ckpt does not exist."),
     ],
 )
-def test_a_missing_file_is_named(overrides: list[str], sentence: str, compose: Callable[..., DictConfig]) -> None:
+def test_a_missing_file_is_named(
+    overrides: list[str], sentence: str, checkpoint: Path, compose: Callable[..., DictConfig]
+) -> None:
     with pytest.raises(UserError) as error:
-        check_paths(compose(*overrides))
+        check_paths(compose(*(text.format(checkpoint=checkpoint) for text in overrides)))
     assert str(error.value).startswith(sentence)
 
 
 def test_existing_files_and_names_are_accepted(
-    tmp_path: Path, tiny_celeba: Path, compose: Callable[..., DictConfig]
+    tmp_path: Path, checkpoint: Path, tiny_celeba: Path, compose: Callable[..., DictConfig]
 ) -> None:
     weights = tmp_path / "weights.pth"
     weights.touch()
     data = ["data=celeba", f"data.root={tiny_celeba}"]
     check_paths(compose("experiment=smile", f"model.weights={weights}", *data))
     check_paths(compose("experiment=smile", "model.weights=IMAGENET1K_V1", *data))
-    check_paths(compose("task=generate", "task.nearest=false", "data=celeba", "data.root=nowhere"))
-    check_paths(compose("task=compare", "task.runs=x"))
+    start = f"checkpoint={checkpoint}"
+    check_paths(compose("task=generate", start, "task.nearest=false", "data=celeba", "data.root=nowhere"))
+    check_paths(compose("task=compare", f"task.runs={tmp_path}"))

@@ -11,7 +11,8 @@ import torch
 from PIL import Image, ImageOps
 
 from celeba_lab.data import images
-from celeba_lab.data.images import decode_image, list_images, load_image, resize_images
+from celeba_lab.data.images import decode_image, load_image, resize_images
+from celeba_lab.data.listing import list_images
 from celeba_lab.errors import UserError
 
 LIMIT = 10**6

@@ -318,6 +318,9 @@ def test_training_on_real_faces_beats_the_majority_class(
         ("trainer.accelerator=cuda", "trainer: "),
         ("model.backbone=unheard", "model.backbone=unheard is neither"),
         ("model.optimizer=unheard", "model.optimizer=unheard is not an optimizer"),
+        ("model.weights=IMAGENET9", "model.weights=IMAGENET9 is neither a file nor the name of torchvision weights"),
+        ("trainer.strategy=unheard", "trainer: "),
+        ("trainer.precision=bf17", "trainer"),
     ],
 )
 def test_a_device_or_name_that_does_not_exist_is_reported_before_the_data_are_read(

@@ -94,7 +94,7 @@ def test_an_audit_without_real_faces_is_rejected_before_training(
     for arguments in (training, ["task=generate", f"checkpoint={gan.checkpoint}", *train_only]):
         result = run_command(*arguments, cwd=tmp_path)
         assert result.returncode == 1
-        assert "leaves out the val split, which this task needs" in " ".join(result.stderr.split())
+        assert "leaves out the validation split, which this task needs" in " ".join(result.stderr.split())
         assert "epoch 1" not in result.stdout
 
 
@@ -108,6 +108,10 @@ def test_an_audit_without_real_faces_is_rejected_before_training(
         ),
         (["checkpoint={gan}", "recipe.max_epochs=3"], "has already been trained for 3 epochs"),
         (["task.nearest=65"], "task.nearest=65 must be between 0 and 64."),
+        (
+            ["task.distances.feature_extractor=inceptoin"],
+            "task.distances.feature_extractor=inceptoin must be one of auto, inception, imagenet",
+        ),
         (["task.distances.n_images=2"], "task.distances.n_images=2 must be at least 3"),
         (["recipe.precision=bf16-true"], "trainer.precision=bf16-true is not precise enough"),
     ],
