@@ -106,16 +106,21 @@ class EpochLog(Callback):
     def _print(self, epoch: int, epochs: int | None, row: Mapping[str, float]) -> None:
         """Print the line for an epoch, preceded by a heading if no line has been printed yet."""
         if not self._has_heading:
-            console.print(f"{self._lines.heading()}     time", style="bold", markup=False, soft_wrap=True)
+            console.print(self._lines.heading() + _TIME_HEADING, style="bold", markup=False, soft_wrap=True)
             self._has_heading = True
         label = f"{epoch}/{epochs}" if epochs is not None and epochs > 0 else str(epoch)
         line = self._lines.row(label, row).ljust(len(self._lines.heading()))
         seconds = format_seconds(perf_counter() - self._epoch_start)
-        console.print(f"{line}  {seconds.rjust(7)}", markup=False, soft_wrap=True)
+        console.print(line + seconds.rjust(len(_TIME_HEADING)), markup=False, soft_wrap=True)
 
     def _write(self) -> None:
         if self.path is not None:
             write_atomically(self.path, lambda file: self.table().to_csv(file, index=False))
+
+
+_TIME_HEADING = "     time"
+# Headings of metrics whose full names would make a row of a GAN wider than 80 columns.
+_ABBREVIATIONS = {"images_per_second": "images/s", "generator_loss": "G loss", "discriminator_loss": "D loss"}
 
 
 class MetricLines:
@@ -154,8 +159,8 @@ class MetricLines:
 def _heading(before: str, metric: str) -> str:
     """Return the column heading of a metric, omitting the split if the previous metric has the same split."""
     split, _, name = metric.partition("/")
-    words = name.replace("images_per_second", "images/s").replace("_", " ")
-    return words if before.startswith(f"{split}/") else f"{split_name(split)} {words}"
+    words = _ABBREVIATIONS.get(name, name.replace("_", " "))
+    return words if name == "images_per_second" or before.startswith(f"{split}/") else f"{split_name(split)} {words}"
 
 
 def _short(value: float) -> str:
