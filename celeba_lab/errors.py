@@ -104,7 +104,7 @@ def check_choice(setting: str, value: str, choices: Iterable[str]) -> None:
 def check_at_least(setting: str, value: float | None, least: float) -> None:
     """Check that a number is finite and not below ``least``.
 
-    None is accepted for optional settings.
+    ``None`` is also valid, for optional settings.
 
     Raises:
         SettingError: The number is below ``least``, infinite or NaN.
@@ -116,7 +116,7 @@ def check_at_least(setting: str, value: float | None, least: float) -> None:
 def check_above(setting: str, value: float | None, bound: float) -> None:
     """Check that a number is finite and above ``bound``.
 
-    None is accepted for optional settings.
+    ``None`` is also valid, for optional settings.
 
     Raises:
         SettingError: The number is infinite, NaN, or not above ``bound``.
@@ -132,7 +132,7 @@ def _finite(value: float) -> str:
 def check_between(setting: str, value: float | None, least: float, most: float) -> None:
     """Check that a number is at least ``least`` and at most ``most``.
 
-    None is accepted for optional settings.
+    ``None`` is also valid, for optional settings.
 
     Raises:
         SettingError: The number is below ``least``, above ``most`` or NaN.
@@ -144,7 +144,7 @@ def check_between(setting: str, value: float | None, least: float, most: float) 
 def check_fraction(setting: str, value: float | None) -> None:
     """Check that a number is between 0 and 1 (inclusive).
 
-    None is accepted for optional settings.
+    ``None`` is also valid, for optional settings.
 
     Raises:
         SettingError: The number is out of range.

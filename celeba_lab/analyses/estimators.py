@@ -37,7 +37,7 @@ def check_parameters(estimator: BaseEstimator | None, setting: str) -> None:
     """Check an estimator's parameters with scikit-learn's parameter validation, without fitting the estimator.
 
     Args:
-        estimator: Estimator to check. None is accepted.
+        estimator: Estimator to check. ``None`` is also valid.
         setting: Name of the setting that configures the estimator, such as ``estimator``.
 
     Raises:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import train_test_split
 
+from celeba_lab.console import split_name
 from celeba_lab.data.annotations import SPLITS
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.errors import SettingError, check_inner_fraction, check_positive_fraction
@@ -32,7 +33,7 @@ class LabelSample:
 
 
 def check_several(attributes: Sequence[str] | None) -> None:
-    """Check that at least two attributes are selected. None is accepted, because it selects all attributes.
+    """Check that at least two attributes are selected. ``None`` is valid and selects all attributes.
 
     Raises:
         SettingError: There are fewer than two attributes.
@@ -106,6 +107,8 @@ def split_officially(rows: np.ndarray, partition: np.ndarray) -> tuple[np.ndarra
     parts = {split: rows[partition[rows] == SPLITS.index(split)] for split in ("train", "test")}
     for split, members in parts.items():
         if not len(members):
-            hint = f"Use data that includes the {split} split, or set split=random."
-            raise SettingError("split", "official", f"requires rows of the {split} split, but there are none", hint)
+            hint = f"Use data that includes the {split_name(split)} split, or set split=random."
+            raise SettingError(
+                "split", "official", f"requires rows of the {split_name(split)} split, but there are none", hint
+            )
     return parts["train"], parts["test"]

@@ -134,7 +134,7 @@ def _check_one_convention(table: Table) -> None:
     first, second = sorted(rows, key=lambda value: (rows[value], value))
     attribute = ATTRIBUTES[int(np.flatnonzero(table.values[rows[second]] == second)[0])]
     raise UserError(
-        f"{table.place(rows[second])}: '{attribute}' is {second}, but other labels are {first}. The whole table"
+        f"{table.place(rows[second])}: '{attribute}' is {second}, but some other labels are {first}. The whole table"
         " must use either -1/1 or 0/1. Download it again or convert it."
     )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from celeba_lab.console import Progress
+from celeba_lab.console import Progress, split_name
 from celeba_lab.data.stores import JpegFolder
 from celeba_lab.errors import UserError, check_choice, check_fraction, enumerate_names
 
@@ -119,7 +119,7 @@ def leave_out_unusable(
     Raises:
         UserError: All images are unusable, or the unusable fraction exceeds ``max_fraction``.
     """
-    reasons = find_unusable(files, rows, f"Checking the {split} images")
+    reasons = find_unusable(files, rows, f"Checking the {split_name(split)} images")
     check_few_unusable(reasons, len(rows), max_fraction, split)
     left_out = [(str(files.names[row]), split, reason) for row, reason in reasons.items()]
     usable = rows[np.array([row not in reasons for row in rows.tolist()], dtype=bool)]
@@ -141,7 +141,7 @@ def check_few_unusable(reasons: Mapping[int, str], total: int, max_fraction: flo
     if reasons and (len(reasons) == total or len(reasons) > max_fraction * total):
         first = next(iter(reasons.values()))
         raise UserError(
-            f"{len(reasons)} of the {total} {split} images cannot be used, more than"
+            f"{len(reasons)} of the {total} {split_name(split)} images cannot be used, more than"
             f" data.max_bad_fraction={max_fraction:g} allows. Replace them or raise the limit. First error: {first}"
         )
 
@@ -167,6 +167,6 @@ def check_listed(names: Sequence[str], listed: set[str], folder: Path, split: st
     missing = [name for name in names if name not in listed]
     if missing:
         raise UserError(
-            f"{len(missing)} of the {len(names)} images of the {split} split are missing from {folder}:"
+            f"{len(missing)} of the {len(names)} images of the {split_name(split)} split are missing from {folder}:"
             f" {enumerate_names(missing)}. Add them to the folder, or leave them out with data.on_bad_image=skip."
         )

@@ -233,12 +233,12 @@ class CelebADataModule(lightning.LightningDataModule):
     def _check_split(self, split: str) -> None:
         rows = self.split_indices(split)
         if split not in self.partitions:
-            rule = f"leaves out the {split} split, which this task needs"
+            rule = f"leaves out the {split_name(split)} split, which this task needs"
             raise SettingError("data.partitions", self.partitions, rule, is_absolute=True)
         if len(rows) == 0:
             raise UserError(
-                f"The {split} split of {self.root} is empty: no image has partition {SPLITS.index(split)} in"
-                " list_eval_partition. Correct this table or choose another split."
+                f"The {split_name(split)} split of {self.root} is empty: no image has partition {SPLITS.index(split)}"
+                " in list_eval_partition. Correct this table or choose another split."
             )
         self._rows[split] = self._checks.usable_rows(self.files, rows, split)
 

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from celeba_lab.analyses.sampling import LabelSample, take_fraction
 from celeba_lab.config import build
-from celeba_lab.console import console
+from celeba_lab.console import console, split_name
 from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.engine.checkpoint_io import AtomicCheckpointIO
@@ -65,7 +65,7 @@ def sample_labels(
         for split in splits:
             datamodule.setup_split(split)
     rows = take_fraction(datamodule.rows, fraction, run.seed)
-    where = " + ".join(splits)
+    where = " + ".join(split_name(split) for split in splits)
     console.print(f"labels: {len(rows):,} of the {len(datamodule.rows):,} faces in {where}, {len(names)} attributes")
     labels = annotations.labels[rows][:, annotations.columns(names)]
     title = f"{run.title(datamodule.name)} · {len(rows):,} faces from {where}"

@@ -40,8 +40,8 @@ def load_resumable(run: Run, kind: Literal["classifier", "gan"], fixed_settings:
         fixed_settings: Names of the model settings that must have the same values as in the checkpoint.
 
     Raises:
-        UserError: The checkpoint cannot be read, contains a different model or only weights, has already been trained
-            for ``max_epochs``, or is not in the folder of this run.
+        UserError: The checkpoint cannot be read, belongs to a different model, contains only weights, is not in the
+            folder of this run, or is from a run that has already reached ``max_epochs``.
     """
     path: str | None = run.settings["checkpoint"]
     if not path:

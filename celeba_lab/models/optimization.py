@@ -26,7 +26,7 @@ def check_optimizer(name: str) -> None:
 
 
 def check_betas(setting: str, betas: Sequence[float] | None) -> None:
-    """Check the betas of Adam. None is accepted, because the setting is optional.
+    """Check the betas of Adam. ``None`` is also valid.
 
     Raises:
         SettingError: The betas are not two numbers that are at least 0 and below 1.

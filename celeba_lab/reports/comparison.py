@@ -12,7 +12,7 @@ import pandas as pd
 
 from celeba_lab import figures
 from celeba_lab.analyses.paired import FEW, holm, mcnemar, paired_bootstrap
-from celeba_lab.console import Progress, console, display_path, progress, show_table
+from celeba_lab.console import Progress, console, display_path, progress, show_table, split_name
 from celeba_lab.errors import SettingError, did_you_mean, enumerate_names
 from celeba_lab.runs.answers import CorrectAnswers
 from celeba_lab.runs.find import find_runs
@@ -42,14 +42,16 @@ def read_comparable(patterns: str | Sequence[str], split: str, ignore: Path) -> 
     left_out = []
     for kind, reason in (
         (unfinished, "unfinished, no summary.json"),
-        (others, f"no predictions for the {split} split"),
+        (others, f"no predictions for the {split_name(split)} split"),
     ):
         if kind:
             names = enumerate_names([str(display_path(folder)) for folder in kind], 20)
             left_out.append(f"Left out ({reason}): {names}.")
     if len(found) < 2:
         matched = f"matches only {found[0].name}" if found else "matches none"
-        rule = f"must match at least two finished runs with predictions for the {split} split, but {matched}"
+        rule = (
+            f"must match at least two finished runs with predictions for the {split_name(split)} split, but {matched}"
+        )
         raise SettingError("runs", patterns, rule, " ".join(left_out))
     check_same_data(found, split)
     for sentence in left_out:
@@ -298,7 +300,8 @@ def show_data(answers: CorrectAnswers, split: str, name: str | None) -> None:
     what = answers.attributes[0] if count == 1 else f"{count} attributes"
     warning = ": SYNTHETIC faces, so the numbers do not apply to CelebA" if name == "synthetic" else ""
     console.print(
-        f"data: {name}, {images:,} {split} images, {what}{warning}", style="bold yellow" if warning else "bold"
+        f"data: {name}, {images:,} {split_name(split)} images, {what}{warning}",
+        style="bold yellow" if warning else "bold",
     )
     if answers.left_out:
         console.print(f"attributes left out because only some runs have them: {enumerate_names(answers.left_out, 40)}")
@@ -323,7 +326,7 @@ def _shown(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def show_settings(settings: pd.DataFrame) -> None:
-    """Print the table of differing settings from :func:`setting_table`."""
+    """Print the table of differing settings that :func:`setting_table` returns."""
     if settings.empty:
         console.print("all runs have the same settings")
         return

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from celeba_lab.analyses.predictions import Predictions, read_attributes
-from celeba_lab.console import progress
+from celeba_lab.console import progress, split_name
 from celeba_lab.errors import UserError, enumerate_names
 from celeba_lab.runs.finished import ONE_DATA, FinishedRun
 from celeba_lab.runs.summary import SUMMARY
@@ -91,8 +91,8 @@ def _find_rows(one: str, ids: np.ndarray, other: str, other_ids: np.ndarray, spl
     if (rows < 0).any() or len(ids) != len(other_ids):
         alone, owner = (ids[rows < 0], one) if (rows < 0).any() else (np.setdiff1d(other_ids, ids), other)
         raise UserError(
-            f"{one} and {other} used different images of the {split} split ({len(ids):,} and {len(other_ids):,})."
-            f" Only {owner} has {enumerate_names(alone.tolist(), 3)}. {ONE_DATA}"
+            f"{one} and {other} used different images of the {split_name(split)} split"
+            f" ({len(ids):,} and {len(other_ids):,}). Only {owner} has {enumerate_names(alone.tolist(), 3)}. {ONE_DATA}"
         )
     return rows
 

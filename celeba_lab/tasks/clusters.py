@@ -33,7 +33,7 @@ def clusters(
         fraction: Fraction of the rows to use.
 
     Returns:
-        The metrics of :meth:`~celeba_lab.reports.clusters.ClusterReport.write`.
+        The metrics returned by :meth:`~celeba_lab.reports.clusters.ClusterReport.write`.
 
     Raises:
         UserError: A setting or the data cannot be used.

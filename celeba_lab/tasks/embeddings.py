@@ -48,7 +48,7 @@ def embeddings(
         projector_images: Maximum number of faces in TensorBoard's projector, or 0 to omit the projector.
 
     Returns:
-        The metrics of :meth:`~celeba_lab.reports.clusters.ClusterReport.write`, and the metrics
+        The metrics returned by :meth:`~celeba_lab.reports.clusters.ClusterReport.write`, and the metrics
         ``labels/adjusted_rand_index`` and ``labels/adjusted_mutual_information``, which measure the agreement with the
         label clusters.
 

@@ -95,7 +95,7 @@ def test_skip_stops_if_a_split_would_be_empty(
     root = write_celeba(tmp_path)
     for number in range(33, 41):
         face_file(root, number).unlink()
-    with pytest.raises(UserError, match="8 of the 8 val images"):
+    with pytest.raises(UserError, match="8 of the 8 validation images"):
         make_data(root, on_bad_image="skip", max_bad_fraction=1.0)
 
 

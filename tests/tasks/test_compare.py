@@ -232,8 +232,8 @@ def test_drawn_faces_are_reported_as_synthetic(command: Command, tmp_path: Path,
         ),
         (
             [RUNS, "task.split=val"],
-            r"must match at least two finished runs with predictions for the val split, but matches none\. Left out"
-            r" \(no predictions for the val split\): runs/bad, runs/best, runs/equal\.",
+            r"must match at least two finished runs with predictions for the validation split, but matches none\."
+            r" Left out \(no predictions for the validation split\): runs/bad, runs/best, runs/equal\.",
         ),
     ],
 )

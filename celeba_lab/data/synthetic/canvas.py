@@ -200,8 +200,8 @@ class Pose:
     Attributes:
         center: Position of the origin in the image, in pixels.
         scale: Number of pixels per unit.
-        yaw: Rotation to the viewer's right, in radians.
-        pitch: Rotation downwards, in radians.
+        yaw: Angle by which the head is turned to the viewer's right, in radians.
+        pitch: Angle by which the head is tilted forward, in radians.
         roll: Clockwise rotation in the image plane, in radians.
     """
 

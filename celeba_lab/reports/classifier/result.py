@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from celeba_lab.analyses.predictions import Predictions
+from celeba_lab.console import split_name
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.reports.page.page import PageTable, Picture
 from celeba_lab.runs.run import Run
@@ -43,7 +44,7 @@ class EvaluationResult:
     @property
     def title(self) -> str:
         """Title used for all figures."""
-        return f"{self.run.title(self.datamodule.name)} · {self.split}"
+        return f"{self.run.title(self.datamodule.name)} · {split_name(self.split)}"
 
     def all_labels(self) -> np.ndarray:
         """Return the true labels of all forty attributes, including attributes that are not predicted, int8 (N, 40)."""

@@ -11,7 +11,7 @@ from celeba_lab import figures
 from celeba_lab.analyses.cooccurrence import Cooccurrence
 from celeba_lab.analyses.groups import amplification_pairs
 from celeba_lab.analyses.intervals import wilson_interval
-from celeba_lab.console import Progress, console, progress, show_table
+from celeba_lab.console import Progress, console, progress, show_table, split_name
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.models.classifier.module import AttributeClassifier
 from celeba_lab.models.gan.sampler import FaceSampler
@@ -92,7 +92,7 @@ def report_audit(run: RunFolder, audit: Audit, datamodule: CelebADataModule, tit
             generated=audit.classify(audit.generate(_FACES)),
         )
         size = audit.sampler.network.image_size
-        note = f"{_FACES:,} generated faces and {len(rows):,} real faces from the {_SPLIT} split"
+        note = f"{_FACES:,} generated faces and {len(rows):,} real faces from the {split_name(_SPLIT)} split"
         note += f", {size} x {size} pixels"
         metrics = _compare_prevalences(run, predicted, names, title, note)
         if len(names) > 1:

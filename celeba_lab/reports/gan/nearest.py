@@ -6,7 +6,7 @@ import torch
 
 from celeba_lab import figures
 from celeba_lab.analyses.neighbours import nearest_images
-from celeba_lab.console import progress
+from celeba_lab.console import progress, split_name
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.runs.run import RunFolder
 
@@ -48,7 +48,8 @@ def report_nearest(run: RunFolder, faces: torch.Tensor, datamodule: CelebADataMo
     compared = ""
     if len(others):
         medians["nearest/real"] = float(np.median(distance[n:]))
-        compared = f"; for {len(others)} held-out real faces from the {_SPLIT} split: {medians['nearest/real']:.1f}"
+        compared = f"; for {len(others)} held-out real faces from the {split_name(_SPLIT)} split:"
+        compared += f" {medians['nearest/real']:.1f}"
     note = (
         "Each generated face next to its nearest training face (distance: root-mean-square pixel difference, 0 to 255)"
         f"{f', first {_SHOWN} of {n:,} faces' if n > _SHOWN else ''}\n"
