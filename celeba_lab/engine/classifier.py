@@ -1,5 +1,6 @@
 """Build a classifier with its initial weights, and load its best checkpoint after training."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,27 @@ from celeba_lab.engine.callbacks import EpochLog
 from celeba_lab.engine.checkpoints import read_checkpoint, restore_classifier
 from celeba_lab.engine.pretrained import check_weights_name, fetch_weights
 from celeba_lab.engine.resume import Resumable
-from celeba_lab.errors import UserError, settings_of
+from celeba_lab.errors import SettingError, UserError, did_you_mean, settings_of
 from celeba_lab.models.classifier.backbones import check_backbone_name
+from celeba_lab.models.classifier.metrics import metric_names
 from celeba_lab.models.classifier.module import AttributeClassifier
 from celeba_lab.models.optimization import check_optimizer
+
+
+def check_settings(model: DictConfig, callbacks: DictConfig | None, trainer: L.Trainer) -> None:
+    """Check the settings of a classifier as far as this is possible without reading any data.
+
+    Args:
+        model: The ``model`` group of the configuration.
+        callbacks: The ``callbacks`` group of the configuration.
+        trainer: Trainer with the configured processes.
+
+    Raises:
+        UserError: A name is unknown, or the settings contradict each other.
+    """
+    check_unfreezing(model, trainer)
+    check_names(model)
+    check_monitors(callbacks, model.attributes)
 
 
 def check_names(model: DictConfig) -> None:
@@ -36,6 +54,28 @@ def check_names(model: DictConfig) -> None:
         check_backbone_name(model.backbone)
         check_weights_name(model.get("weights"), model.backbone)
         check_optimizer(model.optimizer)
+
+
+def check_monitors(callbacks: DictConfig | None, attributes: Sequence[str]) -> None:
+    """Check the metrics that callbacks monitor, because Lightning would report a misspelt name only after an epoch.
+
+    Only a name that is similar to a known one is rejected, because a user's callbacks may log other metrics.
+
+    Args:
+        callbacks: The ``callbacks`` group of the configuration.
+        attributes: Names of the attributes that the classifier predicts.
+
+    Raises:
+        SettingError: The name of a metric is misspelt.
+    """
+    known = [f"train/{name}" for name in metric_names(attributes, ranking=False)]
+    known += [f"val/{name}" for name in metric_names(attributes)]
+    nodes = {str(key): node for key, node in (callbacks or {}).items()}
+    for key, node in nodes.items():
+        monitor = node.get("monitor") if node else None
+        if isinstance(monitor, str) and monitor not in known and (suggestion := did_you_mean(monitor, known)):
+            rule = "is not a metric that the classifier logs"
+            raise SettingError(f"callbacks.{key}.monitor", monitor, rule, suggestion, is_absolute=True)
 
 
 def build_classifier(

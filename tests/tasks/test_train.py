@@ -17,6 +17,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from celeba_lab.files import config_directory
+from celeba_lab.models.classifier.metrics import metric_names
 from celeba_lab.models.classifier.module import AttributeClassifier
 
 FIGURES = ["accuracy", "confusion", "mistakes", "precision_recall", "roc", "scores"]
@@ -83,6 +84,13 @@ def test_the_reported_metrics_are_those_of_the_best_checkpoint(trained) -> None:
             history.loc[best, f"val/{metric}"], abs=1e-4
         )
         assert trained.summary["metrics"][f"train/{metric}"] == pytest.approx(history.loc[best, f"train/{metric}"])
+
+
+def test_the_names_of_the_logged_metrics_are_known(trained) -> None:
+    columns = list(pd.read_csv(trained.folder / "tables" / "history.csv"))
+    logged = {name for name in columns if name.startswith(("train/", "val/"))} - {"train/images_per_second"}
+    known = {f"train/{name}" for name in metric_names(["Smiling"], ranking=False)}
+    assert logged == known | {f"val/{name}" for name in metric_names(["Smiling"])}
 
 
 def test_the_prediction_table_reproduces_the_reported_accuracy(trained) -> None:
@@ -319,6 +327,10 @@ def test_training_on_real_faces_beats_the_majority_class(
         ("model.backbone=unheard", "model.backbone=unheard is neither"),
         ("model.optimizer=unheard", "model.optimizer=unheard is not an optimizer"),
         ("model.weights=IMAGENET9", "model.weights=IMAGENET9 is neither a file nor the name of torchvision weights"),
+        (
+            "callbacks.best.monitor=val/acuracy",
+            "callbacks.best.monitor=val/acuracy is not a metric",
+        ),
         ("trainer.strategy=unheard", "trainer: "),
         ("trainer.precision=bf17", "trainer"),
     ],

@@ -1,5 +1,6 @@
 """Exact metrics for K binary attributes over a whole split, rather than means of batch metrics."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -144,6 +145,22 @@ class SplitMetrics(nn.Module):
         """Discard all batches."""
         self.loss.reset()
         self.attributes.reset()
+
+
+def metric_names(attributes: Sequence[str], ranking: bool = True) -> list[str]:
+    """Return the names of the metrics that a classifier logs for a split, without the prefix of the split.
+
+    Args:
+        attributes: Names of the attributes.
+        ranking: If true, AUROC and average precision are included.
+
+    Example:
+        >>> metric_names(["Smiling"], ranking=False)
+        ['loss', 'accuracy', 'balanced_accuracy', 'precision', 'recall', 'f1']
+    """
+    names = ["loss", "accuracy", "balanced_accuracy", "precision", "recall", "f1"]
+    names += ["auroc", "average_precision"] if ranking else []
+    return names + ([f"accuracy/{name}" for name in attributes] if len(attributes) > 1 else [])
 
 
 def _ranking_metrics(num_attributes: int, options: dict[str, Any]) -> dict[str, Metric | MetricCollection]:
