@@ -78,19 +78,35 @@ def test_the_permitted_imports_within_a_layer_are_those_that_exist() -> None:
 SETTING = r"(?<![\w.])(task|experiment|recipe|trainer|callbacks|logger|model|loss|data)(=|\.[a-z_])"
 
 
+def messages_of(path: Path) -> list[str]:
+    """Return all strings in a file except docstrings."""
+    tree = ast.parse(path.read_text())
+    docstrings = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    strings = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and node not in docstrings]
+    return [node.value for node in strings if isinstance(node.value, str)]
+
+
 @each_file
 def test_messages_below_the_engine_do_not_name_settings_of_other_packages(path: Path) -> None:
     package = package_of(path)
     if LAYER.get(package, 0) >= LAYER["engine"] or package == "config":
         return
-    tree = ast.parse(path.read_text())
-    docstrings = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    texts = [
-        node.value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Constant) and node not in docstrings and isinstance(node.value, str)
-    ]
-    named = {found[0] for text in texts for found in re.finditer(SETTING, text) if " " in text and found[1] != package}
+    named = {
+        found[0]
+        for text in messages_of(path)
+        for found in re.finditer(SETTING, text)
+        if " " in text and found[1] != package
+    }
+    assert not named, "raise a SettingError with the name of the argument, so that the caller adds the path"
+
+
+@each_file
+def test_messages_below_the_tasks_do_not_name_settings_of_tasks_or_callbacks(path: Path) -> None:
+    """The table of renamed settings is in ``config``, which belongs to the configuration layer."""
+    package = package_of(path)
+    if LAYER.get(package, 0) >= LAYER["tasks"] or package == "config":
+        return
+    named = [text for text in messages_of(path) if re.search(r"(?<![\w.])(task|callbacks)(=|\.[a-z_])", text)]
     assert not named, "raise a SettingError with the name of the argument, so that the caller adds the path"
 
 

@@ -47,7 +47,7 @@ def read_checkpoint(
         raise _error(setting, path, "does not exist", "The checkpoints of a run are in outputs/.../checkpoints/.")
     if file.suffix == EXPORT_SUFFIX:
         hint = f"To {purpose}, specify a checkpoint: outputs/.../checkpoints/{usual}"
-        raise _error(setting, path, "is an exported generator, which only task=generate can use", hint)
+        raise _error(setting, path, "is an exported generator, which can only be used to generate faces", hint)
     try:
         content = read_torch_file(file)
     except UnreadableFileError as error:

@@ -25,12 +25,11 @@ from celeba_lab.models.classifier.module import AttributeClassifier
 from celeba_lab.models.optimization import check_optimizer
 
 
-def check_settings(model: DictConfig, callbacks: DictConfig | None, trainer: L.Trainer) -> None:
-    """Check the settings of a classifier as far as this is possible without reading any data.
+def check_settings(model: DictConfig, trainer: L.Trainer) -> None:
+    """Check the model settings of a classifier as far as this is possible without reading any data.
 
     Args:
         model: The ``model`` group of the configuration.
-        callbacks: The ``callbacks`` group of the configuration.
         trainer: Trainer with the configured processes.
 
     Raises:
@@ -38,7 +37,6 @@ def check_settings(model: DictConfig, callbacks: DictConfig | None, trainer: L.T
     """
     check_unfreezing(model, trainer)
     check_names(model)
-    check_monitors(callbacks, model.attributes)
 
 
 def check_names(model: DictConfig) -> None:
@@ -75,7 +73,7 @@ def check_monitors(callbacks: DictConfig | None, attributes: Sequence[str]) -> N
         monitor = node.get("monitor") if node else None
         if isinstance(monitor, str) and monitor not in known and (suggestion := did_you_mean(monitor, known)):
             rule = "is not a metric that the classifier logs"
-            raise SettingError(f"callbacks.{key}.monitor", monitor, rule, suggestion, is_absolute=True)
+            raise SettingError(f"{key}.monitor", monitor, rule, suggestion)
 
 
 def build_classifier(

@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 
 from celeba_lab.console import command_line, console, display_path, format_override
 from celeba_lab.engine.build import build_callbacks, build_datamodule, build_trainer
-from celeba_lab.engine.classifier import TrainedClassifier, build_classifier, check_settings, load_best
+from celeba_lab.engine.classifier import TrainedClassifier, build_classifier, check_monitors, check_settings, load_best
 from celeba_lab.engine.fit import fit
 from celeba_lab.engine.measure import measure_splits
 from celeba_lab.engine.resume import load_resumable
@@ -36,7 +36,9 @@ def train(cfg: DictConfig, report: ClassifierReport) -> dict[str, float]:
     run = Run.open(cfg)
     resumable = load_resumable(run, "classifier", _FIXED)
     # Contradictory settings and unavailable devices are reported before the data are read.
-    check_settings(cfg.model, cfg.callbacks, build_trainer(cfg.trainer))
+    check_settings(cfg.model, build_trainer(cfg.trainer))
+    with settings_of("callbacks", is_absolute=True):
+        check_monitors(cfg.callbacks, cfg.model.attributes)
     datamodule = build_datamodule(cfg.data, cfg.model.attributes, cfg.model.resolution or cfg.model.image_size)
     datamodule.setup("fit")
     datamodule.setup("test")

@@ -25,7 +25,7 @@ def test_an_exported_generator_generates_the_same_faces(gan, tmp_path: Path, run
     advice = r"^generator_weights=raw cannot be used, because .* contains only the averaged weights\. Export the"
     with pytest.raises(UserError, match=advice):
         load_sampler(str(tmp_path / "e" / "generator.safetensors"), "raw")
-    with pytest.raises(UserError, match="is an exported generator, which only task=generate can use"):
+    with pytest.raises(UserError, match="is an exported generator, which can only be used to generate faces"):
         load_generator(str(tmp_path / "e" / "generator.safetensors"), "export its generator")
     drawn = ["task=generate", "checkpoint=e/generator.safetensors", "hydra.run.dir=g"]
     result = run_command(*drawn, cwd=tmp_path)  # Neither the data nor the checkpoint is needed.
