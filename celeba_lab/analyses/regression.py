@@ -69,7 +69,7 @@ def regress_each(
     Args:
         train: Labels of the training rows, of shape (N_train, K), each 0 or 1.
         test: Labels of the test rows, of shape (N_test, K), each 0 or 1.
-        estimator: Unfitted scikit-learn classifier. A copy of the classifier is fitted for each target.
+        estimator: Unfitted scikit-learn classifier. A copy of the estimator is fitted for each target.
         workers: Number of threads. By default, the number of CPU cores that this process may use.
         targets: Indices of the columns to predict. By default, all K columns are predicted.
 

@@ -28,7 +28,7 @@ def logistic(
     fraction: float = 1.0,
     workers: int | None = None,
 ) -> dict[str, float]:
-    """For each attribute, fit a classifier on the labels of the other attributes, and evaluate it on held-out rows.
+    """For each attribute, fit an estimator on the labels of the other attributes, and evaluate it on held-out rows.
 
     Args:
         cfg: Configuration of the run.
@@ -38,7 +38,7 @@ def logistic(
         test_size: Fraction of the rows that the random split uses for evaluation.
         attributes: Names of at least two attributes. Defaults to all 40 attributes.
         fraction: Fraction of the rows to use.
-        workers: Number of classifiers to fit in parallel. Defaults to the number of usable CPU cores.
+        workers: Number of estimators to fit in parallel. Defaults to the number of usable CPU cores.
 
     Returns:
         The metrics: ``test/metric/attribute`` for each attribute, and ``test/metric``, the mean over the attributes for

@@ -31,7 +31,7 @@ class ClassifierReport:
         tune: Score to maximise when tuning thresholds on the validation split: ``balanced_accuracy`` or ``f1``. If
             None, thresholds are not tuned.
         estimator: Unfitted scikit-learn classifier that predicts each attribute from the other labels. If None,
-            the comparison with this classifier is skipped.
+            the comparison with this estimator is skipped.
         smallest: Minimum number of images in a subgroup. Smaller subgroups are marked and cannot be the worst subgroup.
         bins: Number of probability bins for the calibration error.
         mistakes: Maximum number of mistakes to draw, starting with the most confident.
