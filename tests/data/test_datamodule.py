@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from celeba_lab.console import split_name
 from celeba_lab.data.annotations import Annotations
 from celeba_lab.data.batch import Batch
 from celeba_lab.data.images import load_image, resize_images
@@ -164,7 +165,7 @@ def test_an_empty_split_is_rejected_only_if_it_is_needed(make_data, tmp_path, wr
     partition = np.arange(12) % 3
     partition[partition == part] = (part + 1) % 3
     root = write_celeba(tmp_path, n=12, partition=partition)
-    with pytest.raises(UserError, match=f"The {split} split of .* is empty: .* partition {part} "):
+    with pytest.raises(UserError, match=f"The {split_name(split)} split of .* is empty: .* partition {part} "):
         make_data(root, stage)
     other = "test" if part != 2 else "fit"
     make_data(root, other)
