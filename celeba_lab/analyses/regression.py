@@ -11,8 +11,8 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from celeba_lab.analyses.estimators import check_parameters, refusals_of
+from celeba_lab.data.workers import usable_cores
 from celeba_lab.errors import SettingError, check_at_least
-from celeba_lab.machine import usable_cores
 
 
 @dataclass(frozen=True)

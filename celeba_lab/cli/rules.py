@@ -78,7 +78,8 @@ def _apply_statement(module: Module, statement: ast.stmt, values: dict[str, Any]
             _check_call(module, statement.value, values)
     except UserError:
         raise
-    except Exception:  # The constructor reports the error if the user caused it.
+    # Any other error means only that the statement cannot be evaluated yet. The constructor runs it again later.
+    except Exception:
         return
 
 

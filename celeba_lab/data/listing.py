@@ -25,7 +25,8 @@ def list_images(pattern: str) -> list[Path]:
     if path.is_dir():
         candidates, where = list(path.iterdir()), f"in the folder {path}"
     else:
-        candidates, where = [Path(name) for name in glob.glob(str(path), recursive=True)], f"for '{pattern}'"  # noqa: PTH207
+        names = glob.glob(str(path), recursive=True)  # noqa: PTH207  # Path.glob rejects absolute patterns.
+        candidates, where = [Path(name) for name in names], f"for '{pattern}'"
         if not candidates:
             raise UserError(f"No file or folder matches '{pattern}'. Check the path, or quote the glob.")
     images = [p for p in candidates if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file()]

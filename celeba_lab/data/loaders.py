@@ -11,8 +11,8 @@ from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from torch.utils.data import DataLoader, DistributedSampler, Sampler, SequentialSampler
 
 from celeba_lab.data.datasets import FaceDataset
+from celeba_lab.data.workers import spare_cores
 from celeba_lab.errors import UserError, check_at_least
-from celeba_lab.machine import usable_cores
 
 FaceLoader: TypeAlias = DataLoader[dict[str, Any]]
 """A data loader that yields batches of type :class:`~celeba_lab.data.batch.Batch`."""
@@ -169,8 +169,3 @@ class EpochSampler(Sampler[int]):
         mixed = np.random.SeedSequence((self.seed, self.epoch)).generate_state(1, np.uint64)[0]
         generator = torch.Generator().manual_seed(int(mixed >> np.uint64(1)))
         yield from torch.randperm(self.n, generator=generator).tolist()
-
-
-def spare_cores(processes: int) -> int:
-    """Return the number of spare cores for each training process on this machine, at most 8."""
-    return max(0, min(8, usable_cores() // max(1, processes) - 1))

@@ -19,8 +19,8 @@ from filelock import FileLock
 
 from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.data.synthetic.settings import RECORD, Settings, find_settings
+from celeba_lab.data.workers import usable_cores
 from celeba_lab.errors import SettingError, UserError, check_at_least
-from celeba_lab.machine import usable_cores
 
 _CHUNK = 50  # number of faces that a worker draws at a time
 _BYTES = 9_000  # approximate size of a face on disk, in bytes

@@ -4,8 +4,7 @@ import os
 
 import pytest
 
-from celeba_lab.data.loaders import spare_cores
-from celeba_lab.machine import usable_cores
+from celeba_lab.data.workers import spare_cores, usable_cores
 
 
 def test_cores_that_the_process_may_not_use_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
