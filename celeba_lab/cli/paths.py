@@ -6,7 +6,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from celeba_lab.data.layouts import LABEL_TABLE, PARTITION_TABLE, find_table
 from celeba_lab.data.listing import list_images
-from celeba_lab.errors import SettingError, UserError, settings_of
+from celeba_lab.errors import SettingError, settings_of
+from celeba_lab.runs.checkpoint_files import check_checkpoint_file
 from celeba_lab.runs.find import find_runs
 
 _CELEBA = "celeba_lab.data.datamodule.CelebADataModule"
@@ -31,13 +32,13 @@ def check_paths(cfg: DictConfig) -> None:
     package, _, task = str(cfg.task._target_).rpartition(".")
     if not package.startswith("celeba_lab.tasks."):
         task = ""  # A user's own task has settings of its own.
-    if cfg.checkpoint is None and task in _CHECKPOINTS:
-        purpose, usual = _CHECKPOINTS[task]
-        raise UserError(f"To {purpose}, specify a checkpoint: checkpoint=outputs/.../checkpoints/{usual}")
-    for key in ("checkpoint", "task.auditor"):
-        _check_checkpoint(key, OmegaConf.select(cfg, key))
-    for path in OmegaConf.select(cfg, "task.ensemble") or []:
-        _check_checkpoint("task.ensemble", path)
+    if cfg.checkpoint is not None or task in _CHECKPOINTS:
+        check_checkpoint_file(cfg.checkpoint, *_CHECKPOINTS.get(task, ("continue training", "last.ckpt")))
+    with settings_of("task"):
+        if auditor := OmegaConf.select(cfg, "task.auditor"):
+            check_checkpoint_file(auditor, "audit the faces", setting="auditor")
+        for path in OmegaConf.select(cfg, "task.ensemble") or []:
+            check_checkpoint_file(path, "average", setting="ensemble")
     weights = OmegaConf.select(cfg, "model.weights")
     if isinstance(weights, str) and weights.endswith(_WEIGHTS):  # Other values are names of torchvision weights.
         _check_exists("model.weights", weights, "Check the path.")
@@ -56,18 +57,6 @@ def _reads_celeba(cfg: DictConfig) -> bool:
         return False
     generates_only = OmegaConf.select(cfg, "task.nearest") is False and OmegaConf.select(cfg, "task.auditor") is None
     return not generates_only
-
-
-def _check_checkpoint(key: str, path: object) -> None:
-    """Check that a checkpoint exists and begins like a file written by torch or safetensors."""
-    _check_exists(key, path, "The checkpoints of a run are in outputs/.../checkpoints/.")
-    if not isinstance(path, str) or not (file := Path(path)).is_file() or file.suffix == ".safetensors":
-        return
-    with file.open("rb") as opened:
-        start = opened.read(2)
-    if not start.startswith((b"PK", b"\x80")):  # A ZIP archive, or a pickle from old versions of torch.
-        rule = f"could not be read ({file.stat().st_size:,} bytes), because the file is damaged or not a checkpoint"
-        raise SettingError(key, path, rule, "Use another file.", is_absolute=True)
 
 
 def _check_exists(key: str, path: object, hint: str) -> None:

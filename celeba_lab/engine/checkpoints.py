@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from celeba_lab.engine.torch_files import UnreadableFileError, read_torch_file
-from celeba_lab.errors import SettingError, UserError
 from celeba_lab.exports.generator import EXPORT_SUFFIX, check_generator_weights, read_export
 from celeba_lab.models.checkpoint_format import FORMAT, KEY
 from celeba_lab.models.gan.sampler import FaceSampler
+from celeba_lab.runs.checkpoint_files import check_checkpoint_file, checkpoint_error, unreadable_error
 
 if TYPE_CHECKING:
     from celeba_lab.models.classifier.module import AttributeClassifier
@@ -38,35 +38,26 @@ def read_checkpoint(
     Raises:
         UserError: The file is missing, damaged or not a checkpoint, or was written by a newer version of celeba_lab.
     """
-    if path is None:
-        raise UserError(f"To {purpose}, specify a checkpoint: {setting}=outputs/.../checkpoints/{usual}")
-    file = Path(path)
-    if file.is_dir():
-        raise _error(setting, path, "is a folder", f"Specify a file inside it: {file / 'checkpoints' / usual}")
-    if not file.is_file():
-        raise _error(setting, path, "does not exist", "The checkpoints of a run are in outputs/.../checkpoints/.")
+    file = check_checkpoint_file(path, purpose, usual, setting)
+    path = str(path)
     if file.suffix == EXPORT_SUFFIX:
         hint = f"To {purpose}, specify a checkpoint: outputs/.../checkpoints/{usual}"
-        raise _error(setting, path, "is an exported generator, which can only be used to generate faces", hint)
+        raise checkpoint_error(
+            setting, path, "is an exported generator, which can only be used to generate faces", hint
+        )
     try:
         content = read_torch_file(file)
     except UnreadableFileError as error:
-        rule = f"could not be read ({error}), because the file is damaged or not a checkpoint"
-        raise _error(setting, path, rule, "Use another file.") from error
+        raise unreadable_error(setting, path, str(error)) from error
     if not isinstance(content, dict) or not {"state_dict", "hyper_parameters"} <= set(content):
         hint = "To start from a bare state dict, set model.weights."
-        raise _error(setting, path, "is not a Lightning checkpoint with hyperparameters", hint)
+        raise checkpoint_error(setting, path, "is not a Lightning checkpoint with hyperparameters", hint)
     version = content.get(KEY, {}).get("format", 0)
     if version > FORMAT:
         rule = f"has checkpoint format {version}, but this version of celeba_lab only supports formats up to {FORMAT}"
-        raise _error(setting, path, rule, "Update celeba_lab.")
+        raise checkpoint_error(setting, path, rule, "Update celeba_lab.")
     content["hyper_parameters"] = {_RENAMED.get(k, k): value for k, value in content["hyper_parameters"].items()}
     return content
-
-
-def _error(setting: str, path: str, rule: str, hint: str) -> SettingError:
-    """Return an error about a setting. The setting ``checkpoint`` is at the root of the configuration."""
-    return SettingError(setting, path, rule, hint, is_absolute=setting == "checkpoint")
 
 
 def check_kind(content: dict[str, Any], kind: str, path: str | None, purpose: str, setting: str = "checkpoint") -> None:
@@ -84,7 +75,7 @@ def check_kind(content: dict[str, Any], kind: str, path: str | None, purpose: st
     """
     if _kind_of(content) != kind:
         hint = f"To {purpose}, specify a checkpoint from experiment={_EXPERIMENTS[kind]}."
-        raise _error(setting, str(path), f"does not contain {_NAMES[kind]}", hint)
+        raise checkpoint_error(setting, str(path), f"does not contain {_NAMES[kind]}", hint)
 
 
 def _kind_of(content: dict[str, Any]) -> str | None:
