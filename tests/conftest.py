@@ -82,7 +82,7 @@ def tiny_partition(n: int) -> np.ndarray:
 
 
 def tiny_labels(n: int) -> np.ndarray:
-    """Return random labels 0 and 1, int64 (n, 40). Every second face smiles, and each split has both classes."""
+    """Return random binary labels, int64 (n, 40). Every second face smiles, and each split has both classes."""
     labels = np.random.default_rng(7).integers(0, 2, (n, len(ATTRIBUTES)))
     for part in range(3):
         rows = np.flatnonzero(tiny_partition(n) == part)

@@ -27,7 +27,7 @@ def check_paths(cfg: DictConfig) -> None:
     """Check that the checkpoints, weights, images, runs and CelebA tables in the configuration exist.
 
     Raises:
-        UserError: A file does not exist, is not a checkpoint, or must be specified.
+        UserError: A file does not exist or is not a checkpoint, or a required file is not specified.
     """
     package, _, task = str(cfg.task._target_).rpartition(".")
     if not package.startswith("celeba_lab.tasks."):

@@ -35,7 +35,7 @@ def load_resumable(run: Run, kind: Literal["classifier", "gan"], fixed_settings:
     """Read the checkpoint from which a run continues, or return None if ``checkpoint`` is not set.
 
     Args:
-        run: The run, whose setting ``checkpoint`` contains the path to the checkpoint, or None.
+        run: The run. Its ``checkpoint`` setting is the path to the checkpoint, or None.
         kind: Kind of model that the checkpoint must contain.
         fixed_settings: Names of the model settings that must have the same values as in the checkpoint.
 

@@ -1,4 +1,4 @@
-"""Calibration equals manual counts and torchmetrics, and temperatures equal the true ones and a grid search."""
+"""Calibration results match manual counts and torchmetrics, and temperatures match true values and a grid search."""
 
 import numpy as np
 import pytest

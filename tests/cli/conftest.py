@@ -10,7 +10,7 @@ from celeba_lab.files import config_directory
 
 @pytest.fixture
 def own_conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of conf/ that a test may change and that the command line reads."""
+    """A copy of conf/ that a test may change. The command-line interface reads it instead of conf/."""
     conf = tmp_path / "conf"
     shutil.copytree(config_directory(), conf)
     for module in ("files", "cli.help", "cli.choices"):

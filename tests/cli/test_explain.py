@@ -43,7 +43,7 @@ def test_a_mistake_on_the_command_line_is_explained(
 )
 def test_an_interpolation_without_a_value_is_explained(value: str, sentence: str) -> None:
     cfg = OmegaConf.create({"a": "${b}", "b": value})
-    with pytest.raises(Exception) as error:  # OmegaConf raises many classes.
+    with pytest.raises(Exception) as error:  # OmegaConf raises many different exception types.
         OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     assert str(explain(error.value)).startswith(sentence)
 

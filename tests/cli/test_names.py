@@ -1,4 +1,4 @@
-"""Optimizers and backbones are known without an import."""
+"""Optimizer and backbone names are recognised without importing their libraries."""
 
 from collections.abc import Callable
 

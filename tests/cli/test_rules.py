@@ -160,7 +160,7 @@ def _numeric_settings(node: DictConfig, hints: dict[str, Any]) -> Iterator[tuple
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_every_number_has_a_rule(overrides: list[str], fewest: int, compose: Callable[..., DictConfig]) -> None:
-    """A number that nobody can mean is refused, by a rule or by the type of the setting, without a slow import."""
+    """A nonsensical value is rejected by a rule or by the type of the setting, without a slow import."""
     cfg = compose(*overrides)
     choose_data(cfg)
     cfg.logger = cfg.trainer = None  # which belong to Lightning

@@ -367,7 +367,7 @@ print(time.process_time() - begin, (resource.getrusage(resource.RUSAGE_SELF).ru_
 )
 @pytest.mark.parametrize("which", ["kaggle", "official"])
 def test_the_real_tables_load_quickly_and_in_little_memory(shared, official_root, which):
-    """Loading took 0.5 s and 140 MB in addition to the interpreter. The limits are higher, for busy machines."""
+    """Loading took 0.5 s and 140 MB in addition to the interpreter. The limits allow for busy machines."""
     root = shared / "celeba" if which == "kaggle" else official_root
     run = subprocess.run(
         [sys.executable, "-c", MEASURE, str(root)],

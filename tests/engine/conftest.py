@@ -120,7 +120,7 @@ def assert_same() -> Callable[[Mapping[str, torch.Tensor], Mapping[str, torch.Te
 
 @pytest.fixture(scope="session")
 def fit_until_stopped(numbers) -> Callable[[Path, Callback, tuple[int, int]], Toy]:
-    """``fit_until_stopped(folder, callback, (epoch, batch))``: trains with checkpoints until this batch fails."""
+    """``fit_until_stopped(folder, callback, (epoch, batch))`` trains, with checkpoints, until the given batch fails."""
 
     def fit(folder: Path, callback: Callback, stop_at: tuple[int, int]) -> Toy:
         torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""Reading of checkpoints, and errors about checkpoints that cannot be read."""
+"""Reading checkpoints, and errors for unreadable checkpoints."""
 
 import pathlib
 import re

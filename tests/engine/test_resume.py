@@ -17,7 +17,7 @@ SETTINGS = {"model": {}, "trainer": {"max_epochs": 5}}
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
-    """Checkpoint of a GAN with its weights only, as Lightning writes it with ``save_weights_only=true``."""
+    """Weights-only GAN checkpoint, as written by Lightning with ``save_weights_only=true``."""
     model = GAN(image_size=16, width=4)
     trainer = L.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
     trainer.strategy.connect(model)

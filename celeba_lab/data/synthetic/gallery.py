@@ -13,7 +13,7 @@ _ON_MEN = {
     *("Bald", "Gray_Hair", "Receding_Hairline", "Wearing_Hat", "Wearing_Necktie"),
     *("Bags_Under_Eyes", "Big_Nose", "Bushy_Eyebrows", "Double_Chin"),
 }
-# Attributes to remove if the key is present, because they are mutually exclusive.
+# Attributes to remove if the key is present, because they contradict it.
 _INSTEAD = {
     "Bald": {"Brown_Hair"},
     "Black_Hair": {"Brown_Hair"},

@@ -114,7 +114,7 @@ def show_scores(title: str, metrics: Mapping[str, float], majority_accuracy: Map
     columns: dict[str, dict[str, float]] = {split: {} for split in SPLITS}
     for name, value in metrics.items():
         split, _, metric = name.partition("/")
-        if "/" not in metric:  # Scores of single attributes are in tables/attributes_*.csv.
+        if "/" not in metric:  # Scores for individual attributes are in tables/attributes_*.csv.
             columns[split][metric] = value
     for split, accuracy in majority_accuracy.items():
         columns[split]["accuracy of the majority class"] = accuracy

@@ -208,7 +208,7 @@ def _compare_requests(run: RunFolder, audit: Audit, predicted: _Predicted, title
 
 
 def _show_requests(run: RunFolder, table: pd.DataFrame, size: int, title: str) -> None:
-    """Print and draw how often the classifier agrees with the requests, for faces of ``size`` x ``size`` pixels."""
+    """Print and plot how often the classifier finds the requested attributes in faces of ``size`` x ``size`` pixels."""
     present, absent = (table[table["requested"] == value].reset_index(drop=True) for value in (1, 0))
     shown = {
         "attribute": present["attribute"],

@@ -45,7 +45,7 @@ class Samples:
     title: str
 
     def write(self, run: RunFolder) -> None:
-        """Write the faces to the folder ``faces``, a table of the requested attributes, and a figure of the faces."""
+        """Write a table of the requested attributes, a figure of the faces, and the faces to the folder ``faces``."""
         with Progress("writing the faces", len(self.faces), "faces") as bar:
             for start in range(0, len(self.faces), _CHUNK):
                 large = self.enlarge(_as_images(self.faces[start : start + _CHUNK]))

@@ -76,7 +76,7 @@ def _reduce_colors(image: Image.Image) -> Image.Image | None:
     # Octree quantisation mixes white with the palest greys, which would turn a white background grey.
     palette.putpalette([255 if level > 251 else level for level in palette.getpalette() or []])
     reduced = palette.convert("RGB")
-    # The histogram has 256 levels for each of the three channels.
+    # The histogram has 256 bins for each of the three channels.
     levels = np.reshape(ImageChops.difference(image, reduced).histogram(), (3, 256))
     is_faithful = levels[:, _OFF + 1 :].sum(axis=1).max() <= 0.01 * image.width * image.height
     return reduced if is_faithful else None

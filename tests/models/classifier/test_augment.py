@@ -51,7 +51,7 @@ def test_flip_one_mirrors_every_image_exactly():
 
 
 def test_flip_one_mirrors_every_image_when_images_are_also_shifted():
-    # Mirroring and shifting share one resampling. After a tiny shift, only the mirroring is visible.
+    # Flipping and shifting share one resampling step. After a tiny shift, only the flip is visible.
     images = blob(12, 5, 8)
     moved = RandomAugment(flip=1.0, shift=1e-6)(images)
     torch.testing.assert_close(moved, images.flip(-1), atol=1e-3, rtol=0)
