@@ -1,4 +1,4 @@
-# `make help` lists all targets. A target that needs the environment creates it first, once.
+# `make help` lists all targets. Targets that need the virtual environment create it on first use.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help

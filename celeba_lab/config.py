@@ -1,4 +1,4 @@
-"""The typed root of the configuration, and functions that validate and instantiate its nodes."""
+"""The schema of the root keys, and functions that validate and instantiate configuration nodes."""
 
 import inspect
 import re
@@ -56,7 +56,7 @@ class Config:
 
 
 def register_schema() -> None:
-    """Register the typed root of ``conf/config.yaml``. Call this function before composing the configuration."""
+    """Register the schema of the root keys. Call this function before composing the configuration."""
     ConfigStore.instance().store("schema", Config)
     # ${hydra:runtime.choices.task} would be simpler, but it cannot be resolved yet when a sweep creates its folder.
     OmegaConf.register_new_resolver("task_name", lambda target: target.rpartition(".")[2], replace=True)

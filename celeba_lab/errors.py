@@ -9,8 +9,8 @@ from contextlib import contextmanager
 class UserError(Exception):
     """An error in the user's input or settings. The message states what is wrong, where, and how to correct it.
 
-    The command line prints the message without a traceback and exits with status 1. Any other exception is a bug and is
-    shown with its traceback.
+    The command-line interface prints the message without a traceback and exits with status 1. Any other exception is a
+    bug and is shown with its traceback.
     """
 
     @property

@@ -31,7 +31,7 @@ SIDEWAYS = {
     ("figures", "analyses"),
 }
 
-# Limits in lines. CONTRIBUTING.md states them, too.
+# Limits in lines. They are also stated in CONTRIBUTING.md.
 LONGEST_TASK, LONGEST_FILE, LONGEST_FUNCTION = 100, 450, 60
 
 each_file = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))

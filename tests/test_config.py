@@ -24,7 +24,7 @@ CLASSIFIERS, GANS = ("smile", "attributes"), ("gan", "gan_notebook")
 
 
 def pairs_that_go_together(group: str) -> list[tuple[str, str]]:
-    """Return each training experiment with each choice in a group that is for its model."""
+    """Return all pairs of a training experiment and a choice in a group that applies to its model."""
     choices = list_choices(group)
     pairs = [(experiment, name) for experiment in CLASSIFIERS for name in choices if "/" not in name]
     return pairs + [(experiment, name) for experiment in GANS for name in choices if name.startswith("gan/")]

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 
-# In float32, probabilities within 1e-7 of 1 cannot be distinguished from 1. The logit of 1 - 1e-7 is about 16.
+# The spacing of float32 values just below 1 is about 6e-8. The logit of 1 - 1e-7 is about 16.
 _SMALLEST = 1e-7
 _TEMPERATURES = (0.05, 20.0)
 
@@ -43,8 +43,8 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = 15) -
 
     The method follows Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017), but uses the probability of
     the positive class, as does torchmetrics' ``BinaryCalibrationError`` with ``norm="l1"``. Guo et al. use the
-    probability of the predicted class, which is in [0.5, 1]. With predicted-class probabilities, values that are too
-    low and values that are too high can cancel each other out.
+    probability of the predicted class, which is in [0.5, 1]. In that case, overconfident predictions of
+    one class and underconfident predictions of the other can cancel each other out.
 
     Bin b contains the images for which ``b / bins <= probability < (b + 1) / bins``. The last bin also contains
     probabilities of exactly 1. torchmetrics puts probabilities of exactly 1 in a separate bin, so its error can be
@@ -88,8 +88,8 @@ def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray
 
     Returns:
         Temperatures, float64 (K,), clipped to [0.05, 20]. For example, the temperature is 0.05 if all predictions are
-        correct. The temperature is 1 if it cannot be fitted because there are no images, all labels are equal, or all
-        probabilities are 0.5.
+        correct. The temperature is 1 if it cannot be fitted because there are no images, all labels are the same, or
+        all probabilities are 0.5.
 
     Example:
         >>> labels = np.array([[0], [0], [0], [1], [1], [1], [1], [0]])

@@ -139,7 +139,7 @@ def find_clusters(points: np.ndarray, clusterer: ClusterMixin, what: str = "labe
     Args:
         points: Points, float64 (N, D).
         clusterer: Unfitted scikit-learn clusterer.
-        what: Plural noun that describes the points in progress and error messages, such as "labels".
+        what: Plural noun for the points, used in progress and error messages, such as "labels".
 
     Raises:
         SettingError: There are fewer distinct points than clusters, no point is assigned to a cluster, or the clusterer

@@ -46,5 +46,5 @@ def nearest_images(
 
 
 def _flatten(images: np.ndarray) -> np.ndarray:
-    """Return images as rows, float32 (N, D), centred on mid-grey so that float32 can resolve single grey levels."""
+    """Return images as rows, float32 (N, D), centred on mid-grey so that float32 can resolve individual grey levels."""
     return images.reshape(len(images), -1).astype(np.float32) - 127.5

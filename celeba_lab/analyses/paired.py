@@ -1,7 +1,7 @@
 """Comparison of two classifiers on the same images.
 
 The predictions of two classifiers for the same image are not independent, so only images on which the classifiers
-differ are informative. A significant difference applies only to the two trained classifiers, not to their training
+differ are informative. Statistical significance applies only to the two trained classifiers, not to their training
 recipes. Retraining the same classifier with different seeds can produce differences of a similar size.
 """
 

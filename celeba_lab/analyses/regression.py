@@ -123,7 +123,7 @@ def regress(train: np.ndarray, test: np.ndarray, target: int, estimator: Classif
 
 
 def _coefficients(model: ClassifierMixin, target: int, n_columns: int) -> np.ndarray:
-    """Return a linear model's coefficients, float64 (K,), with NaN for the target, or only NaN for other models."""
+    """Return a linear model's coefficients, float64 (K,), with NaN for the target, or all NaN for other models."""
     values = getattr(model, "coef_", None)
     if values is None or np.size(values) != n_columns - 1:
         return np.full(n_columns, np.nan)

@@ -74,7 +74,7 @@ def split_randomly(rows: np.ndarray, test_size: float, seed: int) -> tuple[np.nd
     Args:
         rows: Row indices, int64 (N,).
         test_size: Fraction of the rows to use for testing, above 0 and below 1.
-        seed: Random seed of the split.
+        seed: Random seed for the split.
 
     Returns:
         Indices of the training rows and of the test rows, each int64.

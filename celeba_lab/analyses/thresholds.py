@@ -18,8 +18,8 @@ def tune_thresholds(labels: np.ndarray, probabilities: np.ndarray, criterion: st
         labels: True labels of shape (N, K), each 0 or 1.
         probabilities: Predicted probabilities of shape (N, K), in [0, 1].
         criterion: Score to maximise: ``balanced_accuracy`` or ``f1``.
-        default: Threshold for attributes whose labels are all equal. If several thresholds maximise the score, the one
-            closest to this value is chosen.
+        default: Threshold for attributes whose labels are all the same. If several thresholds maximise the score, the
+            one closest to this value is chosen.
 
     Returns:
         Thresholds, float64 (K,), each halfway between two neighbouring probabilities.

@@ -1,4 +1,4 @@
-"""Print the data and the changed settings before a task starts, and store all settings in the run folder."""
+"""Print the data source and the changed settings before a task starts, and store all settings in the run folder."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ _TRAINING_TASKS = ("train", "train_gan")
 
 
 def announce(cfg: DictConfig, without_celeba: str | None) -> None:
-    """Print the data and settings of a run, and write the resolved configuration to ``config.yaml`` in its folder.
+    """Print the data source and settings of a run, and write the resolved configuration to its ``config.yaml``.
 
     If ``print_config`` is ``changed``, the overrides and the recipe are printed; if it is ``full``, all settings are
     printed.
@@ -51,7 +51,7 @@ def announce(cfg: DictConfig, without_celeba: str | None) -> None:
 
 
 def _show_configuration(cfg: DictConfig) -> None:
-    """Print the resolved configuration as a tree with one branch per root key. Null keys are omitted."""
+    """Print the resolved configuration as a tree with one branch for each root key that is not null."""
     tree = Tree("configuration", guide_style="dim")
     for key in map(str, cfg):
         value = cfg[key]

@@ -18,7 +18,7 @@ _SYNTHETIC = "celeba_lab.data.synthetic.datamodule.SyntheticDataModule"
 def choose_data(cfg: DictConfig) -> str | None:
     """Replace ``data=auto`` with CelebA if ``data.root`` contains CelebA, and with synthetic faces otherwise.
 
-    If the folder contains synthetic faces, the data is labelled synthetic regardless of the configuration.
+    If the folder contains synthetic faces, the data are labelled synthetic regardless of the configuration.
 
     Args:
         cfg: The configuration, which is modified in place.

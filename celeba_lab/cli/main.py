@@ -1,4 +1,4 @@
-"""The entry point of the command line, which checks the configuration, builds the task and runs it."""
+"""The entry point of the command-line interface, which checks the configuration, builds the task and runs it."""
 
 import os
 import signal
@@ -38,7 +38,7 @@ def launch(cfg: "DictConfig") -> float | None:
 
 
 def prepare(cfg: "DictConfig") -> "Callable[[DictConfig], dict[str, float]]":
-    """Check the settings, build the task, describe the run in the terminal, and seed the random generators.
+    """Check the settings, build the task, describe the run in the terminal, and seed the random number generators.
 
     Checks that do not need torch or Lightning run first, because importing these libraries takes several seconds.
 
@@ -81,7 +81,7 @@ def prepare(cfg: "DictConfig") -> "Callable[[DictConfig], dict[str, float]]":
 
 
 def main() -> None:
-    """Run the command line: print the help page, or let Hydra compose the configuration and launch the run.
+    """Run the command-line interface: print the help page, or let Hydra compose the configuration and launch the run.
 
     A user error ends the process with a one-sentence message. A bug in celeba_lab is shown with its traceback.
     """

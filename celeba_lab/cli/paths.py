@@ -1,4 +1,4 @@
-"""Check that files and tables exist before any slow imports."""
+"""Before any slow imports, check that files and tables exist."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from celeba_lab.runs.find import find_runs
 _CELEBA = "celeba_lab.data.datamodule.CelebADataModule"
 
 _WEIGHTS = (".pth", ".pt", ".ckpt", ".safetensors")
-# Purpose and usual file name of the checkpoint that a task cannot do without.
+# Purpose and usual file name of the checkpoint that each task requires.
 _CHECKPOINTS = {
     "evaluate": ("evaluate", "best.ckpt"),
     "predict": ("predict", "best.ckpt"),
@@ -31,7 +31,7 @@ def check_paths(cfg: DictConfig) -> None:
     """
     package, _, task = str(cfg.task._target_).rpartition(".")
     if not package.startswith("celeba_lab.tasks."):
-        task = ""  # A user's own task has settings of its own.
+        task = ""  # A user-defined task may use different settings.
     if cfg.checkpoint is not None or task in _CHECKPOINTS:
         check_checkpoint_file(cfg.checkpoint, *_CHECKPOINTS.get(task, ("continue training", "last.ckpt")))
     with settings_of("task"):

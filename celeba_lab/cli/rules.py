@@ -1,14 +1,14 @@
-"""Apply the argument checks in constructors before any slow imports.
+"""Apply the argument checks of constructors before any slow imports.
 
 Constructors and tasks contain statements such as ``check_at_least("n", n, 1)``. Statements that use only arguments and
 constants can be run with the values in the configuration. Each rule therefore exists only once, in the constructor, but
 an invalid value is reported before torch and Lightning are imported.
 
-A rule is one of these statements in the body of a constructor, of a task, or of a function that they call with their
-own arguments:
+A rule is one of the following statements in the body of a constructor or a task, or of a function that it calls with
+its own arguments:
 
-- a call of a function whose name contains ``check_``
-- ``raise``, an ``if`` or a ``for`` that contains only rules
+- a call to a function whose name contains ``check_``
+- a ``raise`` statement, or an ``if`` or ``for`` statement that contains only rules
 - a ``with settings_of(...)`` block that contains rules
 
 A rule may use arguments, constants of its module and Python's built-in functions, but not local variables. All other
@@ -92,7 +92,7 @@ def _check_call(module: Module, call: ast.Call, values: dict[str, Any]) -> None:
     home, function = constructor_of(home, definition)
     known: dict[str, Any] = {}
     for name, argument in [*zip(signature.hints if signature else (), call.args, strict=False), *_keywords(call)]:
-        with suppress(Exception):  # Skip an argument that is not computed from known arguments.
+        with suppress(Exception):  # Skip an argument that cannot be computed from the known values.
             value = _evaluate(module, argument, values)
             known |= {name: value} if name else value
     if function.args.kwarg is not None:
@@ -140,8 +140,8 @@ def _value(module: Module, name: str, values: dict[str, Any]) -> Any:
     """Return the object that a name in a rule refers to.
 
     Raises:
-        UnknownError: The name is not an argument, a constant, a function that only checks, a member of ``errors`` or a
-            builtin.
+        UnknownError: The name is not an argument, a constant, a function that contains only rules, a member of
+            ``errors`` or a builtin.
     """
     if name == "self":  # In __post_init__, the arguments are attributes.
         return SimpleNamespace(**values)

@@ -20,9 +20,9 @@ class ExclusiveFolder(Callback):
     Hydra names folders after the start time in seconds, and reuses existing folders. Without this callback, two runs
     that start in the same second would write to the same folder.
 
-    If ``hydra.run.dir`` or ``hydra.sweep.dir`` is set on the command line, this folder is used even if it exists. This
-    allows a continued run to reuse its folder, and all processes of a distributed run to share the folder of the first
-    process.
+    If ``hydra.run.dir`` or ``hydra.sweep.dir`` is set on the command line, that folder is used even if it already
+    exists. This allows a continued run to reuse its folder, and all processes of a distributed run to share the folder
+    of the first process.
     """
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -81,5 +81,5 @@ def _claim(config: DictConfig, kind: Literal["run", "sweep"]) -> None:
         return  # Hydra will encounter the same error and report it.
     with read_write(config), read_write(config.hydra), open_dict(config.hydra):
         config.hydra[kind].dir = str(folder)
-        if kind == "sweep":  # Hydra composes each job of a sweep from the overrides.
+        if kind == "sweep":  # Hydra composes the configuration of each job from the overrides.
             config.hydra.overrides.hydra.append(format_override(key, folder))

@@ -1,4 +1,4 @@
-"""Seed all random generators without importing additional libraries."""
+"""Seed all random number generators without importing additional libraries."""
 
 import os
 import random

@@ -8,8 +8,9 @@ from torch import Tensor
 class Batch(TypedDict):
     """A batch of B faces, as yielded by all loaders in this package.
 
-    Pixels remain uint8 until they are on the device, where the model normalises them. A checkpoint can therefore be
-    used with raw pixels. Labels are validated when the annotation table is read, and pixels when an image is decoded.
+    Pixels remain uint8 until they are on the device, where the model normalises them. Models loaded from
+    checkpoints therefore accept raw pixels. Labels are validated when the annotation table is read, and pixels when an
+    image is decoded.
 
     A training batch contains ``batch_size`` faces, unless the entire split is smaller. The last evaluation batch may
     also be smaller.

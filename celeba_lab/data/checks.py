@@ -77,7 +77,7 @@ def find_unusable(files: JpegFolder, rows: np.ndarray, description: str) -> dict
     Args:
         files: The image files.
         rows: Rows of the images to check, int64 (N,).
-        description: Text in front of the progress bar, for example ``Checking the train images``.
+        description: Text before the progress bar, for example ``Checking the train images``.
 
     Returns:
         Dictionary that maps the row of each unusable image to its error message, in the order of ``rows``.

@@ -205,7 +205,7 @@ class CelebADataModule(lightning.LightningDataModule):
         return f"images: {self.describe_splits()} at {self.image_size} x {self.image_size} pixels{limited}{skipped}"
 
     def facts(self) -> dict[str, Any]:
-        """Return the information about the data that a run records: name, folder, images per split and provenance."""
+        """Return the information that a run records about the data: name, folder, images per split and provenance."""
         return {"name": self.name, "root": str(self.root), "images": self.counts, **self.provenance}
 
     @property

@@ -110,7 +110,7 @@ def read_table_bytes(path: Path) -> bytes:
         )
     data = data.removeprefix(b"\xef\xbb\xbf")
     if _is_web_page(data):
-        raise UserError(f"{path} is a web page (HTML), not a table. The download has failed. Download it again.")
+        raise UserError(f"{path} is a web page (HTML), not a table. The download failed. Download it again.")
     if not data.strip():
         raise UserError(f"{path} is empty. Download it again.")
     if b"\0" in data[:4096]:

@@ -44,7 +44,7 @@ def describe_parameters(module: nn.Module) -> str:
     """
     total = sum(parameter.numel() for parameter in module.parameters())
     trained = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
-    frozen = "" if trained == total else f" ({_in_words(trained)} trained)"
+    frozen = "" if trained == total else f" ({_in_words(trained)} trainable)"
     return f"{_in_words(total)} parameters{frozen}"
 
 
@@ -82,7 +82,7 @@ def build_optimizer(name: str, modules: Iterable[nn.Module], lr: float, weight_d
     options = {"fused": True} if on_cpu and "fused" in signature(build).parameters else {}
     try:
         return build(groups, lr=lr, **options)
-    except ValueError as error:  # LBFGS and Muon expect other parameters
+    except ValueError as error:  # LBFGS and Muon do not accept these parameter groups
         rule = f"cannot train this network ({str(error).rstrip('.')})"
         raise SettingError("optimizer", name, rule, "Use AdamW, Adam or SGD.") from error
 
@@ -120,7 +120,7 @@ def build_schedule(name: str, optimizer: Optimizer, total_steps: float, warmup: 
     if build is None:
         return None
     if math.isinf(total_steps):
-        hint = "Limit the number of epochs or steps, or use the schedule constant."
+        hint = "Limit the number of epochs or steps, or use the constant schedule."
         raise SettingError("schedule", name, "requires a fixed number of steps", hint)
     return build(optimizer, int(total_steps), warmup)
 
@@ -137,10 +137,10 @@ class _OneCycle(OneCycleLR):
 
 def _one_cycle(optimizer: Optimizer, total_steps: int, warmup: float) -> LRScheduler:
     peaks = [group["lr"] for group in optimizer.param_groups]
-    # torch divides by the number of warm-up steps minus one, so a run of two or three steps needs a larger warm-up
+    # torch divides by the number of warm-up steps minus one, so a run of only a few steps needs a larger warm-up
     # fraction.
     rising = min(max(warmup, 2 / total_steps), 1.0)
-    # The momentum is not cycled, so that AdamW keeps its configured betas.
+    # Momentum is not cycled, so that AdamW keeps its configured betas.
     return _OneCycle(optimizer, peaks, total_steps=total_steps + 1, pct_start=rising, cycle_momentum=False)
 
 

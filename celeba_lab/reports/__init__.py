@@ -7,13 +7,13 @@
 - :mod:`~celeba_lab.reports.classifier.history`: metrics after each epoch.
 - :mod:`~celeba_lab.reports.classifier.thresholds`: thresholds tuned on the validation split.
 - :mod:`~celeba_lab.reports.classifier.calibration`: calibration of the predicted probabilities.
-- :mod:`~celeba_lab.reports.classifier.pixels`: comparison with a model that uses only the other labels.
+- :mod:`~celeba_lab.reports.classifier.pixels`: comparison with a model that predicts each attribute from the others.
 - :mod:`~celeba_lab.reports.classifier.groups`: accuracy in subgroups, and bias amplification.
 - :mod:`~celeba_lab.reports.classifier.drift`: differences between the validation split and the reported split.
 - :mod:`~celeba_lab.reports.classifier.mistakes`: the most confident mistakes, and contradictory predictions.
 - :mod:`~celeba_lab.reports.gan`: a GAN's training curves, distances, samples, audit and nearest training faces.
-- :mod:`~celeba_lab.reports.clusters`: clusters of labels or features.
-- :mod:`~celeba_lab.reports.embeddings`: a classifier's features, and how their clusters agree with label clusters.
+- :mod:`~celeba_lab.reports.clusters`: clusters of faces, based on their labels or features.
+- :mod:`~celeba_lab.reports.embeddings`: a classifier's features, and how well feature clusters match label clusters.
 - :mod:`~celeba_lab.reports.cooccurrence`: attributes that occur together.
 - :mod:`~celeba_lab.reports.logistic`: attributes predicted from one another.
 - :mod:`~celeba_lab.reports.predictions`: predictions for image files.

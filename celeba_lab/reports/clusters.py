@@ -165,7 +165,8 @@ class ClusterReport:
         clustering, clusterer = result.clustering, result.clusterer
         if clusterer.get_params(deep=False).get("n_clusters") is None:
             console.print(
-                f"Skipping other numbers of clusters, because {type(clusterer).__name__} does not use n_clusters."
+                f"Skipping the comparison with other numbers of clusters, because {type(clusterer).__name__} does not"
+                " use n_clusters."
             )
             return
         numbers = sorted({*self.numbers, clustering.count})
@@ -189,7 +190,7 @@ class ClusterReport:
             return {}
         if not has_parameter(result.clusterer, "random_state"):
             console.print(
-                f"Skipping the stability over seeds, because {type(result.clusterer).__name__} is deterministic."
+                f"Skipping the stability analysis, because {type(result.clusterer).__name__} is deterministic."
             )
             return {}
         seeds = range(result.seed + 1, result.seed + 1 + self.seeds)
@@ -199,7 +200,7 @@ class ClusterReport:
         result.run.table("stability", frame)
         index = frame["adjusted_rand_index"]
         console.print(
-            f"stability over {self.seeds} other seeds: mean adjusted Rand index {index.mean():.2f}, minimum"
+            f"stability across {self.seeds} other seeds: mean adjusted Rand index {index.mean():.2f}, minimum"
             f" {index.min():.2f} (1: identical clusters, 0: chance level)"
         )
         return {"stability": float(index.mean()), "stability/least": float(index.min())}
@@ -256,7 +257,7 @@ def _write_faces(result: ClusteringResult, each: int) -> None:
     """Draw random members of each cluster, skipping members with unreadable images."""
     datamodule = result.sample.datamodule
     if not datamodule.has_images:
-        console.print(f"Skipping the faces of the clusters, because there are no images in {datamodule.root}.")
+        console.print(f"Skipping the figure of cluster faces, because there are no images in {datamodule.root}.")
         return
     faces, captions, borders, rows = [], [], [], []
     for cluster, position, face in readable_members(result.sample, result.clustering, each, result.seed):
@@ -267,7 +268,8 @@ def _write_faces(result: ClusteringResult, each: int) -> None:
         rows.append((image_id, cluster + 1))
     if not faces:
         console.print(
-            f"Skipping the faces of the clusters, because none of the selected images in {datamodule.root} can be read."
+            f"Skipping the figure of cluster faces, because none of the selected images in {datamodule.root} can be"
+            " read."
         )
         return
     result.run.table("faces", pd.DataFrame(rows, columns=["image_id", "cluster"]))

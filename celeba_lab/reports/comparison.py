@@ -20,8 +20,8 @@ from celeba_lab.runs.finished import FinishedRun, check_same_data, read_runs
 from celeba_lab.runs.run import RunFolder
 
 CAUTION = (
-    "The intervals describe the variation over images, not over seeds. Runs with the same settings but different seeds"
-    " may show differences of a similar size. To compare settings, train each of them with several seeds."
+    "The intervals describe the variation across images, not across seeds. Runs with the same settings but different"
+    " seeds may show differences of a similar size. To compare settings, train each configuration with several seeds."
 )
 
 
@@ -29,9 +29,9 @@ def read_comparable(patterns: str | Sequence[str], split: str, ignore: Path) -> 
     """Read the runs that can be compared, and print the names of the runs that were left out.
 
     Args:
-        patterns: Run folders, folders that contain run folders, or glob patterns for either.
+        patterns: Run folders, folders that contain run folders, or globs that match either.
         split: Split whose predictions are compared.
-        ignore: Run folder to skip, which belongs to the comparison itself.
+        ignore: Run folder of the comparison itself, which is skipped.
 
     Raises:
         UserError: Fewer than two runs can be compared, or the runs used different data.
@@ -112,7 +112,7 @@ def choose_baseline(runs: Sequence[FinishedRun], metric: str, named: str | None 
 
 
 def run_table(runs: Sequence[FinishedRun], split: str) -> pd.DataFrame:
-    """Return a table of each run's overall metrics, data, seed and origin, with one row per run."""
+    """Return a table of each run's overall metrics, data, seed and provenance, with one row per run."""
     metrics = dict.fromkeys(name for run in runs for name in run.metrics if name.count("/") == 1)
     rows = []
     for run in runs:
@@ -167,7 +167,7 @@ def paired_tables(
         answers: Correctness of each run's predictions.
         baseline: Name of the baseline run.
         resamples: Number of bootstrap samples of the images.
-        seed: Seed for the bootstrap. The result for a run does not depend on which other runs are compared.
+        seed: Seed for the bootstrap. The interval and p-value of a run do not depend on which other runs are compared.
 
     Returns:
         A table of the accuracy over all attributes, with one row per run, and a table of McNemar's tests, with one row
@@ -239,7 +239,7 @@ def _sentence(row: Any, comparisons: int) -> str:
             f", but p = {row.p_adjusted:.2g} after Holm's adjustment for multiple comparisons (n = {comparisons})"
         )
     if row.images_apart < FEW:
-        sentence += f"; only {row.images_apart} images distinguish them, which are too few for a reliable result"
+        sentence += f"; only {row.images_apart} images distinguish them, too few for a reliable result"
     return sentence
 
 
@@ -262,7 +262,7 @@ def comparison_metrics(values: pd.Series, baseline: FinishedRun, paired: pd.Data
 
 
 def draw_curves(run: RunFolder, runs: Sequence[FinishedRun], metric: str, title: str) -> None:
-    """Draw per-epoch metrics of the best runs on the validation split, skipping runs without a history."""
+    """Draw per-epoch metrics of the runs that are best on the validation split, skipping runs without a history."""
     histories = {one.name: one.history for one in best_first(runs, metric) if one.history is not None}
     if not histories:
         return
@@ -278,7 +278,7 @@ def draw_curves(run: RunFolder, runs: Sequence[FinishedRun], metric: str, title:
     run.figure("curves", figure)
 
 
-def draw_differences(run: RunFolder, paired: pd.DataFrame, title: str) -> None:
+def draw_differences(run: RunFolder, paired: pd.DataFrame, title: str, split: str) -> None:
     """Draw the differences and intervals in the first table returned by :func:`paired_tables`."""
     first = paired.iloc[0]
     figure = figures.run_differences(
@@ -287,7 +287,7 @@ def draw_differences(run: RunFolder, paired: pd.DataFrame, title: str) -> None:
         paired["low"],
         paired["high"],
         label="accuracy minus baseline accuracy",
-        title=title,
+        title=f"{title} · {split_name(split)}",
         note=f"Baseline: {first['baseline']}, accuracy {first['baseline_accuracy']:.4f}. 95% bootstrap"
         f" intervals over {first['images']:,} images. Changing only the seed may cause similar differences",
     )

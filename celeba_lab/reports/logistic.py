@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from sklearn.base import ClassifierMixin
 
 from celeba_lab import figures
 from celeba_lab.analyses.regression import Regression
@@ -58,6 +59,11 @@ def majority_accuracy(table: pd.DataFrame) -> float:
     return float(table.loc[table["fitted"], "majority_accuracy"].mean())
 
 
+def regression_title(sample: str, estimator: ClassifierMixin, split: str) -> str:
+    """Return a title that describes the sample and names the estimator and the type of split."""
+    return f"{sample} · {type(estimator).__name__}, {split} split"
+
+
 def write_regressions(run: RunFolder, results: list[Regression], table: pd.DataFrame, title: str) -> None:
     """Write the scores for each attribute and, for a linear model, the odds ratios.
 
@@ -103,7 +109,7 @@ def _write_odds(run: RunFolder, odds: np.ndarray, names: list[str], title: str) 
         scale="ratio",
         limits=(1 / 64, 64),
         note="Factor by which the odds of an attribute (row) change if another attribute (column) is present and all"
-        " other attributes stay the same",
+        " other attributes are held constant",
         row_title="predicted attribute",
         column_title="given that this attribute is present",
         title=title,

@@ -13,7 +13,7 @@ from celeba_lab.console import console, progress
 from celeba_lab.data.images import load_image
 from celeba_lab.runs.run import RunFolder
 
-_THUMBNAIL = 400  # Maximum side length in pixels. A sheet of full-size photographs would not fit into memory.
+_THUMBNAIL = 400  # Maximum side length in pixels. A sheet of full-size photographs might not fit in memory.
 
 
 def file_prediction_table(paths: Sequence[Path], probabilities: np.ndarray, attributes: Sequence[str]) -> pd.DataFrame:

@@ -69,7 +69,7 @@ def read_answers(runs: Sequence[FinishedRun], split: str) -> CorrectAnswers:
 
 
 def _check_accuracy(run: FinishedRun, accuracy: Mapping[str, float]) -> None:
-    """Check that the predictions reproduce the accuracies in the summary at the run's threshold.
+    """Check that the predictions, at the run's threshold, reproduce the accuracies in the summary.
 
     A checkpoint keeps the threshold of its training run, which may differ from ``model.threshold`` in the evaluation.
     """
@@ -77,8 +77,8 @@ def _check_accuracy(run: FinishedRun, accuracy: Mapping[str, float]) -> None:
         reported = run.metrics.get(name, value)
         if abs(reported - value) > 1e-5:
             raise UserError(
-                f"{run.name}: {name} is {reported:.4f} in {SUMMARY}, but the predictions give {value:.4f} at the"
-                f" threshold {run.threshold:g}. If the checkpoint was trained with a different threshold,"
+                f"{run.name}: {name} is {reported:.4f} in {SUMMARY}, but the predictions give {value:.4f} at a"
+                f" threshold of {run.threshold:g}. If the checkpoint was trained with a different threshold,"
                 " evaluate the checkpoint again with that threshold. Otherwise, the tables were changed after the run."
             )
 

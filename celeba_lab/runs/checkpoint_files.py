@@ -8,7 +8,7 @@ from celeba_lab.errors import SettingError, UserError
 def check_checkpoint_file(
     path: str | None, purpose: str, usual: str = "best.ckpt", setting: str = "checkpoint"
 ) -> Path:
-    """Check that a path leads to a file that begins like a checkpoint, and return the path.
+    """Check that a path points to a file that begins like a checkpoint, and return the path.
 
     Args:
         path: Path to the checkpoint, as given in the setting.
@@ -32,7 +32,7 @@ def check_checkpoint_file(
         raise checkpoint_error(setting, path, "does not exist", hint)
     with file.open("rb") as opened:
         start = opened.read(2)
-    # A ZIP archive, or a pickle from old versions of torch. A file in safetensors format begins with a length.
+    # A ZIP archive, or a pickle from old versions of torch. A safetensors file begins with the length of its header.
     if file.suffix != ".safetensors" and not start.startswith((b"PK", b"\x80")):
         raise unreadable_error(setting, path, f"{file.stat().st_size:,} bytes")
     return file

@@ -53,7 +53,7 @@ class EventLogger:
         self.add_summary(Event(value=[Event.Value(tag=f"{tag}/text_summary", metadata=metadata, tensor=tensor)]), step)
 
     def log_hyperparams(self, params: Mapping[str, Any], metrics: Mapping[str, float], step: int = 0) -> None:
-        """Write hyperparameters and the resulting metrics for TensorBoard's HParams page."""
+        """Write hyperparameters and the resulting metrics for TensorBoard's HParams dashboard."""
         from tensorboard.compat.proto.summary_pb2 import Summary as Event
         from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2  # type: ignore[import-untyped]
 

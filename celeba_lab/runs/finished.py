@@ -72,7 +72,7 @@ class FinishedRun:
 
     @property
     def seed(self) -> int | None:
-        """Seed of the run. If an old summary does not contain the seed, it is taken from the settings."""
+        """Seed of the run. If an old summary does not contain the seed, the value is taken from the settings."""
         return self.settings.get("seed") if self.summary.seed is None else self.summary.seed
 
     @property
@@ -104,7 +104,7 @@ def read_runs(folders: Sequence[Path], split: str) -> tuple[list[FinishedRun], l
     """Read the runs that contain predictions for a split, and return them with the folders of the other runs.
 
     Raises:
-        UserError: A run file is missing or damaged.
+        UserError: A file in a run folder is missing or damaged, or a run did not use any data.
     """
     table = Path("tables") / f"predictions_{split}.csv"
     comparable = [folder for folder in folders if (folder / table).is_file()]

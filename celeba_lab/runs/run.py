@@ -41,7 +41,7 @@ class RunFolder:
 
     Attributes:
         path: Path to the folder.
-        seconds: Wall-clock seconds of each part of the run.
+        seconds: Wall-clock time of each part of the run, in seconds.
     """
 
     def __init__(self, path: Path, logger: "TensorBoardLogger | None" = None) -> None:
@@ -94,7 +94,7 @@ class RunFolder:
     def log_hyperparameters(
         self, hyperparameters: Mapping[str, Any], metrics: Mapping[str, float], step: int = 0
     ) -> None:
-        """Send hyperparameters and the resulting metrics to TensorBoard's HParams page.
+        """Send hyperparameters and the resulting metrics to TensorBoard's HParams dashboard.
 
         The metric names are prefixed with ``best/``. Without this prefix, TensorBoard would show the values as an
         additional epoch.
@@ -108,7 +108,7 @@ class RunFolder:
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:
-        """Add the wall-clock time of this block to ``seconds[name]``."""
+        """Add the wall-clock time of the ``with`` block to ``seconds[name]``."""
         start = perf_counter()
         try:
             yield
@@ -120,7 +120,7 @@ class Run(RunFolder):
     """A run of a task, with its folder and its settings.
 
     A task opens its run once and finishes the run once, in the main process. Nothing is written before the first table,
-    figure or logged value, so a run that fails because of invalid settings or data does not leave any files.
+    figure or logged value, so a run that fails because of invalid settings or data leaves no files behind.
 
     Args:
         path: Path to the run folder.
@@ -136,7 +136,7 @@ class Run(RunFolder):
         overrides: Command-line overrides, excluding overrides of Hydra's own settings.
         experiment: Name of the experiment.
         seed: Seed of the run.
-        seconds: Wall-clock seconds of each part of the run.
+        seconds: Wall-clock time of each part of the run, in seconds.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -161,6 +161,7 @@ class Run(RunFolder):
         self.settings = settings
         self.overrides = list(overrides)
         self._logger_settings = logger
+        self._is_finished = False
         self.experiment: str = settings["name"]
         self.seed: int = settings["seed"]
 
@@ -188,7 +189,7 @@ class Run(RunFolder):
         return logger
 
     def title(self, data_name: str | None) -> str:
-        """Return the start of every figure title, which names the data and the experiment."""
+        """Return the prefix of every figure title, with the names of the data and the experiment."""
         return f"{data_name} · {self.experiment}"
 
     @property
@@ -223,7 +224,13 @@ class Run(RunFolder):
             step: Training step at which TensorBoard shows the metrics.
             next_commands: Commands to suggest to the user, as pairs of a purpose and a command.
             **fields: Additional fields of the summary; see :class:`~celeba_lab.runs.summary.Summary`.
+
+        Raises:
+            RuntimeError: The run has already been finished.
         """
+        if self._is_finished:
+            raise RuntimeError(f"The run in {self.path} has already been finished.")
+        self._is_finished = True
         if hyperparameters is not None:
             self.log_hyperparameters(hyperparameters, metrics, step)
         else:
@@ -250,7 +257,7 @@ class Run(RunFolder):
         return {"seed": self.seed, "data": None if data is None else data["name"], **flatten(self.settings["task"])}
 
     def show(self, next_commands: Sequence[tuple[str, str]] = ()) -> None:
-        """Print the paths to the run folder and its report or figures, and the suggested next commands."""
+        """Print the paths to the run folder and its report or figures, and commands to run next."""
         console.print(f"run folder: [bold]{display_path(self.path)}[/bold]")
         if (page := self.path / PAGE).exists():
             console.print(f"  [dim]report:[/dim] {display_path(page)}", soft_wrap=True)

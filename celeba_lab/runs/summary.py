@@ -39,7 +39,7 @@ class Summary:
         experiment: Name of the experiment, which is also the name of the folder that contains its runs.
         task: Name of the task.
         seed: Seed of the run.
-        metrics: Metric values by name, where undefined metrics are NaN. Most names have the form ``split/metric`` or
+        metrics: Metric values by name, with NaN for undefined metrics. Most names have the form ``split/metric`` or
             ``split/metric/attribute``.
         majority_accuracy: For each split, the accuracy of always predicting the majority class.
         data: Name and folder of the data and the number of images in each split, or None for a task without data.
@@ -48,7 +48,7 @@ class Summary:
         initial_weights: Origin of the weights at the start of training.
         generator_weights: ``ema`` if the generator used its averaged weights, or ``raw`` if it used its last weights.
         device: Name of the CPU or GPU, which can affect the last digits of the metrics.
-        seconds: Wall-clock seconds of each part of the run.
+        seconds: Wall-clock time of each part of the run, in seconds.
         versions: Versions of Python and the libraries.
         git: Git commit of the code, with the suffix ``-dirty`` for uncommitted changes, or None outside a git checkout.
         details: Task-specific information.

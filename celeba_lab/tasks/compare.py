@@ -2,7 +2,7 @@
 
 from omegaconf import DictConfig
 
-from celeba_lab.console import Progress, display_path, split_name
+from celeba_lab.console import Progress, display_path
 from celeba_lab.data.annotations import SPLITS
 from celeba_lab.errors import check_at_least, check_choice
 from celeba_lab.reports import comparison
@@ -57,7 +57,7 @@ def compare(
         run.table("mcnemar", details)
         title = run.title(base.data["name"])
         comparison.draw_curves(run, found, metric, title)
-        comparison.draw_differences(run, paired, f"{title} · {split_name(split)}")
+        comparison.draw_differences(run, paired, title, split)
     metrics = comparison.comparison_metrics(table[f"{split}/{metric}"], base, paired)
     comparison.show_data(answers, split, base.data["name"])
     comparison.show_runs(table, metric, split)

@@ -14,7 +14,7 @@ from celeba_lab.models.classifier.ensemble import Ensemble
 from celeba_lab.reports.classifier.facts import facts_of_run
 from celeba_lab.reports.classifier.report import ClassifierReport
 from celeba_lab.reports.classifier.result import EvaluationResult
-from celeba_lab.reports.classifier.scores import mean_majority_accuracy, show_scores
+from celeba_lab.reports.classifier.scores import mean_majority_accuracy, show_evaluation
 from celeba_lab.runs.run import Run, write_bad_images
 
 
@@ -26,8 +26,8 @@ def evaluate(
     Args:
         cfg: Configuration of the run. ``checkpoint`` is the path to the classifier.
         report: The report to write, with tables, figures and an HTML page.
-        split: Split to evaluate: train, val or test. The validation split is always evaluated as well, to choose
-            thresholds and temperatures.
+        split: Split to evaluate: train, val or test. The validation split, unless empty, is evaluated as well, to
+            choose thresholds and temperatures.
         ensemble: Paths to additional checkpoints, whose logits are averaged with the logits of ``checkpoint``.
 
     Returns:
@@ -59,7 +59,7 @@ def evaluate(
         write_bad_images(run, datamodule)
     metrics |= added
     majority_accuracy = {split: mean_majority_accuracy(table)}
-    show_scores(f"{checkpoints} on {datamodule.name}", metrics, majority_accuracy)
+    show_evaluation(checkpoints, datamodule.name, metrics, majority_accuracy)
     return run.finish(
         metrics,
         majority_accuracy=majority_accuracy,

@@ -1,7 +1,6 @@
 """Generate faces with a trained generator."""
 
 from functools import partial
-from pathlib import Path
 
 from omegaconf import DictConfig
 
@@ -15,7 +14,7 @@ from celeba_lab.models.classifier.module import AttributeClassifier
 from celeba_lab.models.gan.sampler import FaceSampler
 from celeba_lab.reports.gan.audit import Audit, report_audit
 from celeba_lab.reports.gan.nearest import report_nearest
-from celeba_lab.reports.gan.samples import Samples, check_request, describe_request, has_training_data
+from celeba_lab.reports.gan.samples import Samples, check_request, generation_title, has_training_data
 from celeba_lab.runs.run import Run
 
 
@@ -63,9 +62,10 @@ def generate(
     run = Run.open(cfg)
     faces, requested = sampler.sample(n, cfg.seed, truncation, attributes)  # also checks the attributes
     datamodule, nearest = _setup_data(cfg, sampler, classifier, nearest)
-    title = f"{Path(cfg.checkpoint).name} · seed {cfg.seed}"
+    title = generation_title(cfg.checkpoint, cfg.seed)
     enlarge = partial(enlarge_faces, scale=upscale, name=upscale_filter)
-    samples = Samples(faces, requested, sampler.attributes, enlarge, title + describe_request(attributes))
+    samples_title = generation_title(cfg.checkpoint, cfg.seed, attributes)
+    samples = Samples(faces, requested, sampler.attributes, enlarge, samples_title)
     with run.timed("generate"):
         samples.write(run)
         if interpolate is not None:

@@ -13,6 +13,7 @@ from celeba_lab.reports.logistic import (
     majority_accuracy,
     regression_metrics,
     regression_table,
+    regression_title,
     show_regressions,
     write_regressions,
 )
@@ -33,8 +34,8 @@ def logistic(
     Args:
         cfg: Configuration of the run.
         estimator: Unfitted scikit-learn classifier with ``predict_proba``.
-        split: ``random`` splits all selected rows at random. ``official`` fits on CelebA's train partition and
-            evaluates on its test partition.
+        split: ``random`` splits all selected rows at random. ``official`` uses CelebA's train partition for fitting
+            and its test partition for evaluation.
         test_size: Fraction of the rows that the random split uses for evaluation.
         attributes: Names of at least two attributes. Defaults to all 40 attributes.
         fraction: Fraction of the rows to use.
@@ -61,7 +62,7 @@ def logistic(
         fits = regress_each(labels[train], labels[test], estimator, workers)
         results = list(progress(fits, "fitting", len(sample.attributes), "attributes"))
         table = regression_table(results, labels[test], sample.attributes)
-    title = f"{sample.title} · {type(estimator).__name__}, {split} split"
+    title = regression_title(sample.title, estimator, split)
     with run.timed("report"), Progress("writing the report"):
         write_regressions(run, results, table, title)
     metrics = regression_metrics(table)

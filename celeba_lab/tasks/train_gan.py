@@ -69,7 +69,7 @@ def train_gan(
         return metrics
     with run.timed("report"):
         metrics |= report_gan(run, trainer, model.eval(), datamodule, classifier, nearest)
-    show_results(run, f"{run.experiment}, {datamodule.name}: the last weights", metrics)
+    show_results(run, datamodule.name, metrics)
     last = run.path / "checkpoints" / "last.ckpt"
     return run.finish(
         metrics,

@@ -1,4 +1,4 @@
-"""Contradictions equal manual counts."""
+"""The numbers of contradictions match manual counts."""
 
 import numpy as np
 import pytest

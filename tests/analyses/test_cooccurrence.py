@@ -1,4 +1,4 @@
-"""Co-occurrence tables equal tables computed by hand, by scikit-learn and by the notebook."""
+"""Co-occurrence tables match manual computations, scikit-learn and the notebook."""
 
 from pathlib import Path
 

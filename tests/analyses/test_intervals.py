@@ -1,4 +1,4 @@
-"""Wilson's interval equals SciPy's, and Newcombe's interval equals the examples in his paper."""
+"""Wilson intervals match SciPy's, and Newcombe intervals match the examples in his paper."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The nearest image equals the result of a direct search."""
+"""The nearest image matches the result of a direct search."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Paired tests equal manual results, SciPy and a loop over resamples, and have the properties of a valid test."""
+"""Paired tests match manual results, SciPy and a loop over resamples, and have the properties of valid tests."""
 
 import math
 import tracemalloc

@@ -1,4 +1,4 @@
-"""Regressions equal a loop over scikit-learn and the notebook's scores, and handle degenerate columns."""
+"""Regression results match a loop over scikit-learn and the notebook's scores. Degenerate columns are handled."""
 
 import os
 from pathlib import Path
@@ -178,7 +178,7 @@ def test_the_scores_agree_with_the_notebook(targets: list[int] | None, shared: P
 
 
 def test_some_targets_can_be_selected() -> None:
-    """The results equal those for all targets and are in the given order."""
+    """The results match those for all targets and are in the given order."""
     rng = np.random.default_rng(0)
     train, test = rng.integers(0, 2, (200, 5)), rng.integers(0, 2, (50, 5))
     every = list(regress_each(train, test, LogisticRegression()))

@@ -84,7 +84,7 @@ def main() -> None:
             here = _seconds(lambda ours=ours: ours(annotations))
             there = _seconds(lambda theirs=theirs: theirs(frame))
             print(f"{name} {repeat + 1}: notebook {there:.2f} s, here {here:.3f} s, {there / here:.1f} times faster")
-    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB, both sides together")
+    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB, for both versions together")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Errors of the user are explained in one sentence, and bugs are not."""
+"""User errors are explained in one sentence, but bugs are not."""
 
 import errno
 from collections.abc import Callable
@@ -29,7 +29,7 @@ from celeba_lab.errors import UserError
 def test_a_mistake_on_the_command_line_is_explained(
     override: str, sentence: str, compose: Callable[..., DictConfig]
 ) -> None:
-    with pytest.raises(Exception) as error:  # Hydra and OmegaConf raise many classes.
+    with pytest.raises(Exception) as error:  # Hydra and OmegaConf raise many different exception types.
         compose(override)
     found = explain(error.value)
     assert found is not None

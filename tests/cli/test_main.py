@@ -1,4 +1,4 @@
-"""The command line reports mistakes in one sentence, and bugs with a traceback."""
+"""User errors are reported in one sentence, and bugs with a traceback."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Signatures that are read from the source equal those of the imported objects."""
+"""Signatures read from the source code match those of the imported objects."""
 
 import re
 from collections.abc import Callable

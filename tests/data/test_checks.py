@@ -1,4 +1,4 @@
-"""Missing and unusable images are found."""
+"""Missing and unusable images are detected."""
 
 from collections.abc import Callable
 from pathlib import Path

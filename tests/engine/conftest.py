@@ -1,4 +1,4 @@
-"""A network small enough for computations by hand, and a Trainer that prints nothing."""
+"""A network small enough for manual computations, and a Trainer that prints nothing."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

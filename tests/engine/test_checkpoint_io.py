@@ -1,4 +1,4 @@
-"""Checkpoints are complete, or not there at all."""
+"""Checkpoints are either complete or absent."""
 
 import itertools
 import multiprocessing

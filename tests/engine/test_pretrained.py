@@ -17,7 +17,7 @@ from celeba_lab.models.classifier.module import AttributeClassifier
 
 @pytest.fixture(autouse=True)
 def _offline(monkeypatch, tmp_path):
-    """Prevent downloads and the use of weights that were downloaded before."""
+    """Prevent downloads and the use of previously downloaded weights."""
 
     def refuse(*args, **kwargs):
         raise URLError("the tests are offline")

@@ -1,4 +1,4 @@
-"""Confusion matrices equal those of scikit-learn, and histograms equal those of NumPy."""
+"""Confusion matrices match those of scikit-learn, and histograms match those of NumPy."""
 
 import numpy as np
 import pytest

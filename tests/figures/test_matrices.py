@@ -75,7 +75,7 @@ def test_a_matrix_of_forty_by_forty_cells_is_readable(names_of):
 
 
 def test_long_names_are_wrapped_next_to_their_cells(assert_texts_stay_apart):
-    names = ["a very long name of a row that nobody should have chosen, but somebody did " * 2, "short"]
+    names = ["a very long row name, much longer than any name of an attribute or a cluster " * 2, "short"]
     assert_texts_stay_apart(heatmap(np.eye(2), row_names=names, column_names=names[::-1]))
 
 

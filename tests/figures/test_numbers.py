@@ -1,4 +1,4 @@
-"""Numbers as text, and ticks for axes that show ratios."""
+"""Number formatting, and ticks for axes that show ratios."""
 
 import numpy as np
 

@@ -153,7 +153,7 @@ def test_the_test_of_a_run_does_not_depend_on_the_other_runs() -> None:
         (
             {"difference": 0.00625, "low": 0.00125, "high": 0.0125, "p": 0.01, "images_apart": 5},
             "a is better than b by 0.0063 (95% interval 0.0013 to 0.0125), p = 0.01; only 5 images distinguish them,"
-            " which are too few for a reliable result",
+            " too few for a reliable result",
         ),
         (
             {"difference": 0.0, "low": 0.0, "high": 0.0, "p": 1.0, "images_apart": 0},

@@ -31,12 +31,12 @@ def test_the_iterations_of_tsne_are_counted_but_not_printed(updates, capsys):
 def test_other_output_is_still_printed(capsys):
     class Talking(TSNE):
         def fit_transform(self, points, y=None):
-            print("a line of somebody else")
+            print("a line from another function")
             return super().fit_transform(points, y)
 
     Talking.__name__ = "TSNE"
     fit_with_progress(Talking(perplexity=5, max_iter=250), POINTS, "t-SNE")
-    assert capsys.readouterr().out == "a line of somebody else\n"
+    assert capsys.readouterr().out == "a line from another function\n"
 
 
 def test_an_estimator_without_iterations_is_fitted_unchanged(updates):

@@ -46,7 +46,7 @@ def test_a_threshold_that_does_not_reproduce_the_accuracy_is_rejected(tmp_path: 
     runs = run_writer.pair(
         tmp_path, probabilities=probabilities, threshold=0.35, settings={"model": {"threshold": 0.5}}
     )
-    with pytest.raises(UserError, match=r"^b: test/accuracy/Smiling is .* at the threshold 0\.5\. If the checkpoint"):
+    with pytest.raises(UserError, match=r"^b: test/accuracy/Smiling is .* at a threshold of 0\.5\. If the checkpoint"):
         read_answers(runs, "test")
 
 

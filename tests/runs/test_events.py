@@ -1,4 +1,4 @@
-"""Event files written without torch equal those of Lightning's logger."""
+"""Event files written without torch match those of Lightning's logger."""
 
 from collections.abc import Mapping
 from pathlib import Path

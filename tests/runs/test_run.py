@@ -218,6 +218,14 @@ def test_hparams_contains_the_hyperparameters_of_the_task(tmp_path: Path) -> Non
     assert b"split" not in start
 
 
+def test_a_run_cannot_be_finished_twice(tmp_path: Path) -> None:
+    run = run_in(tmp_path)
+    run.finish({"val/accuracy": 0.9})
+    with pytest.raises(RuntimeError, match="has already been finished"):
+        run.finish({"val/accuracy": 0.1})
+    assert Summary.read(tmp_path).metrics == {"val/accuracy": 0.9}
+
+
 def test_a_run_without_data_can_be_finished(tmp_path: Path) -> None:
     Run(tmp_path, "compare", SETTINGS | {"data": None}, logger=tensorboard_of(tmp_path)).finish({"runs": 2.0})
     assert Summary.read(tmp_path).data is None

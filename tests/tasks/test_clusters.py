@@ -76,7 +76,7 @@ def test_clusters_need_no_images(
         "experiment=clusters", f"data.root={labels_only}", *quick_clusters, "task.fraction=0.5", "seed=1"
     )
     assert code == 0, err
-    assert "Skipping the faces of the clusters, because there are no images in" in " ".join(out.split())
+    assert "Skipping the figure of cluster faces, because there are no images in" in " ".join(out.split())
     folder = run_folder("clusters")
     assert not (folder / "figures" / "faces.png").exists()
     assert len(pd.read_csv(folder / "tables" / "assignments.csv")) == 120
@@ -104,7 +104,7 @@ def test_an_empty_image_folder_does_not_stop_the_run(command: Command, labels_on
     (labels_only / "img_align_celeba").mkdir()
     code, out, err = command("experiment=clusters", f"data.root={labels_only}", *quick_clusters)
     assert code == 0, err
-    assert "Skipping the faces of the clusters, because none of the selected images in" in " ".join(out.split())
+    assert "Skipping the figure of cluster faces, because none of the selected images in" in " ".join(out.split())
 
 
 def test_dbscan_omits_the_analyses_that_it_does_not_support(
@@ -115,8 +115,9 @@ def test_dbscan_omits_the_analyses_that_it_does_not_support(
     only = ["task.attributes=[Male,Young,Smiling,Bald,Bangs,Blurry,Chubby]", "task.report.tsne=null"]
     code, out, err = command("experiment=clusters", f"data.root={labels_only}", *few, *dense, *only)
     assert code == 0, err
-    assert "Skipping other numbers of clusters, because DBSCAN does not use n_clusters." in " ".join(out.split())
-    assert "Skipping the stability over seeds, because DBSCAN is deterministic." in " ".join(out.split())
+    words = " ".join(out.split())
+    assert "Skipping the comparison with other numbers of clusters, because DBSCAN does not use n_clusters." in words
+    assert "Skipping the stability analysis, because DBSCAN is deterministic." in words
     assert not (run_folder("clusters") / "tables" / "numbers.csv").exists()
 
 

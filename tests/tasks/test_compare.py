@@ -93,7 +93,7 @@ def test_three_runs_are_compared(
     assert "baseline: best (best validation accuracy)" in words
     assert re.search(r"bad is worse than best by 0\.3333 \(95% interval 0\.\d+ to 0\.\d+\), p < 0\.001", words)
     assert "equal and best predict the same number of attributes correctly in each of the 60 images" in words
-    assert "not over seeds" in words
+    assert "not across seeds" in words
 
 
 def test_a_trained_run_is_compared_with_a_copy_with_two_changed_predictions(

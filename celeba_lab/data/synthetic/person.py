@@ -64,7 +64,7 @@ class Person:
         return not self.attributes.isdisjoint(names)
 
     def random(self, part: str) -> np.random.Generator:
-        """Return a random generator for one part of the image. The initial state is the same on each call."""
+        """Return a random number generator for one part of the image. The initial state is the same on each call."""
         return np.random.Generator(np.random.PCG64([*self.seed, crc32(part.encode())]))
 
     def amount(self, name: str, present: tuple[float, float], absent: tuple[float, float]) -> float:

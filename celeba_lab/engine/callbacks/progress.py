@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from celeba_lab.console import Progress, console
 
-# Seconds between updates. Reading the loss waits for the device, so the loss is not read at every step.
+# Seconds between updates. Reading the loss synchronises with the device, so it is not read at every step.
 _REFRESH = 0.5
 
 

@@ -112,7 +112,7 @@ def _describe(result: EvaluationResult, table: pd.DataFrame, bins: int) -> str:
                 f" For {behind} of the {len(table)} attributes, always predicting the majority class is more accurate."
             )
     return text + (
-        "\n\nThe columns low and high contain the ends of the 95% Wilson interval for the accuracy. The gain is the"
+        "\n\nThe columns low and high contain the bounds of the 95% Wilson interval for the accuracy. The gain is the"
         " accuracy minus the accuracy of always predicting the majority class. The balanced accuracy is the mean of the"
         " true positive rate and the true negative rate, and is 0.5 if the prediction is always the same. The"
         f" calibration error is the expected calibration error with {bins} bins. Undefined values, such as the"

@@ -55,8 +55,8 @@ def drift_table(
 ) -> pd.DataFrame:
     """Return a table that compares prevalence and accuracy in two splits, with one row per attribute.
 
-    The columns are ``prevalence`` and ``accuracy`` with the suffixes ``_val``, ``_split``, ``_difference`` (the split
-    minus validation), ``_low`` and ``_high`` (Newcombe's 95% interval for the difference).
+    The columns are ``prevalence`` and ``accuracy`` with the suffixes ``_val``, ``_split``, ``_difference`` (the
+    reported split minus the validation split), ``_low`` and ``_high`` (Newcombe's 95% interval for the difference).
 
     Args:
         val_labels: True labels of the validation split, (N, K), 0 or 1.

@@ -153,8 +153,8 @@ def _describe(pairs: pd.DataFrame, smallest: int, split: str) -> str:
         "\n\nThe gap is the difference between the highest and the lowest subgroup accuracy of a pair. The"
         " gap is large for every attribute that is rarely predicted. The equalised odds difference compares images with"
         " the same label. It is the difference in true positive rate or false positive rate between images inside"
-        f" and outside the group, whichever is larger. Subgroups with fewer than {smallest} images are marked as few"
-        f" and are excluded from the gap and the equalised odds difference. The file"
+        f" and outside the group, whichever is larger. Subgroups with fewer than {smallest} images are marked in the"
+        f" column few, and are excluded from the gap and the equalised odds difference. The file"
         f" tables/subgroups_{split}.csv contains all subgroups. With so many pairs, some differences are due to"
         " chance, so check the intervals."
     )

@@ -38,7 +38,10 @@ def report_history(
     if by_attribute is not None:
         tables.append(by_attribute[0])
         pictures.append(by_attribute[1])
-    text = f"The reported checkpoint is from epoch {best_epoch}, which has the highest validation accuracy."
+    text = (
+        f"The reported checkpoint is from epoch {best_epoch}. By default, this is the epoch with the highest"
+        " validation accuracy."
+    )
     return Section("Training", text, tables=tables, pictures=pictures)
 
 

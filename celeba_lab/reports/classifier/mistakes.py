@@ -28,9 +28,9 @@ def report_mistakes(result: EvaluationResult, most: int) -> Section:
         pictures.append(result.picture("mistakes", figure, "The most confident mistakes, with predictions and labels."))
     total = result.predictions.labels.size
     text = (
-        f"{len(wrong):,} of {total:,} predictions differ from the labels ({percent(len(wrong) / total, 2)}). Some of"
-        " CelebA's labels are wrong, so look at the images before drawing conclusions. The predicted probabilities"
-        f" for all images are in tables/{file.name}, which can be joined with other tables on image_id."
+        f"{len(wrong):,} of {total:,} predictions differ from the labels ({percent(len(wrong) / total, 2)}). Labels"
+        " can be wrong too, as some of CelebA's are, so look at the images before drawing conclusions. The predicted"
+        f" probabilities for all images are in tables/{file.name}, which can be joined with other tables on image_id."
     )
     return Section("Mistakes", text, tables=[shown], pictures=pictures)
 
@@ -78,9 +78,10 @@ def report_contradictions(
     picture = result.picture("contradictions", figure, "Contradictions in the labels and in the predictions.")
     text = (
         "Each attribute is predicted separately, so predictions may contradict each other. Labels may contradict"
-        f" each other too, because they were assigned by people. In {len(found.labels):,} images, there are"
-        f" {int(table['labels'].sum()):,} contradictions among the labels and {int(table['predictions'].sum()):,} among"
-        " the predictions. A small number of contradictions does not imply good predictions. For example, a"
+        " each other too, as CelebA's do, which were assigned by human annotators. In"
+        f" {len(found.labels):,} images, there are {int(table['labels'].sum()):,} contradictions among the labels and"
+        f" {int(table['predictions'].sum()):,} among the predictions. A small number of contradictions does not imply"
+        " good predictions. For example, a"
         " classifier that never predicts Goatee never predicts both Goatee and No_Beard."
     )
     section = Section("Contradictions", text, tables=[shown], pictures=[picture])

@@ -1,4 +1,4 @@
-"""A comparison of the network with a model that uses only the other labels, and with the majority-class prediction."""
+"""Compare the network with a model that uses only the labels of the other attributes, and with the majority class."""
 
 import numpy as np
 import pandas as pd

@@ -85,6 +85,6 @@ def percent(share: float, digits: int = 1) -> str:
 
 
 def first_names(names: Sequence[str], limit: int = 3) -> str:
-    """Join up to ``limit`` names for use in a sentence, such as ``a, b and c``."""
+    """Join at most ``limit`` names for use in a sentence, such as ``a, b and c``."""
     chosen = list(names[:limit])
     return chosen[0] if len(chosen) == 1 else f"{', '.join(chosen[:-1])} and {chosen[-1]}"

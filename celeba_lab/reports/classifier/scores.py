@@ -23,8 +23,8 @@ def attribute_table(
 ) -> pd.DataFrame:
     """Return a table of prevalence, majority-class accuracy and scores, with one row per attribute.
 
-    ``accuracy_low`` and ``accuracy_high`` are the ends of the 95% Wilson interval, ``ece`` is the expected calibration
-    error, and ``gain`` is the accuracy minus the majority-class accuracy. Undefined values are NaN.
+    ``accuracy_low`` and ``accuracy_high`` are the bounds of the 95% Wilson interval, ``ece`` is the expected
+    calibration error, and ``gain`` is the accuracy minus the majority-class accuracy. Undefined values are NaN.
 
     Args:
         labels: True labels, uint8 (N, K), 0 or 1.
@@ -103,8 +103,15 @@ def mistakes(predictions: Predictions) -> pd.DataFrame:
     return frame.sort_values("confidence", ascending=False, kind="stable", ignore_index=True)
 
 
+def show_evaluation(
+    checkpoints: str, data_name: str | None, metrics: Mapping[str, float], majority_accuracy: Mapping[str, float]
+) -> None:
+    """Print the overall metrics of an evaluation under a title that names the checkpoints and the data."""
+    show_scores(f"{checkpoints} on {data_name}", metrics, majority_accuracy)
+
+
 def show_scores(title: str, metrics: Mapping[str, float], majority_accuracy: Mapping[str, float]) -> None:
-    """Print the metrics over all attributes, with one column per split.
+    """Print the overall metrics, with one column per split.
 
     Args:
         title: Title of the table.

@@ -44,8 +44,8 @@ def report_thresholds(result: EvaluationResult, criterion: str | None) -> tuple[
     text = (
         f"The threshold for each attribute maximises its {what} on the {len(chosen_on.labels):,} validation images. The"
         f" {result.split} images are used only to evaluate the thresholds, not to choose them. The mean {what} is"
-        f" {before:.4f} at a threshold of {default:g} and {after:.4f} at the tuned thresholds. The mean accuracy is"
-        f" {table['accuracy'].mean():.4f} and {table['tuned_accuracy'].mean():.4f}, respectively."
+        f" {before:.4f} at a threshold of {default:g} and {after:.4f} at the tuned thresholds. The corresponding mean"
+        f" accuracies are {table['accuracy'].mean():.4f} and {table['tuned_accuracy'].mean():.4f}."
     )
     metrics = {
         f"{result.split}/{name}": float(table[name].mean())

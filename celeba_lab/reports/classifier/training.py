@@ -26,7 +26,7 @@ def report_training(
     Args:
         run: Run to which the reports are written.
         report: Report to write.
-        best: Trained classifier at its best checkpoint.
+        best: Trained classifier with the weights of its best checkpoint.
         datamodule: Data module with the images and the labels of all attributes.
         measurements: Evaluation results for the classifier, with the keys ``val`` and ``test``.
 

@@ -46,7 +46,7 @@ class Audit:
         return self.sampler.sample(n, self.seed, self.truncation, requested)[0]
 
     def classify(self, faces: Tensor) -> np.ndarray:
-        """Return the predicted attributes, bool (N, K), of faces, uint8 (N, 3, S, S)."""
+        """Predict the attributes of faces, uint8 (N, 3, S, S), and return them as bool (N, K)."""
         auditor = self.auditor
         batches = progress(torch.split(faces, _BATCH), "classifying faces", unit="batches")
         probabilities = [auditor.probabilities(batch.to(auditor.device)).cpu() for batch in batches]

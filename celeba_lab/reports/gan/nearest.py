@@ -31,7 +31,7 @@ def report_nearest(run: RunFolder, faces: torch.Tensor, datamodule: CelebADataMo
         ``nearest/generated``, the median distance between generated faces and their nearest training faces, on a scale
         from 0 to 255, and ``nearest/real``, the corresponding median for held-out real faces. If there are no held-out
         real faces, ``nearest/real`` is omitted. If the generator copies training faces, ``nearest/generated`` is
-        much smaller than the second.
+        much smaller than ``nearest/real``.
     """
     n = len(faces)
     others = datamodule.split_indices(_SPLIT)[:_REFERENCE_FACES]

@@ -31,7 +31,7 @@ def report_gan(
     """Write the tables and figures of a training run, and return the final metrics.
 
     Args:
-        run: Training run to report.
+        run: Training run to report on.
         trainer: Trainer that fitted the model, including its callbacks.
         model: The fitted GAN.
         datamodule: Data module with the training data.
@@ -75,8 +75,8 @@ def describe_training(trainer: L.Trainer) -> dict[str, Any]:
     }
 
 
-def show_results(run: Run, title: str, metrics: Mapping[str, float]) -> None:
-    """Print the training time and the metrics, excluding metrics for individual attributes."""
+def show_results(run: Run, data_name: str | None, metrics: Mapping[str, float]) -> None:
+    """Print the training time and the metrics of the last weights, excluding metrics for individual attributes."""
     shown = {name: value for name, value in metrics.items() if name.count("/") == 1}
-    show_metrics(title, {"value": shown})
+    show_metrics(f"{run.experiment}, {data_name}: the last weights", {"value": shown})
     console.print(f"training took {run.seconds.get('training', run.seconds['fit']):.0f} s")

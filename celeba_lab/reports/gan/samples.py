@@ -45,7 +45,7 @@ class Samples:
     title: str
 
     def write(self, run: RunFolder) -> None:
-        """Write a table of the requested attributes, a figure of the faces, and the faces to the folder ``faces``."""
+        """Write each face to ``faces/``, and write a table of the requested attributes and a figure of the faces."""
         with Progress("writing the faces", len(self.faces), "faces") as bar:
             for start in range(0, len(self.faces), _CHUNK):
                 large = self.enlarge(_as_images(self.faces[start : start + _CHUNK]))
@@ -136,10 +136,11 @@ def walk(sampler: FaceSampler, latents: Tensor, attributes: Tensor | None, steps
     return torch.cat(drawn)
 
 
-def describe_request(attributes: Mapping[str, int] | None) -> str:
-    """Return the requested attributes as a suffix for a title, or an empty string if nothing was requested."""
+def generation_title(checkpoint: str, seed: int, attributes: Mapping[str, int] | None = None) -> str:
+    """Return a title that names the checkpoint's file, the seed and the requested attributes, if any."""
     words = [name if value else f"not {name}" for name, value in (attributes or {}).items()]
-    return f" · requested: {', '.join(words)}" if words else ""
+    requested = f" · requested: {', '.join(words)}" if words else ""
+    return f"{Path(checkpoint).name} · seed {seed}{requested}"
 
 
 def has_training_data(datamodule: CelebADataModule, sampler: FaceSampler) -> bool:
@@ -150,8 +151,9 @@ def has_training_data(datamodule: CelebADataModule, sampler: FaceSampler) -> boo
     if sampler.trained_on in (None, datamodule.name):
         return True
     console.print(
-        f"Skipping the nearest training faces, because the generator was trained on {sampler.trained_on}, but this run"
-        f" uses {datamodule.name}. Set data.root to the folder that contains the generator's training data.",
+        "Skipping the search for the nearest training faces, because the generator was trained on"
+        f" {sampler.trained_on}, but this run uses {datamodule.name}. Set data.root to the folder that contains"
+        " the generator's training data.",
         style="yellow",
     )
     return False

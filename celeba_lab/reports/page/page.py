@@ -19,7 +19,7 @@ from celeba_lab.files import write_atomically
 from celeba_lab.reports.page.pictures import embed
 
 _FILTERED = 12  # Tables with more rows than this have a filter box.
-_PRINTED = 60  # Maximum number of table rows printed on paper.
+_PRINTED = 60  # Maximum number of rows per table when the page is printed.
 
 
 @dataclass(frozen=True)
@@ -185,8 +185,8 @@ def _writer(column: pd.Series) -> tuple[bool, Callable[[Any], _Cell]]:
 def _digits(column: pd.Series) -> int:
     """Return the number of decimal places for a column.
 
-    Whole numbers have no decimal places, even if missing values have converted the column to floats. A float column
-    that contains only zeros and ones is treated as a column of scores, which have decimal places.
+    Whole numbers have no decimal places, even if the column is stored as floats because of missing values. A float
+    column that contains only zeros and ones is treated as a column of scores, which have decimal places.
     """
     if pd.api.types.is_integer_dtype(column):
         return 0

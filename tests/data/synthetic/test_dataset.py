@@ -29,7 +29,7 @@ def make(root: Path, settings: Settings = SMALL, **options) -> Path:
 
 
 def digest(root: Path) -> dict[str, str]:
-    """Return the hash of every file by its name."""
+    """Return the hash of every file, keyed by file name."""
     files = (path for path in root.rglob("*") if path.is_file())
     return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 

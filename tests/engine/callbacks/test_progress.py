@@ -160,7 +160,7 @@ def test_model_descriptions_are_one_line():
     classifier = AttributeClassifier(["Smiling"], backbone="mobilenet_v3_small", image_size=32, freeze=0.5)
     assert classifier.describe() == "mobilenet_v3_small, 32 x 32 pixels, 1 attribute, 1.5 million parameters"
     classifier.setup("fit")
-    assert classifier.describe().endswith("million trained)")
+    assert classifier.describe().endswith("million trainable)")
     gan = GAN(attributes=["Smiling"], image_size=16, width=8)
     assert gan.describe().startswith("GAN, 16 x 16 pixels, unconditional; generator: ")
 

@@ -47,7 +47,7 @@ def test_a_resumed_run_draws_the_same_random_numbers() -> None:
 
 
 def test_a_resumed_classifier_equals_an_uninterrupted_one(tmp_path: Path, compose, trainer, face_batch) -> None:
-    """With the configured callbacks, a resumed run augments and mixes the images as an uninterrupted run does."""
+    """With the configured callbacks, resumed and uninterrupted runs augment and mix images in the same way."""
     columns = face_batch(6)
     # Without its own generator, the loader would draw from the global one when the run is set up.
     faces = DataLoader(

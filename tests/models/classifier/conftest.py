@@ -17,7 +17,7 @@ SMALL = "shufflenet_v2_x0_5"  # 0.3 million parameters, batch normalisation, no 
 
 @pytest.fixture(scope="session")
 def names() -> Callable[[int], list[str]]:
-    """``names(count)``: that many attribute names."""
+    """``names(count)`` returns ``count`` attribute names."""
     return lambda count: [f"attribute_{k}" for k in range(count)]
 
 

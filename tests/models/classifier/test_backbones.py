@@ -40,7 +40,7 @@ LOADED = ["densenet121", "googlenet", "mnasnet0_5", "resnet18", "squeezenet1_1"]
 
 @pytest.fixture(autouse=True)
 def _offline(monkeypatch, tmp_path):
-    """Prevent downloads and the use of weights that were downloaded before."""
+    """Prevent downloads and the use of previously downloaded weights."""
 
     def refuse(*args, **kwargs):
         raise URLError("the tests are offline")

@@ -23,7 +23,7 @@ def test_flip_average_gives_mirrored_faces_the_same_logits(classifier, faces, se
     as_seen, mirrored = model.probabilities(images), model.probabilities(images.flip(-1))
     torch.testing.assert_close(as_seen, mirrored, atol=1e-5, rtol=1e-4)
     difference = (plain.eval().probabilities(images) - plain.probabilities(images.flip(-1))).abs().max()
-    assert difference > 1e-3, "without flip_average, mirroring should change the logits"
+    assert difference > 1e-3, "without flip_average, flipping should change the logits"
     with torch.no_grad():
         expected = ((plain(images) + plain(images.flip(-1))) / 2).sigmoid()
     torch.testing.assert_close(as_seen, expected)

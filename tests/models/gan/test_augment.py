@@ -80,7 +80,7 @@ def test_the_defaults_change_nothing() -> None:
 
 
 def test_colour_changes_do_not_move_pixels() -> None:
-    """Positions remain the same if the brightness order of the pixels does."""
+    """Pixels have not moved if their order by brightness is unchanged."""
     gray = IMAGES.mean(dim=1, keepdim=True).expand(-1, 3, -1, -1)
     changed = DiffAugment(color=1.0)(gray)
     for before, after in zip(gray[:, 0].flatten(1), changed[:, 0].flatten(1), strict=True):

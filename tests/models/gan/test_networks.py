@@ -67,7 +67,7 @@ def test_attributes_change_faces_and_logits() -> None:
 
 
 def test_the_projection_depends_on_the_position() -> None:
-    """The same feature gives another logit at another position. With a mean over positions, it would not."""
+    """A feature gives different logits at different positions. With a mean over positions, they would be equal."""
     judge = Discriminator(8, width=4, num_attributes=1).eval()
     judge.layers = nn.Identity()
     judge.judge.weight.data.zero_()

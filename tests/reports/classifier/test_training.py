@@ -16,7 +16,7 @@ from celeba_lab.runs.run import Run
 
 
 class Report:
-    """A report that only records its input and how many parts of the work were finished before each of its parts."""
+    """A report that only records its inputs, and how many parts had been finished when each part started."""
 
     def __init__(self) -> None:
         self.finished: list[float] = []

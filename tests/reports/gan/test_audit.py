@@ -61,7 +61,7 @@ def audited(tiny_celeba: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
 
 @pytest.fixture(scope="module")
 def real(audited) -> tuple[np.ndarray, np.ndarray]:
-    """Labels of the validation faces and the predictions of the reader."""
+    """Labels of the validation faces, and the classifier's predictions."""
     _, _, data = audited
     rows = data.split_indices("val")
     images = torch.cat([batch["image"] for batch in data.rows_dataloader(rows)])
