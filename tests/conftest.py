@@ -375,7 +375,7 @@ class RunWriter:
         threshold: float = 0.5,
         **summary: Any,
     ) -> Path:
-        """Write a finished run to ``folder`` and return the folder. Additional keywords are written to the summary."""
+        """Write a finished run to ``folder`` and return the folder. Other keyword arguments become summary fields."""
         labels = labels[:, : len(names)]
         probabilities = self.probabilities(seed, labels=labels) if probabilities is None else probabilities
         accuracy = ((probabilities >= threshold) == labels).mean(axis=0).tolist()
@@ -400,7 +400,7 @@ class RunWriter:
         return folder
 
     def pair(self, folder: Path, **second: Any) -> list[FinishedRun]:
-        """Write the runs a and b to ``folder`` and read them. The keywords are passed to ``write`` for b."""
+        """Write the runs a and b to ``folder`` and read them. Keyword arguments are passed to ``write`` for b."""
         self.write(folder / "a", 1)
         self.write(folder / "b", **({"seed": 2} | second))
         return read_runs([folder / "a", folder / "b"], "test")[0]

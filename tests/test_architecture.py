@@ -22,7 +22,7 @@ LAYERS = [
     {"cli", "__main__"},
 ]
 LAYER = {package: layer for layer, packages in enumerate(LAYERS) for package in packages}
-# Packages in the same layer that may import each other, in this direction.
+# Pairs of packages in the same layer of which the first may import the second.
 SIDEWAYS = {
     ("config", "errors"),
     ("files", "console"),
@@ -121,7 +121,7 @@ def names_in(path: Path) -> set[str]:
     tree = ast.parse(path.read_text())
     found = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     found |= {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    for module in imported_modules(tree):  # from torch import load is a use of load and of torch.load
+    for module in imported_modules(tree):  # from torch import load counts as a use of load and of torch.load
         found |= {module, module.rpartition(".")[2]}
     return found
 

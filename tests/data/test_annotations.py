@@ -109,14 +109,14 @@ def test_harmless_variations_are_accepted(tmp_path, write_celeba, tiny_celeba, c
     root = write_celeba(tmp_path, images=False)
     for name in (KAGGLE_ATTR, KAGGLE_EVAL):
         path = root / name
-        # The partition contains 2, so its 1 cannot be replaced by True.
+        # The partition column contains 2, so its 1s cannot be replaced by True.
         text = path.read_text()
         path.write_bytes((change(text) if name == KAGGLE_ATTR or "True" not in change(text) else text).encode())
     assert (Annotations.load(root).labels == Annotations.load(tiny_celeba).labels).all()
 
 
 def test_the_content_of_a_file_matters_more_than_its_name(tmp_path, write_celeba):
-    """Kaggle names some zip files ``.csv``, and an archive next to its unpacked table is not a second table."""
+    """Kaggle names some zip files ``.csv``, and an archive next to its unpacked table is not treated as a duplicate."""
     root = write_celeba(tmp_path, images=False)
     plain = (root / KAGGLE_ATTR).read_bytes()
     stream = io.BytesIO()
@@ -367,7 +367,7 @@ print(time.process_time() - begin, (resource.getrusage(resource.RUSAGE_SELF).ru_
 )
 @pytest.mark.parametrize("which", ["kaggle", "official"])
 def test_the_real_tables_load_quickly_and_in_little_memory(shared, official_root, which):
-    """Loading took 0.5 s and 140 MB in addition to the interpreter. The limits allow for busy machines."""
+    """Loading took 0.5 s and, on top of the bare interpreter, 140 MB. The limits allow for busy machines."""
     root = shared / "celeba" if which == "kaggle" else official_root
     run = subprocess.run(
         [sys.executable, "-c", MEASURE, str(root)],

@@ -218,7 +218,7 @@ def test_a_decompression_bomb_gives_a_one_sentence_error_without_a_warning(pictu
 
 
 def test_the_pixel_limit_is_applied_without_changing_that_of_pillow(picture, monkeypatch):
-    """Pillow rejects images above twice its own limit. Programs that import this package must keep this protection."""
+    """Pillow rejects images over twice its own limit. Programs that import this package must keep this protection."""
     assert Image.MAX_IMAGE_PIXELS is not None
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     data = encode(picture, "PNG")

@@ -60,7 +60,7 @@ def test_divergence_is_detected_before_a_checkpoint_is_saved(experiment: str, co
     ]
     assert targets[0] == "TerminateOnNaN"
     assert [name for name in targets if "Checkpoint" in name][-1] == "LastCheckpoint", (
-        "it stores the state of the others"
+        "LastCheckpoint must come after the other checkpoints, because it stores their state"
     )
 
 

@@ -46,7 +46,7 @@ def test_a_checkpoint_with_optimizers_but_without_loops_is_rejected(checkpoint: 
 
 @pytest.fixture
 def run(checkpoint: Path) -> SimpleNamespace:
-    """A run whose checkpoint has been trained for two of five epochs."""
+    """A run whose checkpoint was saved after two of five epochs."""
     content = torch.load(checkpoint, weights_only=True)
     progress = {"epoch_progress": {"current": {"processed": 2}}}
     torch.save(content | {"optimizer_states": [], "loops": {"fit_loop": progress}}, checkpoint)

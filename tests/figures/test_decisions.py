@@ -9,7 +9,7 @@ from celeba_lab import figures
 
 
 def cells(figure: Figure, panel: int) -> np.ndarray:
-    """Return the counts in the four cells at their positions in the figure."""
+    """Return the counts in the four cells, arranged as in the figure."""
     counts = np.zeros((2, 2), dtype=int)
     for text in figure.axes[panel].texts:
         column, row = text.get_position()

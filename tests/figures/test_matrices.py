@@ -26,7 +26,7 @@ def colors(figure: Figure) -> np.ndarray:
 
 
 def cell_texts(figure: Figure) -> dict[tuple[int, int], str]:
-    """Return the text of each cell by its row and column."""
+    """Return the text of each cell, keyed by row and column."""
     written = {}
     for text in figure.axes[0].texts:
         column, row = text.get_position()

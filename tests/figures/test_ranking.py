@@ -1,4 +1,4 @@
-"""ROC and precision-recall figures show scikit-learn's curves and list areas and undefined curves."""
+"""ROC and precision-recall figures show scikit-learn's curves, and list the areas and the undefined curves."""
 
 import numpy as np
 import pytest

@@ -107,7 +107,7 @@ def test_every_run_is_compared_with_the_baseline() -> None:
         19,
         40,
         2,
-    )  # Both runs predict one attribute of the remaining image.
+    )  # On the remaining image, each run predicts one attribute correctly.
     assert 0 < up["low"] < up["difference"] < up["high"]
     assert (same["difference"], same["low"], same["high"], same["p"]) == (0, 0, 0, 1)
     assert up["p_adjusted"] == pytest.approx(2 * up["p"])

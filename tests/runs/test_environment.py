@@ -19,7 +19,7 @@ def test_versions_of_the_relevant_libraries_are_recorded():
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Git checkout with one commit, which is patched in as the location of the code."""
+    """Git checkout with one commit, patched in as the location of the code."""
     folder = tmp_path / "checkout"
     (folder / "celeba_lab/runs").mkdir(parents=True)
     (folder / "celeba_lab/runs/environment.py").write_text("")

@@ -21,7 +21,7 @@ def written_by(logger: Any, folder: Path) -> Mapping[str, Any]:
     [text], [scalar] = events.Tensors("configuration/text_summary"), events.Scalars("best/test/accuracy")
     parts = ("experiment", "session_start_info", "session_end_info")
     content = [events.SummaryMetadata(f"_hparams_/{part}").plugin_data.content for part in parts]
-    # The order of a map in a protocol buffer is undefined.
+    # The order of the entries of a protocol buffer map is undefined.
     return {
         "tags": events.Tags(),
         "text": text.tensor_proto,

@@ -10,7 +10,7 @@ from celeba_lab.runs.find import distinct_names, find_runs
 
 @pytest.fixture
 def outputs(tmp_path: Path) -> Path:
-    """Two single runs and a sweep of three runs, an unfinished run next to each, and a folder that is not a run."""
+    """Two individual runs and a sweep of three, an unfinished run next to each, and a folder that is not a run."""
     smile = tmp_path / "outputs" / "smile"
     for name in ("2026-01-01", "2026-01-02", "sweep_1/2_lr-2", "sweep_1/10_lr-[3]", "sweep_1/1_lr-1"):
         (smile / name / "tables").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Small finished runs that the tests of the tasks share, and fixtures for the tests of the analyses."""
+"""Small finished runs shared by the tests of the tasks, and fixtures for the tests of the analyses."""
 
 import subprocess
 from collections.abc import Callable
@@ -136,7 +136,7 @@ def labels_only(write_celeba: Callable[..., Path], tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def quick_clusters() -> list[str]:
-    """Overrides for a cluster analysis with few repetitions and a t-SNE of few faces."""
+    """Overrides for a cluster analysis with few repetitions and a t-SNE with few iterations."""
     quick = ["fraction=1", "report.numbers=[2,3]", "report.seeds=2", "report.tsne.perplexity=5"]
     return [f"task.{override}" for override in [*quick, "report.tsne.max_iter=250"]]
 

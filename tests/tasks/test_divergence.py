@@ -34,7 +34,7 @@ MODELS = ["classifier", "averaged classifier", "gan"]
 
 @pytest.fixture
 def diverge(small: list[str], run_command, tiny_celeba: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """``diverge(model, by_ctrl_c)`` runs an experiment. Its weights become NaN after the second step of epoch 2."""
+    """``diverge(model, by_ctrl_c)`` runs an experiment whose model's weights become NaN after step 2 of epoch 2."""
     (tmp_path / "breaking.py").write_text(BREAKING)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "breaking", raising=False)

@@ -58,7 +58,7 @@ def test_an_ensemble_averages_the_logits_of_its_checkpoints(
     trained, tiny_celeba: Path, tmp_path: Path, run_command, read_summary
 ) -> None:
     content = torch.load(trained.checkpoint, weights_only=True)
-    content["state_dict"]["head.bias"] += 2.0  # Its logits are those of the first model plus 2.
+    content["state_dict"]["head.bias"] += 2.0  # The second model's logits are those of the first plus 2.
     torch.save(content, tmp_path / "other.ckpt")
     arguments = ["task=evaluate", f"checkpoint={trained.checkpoint}", f"data.root={tiny_celeba}"]
     tables = []

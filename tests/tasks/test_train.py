@@ -52,7 +52,7 @@ def test_the_run_folder_is_complete(trained) -> None:
     for split in ("val", "test"):
         expected |= {f"tables/{table}_{split}.csv" for table in ("attributes", "predictions", "mistakes")}
         expected |= {f"figures/{figure}_{split}.png" for figure in FIGURES if figure != "mistakes"}
-    # Settings that are chosen on validation are evaluated only on test.
+    # Settings chosen on the validation split are evaluated only on the test split.
     expected |= {f"tables/{table}_test.csv" for table in ("thresholds", "calibration", "pixels", "groups", "drift")}
     assert expected <= names
     assert "tables/thresholds_val.csv" not in names
@@ -130,7 +130,7 @@ def test_the_same_seed_gives_the_same_metrics_in_another_process(
     ]  # fmt: skip
     result = run_process(*arguments, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert "INFO" not in result.stdout + result.stderr, "messages of Lightning belong in the log file"
+    assert "INFO" not in result.stdout + result.stderr, "Lightning's messages belong in the log file"
     [summary] = tmp_path.glob("outputs/smile/*/summary.json")
     metrics = read_summary(summary.parent)["metrics"]
     assert {"train/loss", "val/loss", "test/auroc"} <= set(metrics)
@@ -237,7 +237,7 @@ def test_an_interrupted_run_prints_the_command_that_resumes_it(
     assert (folder / "checkpoints" / "best.ckpt").stat().st_mtime_ns == best
 
     if cause == signal.SIGTERM:
-        return  # Both signals save the same checkpoint, so it is enough to continue one of the two runs.
+        return  # Both signals lead to the same checkpoint, so it is enough to resume one of the two runs.
     continued = [part for part in shlex.split(command)[3:] if not part.startswith("trainer.max_epochs")]
     result = run_command(*continued, f"trainer.max_epochs={done + 3}", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
@@ -265,7 +265,7 @@ def test_resuming_a_finished_run_is_rejected(trained, tiny_celeba: Path, tmp_pat
 def test_a_finished_run_can_be_resumed_with_more_epochs(
     trained, tiny_celeba: Path, tmp_path: Path, run_command, small
 ) -> None:
-    """The one-cycle schedule has the length of the new run, because the old one has already ended."""
+    """The one-cycle schedule spans all four epochs, because the original two-epoch schedule has already ended."""
     home = shutil.copytree(trained.folder, tmp_path / "outputs" / "run")
     last = home / "checkpoints" / "last.ckpt"
     arguments = [*small, f"data.root={tiny_celeba}", f"checkpoint={last}", "trainer.max_epochs=4"]

@@ -233,7 +233,7 @@ def test_two_processes_train_one_gan(
     assert alone.returncode == 0, alone.stderr
     assert len(nearest) == 8
     distances = pd.read_csv(tmp_path / "run" / "tables" / "distances.csv")
-    assert set(distances["real"]) == {32}  # The whole training split is used, not the share of one process.
+    assert set(distances["real"]) == {32}  # The whole training split is used, not just one process's share.
     audit = pd.read_csv(tmp_path / "run" / "tables" / "audit_requested.csv")
     assert set(audit.groupby("attribute")["real_faces"].sum()) == {8}
 

@@ -219,7 +219,7 @@ class AttributeClassifier(AttributeModel):
         )
 
     def running_losses(self) -> dict[str, float]:
-        """Return the mean training loss of the current epoch so far, by name. This call synchronises with the device."""
+        """Return the mean training loss of the current epoch by name. This call synchronises with the device."""
         return {"loss": self.train_metrics.running_loss}
 
     @override

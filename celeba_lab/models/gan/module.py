@@ -330,7 +330,7 @@ class GAN(L.LightningModule):
         )
 
     def running_losses(self) -> dict[str, float]:
-        """Return the mean losses of the current epoch so far, by display name. This call synchronises with the device."""
+        """Return the mean losses of the current epoch by display name. This call synchronises with the device."""
         return {name.replace("_", " "): value for name, value in self.epoch_means().items() if name.endswith("loss")}
 
     @override

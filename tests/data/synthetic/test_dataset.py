@@ -122,7 +122,7 @@ def test_a_killed_run_leaves_no_incomplete_folder_and_does_not_block_the_next_ru
     run = subprocess.Popen(script(root, 5000), stdout=subprocess.PIPE)
     assert run.stdout is not None
     run.stdout.readline()  # Some faces have been drawn.
-    run.kill()  # Only this process is killed, so its workers have to notice that.
+    run.kill()  # Only this process is killed, so its workers have to notice that it is gone.
     run.wait()
     run.stdout.close()
     assert not root.exists()

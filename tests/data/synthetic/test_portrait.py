@@ -14,7 +14,7 @@ FOREHEAD, EYES, MOUTH, NECK = (slice(0, 75),), (slice(100, 122),), (slice(140, 1
 
 
 def change(attribute: str, seed: int, base: frozenset[str] = WOMAN) -> np.ndarray:
-    """Return by how much an attribute changes each pixel, (218, 178), from 0 to 255."""
+    """Return how much an attribute changes each pixel, (218, 178), from 0 to 255."""
     without = draw_portrait(base - {attribute}, seed).astype(int)
     return np.abs(draw_portrait(base | {attribute}, seed).astype(int) - without).max(axis=2)
 

@@ -14,7 +14,7 @@ SMALL = {"image_size": 16, "latent_size": 8, "width": 4}
 
 
 def at(epoch: int, steps: int = 1) -> types.SimpleNamespace:
-    """Return a trainer at this epoch, with this number of steps per epoch."""
+    """Return a trainer at the given epoch, with the given number of steps per epoch."""
     return types.SimpleNamespace(current_epoch=epoch, is_global_zero=True, global_step=epoch * steps)
 
 
@@ -24,7 +24,7 @@ def batch(seed: int = 0) -> dict[str, torch.Tensor]:
 
 
 def epoch_of(model: GAN, health: Health, epoch: int, steps: int = 1, **means: float) -> None:
-    """Simulate an epoch with these means, and with this number of steps."""
+    """Simulate an epoch with the given means and number of steps."""
     model._steps = {"discriminator": 1, "generator": 1}
     usual = {"discriminator_loss": 1.0, "generator_loss": 1.0, "D(x)": 0.7, "D(G(z))": 0.3}
     model._sums = {name: torch.tensor(value) for name, value in (usual | means).items()}
@@ -97,7 +97,7 @@ def test_grey_samples_of_an_untrained_generator_give_no_warning(model: GAN) -> N
     for epoch in range(5):
         epoch_of(model, health, epoch, steps=100)
     assert health.warnings == []
-    for epoch in (10, 11):  # after a thousand steps, grey samples are a collapse
+    for epoch in (10, 11):  # after a thousand steps, grey samples count as mode collapse
         epoch_of(model, health, epoch, steps=100)
     assert "This is mode collapse" in health.warnings[0]
 

@@ -25,7 +25,7 @@ class Stop(Callback):
 
 
 class Expected(Callback):
-    """Record the metrics at the start of the next epoch, when all metrics of an epoch are known."""
+    """Record each epoch's metrics at the start of the next epoch, when all of them are available."""
 
     def __init__(self) -> None:
         self.rows: dict[int, dict[str, float]] = {}

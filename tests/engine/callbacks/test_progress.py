@@ -108,7 +108,8 @@ def test_the_remaining_time_covers_the_whole_run(monkeypatch, clock):
     monkeypatch.setattr("celeba_lab.engine.callbacks.progress._REFRESH", 0.0)
     trainer(max_epochs=4, limit_val_batches=0).fit(Steady(), loader(5))
     known = [(seconds, left) for seconds, left in seen if left is not None]
-    assert [seconds for seconds, _ in known] == sorted([*range(1, 21), 5, 10, 15])  # Epochs also start with a line.
+    # The line is also updated at the start of each epoch.
+    assert [seconds for seconds, _ in known] == sorted([*range(1, 21), 5, 10, 15])
     assert [seconds + left for seconds, left in known] == pytest.approx([20] * len(known))
 
 

@@ -219,7 +219,7 @@ def test_position_embeddings_are_interpolated_to_another_image_size():
 
 
 def test_older_densenet_weights_are_renamed():
-    """DenseNet's file uses norm.1 where the code uses norm1, and older files lack num_batches_tracked."""
+    """DenseNet's weights file uses norm.1 where the code uses norm1, and older files lack num_batches_tracked."""
     original = settled(torchvision_model("densenet121"))
     old = {
         re.sub(r"(denselayer\d+\.(?:norm|conv))(\d)", r"\1.\2", key): value

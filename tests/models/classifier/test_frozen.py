@@ -1,4 +1,4 @@
-"""Freezing of layers, and the faster inference through frozen layers."""
+"""Layer freezing, and faster inference through frozen layers."""
 
 import lightning as L
 import pytest
@@ -163,7 +163,7 @@ def test_the_backbone_stays_frozen_before_unfreeze_epoch(classifier, loader, tra
 
 
 def test_freezing_a_module_does_not_freeze_its_children(classifier):
-    # ConvNeXt's blocks own a parameter and precede the layers inside them.
+    # Each ConvNeXt block has a parameter of its own, and precedes the layers inside it in layers().
     model = classifier(backbone="convnext_tiny", freeze=0.1)
     model.setup("fit")
     model.train()

@@ -76,7 +76,7 @@ def test_the_loss_of_a_split_is_the_mean_over_all_images(count):
 
 
 def test_metrics_are_not_means_of_batch_means():
-    # Three correct images and then a wrong one: batch means would give an accuracy of 0.5 and a loss of 1.5.
+    # Three correct images and then a wrong one: the batch means would average to an accuracy of 0.5 and a loss of 1.5.
     metrics = SplitMetrics(1)
     metrics.update(torch.tensor(1.0), torch.tensor([[0.9], [0.8], [0.7]]), torch.tensor([[1], [1], [1]]))
     metrics.update(torch.tensor(2.0), torch.tensor([[0.2]]), torch.tensor([[1]]))
@@ -100,7 +100,7 @@ def constant_columns(values: list[float], labels: list[list[int]]) -> dict[str, 
     return measure(torch.tensor(values).expand(len(truth), -1), truth)
 
 
-@pytest.mark.parametrize("count", [1, 3])  # torchmetrics has different classes for one and for several labels
+@pytest.mark.parametrize("count", [1, 3])  # torchmetrics has separate classes for one label and for several
 def test_undefined_values_are_nan(count):
     absent = constant_columns([0.1] * count, [[0, 0, 0, 0]] * count)
     present = constant_columns([0.9] * count, [[1, 1, 1, 1]] * count)
@@ -185,13 +185,13 @@ def test_guard_torchmetrics_sets_undefined_values_to_zero():
 
 
 def test_guard_torchmetrics_rejects_a_single_label():
-    # Once this no longer raises, AttributeMetrics does not need the classes for one label.
+    # Once this no longer raises, AttributeMetrics no longer needs the classes for one label.
     with pytest.raises(ValueError, match="larger than 1"):
         MultilabelAUROC(1)
 
 
 def test_guard_torchmetrics_ignores_nan():
-    # Once this fails, SplitMetrics does not need nan_strategy.
+    # Once this fails, SplitMetrics no longer needs nan_strategy.
     from torchmetrics import MeanMetric
 
     metric = MeanMetric()

@@ -31,7 +31,7 @@ from celeba_lab.runs.run import Run, RunFolder
 REPORT = ClassifierReport(
     estimator=LogisticRegression(), smallest=2, contradictions=[["Bald", "Bangs"], ["Straight_Hair", "Wavy_Hair"]]
 )
-# Two pairs of contradicting attributes, two attributes of a subgroup, and three others.
+# Two pairs of contradictory attributes, two attributes of a subgroup, and three others.
 SEVERAL = ["Bald", "Bangs", "Blond_Hair", "Eyeglasses", "Male", "Smiling", "Straight_Hair", "Wavy_Hair", "Young"]
 Guess = Callable[[np.ndarray], np.ndarray]
 

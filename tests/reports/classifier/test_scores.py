@@ -51,7 +51,7 @@ def test_the_mistakes_depend_on_the_threshold():
     assert found["row"].tolist() == [
         1,
         2,
-    ]  # A probability of exactly 0.25 is predicted as present, but the label is absent.
+    ]  # A probability equal to the threshold counts as present, but the label is absent.
     assert found["confidence"].tolist() == pytest.approx([0.9, 0.25])
 
 

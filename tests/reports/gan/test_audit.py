@@ -98,7 +98,7 @@ def test_conditional_prevalences_in_generated_and_real_faces_are_compared(audite
 def test_agreement_on_generated_and_real_faces_is_compared(audited, real) -> None:
     folder, metrics, _ = audited
     table = pd.read_csv(folder / "tables" / "audit_requested.csv").set_index(["attribute", "requested"])
-    # The classifier does not know Young.
+    # The classifier does not predict Young.
     assert set(table.index) == {(name, value) for name in ("Smiling", "Eyeglasses") for value in (0, 1)}
     assert table["agreement"].to_dict() == {
         ("Smiling", 1): 1.0, ("Smiling", 0): 1.0, ("Eyeglasses", 1): 0.5, ("Eyeglasses", 0): 1.0
