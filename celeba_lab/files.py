@@ -27,7 +27,7 @@ def config_directory() -> Path:
 
 
 def read_file(path: Path, most_bytes: int) -> bytes:
-    """Return the content of a regular file. Pipes, which would block, and devices, which may never end, are rejected.
+    """Return the content of a regular file. Pipes and devices are rejected, because reading them might never end.
 
     Args:
         path: Path to the file.
@@ -36,7 +36,7 @@ def read_file(path: Path, most_bytes: int) -> bytes:
     Raises:
         OSError: The file cannot be opened, is not a regular file, or is too large.
     """
-    # Without O_NONBLOCK, opening a named pipe would wait until another process writes to it.
+    # Without O_NONBLOCK, opening a named pipe would block until another process opens it for writing.
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
@@ -50,9 +50,9 @@ def read_file(path: Path, most_bytes: int) -> bytes:
 def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
     """Call ``write`` with a temporary binary file, which replaces ``path`` once it is complete and on disk.
 
-    The temporary file is next to ``path``, because a file can only be replaced atomically within a file system. Even if
-    the process is killed or the machine loses power, ``path`` is either the old file or the complete new one. The
-    permissions follow the umask, as for a file that ``open`` creates.
+    The temporary file is in the same folder as ``path``, because atomic replacement is possible only within one file
+    system. Even if the process is killed or the machine loses power, ``path`` is either the old file or the complete
+    new one. The permissions follow the umask, as for a file that ``open`` creates.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     staged = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
@@ -87,7 +87,7 @@ def unusable(path: Path, reason: str, remedy: str = "Leave this run out, or run 
 
 @contextmanager
 def naming_file(path: Path) -> Iterator[None]:
-    """Convert errors raised while the ``with`` block reads a run's file into a ``UserError`` that names the file.
+    """Raise a ``UserError`` that names ``path`` if the ``with`` block fails to read this file of a run.
 
     Raises:
         UserError: The file is missing, or it is not valid JSON, YAML or CSV.

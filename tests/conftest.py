@@ -1,4 +1,4 @@
-"""Shared fixtures: a tiny CelebA, the command line, composed settings and finished runs."""
+"""Shared fixtures: a tiny CelebA, the command line, composed configurations and finished runs."""
 
 import os
 
@@ -143,7 +143,7 @@ def write_celeba() -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
-    """``made_once(name, make)`` returns a folder filled by ``make(folder)``, which parallel test processes share."""
+    """``made_once(name, make)`` returns a folder that parallel test processes share and ``make(folder)`` fills once."""
     base = tmp_path_factory.getbasetemp()
     base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
@@ -168,7 +168,7 @@ def tiny_celeba(made_once: Callable[..., Path]) -> Path:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Folder with real data, which is not part of the project."""
+    """Folder outside the project that contains real data."""
     default = Path(__file__).resolve().parents[2] / "shared"
     folder = Path(os.environ.get("CELEBA_LAB_SHARED", default))
     if not (folder / "celeba").is_dir():
@@ -201,14 +201,15 @@ def _run(arguments: Sequence[str], cwd: Path, width: int | None = None) -> Compl
 def run_command() -> Callable[..., Completed]:
     """``run_command("experiment=smile", ..., cwd=folder)`` runs the command line in this process.
 
-    The result has the attributes of ``subprocess.run``'s: ``returncode``, ``stdout`` (140 columns wide) and ``stderr``.
+    Like the result of ``subprocess.run``, its result has the attributes ``returncode``, ``stdout`` (140 columns wide)
+    and ``stderr``.
     """
     return lambda *arguments, cwd: _run(arguments, cwd, width=140)
 
 
 @pytest.fixture
 def command(tmp_path: Path) -> Callable[..., tuple[int, str, str]]:
-    """``command("experiment=smile", ...)`` runs in ``tmp_path`` and returns exit code, stdout and stderr."""
+    """``command("experiment=smile", ...)`` runs in ``tmp_path`` and returns the exit code, stdout and stderr."""
 
     def run(*arguments: str) -> tuple[int, str, str]:
         result = _run(arguments, tmp_path)
@@ -232,7 +233,7 @@ def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def work_shown(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Descriptions of all work that was shown with its progress, each with its final count, such as ``3/3 runs``."""
+    """Descriptions of all work whose progress was shown, each mapped to its final count, such as ``3/3 runs``."""
     shown: dict[str, str] = {}
     leave = Progress.__exit__
 
@@ -246,7 +247,7 @@ def work_shown(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def run_process() -> Callable[..., Completed]:
-    """``run_process("experiment=smile", ..., cwd=folder)`` is ``run_command`` in a new process, as a user runs it.
+    """``run_process("experiment=smile", ..., cwd=folder)`` works like ``run_command``, but starts a new process.
 
     Starting a process takes several seconds, so use this fixture only if the test needs a separate process.
     """

@@ -1,4 +1,4 @@
-"""Reliability diagrams: predicted probabilities against observed frequencies."""
+"""Reliability diagrams: observed frequencies against predicted probabilities."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -130,7 +130,7 @@ def _errors(curves: Sequence[_Curve], k: int) -> str:
 
 
 def _draw_curves(ax: Axes, curves: Sequence[_Curve], k: int, reason: str | None, size: float) -> None:
-    """Draw the curves for attribute ``k``, or write why they are undefined."""
+    """Draw the curves for attribute ``k``, or write the reason why they are undefined."""
     ax.plot([0, 1], [0, 1], color=GRAY, linestyle="--", linewidth=1.2, zorder=1)
     for found, color, marker, _ in curves:
         count = found.count[k]
@@ -154,7 +154,7 @@ def _areas(count: NDArray[np.integer]) -> NDArray[np.floating]:
     """Return marker areas in square points.
 
     The areas grow with the logarithm of the number of images. If the areas were proportional to the number of images,
-    the large bins near 0 and 1 would hide all other bins.
+    the markers of the fullest bins, near 0 and 1, would hide all other markers.
     """
     areas: NDArray[np.floating] = 6 + 8 * np.log10(count)
     return areas

@@ -151,7 +151,7 @@ def pca_overview(
     title: str,
     note: str = "",
 ) -> Figure:
-    """Draw a map of two principal components, with the explained variance and the loadings.
+    """Draw a map of the first two principal components, with the explained variance and the loadings.
 
     Args:
         points: First two principal components of each sample, of shape (N, 2). The points are drawn as in
@@ -160,8 +160,8 @@ def pca_overview(
         names: Short descriptions of the C clusters, shown in the legend.
         explained: Fraction of the variance explained by each component, of shape (M,), in [0, 1], with M at least 2.
         loadings: Loadings of the first two components, of shape (2, D). The loadings are ignored if ``axes`` is None.
-        axes: Names of the D original axes. If names are given, the ten loadings with the largest magnitudes are drawn
-            for each component.
+        axes: Names of the D original variables. If names are given, the ten loadings with the largest magnitudes are
+            drawn for each component.
         title: Figure title.
         note: Subtitle, shown below the title.
 
@@ -210,7 +210,7 @@ def _check_loadings(loadings: ArrayLike, axes: Sequence[str] | None) -> NDArray[
     weights = np.asarray(loadings, dtype=float)
     if weights.shape != (2, len(axes)) or not len(axes):
         raise ValueError(
-            f"Loadings must have shape (2, D), with one name per axis: got {weights.shape} and {len(axes)} names."
+            f"Loadings must have shape (2, D), with one name per variable: got {weights.shape} and {len(axes)} names."
         )
     return weights
 
@@ -218,7 +218,7 @@ def _check_loadings(loadings: ArrayLike, axes: Sequence[str] | None) -> NDArray[
 def _check_points(
     points: ArrayLike, clusters: ArrayLike, names: Sequence[str]
 ) -> tuple[NDArray[np.floating], NDArray[np.integer]]:
-    """Check the points, and return the coordinates as floats (N, 2) and the clusters as integers (N,)."""
+    """Check the points, and return coordinates as floats of shape (N, 2) and clusters as integers of shape (N,)."""
     places, members = np.asarray(points, dtype=float), np.asarray(clusters)
     if places.ndim != 2 or places.shape[1] != 2 or members.shape != places.shape[:1] or not names:
         raise ValueError(

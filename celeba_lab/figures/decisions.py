@@ -181,7 +181,7 @@ def score_histograms(
 def _draw_scores(
     ax: Axes, truth: NDArray[np.bool_], scores: NDArray[np.floating], threshold: float, size: float
 ) -> None:
-    """Draw one attribute's histograms, with one class filled and the other outlined to keep overlaps legible."""
+    """Draw one attribute's histograms, with one class filled and the other outlined, so that both are visible."""
     ax.stairs(np.histogram(scores[~truth], _BINS)[0], _BINS, fill=True, color=ORANGE, alpha=0.55)
     ax.stairs(np.histogram(scores[truth], _BINS)[0], _BINS, color=BLUE, linewidth=1.6)
     ax.axvline(threshold, color=BLACK, linestyle="--", linewidth=1.2)
@@ -193,7 +193,7 @@ def _draw_scores(
 
 
 def _scale_counts(ax: Axes, truth: NDArray[np.bool_], scores: NDArray[np.floating], *, finer: bool) -> None:
-    """Make the count axis logarithmic, including 0, in ``ax`` and all panels that share its axes.
+    """Show counts on a logarithmic axis that includes 0, in ``ax`` and all panels that share its axes.
 
     The ticks are at 0, 1, 10, 100 and so on. If ``finer`` is true, there are also ticks at 3, 30, 300 and so on.
     """

@@ -101,11 +101,11 @@ def face_grid(
         columns: Number of faces per row. By default, the number of columns depends on the number of images.
         title: Figure title.
         borders: Matplotlib colour of each border, or None for a thin grey border. Captions should convey the same
-            information, because not everyone can distinguish the colours.
+            information as the colours, which not everyone can distinguish.
 
     Raises:
-        ValueError: There are no images, the numbers of images, captions and borders differ, or an image is not
-            uint8 (H, W, 3).
+        ValueError: There are no images, an image is not uint8 (H, W, 3), or the number of captions or borders does not
+            match the number of images.
     """
     frames = list(borders) if borders is not None else [None] * len(images)
     _check_faces(images, captions, frames)
@@ -180,7 +180,7 @@ def _face_height(row: Sequence[_Cell], width: float) -> float:
 
 
 def _caption_height(row: Sequence[_Cell]) -> float:
-    """Return the height in inches of the longest caption in a row."""
+    """Return the height in inches of the tallest caption in a row."""
     lines = max(cell.caption.count("\n") + 1 if cell.caption else 0 for cell in row)
     return _CAPTION_GAP + lines * SMALL_SIZE * LINE_HEIGHT / 72 if lines else 0.0
 

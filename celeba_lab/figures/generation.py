@@ -115,7 +115,7 @@ def distance_curves(
         floor: Distance between two sets of real faces, drawn as a dotted line.
         metric: Name of the distance metric.
         title: Figure title.
-        note: Subtitle that states the features and the number of faces.
+        note: Subtitle that states how the distances were measured.
     """
     figure = new_figure(9.0, 4.4, title, note)
     ax = figure.add_subplot()

@@ -23,8 +23,9 @@ def subgroup_accuracy(subgroups: pd.DataFrame, *, title: str, note: str = "") ->
 
     Args:
         subgroups: Table with four consecutive rows per pair, in the order in which they are drawn. The columns are
-            ``target``, ``group``, ``label`` and ``member`` (0 or 1), ``images``, ``accuracy``, ``low`` and ``high``
-            (NaN if there are no images), and ``few``.
+            ``target``, ``group``, ``label`` (0 or 1), ``member`` (0 or 1), ``images``, ``accuracy``, ``low``, ``high``
+            and ``few``. ``few`` marks subgroups with too few images. ``accuracy``, ``low`` and ``high`` are NaN for
+            subgroups without images.
         title: Figure title.
         note: Subtitle, shown below the title.
 

@@ -73,7 +73,7 @@ def matrix_heatmap(
             scale for ratios is logarithmic, so the colours of 1/4 and 4 are equally intense.
         limits: Values at the two ends of the colour scale. If values lie outside these limits, the colour bar has a
             pointed end. By default, the limits include all values except a few outliers. On a diverging or ratio scale,
-            the default limits are symmetric about the centre, and they ignore the diagonal if the rows and columns have
+            the default limits are symmetric about the centre, and the diagonal is ignored if the rows and columns have
             the same names.
         annotate: Format specification for the values in the cells, such as ".2f", or "" to hide the values. By default,
             the values are shown in matrices of up to 200 cells.
@@ -102,7 +102,7 @@ def cluster_profile(
     """Draw cluster profiles as a heat map with one column per cluster and one row per attribute.
 
     Attributes that have their largest mean in the same cluster form a block, sorted by this mean in descending order.
-    Lines separate the blocks, so the attribute names next to a block describe its cluster. NaN values are drawn in
+    Lines separate the blocks, and the attribute names next to a block describe its cluster. NaN values are drawn in
     grey, as in :func:`matrix_heatmap`.
 
     Args:
@@ -169,7 +169,7 @@ class _Colors:
         return colors
 
     def extend(self) -> Literal["neither", "min", "max", "both"]:
-        """Return the ends of the colour scale that some values exceed."""
+        """Return the ends of the colour scale beyond which some values lie."""
         below, above = bool((self.values < self.low).any()), bool((self.values > self.high).any())
         if below and above:
             return "both"
@@ -244,7 +244,7 @@ def _strongest(row: NDArray[np.floating]) -> int:
 
 
 class _Layout(NamedTuple):
-    """Names and dimensions of a matrix figure, in inches. ``size`` is the font size of the cell text, in points."""
+    """Names and dimensions (in inches) of a matrix figure. ``size`` is the font size of the cell text, in points."""
 
     rows: list[str]
     columns: list[str]

@@ -32,7 +32,8 @@ def score_text(value: float) -> str:
 def value_format(values: NDArray[np.floating]) -> str:
     """Return a format specification for the numbers in a table.
 
-    Integers are shown without decimal places. Other numbers have fewer decimal places the larger the maximum is.
+    Integers are shown without decimal places, unless all magnitudes are at most 1. For other numbers, larger
+    magnitudes mean fewer decimal places.
     """
     finite = np.abs(values[np.isfinite(values)])
     largest = finite.max(initial=0)
@@ -80,7 +81,7 @@ def ratio_ticks(low: float, high: float, most: int = 7) -> tuple[list[float], li
     while np.floor(high / step) - np.ceil(low / step) + 1 > most:
         step += 1
     ticks = [float(step * k) for k in range(int(np.ceil(low / step)), int(np.floor(high / step)) + 1)]
-    if len(ticks) < 3:  # The ratios differ by little more than a factor of two.
+    if len(ticks) < 3:  # The ends of a range with so few ticks are labelled too.
         ticks = sorted({low, high, *(tick for tick in ticks if low + 0.1 < tick < high - 0.1)})
     return ticks, [_ratio_label(tick) for tick in ticks]
 

@@ -101,7 +101,7 @@ def roc_curves(
     """Draw the receiver operating characteristic (ROC) curve for each attribute, with the area under it (AUROC).
 
     If there are at most eight attributes, the legend lists all of them in descending order of AUROC. Otherwise, the
-    legend lists only the five best and the five worst attributes, and the other curves are grey. Attributes with
+    legend lists only up to five of the best and of the worst attributes, and the other curves are grey. Attributes with
     only one class have no curve. They are still listed in the legend, but are excluded from the mean.
 
     Args:
@@ -170,7 +170,7 @@ def _trace(
 
 
 def _thin(x: NDArray[np.floating], y: NDArray[np.floating]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    """Drop points that cannot be distinguished from the previous point in the figure."""
+    """Drop points that are visually indistinguishable from the previous point."""
     cells = np.round(np.stack([x, y]) * 1000)
     keep = np.ones(len(x), dtype=bool)
     keep[1:-1] = (cells[:, 1:-1] != cells[:, :-2]).any(axis=0)

@@ -73,7 +73,7 @@ def run_curves(
     figure = new_figure(_WIDTH, 3.9 + legend_height, title, note)
     left, right = figure.subplots(1, 2, sharex=True)
     few = len(histories) <= _FEW
-    extra: dict[str, Line2D] = {}  # legend handles that do not belong to a single run
+    extra: dict[str, Line2D] = {}  # legend handles that are not specific to one run
     for k, (run, history) in enumerate(histories.items()):
         table = history.set_index("epoch").sort_index()
         best = (best_epochs or {}).get(run) if few else None
@@ -168,7 +168,7 @@ def run_differences(
 
     Args:
         names: Names of the R runs, excluding the baseline.
-        differences: Differences from the baseline, of shape (R,). Higher differences are better.
+        differences: Differences from the baseline, of shape (R,). Higher is better.
         low: Lower bounds of the intervals, of shape (R,).
         high: Upper bounds of the intervals, of shape (R,).
         label: Axis label that states the difference and its unit.

@@ -26,9 +26,9 @@ def learning_curves(
     """Draw curves of the training and validation loss and accuracy.
 
     Args:
-        history: Table with the columns ``epoch``, ``train/loss``, ``val/loss``, ``train/accuracy`` and
-            ``val/accuracy``, with accuracies in [0, 1]. Any column can be missing, and any value can be NaN. Rows with
-            the same epoch are merged. If there is no ``epoch`` column, the rows correspond to epochs 0, 1, 2, ...
+        history: Table with any of the columns ``epoch``, ``train/loss``, ``val/loss``, ``train/accuracy`` and
+            ``val/accuracy``, with accuracies in [0, 1]. Values can be NaN. Rows with the same epoch are merged. If
+            there is no ``epoch`` column, the rows correspond to epochs 0, 1, 2, ...
         title: Figure title.
         best_epoch: Epoch of the reported checkpoint.
         majority_accuracy: Accuracy of always predicting the majority class, in [0, 1], drawn as a dotted line.

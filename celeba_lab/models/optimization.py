@@ -36,7 +36,7 @@ def check_betas(setting: str, betas: Sequence[float] | None) -> None:
 
 
 def describe_parameters(module: nn.Module) -> str:
-    """Return the number of parameters as text, including the number of trained parameters if any are frozen.
+    """Return the number of parameters as text, including the number of trainable parameters if any are frozen.
 
     Example:
         >>> describe_parameters(nn.Linear(999, 1000))

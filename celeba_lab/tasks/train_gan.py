@@ -27,7 +27,7 @@ _FIXED += ["auxiliary", "ema"]
 def train_gan(
     cfg: DictConfig, distances: DistanceSettings | None = None, auditor: str | None = None, nearest: int = 16
 ) -> dict[str, float]:
-    """Train a GAN, then report the results for its last weights.
+    """Train a GAN, and report the results at the end of training.
 
     Args:
         cfg: Configuration of the run.

@@ -129,10 +129,10 @@ def test_the_temperature_is_limited_and_is_one_if_it_has_no_effect() -> None:
     labels = np.array([[0], [1]])
     assert fit_temperature(labels, np.array([[0.4], [0.6]])).tolist() == [
         0.05
-    ]  # The classes are separated, so the best temperature is 0.
+    ]  # The classes are perfectly separated, so the optimal temperature is 0.
     assert fit_temperature(labels, np.array([[0.6], [0.4]])).tolist() == [
         20.0
-    ]  # The order is reversed, so the best temperature is infinite.
+    ]  # The ranking is reversed, so the optimal temperature is infinite.
     assert fit_temperature(labels, np.array([[0.5], [0.5]])).tolist() == [1.0]
 
 

@@ -188,7 +188,7 @@ def test_column_names_are_kept_only_if_the_scaler_keeps_the_columns() -> None:
 
 
 def test_the_clusters_agree_with_the_notebook(shared: Path) -> None:
-    """After the clusters are matched, the sizes agree within 2% and the standardised means within 0.05."""
+    """The sizes agree within 2%, and the standardised means of matched clusters within 0.05."""
     labels = Annotations.load(shared / "celeba").labels
     labels = labels[take_fraction(np.arange(len(labels)), 0.1, seed=42)]
     found = find_clusters(scale(labels, StandardScaler())[0], configured())

@@ -12,7 +12,7 @@ from celeba_lab.analyses.cooccurrence import Cooccurrence, cluster_attributes
 from celeba_lab.data.annotations import Annotations
 from celeba_lab.data.attributes import ATTRIBUTES
 
-# A is in rows 0-2, B is in rows 1-4, C never occurs, D always occurs, and E equals A.
+# A occurs in rows 0-2, B occurs in rows 1-4, C never occurs, D always occurs, and E is identical to A.
 LABELS = np.array(
     [[1, 0, 0, 1, 1], [1, 1, 0, 1, 1], [1, 1, 0, 1, 1], [0, 1, 0, 1, 0], [0, 1, 0, 1, 0], [0, 0, 0, 1, 0]],
     dtype=np.int8,

@@ -72,7 +72,7 @@ def test_equalised_odds_is_the_larger_difference_of_the_two_rates() -> None:
 
 
 def test_small_subgroups_are_marked_and_excluded() -> None:
-    """The only image of a blond man is misclassified. It is a subgroup, but too small to be the worst one."""
+    """The only blond man is misclassified, but his subgroup is too small to be the worst one."""
     labels = np.array([[1]] * 10 + [[0]] * 20 + [[1]])
     members = np.array([[0]] * 10 + [[0]] * 10 + [[1]] * 10 + [[1]])
     predicted = labels.copy()

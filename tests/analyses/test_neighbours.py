@@ -1,4 +1,4 @@
-"""The nearest image matches the result of a direct search."""
+"""The nearest image matches the result of an exhaustive search."""
 
 import numpy as np
 import pytest

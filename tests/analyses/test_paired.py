@@ -12,7 +12,7 @@ from celeba_lab.analyses.paired import holm, mcnemar, paired_bootstrap
 
 
 def answers(n: int, k: int, seed: int = 0, accuracy: float = 0.85) -> tuple[np.ndarray, np.ndarray]:
-    """Return where two classifiers are correct, bool (n, k). They often misclassify the same images."""
+    """Return whether each of two classifiers is correct, bool (n, k) each. Both often misclassify the same images."""
     rng = np.random.default_rng(seed)
     difficulty = rng.normal(size=(n, 1)) + rng.normal(size=(n, k))
     limit = np.quantile(difficulty, accuracy)
@@ -33,7 +33,7 @@ def answers(n: int, k: int, seed: int = 0, accuracy: float = 0.85) -> tuple[np.n
         (10, 20, math.erfc(math.sqrt((10 - 1) ** 2 / 30 / 2))),  # Chi-squared distribution with one degree of freedom.
         (100, 50, math.erfc(math.sqrt((50 - 1) ** 2 / 150 / 2))),
         (15, 15, 1.0),
-        (20, 21, 1.0),  # The continuity correction is limited to the difference.
+        (20, 21, 1.0),  # The continuity correction reduces the difference of 1 to 0.
     ],
 )
 def test_mcnemar_equals_values_computed_by_hand(first: int, second: int, expected: float) -> None:
@@ -134,7 +134,7 @@ def test_the_interval_excludes_zero_if_and_only_if_p_is_below_5_percent() -> Non
 
 
 def test_the_ends_of_the_interval_are_differences_of_resamples() -> None:
-    """The ends must be possible differences, not values interpolated between two of them."""
+    """The ends must be differences of resamples, not values interpolated between two of them."""
     found = paired_bootstrap(*answers(20_000, 3))
     ends = np.array([found.low, found.high]) * 60_000
     np.testing.assert_allclose(ends, np.round(ends), atol=1e-6)

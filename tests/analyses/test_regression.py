@@ -162,7 +162,7 @@ def test_an_unsuitable_estimator_is_explained_in_one_sentence(classifier: object
     [pytest.param(list(range(2, 40, 6)), id="seven"), pytest.param(None, id="forty", marks=pytest.mark.slow)],
 )
 def test_the_scores_agree_with_the_notebook(targets: list[int] | None, shared: Path) -> None:
-    """Seven of the forty attributes include Pale_Skin, which the regression never predicts."""
+    """Both sets of attributes include Pale_Skin, which the regression never predicts."""
     labels = Annotations.load(shared / "celeba").labels
     train, test = split_randomly(np.arange(len(labels)), 0.2, seed=42)
     results = list(regress_each(labels[train], labels[test], configured(), targets=targets))

@@ -1,4 +1,4 @@
-"""Tuned thresholds are at least as good as all thresholds of a grid."""
+"""Tuned thresholds are at least as good as every threshold on a grid."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Compare the speed of celeba_lab's logistic regressions and P(A | B) with the code from the 2024 notebook.
+"""Compare the speed of celeba_lab's logistic regressions and P(A | B) with that of the 2024 notebook's code.
 
     python tests/benchmarks/notebook_analyses.py --data path/to/celeba
 
@@ -41,10 +41,10 @@ def logistic_in_the_notebook(frame: pd.DataFrame) -> None:
 
 
 def logistic_here(annotations: Annotations) -> None:
-    """Run the code that ``experiment=logistic`` times as "compute", including its eleven metrics."""
+    """Run the code that ``experiment=logistic`` times as "compute", including its metrics."""
     labels = annotations.labels
     train, test = split_randomly(pd.RangeIndex(len(labels)).to_numpy(), 0.2, 42)
-    classifier = instantiate(OmegaConf.load(config_directory() / "task" / "classifier" / "logistic.yaml"))
+    classifier = instantiate(OmegaConf.load(config_directory() / "task" / "estimator" / "logistic.yaml"))
     results = list(regress_each(labels[train], labels[test], classifier))
     regression_table(results, labels[test], list(ATTRIBUTES))
 

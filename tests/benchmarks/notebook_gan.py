@@ -2,10 +2,11 @@
 
     python tests/benchmarks/notebook_gan.py --data CELEBA --epochs 1
 
-Networks, optimizers and batch size are the same: feature maps of 4 x 4 to 32 x 32 pixels, Adam with a learning rate of
-2e-4 and betas 0.5 and 0.999, batches of 32. In contrast to celeba_lab, this loop opens, resizes and normalises every
-image with PIL and torchvision in each epoch, and runs the networks in float32 and the default memory format, with a
-sigmoid before the loss. The notebook trained on all partitions, but this script trains only on the train partition.
+The networks, optimizers and batch size are the same as in celeba_lab: feature maps of 4 x 4 to 32 x 32 pixels, Adam
+with a learning rate of 2e-4 and betas of 0.5 and 0.999, and batches of 32. Unlike celeba_lab, this loop opens, resizes
+and normalises every image with PIL and torchvision in each epoch, and runs the networks in float32 and the default
+memory format, with a sigmoid before the loss. The notebook trained on all partitions, but this script trains only on
+the train partition.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from celeba_lab.data.layouts import find_image_folder
 
 
 class Faces(Dataset):
-    """Images of the train partition, which are opened again in each epoch."""
+    """Images of the train partition, which are reopened in each epoch."""
 
     def __init__(self, root: Path) -> None:
         annotations = Annotations.load(root)

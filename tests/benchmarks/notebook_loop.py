@@ -1,4 +1,4 @@
-"""Plain training loop that celeba_lab replaces, for comparing time and accuracy on the same machine.
+"""Plain training loop, for comparing its time and accuracy with those of celeba_lab on the same machine.
 
 As in the 2024 notebook, the loop loads images with Pillow in the main process, and trains in float32 and NCHW with Adam
 at a learning rate of 1e-3. It shares no code with celeba_lab.

@@ -1,7 +1,7 @@
-"""Measure time and memory of a classifier report on 200,000 images and forty attributes.
+"""Measure the time and memory needed to write a classifier report on 200,000 images and forty attributes.
 
 The labels are CelebA's. The probabilities are random and classify 90% of the labels correctly, and the images of the
-mistakes are noise. The time that a model would need is not included.
+mistakes are noise. Inference time is not included.
 
     python tests/benchmarks/report_size.py --data ../shared/celeba
 """

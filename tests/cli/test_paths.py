@@ -12,7 +12,7 @@ from celeba_lab.errors import UserError
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
-    """A file that begins like a checkpoint."""
+    """A file with the first bytes of a checkpoint."""
     path = tmp_path / "last.ckpt"
     path.write_bytes(b"PK")
     return path

@@ -113,7 +113,7 @@ def test_values_of_every_kind_of_target_are_checked(
     overrides: list[str], sentence: str, compose: Callable[..., DictConfig]
 ) -> None:
     cfg = compose(*overrides)
-    cfg.logger = cfg.callbacks = cfg.trainer = None  # These need a run folder.
+    cfg.logger = cfg.callbacks = cfg.trainer = None  # These refer to the run folder, which exists only during a run.
     with pytest.raises(UserError) as error:
         check_rules(cfg)
     assert sentence in str(error.value)
@@ -135,7 +135,7 @@ def _numeric_settings(node: DictConfig, hints: dict[str, Any]) -> Iterator[tuple
             if target.startswith("celeba_lab"):
                 yield from _numeric_settings(value, getattr(read_signature(target), "hints", {}))
         elif not isinstance(value, ListConfig):
-            # A dictionary that a constructor takes, such as a loss, has no hints.
+            # The keys of a dictionary argument, such as a loss, have no type hints.
             types = {hints[key], *get_args(hints[key])} if key in hints else {type(value)}
             if types & {int, float}:
                 yield node, key
@@ -163,7 +163,7 @@ def test_every_number_has_a_rule(overrides: list[str], fewest: int, compose: Cal
     """A nonsensical value is rejected by a rule or by the type of the setting, without a slow import."""
     cfg = compose(*overrides)
     choose_data(cfg)
-    cfg.logger = cfg.trainer = None  # which belong to Lightning
+    cfg.logger = cfg.trainer = None  # The logger and the Trainer are not tested here.
     for callback in (cfg.callbacks or {}).values():
         callback.update({key: "folder" for key in ("dirpath", "folder", "path") if key in callback})
     settings = [

@@ -1,4 +1,4 @@
-"""Seeding without Lightning gives the same random numbers."""
+"""Seeding without Lightning gives the same random numbers as ``lightning.seed_everything``."""
 
 import os
 import random

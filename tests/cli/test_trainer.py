@@ -1,4 +1,4 @@
-"""Settings of the Trainer that cannot work are rejected before it is built."""
+"""Invalid Trainer settings are rejected before the Trainer is built."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -44,7 +44,7 @@ def test_a_task_without_a_trainer_is_accepted(compose: Callable[..., DictConfig]
 
 
 def test_every_number_of_the_trainer_has_a_range(compose: Callable[..., DictConfig]) -> None:
-    """A new setting of Lightning must be added to the ranges."""
+    """A numeric setting that a new version of Lightning adds to the Trainer must be added to the ranges."""
     hints = import_signature("lightning.Trainer").hints
     accepted = []
     composed = _composed(compose)
@@ -62,5 +62,5 @@ def test_every_number_of_the_trainer_has_a_range(compose: Callable[..., DictConf
 
 def _composed(compose: Callable[..., DictConfig], *overrides: str) -> DictConfig:
     cfg = compose("experiment=smile", *overrides)
-    cfg.trainer.default_root_dir = "run"  # which only a run can resolve
+    cfg.trainer.default_root_dir = "run"  # The default can be resolved only during a run.
     return cfg

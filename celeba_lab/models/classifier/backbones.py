@@ -99,9 +99,9 @@ class Backbone(nn.Module):
                 f"does not fit backbone={self.name}: of {len(own)} tensors, {len(missing)} are missing and"
                 f" {len(misshapen)} have the wrong shape ({enumerate_names(missing + misshapen, 3)})"
             )
-            hint = "Use weights of the same architecture, or set weights=null."
+            hint = "Use weights for the same architecture, or set weights=null."
             raise SettingError("weights", origin, rule, hint)
-        own.update(weights)  # unlike `weights`, `own` contains the module versions that MNASNet requires
+        own.update(weights)  # unlike `weights`, `own` has the version metadata that MNASNet requires
         self.network.load_state_dict(own)
 
     def layers(self) -> list[nn.Module]:

@@ -29,7 +29,7 @@ class AttributeModel(L.LightningModule):
         threshold: Probability at or above which an attribute is predicted to be present.
         input_size: Side length of the training faces in pixels.
         val_metrics: Metrics of the validation split.
-        test_metrics: Metrics of the split that ``Trainer.test`` evaluates.
+        test_metrics: Metrics of the split on which ``Trainer.test`` evaluates the model.
     """
 
     attributes: list[str]

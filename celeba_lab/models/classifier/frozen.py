@@ -15,8 +15,8 @@ class FrozenStages:
     """Frozen stages that are optimised for inference.
 
     Each batch normalisation layer is folded into the preceding convolution. On the CPU, only a few images are processed
-    at a time, because the activations of a whole batch do not fit into the cache. Together, these changes halve the run
-    time of MobileNetV2's stem and first three blocks (128 x 128 pixels, 2 cores).
+    at a time, because the activations of a whole batch do not fit into the cache. Both optimisations together halve the
+    run time of MobileNetV2's stem and first three blocks (128 x 128 pixels, 2 cores).
 
     The stages are copied, so later changes to their weights have no effect.
 
@@ -49,7 +49,7 @@ def split_frozen(network: nn.Module) -> tuple[FrozenStages, nn.Module] | None:
     """Split a network after its leading frozen stages.
 
     Args:
-        network: torchvision network. Most torchvision networks begin with an ``nn.Sequential`` named ``features``.
+        network: torchvision network. Many torchvision networks begin with an ``nn.Sequential`` named ``features``.
 
     Returns:
         The frozen stages and the rest of the network, or None if ``network`` does not begin with a Sequential named

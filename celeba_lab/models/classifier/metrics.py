@@ -148,7 +148,7 @@ class SplitMetrics(nn.Module):
 
 
 def metric_names(attributes: Sequence[str], ranking: bool = True) -> list[str]:
-    """Return the names of the metrics that a classifier logs for a split, without the prefix of the split.
+    """Return the names of the metrics that a classifier logs for a split, without the split prefix.
 
     Args:
         attributes: Names of the attributes.

@@ -53,7 +53,7 @@ class AttributeClassifier(AttributeModel):
         schedule: Name of the learning-rate schedule: ``constant``, ``one_cycle`` or ``cosine``.
         warmup: Fraction of the training steps during which the learning rate increases.
         freeze: Fraction of the backbone's layers to freeze, counted from the input. Frozen layers keep their pretrained
-            weights and batch statistics. If 1.0, only the head is trained.
+            weights and running statistics. If 1.0, only the head is trained.
         unfreeze_epoch: Epoch, counted from 0, at which all layers are unfrozen. If None, frozen layers stay frozen.
         loss: Name and settings of the training loss; see :func:`~celeba_lab.models.classifier.losses.build_loss`. The
             default is binary cross-entropy. Validation and testing always report binary cross-entropy, so that runs
@@ -278,7 +278,7 @@ class AttributeClassifier(AttributeModel):
 
     @override
     def train(self, mode: bool = True) -> "AttributeClassifier":
-        # Frozen layers also keep their batch statistics during training. Calling layer.eval() would also affect child
+        # Frozen layers also keep their running statistics during training. Calling layer.eval() would also affect child
         # modules, which may be trained. For example, the root module of a vision transformer is a frozen layer, because
         # it owns a parameter.
         super().train(mode)

@@ -1,8 +1,8 @@
 """Differentiable random augmentations, applied to both real and generated images.
 
 The method follows Zhao et al., "Differentiable Augmentation for Data-Efficient GAN Training" (NeurIPS 2020). A
-discriminator that is trained only on augmented images cannot memorise the training set. Generated images are augmented
-in the same way, so the generator does not learn to imitate the augmentations.
+discriminator that is trained only on augmented images is less likely to memorise the training set. Generated images are
+augmented in the same way, so the generator does not learn to imitate the augmentations.
 """
 
 import torch

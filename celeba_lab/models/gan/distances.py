@@ -58,8 +58,8 @@ class Distance:
 
     Attributes:
         fid: Fréchet distance (Heusel et al., "GANs Trained by a Two Time-Scale Update Rule", NeurIPS 2017).
-        kid: Kernel distance with the cubic kernel, multiplied by 1,000 (Binkowski et al., "Demystifying MMD GANs", ICLR
-            2018) and averaged over 100 random subsets of the generated and real faces. The estimate is unbiased, so it
+        kid: Kernel distance with the cubic kernel (Binkowski et al., "Demystifying MMD GANs", ICLR 2018), multiplied by
+            1,000 and averaged over 100 random subsets of the generated and real faces. The estimate is unbiased, so it
             can be negative.
         kid_std: Standard deviation of the kernel distance over the subsets.
         images: Number of generated faces.
@@ -107,7 +107,7 @@ class Distances:
         self.real = feature_extractor(real)  # (N, D)
 
     def describe(self, n: int) -> str:
-        """Describe a measurement made with n faces. Distances with different descriptions are not comparable."""
+        """Describe a measurement of n generated faces. Distances with different descriptions are not comparable."""
         return (
             f"{self.feature_extractor.name}; {n:,} generated faces and {len(self.real):,} real faces from {self.split}"
             f" that were not used in training, all {self.size} x {self.size} pixels (real faces downsampled"
@@ -148,7 +148,7 @@ def _check_count(n: int, what: str) -> None:
 
 
 class _Identity(nn.Module):
-    """A replacement for a metric's feature extractor, so that both metrics share precomputed features."""
+    """A replacement for the feature extractor of FID and KID, so that both metrics share precomputed features."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()

@@ -40,7 +40,7 @@ class AdversarialLoss:
         """Return D(x) and D(G(z)), the predicted probabilities that images are real, float (B,) each.
 
         The probability is the logistic function of the logit, even for losses that do not define probabilities (hinge
-        and Wasserstein). For relative losses, the mean logit of the generated images is first subtracted from the
+        and Wasserstein). If ``relative`` is true, the mean logit of the generated images is first subtracted from the
         logits of the real images, and vice versa.
         """
         if self.relative:

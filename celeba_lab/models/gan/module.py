@@ -299,7 +299,7 @@ class GAN(L.LightningModule):
             self._set_rate(optimizer, rate)
 
     def _note(self, measured: Mapping[str, Tensor]) -> None:
-        """Add values to the epoch's running sums. Logging at every step would take as long as a network layer."""
+        """Add values to the epoch's running sums. Logging at every step would cost as much time as an extra layer."""
         for name, value in measured.items():
             self._sums[name] = self._sums[name] + value if name in self._sums else value
 

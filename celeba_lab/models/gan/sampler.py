@@ -86,9 +86,9 @@ class FaceSampler:
             n: Number of latents to draw.
             seed: Random seed. A seed gives the same latents on every device. If None, use torch's global random number
                 generator.
-            truncation: Maximum absolute value of each latent variable. Larger values are redrawn. A low limit gives
-                typical faces with little variety (Brock et al., "Large Scale GAN Training for High Fidelity Natural
-                Image Synthesis", ICLR 2019). If None, the values are not limited.
+            truncation: Maximum absolute value of each latent variable. Values beyond this limit are redrawn. A low
+                limit gives typical faces with little variety (Brock et al., "Large Scale GAN Training for High Fidelity
+                Natural Image Synthesis", ICLR 2019). If None, the values are not limited.
 
         Raises:
             SettingError: ``truncation`` is not above 0.
@@ -219,6 +219,6 @@ def slerp(first: Tensor, last: Tensor, steps: int) -> Tensor:
     share = torch.linspace(0, 1, steps, device=first.device).unsqueeze(1)  # (steps, 1)
     cosine = torch.nn.functional.cosine_similarity(first, last, dim=0).clamp(-1, 1)
     angle = torch.arccos(cosine)
-    if angle.sin() < 1e-4:  # there is no unique arc between parallel latents
+    if angle.sin() < 1e-4:  # for parallel latents, the formula below would divide by 0
         return torch.lerp(first, last, share)
     return (((1 - share) * angle).sin() * first + (share * angle).sin() * last) / angle.sin()

@@ -76,7 +76,7 @@ def trainer() -> Callable[..., L.Trainer]:
 
 @pytest.fixture(scope="session")
 def settled(faces) -> Callable[[AttributeClassifier], AttributeClassifier]:
-    """``settled(model)`` sets the batch statistics of a random network from some faces, so that its outputs differ."""
+    """``settled(model)`` sets the running statistics of a random network from some faces, so its outputs differ."""
 
     @torch.no_grad()
     def settle(model: AttributeClassifier) -> AttributeClassifier:

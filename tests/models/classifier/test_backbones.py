@@ -57,7 +57,7 @@ def torchvision_model(name: str) -> nn.Module:
 
 @torch.no_grad()
 def settled(network: nn.Module) -> nn.Module:
-    """Set the batch statistics from some images, so that the outputs of a deep random network differ."""
+    """Set the running statistics from some images, so that the outputs of a deep random network differ."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = None  # None gives a cumulative average

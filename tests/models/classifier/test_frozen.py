@@ -56,7 +56,7 @@ def test_networks_without_leading_frozen_stages_are_not_split():
     network = torchvision.models.mobilenet_v2(weights=None)
     assert split_frozen(network) is None  # the first stage is trained
     network.features[0].requires_grad_(False)
-    assert split_frozen(network) is None  # the batch statistics of the first stage are updated
+    assert split_frozen(network) is None  # the running statistics of the first stage are updated
     network.features[0].eval()
     assert split_frozen(network) is not None
     own = torch.nn.Module()
