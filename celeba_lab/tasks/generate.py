@@ -62,10 +62,9 @@ def generate(
     run = Run.open(cfg)
     faces, requested = sampler.sample(n, cfg.seed, truncation, attributes)  # also checks the attributes
     datamodule, nearest = _setup_data(cfg, sampler, classifier, nearest)
-    title = generation_title(cfg.checkpoint, cfg.seed)
     enlarge = partial(enlarge_faces, scale=upscale, name=upscale_filter)
-    samples_title = generation_title(cfg.checkpoint, cfg.seed, attributes)
-    samples = Samples(faces, requested, sampler.attributes, enlarge, samples_title)
+    title = partial(generation_title, cfg.checkpoint, cfg.seed)
+    samples = Samples(faces, requested, sampler.attributes, enlarge, title(attributes))
     with run.timed("generate"):
         samples.write(run)
         if interpolate is not None:
@@ -74,7 +73,7 @@ def generate(
     if nearest:
         metrics |= report_nearest(run, faces, datamodule, samples.title)
     if classifier is not None:
-        metrics |= report_audit(run, Audit(sampler, classifier, cfg.seed, truncation), datamodule, title)
+        metrics |= report_audit(run, Audit(sampler, classifier, cfg.seed, truncation), datamodule, title())
     samples.show(run.seconds["generate"])
     facts = datamodule.facts() if nearest or classifier is not None else None
     used = sampler.generator_weights
