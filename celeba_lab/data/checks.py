@@ -47,7 +47,7 @@ class ImageChecks:
 
         Args:
             files: The image files, all in ``files.folder``.
-            rows: Rows of the images in the split, int64 (N,).
+            rows: Row indices of the split's images, int64 (N,).
             split: Name of the split.
 
         Raises:
@@ -108,7 +108,7 @@ def leave_out_unusable(
 
     Args:
         files: The image files.
-        rows: Rows of the images in the split, int64 (N,).
+        rows: Row indices of the split's images, int64 (N,).
         split: Name of the split.
         max_fraction: Maximum fraction of images that may be left out.
 

@@ -101,9 +101,9 @@ def cluster_profile(
 ) -> Figure:
     """Draw cluster profiles as a heat map with one column per cluster and one row per attribute.
 
-    Attributes that have their largest mean in the same cluster form a block, sorted by this mean in descending order.
-    Lines separate the blocks, and the attribute names next to a block describe its cluster. NaN values are drawn in
-    grey, as in :func:`matrix_heatmap`.
+    Attributes that have their largest mean in the same cluster form a block. Within a block, attributes are sorted by
+    this mean in descending order. Lines separate the blocks, and the attribute names next to a block describe its
+    cluster. NaN values are drawn in grey, as in :func:`matrix_heatmap`.
 
     Args:
         means: Mean of each attribute in each cluster, of shape (C, K). The overall mean of each attribute should be 0,

@@ -53,7 +53,7 @@ def test_texts_of_a_heat_map_of_any_size_do_not_overlap(
         values,
         names_of(shape[0]),
         names_of(shape[1]),
-        label="odds ratio of the column, given the row",
+        label="odds ratio of the column attribute, with and without the row attribute",
         title=long_title,
         note="a note",
         scale=scale,

@@ -29,9 +29,9 @@ _BYTES = 9_000  # approximate size of a face on disk, in bytes
 def synthesize(root: Path, settings: Settings, workers: int | None = None, overwrite: bool = False) -> Iterator[int]:
     """Draw faces into a folder in Kaggle's layout as the returned iterator is consumed.
 
-    The faces are first drawn into a temporary folder next to ``root``. Once all faces have been drawn, this folder
-    replaces ``root``. A second process that draws into the same folder waits for the first process and then uses its
-    faces.
+    The faces are first drawn and saved to a temporary folder next to ``root``. Once all faces have been drawn, this
+    folder replaces ``root``. A second process that draws into the same folder waits for the first process and then uses
+    its faces.
 
     Args:
         root: Folder for the faces. Existing faces with the same settings are kept.

@@ -46,7 +46,7 @@ class AttributeDistribution:
 
         Args:
             n: Number of faces. With the same seed, a larger sample starts with the rows of a smaller sample.
-            seed: Seed of the sample, at least 0.
+            seed: Seed for sampling, at least 0.
 
         Returns:
             Binary labels with columns in the order of ``ATTRIBUTES``, uint8 (n, 40).

@@ -147,7 +147,7 @@ def r1_penalty(logits: Tensor, images: Tensor) -> Tensor:
 def gradient_penalty(
     discriminate: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, mix: Tensor | None = None
 ) -> Tensor:
-    """Return the mean squared difference between the gradient norm and 1, at mixtures of real and generated images.
+    """Return the mean squared difference between the gradient norm and 1, at interpolates of real and generated images.
 
     The penalty follows Gulrajani et al., "Improved Training of Wasserstein GANs" (NeurIPS 2017).
 
@@ -155,8 +155,8 @@ def gradient_penalty(
         discriminate: Function that maps images to logits.
         real: Real images, float (B, 3, S, S).
         fake: Generated images, float (B, 3, S, S).
-        mix: Weight of the real image in each mixture, float (B, 1, 1, 1) in [0, 1]. By default, the weights are drawn
-            at random.
+        mix: Weight of the real image in each interpolate, float (B, 1, 1, 1) in [0, 1]. By default, the weights are
+            drawn at random.
     """
     if mix is None:
         mix = torch.rand(len(real), 1, 1, 1, device=real.device, dtype=real.dtype)

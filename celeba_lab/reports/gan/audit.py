@@ -65,10 +65,11 @@ class _Predicted:
 def report_audit(run: RunFolder, audit: Audit, datamodule: CelebADataModule, title: str) -> dict[str, float]:
     """Compare the predicted attributes of generated faces and held-out real faces.
 
-    The same classifier predicts the attributes of all faces at the same image size. ``audit_attributes.csv`` contains
-    the prevalence of each attribute and the classifier's accuracy on the real faces. ``audit_pairs.csv`` contains
-    P(A | B) for each pair of attributes. For a conditional generator, ``audit_requested.csv`` contains the share of
-    generated faces that are classified as requested, and the share of real faces that are classified correctly.
+    The same classifier predicts the attributes of all faces, which all have the same size. ``audit_attributes.csv``
+    contains the prevalence of each attribute and the classifier's accuracy on the real faces. ``audit_pairs.csv``
+    contains P(A | B) for each pair of attributes. For a conditional generator, ``audit_requested.csv`` contains the
+    share of generated faces that are classified as requested, and the share of real faces that are classified
+    correctly.
 
     Args:
         run: Run folder for the tables and figures.

@@ -64,7 +64,10 @@ def test_relative_losses_give_relative_probabilities() -> None:
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_discriminator_and_generator_have_opposite_gradients(name: str) -> None:
-    """The discriminator raises real logits and lowers generated logits. The generator raises generated logits."""
+    """The discriminator raises the logits of real images and lowers those of generated images.
+
+    The generator raises the logits of generated images.
+    """
     loss = build_adversarial_loss(name)
     real, fake = torch.zeros(4, requires_grad=True), torch.zeros(4, requires_grad=True)
     loss.discriminator(real, fake).backward()
