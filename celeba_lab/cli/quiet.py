@@ -17,6 +17,8 @@ def quiet_libraries() -> None:
     warnings.filterwarnings("ignore", ".*sync_dist=True.*")
     # A resumed run continues in its existing folder.
     warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")
+    # The data module continues with the next batch, but Lightning looks for this ability only in the loader.
+    warnings.filterwarnings("ignore", ".*resuming from a checkpoint that ended before the epoch ended.*")
     # Users may have moved or copied a run folder.
     warnings.filterwarnings("ignore", ".*The dirpath has changed from.*")
     # Lightning 2.6 uses a deprecated name from torch's pytree module.

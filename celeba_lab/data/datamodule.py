@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import lightning
 import numpy as np
 import pandas as pd
 import torch
@@ -19,13 +18,14 @@ from celeba_lab.data.datasets import FaceDataset
 from celeba_lab.data.images import resize_images
 from celeba_lab.data.layouts import find_image_folder, holds_images
 from celeba_lab.data.loaders import FaceLoader, LoaderSettings, Processes
+from celeba_lab.data.position import Position, ResumableData
 from celeba_lab.data.stores import STORES, FaceStore, JpegFolder
 from celeba_lab.errors import SettingError, UserError, check_at_least, check_choice
 
 _STAGES = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
 
 
-class CelebADataModule(lightning.LightningDataModule):
+class CelebADataModule(ResumableData):
     """CelebA, or a dataset in the same format, as batches of uint8 images.
 
     All loaders yield a :class:`~celeba_lab.data.batch.Batch`. Its ``index`` contains row numbers in ``annotations``.
@@ -248,16 +248,16 @@ class CelebADataModule(lightning.LightningDataModule):
         """Return the images of a split in table order. Call ``setup`` first to check the images."""
         return self._dataset(self.split_indices(split))
 
-    def shuffled_dataloader(self, processes: Processes, epoch: int = 0) -> FaceLoader:
+    def shuffled_dataloader(self, processes: Processes, position: Position | None = None) -> FaceLoader:
         """Return a loader over the training images, in an order that depends only on the seed and the epoch.
 
         Args:
             processes: Processes among which the images are divided.
-            epoch: Index of the next epoch, counted from 0.
+            position: Position of the first batch. Default: the start of the first epoch.
         """
         dataset = self.dataset("train")
         dataset.store.prepare(dataset.rows, processes.local)
-        return self._loaders.training_loader(dataset, processes, epoch)
+        return self._loaders.training_loader(dataset, processes, position or Position())
 
     def evaluation_dataloader(self, split: str, processes: Processes | None = None) -> FaceLoader:
         """Return a loader over one split in table order.
@@ -294,7 +294,7 @@ class CelebADataModule(lightning.LightningDataModule):
 
     @override
     def train_dataloader(self) -> FaceLoader:
-        return self.shuffled_dataloader(self._processes, self.trainer.current_epoch if self.trainer else 0)
+        return self.shuffled_dataloader(self._processes, self.position)
 
     @override
     def val_dataloader(self) -> FaceLoader:
@@ -317,7 +317,7 @@ class CelebADataModule(lightning.LightningDataModule):
         return Processes() if self.trainer is None else Processes.of(self.trainer)
 
 
-class TrainingFaces(lightning.LightningDataModule):
+class TrainingFaces(ResumableData):
     """Data module with only the training split, for models without validation. Images of other splits are not needed.
 
     Args:
@@ -331,7 +331,7 @@ class TrainingFaces(lightning.LightningDataModule):
     @override
     def train_dataloader(self) -> FaceLoader:
         assert self.trainer is not None
-        return self.data.shuffled_dataloader(Processes.of(self.trainer), self.trainer.current_epoch)
+        return self.data.shuffled_dataloader(Processes.of(self.trainer), self.position)
 
 
 def _check_partitions(names: list[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeAlias
 
 import lightning
@@ -11,6 +12,7 @@ from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from torch.utils.data import DataLoader, DistributedSampler, Sampler, SequentialSampler
 
 from celeba_lab.data.datasets import FaceDataset
+from celeba_lab.data.position import Position
 from celeba_lab.data.workers import spare_cores
 from celeba_lab.errors import UserError, check_at_least
 
@@ -69,22 +71,24 @@ class LoaderSettings:
         check_at_least("num_workers", self.num_workers, 0)
         check_at_least("seed", self.seed, 0)
 
-    def training_loader(self, dataset: FaceDataset, processes: Processes, epoch: int) -> FaceLoader:
+    def training_loader(self, dataset: FaceDataset, processes: Processes, position: Position) -> FaceLoader:
         """Return a loader over shuffled faces, in an order that depends only on the seed and the epoch.
+
+        Its length is always the number of batches in a whole epoch.
 
         Args:
             dataset: The training faces.
             processes: Processes among which the faces are divided.
-            epoch: Index of the next epoch, counted from 0. Lightning also sets the epoch, but only after the workers of
-                a resumed run have started to load images.
+            position: Position of the first batch. Lightning also sets the epoch, but only after the workers of a
+                resumed run have started to load images.
         """
-        sampler: EpochSampler | DistributedSampler[dict[str, Any]]
+        first = position.batches * self.batch_size
+        sampler: EpochSampler | DistributedEpochSampler
         if processes.world_size > 1:
             # Lightning would wrap an EpochSampler in a DistributedSampler and no longer set its epoch.
-            sampler = DistributedSampler(dataset, processes.world_size, processes.rank, seed=self.seed)
+            sampler = DistributedEpochSampler(dataset, processes, self.seed, position.epoch, first)
         else:
-            sampler = EpochSampler(len(dataset), self.seed)
-        sampler.set_epoch(epoch)
+            sampler = EpochSampler(len(dataset), self.seed, position.epoch, first)
         return self._loader(dataset, processes, sampler, self.batch_size, drop_last=len(sampler) > self.batch_size)
 
     def evaluation_loader(self, dataset: FaceDataset, processes: Processes) -> FaceLoader:
@@ -143,6 +147,9 @@ class EpochSampler(Sampler[int]):
     Args:
         n: Number of samples to shuffle.
         seed: Seed for all epochs.
+        epoch: Index of the first epoch, counted from 0.
+        first: Number of samples of the first epoch to skip, because a resumed run has already used them. The length
+            includes skipped samples.
 
     Example:
         >>> sampler = EpochSampler(5, seed=0)
@@ -150,12 +157,15 @@ class EpochSampler(Sampler[int]):
         >>> sampler.set_epoch(1)
         >>> sorted(sampler) == sorted(first), list(sampler) == first
         (True, False)
+        >>> list(EpochSampler(5, seed=0, epoch=0, first=3)) == first[3:]
+        True
     """
 
-    def __init__(self, n: int, seed: int) -> None:
+    def __init__(self, n: int, seed: int, epoch: int = 0, first: int = 0) -> None:
         self.n = n
         self.seed = seed
-        self.epoch = 0
+        self.epoch = epoch
+        self._skipped = {epoch: first}
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch. Lightning calls this method before each epoch."""
@@ -168,4 +178,24 @@ class EpochSampler(Sampler[int]):
         # If the seed and the epoch were added, epoch 1 with seed 0 would have the same order as epoch 0 with seed 1.
         mixed = np.random.SeedSequence((self.seed, self.epoch)).generate_state(1, np.uint64)[0]
         generator = torch.Generator().manual_seed(int(mixed >> np.uint64(1)))
-        yield from torch.randperm(self.n, generator=generator).tolist()
+        yield from torch.randperm(self.n, generator=generator).tolist()[self._skipped.get(self.epoch, 0) :]
+
+
+class DistributedEpochSampler(DistributedSampler[dict[str, Any]]):
+    """Torch's sampler for the training images of one process among several, which can skip the first samples.
+
+    Args:
+        dataset: The training faces.
+        processes: Processes among which the faces are divided.
+        seed: Seed for all epochs.
+        epoch: Index of the first epoch, counted from 0.
+        first: Number of this process's samples of the first epoch to skip. The length includes skipped samples.
+    """
+
+    def __init__(self, dataset: FaceDataset, processes: Processes, seed: int, epoch: int = 0, first: int = 0) -> None:
+        super().__init__(dataset, processes.world_size, processes.rank, seed=seed)
+        self.set_epoch(epoch)
+        self._skipped = {epoch: first}
+
+    def __iter__(self) -> Iterator[Any]:
+        return islice(super().__iter__(), self._skipped.get(self.epoch, 0), None)

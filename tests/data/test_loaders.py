@@ -9,6 +9,7 @@ import torch
 
 from celeba_lab.data.datamodule import TrainingFaces
 from celeba_lab.data.loaders import EpochSampler, Processes
+from celeba_lab.data.position import Position
 from celeba_lab.errors import UserError
 
 
@@ -100,7 +101,9 @@ def test_the_training_split_can_be_loaded_without_other_splits(make_data: Callab
     recorder = Recorder()
     build_trainer(max_epochs=2).fit(recorder, datamodule=TrainingFaces(data))
     expected = make_data(tiny_celeba)
-    assert recorder.seen == {epoch: order_of(expected.shuffled_dataloader(Processes(), epoch)) for epoch in (0, 1)}
+    assert recorder.seen == {
+        epoch: order_of(expected.shuffled_dataloader(Processes(), Position(epoch))) for epoch in (0, 1)
+    }
 
 
 # ------------------------------------------------------------------------------------------------------------ processes
@@ -124,7 +127,7 @@ def test_distributed_processes_evaluate_each_image_once(
 def test_distributed_processes_train_on_different_images(make_data: Callable, tiny_celeba: Path) -> None:
     data = make_data(tiny_celeba, batch_size=4)
     orders = {
-        (epoch, rank): order_of(data.shuffled_dataloader(Processes(2, rank), epoch))
+        (epoch, rank): order_of(data.shuffled_dataloader(Processes(2, rank), Position(epoch)))
         for epoch in (0, 1)
         for rank in (0, 1)
     }
@@ -180,7 +183,7 @@ def test_the_default_number_of_workers_depends_on_device_and_cores(
 ) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
     data = make_data(tiny_celeba, num_workers=None, store=store)
-    loader = data.shuffled_dataloader(processes, epoch=4)
+    loader = data.shuffled_dataloader(processes, Position(epoch=4))
     assert loader.num_workers == expected
     assert loader.persistent_workers == (expected > 0)
     assert loader.pin_memory == (processes.device == "cuda")

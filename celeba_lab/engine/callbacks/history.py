@@ -55,6 +55,10 @@ class EpochLog(Callback):
         self._trainer = trainer  # Used by state_dict, which includes the row of the epoch that has just ended.
 
     @override
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._epoch_start = perf_counter()  # Lightning skips on_train_epoch_start if a run is resumed within an epoch.
+
+    @override
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         # The training metrics of an epoch are available only after its epoch-end hooks have run.
         self._record(trainer)

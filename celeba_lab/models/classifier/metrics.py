@@ -1,6 +1,6 @@
 """Exact metrics for K binary attributes over a whole split, rather than means of batch metrics."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -115,7 +115,7 @@ class SplitMetrics(nn.Module):
     @property
     def is_empty(self) -> bool:
         """Whether no batch has been added yet."""
-        return not self.loss.update_called
+        return not torch.as_tensor(self.loss.weight).any()
 
     @property
     def running_loss(self) -> float:
@@ -145,6 +145,20 @@ class SplitMetrics(nn.Module):
         """Discard all batches."""
         self.loss.reset()
         self.attributes.reset()
+
+    def save(self) -> dict[str, dict[str, Any]]:
+        """Return the sums over the batches that this process has added so far, for a checkpoint."""
+        return {name: dict(metric.metric_state) for name, metric in self._parts()}
+
+    def restore(self, sums: Mapping[str, dict[str, Any]]) -> None:
+        """Discard all batches, and continue with the sums that :meth:`save` returned."""
+        self.reset()
+        for name, metric in self._parts():
+            metric.merge_state(sums[name])
+            metric._update_count = 1  # merge_state leaves it at 0, and compute would warn that no batch was added
+
+    def _parts(self) -> Iterator[tuple[str, Metric]]:
+        return ((name, module) for name, module in self.named_modules() if isinstance(module, Metric))
 
 
 def metric_names(attributes: Sequence[str], ranking: bool = True) -> list[str]:

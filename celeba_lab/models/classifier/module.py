@@ -17,6 +17,7 @@ from celeba_lab.models.classifier.backbones import Backbone
 from celeba_lab.models.classifier.evaluation import AttributeModel
 from celeba_lab.models.classifier.losses import build_loss
 from celeba_lab.models.classifier.metrics import SplitMetrics
+from celeba_lab.models.loop_progress import correct_loop_progress
 from celeba_lab.models.optimization import (
     SCHEDULES,
     build_optimizer,
@@ -224,6 +225,7 @@ class AttributeClassifier(AttributeModel):
 
     @override
     def on_train_start(self) -> None:
+        self._unfreeze_if_due()  # Lightning skips on_train_epoch_start if a run is resumed within an epoch.
         # The weights have now been loaded and moved to the device. A compiled backbone is not folded, because folded
         # layers would not be compiled.
         if not self.hparams["compile"]:
@@ -235,8 +237,7 @@ class AttributeClassifier(AttributeModel):
 
     @override
     def on_train_epoch_start(self) -> None:
-        if self.hparams["unfreeze_epoch"] is not None and self.current_epoch >= self.hparams["unfreeze_epoch"]:
-            self._freeze_layers(0.0)
+        self._unfreeze_if_due()
 
     @override
     def on_train_epoch_end(self) -> None:
@@ -245,14 +246,15 @@ class AttributeClassifier(AttributeModel):
     @override
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         mark_checkpoint(checkpoint, "classifier")
+        if not self.train_metrics.is_empty:  # an unfinished epoch
+            checkpoint["train_metrics"] = self.train_metrics.save()
 
     @override
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        # An interrupted validation pass is restarted. Otherwise, Lightning would skip the batches that had already been
-        # evaluated, and the metrics would cover only part of the split.
-        loops = checkpoint.get("loops", {}).get("fit_loop", {})
-        finished = loops.get("epoch_loop.val_loop.batch_progress", {}).get("current", {})
-        finished.update(dict.fromkeys(finished.keys() - {"is_last_batch"}, 0))
+        correct_loop_progress(checkpoint)
+        # The checkpoint contains the metrics of only one process.
+        if "train_metrics" in checkpoint and self._trainer is not None and self.trainer.is_global_zero:
+            self.train_metrics.restore(checkpoint["train_metrics"])
 
     # -- learning ----------------------------------------------------------------------------------------------------
 
@@ -285,6 +287,11 @@ class AttributeClassifier(AttributeModel):
         for layer in self._frozen:
             layer.training = False
         return self
+
+    def _unfreeze_if_due(self) -> None:
+        """Unfreeze all layers from epoch ``unfreeze_epoch`` on."""
+        if self.hparams["unfreeze_epoch"] is not None and self.current_epoch >= self.hparams["unfreeze_epoch"]:
+            self._freeze_layers(0.0)
 
     def _freeze_layers(self, fraction: float) -> None:
         """Freeze the given fraction of the backbone's layers, counted from the input, and unfreeze the other layers."""

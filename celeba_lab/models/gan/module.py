@@ -40,6 +40,7 @@ from celeba_lab.models.gan.networks import (
     check_power_of_two,
 )
 from celeba_lab.models.gan.sampler import FaceSampler
+from celeba_lab.models.loop_progress import correct_loop_progress
 from celeba_lab.models.optimization import build_optimizer, check_betas, check_optimizer, describe_parameters
 
 # Seed of the fixed latents from which all sample grids are generated. The seed does not affect training.
@@ -297,6 +298,7 @@ class GAN(L.LightningModule):
         # A resumed run uses the configured learning rates instead of the learning rates stored in the checkpoint.
         for optimizer, rate in zip(self.trainer.optimizers, self._rates(), strict=True):
             self._set_rate(optimizer, rate)
+        self._sums = {name: total.to(self.device) for name, total in self._sums.items()}
 
     def _note(self, measured: Mapping[str, Tensor]) -> None:
         """Add values to the epoch's running sums. Logging at every step would cost as much time as an extra layer."""
@@ -337,13 +339,17 @@ class GAN(L.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         mark_checkpoint(checkpoint, "gan")
         checkpoint["trained_on"] = self.trained_on
+        checkpoint["epoch_sums"] = {"sums": self._sums, "steps": self._steps}
         if self.attributes:
             packed = np.packbits(self.training_labels, axis=1)  # eight labels per byte
             checkpoint["training_labels"] = torch.from_numpy(packed)
 
     @override
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        correct_loop_progress(checkpoint)
         self.trained_on = checkpoint["trained_on"]
+        sums = checkpoint.get("epoch_sums", {"sums": {}, "steps": self._steps})  # missing in earlier checkpoints
+        self._sums, self._steps = dict(sums["sums"]), dict(sums["steps"])
         if self.attributes:
             packed = checkpoint["training_labels"].numpy()
             self.training_labels = np.unpackbits(packed, axis=1, count=len(self.attributes))

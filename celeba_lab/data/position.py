@@ -1,0 +1,60 @@
+"""The position in the training data, which checkpoints store so that resumed runs continue with the next batch."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import lightning
+from typing_extensions import override
+
+
+@dataclass(frozen=True, order=True)
+class Position:
+    """A position in the training data. Later positions are greater.
+
+    Attributes:
+        epoch: Index of the epoch, counted from 0.
+        batches: Number of batches in this epoch that have already been used for training.
+
+    Example:
+        >>> Position(epoch=1, batches=0) > Position(epoch=0, batches=9)
+        True
+    """
+
+    epoch: int = 0
+    batches: int = 0
+
+    @classmethod
+    def of(cls, trainer: lightning.Trainer) -> "Position":
+        """Return the position of the next training batch of a Trainer."""
+        loop = trainer.fit_loop.epoch_loop
+        epochs: Any = trainer.fit_loop.epoch_progress.current
+        batches: Any = loop.batch_progress.current
+        if loop.batch_progress.is_last_batch and epochs.processed == epochs.ready:
+            return cls(epochs.ready)
+        # A batch that was interrupted is used again.
+        return cls(epochs.processed, batches.processed)
+
+
+class ResumableData(lightning.LightningDataModule):
+    """Base class of data modules that store the position in the training data in checkpoints.
+
+    Lightning restores its own counters only after the training loader has been created for a learning-rate schedule
+    that needs the number of steps. The state of a data module is restored earlier.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._resumed = Position()
+
+    @property
+    def position(self) -> Position:
+        """Position of the next training batch."""
+        return self._resumed if self.trainer is None else max(self._resumed, Position.of(self.trainer))
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        return asdict(self.position)
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._resumed = Position(**state_dict)
