@@ -1,5 +1,6 @@
 """Settings and samplers of the data loaders."""
 
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -129,6 +130,7 @@ class LoaderSettings:
             drop_last=drop_last,
             pin_memory=processes.device == "cuda",
             persistent_workers=workers > 0,
+            worker_init_fn=_ignore_interrupts,
             # With a separate generator, loading does not change the global random state that the model uses.
             generator=torch.Generator().manual_seed(self.seed),
         )
@@ -139,6 +141,11 @@ class LoaderSettings:
         if processes.device == "cpu" or not dataset.store.decodes(dataset.rows):
             return 0
         return spare_cores(processes.local)
+
+
+def _ignore_interrupts(worker: int) -> None:
+    """Let only the main process of a run react to Ctrl-C, which the terminal sends to all of its processes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class EpochSampler(Sampler[int]):
