@@ -77,7 +77,7 @@ class Progress:
     """A progress line that shows the number of finished steps and the estimated time left.
 
     On a terminal, the line is redrawn in place, never wraps, and disappears at the end. If the output is not a terminal
-    (CI, ``nohup``, SLURM), a new line is printed every 30 seconds, even if the work consists of several short parts.
+    (CI, ``nohup``, SLURM), a progress line is printed every 30 seconds, also if there are many short parts.
     Nothing is shown for work that takes less than two seconds. In a distributed run, only the main process shows
     progress. Nested progress lines are shown as a single line.
 

@@ -51,7 +51,7 @@ class SettingError(UserError):
         return type(self), (self.setting, self.value, self.rule, self.hint, self.is_absolute)
 
     def within(self, path: str, is_absolute: bool = False) -> "SettingError":
-        """Return a copy of this error with ``path`` prepended to the setting, or this error if the path is absolute."""
+        """Return a copy of this error with ``path`` prepended to the setting, or this error if it is absolute."""
         if self.is_absolute:
             return self
         setting = f"{path}.{self.setting}" if path else self.setting

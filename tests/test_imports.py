@@ -12,7 +12,7 @@ from celeba_lab.models.gan import GAN
 
 SLOW = {"torch", "torchvision", "torchmetrics", "lightning", "sklearn", "scipy", "pandas", "numpy", "matplotlib"}
 
-# Runs command lines in one process, and prints the errors of each and the slow modules loaded by the time it ends.
+# Runs command lines in one process. After each one, prints its errors and the slow modules imported so far.
 SCRIPT = """
 import sys
 from celeba_lab.cli.main import main
@@ -28,7 +28,7 @@ for line in {lines!r}:
 
 
 def run_lines(*lines: list[str], cwd: Path) -> list[tuple[str, set[str]]]:
-    """Return each command line's standard error and the slow modules loaded by the time it ends."""
+    """Return each command line's standard error and the slow modules imported so far."""
     script = SCRIPT.format(lines=lines, slow=SLOW)
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300, cwd=cwd)
     assert result.returncode == 0, result.stderr

@@ -1,4 +1,4 @@
-"""Number of CPU cores that can be used, for loader workers and parallel fits. This module does not import torch."""
+"""Number of CPU cores that are available to loader workers and parallel fits. This module does not import torch."""
 
 import os
 

@@ -25,7 +25,7 @@ def fetch_weights(
             this backbone, such as ``IMAGENET1K_V1`` or ``DEFAULT``; the path to a state dict or classifier checkpoint;
             or None for random weights.
         backbone: Name of the backbone.
-        setting: Name of the setting that contains the weights, used in error messages.
+        setting: Name of the setting that specifies the weights, for use in error messages.
 
     Returns:
         The state dict (None for random weights) and a short description of the weights' origin.

@@ -29,7 +29,7 @@ def check_betas(setting: str, betas: Sequence[float] | None) -> None:
     """Check the betas of Adam. ``None`` is also valid.
 
     Raises:
-        SettingError: The betas are not two numbers that are at least 0 and below 1.
+        SettingError: ``betas`` is not a pair of numbers in [0, 1).
     """
     if betas is not None and (len(betas) != 2 or not all(0 <= beta < 1 for beta in betas)):
         raise SettingError(setting, betas, "must be two numbers that are at least 0 and below 1")

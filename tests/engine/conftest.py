@@ -151,7 +151,7 @@ def face_batch() -> Callable[[int], dict[str, torch.Tensor]]:
 
 @pytest.fixture(scope="session")
 def faces_loader() -> Callable[..., DataLoader]:
-    """``faces_loader(n, attributes, order, labels)``: a loader of ``face_batch``, with batches of three."""
+    """``faces_loader(n, attributes, order, labels)``: a loader that yields ``face_batch`` in batches of three."""
 
     def build(n: int = 8, attributes: int = 1, order: list[int] | None = None, labels: bool = True) -> DataLoader:
         columns = _face_batch(n)

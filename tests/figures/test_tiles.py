@@ -53,7 +53,7 @@ def test_enlarged_faces_equal_faces_resized_by_pillow() -> None:
 
 
 def test_tiles_contain_every_face_at_its_position() -> None:
-    scale, gap = 4, 8  # Eight faces of 16 pixels are enlarged to about 512 pixels.
+    scale, gap = 4, 8  # A row of eight 16 x 16 faces is enlarged to a width of about 512 pixels.
     tiles = tile_faces(FACES[np.arange(10) % 8])
     assert tiles.shape == (2 * (16 * scale + gap) + gap, 8 * (16 * scale + gap) + gap, 3)
     for k in (0, 7, 9):

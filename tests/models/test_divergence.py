@@ -1,4 +1,4 @@
-"""The error for training runs that diverge names the quantities that are NaN or infinite, and gives advice."""
+"""When training diverges, the error names the quantities that are NaN or infinite, and gives advice."""
 
 import lightning as L
 import pytest

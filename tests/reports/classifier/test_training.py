@@ -1,4 +1,4 @@
-"""Progress of the reports after the training of a classifier."""
+"""Progress display while reports are written after training a classifier."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +16,7 @@ from celeba_lab.runs.run import Run
 
 
 class Report:
-    """A report that only records its inputs, and how many parts had been finished when each part started."""
+    """A stub that records its inputs and the number of parts that were finished when each part started."""
 
     def __init__(self) -> None:
         self.finished: list[float] = []
