@@ -94,7 +94,7 @@ def _bind(body: list[ast.stmt], bound: dict[str, ast.AST]) -> None:
             bound[node.target.id] = node.value
         elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):  # such as LOSSES["mine"] = f
             bound.pop(ast.unparse(node.targets[0].value), None)  # The definition no longer shows the whole value.
-        elif isinstance(node, ast.If | ast.Try):  # Conditions such as "if TYPE_CHECKING" may contain imports.
+        elif isinstance(node, ast.If | ast.Try):  # Conditional blocks such as "if TYPE_CHECKING" may contain imports.
             _bind(node.body, bound)
 
 

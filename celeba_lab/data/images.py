@@ -32,7 +32,7 @@ _READERS: tuple[Callable[[io.BytesIO], ImageFile], ...] = (
     GifImageFile,
     TiffImageFile,
 )
-# Maximum size of an image file in bytes. Images that satisfy the default max_pixels are smaller.
+# Maximum size of an image file in bytes. Image files within the default max_pixels are smaller than this.
 _MOST_BYTES = 2**29
 _ORIENTATION = 0x0112  # EXIF orientation tag
 

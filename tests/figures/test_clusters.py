@@ -107,7 +107,7 @@ def test_ten_clusters_differ_in_colour_and_neighbours_in_marker():
 def test_no_cluster_hides_all_others():
     points, labels = members(5000, 2)
     colors = [to_hex(part.get_facecolors()[0]) for part in scatter(points, labels, ["a", "b"]).axes[0].collections]
-    # Clusters are drawn alternately, so the first one is drawn again after the second.
+    # Batches of points of the two clusters are drawn alternately.
     assert colors.index(colors[0], 1) > 1
     assert len(colors) >= 20
 

@@ -181,7 +181,7 @@ def _draw_bangs(canvas: Canvas, pose: Pose, person: Person) -> None:
 
 
 def draw_beard(canvas: Canvas, pose: Pose, person: Person, skin: np.ndarray) -> None:
-    """Draw the beard. A short full beard is drawn if all five beard attributes are absent."""
+    """Draw the beard. If all five beard attributes, including No_Beard, are absent, a short full beard is drawn."""
     tone = mix(person.hair, BLACK, 0.35)
     length, density = person.random("beard").random(2)
     jaw = _jaw(person)

@@ -68,7 +68,7 @@ def test_a_single_measurement_is_not_drawn_as_a_curve(data, tmp_path: Path) -> N
 
 
 def test_copies_of_training_faces_are_named_with_distance_zero(data, tmp_path: Path) -> None:
-    """The table lists all seventy copies, every second of which is mirrored, and the figure shows sixty-four."""
+    """The table lists all seventy copies, every other one mirrored, and the figure shows sixty-four of them."""
     train = images_of(data, "train")
     picked = torch.arange(70) % len(train)
     copies = train[picked].clone()
