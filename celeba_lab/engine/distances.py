@@ -76,7 +76,7 @@ class DistanceSettings:
         if feature_extractor is None:
             console.print(
                 "NO DISTANCES: neither the Inception weights nor the MobileNetV2 weights could be loaded. Set"
-                " distances.feature_extractor of the task to the path of a weights file, such as mobilenet_v2.pth.",
+                " the task's distances.feature_extractor to the path of a weights file, such as mobilenet_v2.pth.",
                 style="bold yellow",
             )
             return None
