@@ -26,7 +26,7 @@ class UserError(Exception):
 class SettingError(UserError):
     """Raised if a setting has an invalid value.
 
-    The function that checks a value uses the name of its own argument as ``setting``. A caller that knows the path of
+    A function that checks a value passes the name of its own argument as ``setting``. A caller that knows the path of
     the setting in the configuration adds its path with :meth:`within`. The same check can therefore be used for
     objects built in Python and for objects built from YAML.
 

@@ -8,7 +8,7 @@ from celeba_lab.errors import SettingError, UserError
 def check_checkpoint_file(
     path: str | None, purpose: str, usual: str = "best.ckpt", setting: str = "checkpoint"
 ) -> Path:
-    """Check that a path points to a file that begins like a checkpoint, and return the path.
+    """Check that a path points to a file with the first bytes of a checkpoint, and return the path.
 
     Args:
         path: Path to the checkpoint, as given in the setting.

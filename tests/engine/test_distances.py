@@ -1,4 +1,4 @@
-"""Settings of the distances that are measured during GAN training, and the features of the real faces."""
+"""Settings for measuring distances (such as FID) during GAN training, and the features of the real faces."""
 
 from pathlib import Path
 

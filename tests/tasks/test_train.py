@@ -210,7 +210,7 @@ def test_bad_images_are_omitted_and_listed(write_celeba, tmp_path: Path, run_com
 
 
 @pytest.mark.usefixtures("blank_figures")
-@pytest.mark.parametrize("cause", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("cause", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_prints_the_command_that_resumes_it(
     cause: signal.Signals, tiny_celeba: Path, tmp_path: Path, run_command, small
 ) -> None:
@@ -236,8 +236,8 @@ def test_an_interrupted_run_prints_the_command_that_resumes_it(
     done = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["epoch"]
     assert (folder / "checkpoints" / "best.ckpt").stat().st_mtime_ns == best
 
-    if cause != signal.SIGINT:
-        return  # All signals lead to the same checkpoint, so it is enough to resume one of the runs.
+    if cause == signal.SIGTERM:
+        return  # Both signals lead to the same checkpoint, so it is enough to resume one of the two runs.
     continued = [part for part in shlex.split(command)[3:] if not part.startswith("trainer.max_epochs")]
     result = run_command(*continued, f"trainer.max_epochs={done + 3}", cwd=tmp_path)
     assert result.returncode == 0, result.stderr

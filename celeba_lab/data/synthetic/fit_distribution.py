@@ -55,7 +55,7 @@ def calibrate(model: AttributeDistribution, prevalence: np.ndarray, n: int = 400
 
     Args:
         model: The fitted model.
-        prevalence: Target prevalence of each attribute, in the order of the model, (40,).
+        prevalence: Target prevalence of each attribute, in the model's attribute order, (40,).
         n: Number of faces to sample.
     """
     chance = np.random.default_rng(0).random((n, len(prevalence)))

@@ -186,7 +186,7 @@ def _digits(column: pd.Series) -> int:
     """Return the number of decimal places for a column.
 
     Whole numbers have no decimal places, even if the column is stored as floats because of missing values. A float
-    column that contains only zeros and ones is treated as a column of scores, which have decimal places.
+    column that contains only zeros and ones is treated as a column of scores and keeps its decimal places.
     """
     if pd.api.types.is_integer_dtype(column):
         return 0

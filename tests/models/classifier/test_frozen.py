@@ -115,7 +115,7 @@ def test_training_is_the_same_without_folding(monkeypatch):
 
 
 def changed_layers(model: AttributeClassifier, before: dict[str, torch.Tensor]) -> list[bool]:
-    """Return whether the weights or statistics of each backbone layer changed."""
+    """Return, for each backbone layer, whether its weights or running statistics changed."""
     prefixes = {module: name for name, module in model.backbone.named_modules()}
     after = model.backbone.state_dict()
     changed = []
