@@ -11,6 +11,10 @@ class UserError(Exception):
 
     The command-line interface prints the message without a traceback and exits with status 1. Any other exception is a
     bug and is shown with its traceback.
+
+    Example:
+        >>> str(UserError("There is no table list_attr_celeba in data/celeba."))
+        'There is no table list_attr_celeba in data/celeba.'
     """
 
     @property

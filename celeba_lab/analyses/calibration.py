@@ -20,6 +20,11 @@ class Reliability:
         confidence: Mean predicted probability in each bin, or NaN if the bin is empty, float64 (K, B).
         frequency: Fraction of the images in each bin that have the attribute, or NaN if the bin is empty,
             float64 (K, B).
+
+    Example:
+        >>> bins = Reliability(np.array([[2, 8]]), np.array([[0.2, 0.9]]), np.array([[0.5, 0.875]]))
+        >>> bins.error.round(2)
+        array([0.08])
     """
 
     count: np.ndarray

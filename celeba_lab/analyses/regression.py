@@ -28,6 +28,11 @@ class Regression:
         converged: Whether the solver of a linear model finished before reaching its maximum number of iterations, or
             None for models without an iterative solver.
         fitted: Whether a model was fitted. No model is fitted if all training rows have the same label.
+
+    Example:
+        >>> constant = Regression(0, np.full(3, np.nan, np.float32), np.full(40, np.nan), fitted=False)
+        >>> constant.iterations, constant.converged
+        (0, None)
     """
 
     target: int

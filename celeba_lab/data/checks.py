@@ -32,6 +32,11 @@ class ImageChecks:
 
     Raises:
         SettingError: An argument is out of range.
+
+    Example:
+        >>> checks = ImageChecks(on_bad_image="skip", max_bad_fraction=0.01)
+        >>> len(checks.left_out)
+        0
     """
 
     def __init__(self, on_bad_image: str, max_bad_fraction: float) -> None:

@@ -56,6 +56,15 @@ class CelebADataModule(ResumableData):
 
     Raises:
         SettingError: An argument is out of range.
+
+    Example:
+        >>> data = CelebADataModule("data/celeba", ["Smiling", "Male"], image_size=64, limit=1000)
+        >>> data.attributes, data.image_size
+        (['Smiling', 'Male'], 64)
+        >>> CelebADataModule("data/celeba", ["Smilling"])
+        Traceback (most recent call last):
+        ...
+        celeba_lab.errors.SettingError: attributes=[Smilling] contains 'Smilling', which is not an attribute ...
     """
 
     default_name = "celeba"

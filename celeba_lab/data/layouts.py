@@ -97,7 +97,7 @@ def list_tables(root: Path, stem: str) -> list[Path]:
 
 
 def only_one(paths: Sequence[Path]) -> Path:
-    """Return the only path in a list.
+    """Return the path in a list that must contain exactly one path.
 
     Raises:
         UserError: The list contains several paths.

@@ -32,6 +32,10 @@ class Processes:
         rank: Index of this process, counted from 0.
         local: Number of processes on this machine.
         device: Device type, such as ``cpu`` or ``cuda``.
+
+    Example:
+        >>> Processes(world_size=2, rank=1, local=2)
+        Processes(world_size=2, rank=1, local=2, device='cpu')
     """
 
     world_size: int = 1

@@ -31,7 +31,7 @@ class FaceStore(Protocol):
         """Prepare to read the given faces once per epoch.
 
         Args:
-            rows: Rows of the faces in ascending order, int64 (N,).
+            rows: Row indices of the faces in ascending order, int64 (N,).
             processes: Number of processes on this machine that prepare the same faces.
         """
 
@@ -50,6 +50,11 @@ class JpegFolder:
         names: File names of the images, relative to ``folder``.
         image_size: Side length of the resized images, in pixels.
         max_pixels: Maximum number of pixels in an image (width times height), checked before decoding.
+
+    Example:
+        >>> files = JpegFolder(Path("img_align_celeba"), ["000001.jpg"], image_size=64, max_pixels=100_000)
+        >>> files.path(0).name
+        '000001.jpg'
     """
 
     def __init__(self, folder: Path, names: Sequence[str] | np.ndarray, image_size: int, max_pixels: int) -> None:

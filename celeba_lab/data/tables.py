@@ -33,6 +33,11 @@ class Table:
         path: Path to the file, for error messages.
         ids: Unique file names of the images, without folders, str (N,).
         values: Values of the K columns, (N, K). The dtype is int8 if it covers the allowed range, otherwise int32.
+
+    Example:
+        >>> table = Table(Path("list_attr_celeba.csv"), np.array(["1.jpg", "2.jpg"]), np.array([[1], [-1]], np.int8))
+        >>> len(table.ids), table.values.dtype
+        (2, dtype('int8'))
     """
 
     path: Path

@@ -23,7 +23,7 @@ from celeba_lab.runs.run import RunFolder
 
 @dataclass(frozen=True)
 class Measurement:
-    """The results of a classifier on one split, which cover the whole split in every process.
+    """A classifier's results on one split. Every process holds the results for the whole split.
 
     Attributes:
         metrics: Metrics by name (``split/metric``).

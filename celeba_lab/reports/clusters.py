@@ -104,6 +104,10 @@ class ClusterReport:
 
     Raises:
         SettingError: A number is out of range.
+
+    Example:
+        >>> ClusterReport(pca=None, numbers=[2, 3, 4], seeds=5).tsne_sample
+        3000
     """
 
     pca: TransformerMixin | None

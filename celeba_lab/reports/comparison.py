@@ -21,7 +21,7 @@ from celeba_lab.runs.run import RunFolder
 
 CAUTION = (
     "The intervals describe the variation across images, not across seeds. Runs with the same settings but different"
-    " seeds may show differences of a similar size. To compare settings, train each configuration with several seeds."
+    " seeds may differ by about as much. To compare settings, train each configuration with several seeds."
 )
 
 

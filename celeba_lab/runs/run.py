@@ -42,6 +42,14 @@ class RunFolder:
     Attributes:
         path: Path to the folder.
         seconds: Wall-clock time of each part of the run, in seconds.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> import pandas as pd
+        >>> with TemporaryDirectory() as folder:
+        ...     path = RunFolder(Path(folder)).table("scores", pd.DataFrame({"accuracy": [0.93]}))
+        ...     path.read_text().splitlines()
+        ['accuracy', '0.93']
     """
 
     def __init__(self, path: Path, logger: "TensorBoardLogger | None" = None) -> None:

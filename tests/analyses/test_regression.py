@@ -178,7 +178,7 @@ def test_the_scores_agree_with_the_notebook(targets: list[int] | None, shared: P
 
 
 def test_some_targets_can_be_selected() -> None:
-    """The results match those for all targets and are in the given order."""
+    """Results for some targets match the results for all targets, and are in the given order."""
     rng = np.random.default_rng(0)
     train, test = rng.integers(0, 2, (200, 5)), rng.integers(0, 2, (50, 5))
     every = list(regress_each(train, test, LogisticRegression()))

@@ -1,4 +1,4 @@
-"""The rules in constructors are applied to the configuration before slow modules are imported."""
+"""The validation rules of constructors are applied to the configuration before slow imports."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Comparison of several runs: their order, the baseline, and the tables for known predictions."""
+"""Comparison of several runs: their order, the baseline, and the tables computed from known predictions."""
 
 from pathlib import Path
 

@@ -119,7 +119,7 @@ def gan(
     tiny_celeba: Path,
     read_summary: Read,
 ) -> TrainedRun:
-    """Run of a small conditional GAN for three epochs, audited by the shared classifier, with its last checkpoint."""
+    """A three-epoch run of a small conditional GAN, audited by the shared classifier, and its last checkpoint."""
     arguments = [*small_gan, *conditional, f"data.root={tiny_celeba}", "seed=3", f"task.auditor={trained.checkpoint}"]
     arguments += [f"task.distances.feature_extractor={features}", "task.distances.every_n_epochs=2"]
     return _read(made_once("gan", lambda cwd: _finish(run_command, cwd, *arguments)), "last.ckpt", read_summary)

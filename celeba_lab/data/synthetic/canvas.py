@@ -25,6 +25,13 @@ class Canvas:
     Attributes:
         planes: RGB values from 0 to 255, float32 (3, H, W). Channels come first because NumPy is several times faster
             on long rows than on rows of three values.
+
+    Example:
+        >>> canvas = Canvas(width=8, height=8)
+        >>> square = np.array([[1.0, 1.0], [6.0, 1.0], [6.0, 6.0], [1.0, 6.0]])
+        >>> canvas.fill(square, np.array([255, 0, 0], np.float32))
+        >>> canvas.planes[0, 4, 4], canvas.planes[1, 4, 4], canvas.planes[0, 0, 0]
+        (np.float32(255.0), np.float32(0.0), np.float32(0.0))
     """
 
     def __init__(self, width: int, height: int) -> None:
@@ -203,6 +210,10 @@ class Pose:
         yaw: Angle by which the head is turned to the viewer's right, in radians.
         pitch: Angle by which the head is tilted forward, in radians.
         roll: Clockwise rotation in the image plane, in radians.
+
+    Example:
+        >>> Pose(center=(89.0, 111.0), scale=1.0, yaw=0.0, pitch=0.0, roll=0.0).on_face(np.array([0.0, 0.0]))
+        array([ 89., 111.])
     """
 
     center: tuple[float, float]

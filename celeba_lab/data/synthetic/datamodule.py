@@ -16,6 +16,11 @@ class SyntheticDataModule(CelebADataModule):
 
     The arguments are the same as for :class:`~celeba_lab.data.datamodule.CelebADataModule`. Existing faces are used
     regardless of the settings they were drawn with.
+
+    Example:
+        >>> data = SyntheticDataModule("data/synthetic", ["Smiling"], image_size=64)  # draws nothing yet
+        >>> data.name
+        'synthetic'
     """
 
     default_name = "synthetic"

@@ -20,6 +20,11 @@ class AttributeDistribution:
         intercept: Intercept of each attribute in the order of the chain, float64 (40,).
         weight: Strictly lower triangular weight matrix, float64 (40, 40). Row k contains the weights of the attributes
             that precede attribute k.
+
+    Example:
+        >>> model = AttributeDistribution.load()
+        >>> model.order[0], model.sample(3, seed=1).shape
+        ('No_Beard', (3, 40))
     """
 
     order: tuple[str, ...]

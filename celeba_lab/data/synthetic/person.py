@@ -49,6 +49,11 @@ class Person:
     Attributes:
         attributes: Names of the attributes that are present.
         seed: Numbers that identify the person, each at least 0.
+
+    Example:
+        >>> person = Person.of(["Smiling", "Bald"], 7)
+        >>> person.has("Bald", "Bangs"), person.has("Male")
+        (True, False)
     """
 
     attributes: frozenset[str]

@@ -19,6 +19,12 @@ class ExponentialMovingAverage(WeightAveraging):
 
     Raises:
         SettingError: The decay is not between 0 and 1.
+
+    Example:
+        >>> average = ExponentialMovingAverage(decay=0.999)
+        >>> trainer = L.Trainer(callbacks=[average], logger=False, enable_checkpointing=False)
+        >>> average.decay
+        0.999
     """
 
     def __init__(self, decay: float = 0.99) -> None:

@@ -30,6 +30,14 @@ class TerminateOnNaN(Callback):
     Raises:
         SettingError: ``check_every_n_steps`` is below 1.
         DivergenceError: A loss or a weight became NaN or infinite during training.
+
+    Example:
+        >>> TerminateOnNaN(check_every_n_steps=50).check_every_n_steps
+        50
+        >>> TerminateOnNaN(check_every_n_steps=0)
+        Traceback (most recent call last):
+        ...
+        celeba_lab.errors.SettingError: check_every_n_steps=0 must be at least 1.
     """
 
     def __init__(self, check_every_n_steps: int = 100) -> None:

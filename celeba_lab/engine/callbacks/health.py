@@ -32,6 +32,11 @@ class Health(Callback):
 
     Raises:
         SettingError: ``patience`` is below 1.
+
+    Example:
+        >>> health = Health(patience=5)
+        >>> health.patience, health.warnings
+        (5, [])
     """
 
     def __init__(self, patience: int = 3) -> None:

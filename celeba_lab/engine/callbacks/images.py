@@ -35,6 +35,10 @@ class TrainingImageGrid(Callback):
 
     Raises:
         SettingError: ``max_images`` is below 1.
+
+    Example:
+        >>> TrainingImageGrid(max_images=16).max_images
+        16
     """
 
     def __init__(self, max_images: int = 32) -> None:
@@ -70,6 +74,12 @@ class SampleGrid(Callback):
 
     Raises:
         SettingError: ``n`` or ``every_n_epochs`` is out of range.
+
+    Example:
+        >>> SampleGrid("figures/samples", n=65)
+        Traceback (most recent call last):
+        ...
+        celeba_lab.errors.SettingError: n=65 must be between 1 and 64.
     """
 
     def __init__(self, folder: str, n: int = 64, every_n_epochs: int = 1) -> None:

@@ -17,6 +17,10 @@ class ModelLine(ModelSummary):
     """Print the return value of the model's ``describe()`` method before training.
 
     This class derives from ``ModelSummary`` so that Lightning does not print its own table of layers as well.
+
+    Example:
+        >>> ModelLine().on_fit_start(L.Trainer(logger=False), L.LightningModule())  # has no describe() method
+        model: LightningModule
     """
 
     @override
@@ -34,6 +38,10 @@ class ProgressLine(ProgressBar):
 
     Args:
         evaluation: Name to show during ``Trainer.test``, which is used to evaluate every split.
+
+    Example:
+        >>> ProgressLine(evaluation="validation").evaluation
+        'validation'
     """
 
     def __init__(self, evaluation: str = "test") -> None:

@@ -16,6 +16,10 @@ class RandomState(Callback):
     Each process of a distributed run has its own torch random number generator, seeded from the common seed and the
     rank of the process. A checkpoint contains only the state of the first process. When the run is continued, the other
     processes are reseeded from this state.
+
+    Example:
+        >>> sorted(RandomState().state_dict())
+        ['accelerator', 'numpy', 'python', 'torch']
     """
 
     def __init__(self) -> None:

@@ -19,6 +19,12 @@ class Stopwatch(Callback):
     Attributes:
         training: Seconds spent in training epochs, excluding validation.
         validation: Seconds spent in validation, excluding the sanity check before the first epoch.
+
+    Example:
+        >>> watch = Stopwatch()
+        >>> trainer = L.Trainer(callbacks=[watch], logger=False, enable_checkpointing=False)
+        >>> watch.training, watch.validation
+        (0.0, 0.0)
     """
 
     def __init__(self) -> None:

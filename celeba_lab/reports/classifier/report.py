@@ -40,6 +40,14 @@ class ClassifierReport:
 
     Raises:
         SettingError: A number is out of range, a name is unknown, or the estimator cannot be used.
+
+    Example:
+        >>> ClassifierReport(tune="f1", contradictions=[["Bald", "Bangs"]]).bins
+        15
+        >>> ClassifierReport(tune="f2")
+        Traceback (most recent call last):
+        ...
+        celeba_lab.errors.SettingError: tune=f2 must be one of balanced_accuracy, f1.
     """
 
     tune: str | None = "balanced_accuracy"

@@ -31,6 +31,11 @@ class PageTable:
         frame: Contents of the table. The first column contains names and stays in place while the other columns scroll.
         file: Path to the full table, relative to the run folder, such as ``tables/attributes_test.csv``.
         rows: Maximum number of rows to show. If 0, only the caption is shown. By default (None), all rows are shown.
+
+    Example:
+        >>> table = PageTable("Scores", pd.DataFrame({"attribute": ["Smiling"], "accuracy": [0.93]}), rows=10)
+        >>> len(table.frame)
+        1
     """
 
     caption: str
@@ -63,6 +68,10 @@ class Section:
         text: Text of the section, with blank lines between paragraphs.
         tables: Tables below the text.
         pictures: Pictures below the tables.
+
+    Example:
+        >>> Section("Training", "The reported checkpoint is from epoch 4.").pictures
+        ()
     """
 
     title: str

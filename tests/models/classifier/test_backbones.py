@@ -1,4 +1,4 @@
-"""Backbones of many families and the weights loaded into them, without downloads."""
+"""Backbones of many families, with weights that are loaded without downloading anything."""
 
 import re
 from pathlib import Path

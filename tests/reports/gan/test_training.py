@@ -1,4 +1,4 @@
-"""The GAN report after training: distances with a reference value, and the nearest training faces."""
+"""The GAN report after training: distances next to their reference value, and the nearest training faces."""
 
 from pathlib import Path
 
