@@ -2,7 +2,7 @@
 
 The predictions of two classifiers for the same image are not independent, so only images on which the classifiers
 differ are informative. Statistical significance applies only to the two trained classifiers, not to their training
-recipes. Retraining the same classifier with different seeds can produce differences of a similar size.
+recipes. Retraining the same classifier with different seeds can produce differences of similar size.
 """
 
 from dataclasses import dataclass

@@ -20,7 +20,7 @@ def some(n: int = 200, k: int = 3, digits: int = 2) -> tuple[np.ndarray, np.ndar
 
 @pytest.mark.parametrize("criterion", SCORES)
 def test_no_threshold_of_a_grid_is_better(criterion: str) -> None:
-    """The probabilities have two decimal places, so the midpoints between adjacent values cover every distinct threshold."""
+    """With two decimal places, the midpoints between adjacent probabilities cover every distinct threshold."""
     labels, probabilities = some()
     tuned = tune_thresholds(labels, probabilities, criterion)
     grid = (np.arange(102) - 0.5) / 100

@@ -193,7 +193,7 @@ def test_errors_name_the_full_path_of_the_setting(setting, shown):
 
 
 def test_guard_torch_does_not_explain_empty_files(tmp_path):
-    # Once torch reports an empty file clearly, read_checkpoint no longer needs to.
+    # If a newer torch reports an empty file clearly, read_checkpoint no longer needs to.
     path = tmp_path / "best.ckpt"
     path.touch()
     with pytest.raises(EOFError) as caught:
@@ -203,7 +203,7 @@ def test_guard_torch_does_not_explain_empty_files(tmp_path):
 
 @pytest.mark.parametrize("value", [np.float64(0.5), pathlib.Path("x")])
 def test_guard_torch_loads_only_plain_hyperparameters(tmp_path, value):
-    # Once this loads, the arguments of AttributeClassifier no longer need to have plain types.
+    # If a newer torch loads this, the arguments of AttributeClassifier no longer need to have plain types.
     path = tmp_path / "model.ckpt"
     torch.save({"hyper_parameters": {"lr": value}}, path)
     with pytest.raises(Exception, match="Weights only load failed"):
@@ -211,7 +211,7 @@ def test_guard_torch_loads_only_plain_hyperparameters(tmp_path, value):
 
 
 def test_guard_lightning_does_not_warn_about_resuming_past_the_end(tmp_path):
-    # Once Lightning raises an error, load_resumable no longer needs to.
+    # If a newer Lightning raises an error, load_resumable no longer needs to.
     class Nothing(L.LightningModule):
         def training_step(self, batch, batch_idx):
             steps.append(batch_idx)
