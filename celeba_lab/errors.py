@@ -31,7 +31,7 @@ class SettingError(UserError):
     """Raised if a setting has an invalid value.
 
     A function that checks a value passes the name of its own argument as ``setting``. A caller that knows the path of
-    the setting in the configuration adds its path with :meth:`within`. The same check can therefore be used for
+    the setting in the configuration adds this path with :meth:`within`. The same check can therefore be used for
     objects built in Python and for objects built from YAML.
 
     Args:
@@ -55,7 +55,7 @@ class SettingError(UserError):
         return type(self), (self.setting, self.value, self.rule, self.hint, self.is_absolute)
 
     def within(self, path: str, is_absolute: bool = False) -> "SettingError":
-        """Return a copy of this error with ``path`` prepended to the setting, or this error if it is absolute."""
+        """Return a copy of this error with ``path`` prepended to its setting, or this error if its path is absolute."""
         if self.is_absolute:
             return self
         setting = f"{path}.{self.setting}" if path else self.setting

@@ -1,4 +1,4 @@
-"""Functions that list, decode and resize image files. Decoding a damaged image always raises an error."""
+"""Functions that list, decode and resize image files. Decoding a damaged JPEG or PNG image always raises an error."""
 
 import io
 import struct
@@ -130,7 +130,7 @@ def _decode(header: Image.Image, data: bytes) -> np.ndarray:
         if header.mode in ("L", "RGB"):
             rgb: np.ndarray = simplejpeg.decode_jpeg(data, "RGB", strict=True)
             return rgb
-        simplejpeg.decode_jpeg(data, header.mode, strict=True)  # only detects damage; Pillow converts CMYK images
+        simplejpeg.decode_jpeg(data, header.mode, strict=True)  # only to detect damage; Pillow converts CMYK images
     if header.format == "PNG":
         _check_png(data)
     return _to_rgb(header)
@@ -186,7 +186,7 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yield the type and content of each chunk.
 
     Raises:
-        ValueError: A checksum is wrong, or the chunk that ends the file is missing.
+        ValueError: A checksum is wrong, or the final chunk (IEND) is missing.
     """
     position = 8
     while position + 12 <= len(data):
@@ -199,7 +199,7 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         if kind == b"IEND":
             return
         position += 12 + length
-    raise ValueError("the end is missing")
+    raise ValueError("the end of the file is missing")
 
 
 def _png_size(header: bytes) -> int:

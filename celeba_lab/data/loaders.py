@@ -148,7 +148,7 @@ class LoaderSettings:
 
 
 def _ignore_interrupts(worker: int) -> None:
-    """Let only the main process of a run react to Ctrl-C, which the terminal sends to all of its processes."""
+    """Let only the main process react to Ctrl-C, which the terminal sends to all processes of a run."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -186,7 +186,7 @@ class EpochSampler(Sampler[int]):
         return self.n
 
     def __iter__(self) -> Iterator[int]:
-        # If the seed and the epoch were added, epoch 1 with seed 0 would have the same order as epoch 0 with seed 1.
+        # Adding the seed and the epoch would give epoch 1 with seed 0 the same order as epoch 0 with seed 1.
         mixed = np.random.SeedSequence((self.seed, self.epoch)).generate_state(1, np.uint64)[0]
         generator = torch.Generator().manual_seed(int(mixed >> np.uint64(1)))
         yield from torch.randperm(self.n, generator=generator).tolist()[self._skipped.get(self.epoch, 0) :]

@@ -216,7 +216,7 @@ def _parse_fast(layout: _Layout, path: Path, columns: Sequence[str], allowed: ra
                 stream,
                 sep="," if layout.comma else r"\s+",
                 header=None,
-                # Without an additional column for them, pandas would silently drop surplus fields.
+                # pandas would silently drop surplus fields if there were no additional column for them.
                 names=list(dtypes),
                 dtype=dtypes,
                 index_col=False,

@@ -106,7 +106,7 @@ def build_trainer(
         built: L.Trainer = build(trainer, callbacks=list(callbacks), logger=logger or False, **arguments)
     except (ValueError, MisconfigurationException) as error:
         raise _explain(error) from error
-    if type(built.strategy.checkpoint_io) is TorchCheckpointIO:  # A configured plugin is kept.
+    if type(built.strategy.checkpoint_io) is TorchCheckpointIO:  # A plugin from the configuration is kept.
         built.strategy.checkpoint_io = AtomicCheckpointIO()
     return built
 

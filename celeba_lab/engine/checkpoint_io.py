@@ -20,7 +20,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     @override
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        if storage_options is not None or "://" in str(path):  # Other file systems, such as S3, write atomically.
+        if storage_options is not None or "://" in str(path):  # Remote file systems, such as S3, write atomically.
             super().save_checkpoint(checkpoint, path, storage_options)
             return
         content = io.BytesIO()

@@ -33,7 +33,7 @@ def read_checkpoint(
         setting: Name of the setting, used in error messages.
 
     Returns:
-        Content of the checkpoint. Renamed hyperparameters have their current names.
+        Content of the checkpoint. Hyperparameters that have been renamed appear under their current names.
 
     Raises:
         UserError: The file is missing, damaged or not a checkpoint, or was written by a newer version of celeba_lab.

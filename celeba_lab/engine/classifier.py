@@ -26,14 +26,14 @@ from celeba_lab.models.optimization import check_optimizer
 
 
 def check_settings(model: DictConfig, trainer: L.Trainer) -> None:
-    """Check the model settings of a classifier as far as this is possible without reading any data.
+    """Check the model settings of a classifier as far as possible without reading any data.
 
     Args:
         model: The ``model`` group of the configuration.
-        trainer: Trainer with the configured processes.
+        trainer: Trainer that will run the training, which determines the number of processes.
 
     Raises:
-        UserError: A name is unknown, or the settings contradict each other.
+        UserError: The backbone, its weights or the optimizer is unknown, or the settings contradict each other.
     """
     check_unfreezing(model, trainer)
     check_names(model)
@@ -46,7 +46,7 @@ def check_names(model: DictConfig) -> None:
         model: The ``model`` group of the configuration.
 
     Raises:
-        SettingError: The backbone, its weights or the optimizer are unknown.
+        SettingError: The backbone, its weights or the optimizer is unknown.
     """
     with settings_of("model", is_absolute=True):
         check_backbone_name(model.backbone)
@@ -118,7 +118,7 @@ def check_unfreezing(model: DictConfig, trainer: L.Trainer) -> None:
 
     Args:
         model: The ``model`` group of the configuration.
-        trainer: Trainer with the configured processes.
+        trainer: Trainer that will run the training, which determines the number of processes.
 
     Raises:
         UserError: Training uses several processes, and ``model.unfreeze_epoch`` is set.

@@ -134,7 +134,7 @@ class DistanceSchedule(Callback):
             step: Number of completed steps, stored in the rows.
 
         Returns:
-            A dictionary that maps each type of weights, ``ema`` or ``raw``, to its distance.
+            A dictionary that maps each type of weights, ``ema`` or ``raw``, to the distance measured with it.
         """
         measured = {}
         for averaged in (True, False):

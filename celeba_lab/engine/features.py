@@ -46,7 +46,7 @@ def imagenet_extractor(weights: str, image_size: int = 128) -> FeatureExtractor:
 
     Args:
         weights: Name or path of the weights; see :func:`~celeba_lab.engine.pretrained.fetch_weights`.
-        image_size: Side length in pixels to which faces are enlarged with bilinear interpolation.
+        image_size: Side length in pixels to which faces are resized with bilinear interpolation.
 
     Raises:
         UserError: The weights could not be loaded, or belong to a different network.
@@ -79,7 +79,7 @@ def inception_extractor() -> FeatureExtractor:
 
 
 def check_feature_extractor(name: str) -> None:
-    """Check that a feature extractor has a known name or is an existing file, without loading it.
+    """Check that ``name`` is a recognised feature extractor or the path to an existing file, without loading it.
 
     Raises:
         SettingError: The name is unknown, and no such file exists.

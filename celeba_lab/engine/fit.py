@@ -19,7 +19,7 @@ def fit(
 ) -> None:
     """Train a model, and record the training and validation times in ``run.seconds``.
 
-    If Ctrl-C or SIGTERM stops training, a command that continues it is printed.
+    If a signal such as Ctrl-C or SIGTERM stops training, a command for continuing the run is printed.
 
     Args:
         run: The run.

@@ -41,7 +41,7 @@ def fetch_weights(
             return _download(backbone, "DEFAULT", setting), "ImageNet weights (torchvision DEFAULT)"
         except (OSError, RuntimeError) as error:
             return None, f"RANDOM weights: the ImageNet weights could not be downloaded ({_reason(error)})"
-        except UserError:  # torchvision has no weights for registered backbones.
+        except UserError:  # torchvision has no weights for user-registered backbones.
             return None, f"RANDOM weights: torchvision has no weights for {backbone}"
     if not _is_name(weights):
         return _read(Path(weights), setting), str(weights)
@@ -54,7 +54,7 @@ def fetch_weights(
 
 
 def check_weights_name(weights: str | None, backbone: str, setting: str = "weights") -> None:
-    """Check that weights which are specified by name exist in torchvision, without downloading them.
+    """Check that weights specified by name exist in torchvision, without downloading them.
 
     Args:
         weights: See :func:`fetch_weights`. Paths, ``auto`` and None are not checked.

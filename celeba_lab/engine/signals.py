@@ -23,7 +23,7 @@ def exit_codes_of_signals(trainer: L.Trainer, advise: Callable[[L.Trainer], None
     The process then exits with code 130, 143 or 129, respectively, as shells and schedulers expect. Lightning would
     exit with code 1 after Ctrl-C and with code 0 after SIGTERM. If Ctrl-C or SIGHUP arrives a second time, the process
     exits at once, without saving a checkpoint. Signals that are ignored, for example because of ``nohup``, are still
-    ignored.
+    ignored. If there are several processes, Ctrl-C and SIGHUP stop them at once, as without this block.
 
     Args:
         trainer: The Trainer that runs in the ``with`` block.
@@ -34,7 +34,7 @@ def exit_codes_of_signals(trainer: L.Trainer, advise: Callable[[L.Trainer], None
     try:
         with stop.receiving(trainer):
             yield
-        if stop.cause is not None:  # It arrived during the last batch.
+        if stop.cause is not None:  # The signal arrived during the last batch.
             raise SIGTERMException
     except SystemExit as error:
         if isinstance(error, SIGTERMException):

@@ -10,7 +10,7 @@ garbage-collected like any other object, and drawing them does not require a dis
 - :mod:`~celeba_lab.figures.bars`: bars with text at their ends.
 - :mod:`~celeba_lab.figures.training`: learning curves of a classifier.
 - :mod:`~celeba_lab.figures.generation`: training curves of a GAN.
-- :mod:`~celeba_lab.figures.predictions`: validation of labels and predictions.
+- :mod:`~celeba_lab.figures.predictions`: validation of label and prediction arrays.
 - :mod:`~celeba_lab.figures.decisions`: confusion matrices and probability histograms.
 - :mod:`~celeba_lab.figures.ranking`: ROC and precision-recall curves.
 - :mod:`~celeba_lab.figures.calibration`: reliability diagrams.

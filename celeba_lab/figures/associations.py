@@ -44,8 +44,8 @@ def attribute_scores(
 
     Args:
         scores: Scores of shape (K,). Higher scores are better. NaN means undefined.
-        baselines: Baselines of shape (K,), in the same unit as the scores, such as the accuracy of always
-            predicting the majority class. NaN values are not drawn.
+        baselines: Baselines of shape (K,), such as the accuracy of always predicting the majority class, in the same
+            unit as the scores. NaN values are not drawn.
         names: Names of the K attributes.
         metric: Axis label that states the score and its unit.
         title: Figure title.
@@ -106,7 +106,7 @@ def strongest_pairs(
     """Draw a bar chart of the attribute pairs with the most positive and the most negative values.
 
     The most positive value is at the top, and the most negative value is at the bottom. Infinite values are drawn as
-    hatched bars of finite length. Pairs with undefined values are not shown, but the subtitle gives their number.
+    hatched bars of finite length. Pairs with undefined values are not shown, but are counted in the subtitle.
 
     Args:
         values: Symmetric matrix of shape (K, K). The diagonal is ignored, and NaN means undefined.

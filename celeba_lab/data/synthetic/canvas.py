@@ -223,7 +223,7 @@ class Pose:
     roll: float
 
     def on_face(self, points: np.ndarray) -> np.ndarray:
-        """Convert points on the front of the face, (..., 2), to pixel coordinates, which depend on head rotation."""
+        """Convert points on the front of the face, (..., 2), to pixel coordinates, accounting for head rotation."""
         x, y = points[..., 0], points[..., 1]
         aside = x * x
         depth = np.maximum(0, 26 - 26 / 46**2 * aside)  # depth of a head that is 92 units wide

@@ -50,7 +50,7 @@ class SyntheticDataModule(CelebADataModule):
 
 
 def draw_faces(root: Path, settings: Settings, workers: int | None = None, overwrite: bool = False) -> None:
-    """Draw faces and show the progress.
+    """Draw faces and show progress.
 
     The arguments are the same as for :func:`~celeba_lab.data.synthetic.dataset.synthesize`.
     """

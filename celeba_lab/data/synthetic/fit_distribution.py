@@ -50,8 +50,9 @@ def fit(labels: np.ndarray, inverse_penalty: float = 100.0) -> AttributeDistribu
 def calibrate(model: AttributeDistribution, prevalence: np.ndarray, n: int = 400_000) -> AttributeDistribution:
     """Adjust the intercepts so that samples from the model have the given prevalences.
 
-    The fitted intercepts match real combinations of the preceding attributes. The combinations in a sample differ
-    slightly from real ones. Without this adjustment, the prevalences would therefore differ as well.
+    The intercepts were fitted to the combinations of preceding attributes in the real labels. In a sample, these
+    combinations occur with slightly different frequencies. Without the adjustment, the prevalences would therefore
+    differ as well.
 
     Args:
         model: The fitted model.
@@ -111,13 +112,13 @@ def compare(real: np.ndarray, drawn: np.ndarray, worst: int = 10) -> str:
 
 
 def compare_predictability(real: np.ndarray, drawn: np.ndarray, n: int = 40_000) -> str:
-    """Compare how accurately each attribute can be predicted from the other 39 labels, in real and sampled labels."""
+    """Compare real and sampled labels by how accurately each attribute can be predicted from the other 39."""
     accuracy = np.array([[_accuracy(labels, k, n) for k in range(len(ATTRIBUTES))] for labels in (real, drawn)])
     gap = accuracy[1] - accuracy[0]
     k = int(np.abs(gap).argmax())
     return (
         f"logistic regression on the other 39 labels: mean accuracy {accuracy[0].mean():.4f} real,"
-        f" {accuracy[1].mean():.4f} drawn; mean absolute difference {np.abs(gap).mean():.4f},"
+        f" {accuracy[1].mean():.4f} sampled; mean absolute difference {np.abs(gap).mean():.4f},"
         f" largest {gap[k]:+.4f} ({ATTRIBUTES[k]}), correlation {np.corrcoef(accuracy)[0, 1]:.4f}"
     )
 
@@ -132,14 +133,14 @@ def _accuracy(labels: np.ndarray, k: int, n: int) -> float:
 def compare_clusters(real: np.ndarray, drawn: np.ndarray) -> str:
     """Compare five clusters of real labels with five clusters of sampled labels.
 
-    K-means finds different clusters for each seed. The difference between two seeds on real labels is therefore a
-    lower bound on the expected difference.
+    K-means finds different clusters with each seed. Even a perfect model would therefore differ from the real labels
+    by about as much as two seeds differ on the real labels.
     """
     scaler = StandardScaler().fit(real)
     first, second, other = (_cluster_means(scaler, *pair) for pair in ((real, 42), (real, 43), (drawn, 42)))
     return (
         "mean absolute difference between the forty means of five matched clusters:"
-        f" {_distance(first, other):.3f} between real and drawn labels, {_distance(first, second):.3f} between two"
+        f" {_distance(first, other):.3f} between real and sampled labels, {_distance(first, second):.3f} between two"
         " seeds on real labels"
     )
 

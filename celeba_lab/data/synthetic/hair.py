@@ -91,7 +91,7 @@ def _draw_locks(canvas: Canvas, pose: Pose, person: Person, strands: Strands, ed
 
 
 def draw_front_hair(canvas: Canvas, pose: Pose, person: Person) -> None:
-    """Draw the hair above the hairline or the reflections on a bald head, and then the bangs."""
+    """Draw the hair above the hairline (on a bald head, the reflections), and then the bangs."""
     if person.has("Bald"):
         _draw_bald_head(canvas, pose, person)
     else:

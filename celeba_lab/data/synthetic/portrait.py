@@ -100,7 +100,7 @@ def _draw_background(canvas: Canvas, person: Person) -> None:
 
 
 def _draw_obstacle(canvas: Canvas, person: Person) -> None:
-    """Draw an object, such as a hand or a microphone, in front of some faces."""
+    """Draw a blob in front of some faces, to represent an object such as a hand or a microphone."""
     random = person.random("obstacle")
     present = random.random() < 0.06
     angle, radius = random.uniform(0, 2 * np.pi), random.uniform(18, 34)

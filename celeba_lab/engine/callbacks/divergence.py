@@ -20,8 +20,8 @@ from celeba_lab.models.gan.module import GAN
 class TerminateOnNaN(Callback):
     """Stop training when a loss or a weight is no longer finite, before the last checkpoint is overwritten.
 
-    The losses are not checked at every step, because each check waits for the device. The weights are checked whenever
-    a checkpoint is saved.
+    The losses are not checked at every step, because each check synchronises with the device. The weights are checked
+    whenever a checkpoint is saved.
 
     Args:
         check_every_n_steps: Number of training batches between loss checks. The losses are also checked at the

@@ -25,7 +25,7 @@ class Health(Callback):
     """Warn if the discriminator is certain about all faces, or if the generated samples are nearly identical.
 
     Args:
-        patience: Number of consecutive epochs after which a warning is printed.
+        patience: Number of consecutive epochs with the same problem after which a warning is printed.
 
     Attributes:
         warnings: All warnings so far, which are also stored in ``summary.json``.
@@ -73,10 +73,10 @@ class Health(Callback):
         for_long = f"for {self.patience} epochs (D(x) {real:.3f}, D(G(z)) {fake:.3f})"
         weaken = "so the generator learns little. Lower model.discriminator_lr, or strengthen model.augment."
         strengthen = "Raise model.discriminator_lr or model.n_disc."
-        separates = f"the discriminator has classified every face correctly {for_long}, {weaken}"
-        all_real = f"the discriminator has classified every face as real {for_long}. {strengthen}"
-        all_generated = f"the discriminator has classified every face as generated {for_long}. {strengthen}"
-        all_wrong = f"the discriminator has misclassified every face {for_long}. {strengthen}"
+        separates = f"the discriminator has classified nearly every face correctly {for_long}, {weaken}"
+        all_real = f"the discriminator has classified nearly every face as real {for_long}. {strengthen}"
+        all_generated = f"the discriminator has classified nearly every face as generated {for_long}. {strengthen}"
+        all_wrong = f"the discriminator has misclassified nearly every face {for_long}. {strengthen}"
         self._count("separates", _is_real(real) and _is_fake(fake), epoch, separates)
         self._count("all real", _is_real(real) and _is_real(fake), epoch, all_real)
         self._count("all generated", _is_fake(real) and _is_fake(fake), epoch, all_generated)

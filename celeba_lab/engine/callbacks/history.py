@@ -123,7 +123,7 @@ class EpochLog(Callback):
 
 
 _TIME_HEADING = "     time"
-# Headings of metrics whose full names would make a row of a GAN wider than 80 columns.
+# Headings of metrics whose full names would make the rows of GAN runs wider than 80 columns.
 _ABBREVIATIONS = {"images_per_second": "images/s", "generator_loss": "G loss", "discriminator_loss": "D loss"}
 
 

@@ -70,7 +70,7 @@ class SampleGrid(Callback):
     Args:
         folder: Path to the folder to which the files ``epoch_0001.png``, ``epoch_0002.png`` and so on are written.
         n: Number of faces in each grid, from 1 to 64.
-        every_n_epochs: Number of epochs between grids. A grid is always written after the last epoch.
+        every_n_epochs: Number of epochs between grids. A grid is also written after epoch ``max_epochs``.
 
     Raises:
         SettingError: ``n`` or ``every_n_epochs`` is out of range.
@@ -96,7 +96,7 @@ class SampleGrid(Callback):
         is_due = epoch % self.every_n_epochs == 0 or is_last
         if not trainer.is_global_zero or not isinstance(pl_module, GAN) or not is_due:
             return
-        stream = BytesIO()  # Encoding must be fast, because an epoch of small faces takes only seconds.
+        stream = BytesIO()  # Encoding must be fast, because an epoch on small faces takes only seconds.
         faces = fixed_samples(pl_module, self.n).permute(0, 2, 3, 1).numpy()
         Image.fromarray(tile_faces(faces)).save(stream, format="PNG", compress_level=1)
         path = self.folder / SAMPLE_FILES.replace("*", f"{epoch:04d}")

@@ -127,7 +127,7 @@ class ProgressLine(ProgressBar):
 
     @override
     def on_sanity_check_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        # The first batches start the worker processes and compile the model, which can take minutes.
+        # Starting the worker processes and compiling the model can take minutes.
         self._open("checking validation")
 
     @override

@@ -33,7 +33,7 @@ class RandomState(Callback):
     @override
     def state_dict(self) -> dict[str, Any]:
         # Only plain types are used, because checkpoints are loaded with weights_only=True.
-        name, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002  # Libraries use it.
+        name, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002  # Libraries use this state.
         kind = self._device.type
         own = None if kind == "cpu" else torch.get_device_module(self._device).get_rng_state()
         return {
@@ -60,7 +60,7 @@ class RandomState(Callback):
         version, internal, gauss = states["python"]
         random.setstate((version, tuple(internal), gauss))
         name, keys, *rest = states["numpy"]
-        np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))  # noqa: NPY002  # Libraries use it.
+        np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))  # noqa: NPY002  # Libraries use this state.
         torch.set_rng_state(states["torch"].cpu())
         accelerator = states["accelerator"]
         if accelerator["state"] is not None and accelerator["kind"] == self._device.type:
