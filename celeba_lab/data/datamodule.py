@@ -58,8 +58,8 @@ class CelebADataModule(ResumableData):
         SettingError: An argument is out of range.
 
     Example:
-        >>> data = CelebADataModule("data/celeba", ["Smiling", "Male"], image_size=64, limit=1000)
-        >>> data.attributes, data.image_size
+        >>> faces = CelebADataModule("data/celeba", ["Smiling", "Male"], image_size=64, limit=1000)
+        >>> faces.attributes, faces.image_size
         (['Smiling', 'Male'], 64)
         >>> CelebADataModule("data/celeba", ["Smilling"])
         Traceback (most recent call last):

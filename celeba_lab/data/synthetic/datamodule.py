@@ -18,8 +18,8 @@ class SyntheticDataModule(CelebADataModule):
     regardless of the settings they were drawn with.
 
     Example:
-        >>> data = SyntheticDataModule("data/synthetic", ["Smiling"], image_size=64)  # draws nothing yet
-        >>> data.name
+        >>> faces = SyntheticDataModule("data/synthetic", ["Smiling"], image_size=64)  # draws nothing yet
+        >>> faces.name
         'synthetic'
     """
 

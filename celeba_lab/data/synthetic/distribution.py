@@ -22,8 +22,8 @@ class AttributeDistribution:
             that precede attribute k.
 
     Example:
-        >>> model = AttributeDistribution.load()
-        >>> model.order[0], model.sample(3, seed=1).shape
+        >>> chain = AttributeDistribution.load()
+        >>> chain.order[0], chain.sample(3, seed=1).shape
         ('No_Beard', (3, 40))
     """
 
