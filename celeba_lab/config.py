@@ -45,6 +45,7 @@ class Config:
     seed: int = 42
     score: str | None = None
     checkpoint: str | None = None
+    resume: str | None = None
     print_config: str = "changed"
     data: Any = None
     model: Any = None

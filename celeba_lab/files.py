@@ -68,6 +68,12 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
         raise
 
 
+def remove_staged(folder: Path) -> None:
+    """Remove temporary files that a killed process has left behind in :func:`write_atomically`."""
+    for path in folder.rglob(".*.part"):
+        path.unlink(missing_ok=True)
+
+
 def _sync_folder(folder: Path) -> None:
     """Flush the directory entries of a folder to disk. Otherwise, a power failure could undo the last replacement."""
     descriptor = os.open(folder, os.O_RDONLY)

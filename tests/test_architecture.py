@@ -12,7 +12,7 @@ TESTS = Path(__file__).resolve().parent
 PACKAGE = TESTS.parent / "celeba_lab"
 FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = [
-    {"errors", "console", "files", "config"},
+    {"errors", "console", "files", "config", "interrupts"},
     {"data"},
     {"models", "analyses", "figures"},
     {"runs", "exports"},

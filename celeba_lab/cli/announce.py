@@ -9,6 +9,7 @@ from rich.tree import Tree
 
 from celeba_lab.cli.choose_data import announce_data
 from celeba_lab.cli.help import describe_option
+from celeba_lab.cli.resume import record_resumption, resume_command
 from celeba_lab.console import console, display_path, is_main_process
 from celeba_lab.errors import check_choice
 from celeba_lab.files import write_atomically
@@ -36,7 +37,7 @@ def announce(cfg: DictConfig, without_celeba: str | None) -> None:
         return
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
-    text = OmegaConf.to_yaml(cfg, resolve=True)
+    text = OmegaConf.to_yaml(OmegaConf.merge(cfg, {"resume": None}), resolve=True)
     if cfg.data is not None:
         announce_data(cfg, without_celeba)
     if cfg.print_config == "full":
@@ -47,6 +48,9 @@ def announce(cfg: DictConfig, without_celeba: str | None) -> None:
         recipe = hydra.runtime.choices.get("recipe")
         if recipe is not None and cfg.task._target_.rpartition(".")[2] in _TRAINING_TASKS:
             _show("recipe", f"{recipe}: {describe_option('recipe', recipe)}")
+    _show("if stopped", f"{resume_command(folder)}")
+    if cfg.resume is not None:
+        record_resumption(cfg)
     write_atomically(folder / "config.yaml", lambda file: file.write(text.encode()))
 
 

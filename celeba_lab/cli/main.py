@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from celeba_lab.cli.sweep import refuse_distributed_sweep, score_of
@@ -21,6 +22,8 @@ def launch(cfg: "DictConfig") -> float | None:
 
     # Errors are explained here, before Hydra can print its own message.
     try:
+        if cfg.resume is not None and not _restore(cfg):
+            return None
         task = prepare(cfg)
     except Exception as error:
         _exit_with_sentence(error, discard_folder=True)
@@ -35,6 +38,18 @@ def launch(cfg: "DictConfig") -> float | None:
         error.add_note(_BUG)
         raise
     return score_of(cfg, metrics)
+
+
+def _restore(cfg: "DictConfig") -> bool:
+    """Restore the settings of a resumed run, and return whether there is anything left to do."""
+    from celeba_lab.cli.resume import is_finished, restore_settings
+    from celeba_lab.console import console
+
+    is_changed = restore_settings(cfg)
+    if is_changed or not is_finished(cfg):
+        return True
+    console.print(f"resume={cfg.resume}: this run is finished, so nothing is left to do", markup=False, soft_wrap=True)
+    return False
 
 
 def prepare(cfg: "DictConfig") -> "Callable[[DictConfig], dict[str, float]]":
@@ -92,25 +107,65 @@ def main() -> None:
         print(help_text())
         return
 
-    import hydra
+    from celeba_lab.interrupts import Interrupted, raising_interrupts
 
-    from celeba_lab.config import register_schema
-    from celeba_lab.files import config_directory
-
-    register_schema()
-    # Hydra's parser expects flags first, but users may add -m at the end.
-    flags = [argument for argument in arguments if argument in ("-m", "--multirun")]
-    sys.argv[1:] = flags + [argument for argument in arguments if argument not in flags]
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Make Hydra re-raise exceptions, so that they are explained here.
     try:
-        hydra.main(version_base="1.3", config_path=str(config_directory()), config_name="config")(launch)()
-    except KeyboardInterrupt:
-        print("\nceleba_lab: stopped by Ctrl-C. A run folder without summary.json is incomplete.", file=sys.stderr)
-        sys.exit(128 + signal.SIGINT)
+        with raising_interrupts():
+            _run_hydra(arguments)
+    except (KeyboardInterrupt, Interrupted) as error:
+        cause = error.signal if isinstance(error, Interrupted) else signal.SIGINT
+        with suppress(OSError):  # After SIGHUP, the terminal no longer exists.
+            print("\n".join([f"\nceleba_lab: stopped by {cause.name}.", *_notes_of(error)]), file=sys.stderr)
+        sys.exit(128 + cause)
     except Exception as error:
-        if _BUG not in getattr(error, "__notes__", []):
+        if _BUG not in _notes_of(error):
             _exit_with_sentence(error)
         raise
+    finally:
+        if "celeba_lab.cli.run_folder" in sys.modules:
+            sys.modules["celeba_lab.cli.run_folder"].release_claims()
+
+
+def _run_hydra(arguments: list[str]) -> None:
+    """Let Hydra compose the configuration and launch the run or the sweep."""
+    import hydra
+
+    from celeba_lab.cli.resume import expand_arguments
+    from celeba_lab.config import register_schema
+    from celeba_lab.files import config_directory
+    from celeba_lab.interrupts import Interrupted
+
+    def task(cfg: "DictConfig") -> float | None:
+        sys.argv[1:] = arguments  # With trainer=ddp, Lightning starts the other processes with the same arguments.
+        try:
+            return launch(cfg)
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt | Interrupted):
+                _note_resume_command(error)
+            raise
+
+    register_schema()
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Make Hydra re-raise exceptions, so that they are explained here.
+    # Hydra's parser expects flags first, but users may add -m at the end.
+    flags = [argument for argument in arguments if argument in ("-m", "--multirun")]
+    sys.argv[1:] = flags + [text for text in expand_arguments(arguments) if text not in flags]
+    hydra.main(version_base="1.3", config_path=str(config_directory()), config_name="config")(task)()
+
+
+def _note_resume_command(error: BaseException) -> None:
+    """Add the command that resumes the current run to an exception, if the run has started."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from celeba_lab.cli.resume import find_resumable
+    from celeba_lab.console import is_main_process
+
+    if is_main_process() and (command := find_resumable(HydraConfig.get().runtime.output_dir)):
+        error.add_note(f"To resume: {command}")
+
+
+def _notes_of(error: BaseException) -> list[str]:
+    """Return the notes of an exception."""
+    return getattr(error, "__notes__", [])
 
 
 def _exit_with_sentence(error: Exception, discard_folder: bool = False) -> None:

@@ -32,8 +32,13 @@ def check_paths(cfg: DictConfig) -> None:
     package, _, task = str(cfg.task._target_).rpartition(".")
     if not package.startswith("celeba_lab.tasks."):
         task = ""  # A user-defined task may use different settings.
-    if cfg.checkpoint is not None or task in _CHECKPOINTS:
-        check_checkpoint_file(cfg.checkpoint, *_CHECKPOINTS.get(task, ("continue training", "last.ckpt")))
+    if task in _CHECKPOINTS:
+        check_checkpoint_file(cfg.checkpoint, *_CHECKPOINTS[task])
+    elif cfg.checkpoint is not None and task:
+        hint = "To resume a run, set resume=FOLDER."
+        if task == "train":
+            hint += " To start a new run from the weights of a checkpoint, set model.weights=CHECKPOINT."
+        raise SettingError("checkpoint", cfg.checkpoint, f"is not used by task={task}", hint, is_absolute=True)
     with settings_of("task"):
         if auditor := OmegaConf.select(cfg, "task.auditor"):
             check_checkpoint_file(auditor, "audit the faces", setting="auditor")

@@ -1,6 +1,10 @@
-"""Create the folder of a run or a sweep before Hydra does, so that each folder is used only once."""
+"""Create and claim the folder of a run or a sweep before Hydra does, so that each folder is used only once."""
 
+import os
 import shutil
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,27 +15,31 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from celeba_lab.console import format_override, is_main_process
+from celeba_lab.console import display_path, format_override, is_main_process
+from celeba_lab.runs.summary import SUMMARY
+
+# Files that show that a folder contains a run or a sweep.
+_TRACES = ("config.yaml", SUMMARY, "multirun.yaml")
 
 
 class ExclusiveFolder(Callback):
-    """Give each run and each sweep a new folder.
+    """Give each run and each sweep its own folder, and let only one process use it.
 
     Hydra names folders after the start time in seconds, and reuses existing folders. Without this callback, two runs
     that start in the same second would write to the same folder.
 
-    If ``hydra.run.dir`` or ``hydra.sweep.dir`` is set on the command line, that folder is used even if it already
-    exists. This allows a continued run to reuse its folder, and all processes of a distributed run to share the folder
-    of the first process.
+    If ``hydra.run.dir`` or ``hydra.sweep.dir`` is set on the command line, that folder is used, unless it already
+    contains a run. A resumed run uses its own folder. All processes of a distributed run share the folder of the first
+    process.
     """
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Create the folder of a run."""
-        _claim(config, "run")
+        """Create and claim the folder of a run."""
+        _prepare(config, "run")
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Create the folder of a sweep. Each run of the sweep has a numbered subfolder."""
-        _claim(config, "sweep")
+        """Create and claim the folder of a sweep. Each run of the sweep has a numbered subfolder."""
+        _prepare(config, "sweep")
 
 
 def create_folder(path: Path) -> Path:
@@ -46,6 +54,45 @@ def create_folder(path: Path) -> Path:
             number += 1
         else:
             return folder
+
+
+def claim(folder: Path) -> bool:
+    """Claim a folder for this process until it ends, and return False if another process has claimed it.
+
+    The folder itself is locked, so no lock file remains, and a killed process releases its claim. On file systems that
+    cannot lock folders, nothing is claimed.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return True
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return False
+    except OSError:
+        os.close(descriptor)
+        return True
+    _claims.append(descriptor)
+    return True
+
+
+_claims: list[int] = []  # open descriptors of the claimed folders
+
+
+def release_claims() -> None:
+    """Release all folders that this process has claimed."""
+    for descriptor in _claims:
+        with suppress(OSError):
+            os.close(descriptor)
+    _claims.clear()
+
+
+# Loader workers inherit the descriptors. If a run is killed, its workers must not keep the folder claimed.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=release_claims)
 
 
 def discard_unused_folder() -> None:
@@ -71,15 +118,40 @@ def _is_ours(hydra: HydraConf, key: str) -> bool:
     return is_main_process() and not any(text.lstrip("+").startswith(f"{key}=") for text in hydra.overrides.hydra)
 
 
-def _claim(config: DictConfig, kind: Literal["run", "sweep"]) -> None:
-    key = f"hydra.{kind}.dir"
-    if not _is_ours(config.hydra, key):
+def _prepare(config: DictConfig, kind: Literal["run", "sweep"]) -> None:
+    if not is_main_process():
         return
+    key = f"hydra.{kind}.dir"
+    is_new = _is_ours(config.hydra, key)
     try:
-        folder = create_folder(Path(str(OmegaConf.select(config, key))))
+        folder = Path(str(OmegaConf.select(config, key)))
+        if is_new:
+            folder = create_folder(folder)
+        folder.mkdir(parents=True, exist_ok=True)
     except (OSError, OmegaConfBaseException):
         return  # Hydra will encounter the same error and report it.
-    with read_write(config), read_write(config.hydra), open_dict(config.hydra):
-        config.hydra[kind].dir = str(folder)
-        if kind == "sweep":  # Hydra composes the configuration of each job from the overrides.
-            config.hydra.overrides.hydra.append(format_override(key, folder))
+    if config.get("resume") is None and _contains_any(folder, _TRACES):
+        where = display_path(folder)
+        hint = "Choose another folder, or delete this one first."
+        if kind == "run":
+            hint = (
+                f"Choose another folder, delete this one first, or resume the run: {format_override('resume', where)}"
+            )
+        _refuse(f"{format_override(key, where)} already contains a {kind}. {hint}")
+    if not claim(folder):
+        _refuse(f"{display_path(folder)} is being used by another process. Wait until it has stopped, then try again.")
+    if is_new:
+        with read_write(config), read_write(config.hydra), open_dict(config.hydra):
+            config.hydra[kind].dir = str(folder)
+            if kind == "sweep":  # Hydra composes the configuration of each job from the overrides.
+                config.hydra.overrides.hydra.append(format_override(key, folder))
+
+
+def _contains_any(folder: Path, names: Iterable[str]) -> bool:
+    return any((folder / name).exists() for name in names)
+
+
+def _refuse(sentence: str) -> None:
+    # Hydra would only warn about an exception in a callback, and then write to the folder.
+    print(f"celeba_lab: error: {sentence}", file=sys.stderr)
+    sys.exit(1)

@@ -1,6 +1,5 @@
 """Settings and samplers of the data loaders."""
 
-import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -16,6 +15,7 @@ from celeba_lab.data.datasets import FaceDataset
 from celeba_lab.data.position import Position
 from celeba_lab.data.workers import spare_cores
 from celeba_lab.errors import UserError, check_at_least
+from celeba_lab.interrupts import ignore_interrupts
 
 FaceLoader: TypeAlias = DataLoader[dict[str, Any]]
 """A data loader that yields batches of type :class:`~celeba_lab.data.batch.Batch`."""
@@ -134,7 +134,7 @@ class LoaderSettings:
             drop_last=drop_last,
             pin_memory=processes.device == "cuda",
             persistent_workers=workers > 0,
-            worker_init_fn=_ignore_interrupts,
+            worker_init_fn=_init_worker,
             # With a separate generator, loading does not change the global random state that the model uses.
             generator=torch.Generator().manual_seed(self.seed),
         )
@@ -147,9 +147,9 @@ class LoaderSettings:
         return spare_cores(processes.local)
 
 
-def _ignore_interrupts(worker: int) -> None:
-    """Let only the main process react to Ctrl-C, which the terminal sends to all processes of a run."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _init_worker(worker: int) -> None:
+    """Let only the main process react to signals."""
+    ignore_interrupts()
 
 
 class EpochSampler(Sampler[int]):

@@ -78,17 +78,14 @@ def check_monitors(callbacks: DictConfig | None, attributes: Sequence[str]) -> N
 
 def build_classifier(
     model: DictConfig, datamodule: CelebADataModule, resumable: Resumable | None = None
-) -> tuple[AttributeClassifier, str]:
+) -> AttributeClassifier:
     """Build a classifier with its initial weights, and print the origin of the weights.
 
     Args:
         model: The ``model`` group of the configuration.
         datamodule: Data module with the training labels, which determine the prevalence of each attribute.
-        resumable: Checkpoint from which training continues, or None for a new training run. Lightning loads the weights
-            of this checkpoint later.
-
-    Returns:
-        The classifier and the origin of its weights.
+        resumable: Checkpoint from which training is resumed, or None for a new training run. Lightning loads the
+            weights of this checkpoint later.
 
     Raises:
         UserError: A setting is invalid, or the weights cannot be loaded.
@@ -96,7 +93,7 @@ def build_classifier(
     prevalence = datamodule.labels(datamodule.split_indices("train")).mean(axis=0)
     given: dict[str, Any] = {"prevalence": prevalence.tolist()}
     if resumable is not None:
-        state_dict, origin = None, f"continued from {resumable.path}"
+        state_dict, origin = None, resumable.initial_weights
         given["freeze"] = resumable.hyperparameters["freeze"]  # Layers that were frozen stay frozen.
     else:
         with torch.random.fork_rng(devices=[]):
@@ -109,8 +106,10 @@ def build_classifier(
     if state_dict is not None:
         with settings_of("model", is_absolute=True):
             classifier.load_pretrained(state_dict, origin)
-    console.print(f"weights: {origin}", style="bold yellow" if origin.startswith("RANDOM") else None)
-    return classifier, origin
+    classifier.initial_weights = origin
+    if resumable is None:
+        console.print(f"weights: {origin}", style="bold yellow" if origin.startswith("RANDOM") else None)
+    return classifier
 
 
 def check_unfreezing(model: DictConfig, trainer: L.Trainer) -> None:
@@ -158,15 +157,15 @@ class TrainedClassifier:
         return {name: value for name, value in row.items() if name.startswith("train/")}
 
 
-def load_best(trainer: L.Trainer, model: AttributeClassifier, initial_weights: str) -> TrainedClassifier:
+def load_best(trainer: L.Trainer, model: AttributeClassifier) -> TrainedClassifier:
     """Load the checkpoint with the best value of the monitored metric.
 
     Args:
         trainer: The Trainer that fitted the model.
         model: The fitted classifier, which is used if no checkpoint was saved, for example with ``fast_dev_run``.
-        initial_weights: Origin of the initial weights.
     """
     log, device = find_callback(trainer, EpochLog) or EpochLog(), trainer.strategy.root_device
+    initial_weights = model.initial_weights
     paths = [
         callback.best_model_path
         for callback in trainer.checkpoint_callbacks

@@ -164,8 +164,9 @@ class DistanceSchedule(Callback):
 
     @override
     def state_dict(self) -> dict[str, Any]:
-        return {"rows": self.rows}
+        return {"rows": self.rows, "seconds": self.seconds}
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.rows = [dict(row) for row in state_dict["rows"]]
+        self.seconds = state_dict.get("seconds", 0.0)

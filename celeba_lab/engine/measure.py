@@ -16,7 +16,7 @@ from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.data.loaders import Processes
 from celeba_lab.engine.build import build_evaluator
 from celeba_lab.engine.callbacks import ProgressLine
-from celeba_lab.engine.signals import exit_codes_of_signals
+from celeba_lab.engine.signals import stopping_between_batches
 from celeba_lab.models.classifier.evaluation import AttributeModel
 from celeba_lab.runs.run import RunFolder
 
@@ -80,7 +80,7 @@ def measure(cfg: DictConfig, model: AttributeModel, datamodule: CelebADataModule
     if isinstance(evaluator.progress_bar_callback, ProgressLine):
         evaluator.progress_bar_callback.evaluation = split_name(split)
     loader = datamodule.evaluation_dataloader(split, Processes.of(evaluator))
-    with exit_codes_of_signals(evaluator):
+    with stopping_between_batches(evaluator):
         [metrics] = evaluator.test(model, dataloaders=loader, verbose=False)
     named = {f"{split}/{name.removeprefix('test/')}": float(value) for name, value in metrics.items()}
     predictions = Predictions(

@@ -1,93 +1,86 @@
-"""Continue an interrupted run."""
+"""Resume an interrupted run from its last checkpoint."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import lightning as L
 
-from celeba_lab.console import command_line, console, display_path, format_override
+from celeba_lab.console import console, display_path
 from celeba_lab.engine.checkpoints import check_kind, read_checkpoint
 from celeba_lab.errors import UserError
+from celeba_lab.models.checkpoint_format import KEY
+from celeba_lab.runs.events import EVENTS_KEY
 from celeba_lab.runs.run import Run
-
-_ALTERNATIVES = {
-    "classifier": "start from its backbone: model.weights=CHECKPOINT",
-    "gan": "start again without a checkpoint",
-}
 
 
 @dataclass(frozen=True)
 class Resumable:
-    """A checkpoint from which training can continue.
+    """A checkpoint from which training is resumed.
 
     Attributes:
         path: Path to the checkpoint.
         hyperparameters: Hyperparameters of the model in the checkpoint.
+        initial_weights: Origin of the weights at the start of training.
     """
 
     path: str
     hyperparameters: dict[str, Any]
+    initial_weights: str
 
 
 def load_resumable(run: Run, kind: Literal["classifier", "gan"], fixed_settings: Sequence[str]) -> Resumable | None:
-    """Read the checkpoint from which a run continues, or return None if ``checkpoint`` is not set.
+    """Read the last checkpoint of a resumed run.
 
     Args:
-        run: The run. Its ``checkpoint`` setting is the path to the checkpoint, or None.
+        run: The run. Its event files will be cut to the state in which they were when the checkpoint was saved.
         kind: Kind of model that the checkpoint must contain.
         fixed_settings: Names of the model settings that must have the same values as in the checkpoint.
 
+    Returns:
+        The checkpoint, or None if the run is new or was stopped before it saved a checkpoint.
+
     Raises:
-        UserError: The checkpoint cannot be read, belongs to a different model, contains only weights, is not in the
-            folder of this run, or is from a run that has already reached ``max_epochs``.
+        UserError: The checkpoint cannot be read, belongs to a different model or contains only weights, or the run has
+            already been trained for more than ``max_epochs`` epochs.
     """
-    path: str | None = run.settings["checkpoint"]
-    if not path:
+    if not run.is_resumed:
         return None
-    purpose = "continue training"
-    checkpoint = read_checkpoint(path, purpose, usual="last.ckpt")
+    last = run.last_checkpoint
+    if not last.exists():
+        console.print("resuming: no checkpoint was saved, so training starts from the beginning")
+        return None
+    path, purpose = str(display_path(last)), "resume training"
+    checkpoint = read_checkpoint(path, purpose, usual=last.name)
     check_kind(checkpoint, kind, path, purpose)
     hyperparameters = checkpoint["hyper_parameters"]
     for name in fixed_settings:
         configured = run.settings["model"][name]
         if hyperparameters.get(name) != configured:
             raise UserError(
-                f"checkpoint={path} was trained with model.{name}={hyperparameters.get(name)}, not {configured}."
-                f" Continue with the same model, or {_ALTERNATIVES[kind]}."
+                f"{path} was trained with model.{name}={hyperparameters.get(name)}, not {configured}, so the run cannot"
+                " be resumed. Correct this setting in config.yaml, or start a new run."
             )
     if "optimizer_states" not in checkpoint or "fit_loop" not in checkpoint.get("loops", {}):
         raise UserError(
-            f"checkpoint={path} contains only weights, so training cannot be continued from it. Use a checkpoint that"
-            f" was saved with save_weights_only=false, or {_ALTERNATIVES[kind]}."
+            f"{path} contains only weights, so the run cannot be resumed. Start a new run without"
+            " save_weights_only=true."
         )
+    _check_epochs(checkpoint, run.settings["trainer"]["max_epochs"], path)
+    run.keep_events(checkpoint.get(EVENTS_KEY, {}).get("sizes"), checkpoint["global_step"])
+    console.print(f"resuming: {path}, saved after step {checkpoint['global_step']:,}", markup=False, soft_wrap=True)
+    return Resumable(path, hyperparameters, checkpoint.get(KEY, {}).get("initial_weights", "unknown"))
+
+
+def _check_epochs(checkpoint: dict[str, Any], max_epochs: int | None, path: str) -> None:
     epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
-    max_epochs = run.settings["trainer"]["max_epochs"]
-    if max_epochs is not None and 0 <= max_epochs <= epochs:
+    if max_epochs is not None and 0 <= max_epochs < epochs:
         raise UserError(
-            f"checkpoint={path} has already been trained for {epochs} epochs, and trainer.max_epochs is {max_epochs}."
-            " Increase trainer.max_epochs to train further."
+            f"{path} has already been trained for {epochs} epochs, so trainer.max_epochs={max_epochs} is too low."
         )
-    folder = Path(path).resolve().parents[1]
-    if folder != run.path.resolve():
-        raise UserError(
-            f"checkpoint={path} must be continued in its own run folder, which contains the earlier checkpoints:"
-            f" add {format_override('hydra.run.dir', display_path(folder))}"
-        )
-    return Resumable(path, hyperparameters)
 
 
-def show_how_to_continue(run: Run, trainer: L.Trainer) -> None:
-    """Print the epoch in which a run was stopped, and a command to continue the run."""
-    last = run.path / "checkpoints" / "last.ckpt"
-    console.print(f"training was stopped in epoch {trainer.current_epoch + 1}")
-    if not last.exists():
-        console.print("no training step was completed, so there is nothing to continue")
-        return
-    kept = [text for text in run.overrides if not text.startswith("checkpoint=")]
-    again = [
-        format_override("checkpoint", display_path(last)),
-        format_override("hydra.run.dir", display_path(run.path)),
-    ]
-    run.show([("continue", command_line([*kept, *again]))])
+def show_progress_saved(run: Run, trainer: L.Trainer) -> None:
+    """Print the epoch in which a run was stopped, and whether its progress was saved."""
+    saved = "its state was saved" if run.last_checkpoint.exists() else "no training step was completed"
+    console.print(f"training was stopped in epoch {trainer.current_epoch + 1}; {saved}")

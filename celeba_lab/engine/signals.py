@@ -1,8 +1,7 @@
-"""Stop runs between two batches when a signal arrives, and exit with the code that shells expect."""
+"""Stop a Trainer between two batches when a signal arrives."""
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -14,21 +13,24 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from typing_extensions import override
 
 from celeba_lab.console import console
+from celeba_lab.interrupts import INTERRUPTS, Interrupted, exit_now, is_default
 
 
 @contextmanager
-def exit_codes_of_signals(trainer: L.Trainer, advise: Callable[[L.Trainer], None] | None = None) -> Iterator[None]:
-    """Within this block, Ctrl-C, SIGTERM and SIGHUP stop the Trainer between two batches.
+def stopping_between_batches(trainer: L.Trainer, advise: Callable[[L.Trainer], None] | None = None) -> Iterator[None]:
+    """Within this block, signals such as Ctrl-C and SIGTERM stop the Trainer between two batches.
 
-    The process then exits with code 130, 143 or 129, respectively, as shells and schedulers expect. Lightning would
-    exit with code 1 after Ctrl-C and with code 0 after SIGTERM. If Ctrl-C or SIGHUP arrives a second time, the process
-    exits at once, without saving a checkpoint. Signals that are ignored, for example because of ``nohup``, are still
-    ignored. If there are several processes, Ctrl-C and SIGHUP stop them at once, as without this block.
+    A second Ctrl-C ends the process at once, without saving a checkpoint. Signals that are ignored, for example because
+    of ``nohup``, are still ignored, and a user's own handlers are kept. If there are several processes, Lightning
+    itself handles Ctrl-C and SIGTERM, and the other signals are treated as SIGTERM.
 
     Args:
         trainer: The Trainer that runs in the ``with`` block.
-        advise: Function that prints what the user can do next. This function is called in the main process before it
-            exits.
+        advise: Function that prints what was saved. It is called in the main process when a signal has stopped the
+            Trainer.
+
+    Raises:
+        Interrupted: A signal has stopped the Trainer.
     """
     stop = _StopBetweenBatches()
     try:
@@ -44,14 +46,13 @@ def exit_codes_of_signals(trainer: L.Trainer, advise: Callable[[L.Trainer], None
         else:
             raise
         with suppress(OSError):  # After SIGHUP, the terminal no longer exists.
-            console.print(f"\nstopped by {cause.name}", style="bold yellow")
             if advise is not None and trainer.is_global_zero:
                 advise(trainer)
-        sys.exit(128 + cause)
+        raise Interrupted(cause) from None
 
 
 class _StopBetweenBatches(L.Callback):
-    """Raise an exception at the start of the next batch after Ctrl-C or SIGHUP.
+    """Raise an exception at the start of the next batch after a signal.
 
     An exception in the middle of a training step could leave some weights updated and others not, and a run that is
     resumed from such a checkpoint would differ from an uninterrupted run.
@@ -62,41 +63,54 @@ class _StopBetweenBatches(L.Callback):
 
     def __init__(self) -> None:
         self.cause: signal.Signals | None = None
+        self._numbers: list[int] = []
 
     @contextmanager
     def receiving(self, trainer: L.Trainer) -> Iterator[None]:
         """Receive signals within this block."""
-        if trainer.world_size > 1 or threading.current_thread() is not threading.main_thread():
-            yield  # Several processes could stop at different batches and wait for each other forever.
+        if threading.current_thread() is not threading.main_thread():
+            yield  # Only the main thread can set signal handlers.
             return
-        defaults: dict[int, Any] = {signal.SIGINT: signal.default_int_handler}
-        if hasattr(signal, "SIGHUP"):  # not on Windows
-            defaults[signal.SIGHUP] = signal.SIG_DFL
-        replaced = {number: default for number, default in defaults.items() if signal.getsignal(number) == default}
-        trainer.callbacks.insert(0, self)  # type: ignore[attr-defined]
-        self._install(replaced)
+        previous = {number: signal.getsignal(number) for number in INTERRUPTS if is_default(number)}
+        self._numbers = list(previous)
+        if trainer.world_size > 1:  # Processes that stopped at different batches would wait for each other forever.
+            self._leave_to_lightning()
+        else:
+            trainer.callbacks.insert(0, self)  # type: ignore[attr-defined]
+            self._install()
         try:
             yield
         finally:
-            trainer.callbacks.remove(self)  # type: ignore[attr-defined]
-            for number, default in replaced.items():
-                signal.signal(number, default)
+            if self in trainer.callbacks:  # type: ignore[attr-defined]
+                trainer.callbacks.remove(self)  # type: ignore[attr-defined]
+            for number, handler in previous.items():
+                signal.signal(number, handler)
 
-    def _install(self, numbers: Any) -> None:
-        self._numbers = list(numbers)
+    def _install(self) -> None:
         for number in self._numbers:
             signal.signal(number, self._receive)
 
+    def _leave_to_lightning(self) -> None:
+        for number in self._numbers:
+            if number == signal.SIGTERM:
+                signal.signal(number, signal.SIG_DFL)  # Lightning installs its own handler.
+            elif number != signal.SIGINT:
+                signal.signal(number, self._forward)
+
+    def _forward(self, number: int, frame: FrameType | None) -> None:
+        self.cause = signal.Signals(number)
+        os.kill(os.getpid(), signal.SIGTERM)
+
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self.cause is not None:
-            os._exit(128 + number)
+            if number == signal.SIGINT:
+                exit_now(number)
+            return  # A scheduler may repeat its signal.
         self.cause = signal.Signals(number)
         with suppress(OSError):
             console.print("\nstopping after this batch; press Ctrl-C again to stop at once", style="yellow")
 
     def _check(self) -> None:
-        if self.cause == signal.SIGINT:
-            raise KeyboardInterrupt
         if self.cause is not None:
             raise SIGTERMException
 
@@ -115,7 +129,3 @@ class _StopBetweenBatches(L.Callback):
     @override
     def on_predict_batch_start(self, *args: Any, **kwargs: Any) -> None:
         self._check()
-
-    @override
-    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        self._install(self._numbers)  # Lightning ignores further signals while it saves a checkpoint.

@@ -9,12 +9,13 @@ KEY = "celeba_lab"
 """Key under which a checkpoint stores its model kind and format version."""
 
 
-def mark_checkpoint(checkpoint: dict[str, Any], kind: str) -> None:
+def mark_checkpoint(checkpoint: dict[str, Any], kind: str, **facts: str) -> None:
     """Store the model kind and the format version in a checkpoint.
 
     Args:
         checkpoint: Checkpoint that Lightning is about to save.
         kind: Model kind, ``classifier`` or ``gan``.
+        **facts: More facts about the model.
 
     Example:
         >>> checkpoint = {}
@@ -22,4 +23,4 @@ def mark_checkpoint(checkpoint: dict[str, Any], kind: str) -> None:
         >>> checkpoint
         {'celeba_lab': {'kind': 'gan', 'format': 1}}
     """
-    checkpoint[KEY] = {"kind": kind, "format": FORMAT}
+    checkpoint[KEY] = {"kind": kind, "format": FORMAT, **facts}

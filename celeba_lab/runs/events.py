@@ -1,13 +1,49 @@
-"""Write TensorBoard event files without importing torch or Lightning, for runs that do not train a model."""
+"""TensorBoard's event files: cut them before a run is resumed, and write them without importing torch or Lightning."""
 
+import os
 import time
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tensorboard.compat.proto.summary_pb2 import Summary as Event  # type: ignore[import-untyped]
     from tensorboard.summary.writer.event_file_writer import EventFileWriter  # type: ignore[import-untyped]
+
+
+EVENTS_KEY = "events"
+"""Key under which a checkpoint stores the sizes of the event files."""
+
+
+def measure_events(folder: Path) -> dict[str, int]:
+    """Return the size of each event file in a folder in bytes, by file name."""
+    return {path.name: path.stat().st_size for path in sorted(folder.glob("events.out.tfevents.*"))}
+
+
+def cut_events(folder: Path, sizes: Mapping[str, int]) -> None:
+    """Remove all events that were written after a checkpoint, because the resumed run writes them again.
+
+    Args:
+        folder: Folder of the run.
+        sizes: Return value of :func:`measure_events` when the checkpoint was saved. Files that are not listed are
+            removed.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as name:
+        ...     folder = Path(name)
+        ...     _ = (folder / "events.out.tfevents.1").write_bytes(b"before the checkpoint, after it")
+        ...     _ = (folder / "events.out.tfevents.2").write_bytes(b"after it")
+        ...     cut_events(folder, {"events.out.tfevents.1": 21})
+        ...     measure_events(folder)
+        {'events.out.tfevents.1': 21}
+    """
+    for name, size in measure_events(folder).items():
+        if name not in sizes:
+            (folder / name).unlink()
+        elif size > sizes[name]:
+            os.truncate(folder / name, sizes[name])
 
 
 class EventLogger:

@@ -16,6 +16,7 @@ from celeba_lab.config import build, flatten
 from celeba_lab.console import console, display_path
 from celeba_lab.files import write_atomically
 from celeba_lab.runs.environment import device_name, git_commit, library_versions
+from celeba_lab.runs.events import cut_events
 from celeba_lab.runs.summary import Summary, SummaryFields
 
 if TYPE_CHECKING:
@@ -170,6 +171,8 @@ class Run(RunFolder):
         self.overrides = list(overrides)
         self._logger_settings = logger
         self._is_finished = False
+        self._event_sizes: Mapping[str, int] | None = {} if self.is_resumed else None
+        self._first_step = 0
         self.experiment: str = settings["name"]
         self.seed: int = settings["seed"]
 
@@ -192,9 +195,32 @@ class Run(RunFolder):
         """Lightning's TensorBoard logger, or None if not configured. The first access also logs the configuration."""
         logger: TensorBoardLogger | None = build(self._logger_settings)
         if logger is not None:
+            if self._event_sizes is not None:
+                cut_events(self.path, self._event_sizes)
             lines = OmegaConf.to_yaml(OmegaConf.create(dict(self.settings))).splitlines()
-            logger.experiment.add_text("configuration", "\n".join(f"    {line}" for line in lines))
+            text = "\n".join(f"    {line}" for line in lines)
+            logger.experiment.add_text("configuration", text, self._first_step)
         return logger
+
+    @property
+    def is_resumed(self) -> bool:
+        """Whether an earlier process has already started this run."""
+        return self.settings.get("resume") is not None
+
+    def keep_events(self, sizes: Mapping[str, int] | None, step: int) -> None:
+        """Keep the events that a resumed run wrote before a checkpoint. By default, a resumed run removes all events.
+
+        Args:
+            sizes: Sizes of the event files when the checkpoint was saved; see
+                :func:`~celeba_lab.runs.events.cut_events`. If None, all events are kept.
+            step: Training step of the checkpoint, at which TensorBoard shows the configuration of the resumed run.
+        """
+        self._event_sizes, self._first_step = sizes, step
+
+    @property
+    def last_checkpoint(self) -> Path:
+        """Path to the checkpoint with the last state of training, which may not exist."""
+        return self.path / "checkpoints" / "last.ckpt"
 
     def title(self, data_name: str | None) -> str:
         """Return the prefix of every figure title, with the names of the data and the experiment."""

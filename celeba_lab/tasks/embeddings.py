@@ -15,7 +15,7 @@ from celeba_lab.console import display_path
 from celeba_lab.data.loaders import Processes
 from celeba_lab.engine.build import build_evaluator, sample_labels
 from celeba_lab.engine.checkpoints import load_classifier
-from celeba_lab.engine.signals import exit_codes_of_signals
+from celeba_lab.engine.signals import stopping_between_batches
 from celeba_lab.errors import check_at_least, check_between, check_positive_fraction, settings_of
 from celeba_lab.models.classifier.embedder import Embedder
 from celeba_lab.models.classifier.module import AttributeClassifier
@@ -66,7 +66,7 @@ def embeddings(
     # The labels are clustered first, so that an invalid setting raises an error before the features are computed.
     of_labels = find_clusters(scale(sample.labels, scaler)[0], clusterer)
     trainer = _build_trainer(cfg)
-    with run.timed("embed"), exit_codes_of_signals(trainer):
+    with run.timed("embed"), stopping_between_batches(trainer):
         features = _embed(trainer, model, sample)
     write_features(run, sample, features)
     with run.timed("compute"):

@@ -8,7 +8,7 @@ from celeba_lab.data.loaders import Processes
 from celeba_lab.engine.build import build_datamodule, build_evaluator
 from celeba_lab.engine.checkpoints import load_classifier
 from celeba_lab.engine.measure import CollectPredictions
-from celeba_lab.engine.signals import exit_codes_of_signals
+from celeba_lab.engine.signals import stopping_between_batches
 from celeba_lab.errors import check_at_least
 from celeba_lab.reports.predictions import file_prediction_table, prediction_metrics, report_predictions
 from celeba_lab.runs.run import Run, write_bad_images
@@ -37,7 +37,7 @@ def predict(cfg: DictConfig, images: str, max_shown: int = 48) -> dict[str, floa
     datamodule = build_datamodule(cfg.data, model.attributes, model.input_size)
     collected = CollectPredictions()
     trainer = build_evaluator(cfg.trainer, cfg.callbacks, collected)
-    with run.timed("predict"), exit_codes_of_signals(trainer):
+    with run.timed("predict"), stopping_between_batches(trainer):
         loader = datamodule.files_dataloader(paths, Processes.of(trainer))
         trainer.predict(model, dataloaders=loader, return_predictions=False)
     if not trainer.is_global_zero:

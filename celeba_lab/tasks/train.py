@@ -15,7 +15,7 @@ from celeba_lab.reports.classifier.report import ClassifierReport
 from celeba_lab.reports.classifier.training import report_training, show_training
 from celeba_lab.runs.run import Run
 
-# Model settings that must not change when training is continued.
+# Model settings that must be the same as in the checkpoint of a resumed run.
 _FIXED = ("attributes", "backbone", "image_size", "resolution")
 
 
@@ -43,11 +43,11 @@ def train(cfg: DictConfig, report: ClassifierReport) -> dict[str, float]:
     datamodule.setup("fit")
     datamodule.setup("test")
     console.print(datamodule.describe())
-    model, initial_weights = build_classifier(cfg.model, datamodule, resumable)
+    model = build_classifier(cfg.model, datamodule, resumable)
     trainer = build_trainer(cfg.trainer, build_callbacks(cfg.callbacks), run.logger)
-    fit(run, trainer, model, datamodule, cfg.checkpoint)
+    fit(run, trainer, model, datamodule, resumable)
 
-    best = load_best(trainer, model, initial_weights)
+    best = load_best(trainer, model)
     measured = measure_splits(run, cfg, best.model, datamodule, ["val", "test"])
     metrics = best.training_metrics | measured["val"].metrics | measured["test"].metrics
     if not trainer.is_global_zero:

@@ -11,7 +11,7 @@ from celeba_lab.data.datamodule import TrainingFaces
 from celeba_lab.engine.build import build_callbacks, build_datamodule, build_trainer, choose_device
 from celeba_lab.engine.checkpoints import load_classifier
 from celeba_lab.engine.distances import DistanceSchedule, DistanceSettings
-from celeba_lab.engine.fit import fit
+from celeba_lab.engine.fit import fit, last_training_metrics
 from celeba_lab.engine.gan import check_gan_trainer, set_training_data, setup_references, strategy_for_two_networks
 from celeba_lab.engine.resume import load_resumable
 from celeba_lab.errors import check_between, settings_of
@@ -19,7 +19,7 @@ from celeba_lab.models.gan.module import GAN
 from celeba_lab.reports.gan.report import describe_training, report_gan, show_results
 from celeba_lab.runs.run import Run
 
-# Model settings that must not change when training is continued.
+# Model settings that must be the same as in the checkpoint of a resumed run.
 _FIXED = ["image_size", "latent_size", "width", "discriminator_width", "normalization", "conditional"]
 _FIXED += ["auxiliary", "ema"]
 
@@ -45,7 +45,7 @@ def train_gan(
     """
     check_between("nearest", nearest, 0, 64)
     run = Run.open(cfg)
-    load_resumable(run, "gan", [*_FIXED, "attributes"] if cfg.model.conditional else _FIXED)
+    resumable = load_resumable(run, "gan", [*_FIXED, "attributes"] if cfg.model.conditional else _FIXED)
     device = choose_device(cfg.trainer)
     classifier = load_classifier(auditor, "audit the faces", "auditor").to(device) if auditor else None
     model: GAN = build(cfg.model)
@@ -62,15 +62,15 @@ def train_gan(
     callbacks = [*build_callbacks(cfg.callbacks), *([schedule] if schedule else [])]
     strategy = strategy_for_two_networks(cfg.trainer)
     trainer = build_trainer(cfg.trainer, callbacks, run.logger, strategy=strategy)
-    fit(run, trainer, model, TrainingFaces(datamodule), cfg.checkpoint)
+    fit(run, trainer, model, TrainingFaces(datamodule), resumable)
 
-    metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("train/")}
+    metrics = last_training_metrics(trainer)
     if not trainer.is_global_zero:
         return metrics
     with run.timed("report"):
         metrics |= report_gan(run, trainer, model.eval(), datamodule, classifier, nearest)
     show_results(run, datamodule.name, metrics)
-    last = run.path / "checkpoints" / "last.ckpt"
+    last = run.last_checkpoint
     return run.finish(
         metrics,
         data=datamodule.facts(),

@@ -40,7 +40,7 @@ TINY = ["experiment=smile", "trainer=smoke", "model.weights=null", "model.image_
             ["experiment=smile", "data=celeba", "data.root=nowhere"],
             "The data folder nowhere does not exist. It must contain list_attr_celeba",
         ),
-        (["experiment=smile", "checkpoint=no.ckpt"], "checkpoint=no.ckpt does not exist."),
+        (["task=evaluate", "checkpoint=no.ckpt"], "checkpoint=no.ckpt does not exist."),
     ],
 )
 def test_a_mistake_gives_a_one_sentence_error(command: Command, arguments: list[str], sentence: str) -> None:

@@ -26,6 +26,8 @@ def checkpoint(tmp_path: Path) -> Path:
         (["experiment=smile", "data=celeba", "data.root=nowhere"], "The data folder nowhere does not exist."),
         (["experiment=smile", "data=celeba", "data.root=."], "There is no table list_attr_celeba"),
         (["task=generate", "checkpoint={checkpoint}", "task.auditor=no.ckpt"], "task.auditor=no.ckpt does not exist."),
+        (["experiment=smile", "checkpoint={checkpoint}"], "checkpoint={checkpoint} is not used by task=train."),
+        (["experiment=logistic", "checkpoint={checkpoint}"], "checkpoint={checkpoint} is not used by task=logistic."),
     ],
 )
 def test_a_missing_file_is_named(
@@ -33,7 +35,7 @@ def test_a_missing_file_is_named(
 ) -> None:
     with pytest.raises(UserError) as error:
         check_paths(compose(*(text.format(checkpoint=checkpoint) for text in overrides)))
-    assert str(error.value).startswith(sentence)
+    assert str(error.value).startswith(sentence.format(checkpoint=checkpoint))
 
 
 def test_existing_files_and_names_are_accepted(

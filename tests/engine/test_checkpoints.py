@@ -125,7 +125,8 @@ def small_gan(**settings) -> GAN:
 
 
 def test_a_checkpoint_contains_its_kind_and_format(tmp_path, checkpoint):
-    assert torch.load(checkpoint, weights_only=True)["celeba_lab"] == {"kind": "classifier", "format": 1}
+    mark = torch.load(checkpoint, weights_only=True)["celeba_lab"]
+    assert mark == {"kind": "classifier", "format": 1, "initial_weights": "random"}
     content = save(small_gan(), tmp_path / "gan.ckpt")
     assert content["celeba_lab"] == {"kind": "gan", "format": 1}
     content["hyper_parameters"]["attributes"] = NAMES

@@ -1,4 +1,4 @@
-"""Training is continued only from a suitable checkpoint in the folder of the run."""
+"""Runs are resumed only from a suitable checkpoint."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,11 +8,16 @@ import pytest
 import torch
 
 from celeba_lab.console import console
-from celeba_lab.engine.resume import load_resumable, show_how_to_continue
+from celeba_lab.engine.resume import load_resumable, show_progress_saved
 from celeba_lab.errors import UserError
 from celeba_lab.models.gan import GAN
+from celeba_lab.runs.run import Run
 
-SETTINGS = {"model": {}, "trainer": {"max_epochs": 5}}
+
+def resumed(folder: Path, **changes) -> Run:
+    """Return a resumed run in a folder."""
+    settings = {"name": "gan", "seed": 1, "model": {"width": 4}, "trainer": {"max_epochs": 5}, "resume": str(folder)}
+    return Run(folder, "train_gan", settings | changes)
 
 
 @pytest.fixture
@@ -31,77 +36,63 @@ def test_a_checkpoint_with_weights_only_is_rejected(checkpoint: Path, missing: s
     content = torch.load(checkpoint, weights_only=True)
     content.pop(missing, None)
     torch.save(content, checkpoint)
-    run = SimpleNamespace(settings=SETTINGS | {"checkpoint": str(checkpoint)}, path=checkpoint.parents[1])
-    with pytest.raises(UserError, match=r"last\.ckpt contains only weights, .* or start again without a checkpoint\.$"):
-        load_resumable(run, "gan", [])
+    with pytest.raises(UserError, match=r"last\.ckpt contains only weights, so the run cannot be resumed\."):
+        load_resumable(resumed(checkpoint.parents[1]), "gan", [])
 
 
 def test_a_checkpoint_with_optimizers_but_without_loops_is_rejected(checkpoint: Path) -> None:
     content = torch.load(checkpoint, weights_only=True)
     torch.save({key: value for key, value in content.items() if key != "loops"} | {"optimizer_states": []}, checkpoint)
-    run = SimpleNamespace(settings=SETTINGS | {"checkpoint": str(checkpoint)}, path=checkpoint.parents[1])
     with pytest.raises(UserError, match="contains only weights"):
-        load_resumable(run, "gan", [])
+        load_resumable(resumed(checkpoint.parents[1]), "gan", [])
 
 
 @pytest.fixture
-def run(checkpoint: Path) -> SimpleNamespace:
-    """A run whose checkpoint was saved after two of five epochs."""
+def folder(checkpoint: Path) -> Path:
+    """Folder of a run whose checkpoint was saved after two of five epochs."""
     content = torch.load(checkpoint, weights_only=True)
     progress = {"epoch_progress": {"current": {"processed": 2}}}
     torch.save(content | {"optimizer_states": [], "loops": {"fit_loop": progress}}, checkpoint)
-    settings = {"model": {"width": 4}, "trainer": {"max_epochs": 5}, "checkpoint": str(checkpoint)}
-    return SimpleNamespace(settings=settings, path=checkpoint.parents[1])
+    return checkpoint.parents[1]
 
 
-def test_nothing_is_continued_without_a_checkpoint() -> None:
-    assert load_resumable(SimpleNamespace(settings={"checkpoint": None}), "gan", []) is None
+def test_a_new_run_is_not_resumed(folder: Path) -> None:
+    assert load_resumable(resumed(folder, resume=None), "gan", []) is None
 
 
-@pytest.mark.parametrize("max_epochs", [3, -1, None])
-def test_a_checkpoint_with_epochs_left_is_continued(run: SimpleNamespace, max_epochs: int | None) -> None:
-    run.settings["trainer"]["max_epochs"] = max_epochs
-    found = load_resumable(run, "gan", ["width"])
+def test_a_run_without_a_checkpoint_starts_from_the_beginning(tmp_path: Path) -> None:
+    with console.capture() as printed:
+        assert load_resumable(resumed(tmp_path), "gan", []) is None
+    assert "no checkpoint was saved, so training starts from the beginning" in printed.get()
+
+
+@pytest.mark.parametrize("max_epochs", [2, 3, -1, None])
+def test_a_run_is_resumed_even_if_only_its_report_is_missing(folder: Path, max_epochs: int | None) -> None:
+    found = load_resumable(resumed(folder, trainer={"max_epochs": max_epochs}), "gan", ["width"])
     assert found is not None
-    assert found.path == run.settings["checkpoint"]
+    assert Path(found.path) == folder / "checkpoints" / "last.ckpt"
     assert found.hyperparameters["width"] == 4
 
 
-def test_a_checkpoint_that_has_been_trained_completely_is_rejected(run: SimpleNamespace) -> None:
-    run.settings["trainer"]["max_epochs"] = 2
-    with pytest.raises(UserError, match=r"already been trained for 2 epochs, and trainer\.max_epochs is 2\."):
-        load_resumable(run, "gan", [])
+def test_the_number_of_epochs_cannot_be_lowered(folder: Path) -> None:
+    with pytest.raises(UserError, match=r"already been trained for 2 epochs, so trainer\.max_epochs=1 is too low\."):
+        load_resumable(resumed(folder, trainer={"max_epochs": 1}), "gan", [])
 
 
-def test_a_checkpoint_of_another_model_is_rejected(run: SimpleNamespace) -> None:
-    run.settings["model"]["width"] = 8
-    with pytest.raises(UserError, match=r"was trained with model\.width=4, not 8\."):
-        load_resumable(run, "gan", ["width"])
+def test_a_checkpoint_of_another_model_is_rejected(folder: Path) -> None:
+    with pytest.raises(UserError, match=r"was trained with model\.width=4, not 8, so the run cannot be resumed\."):
+        load_resumable(resumed(folder, model={"width": 8}), "gan", ["width"])
     with pytest.raises(UserError, match="classifier"):
-        load_resumable(run, "classifier", [])
+        load_resumable(resumed(folder), "classifier", [])
 
 
-def test_a_checkpoint_in_another_folder_is_rejected(run: SimpleNamespace, tmp_path: Path) -> None:
-    run.path = tmp_path / "other"
-    with pytest.raises(UserError, match=r"must be continued in its own run folder.* add hydra\.run\.dir=.*run$"):
-        load_resumable(run, "gan", [])
-
-
-def test_the_command_to_continue_replaces_the_old_checkpoint(run: SimpleNamespace) -> None:
-    run.overrides = ["experiment=gan", "checkpoint=old.ckpt"]
-    run.show = lambda commands: shown.extend(commands)
-    shown: list[tuple[str, str]] = []
+def test_a_stopped_run_says_whether_its_state_was_saved(folder: Path) -> None:
     trainer = SimpleNamespace(current_epoch=2)
     with console.capture() as printed:
-        show_how_to_continue(run, trainer)
-    assert printed.get() == "training was stopped in epoch 3\n"
-    [(purpose, command)] = shown
-    assert purpose == "continue"
-    assert command.startswith("python -m celeba_lab experiment=gan checkpoint=")
-    assert "old.ckpt" not in command
-    assert f"hydra.run.dir={run.path}" in command
-    (run.path / "checkpoints" / "last.ckpt").unlink()
-    with console.capture() as printed:
-        show_how_to_continue(run, trainer)
-    assert "nothing to continue" in printed.get()
-    assert len(shown) == 1
+        show_progress_saved(resumed(folder), trainer)
+        (folder / "checkpoints" / "last.ckpt").unlink()
+        show_progress_saved(resumed(folder), trainer)
+    assert printed.get().splitlines() == [
+        "training was stopped in epoch 3; its state was saved",
+        "training was stopped in epoch 3; no training step was completed",
+    ]

@@ -1,5 +1,6 @@
 """``task=train``: its output, its files, and what happens when it is interrupted and resumed."""
 
+import json
 import os
 import re
 import shlex
@@ -14,6 +15,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from celeba_lab.files import config_directory
@@ -229,8 +231,9 @@ def test_an_interrupted_run_prints_the_command_that_resumes_it(
         process.kill()
     assert process.returncode == 128 + cause, err
     assert "Traceback" not in err
-    assert f"stopped by {cause.name}" in out
-    [command] = re.findall(r"continue: (python -m celeba_lab .*)", out)
+    assert f"stopped by {cause.name}" in err
+    assert "its state was saved" in out
+    [command] = re.findall(r"To resume: (python -m celeba_lab .*)", err)
     folder = next(tmp_path.glob("outputs/smile/*"))
     best = (folder / "checkpoints" / "best.ckpt").stat().st_mtime_ns
     done = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["epoch"]
@@ -238,8 +241,7 @@ def test_an_interrupted_run_prints_the_command_that_resumes_it(
 
     if cause == signal.SIGTERM:
         return  # Both signals lead to the same checkpoint, so it is enough to resume one of the two runs.
-    continued = [part for part in shlex.split(command)[3:] if not part.startswith("trainer.max_epochs")]
-    result = run_command(*continued, f"trainer.max_epochs={done + 3}", cwd=tmp_path)
+    result = run_command(*shlex.split(command)[3:], f"trainer.max_epochs={done + 3}", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert len(list(tmp_path.glob("outputs/smile/*"))) == 1, "the resumed run must use the same folder"
     history = pd.read_csv(folder / "tables" / "history.csv")
@@ -254,36 +256,51 @@ def _wait_for(condition, seconds: float = 120) -> None:
         time.sleep(0.1)
 
 
-def test_resuming_a_finished_run_is_rejected(trained, tiny_celeba: Path, tmp_path: Path, run_command, small) -> None:
-    last = trained.checkpoint.with_name("last.ckpt")
-    result = run_command(*small, f"data.root={tiny_celeba}", f"checkpoint={last}", cwd=tmp_path)
-    assert result.returncode == 1
-    assert "Increase trainer.max_epochs to train further." in result.stderr
+def test_a_finished_run_is_left_alone(trained, tmp_path: Path, run_command) -> None:
+    home = shutil.copytree(trained.folder, tmp_path / "run")
+    before = {path: path.stat().st_mtime_ns for path in home.rglob("*") if path.is_file()}
+    result = run_command("resume=run", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "this run is finished, so nothing is left to do" in result.stdout
+    assert {path: path.stat().st_mtime_ns for path in home.rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.usefixtures("blank_figures")
-def test_a_finished_run_can_be_resumed_with_more_epochs(
-    trained, tiny_celeba: Path, tmp_path: Path, run_command, small
-) -> None:
-    """The one-cycle schedule spans all four epochs, because the original two-epoch schedule has already ended."""
-    home = shutil.copytree(trained.folder, tmp_path / "outputs" / "run")
-    last = home / "checkpoints" / "last.ckpt"
-    arguments = [*small, f"data.root={tiny_celeba}", f"checkpoint={last}", "trainer.max_epochs=4"]
-    elsewhere = run_command(*arguments, cwd=tmp_path)
-    assert elsewhere.returncode == 1
-    assert "add hydra.run.dir=outputs/run" in elsewhere.stderr
-    result = run_command(*arguments, "hydra.run.dir=outputs/run", cwd=tmp_path)
+def test_a_run_without_a_report_gets_one(trained, tmp_path: Path, run_command) -> None:
+    """A refused change leaves the folder as it is, and an accepted change is stored in the folder."""
+    run = shutil.copytree(trained.folder, tmp_path / "run")
+    (run / "summary.json").unlink()
+    (run / "tables" / ".old.csv.12345678.part").touch()
+    stored = (run / ".hydra" / "overrides.yaml").read_text()
+
+    refused = run_command("resume=run", "model.lr=0.5", cwd=tmp_path)
+    assert refused.returncode == 1
+    assert "model.lr=0.5 cannot be changed when a run is resumed (the run uses 0.002)." in refused.stderr
+    assert (run / ".hydra" / "overrides.yaml").read_text() == stored
+    assert not (run / "summary.json").exists()
+
+    result = run_command("resume=run", "data.num_workers=0", "seed=3", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "resuming: run/checkpoints/last.ckpt, saved after step" in result.stdout
+    settings = OmegaConf.load(run / "config.yaml")
+    assert (settings.seed, settings.data.num_workers, settings.resume) == (3, 0, None)
+    assert "data.num_workers=0" in (run / ".hydra" / "overrides.yaml").read_text()
+    assert not list(run.rglob("*.part"))
+    metrics, expected = (json.loads((f / "summary.json").read_text())["metrics"] for f in (run, trained.folder))
+    assert metrics == expected
+    assert (run / "tables" / "predictions_test.csv").read_bytes() == (
+        trained.folder / "tables" / "predictions_test.csv"
+    ).read_bytes()
+
+
+@pytest.mark.usefixtures("blank_figures")
+def test_a_finished_run_can_be_resumed_with_more_epochs(trained, tmp_path: Path, run_command) -> None:
+    """The folder has been moved, and the one-cycle schedule now spans four epochs instead of two."""
+    home = shutil.copytree(trained.folder, tmp_path / "outputs" / "moved")
+    result = run_command("resume=outputs/moved", "trainer.max_epochs=4", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert pd.read_csv(home / "tables" / "history.csv")["epoch"].tolist() == [1, 2, 3, 4]
-
-
-def test_resuming_with_another_model_is_rejected(
-    trained, tiny_celeba: Path, tmp_path: Path, run_command, small
-) -> None:
-    other = ["model.backbone=resnet18", "trainer.max_epochs=5", f"checkpoint={trained.checkpoint}"]
-    result = run_command(*small, f"data.root={tiny_celeba}", *other, cwd=tmp_path)
-    assert result.returncode == 1
-    assert "was trained with model.backbone=mobilenet_v2, not resnet18" in result.stderr
+    assert json.loads((home / "summary.json").read_text())["checkpoint"] == "outputs/moved/checkpoints/best.ckpt"
 
 
 @pytest.mark.slow

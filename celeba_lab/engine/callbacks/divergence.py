@@ -1,17 +1,15 @@
-"""Stop a run that has diverged, and keep its last good checkpoint."""
+"""Stop a run that has diverged."""
 
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 from typing_extensions import override
 
-from celeba_lab.console import console, display_path
-from celeba_lab.errors import DivergenceError, check_at_least
+from celeba_lab.errors import check_at_least
 from celeba_lab.models.classifier.module import AttributeClassifier
 from celeba_lab.models.divergence import divergence_error
 from celeba_lab.models.gan.module import GAN
@@ -68,26 +66,6 @@ class TerminateOnNaN(Callback):
         for key in ("state_dict", "current_model_state"):  # Checkpoints with a moving average have both keys.
             if set(non_finite(checkpoint.get(key, {}))) - self._constants:
                 raise divergence_error(pl_module, ["weights"])
-
-
-class LastCheckpoint(ModelCheckpoint):
-    """A variant of Lightning's ``ModelCheckpoint`` that keeps the last good checkpoint when training diverges.
-
-    With ``save_on_exception``, Lightning would save the diverged weights, because divergence raises an exception.
-    """
-
-    @override
-    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        diverged = isinstance(exception, DivergenceError)
-        if not diverged:
-            try:
-                super().on_exception(trainer, pl_module, exception)
-            except DivergenceError:  # TerminateOnNaN found weights that are not finite.
-                diverged = True
-        last = Path(self.best_model_path)
-        if diverged and last.is_file():
-            text = f"Training diverged, so the earlier checkpoint {display_path(last)} was not overwritten."
-            console.print(text, style="bold yellow", soft_wrap=True)
 
 
 def non_finite(state: Mapping[str, Tensor]) -> list[str]:

@@ -56,6 +56,12 @@ class RandomState(Callback):
         if trainer.global_rank > 0:
             torch.manual_seed(int(torch.randint(2**62, ())) + trainer.global_rank)
 
+    @override
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self._loaded is not None:  # The resumed run had no epoch left to train.
+            self._restore(self._loaded)
+            self._loaded = None
+
     def _restore(self, states: dict[str, Any]) -> None:
         version, internal, gauss = states["python"]
         random.setstate((version, tuple(internal), gauss))

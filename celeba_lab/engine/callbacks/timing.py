@@ -11,7 +11,7 @@ from typing_extensions import override
 
 
 class Stopwatch(Callback):
-    """Measure the wall-clock time of training and validation.
+    """Measure the wall-clock time of training and validation, including earlier parts of a resumed run.
 
     Lightning's ``Timer`` cannot be used, because ``trainer.max_time`` adds a ``Timer`` and a Trainer accepts only one
     ``Timer``.
@@ -30,12 +30,12 @@ class Stopwatch(Callback):
     def __init__(self) -> None:
         self.training = 0.0
         self.validation = 0.0
-        self._fit_start = 0.0
+        self._fit_start: float | None = None
         self._validation_start = 0.0
+        self._earlier = 0.0  # training and validation time of the earlier parts of a resumed run
 
     @override
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.training = self.validation = 0.0
         self._fit_start = perf_counter()
 
     @override
@@ -49,7 +49,19 @@ class Stopwatch(Callback):
 
     @override
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.training = perf_counter() - self._fit_start - self.validation
+        self.training = self._elapsed() - self.validation
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        return {"elapsed": self._elapsed(), "validation": self.validation}
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._earlier, self.validation = state_dict["elapsed"], state_dict["validation"]
+        self.training = self._earlier - self.validation
+
+    def _elapsed(self) -> float:
+        return self._earlier + (0.0 if self._fit_start is None else perf_counter() - self._fit_start)
 
 
 class ImageRate(Callback):

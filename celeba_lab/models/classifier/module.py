@@ -126,6 +126,7 @@ class AttributeClassifier(AttributeModel):
         check_fraction("zoom_average", zoom_average)
         check_optimizer(optimizer)
         self.save_hyperparameters()
+        self.initial_weights = "random"
         self.attributes = list(attributes)
         self.threshold = threshold
         self.backbone = Backbone(backbone, image_size)
@@ -245,7 +246,7 @@ class AttributeClassifier(AttributeModel):
 
     @override
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        mark_checkpoint(checkpoint, "classifier")
+        mark_checkpoint(checkpoint, "classifier", initial_weights=self.initial_weights)
         if not self.train_metrics.is_empty:  # an unfinished epoch
             checkpoint["train_metrics"] = self.train_metrics.save()
 

@@ -1,0 +1,115 @@
+"""``resume=FOLDER``: the settings of the run are restored, and only some of them can be changed."""
+
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from celeba_lab.cli.resume import check_changes, expand_arguments, merge_overrides
+from celeba_lab.cli.run_folder import claim, release_claims
+from celeba_lab.errors import SettingError, UserError
+
+
+def overrides_of(run: Path) -> Path:
+    return run / ".hydra" / "overrides.yaml"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Folder of a run that has written its settings but was stopped before it trained."""
+    run = tmp_path / "a run"
+    (run / ".hydra").mkdir(parents=True)
+    (run / "config.yaml").write_text("name: smile\n")
+    OmegaConf.save(["experiment=smile", "trainer=cpu", "+trainer.x=1", "seed=7"], run / ".hydra" / "overrides.yaml")
+    return run
+
+
+def test_arguments_without_resume_are_kept() -> None:
+    assert expand_arguments(["experiment=smile", "-m"]) == ["experiment=smile", "-m"]
+
+
+def test_the_overrides_of_the_run_come_before_new_ones(folder: Path) -> None:
+    arguments = expand_arguments([f"resume='{folder}'", "trainer.max_epochs=9", "trainer=gpu", "--config-dir", "mine"])
+    assert arguments == [
+        "--config-dir", "mine", "experiment=smile", "trainer=gpu", "+trainer.x=1", "seed=7", "trainer.max_epochs=9",
+        f"hydra.run.dir='{folder}'", "hydra.output_subdir=null", f"resume='{folder}'",
+    ]  # fmt: skip
+
+
+def test_options_of_the_first_command_are_used_again(folder: Path) -> None:
+    source = {"path": "/my/conf", "schema": "file", "provider": "command-line"}
+    hydra = {"job": {"config_name": "other"}, "runtime": {"config_sources": [source]}}
+    OmegaConf.save({"hydra": hydra}, folder / ".hydra" / "hydra.yaml")
+    assert expand_arguments([f"resume='{folder}'"])[:4] == ["--config-name", "other", "--config-dir", "/my/conf"]
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later", "merged"),
+    [
+        (["seed=1"], ["seed=2"], ["seed=2"]),
+        (["+x=1"], ["x=2"], ["+x=2"]),
+        (["+x=1"], ["~x"], []),
+        (["x=1"], ["~x"], ["~x"]),
+        (["trainer=cpu"], ["trainer.max_epochs=2"], ["trainer=cpu", "trainer.max_epochs=2"]),
+    ],
+)
+def test_each_setting_is_given_once(earlier: list[str], later: list[str], merged: list[str]) -> None:
+    assert merge_overrides(earlier, later) == merged
+
+
+@pytest.mark.parametrize(
+    ("prepare", "argument", "sentence"),
+    [
+        (lambda run: None, "resume=nowhere", "resume=nowhere is not a folder. Check the path."),
+        (lambda run: None, "resume='a run/checkpoints/last.ckpt'", "Specify the run folder: resume='a run'"),
+        (lambda run: (run / "config.yaml").unlink(), "resume='a run'", "does not contain config.yaml, so there is no"),
+        (lambda run: (run / "multirun.yaml").touch(), "resume='a run'", "is the folder of a sweep"),
+        (
+            lambda run: (run / ".hydra/overrides.yaml").write_text("a: 1"),
+            "resume='a run'",
+            "is not a list of overrides",
+        ),
+        (
+            lambda run: (run / ".hydra/overrides.yaml").write_text("[a"),
+            "resume='a run'",
+            "overrides.yaml cannot be used",
+        ),
+        (lambda run: (run / "config.yaml").write_text("- a\n"), "resume='a run'", "it does not contain settings"),
+        (lambda run: (run / "config.yaml").write_text("a: [\n"), "resume='a run'", "config.yaml cannot be used"),
+        (lambda run: None, "+resume='a run'", "on the command line"),
+    ],
+)
+def test_a_folder_that_cannot_be_resumed_is_explained(
+    prepare, argument: str, sentence: str, folder: Path, command
+) -> None:
+    OmegaConf.save(["experiment=smile"], folder / ".hydra" / "overrides.yaml")
+    prepare(folder)
+    code, _, err = command(argument)
+    assert code == 1
+    assert sentence in err
+    assert "Traceback" not in err
+
+
+def test_a_sweep_cannot_be_combined_with_resume(folder: Path) -> None:
+    with pytest.raises(UserError, match="-m cannot be combined with resume"):
+        expand_arguments([f"resume='{folder}'", "-m"])
+
+
+@pytest.mark.parametrize("key", ["model.lr", "data.batch_size", "seed", "callbacks.best.monitor", "task._target_"])
+def test_settings_that_would_change_the_result_are_refused(key: str) -> None:
+    with pytest.raises(SettingError, match=rf"^{key}=2 cannot be changed when a run is resumed \(the run uses 1\)\."):
+        check_changes({key: 2}, {key: 1})
+
+
+def test_settings_that_do_not_change_the_result_are_accepted() -> None:
+    check_changes({"data.num_workers": 2, "trainer.max_epochs": 9, "callbacks.progress_bar": None}, {})
+
+
+def test_a_run_folder_is_used_by_one_process(folder: Path, command) -> None:
+    assert claim(folder)
+    try:
+        code, _, err = command(f"resume='{folder}'")
+        assert code == 1
+        assert "is being used by another process. Wait until it has stopped, then try again." in err
+    finally:
+        release_claims()

@@ -1,0 +1,121 @@
+"""Kill runs with SIGKILL at random moments, resume them, and compare the results with an uninterrupted run.
+
+    python tests/reliability/kill.py --data path/to/celeba --kills 20
+
+Every case is run once without interruption. The same run is then started again and again, killed while it trains,
+validates, saves a checkpoint, writes a file or reports, sometimes killed once more after it has been resumed, and
+resumed. The results must be equal to the last bit: weights, optimizers, metrics, tables, predictions and TensorBoard's
+values. The script prints one line per kill, and exits with status 1 if a run differs.
+"""
+
+import argparse
+import functools
+import os
+import random
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import lightning.pytorch.loops.evaluation_loop as evaluation
+import lightning.pytorch.loops.training_epoch_loop as training
+from compare_runs import differences
+from runner import CLASSIFIER, GAN, Child, draw_blank_figures
+
+from celeba_lab.engine.callbacks import LastCheckpoint
+from celeba_lab.tasks import train, train_gan
+
+AUGMENTED = ["model.augment={flip:0.5,shift:0.1,scale:0.1,rotate:5,light:0.2}", "model.mixup=0.2"]
+CASES = {
+    "classifier, no workers, JPEG": [*CLASSIFIER, "data.num_workers=0"],
+    "classifier, 2 workers, JPEG, averaged, augmented": [
+        *CLASSIFIER, "data.num_workers=2", *AUGMENTED, "recipe=strong",
+    ],
+    "classifier, no workers, memory, averaged, augmented": [
+        *CLASSIFIER, "data.num_workers=0", "data.store=memory", *AUGMENTED, "recipe=strong",
+    ],
+    "classifier, 2 workers, memory, minutes": [
+        *CLASSIFIER, "data.num_workers=2", "data.store=memory", "callbacks.last.every_n_minutes=0.001",
+    ],
+    "GAN, no workers, JPEG, averaged, augmented": [*GAN, "data.num_workers=0"],
+    "GAN, 2 workers, memory, averaged, minutes": [
+        *GAN, "data.num_workers=2", "data.store=memory", "callbacks.last.every_n_minutes=0.001",
+    ],
+}  # fmt: skip
+PHASES = ("training", "validation", "saving", "writing", "reporting")
+
+
+def _trace(pipe: int) -> None:
+    """Make the functions of each phase report when they start and end."""
+
+    def traced(phase: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def call(*arguments: Any, **named: Any) -> Any:
+            os.write(pipe, f"enter {phase}\n".encode())
+            try:
+                return function(*arguments, **named)
+            finally:
+                os.write(pipe, f"leave {phase}\n".encode())
+
+        return call
+
+    training._TrainingEpochLoop.advance = traced("training", training._TrainingEpochLoop.advance)
+    evaluation._EvaluationLoop.run = traced("validation", evaluation._EvaluationLoop.run)
+    LastCheckpoint._save_checkpoint = traced("saving", LastCheckpoint._save_checkpoint)
+    train.report_training = traced("reporting", train.report_training)
+    train_gan.report_gan = traced("reporting", train_gan.report_gan)
+    os.fsync = traced("writing", os.fsync)  # celeba_lab.files.write_atomically calls it before it replaces a file
+
+
+def kill_and_compare(name: str, arguments: list[str], kills: int, folder: Path, generator: random.Random) -> int:
+    """Run one case, print one line per kill, and return the number of runs that differ."""
+    code, durations = Child([*arguments, "hydra.run.dir=whole"], folder, folder / "whole.log", _trace).wait()
+    if code != 0:
+        sys.exit(f"the uninterrupted run failed: {(folder / 'whole.log').read_text()[-3000:]}")
+    wrong = 0
+    for number in range(kills):
+        run = f"killed_{number}"
+        command, killed = [*arguments, f"hydra.run.dir={run}"], []
+        for _ in range(generator.choice([1, 1, 2])):
+            phase = generator.choice([phase for phase in PHASES if durations[phase]])
+            visit = generator.randrange(len(durations[phase]))
+            delay = generator.random() * durations[phase][visit]
+            code, _ = Child(command, folder, folder / f"{run}.log", _trace).wait((phase, visit, delay))
+            killed.append(f"{phase} {visit + 1} after {delay:.3f} s" if code < 0 else "not reached")
+            command = [f"resume={run}"]
+        code, _ = Child(command, folder, folder / f"{run}.log").wait()
+        last_words = (folder / f"{run}.log").read_text()[-1000:]
+        found = differences(folder / "whole", folder / run) if code == 0 else [f"exit code {code}: {last_words}"]
+        wrong += bool(found)
+        result = "equal" if not found else f"DIFFERENT: {'; '.join(found[:5])}"
+        print(f"{name}: killed in {', then in '.join(killed)}: {result}", flush=True)
+    return wrong
+
+
+def main_script() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of CelebA")
+    parser.add_argument("--kills", type=int, default=20, help="number of kills for each case")
+    parser.add_argument("--cases", nargs="*", help="only cases whose names contain one of these texts")
+    parser.add_argument("--seed", type=int, default=0, help="seed for the moments of the kills")
+    parser.add_argument("--figures", action="store_true", help="draw the figures, which takes most of the time")
+    options = parser.parse_args()
+    if not options.figures:
+        draw_blank_figures()
+    wrong = total = 0
+    for name, arguments in CASES.items():
+        if options.cases and not any(text in name for text in options.cases):
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            given = [*arguments, f"data.root={options.data.resolve()}"]
+            wrong += kill_and_compare(name, given, options.kills, Path(folder), random.Random(options.seed))
+        total += options.kills
+    print(f"{total - wrong} of {total} resumed runs are equal to the uninterrupted run")
+    sys.exit(wrong > 0)
+
+
+if __name__ == "__main__":
+    main_script()

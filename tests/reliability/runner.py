@@ -1,0 +1,94 @@
+"""Runs in forked processes, which start at once because the slow imports have been done."""
+
+import os
+import signal
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
+
+from celeba_lab.cli.main import main
+
+torch.set_num_threads(1)
+
+SMALL = ["trainer=cpu", "data.limit=48", "data.batch_size=8", "callbacks.progress_bar=null", "print_config=none"]
+CLASSIFIER = [
+    *SMALL, "experiment=smile", "model.backbone=shufflenet_v2_x0_5", "model.image_size=32", "model.weights=null",
+    "trainer.max_epochs=3",
+]  # fmt: skip
+GAN = [*SMALL, "experiment=gan", "model.image_size=16", "model.width=4", "recipe.max_epochs=3"]
+
+
+def draw_blank_figures() -> None:
+    """Save a white square instead of every figure, because drawing takes most of the time of a small run."""
+
+    def save(figure: Figure, file: Any, **options: Any) -> None:
+        Image.new("RGB", (8, 8), "white").save(file, "PNG")
+
+    Figure.savefig = save  # type: ignore[method-assign]
+
+
+class Child:
+    """A run in a forked process, which reports through a pipe when it enters and leaves a phase."""
+
+    def __init__(
+        self, arguments: list[str], folder: Path, log: Path, trace: Callable[[int], None] = lambda pipe: None
+    ) -> None:
+        self._pipe, theirs = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.close(self._pipe)
+            _become_run(arguments, folder, log, lambda: trace(theirs))
+        os.close(theirs)
+
+    def wait(self, kill: tuple[str, int, float] | None = None) -> tuple[int, dict[str, list[float]]]:
+        """Wait for the end of the run, or kill it.
+
+        Args:
+            kill: Phase, number of the visit to this phase and seconds after its start at which the run is killed.
+
+        Returns:
+            The exit code and the durations of all visits to each phase.
+        """
+        durations: dict[str, list[float]] = defaultdict(list)
+        starts: dict[str, float] = {}
+        visits: dict[str, int] = defaultdict(int)
+        with os.fdopen(self._pipe) as lines:
+            for line in lines:
+                verb, phase = line.split()
+                if verb == "leave":
+                    durations[phase].append(time.perf_counter() - starts[phase])
+                    continue
+                starts[phase] = time.perf_counter()
+                if kill is not None and (phase, visits[phase]) == kill[:2]:
+                    time.sleep(kill[2])
+                    os.kill(self.pid, signal.SIGKILL)
+                    break
+                visits[phase] += 1
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1]), durations
+
+
+def _become_run(arguments: list[str], folder: Path, log: Path, trace: Callable[[], None]) -> None:
+    os.chdir(folder)
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    trace()
+    sys.argv[1:] = arguments
+    code = 1
+    try:
+        main()
+        code = 0
+    except SystemExit as stop:
+        code = int(stop.code or 0)
+    finally:
+        sys.stdout.flush()
+        os._exit(code)

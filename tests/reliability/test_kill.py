@@ -1,0 +1,18 @@
+"""Killed runs give the same results as uninterrupted runs. The script itself tries many more moments."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).with_name("kill.py")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["classifier, 2 workers, memory", "GAN, no workers"])
+def test_a_killed_run_resumes_exactly(case: str, tiny_celeba: Path) -> None:
+    command = [sys.executable, "-W", "ignore", str(SCRIPT), "--data", str(tiny_celeba), "--kills", "2"]
+    result = subprocess.run([*command, "--cases", case], capture_output=True, text=True, timeout=500)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "2 of 2 resumed runs are equal" in result.stdout
