@@ -46,6 +46,7 @@ class Config:
     score: str | None = None
     checkpoint: str | None = None
     resume: str | None = None
+    trusted_modules: list[str] = field(default_factory=list)
     print_config: str = "changed"
     data: Any = None
     model: Any = None

@@ -6,12 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from pathlib import Path
 from threading import Event, Thread
 from time import perf_counter
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
+from typing_extensions import override
+
+from celeba_lab.errors import escape_controls
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +32,18 @@ def is_main_process() -> bool:
     return True
 
 
-console = Console(highlight=False, quiet=not is_main_process())
+class PlainConsole(Console):
+    """A console that shows names from files and settings exactly: brackets are no markup, and controls are escaped."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False, **settings)
+
+    @override
+    def render_str(self, text: str, **settings: Any) -> Text:
+        return super().render_str(escape_controls(text, kept="\n\t"), **settings)
+
+
+console = PlainConsole(quiet=not is_main_process())
 
 PROGRAM = "python -m celeba_lab"
 
@@ -174,7 +188,7 @@ class Progress:
     def _log(self) -> None:
         due = max(self._start + min(self.delay, self.interval), Progress._printed + self.interval)
         while not self._stopped.wait(max(0.0, due - perf_counter())):
-            console.print(self._shown(), markup=False, soft_wrap=True)
+            console.print(self._shown(), soft_wrap=True)
             Progress._printed = perf_counter()
             due = Progress._printed + self.interval
 

@@ -2,8 +2,11 @@
 
 import difflib
 import math
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from inspect import signature
+from numbers import Real
 
 
 class UserError(Exception):
@@ -105,6 +108,30 @@ def check_choice(setting: str, value: str, choices: Iterable[str]) -> None:
         raise SettingError(setting, value, f"must be one of {', '.join(choices)}", did_you_mean(str(value), choices))
 
 
+def check_number(setting: str, value: object) -> None:
+    """Check that a value is a number. ``None`` is also valid, for optional settings.
+
+    Settings in a dictionary, such as ``augment={flip: 0.5}``, have no type hints that are checked earlier.
+
+    Raises:
+        SettingError: The value is not a number.
+    """
+    if value is not None and (isinstance(value, bool) or not isinstance(value, Real)):
+        raise SettingError(setting, value, "must be a number")
+
+
+def check_keywords(settings: Mapping[str, object], function: Callable[..., object]) -> None:
+    """Check that all keys of a dictionary are arguments of a class or function that is called with them.
+
+    Raises:
+        SettingError: A key is not the name of an argument.
+    """
+    known = list(signature(function).parameters)
+    for name, value in settings.items():
+        if name not in known:
+            raise SettingError(name, value, "is not a setting", did_you_mean(str(name), known))
+
+
 def check_at_least(setting: str, value: float | None, least: float) -> None:
     """Check that a number is finite and not below ``least``.
 
@@ -113,6 +140,7 @@ def check_at_least(setting: str, value: float | None, least: float) -> None:
     Raises:
         SettingError: The number is below ``least``, infinite or NaN.
     """
+    check_number(setting, value)
     if value is not None and not least <= value < math.inf:
         raise SettingError(setting, value, f"must be at least {format_value(least)}{_finite(value)}")
 
@@ -125,6 +153,7 @@ def check_above(setting: str, value: float | None, bound: float) -> None:
     Raises:
         SettingError: The number is infinite, NaN, or not above ``bound``.
     """
+    check_number(setting, value)
     if value is not None and not bound < value < math.inf:
         raise SettingError(setting, value, f"must be above {format_value(bound)}{_finite(value)}")
 
@@ -141,6 +170,7 @@ def check_between(setting: str, value: float | None, least: float, most: float) 
     Raises:
         SettingError: The number is below ``least``, above ``most`` or NaN.
     """
+    check_number(setting, value)
     if value is not None and not least <= value <= most:
         raise SettingError(setting, value, f"must be between {format_value(least)} and {format_value(most)}")
 
@@ -162,6 +192,7 @@ def check_positive_fraction(setting: str, value: float) -> None:
     Raises:
         SettingError: The number is out of range.
     """
+    check_number(setting, value)
     if not 0 < value <= 1:
         raise SettingError(setting, value, "must be above 0 and at most 1")
 
@@ -172,8 +203,43 @@ def check_inner_fraction(setting: str, value: float) -> None:
     Raises:
         SettingError: The number is out of range.
     """
+    check_number(setting, value)
     if not 0 < value < 1:
         raise SettingError(setting, value, "must be above 0 and below 1")
+
+
+# Control characters, characters that are invisible or change the direction of text, and bytes that are not valid UTF-8.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+# A longer path or value without spaces is shortened in a message.
+_LONGEST_WORD = 300
+
+
+def escape_controls(text: str, kept: str = "") -> str:
+    r"""Escape all characters that a terminal would interpret or not show, such as the start of a colour code.
+
+    Args:
+        text: Text that may contain names from files.
+        kept: Control characters that are not escaped.
+
+    Example:
+        >>> print(escape_controls("a\x1b[31m\nb"))
+        a\x1b[31m\nb
+    """
+    return _UNSAFE.sub(lambda found: found[0] if found[0] in kept else ascii(found[0])[1:-1], text)
+
+
+def readable(sentence: str) -> str:
+    """Return an error message on one line, with unsafe characters escaped and long values shortened.
+
+    Example:
+        >>> readable("The name " + 1000 * "a" + " is too long.")[-60:]
+        'aaaaa... (1,000 characters) is too long.'
+    """
+
+    def shortened(found: re.Match[str]) -> str:
+        return f"{found[0][:100]}... ({len(found[0]):,} characters)"
+
+    return re.sub(rf"\S{{{_LONGEST_WORD},}}", shortened, escape_controls(sentence))
 
 
 class DivergenceError(UserError):

@@ -12,6 +12,9 @@ from typing import Any, BinaryIO
 
 from celeba_lab.errors import UserError
 
+# Characters with which a formula can begin. An apostrophe is included so that every quoted cell can be unquoted.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
+
 
 def natural_order(path: Path) -> list[tuple[int, int, str]]:
     """Return a sort key for natural order, which ignores case and places 2.jpg before 10.jpg."""
@@ -38,13 +41,28 @@ def read_file(path: Path, most_bytes: int) -> bytes:
     """
     # Without O_NONBLOCK, opening a named pipe would block until another process opens it for writing.
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", str(path))
-        if status.st_size > most_bytes:
-            reason = f"{status.st_size:,} bytes exceed the limit of {most_bytes:,}"
-            raise OSError(errno.EFBIG, reason, str(path))
+        _check_status(path, os.fstat(file.fileno()), most_bytes)
         return file.read(most_bytes)
+
+
+def check_regular(path: Path, most_bytes: int) -> None:
+    """Check that a file that a library is about to read is a regular file, and not too large.
+
+    Args:
+        path: Path to the file.
+        most_bytes: Maximum size of the file in bytes.
+
+    Raises:
+        OSError: The file does not exist, is not a regular file, or is too large.
+    """
+    _check_status(path, path.stat(), most_bytes)
+
+
+def _check_status(path: Path, status: os.stat_result, most_bytes: int) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    if status.st_size > most_bytes:
+        raise OSError(errno.EINVAL, f"{status.st_size:,} bytes exceed the limit of {most_bytes:,}", str(path))
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
@@ -53,8 +71,11 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
     The temporary file is in the same folder as ``path``, because atomic replacement is possible only within one file
     system. Even if the process is killed or the machine loses power, ``path`` is either the old file or the complete
     new one. The permissions follow the umask, as for a file that ``open`` creates.
+
+    The folder of ``path`` is created if necessary, but its parent must exist. If the run folder is deleted during the
+    run, an error is therefore raised, rather than creating a second folder with only some of the results.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(exist_ok=True)
     staged = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         with staged.open("xb") as file:
@@ -66,6 +87,21 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
     except BaseException:
         staged.unlink(missing_ok=True)
         raise
+
+
+def quote_cell(text: str) -> str:
+    """Return a text for a CSV file, with an apostrophe in front if a spreadsheet would run it as a formula.
+
+    Example:
+        >>> quote_cell("=1+2.jpg"), quote_cell("000001.jpg")
+        ("'=1+2.jpg", '000001.jpg')
+    """
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def unquote_cell(text: str) -> str:
+    """Return the text from which :func:`quote_cell` made a cell."""
+    return text[1:] if text.startswith(tuple(f"'{start}" for start in _FORMULA)) else text
 
 
 def remove_staged(folder: Path) -> None:

@@ -153,7 +153,7 @@ def test_the_error_for_a_renamed_setting_gives_the_new_name(compose) -> None:
 @pytest.mark.parametrize(
     ("overrides", "node", "sentence"),
     [
-        (["data.limit=0"], "data", "data.limit=0 must be at least 1."),
+        (["data.limit=0"], "data", "data.limit=0 must be at least 2."),
         (["task.report.bins=0"], "task", "task.report.bins=0 must be at least 1."),
         (["experiment=gan", "task.distances.n_images=2"], "task", "task.distances.n_images=2 must be at least 3."),
         (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from celeba_lab.files import read_file, write_atomically
+from celeba_lab.files import quote_cell, read_file, remove_staged, unquote_cell, write_atomically
 
 
 def names_in(folder: Path) -> list[str]:
@@ -14,11 +14,32 @@ def names_in(folder: Path) -> list[str]:
 
 
 def test_write_atomically_creates_and_replaces_files(tmp_path):
-    path = tmp_path / "deep/er/file.bin"
+    path = tmp_path / "folder/file.bin"
     write_atomically(path, lambda file: file.write(b"one"))
     write_atomically(path, lambda file: file.write(b"two"))
     assert path.read_bytes() == b"two"
     assert names_in(path.parent) == ["file.bin"]
+
+
+def test_a_deleted_run_folder_is_not_created_again(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        write_atomically(tmp_path / "deleted/tables/file.csv", lambda file: file.write(b"one"))
+    assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("text", ["=1+2", "+1", "-1.jpg", "@name", "\tx", "'=1", "'x", "000001.jpg", ""])
+def test_quoted_cells_can_be_read_back(text):
+    quoted = quote_cell(text)
+    assert not quoted.startswith(("=", "+", "-", "@", "\t"))
+    assert unquote_cell(quoted) == text
+
+
+def test_files_left_by_a_killed_process_are_removed(tmp_path):
+    (tmp_path / "tables").mkdir()
+    for name in (".scores.csv.0123abcd.part", "scores.csv"):
+        (tmp_path / "tables" / name).touch()
+    remove_staged(tmp_path)
+    assert names_in(tmp_path / "tables") == ["scores.csv"]
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])

@@ -69,7 +69,7 @@ def test_a_mistake_in_a_setting_is_reported_before_slow_imports(tmp_path: Path) 
         "model.r1=-1 must be": ["experiment=gan", "model.r1=-1"],
         "task.fraction=2 must be": ["experiment=clusters", "task.fraction=2"],
         "data.partitions=trin must be": ["experiment=smile", "data.partitions=[trin]"],
-        "data.limit=0 must be at least 1": ["experiment=smile", "data.limit=0"],
+        "data.limit=0 must be at least 2": ["experiment=smile", "data.limit=0"],
         "model.threshold=2 must be between 0 and 1": ["experiment=smile", "model.threshold=2"],
         "task.split=tst must be one of": ["task=compare", "task.runs=x", "task.split=tst"],
         "callbacks.samples.n=65 must be": ["experiment=gan", "callbacks.samples.n=65"],

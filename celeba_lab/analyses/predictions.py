@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from celeba_lab.files import naming_file, unusable
+from celeba_lab.files import naming_file, unquote_cell, unusable
 
 
 @dataclass(frozen=True)
@@ -16,10 +16,10 @@ class Predictions:
     """A classifier's predictions for N labelled images.
 
     :meth:`to_table` and :meth:`read` define version 1 of the format of ``tables/predictions_<split>.csv``, a UTF-8 CSV
-    file with one row per image. The column ``image_id`` contains unique file names. For each attribute, the column
-    ``label/<attribute>`` contains 0 or 1, and ``probability/<attribute>`` contains a float32 in [0, 1]. Additional
-    columns are ignored, so columns can be added without changing the version. The threshold is a setting of the model
-    and is not stored in the table.
+    file with one row per image. The column ``image_id`` contains unique file names, quoted by
+    :func:`~celeba_lab.files.quote_cell`. For each attribute, the column ``label/<attribute>`` contains 0 or 1, and
+    ``probability/<attribute>`` contains a float32 in [0, 1]. Additional columns are ignored, so columns can be added
+    without changing the version. The threshold is a setting of the model and is not stored in the table.
 
     Attributes:
         split: Name of the split: train, val or test.
@@ -84,7 +84,7 @@ class Predictions:
         _check(path, table, labels, probabilities)
         return cls(
             split=path.stem.removeprefix("predictions_"),
-            image_ids=table["image_id"].tolist(),
+            image_ids=[unquote_cell(name) for name in table["image_id"]],
             index=np.arange(len(table)),
             labels=table[labels].to_numpy(),
             probabilities=table[probabilities].to_numpy(),

@@ -5,6 +5,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from rich.syntax import Syntax
+from rich.text import Text
 from rich.tree import Tree
 
 from celeba_lab.cli.choose_data import announce_data
@@ -63,11 +64,11 @@ def _show_configuration(cfg: DictConfig) -> None:
             continue
         if OmegaConf.is_config(value):
             text = OmegaConf.to_yaml(value, resolve=True).rstrip()
-            tree.add(f"[bold]{key}[/bold]").add(Syntax(text, "yaml", background_color="default"))
+            tree.add(Text(key, "bold")).add(Syntax(text, "yaml", background_color="default"))
         else:
-            tree.add(f"[bold]{key}[/bold]: {value}")
+            tree.add(f"{key}: {value}")
     console.print(tree)
 
 
 def _show(label: str, text: str) -> None:
-    console.print(f"{label}: {text}", markup=False, soft_wrap=True)
+    console.print(f"{label}: {text}", soft_wrap=True)

@@ -4,6 +4,7 @@
 ``conf/loss/gan``. The choices in such a folder start with the name of the folder, as in ``loss=gan/hinge``.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 
 from celeba_lab.errors import UserError, find_nearest
@@ -41,6 +42,22 @@ def explain_unknown_choice(path: str, options: Iterable[str]) -> str:
     if (top := path.partition("/")[0]) in _GROUPS_OF_MODELS:
         group, name, choices = top, path.removeprefix(f"{top}/"), list_choices(top)
     return f"There is no {group or 'configuration'} '{name}'.{_suggest(name, choices)}"
+
+
+def check_group_overrides(arguments: Iterable[str]) -> None:
+    """Check that the command line chooses an option of each group by its name, because Hydra accepts only names.
+
+    Args:
+        arguments: Command-line arguments.
+
+    Raises:
+        UserError: The choice for a group is null or a number.
+    """
+    groups = list_groups()
+    for text in arguments:
+        key, _, value = text.partition("=")
+        if key in groups and re.fullmatch(r"null|true|false|[-+]?[0-9.]+(e[-+]?[0-9]+)?", value.strip(), re.IGNORECASE):
+            raise UserError(f"{text} is not a choice. Choose one of {', '.join(list_choices(key))}.")
 
 
 def check_choices(chosen: Mapping[str, str | None]) -> None:

@@ -65,7 +65,7 @@ def announce_data(cfg: DictConfig, without_celeba: str | None) -> None:
         cfg: The configuration.
         without_celeba: Return value of :func:`choose_data`.
     """
-    console.print(f"data: {cfg.data.name} in {cfg.data.root}", style="bold", markup=False, soft_wrap=True)
+    console.print(f"data: {cfg.data.name} in {cfg.data.root}", style="bold", soft_wrap=True)
     if cfg.data._target_ != _SYNTHETIC:
         return
     lines = [NOTICE]

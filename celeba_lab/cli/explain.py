@@ -1,6 +1,7 @@
 """Explain errors from Hydra, OmegaConf, the YAML parser and Lightning in one sentence."""
 
 import errno
+import os
 import re
 from pathlib import Path
 
@@ -63,17 +64,27 @@ def explain(error: Exception) -> str | None:
         return _explain_key(cause)
     if isinstance(cause, HydraException | OmegaConfBaseException) or _is_misconfiguration(error):
         return one_line(error) + "."
-    return _explain_disk(error) if isinstance(error, OSError) else None
+    return explain_disk(error)
 
 
-def _explain_disk(error: OSError) -> str | None:
-    """Return a sentence about a file-system error, or None if the error may be a bug."""
-    path = error.filename or "A file of the run"
+def explain_disk(error: BaseException | None) -> str | None:
+    """Return a sentence about a file-system error, or None if the error may be a bug.
+
+    Args:
+        error: The exception that ended the run. It may have been caused by a file-system error, because libraries such
+            as ``logging`` raise other exceptions instead.
+    """
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__
+    if error is None:
+        return None
+    name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes | os.PathLike) else ""
     advice = _DISK_ERRORS.get(error.errno or 0)
-    if error.errno == errno.ENOENT and error.filename and not Path(error.filename).parent.exists():
+    if error.errno == errno.ENOENT and name and not Path(name).parent.exists():
         advice = "Its folder was deleted or renamed during the run."
     if advice is None:
         return None
+    path = name or "A file of the run"
     return f"{path} could not be accessed ({error.strerror}). {advice} Files that were already complete are intact."
 
 

@@ -18,6 +18,8 @@ _BUG = "This is a bug in celeba_lab. Please report it, and include the lines abo
 
 def launch(cfg: "DictConfig") -> float | None:
     """Run the task of a composed configuration, and return the metric selected by ``score``."""
+    from celeba_lab.cli.explain import explain_disk
+    from celeba_lab.cli.run_folder import check_claims
     from celeba_lab.errors import UserError, settings_of
 
     # Errors are explained here, before Hydra can print its own message.
@@ -31,9 +33,11 @@ def launch(cfg: "DictConfig") -> float | None:
     try:
         with settings_of("task"):
             metrics = task(cfg)
+        check_claims()
     except Exception as error:
         # While a task runs, only these types of error are user errors. An OmegaConf error would be a bug.
-        if isinstance(error, UserError | OSError) or type(error).__name__ == "MisconfigurationException":
+        is_user_error = isinstance(error, UserError) or type(error).__name__ == "MisconfigurationException"
+        if is_user_error or explain_disk(error) is not None:
             _exit_with_sentence(error, discard_folder=True)
         error.add_note(_BUG)
         raise
@@ -48,7 +52,7 @@ def _restore(cfg: "DictConfig") -> bool:
     is_changed = restore_settings(cfg)
     if is_changed or not is_finished(cfg):
         return True
-    console.print(f"resume={cfg.resume}: this run is finished, so nothing is left to do", markup=False, soft_wrap=True)
+    console.print(f"resume={cfg.resume}: this run is finished, so nothing is left to do", soft_wrap=True)
     return False
 
 
@@ -72,6 +76,7 @@ def prepare(cfg: "DictConfig") -> "Callable[[DictConfig], dict[str, float]]":
     from celeba_lab.cli.rules import check_rules
     from celeba_lab.cli.seed import check_seed, seed_everything
     from celeba_lab.cli.signatures import complete_signature, read_signature
+    from celeba_lab.cli.targets import check_targets, check_trust
     from celeba_lab.cli.trainer import check_trainer
     from celeba_lab.config import build, check_root_keys, check_types
 
@@ -79,6 +84,8 @@ def prepare(cfg: "DictConfig") -> "Callable[[DictConfig], dict[str, float]]":
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         refuse_distributed_sweep(cfg)
     check_root_keys(cfg)
+    check_trust(cfg)
+    check_targets(cfg, import_libraries=False)
     check_seed(cfg.seed)
     without_celeba = choose_data(cfg)
     choose_attributes(cfg)
@@ -88,6 +95,7 @@ def prepare(cfg: "DictConfig") -> "Callable[[DictConfig], dict[str, float]]":
     check_names(cfg)
     check_paths(cfg)
     check_types(cfg, complete_signature)
+    check_targets(cfg, import_libraries=True)
     task: Callable[[DictConfig], dict[str, float]] = build(cfg.task)
     quiet_libraries()  # The task has imported Lightning, which configures its logging on import.
     announce(cfg, without_celeba)
@@ -130,7 +138,9 @@ def _run_hydra(arguments: list[str]) -> None:
     """Let Hydra compose the configuration and launch the run or the sweep."""
     import hydra
 
+    from celeba_lab.cli.choices import check_group_overrides
     from celeba_lab.cli.resume import expand_arguments
+    from celeba_lab.cli.targets import checked_hydra_settings, trusting
     from celeba_lab.config import register_schema
     from celeba_lab.files import config_directory
     from celeba_lab.interrupts import Interrupted
@@ -144,12 +154,14 @@ def _run_hydra(arguments: list[str]) -> None:
                 _note_resume_command(error)
             raise
 
+    check_group_overrides(arguments)
     register_schema()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Make Hydra re-raise exceptions, so that they are explained here.
     # Hydra's parser expects flags first, but users may add -m at the end.
     flags = [argument for argument in arguments if argument in ("-m", "--multirun")]
     sys.argv[1:] = flags + [text for text in expand_arguments(arguments) if text not in flags]
-    hydra.main(version_base="1.3", config_path=str(config_directory()), config_name="config")(task)()
+    with trusting(arguments), checked_hydra_settings():
+        hydra.main(version_base="1.3", config_path=str(config_directory()), config_name="config")(task)()
 
 
 def _note_resume_command(error: BaseException) -> None:
@@ -159,7 +171,9 @@ def _note_resume_command(error: BaseException) -> None:
     from celeba_lab.cli.resume import find_resumable
     from celeba_lab.console import is_main_process
 
-    if is_main_process() and (command := find_resumable(HydraConfig.get().runtime.output_dir)):
+    if not HydraConfig.initialized() or not is_main_process():
+        return
+    if command := find_resumable(HydraConfig.get().runtime.output_dir):
         error.add_note(f"To resume: {command}")
 
 
@@ -175,7 +189,8 @@ def _exit_with_sentence(error: Exception, discard_folder: bool = False) -> None:
         error: Exception that ended the run.
         discard_folder: If true, also remove the run folder, provided that the task has not written to it.
     """
-    from celeba_lab.cli.explain import explain
+    from celeba_lab.cli.explain import explain, explain_disk
+    from celeba_lab.errors import readable
 
     sentence = explain(error)
     if sentence is not None:
@@ -183,7 +198,10 @@ def _exit_with_sentence(error: Exception, discard_folder: bool = False) -> None:
             from celeba_lab.cli.run_folder import discard_unused_folder
 
             discard_unused_folder()
-        print(f"celeba_lab: error: {sentence}", file=sys.stderr)
+        print(f"celeba_lab: error: {readable(sentence)}", file=sys.stderr)
+        if explain_disk(error) is not None:
+            _note_resume_command(error)
+            print("\n".join(_notes_of(error)), file=sys.stderr)
         sys.exit(1)
 
 

@@ -20,6 +20,7 @@ import ast
 import builtins
 from collections.abc import Callable
 from contextlib import suppress
+from inspect import Parameter, Signature
 from types import SimpleNamespace
 from typing import Any
 
@@ -154,9 +155,24 @@ def _value(module: Module, name: str, values: dict[str, Any]) -> Any:
     if isinstance(found, ast.expr) and not any(isinstance(node, ast.Call) for node in ast.walk(found)):
         with suppress(UnknownError):
             return _evaluate(module, found, {})
+    if isinstance(found, ast.ClassDef):
+        return _stand_in(module, found)
     if isinstance(found, ast.Dict):  # of functions or classes; its keys are the choices
         return [ast.literal_eval(key) for key in found.keys if key is not None]
     raise UnknownError(name)
+
+
+def _stand_in(module: Module, definition: ast.ClassDef) -> Callable[..., None]:
+    """Return a function with the arguments of a class, for rules that compare keys with these arguments."""
+    signature = read_signature(f"{module.name}.{definition.name}")
+    if signature is None:
+        raise UnknownError(definition.name)
+
+    def stand_in(**_: Any) -> None: ...
+
+    parameters = [Parameter(name, Parameter.KEYWORD_ONLY) for name in signature.hints]
+    stand_in.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    return stand_in
 
 
 def _check_function(module: Module, function: ast.FunctionDef) -> Callable[..., None]:

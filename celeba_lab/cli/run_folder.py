@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from celeba_lab.console import display_path, format_override, is_main_process
+from celeba_lab.errors import UserError
 from celeba_lab.runs.summary import SUMMARY
 
 # Files that show that a folder contains a run or a sweep.
@@ -44,6 +45,7 @@ class ExclusiveFolder(Callback):
 
 def create_folder(path: Path) -> Path:
     """Create a new folder and return its path: ``path``, or ``path_2``, ``path_3`` and so on if ``path`` exists."""
+    _created_parents.extend(parent for parent in path.parents if not parent.exists())
     path.parent.mkdir(parents=True, exist_ok=True)
     number = 1
     while True:
@@ -54,6 +56,9 @@ def create_folder(path: Path) -> Path:
             number += 1
         else:
             return folder
+
+
+_created_parents: list[Path] = []  # folders that did not exist before this process, innermost first
 
 
 def claim(folder: Path) -> bool:
@@ -75,16 +80,32 @@ def claim(folder: Path) -> bool:
     except OSError:
         os.close(descriptor)
         return True
-    _claims.append(descriptor)
+    _claims[folder] = descriptor
     return True
 
 
-_claims: list[int] = []  # open descriptors of the claimed folders
+_claims: dict[Path, int] = {}  # claimed folders with their open descriptors
+
+
+def check_claims() -> None:
+    """Check that the folders that this process has claimed have not been deleted, renamed or replaced.
+
+    Raises:
+        UserError: A folder no longer exists, or a different folder has its name.
+    """
+    for folder, descriptor in _claims.items():
+        try:
+            is_same = os.path.samestat(os.fstat(descriptor), folder.stat())
+        except FileNotFoundError:
+            is_same = False
+        if not is_same:
+            where = display_path(folder)
+            raise UserError(f"The folder {where} was deleted or renamed during the run, so its results are incomplete.")
 
 
 def release_claims() -> None:
     """Release all folders that this process has claimed."""
-    for descriptor in _claims:
+    for descriptor in _claims.values():
         with suppress(OSError):
             os.close(descriptor)
     _claims.clear()
@@ -111,6 +132,9 @@ def discard_unused_folder() -> None:
     files = {path for path in folder.rglob("*") if not path.is_dir()}
     if files <= unused:
         shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # Another run may have used these folders in the meantime.
+            for parent in _created_parents:
+                parent.rmdir()
 
 
 def _is_ours(hydra: HydraConf, key: str) -> bool:

@@ -3,6 +3,8 @@
 For example, ``accumulate_grad_batches=0`` would cause a division by zero in the first batch.
 """
 
+import re
+
 from omegaconf import DictConfig
 
 from celeba_lab.errors import SettingError, check_above, check_at_least, settings_of
@@ -29,6 +31,14 @@ _ABOVE_ZERO = (
 )
 
 
+_DURATION = re.compile(r"\d+:\d\d:\d\d:\d\d")
+
+
+def _check_duration(duration: object) -> None:
+    if isinstance(duration, str) and not _DURATION.fullmatch(duration):
+        raise SettingError("max_time", duration, "must have the form DD:HH:MM:SS, in quotes")
+
+
 def check_trainer(cfg: DictConfig) -> None:
     """Check that the numeric settings of the Trainer are in range.
 
@@ -43,6 +53,7 @@ def check_trainer(cfg: DictConfig) -> None:
         if isinstance(value, int | float) and not isinstance(value, bool)
     }
     with settings_of("trainer", is_absolute=True):
+        _check_duration(cfg.trainer.get("max_time"))
         for name, least in _LEAST.items():
             check_at_least(name, numbers.get(name), least)
         for name in _ABOVE_ZERO:

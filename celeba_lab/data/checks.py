@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from celeba_lab.console import Progress, split_name
+from celeba_lab.console import Progress, console, split_name
 from celeba_lab.data.stores import JpegFolder
 from celeba_lab.errors import UserError, check_choice, check_fraction, enumerate_names
 
@@ -63,6 +63,8 @@ class ImageChecks:
         if self._listed is None:
             with Progress("listing the images"):
                 self._listed = list_files(files.folder)
+            if links := describe_links(files.folder):
+                console.print(links, style="yellow", soft_wrap=True)
         check_listed(files.names[rows].tolist(), self._listed, files.folder, split)
         return rows
 
@@ -155,6 +157,18 @@ def list_files(folder: Path) -> set[str]:
     """Return the names of all entries in a folder. A single scan is much faster than 200,000 calls to ``exists``."""
     with os.scandir(folder) as entries:
         return {entry.name for entry in entries}
+
+
+def describe_links(folder: Path) -> str | None:
+    """Return a sentence about links in an image folder that lead out of it, or None if there are none."""
+    home = folder.resolve()
+    with os.scandir(folder) as entries:
+        links = [Path(entry.path) for entry in entries if entry.is_symlink()]
+    outside = [link for link in links if not link.resolve().is_relative_to(home)]
+    if not outside:
+        return None
+    example = f"{outside[0].name} to {outside[0].resolve()}"
+    return f"{len(outside):,} of the images are links to files outside {folder}, such as {example}"
 
 
 def check_listed(names: Sequence[str], listed: set[str], folder: Path, split: str) -> None:

@@ -91,7 +91,7 @@ class CelebADataModule(ResumableData):
         super().__init__()
         check_at_least("image_size", image_size, 1)
         check_at_least("max_pixels", max_pixels, 1)
-        check_at_least("limit", limit, 1)
+        check_at_least("limit", limit, 2)
         check_choice("store", store, STORES)
         self.root = Path(root).expanduser()
         self.attributes = check_attributes(attributes)

@@ -14,8 +14,11 @@ from torch.utils.data import DataLoader, DistributedSampler, Sampler, Sequential
 from celeba_lab.data.datasets import FaceDataset
 from celeba_lab.data.position import Position
 from celeba_lab.data.workers import spare_cores
-from celeba_lab.errors import UserError, check_at_least
+from celeba_lab.errors import UserError, check_at_least, check_between
 from celeba_lab.interrupts import ignore_interrupts
+
+MOST_WORKERS = 256
+"""Maximum number of worker processes of a loader. More would slow down or exhaust any machine."""
 
 FaceLoader: TypeAlias = DataLoader[dict[str, Any]]
 """A data loader that yields batches of type :class:`~celeba_lab.data.batch.Batch`."""
@@ -71,9 +74,9 @@ class LoaderSettings:
     seed: int
 
     def __post_init__(self) -> None:
-        check_at_least("batch_size", self.batch_size, 1)
+        check_at_least("batch_size", self.batch_size, 2)  # Batch normalisation cannot be trained with one face.
         check_at_least("eval_batch_size", self.eval_batch_size, 1)
-        check_at_least("num_workers", self.num_workers, 0)
+        check_between("num_workers", self.num_workers, 0, MOST_WORKERS)
         check_at_least("seed", self.seed, 0)
 
     def training_loader(self, dataset: FaceDataset, processes: Processes, position: Position) -> FaceLoader:

@@ -16,12 +16,14 @@ import pandas as pd
 from pandas.errors import ParserWarning
 
 from celeba_lab.errors import UserError, did_you_mean, enumerate_names
+from celeba_lab.files import read_file
 
 MAX_BYTES = 2**29
 """Maximum size of an uncompressed table in bytes. The size of CelebA's largest table is 27 MB."""
 
 # A file name with these characters could refer to a file outside the image folder, or be invalid on some file systems.
 _FORBIDDEN = re.compile(r"[/\\:\x00-\x1f\x7f]")
+_LONGEST_ID = 255  # longest file name of common file systems, in bytes
 _AGAIN = "Download the file again or correct it"
 
 
@@ -95,9 +97,7 @@ def read_table_bytes(path: Path) -> bytes:
             archive.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UserError(f"{path} is larger than {MAX_BYTES >> 20} MiB, which is too large for an annotation table.")
-        data = path.read_bytes()
+        data = read_file(path, MAX_BYTES)
         # Archives are detected by their content, because Kaggle serves zipped tables under the names of plain tables.
         if data.startswith(b"PK\x03\x04"):
             data = _unzip(data, path)
@@ -172,7 +172,10 @@ def _read_layout(data: bytes, path: Path, columns: Sequence[str] | None) -> _Lay
     else:
         raise UserError(f"{path} contains no rows. Download it again.")
     comma = "," in text
-    fields = [field.strip() for field in next(csv.reader([text]))] if comma else text.split()
+    try:
+        fields = [field.strip() for field in next(csv.reader([text], strict=True))] if comma else text.split()
+    except csv.Error as error:
+        raise UserError(f"{path}, line {line}: the header cannot be read ({error}). {_AGAIN}.") from error
     # The official partition and identity tables do not have a header.
     if len(fields) == 2 and _as_integer(fields[1]) is not None:
         return _Layout(data, offset, line, comma, tuple(columns or ("",)), count)
@@ -304,6 +307,8 @@ def _as_integer(text: str) -> int | None:
 def _id_fault(name: str) -> str | None:
     if not name:
         return "is empty"
+    if len(name.encode()) > _LONGEST_ID:
+        return f"is longer than {_LONGEST_ID} bytes"
     if _FORBIDDEN.search(name) or not name.strip(".") or name != name.strip():
         return "is not a plain file name"
     return None

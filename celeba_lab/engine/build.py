@@ -104,7 +104,7 @@ def build_trainer(
     torch.set_float32_matmul_precision("high")
     try:
         built: L.Trainer = build(trainer, callbacks=list(callbacks), logger=logger or False, **arguments)
-    except (ValueError, MisconfigurationException) as error:
+    except (ValueError, TypeError, MisconfigurationException) as error:
         raise _explain(error) from error
     if type(built.strategy.checkpoint_io) is TorchCheckpointIO:  # A plugin from the configuration is kept.
         built.strategy.checkpoint_io = AtomicCheckpointIO()
@@ -156,7 +156,7 @@ def _fabric(trainer: DictConfig) -> L.Fabric:
     """Return a Fabric, which resolves the configured devices without building a Trainer."""
     try:
         return L.Fabric(accelerator=trainer.accelerator, devices=trainer.devices, num_nodes=trainer.num_nodes)
-    except (ValueError, RuntimeError, MisconfigurationException) as error:
+    except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
         raise _explain(error) from error
 
 

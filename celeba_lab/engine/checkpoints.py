@@ -1,14 +1,17 @@
 """Read checkpoints, and explain why a checkpoint cannot be used."""
 
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from celeba_lab.engine.torch_files import UnreadableFileError, read_torch_file
 from celeba_lab.exports.generator import EXPORT_SUFFIX, check_generator_weights, read_export
-from celeba_lab.models.checkpoint_format import FORMAT, KEY
+from celeba_lab.models.checkpoint_format import FORMAT, KEY, DamagedError, check_content
 from celeba_lab.models.gan.sampler import FaceSampler
 from celeba_lab.runs.checkpoint_files import check_checkpoint_file, checkpoint_error, unreadable_error
 
@@ -52,6 +55,10 @@ def read_checkpoint(
     if not isinstance(content, dict) or not {"state_dict", "hyper_parameters"} <= set(content):
         hint = "To start from a bare state dict, set model.weights."
         raise checkpoint_error(setting, path, "is not a Lightning checkpoint with hyperparameters", hint)
+    try:
+        check_content(content)
+    except DamagedError as error:
+        raise checkpoint_error(setting, path, f"is damaged ({error})", "Use another file.") from error
     version = content.get(KEY, {}).get("format", 0)
     if version > FORMAT:
         rule = f"has checkpoint format {version}, but this version of celeba_lab only supports formats up to {FORMAT}"
@@ -112,22 +119,48 @@ def load_classifier(path: str | None, purpose: str, setting: str = "checkpoint")
     """
     content = read_checkpoint(path, purpose, setting=setting)
     check_kind(content, "classifier", path, purpose, setting)
-    return restore_classifier(content)
+    return restore_classifier(content, str(path), setting)
 
 
-def restore_classifier(content: dict[str, Any]) -> "AttributeClassifier":
+@contextmanager
+def rejecting_unfit(path: str, setting: str = "checkpoint") -> Iterator[None]:
+    """Explain any error in this block by the content of a file, from which the block builds a network.
+
+    A file can have valid types but contain the weights of another network, or settings that no network has.
+
+    Args:
+        path: Path to the file.
+        setting: Name of the setting, used in the error message.
+
+    Raises:
+        SettingError: The block raised an exception.
+    """
+    try:
+        yield
+    except Exception as error:
+        cause = shorten(f"{type(error).__name__}: {error}", 200)
+        rule = f"contains weights that do not fit its own settings ({cause.rstrip('.')})"
+        raise checkpoint_error(setting, path, rule, "Use another file.") from error
+
+
+def restore_classifier(content: dict[str, Any], path: str, setting: str = "checkpoint") -> "AttributeClassifier":
     """Build a classifier in evaluation mode from a checkpoint's content, without changing the run's random state.
 
     Args:
         content: Return value of :func:`read_checkpoint`. Hyperparameters that have been removed from the classifier are
             ignored.
+        path: Path to the checkpoint, used in error messages.
+        setting: Name of the setting, used in error messages.
+
+    Raises:
+        SettingError: The weights do not fit the hyperparameters.
     """
     from celeba_lab.models.classifier.module import AttributeClassifier
 
     known = inspect.signature(AttributeClassifier).parameters
-    with torch.random.fork_rng(devices=[]):
+    with rejecting_unfit(path, setting), torch.random.fork_rng(devices=[]):
         model = AttributeClassifier(**{k: value for k, value in content["hyper_parameters"].items() if k in known})
-    model.load_state_dict(content["state_dict"])
+        model.load_state_dict(content["state_dict"])
     return model.eval()
 
 
@@ -149,8 +182,10 @@ def load_generator(path: str | None, purpose: str, generator_weights: str = "ema
     Raises:
         UserError: The checkpoint cannot be read, or contains a different kind of model.
     """
-    with torch.random.fork_rng(devices=[]):  # Initialising the network must not affect the run's random numbers.
-        return FaceSampler.from_checkpoint(_read_gan(path, purpose), averaged=generator_weights == "ema")
+    content = _read_gan(path, purpose)
+    # Initialising the network must not affect the run's random numbers.
+    with rejecting_unfit(str(path)), torch.random.fork_rng(devices=[]):
+        return FaceSampler.from_checkpoint(content, averaged=generator_weights == "ema")
 
 
 def load_sampler(path: str | None, generator_weights: str = "ema") -> FaceSampler:

@@ -174,5 +174,5 @@ def load_best(trainer: L.Trainer, model: AttributeClassifier) -> TrainedClassifi
     if not paths or not paths[0]:
         return TrainedClassifier(model, None, max(log.rows, default=1), log, initial_weights, device)
     content = read_checkpoint(paths[0], "report the best checkpoint")
-    best = restore_classifier(content)
+    best = restore_classifier(content, paths[0])
     return TrainedClassifier(best, Path(paths[0]), content["epoch"] + 1, log, initial_weights, device)

@@ -68,7 +68,7 @@ def load_resumable(run: Run, kind: Literal["classifier", "gan"], fixed_settings:
         )
     _check_epochs(checkpoint, run.settings["trainer"]["max_epochs"], path)
     run.keep_events(checkpoint.get(EVENTS_KEY, {}).get("sizes"), checkpoint["global_step"])
-    console.print(f"resuming: {path}, saved after step {checkpoint['global_step']:,}", markup=False, soft_wrap=True)
+    console.print(f"resuming: {path}, saved after step {checkpoint['global_step']:,}", soft_wrap=True)
     return Resumable(path, hyperparameters, checkpoint.get(KEY, {}).get("initial_weights", "unknown"))
 
 

@@ -1,6 +1,10 @@
-"""Model kind and format version of checkpoints."""
+"""Model kind, format version and content of checkpoints."""
 
+from collections.abc import Mapping
 from typing import Any
+
+import torch
+from torch import Tensor
 
 FORMAT = 1
 """Version of the checkpoint format. Checkpoints with a higher version cannot be read by this version of celeba_lab."""
@@ -24,3 +28,45 @@ def mark_checkpoint(checkpoint: dict[str, Any], kind: str, **facts: str) -> None
         {'celeba_lab': {'kind': 'gan', 'format': 1}}
     """
     checkpoint[KEY] = {"kind": kind, "format": FORMAT, **facts}
+
+
+class DamagedError(Exception):
+    """Raised if a checkpoint's content has the wrong types. The message is a short description of the fault."""
+
+
+def check_content(content: Mapping[str, Any]) -> None:
+    """Check the types of everything in a checkpoint that celeba_lab itself reads.
+
+    Args:
+        content: Content of a checkpoint, with at least a state dict and hyperparameters.
+
+    Raises:
+        DamagedError: A part of the checkpoint is missing or has the wrong type.
+
+    Example:
+        >>> check_content({"state_dict": {"weight": 1}, "hyper_parameters": {}})
+        Traceback (most recent call last):
+        ...
+        celeba_lab.models.checkpoint_format.DamagedError: state_dict does not map names to tensors
+    """
+    state, settings, mark = content["state_dict"], content["hyper_parameters"], content.get(KEY, {})
+    if not _maps_names(state) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise DamagedError("state_dict does not map names to tensors")
+    if not _maps_names(settings):
+        raise DamagedError("hyper_parameters does not map names to values")
+    if not _maps_names(mark) or not isinstance(mark.get("format", 0), int) or not isinstance(mark.get("kind", ""), str):
+        raise DamagedError(f"{KEY} does not contain a kind and a format")
+    if mark and not {"kind", "format"} <= mark.keys():
+        raise DamagedError(f"{KEY} does not contain a kind and a format")
+    for name in ("epoch", "global_step"):
+        if not isinstance(content.get(name, 0), int) or content.get(name, 0) < 0:
+            raise DamagedError(f"{name} is not a number of steps")
+    labels = content.get("training_labels")
+    if labels is not None and not (isinstance(labels, Tensor) and labels.dtype == torch.uint8 and labels.ndim == 2):
+        raise DamagedError("training_labels is not a table of bytes")
+    if not isinstance(content.get("trained_on"), str | None):
+        raise DamagedError("trained_on is not a name")
+
+
+def _maps_names(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(key, str) for key in value)

@@ -55,7 +55,7 @@ def read_comparable(patterns: str | Sequence[str], split: str, ignore: Path) -> 
         raise SettingError("runs", patterns, rule, " ".join(left_out))
     check_same_data(found, split)
     for sentence in left_out:
-        console.print(sentence, style="yellow", markup=False, soft_wrap=True)
+        console.print(sentence, style="yellow", soft_wrap=True)
     return found
 
 
@@ -347,7 +347,7 @@ def show_differences(paired: pd.DataFrame, baseline: FinishedRun, metric: str, i
     """
     validated = f"val/{metric}" in baseline.metrics
     best = f"best validation {metric}" if validated else f"first run, because no run has a validation {metric}"
-    console.print(f"baseline: {baseline.name} ({'set in the configuration' if is_chosen else best})", markup=False)
+    console.print(f"baseline: {baseline.name} ({'set in the configuration' if is_chosen else best})")
     for sentence in describe(paired):
-        console.print(sentence, markup=False)
+        console.print(sentence)
     console.print(CAUTION, style="dim")

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
+from rich.text import Text
 
 from celeba_lab.config import build, flatten
 from celeba_lab.console import console, display_path
-from celeba_lab.files import write_atomically
+from celeba_lab.files import quote_cell, write_atomically
 from celeba_lab.runs.environment import device_name, git_commit, library_versions
 from celeba_lab.runs.events import cut_events
 from celeba_lab.runs.summary import Summary, SummaryFields
@@ -69,9 +70,18 @@ class RunFolder:
         return None if self.logger is None else self.logger.experiment
 
     def table(self, name: str, frame: "pd.DataFrame") -> Path:
-        """Write a table to ``tables/<name>.csv``, with empty cells for undefined values, and return the path."""
+        """Write a table to ``tables/<name>.csv`` and return the path.
+
+        Undefined values are empty cells. Texts that a spreadsheet would run as formulas, such as names of images, are
+        quoted; see :func:`~celeba_lab.files.quote_cell`.
+        """
         path = self.path / "tables" / f"{name}.csv"
-        write_atomically(path, lambda file: frame.to_csv(file, index=False))
+        quoted = frame.copy(deep=False)
+        for position, kind in enumerate(frame.dtypes):
+            if kind.kind == "O":
+                texts = [quote_cell(value) if isinstance(value, str) else value for value in frame.iloc[:, position]]
+                quoted.isetitem(position, texts)
+        write_atomically(path, lambda file: quoted.to_csv(file, index=False))
         return path
 
     def matrix(self, name: str, values: "np.ndarray", rows: Sequence[str], columns: Sequence[str], corner: str) -> Path:
@@ -292,15 +302,19 @@ class Run(RunFolder):
 
     def show(self, next_commands: Sequence[tuple[str, str]] = ()) -> None:
         """Print the paths to the run folder and its report or figures, and commands to run next."""
-        console.print(f"run folder: [bold]{display_path(self.path)}[/bold]")
+        console.print("run folder: ", Text(str(display_path(self.path)), "bold"), sep="", soft_wrap=True)
         if (page := self.path / PAGE).exists():
-            console.print(f"  [dim]report:[/dim] {display_path(page)}", soft_wrap=True)
+            _show("report", str(display_path(page)))
         else:
             for figure in sorted((self.path / "figures").glob("*.png")):
-                console.print(f"  [dim]figure:[/dim] {display_path(figure)}", soft_wrap=True)
+                _show("figure", str(display_path(figure)))
         for purpose, command in next_commands:
-            console.print(f"  [dim]{purpose}:[/dim]", end=" ")
-            console.print(command, soft_wrap=True, markup=False)  # Line breaks would make the command hard to copy.
+            _show(purpose, command)
+
+
+def _show(purpose: str, text: str) -> None:
+    # Line breaks would make a path or a command hard to copy.
+    console.print("  ", Text(f"{purpose}:", "dim"), f" {text}", sep="", soft_wrap=True)
 
 
 def send_image(writer: "SummaryWriter", tag: str, png: bytes, step: int) -> None:

@@ -99,8 +99,8 @@ def test_targets_whose_source_cannot_be_read_are_not_checked() -> None:
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
-        (["experiment=smile", "data.limit=0"], "data.limit=0 must be at least 1."),
-        (["experiment=smile", "data.batch_size=0"], "data.batch_size=0 must be at least 1."),
+        (["experiment=smile", "data.limit=0"], "data.limit=0 must be at least 2."),
+        (["experiment=smile", "data.batch_size=0"], "data.batch_size=0 must be at least 2."),
         (["experiment=smile", "data.on_bad_image=skp"], "data.on_bad_image=skp must be one of raise, skip."),
         (["experiment=smile", "model.threshold=2"], "model.threshold=2 must be between 0 and 1."),
         (["task=compare", "task.runs=x", "task.split=tst"], "task.split=tst must be one of train, val, test."),

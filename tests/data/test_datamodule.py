@@ -136,11 +136,11 @@ def test_the_facts_state_the_source_of_the_images(make_data, tiny_celeba):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"batch_size": 0}, r"^batch_size=0 must be at least 1\.$"),
+        ({"batch_size": 1}, r"^batch_size=1 must be at least 2\.$"),
         ({"eval_batch_size": 0}, r"^eval_batch_size=0 must be at least 1\.$"),
         ({"image_size": 0}, r"^image_size=0 must be at least 1\.$"),
-        ({"num_workers": -1}, r"^num_workers=-1 must be at least 0\.$"),
-        ({"limit": 0}, r"^limit=0 must be at least 1\.$"),
+        ({"num_workers": -1}, r"^num_workers=-1 must be between 0 and 256\.$"),
+        ({"limit": 0}, r"^limit=0 must be at least 2\.$"),
         ({"on_bad_image": "skipp"}, r"^on_bad_image=skipp must be one of raise, skip\. Did you mean 'skip'\?$"),
         ({"max_bad_fraction": 1.5}, r"^max_bad_fraction=1\.5 must be between 0 and 1\.$"),
         ({"max_pixels": 0}, r"^max_pixels=0 must be at least 1\.$"),

@@ -137,11 +137,11 @@ def test_distributed_processes_train_on_different_images(make_data: Callable, ti
 
 
 def test_more_processes_than_images_are_rejected(make_data: Callable, tiny_celeba: Path) -> None:
-    data = make_data(tiny_celeba, limit=1)
+    data = make_data(tiny_celeba, limit=2)
     with pytest.raises(
-        UserError, match=r"1 images cannot be split across 2 processes\. Use fewer processes or more images"
+        UserError, match=r"2 images cannot be split across 3 processes\. Use fewer processes or more images"
     ):
-        data.evaluation_dataloader("val", Processes(2, 0))
+        data.evaluation_dataloader("val", Processes(3, 0))
 
 
 # -------------------------------------------------------------------------------------------------------------- workers

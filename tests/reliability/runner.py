@@ -3,7 +3,9 @@
 import os
 import signal
 import sys
+import threading
 import time
+import traceback
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +29,10 @@ CLASSIFIER = [
 GAN = [*SMALL, "experiment=gan", "model.image_size=16", "model.width=4", "recipe.max_epochs=3"]
 
 
+LIMIT = 300.0
+"""Seconds after which a run is killed together with its workers."""
+
+
 def draw_blank_figures() -> None:
     """Save a white square instead of every figure, because drawing takes most of the time of a small run."""
 
@@ -45,6 +51,7 @@ class Child:
         self._pipe, theirs = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
+            os.setsid()
             os.close(self._pipe)
             _become_run(arguments, folder, log, lambda: trace(theirs))
         os.close(theirs)
@@ -61,6 +68,8 @@ class Child:
         durations: dict[str, list[float]] = defaultdict(list)
         starts: dict[str, float] = {}
         visits: dict[str, int] = defaultdict(int)
+        limit = threading.Timer(LIMIT, os.killpg, (self.pid, signal.SIGKILL))
+        limit.start()
         with os.fdopen(self._pipe) as lines:
             for line in lines:
                 verb, phase = line.split()
@@ -73,7 +82,9 @@ class Child:
                     os.kill(self.pid, signal.SIGKILL)
                     break
                 visits[phase] += 1
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1]), durations
+        code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        limit.cancel()
+        return code, durations
 
 
 def _become_run(arguments: list[str], folder: Path, log: Path, trace: Callable[[], None]) -> None:
@@ -89,6 +100,8 @@ def _become_run(arguments: list[str], folder: Path, log: Path, trace: Callable[[
         code = 0
     except SystemExit as stop:
         code = int(stop.code or 0)
+    except BaseException:
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         os._exit(code)

@@ -150,6 +150,7 @@ def test_a_run_records_its_settings(
 
 def test_a_finished_run_writes_a_summary_and_prints_its_folder(tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").mkdir()
     run = run_in(tmp_path / "run")
     run.figure("roc", small_figure())
     with run.timed("val"):

@@ -88,7 +88,7 @@ def main() -> None:
     fit(labels).save(arguments.out, _HEADER.format(n=len(labels)))
     drawn = AttributeDistribution.load(arguments.out).sample(200_000, seed=0)
     for comparison in (compare, compare_predictability, compare_clusters):
-        console.print(comparison(labels, drawn), markup=False, soft_wrap=True)
+        console.print(comparison(labels, drawn), soft_wrap=True)
 
 
 def compare(real: np.ndarray, drawn: np.ndarray, worst: int = 10) -> str:

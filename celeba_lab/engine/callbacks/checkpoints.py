@@ -22,6 +22,12 @@ class BestCheckpoint(ModelCheckpoint):
     """
 
     @override
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        super().setup(trainer, pl_module, stage)
+        if stage == "fit" and trainer.is_global_zero and self.dirpath is not None and "://" not in str(self.dirpath):
+            Path(self.dirpath).mkdir(parents=True, exist_ok=True)
+
+    @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(_with_paths_in(str(self.dirpath), state_dict))
         self.current_score = state_dict["current_score"]  # Lightning does not restore this value.
@@ -114,7 +120,7 @@ class LastCheckpoint(BestCheckpoint):
         last = Path(self.best_model_path)
         if failed and last.is_file():
             text = f"{failed}, so the earlier checkpoint {display_path(last)} was not overwritten."
-            console.print(text, style="bold yellow", markup=False, soft_wrap=True)
+            console.print(text, style="bold yellow", soft_wrap=True)
 
     def _is_resumable(self, trainer: L.Trainer) -> bool:
         """Return whether training can be resumed exactly from the Trainer's current state.

@@ -110,12 +110,12 @@ class EpochLog(Callback):
     def _print(self, epoch: int, epochs: int | None, row: Mapping[str, float]) -> None:
         """Print the line for an epoch, preceded by a heading if no line has been printed yet."""
         if not self._has_heading:
-            console.print(self._lines.heading() + _TIME_HEADING, style="bold", markup=False, soft_wrap=True)
+            console.print(self._lines.heading() + _TIME_HEADING, style="bold", soft_wrap=True)
             self._has_heading = True
         label = f"{epoch}/{epochs}" if epochs is not None and epochs > 0 else str(epoch)
         line = self._lines.row(label, row).ljust(len(self._lines.heading()))
         seconds = format_seconds(perf_counter() - self._epoch_start)
-        console.print(line + seconds.rjust(len(_TIME_HEADING)), markup=False, soft_wrap=True)
+        console.print(line + seconds.rjust(len(_TIME_HEADING)), soft_wrap=True)
 
     def _write(self) -> None:
         if self.path is not None:

@@ -99,6 +99,7 @@ class SampleGrid(Callback):
         stream = BytesIO()  # Encoding must be fast, because an epoch on small faces takes only seconds.
         faces = fixed_samples(pl_module, self.n).permute(0, 2, 3, 1).numpy()
         Image.fromarray(tile_faces(faces)).save(stream, format="PNG", compress_level=1)
+        self.folder.parent.mkdir(exist_ok=True)
         path = self.folder / SAMPLE_FILES.replace("*", f"{epoch:04d}")
         write_atomically(path, lambda file: file.write(stream.getbuffer()))
         if (writer := tensorboard_writer(trainer)) is not None:

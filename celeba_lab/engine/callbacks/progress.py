@@ -27,7 +27,7 @@ class ModelLine(ModelSummary):
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         describe = getattr(pl_module, "describe", None)
         text = type(pl_module).__name__ if describe is None else describe()
-        console.print(f"model: {text}", markup=False, soft_wrap=True)
+        console.print(f"model: {text}", soft_wrap=True)
 
 
 class ProgressLine(ProgressBar):

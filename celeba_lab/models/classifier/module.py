@@ -10,7 +10,15 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 from typing_extensions import override
 
-from celeba_lab.errors import check_above, check_at_least, check_choice, check_fraction, settings_of
+from celeba_lab.errors import (
+    SettingError,
+    check_above,
+    check_at_least,
+    check_choice,
+    check_fraction,
+    check_keywords,
+    settings_of,
+)
 from celeba_lab.models.checkpoint_format import mark_checkpoint
 from celeba_lab.models.classifier.augment import RandomAugment, enlarge
 from celeba_lab.models.classifier.backbones import Backbone
@@ -122,6 +130,8 @@ class AttributeClassifier(AttributeModel):
         check_at_least("unfreeze_epoch", unfreeze_epoch, 0)
         check_at_least("mixup", mixup, 0)
         check_fraction("label_smoothing", label_smoothing)
+        if label_smoothing == 1:
+            raise SettingError("label_smoothing", label_smoothing, "must be below 1, because all labels would be equal")
         check_fraction("threshold", threshold)
         check_fraction("zoom_average", zoom_average)
         check_optimizer(optimizer)
@@ -132,6 +142,7 @@ class AttributeClassifier(AttributeModel):
         self.backbone = Backbone(backbone, image_size)
         self.head = nn.Linear(self.backbone.num_features, len(attributes))
         with settings_of("augment"):
+            check_keywords(augment or {}, RandomAugment)
             self.augment = RandomAugment(**(augment or {}))
         self.mixup = v2.MixUp(alpha=mixup) if mixup else None
         with settings_of("loss"):

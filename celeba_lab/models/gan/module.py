@@ -18,8 +18,10 @@ from celeba_lab.errors import (
     SettingError,
     check_above,
     check_at_least,
+    check_between,
     check_choice,
     check_fraction,
+    check_keywords,
     settings_of,
 )
 from celeba_lab.models.averaging import MovingAverage
@@ -56,7 +58,7 @@ class GAN(L.LightningModule):
     Args:
         attributes: Names of the K attributes of a conditional model.
         conditional: If true, condition both the generator and the discriminator on attributes.
-        image_size: Side length of the generated faces in pixels. Must be a power of 2 and at least 8.
+        image_size: Side length of the generated faces in pixels. Must be a power of 2, from 8 to 256.
         latent_size: Number of latent variables per face, Z.
         width: Number of channels in the generator's last feature map. Each earlier map has twice
             as many channels as the next.
@@ -124,6 +126,7 @@ class GAN(L.LightningModule):
     ) -> None:
         super().__init__()
         check_power_of_two("image_size", image_size)
+        check_between("image_size", image_size, 8, 256)
         for name, n in (("latent_size", latent_size), ("width", width), ("discriminator_width", discriminator_width)):
             check_at_least(name, n, 1)
         check_choice("normalization", normalization, NORMALIZATIONS)
@@ -149,6 +152,7 @@ class GAN(L.LightningModule):
         self.discriminator = Discriminator(*sizes, normalization, classifies=auxiliary > 0)
         self.average = _average(self.generator, ema) if ema else None
         with settings_of("augment"):
+            check_keywords(augment or {}, DiffAugment)
             self.diff_augment = DiffAugment(**(augment or {}))
         self.register_buffer("fixed_latents", _fixed_latents(latent_size))
         self.training_labels = np.empty((0, len(self.attributes)), dtype=np.uint8)

@@ -1,0 +1,286 @@
+"""Check every ``_target_`` before it is called, because configuration files must not be able to act as programs.
+
+Hydra calls whatever a ``_target_`` names, so an experiment file from somebody else could delete files or run commands.
+celeba_lab calls only targets of certain kinds, and imports only the libraries that it uses and modules that the user
+trusts. ``docs/safety.md`` describes what this promises.
+"""
+
+import ast
+import importlib.util
+import os
+import sys
+import sysconfig
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import cache, wraps
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.utils import get_object
+from omegaconf import DictConfig, ListConfig
+from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue
+
+from celeba_lab.cli.signatures import UnknownError, find_name
+from celeba_lab.config import one_line
+from celeba_lab.errors import SettingError, UserError
+
+VARIABLE = "CELEBA_LAB_TRUSTED_MODULES"
+"""Environment variable with the names of trusted modules, separated by commas. Processes of a run inherit it."""
+
+KINDS = {
+    "callbacks": ("lightning.pytorch.callbacks.Callback",),
+    "logger": ("lightning.pytorch.loggers.Logger", "celeba_lab.runs.events.EventLogger"),
+    "data": ("lightning.pytorch.LightningDataModule",),
+    "model": ("lightning.pytorch.LightningModule",),
+    "trainer": ("lightning.pytorch.Trainer",),
+}
+"""Classes from which the target of each group must be derived."""
+
+# Classes from which the other targets, which are nested in these groups, must be derived.
+_NESTED = (
+    *(kind for kinds in KINDS.values() for kind in kinds),
+    "sklearn.base.BaseEstimator",
+    "torch.nn.Module",
+    "torch.optim.Optimizer",
+    "torch.optim.lr_scheduler.LRScheduler",
+    "lightning.pytorch.strategies.Strategy",
+    "lightning.pytorch.profilers.Profiler",
+    "lightning.pytorch.plugins.Precision",
+    "lightning.pytorch.plugins.CheckpointIO",
+    "lightning.pytorch.plugins.LayerSync",
+    "lightning.fabric.plugins.ClusterEnvironment",
+    "datetime.timedelta",
+)
+_LIBRARIES = ("lightning", "torch", "torchvision", "torchmetrics", "sklearn", "datetime")
+# Packages of celeba_lab whose classes may be targets. Only functions of the tasks may be targets.
+_OWN = ("data", "models", "engine", "reports", "runs", "tasks")
+_OWN_TASKS = "celeba_lab.tasks"
+_HYDRA = ("hydra", "hydra_plugins", "celeba_lab")
+_LOGGING = ("logging", "colorlog")
+_STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
+_HINT = "If you wrote or read this module, add trusted_modules=[{}] to the command."
+
+
+def trust_from_arguments(arguments: Iterable[str]) -> list[str]:
+    """Return the modules that the arguments typed by the user declare as trusted.
+
+    These are the modules in ``trusted_modules=[...]``, and the user's own modules in ``..._target_=module.Name``.
+    Modules of Python and of installed libraries are not trusted only because they are named in a target.
+
+    Args:
+        arguments: Command-line arguments, without those that are stored in the folder of a resumed run.
+
+    Raises:
+        UserError: ``trusted_modules`` contains a module of Python's standard library.
+    """
+    trusted: list[str] = []
+    for text in arguments:
+        key, _, value = text.lstrip("+").partition("=")
+        if key == "trusted_modules":
+            [parsed] = OverridesParser.create().parse_overrides([f"{key}={value}"])
+            names = parsed.value()
+            trusted += [str(name) for name in (names if isinstance(names, list) else [names])]
+        elif key.endswith("_target_") and value and _is_own_module(value):
+            trusted.append(value.rpartition(".")[0])
+    for name in trusted:
+        if name.partition(".")[0] in sys.stdlib_module_names:
+            rule = f"contains {name}, which is part of Python and cannot be trusted as a whole"
+            raise SettingError("trusted_modules", f"[{name}]", rule, is_absolute=True)
+    return trusted
+
+
+@contextmanager
+def trusting(arguments: Iterable[str]) -> Iterator[None]:
+    """Within this block, the modules that the arguments declare as trusted may be imported."""
+    before = os.environ.get(VARIABLE)
+    os.environ[VARIABLE] = ",".join([*trusted_modules(), *trust_from_arguments(arguments)])
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[VARIABLE]
+        else:
+            os.environ[VARIABLE] = before
+
+
+@contextmanager
+def checked_hydra_settings() -> Iterator[None]:
+    """Within this block, Hydra's own settings are checked as soon as Hydra has composed them.
+
+    Hydra calls the targets of its callbacks and sets up logging before any code of celeba_lab runs, and has no other
+    place for this check.
+    """
+    load = ConfigLoaderImpl.load_configuration
+
+    @wraps(load)
+    def checked(*arguments: Any, **named: Any) -> DictConfig:
+        cfg = load(*arguments, **named)
+        check_hydra(cfg.hydra)
+        return cfg
+
+    ConfigLoaderImpl.load_configuration = checked  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        ConfigLoaderImpl.load_configuration = load  # type: ignore[method-assign]
+
+
+def trusted_modules() -> list[str]:
+    """Return the names of all modules that the user trusts."""
+    return [name.strip() for name in os.environ.get(VARIABLE, "").split(",") if name.strip()]
+
+
+def check_trust(cfg: DictConfig) -> None:
+    """Check that a configuration file does not declare any modules as trusted.
+
+    Raises:
+        UserError: ``trusted_modules`` contains a module that the user did not name.
+    """
+    for name in cfg.trusted_modules or []:
+        if name not in trusted_modules():
+            raise UserError(
+                f"trusted_modules=[{name}] is set in a file. Set it on the command line or in the environment variable"
+                f" {VARIABLE}, because a file must not be able to trust its own modules."
+            )
+
+
+def check_targets(cfg: DictConfig, import_libraries: bool) -> None:
+    """Check every ``_target_`` of a configuration, at any depth.
+
+    Args:
+        cfg: The configuration.
+        import_libraries: If false, only the module of each target is checked, which takes no time. If true, the
+            libraries are imported to check the kind of each target.
+
+    Raises:
+        UserError: A target is not of a permitted kind, or its module is neither a library that celeba_lab uses nor
+            trusted.
+    """
+    for path, target in _targets_in(cfg, ""):
+        _check_module(path, target)
+        if import_libraries and not _is_trusted(target):
+            _check_kind(path, target)
+
+
+def _targets_in(node: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Yield the path of every ``_target_`` at any depth, and its value."""
+    for key, value in _items(node):
+        where = f"{path}.{key}" if path else key
+        if key == "_target_":
+            yield where, value
+        else:
+            yield from _targets_in(value, where)
+
+
+def _items(node: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the items of a mapping or a list, with None for values that cannot be resolved yet."""
+    if not isinstance(node, DictConfig | ListConfig) or node._is_none() or node._is_missing():
+        return
+    for key in range(len(node)) if isinstance(node, ListConfig) else list(node):
+        try:
+            value = node[key]
+        except (InterpolationResolutionError, MissingMandatoryValue):
+            value = None
+        yield str(key), value
+
+
+def _check_module(path: str, target: object) -> None:
+    if not isinstance(target, str) or not all(part.isidentifier() for part in target.split(".")) or "." not in target:
+        raise SettingError(path, target, "must be the dotted path of a class", is_absolute=True)
+    if _is_trusted(target):
+        return
+    top = target.partition(".")[0]
+    if top == "celeba_lab":
+        _check_own(path, target)
+    elif top not in _LIBRARIES:
+        raise SettingError(path, target, "is not in a trusted module", _HINT.format(top), is_absolute=True)
+
+
+def _check_own(path: str, target: str) -> None:
+    """Check that a target is a class or a task of celeba_lab, from its source code and without importing it."""
+    module, _, name = target.rpartition(".")
+    try:
+        home, definition = find_name(module, name)
+    except UnknownError as error:
+        raise UserError(f"{path}={target} cannot be imported: there is no {name} in {module}.") from error
+    package = home.name.removeprefix("celeba_lab.").partition(".")[0]
+    is_task = isinstance(definition, ast.FunctionDef) and home.name.startswith(f"{_OWN_TASKS}.") and path == _TASK
+    is_public = not name.startswith("_") and home.name.startswith("celeba_lab.") and package in _OWN
+    if not is_public or not (isinstance(definition, ast.ClassDef) or is_task):
+        raise SettingError(path, target, "is not a class or a task of celeba_lab", is_absolute=True)
+
+
+_TASK = "task._target_"
+
+
+def _check_kind(path: str, target: str) -> None:
+    """Import a target, and check that it is derived from a permitted class."""
+    depth = path.count(".")
+    group = path.partition(".")[0]
+    is_group = depth == (2 if group == "callbacks" else 1)
+    if path == _TASK or (target.startswith("celeba_lab.") and not is_group):
+        if not target.startswith("celeba_lab."):
+            raise SettingError(path, target, "is not a task of celeba_lab", is_absolute=True)
+        return  # _check_own has checked it.
+    try:
+        found = get_object(target)
+    except Exception as error:
+        raise UserError(f"{path}={target} cannot be imported: {one_line(error)}.") from error
+    kinds = KINDS.get(group, _NESTED) if is_group else _NESTED
+    if not isinstance(found, type) or not issubclass(found, tuple(map(get_object, _imported(kinds)))):
+        names = [kind.rpartition(".")[2] for kind in kinds] if is_group else ["class of a kind that celeba_lab calls"]
+        raise SettingError(path, target, f"is not a {' or '.join(names)}", is_absolute=True)
+
+
+def _imported(kinds: Iterable[str]) -> list[str]:
+    """Return the kinds whose libraries have been imported, because a class cannot be derived from the others."""
+    return [kind for kind in kinds if kind.partition(".")[0] in sys.modules]
+
+
+def _is_trusted(target: str) -> bool:
+    return any(target.startswith(f"{name}.") for name in trusted_modules())
+
+
+@cache
+def _is_own_module(target: str) -> bool:
+    """Return whether a target is in a file of the user, and not in Python or an installed library."""
+    top = target.partition(".")[0]
+    if top in sys.stdlib_module_names or top in (*_LIBRARIES, "celeba_lab"):
+        return False
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return False
+    places = [spec.origin] if spec and spec.origin else list(spec.submodule_search_locations or []) if spec else []
+    installed = [Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib", "stdlib")]
+    return bool(places) and not any(Path(p).resolve().is_relative_to(folder) for p in places for folder in installed)
+
+
+def check_hydra(hydra: DictConfig) -> None:
+    """Check the settings of Hydra itself, which it calls before a task starts.
+
+    Raises:
+        UserError: A ``_target_`` is neither part of Hydra or its plugins nor trusted, or a logging setting names a
+            function.
+    """
+    for path, target in _targets_in(hydra, "hydra"):
+        if str(target).partition(".")[0] not in _HYDRA and not _is_trusted(str(target)):
+            hint = _HINT.format(str(target).rpartition(".")[0])
+            raise SettingError(path, target, "is not in a trusted module", hint, is_absolute=True)
+    for name in ("job_logging", "hydra_logging"):
+        for path, value in _factories_in(hydra.get(name), f"hydra.{name}"):
+            if str(value).partition(".")[0] not in _LOGGING:
+                raise SettingError(path, value, "is not a class for logging", is_absolute=True)
+
+
+def _factories_in(node: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Yield all settings from which Python's logging would import an object."""
+    for key, value in _items(node):
+        where = f"{path}.{key}"
+        is_import = isinstance(value, str) and value.startswith("ext://") and value not in _STREAMS
+        if key in ("()", "class", "factory") or is_import:
+            yield where, value
+        else:
+            yield from _factories_in(value, where)

@@ -1,0 +1,156 @@
+"""Configuration files cannot call functions, and import only libraries that celeba_lab uses and trusted modules."""
+
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from celeba_lab.cli.targets import VARIABLE, check_hydra, check_targets, trust_from_arguments
+from celeba_lab.errors import SettingError, UserError
+
+# Functions and classes that would act on the machine if they were called. The first part acts in libraries that
+# celeba_lab uses.
+DANGEROUS = [
+    "torch.load", "torch.save", "torch.jit.load", "torch.hub.load", "torch.hub.download_url_to_file",
+    "torch.hub.load_state_dict_from_url", "torch.utils.collect_env.run", "torch.utils.cpp_extension.load",
+    "torch.package.PackageImporter", "torch.distributed.run.main", "torch.multiprocessing.spawn",
+    "torchvision.datasets.utils.download_url", "torchvision.datasets.CelebA", "torchvision.io.read_file",
+    "lightning.pytorch.cli.LightningCLI", "lightning.seed_everything", "lightning.fabric.utilities.cloud_io._load",
+    "sklearn.datasets.fetch_openml", "sklearn.datasets.load_files", "sklearn.externals.array_api_compat.torch.load",
+    "celeba_lab.files.write_atomically", "celeba_lab.files.os.remove", "celeba_lab.engine.fit.fit",
+    "celeba_lab.data.synthetic.dataset.os.remove", "celeba_lab.cli.main.main", "celeba_lab.tasks.train.fit",
+    "datetime.datetime", "torch.nn.Module.to", "os.mkdir", "os.system", "os.path.expanduser", "shutil.copy",
+    "shutil.rmtree", "subprocess.run", "subprocess.Popen", "io.open", "builtins.exec", "builtins.open",
+    "pathlib.Path.touch", "pathlib.Path", "joblib.load", "pandas.read_pickle", "numpy.load", "pickle.loads",
+    "importlib.import_module", "runpy.run_path", "urllib.request.urlretrieve", "hydra.utils.instantiate",
+    "hydra.utils.get_method", "omegaconf.OmegaConf.save", "yaml.unsafe_load", "matplotlib.pyplot.savefig",
+]  # fmt: skip
+PLACES = ["task", "model", "data", "logger", "callbacks.x", "task.report", "model.augment", "trainer.strategy"]
+
+
+def nested(place: str, target: str) -> dict:
+    node: dict = {"_target_": target, "_partial_": True}
+    for key in reversed(place.split(".")):
+        node = {key: node}
+    return node
+
+
+@pytest.mark.parametrize("target", DANGEROUS)
+def test_dangerous_targets_are_refused_everywhere(target: str) -> None:
+    for place in PLACES:
+        cfg = OmegaConf.create(nested(place, target))
+        with pytest.raises(UserError, match=rf"^{place}\._target_={target} "):
+            check_targets(cfg, import_libraries=True)
+    listed = OmegaConf.create({"model": {"layers": [{"_target_": target}]}})
+    with pytest.raises(UserError, match=r"^model\.layers\.0\._target_="):
+        check_targets(listed, import_libraries=True)
+
+
+@pytest.mark.parametrize(
+    "target", [target for target in DANGEROUS if target.partition(".")[0] not in ("torch", "lightning", "sklearn")]
+)
+def test_modules_that_are_not_used_are_not_even_imported(target: str) -> None:
+    if target.startswith("torchvision") or target == "datetime.datetime":
+        return
+    with pytest.raises(UserError):
+        check_targets(OmegaConf.create(nested("callbacks.x", target)), import_libraries=False)
+
+
+@pytest.mark.parametrize(
+    ("place", "target"),
+    [
+        ("callbacks.stop", "lightning.pytorch.callbacks.EarlyStopping"),
+        ("callbacks.log", "celeba_lab.engine.callbacks.EpochLog"),
+        ("logger", "lightning.pytorch.loggers.CSVLogger"),
+        ("trainer", "lightning.Trainer"),
+        ("trainer.strategy", "lightning.pytorch.strategies.DDPStrategy"),
+        ("trainer.profiler", "lightning.pytorch.profilers.SimpleProfiler"),
+        ("task", "celeba_lab.tasks.train.train"),
+        ("task.report", "celeba_lab.reports.classifier.ClassifierReport"),
+        ("task.scaler", "sklearn.decomposition.PCA"),
+        ("model", "celeba_lab.models.gan.GAN"),
+        ("model.head", "torch.nn.Linear"),
+        ("trainer.max_time", "datetime.timedelta"),
+    ],
+)
+def test_targets_of_the_right_kind_are_accepted(place: str, target: str) -> None:
+    check_targets(OmegaConf.create(nested(place, target)), import_libraries=True)
+
+
+@pytest.mark.parametrize(
+    ("place", "target", "sentence"),
+    [
+        ("model", "lightning.pytorch.callbacks.Timer", "is not a LightningModule."),
+        ("callbacks.x", "torch.nn.Linear", "is not a Callback."),
+        ("task", "lightning.pytorch.callbacks.Timer", "is not a task of celeba_lab."),
+        ("callbacks.x", "lightning.pytorch.callbacks.Nothing", "cannot be imported"),
+        ("callbacks.x", "Timer", "must be the dotted path of a class."),
+        ("callbacks.x", 7, "must be the dotted path of a class."),
+        ("callbacks.x", "mine.Own", "is not in a trusted module. If you wrote or read this module, add trusted_mod"),
+    ],
+)
+def test_a_target_of_the_wrong_kind_is_explained(place: str, target: object, sentence: str) -> None:
+    with pytest.raises(UserError) as error:
+        check_targets(OmegaConf.create(nested(place, target)), import_libraries=True)
+    assert sentence in str(error.value)
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module in the user's working directory."""
+    (tmp_path / "mine.py").write_text("def run(cfg):\n    return {}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+@pytest.mark.usefixtures("mine")
+def test_own_modules_are_trusted_if_named_on_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert trust_from_arguments(["+callbacks.x._target_=mine.Own", "task._target_=os.mkdir"]) == ["mine"]
+    assert trust_from_arguments(["trainer._target_=joblib.load", "seed=1", "-m"]) == []
+    assert trust_from_arguments(["trusted_modules=[mine,other.parts]"]) == ["mine", "other.parts"]
+    monkeypatch.setenv(VARIABLE, "mine")
+    check_targets(OmegaConf.create(nested("task", "mine.run")), import_libraries=True)
+
+
+def test_modules_of_python_cannot_be_trusted() -> None:
+    with pytest.raises(SettingError, match="contains os, which is part of Python and cannot be trusted as a whole"):
+        trust_from_arguments(["trusted_modules=[os]"])
+
+
+@pytest.mark.usefixtures("mine")
+def test_a_file_cannot_trust_its_own_modules(own_conf: Path, command) -> None:
+    experiment = own_conf / "experiment" / "borrowed.yaml"
+    experiment.write_text("# @package _global_\ntask:\n  _target_: mine.run\ntrusted_modules: [mine]\n")
+    code, _, err = command("experiment=borrowed")
+    assert code == 1
+    assert "trusted_modules=[mine] is set in a file." in err
+    experiment.write_text("# @package _global_\ntask:\n  _target_: mine.run\n")
+    code, _, err = command("experiment=borrowed")
+    assert (code, "is not in a trusted module" in err) == (1, True)
+    code, _, err = command("experiment=borrowed", "trusted_modules=[mine]", "~task.report")
+    assert "trusted" not in err
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"callbacks": {"x": {"_target_": "os.mkdir", "path": "bad"}}}, "hydra.callbacks.x._target_=os.mkdir"),
+        ({"launcher": {"_target_": "os.mkdir"}}, "hydra.launcher._target_=os.mkdir"),
+        ({"job_logging": {"handlers": {"x": {"()": "os.mkdir"}}}}, "hydra.job_logging.handlers.x.()=os.mkdir"),
+        ({"job_logging": {"handlers": {"x": {"class": "shutil.copy"}}}}, "is not a class for logging"),
+        ({"hydra_logging": {"handlers": {"x": {"y": "ext://os.environ"}}}}, "hydra.hydra_logging.handlers.x.y="),
+    ],
+)
+def test_settings_of_hydra_cannot_call_functions(settings: dict, sentence: str, own_conf: Path, command) -> None:
+    text = OmegaConf.to_yaml({"hydra": settings})
+    (own_conf / "experiment" / "borrowed.yaml").write_text(f"# @package _global_\n{text}")
+    code, _, err = command("experiment=borrowed")
+    assert code == 1
+    assert sentence in err
+    assert "Traceback" not in err
+    assert not Path("bad").exists()
+
+
+def test_settings_of_hydra_itself_are_accepted() -> None:
+    check_hydra(
+        OmegaConf.create({"callbacks": {"x": {"_target_": "hydra.experimental.callbacks.LogJobReturnCallback"}}})
+    )
