@@ -1,5 +1,7 @@
 """Settings and samplers of the data loaders."""
 
+import atexit
+import multiprocessing
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -153,6 +155,17 @@ class LoaderSettings:
 def _init_worker(worker: int) -> None:
     """Let only the main process react to signals."""
     ignore_interrupts()
+
+
+@atexit.register
+def _kill_workers() -> None:
+    """Kill the workers that are still running when the main process exits.
+
+    Otherwise, ``multiprocessing`` would send them SIGTERM, which they ignore, and then wait for them forever.
+    """
+    for process in multiprocessing.active_children():
+        if process.daemon:
+            process.kill()
 
 
 class EpochSampler(Sampler[int]):
