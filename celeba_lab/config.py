@@ -8,9 +8,10 @@ from textwrap import shorten
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from hydra._internal.utils import _locate
 from hydra.core.config_store import ConfigStore
 from hydra.errors import InstantiationException
-from hydra.utils import get_object, instantiate
+from hydra.utils import instantiate
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from celeba_lab.errors import SettingError, UserError, did_you_mean
@@ -120,13 +121,22 @@ class Signature:
     is_complete: bool = True
 
 
+def locate(target: str) -> Any:
+    """Import the object at a dotted path. Unlike ``hydra.utils.get_object``, this function does not log errors.
+
+    Raises:
+        Exception: Any exception raised by the import.
+    """
+    return _locate(target)
+
+
 def import_signature(target: str) -> Signature:
     """Import the class or function at a dotted path, and return its signature.
 
     Raises:
         Exception: Any exception raised by the import.
     """
-    found = get_object(target)
+    found = locate(target)
     function = getattr(found, "__init__", found) if isinstance(found, type) else found  # __init__ may be inherited
     parameters = inspect.signature(found).parameters.values()
     try:

@@ -5,9 +5,9 @@
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-from celeba_lab.errors import UserError, find_nearest
+from celeba_lab.errors import UserError, did_you_mean, find_nearest
 from celeba_lab.files import config_directory
 
 _GROUPS_OF_MODELS = ("loss", "recipe")
@@ -42,6 +42,47 @@ def explain_unknown_choice(path: str, options: Iterable[str]) -> str:
     if (top := path.partition("/")[0]) in _GROUPS_OF_MODELS:
         group, name, choices = top, path.removeprefix(f"{top}/"), list_choices(top)
     return f"There is no {group or 'configuration'} '{name}'.{_suggest(name, choices)}"
+
+
+# Hydra's options, with and without a value.
+_OPTIONS_WITH_VALUE = [
+    *("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd"),
+    *("--experimental-rerun", "--info", "-i"),
+]
+_OPTIONS = ["--hydra-help", "--version", "--resolve", "--run", "-r", "--multirun", "-m", "--shell-completion", "-sc"]
+_EXCLUSIVE = [{"--run", "-r"}, {"--multirun", "-m"}, {"--cfg", "-c"}, {"--info", "-i"}]
+
+
+def order_arguments(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with options first, because Hydra does not accept options between overrides.
+
+    Raises:
+        UserError: An argument that starts with a dash is not an option, or two options exclude each other.
+
+    Example:
+        >>> order_arguments(["experiment=smile", "--cfg", "job", "seed=1", "-m"])
+        ['--cfg', 'job', '-m', 'experiment=smile', 'seed=1']
+    """
+    options: list[str] = []
+    overrides: list[str] = []
+    rest = iter(arguments)
+    for text in rest:
+        name, has_value, _ = text.partition("=")
+        if not text.startswith("-"):
+            overrides.append(text)
+        elif name in _OPTIONS_WITH_VALUE:
+            options += [text] if has_value else [text, *([value] if (value := next(rest, None)) is not None else [])]
+        elif name in _OPTIONS:
+            options.append(text)
+        else:
+            hint = f" Settings are given without dashes: {text.lstrip('-')}" if has_value else ""
+            raise UserError(f"{text} is not an option.{hint or did_you_mean(name, [*_OPTIONS, *_OPTIONS_WITH_VALUE])}")
+    given = [
+        sorted(kind & {text.partition("=")[0] for text in options})[0] for kind in _EXCLUSIVE if kind & set(options)
+    ]
+    if len(given) > 1:
+        raise UserError(f"{given[0]} cannot be combined with {given[1]}. Leave out one of them.")
+    return [*options, *overrides]
 
 
 def check_group_overrides(arguments: Iterable[str]) -> None:

@@ -33,6 +33,8 @@ _DISK_ERRORS = {
     errno.EACCES: "Choose a folder that you can write to, for example with hydra.run.dir=FOLDER.",
     errno.EPERM: "Choose a folder that you can write to, for example with hydra.run.dir=FOLDER.",
     errno.EIO: "Check the disk.",
+    errno.ENAMETOOLONG: "Choose a shorter name.",
+    errno.ENOTDIR: "A part of the path is a file. Choose another folder.",
 }
 _UNKNOWN_GROUP = re.compile(r"Could not override '([\w/]+)")
 

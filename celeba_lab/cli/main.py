@@ -138,7 +138,7 @@ def _run_hydra(arguments: list[str]) -> None:
     """Let Hydra compose the configuration and launch the run or the sweep."""
     import hydra
 
-    from celeba_lab.cli.choices import check_group_overrides
+    from celeba_lab.cli.choices import check_group_overrides, order_arguments
     from celeba_lab.cli.resume import expand_arguments
     from celeba_lab.cli.targets import checked_hydra_settings, trusting
     from celeba_lab.config import register_schema
@@ -157,9 +157,7 @@ def _run_hydra(arguments: list[str]) -> None:
     check_group_overrides(arguments)
     register_schema()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Make Hydra re-raise exceptions, so that they are explained here.
-    # Hydra's parser expects flags first, but users may add -m at the end.
-    flags = [argument for argument in arguments if argument in ("-m", "--multirun")]
-    sys.argv[1:] = flags + [text for text in expand_arguments(arguments) if text not in flags]
+    sys.argv[1:] = order_arguments(expand_arguments(arguments))
     with trusting(arguments), checked_hydra_settings():
         hydra.main(version_base="1.3", config_path=str(config_directory()), config_name="config")(task)()
 

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from celeba_lab.console import display_path, format_override, is_main_process
-from celeba_lab.errors import UserError
+from celeba_lab.errors import UserError, readable
 from celeba_lab.runs.summary import SUMMARY
 
 # Files that show that a folder contains a run or a sweep.
@@ -152,8 +152,12 @@ def _prepare(config: DictConfig, kind: Literal["run", "sweep"]) -> None:
         if is_new:
             folder = create_folder(folder)
         folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, OmegaConfBaseException):
+    except OmegaConfBaseException:
         return  # Hydra will encounter the same error and report it.
+    except OSError as error:
+        given = f"{key}={OmegaConf.select(config, key)}"
+        _refuse(f"{given} cannot be created ({error.strerror}). Choose another folder with {key}=FOLDER.")
+        return
     if config.get("resume") is None and _contains_any(folder, _TRACES):
         where = display_path(folder)
         hint = "Choose another folder, or delete this one first."
@@ -177,5 +181,5 @@ def _contains_any(folder: Path, names: Iterable[str]) -> bool:
 
 def _refuse(sentence: str) -> None:
     # Hydra would only warn about an exception in a callback, and then write to the folder.
-    print(f"celeba_lab: error: {sentence}", file=sys.stderr)
+    print(f"celeba_lab: error: {readable(sentence)}", file=sys.stderr)
     sys.exit(1)

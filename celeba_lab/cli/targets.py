@@ -18,12 +18,11 @@ from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.utils import get_object
 from omegaconf import DictConfig, ListConfig
 from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue
 
 from celeba_lab.cli.signatures import UnknownError, find_name
-from celeba_lab.config import one_line
+from celeba_lab.config import locate, one_line
 from celeba_lab.errors import SettingError, UserError
 
 VARIABLE = "CELEBA_LAB_TRUSTED_MODULES"
@@ -225,11 +224,11 @@ def _check_kind(path: str, target: str) -> None:
             raise SettingError(path, target, "is not a task of celeba_lab", is_absolute=True)
         return  # _check_own has checked it.
     try:
-        found = get_object(target)
+        found = locate(target)
     except Exception as error:
         raise UserError(f"{path}={target} cannot be imported: {one_line(error)}.") from error
     kinds = KINDS.get(group, _NESTED) if is_group else _NESTED
-    if not isinstance(found, type) or not issubclass(found, tuple(map(get_object, _imported(kinds)))):
+    if not isinstance(found, type) or not issubclass(found, tuple(map(locate, _imported(kinds)))):
         names = [kind.rpartition(".")[2] for kind in kinds] if is_group else ["class of a kind that celeba_lab calls"]
         raise SettingError(path, target, f"is not a {' or '.join(names)}", is_absolute=True)
 

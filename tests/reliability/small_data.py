@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from runner import Child
+from runner import CLASSIFIER, GAN, Child
 
 
 def draw_faces(root: Path, count: int = 60) -> Path:
@@ -23,3 +23,28 @@ def run(arguments: list[str], folder: Path) -> None:
     code, _ = Child(arguments, folder, log).wait()
     if code != 0:
         raise RuntimeError(log.read_text()[-2000:])
+
+
+def train_classifier(folder: Path) -> Path:
+    """Train a small classifier, unless this has been done, and return the path to its best checkpoint."""
+    checkpoint = folder / "classifier" / "checkpoints" / "best.ckpt"
+    if not checkpoint.exists():
+        run([*CLASSIFIER, f"data.root={draw_faces(folder / 'faces')}", f"hydra.run.dir={folder}/classifier"], folder)
+    return checkpoint
+
+
+def train_gan(folder: Path) -> Path:
+    """Train a small GAN, unless this has been done, and return the path to its checkpoint."""
+    checkpoint = folder / "gan" / "checkpoints" / "last.ckpt"
+    if not checkpoint.exists():
+        own = ["task.distances=null", f"data.root={draw_faces(folder / 'faces')}", f"hydra.run.dir={folder}/gan"]
+        run([*GAN, *own], folder)
+    return checkpoint
+
+
+def export_generator(folder: Path) -> Path:
+    """Export the generator of the small GAN, unless this has been done, and return the path to the file."""
+    path = folder / "export" / "generator.safetensors"
+    if not path.exists():
+        run(["task=export", f"checkpoint={train_gan(folder)}", f"hydra.run.dir={folder}/export"], folder)
+    return path

@@ -11,9 +11,9 @@ from torchvision.transforms import v2
 from typing_extensions import override
 
 from celeba_lab.errors import (
-    SettingError,
     check_above,
     check_at_least,
+    check_between,
     check_choice,
     check_fraction,
     check_keywords,
@@ -129,9 +129,7 @@ class AttributeClassifier(AttributeModel):
         check_fraction("freeze", freeze)
         check_at_least("unfreeze_epoch", unfreeze_epoch, 0)
         check_at_least("mixup", mixup, 0)
-        check_fraction("label_smoothing", label_smoothing)
-        if label_smoothing == 1:
-            raise SettingError("label_smoothing", label_smoothing, "must be below 1, because all labels would be equal")
+        check_between("label_smoothing", label_smoothing, 0, 0.99)
         check_fraction("threshold", threshold)
         check_fraction("zoom_average", zoom_average)
         check_optimizer(optimizer)
@@ -148,8 +146,7 @@ class AttributeClassifier(AttributeModel):
         with settings_of("loss"):
             self.training_loss = build_loss(prevalence=prevalence, **(loss or {}))
         self.train_metrics = SplitMetrics(len(attributes), threshold, ranking=False)
-        self.val_metrics = SplitMetrics(len(attributes), threshold)
-        self.test_metrics = SplitMetrics(len(attributes), threshold)
+        self.val_metrics, self.test_metrics = (SplitMetrics(len(attributes), threshold) for _ in range(2))
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
         self._frozen: list[nn.Module] = []

@@ -18,7 +18,6 @@ from celeba_lab.errors import (
     SettingError,
     check_above,
     check_at_least,
-    check_between,
     check_choice,
     check_fraction,
     check_keywords,
@@ -126,7 +125,6 @@ class GAN(L.LightningModule):
     ) -> None:
         super().__init__()
         check_power_of_two("image_size", image_size)
-        check_between("image_size", image_size, 8, 256)
         for name, n in (("latent_size", latent_size), ("width", width), ("discriminator_width", discriminator_width)):
             check_at_least(name, n, 1)
         check_choice("normalization", normalization, NORMALIZATIONS)

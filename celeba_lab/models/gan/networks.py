@@ -27,13 +27,13 @@ class Generator(nn.Module):
     have 128, 64 and 32 channels.
 
     Args:
-        image_size: Side length of the images in pixels. Must be a power of 2 and at least 8.
+        image_size: Side length of the images in pixels. Must be a power of 2 from 8 to 256.
         latent_size: Number of latent variables per image, Z.
         width: Number of channels in the last feature map before the image.
         num_attributes: Number of attributes, K, or 0 for an unconditional generator.
 
     Raises:
-        SettingError: The image size is not a power of 2, or is below 8.
+        SettingError: The image size is not a power of 2, or is out of range.
 
     Example:
         >>> Generator(image_size=16, width=8)(torch.randn(2, 100)).shape
@@ -111,7 +111,7 @@ class Discriminator(nn.Module):
     instead, because attributes have fixed positions in aligned faces.
 
     Args:
-        image_size: Side length of the images in pixels. Must be a power of 2 and at least 8.
+        image_size: Side length of the images in pixels. Must be a power of 2 from 8 to 256.
         width: Number of channels in the first feature map. Each subsequent map has half the side length and twice the
             number of channels.
         num_attributes: Number of attributes, K, or 0 for an unconditional discriminator.
@@ -192,13 +192,13 @@ def _doublings(image_size: int) -> int:
 
 
 def check_power_of_two(setting: str, size: int) -> None:
-    """Check that an image size is a power of 2 and at least 8.
+    """Check that an image size is a power of 2 from 8 to 256.
 
     Raises:
-        SettingError: The size is not a power of 2, or is below 8.
+        SettingError: The size is not a power of 2, or is out of range.
     """
-    if size < 8 or size & (size - 1):
-        raise SettingError(setting, size, "must be a power of 2 and at least 8, such as 32, 64 or 128")
+    if not 8 <= size <= 256 or size & (size - 1):
+        raise SettingError(setting, size, "must be a power of 2 from 8 to 256, such as 32, 64 or 128")
 
 
 def _double(channels: int, out: int) -> nn.ConvTranspose2d:

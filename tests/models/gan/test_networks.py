@@ -99,7 +99,7 @@ def test_spectral_normalisation_sets_the_largest_singular_value_to_one() -> None
 
 @pytest.mark.parametrize("size", [0, 4, 33, 48])
 def test_a_size_that_is_not_a_power_of_two_is_rejected(size: int) -> None:
-    with pytest.raises(UserError, match=f"^image_size={size} must be a power of 2 and at least 8"):
+    with pytest.raises(UserError, match=f"^image_size={size} must be a power of 2 from 8 to 256"):
         Generator(size)
 
 

@@ -1,0 +1,219 @@
+"""Checkpoints, weights and exports that are damaged, or that can be read but do not fit."""
+
+import io
+import json
+import pickle
+import random
+import shutil
+import struct
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from bad_inputs import BadInput
+from small_data import draw_faces, export_generator, train_classifier, train_gan
+
+Content = dict[str, Any]
+Change = Callable[[Content], Any]
+
+
+def _set(*path: str, value: Any) -> Change:
+    """Return a function that sets an entry at any depth of a checkpoint."""
+
+    def change(content: Content) -> Content:
+        node = content
+        for key in path[:-1]:
+            node = node[key]
+        node[path[-1]] = value
+        return content
+
+    return change
+
+
+def _drop(*path: str) -> Change:
+    def change(content: Content) -> Content:
+        node = content
+        for key in path[:-1]:
+            node = node[key]
+        del node[path[-1]]
+        return content
+
+    return change
+
+
+def _each(function: Callable[[torch.Tensor], Any]) -> Change:
+    def change(content: Content) -> Content:
+        content["state_dict"] = {name: function(value) for name, value in content["state_dict"].items()}
+        return content
+
+    return change
+
+
+WRONG = [None, 3, "text", [1], {"a": 1}, torch.zeros(2)]
+COMMON: dict[str, Change] = {
+    **{f"state_dict is {value!r}": _set("state_dict", value=value) for value in WRONG},
+    **{f"hyper_parameters is {value!r}": _set("hyper_parameters", value=value) for value in WRONG},
+    **{f"kind and format are {value!r}": _set("celeba_lab", value=value) for value in WRONG},
+    "a list": lambda content: [content],
+    "a tensor": lambda content: torch.zeros(3),
+    "a number": lambda content: 7,
+    "empty": lambda content: {},
+    "without weights": _drop("state_dict"),
+    "without hyperparameters": _drop("hyper_parameters"),
+    "empty weights": _set("state_dict", value={}),
+    "empty hyperparameters": _set("hyper_parameters", value={}),
+    "numbers as weights": _each(lambda tensor: 1.0),
+    "weights of other shapes": _each(lambda tensor: torch.zeros(3, 3)),
+    "newer format": _set("celeba_lab", "format", value=99),
+    "format as text": _set("celeba_lab", "format", value="1"),
+    "unknown kind": _set("celeba_lab", "kind", value="diffusion"),
+    "kind as a list": _set("celeba_lab", "kind", value=["gan"]),
+    "negative epoch": _set("epoch", value=-1),
+    "epoch as text": _set("epoch", value="3"),
+}
+CLASSIFIER: dict[str, Change] = {
+    **COMMON,
+    "unknown backbone": _set("hyper_parameters", "backbone", value="resnet19"),
+    "other backbone": _set("hyper_parameters", "backbone", value="resnet18"),
+    "attributes as text": _set("hyper_parameters", "attributes", value="Smiling"),
+    "unknown attribute": _set("hyper_parameters", "attributes", value=["Smilling"]),
+    "more attributes": _set("hyper_parameters", "attributes", value=["Smiling", "Male"]),
+    "no attributes": _set("hyper_parameters", "attributes", value=[]),
+    "image size as text": _set("hyper_parameters", "image_size", value="big"),
+    "image size of 0": _set("hyper_parameters", "image_size", value=0),
+    "threshold of 7": _set("hyper_parameters", "threshold", value=7),
+    "without a head": _drop("state_dict", "head.weight"),
+}
+GAN: dict[str, Change] = {
+    **COMMON,
+    "other width": _set("hyper_parameters", "width", value=16),
+    "width as text": _set("hyper_parameters", "width", value="wide"),
+    "huge width": _set("hyper_parameters", "width", value=10**7),
+    "huge latents": _set("hyper_parameters", "latent_size", value=10**9),
+    "image size of 17": _set("hyper_parameters", "image_size", value=17),
+    "without ema": _drop("hyper_parameters", "ema"),
+    "conditional": _set("hyper_parameters", "conditional", value=True),
+    "trained on a number": _set("trained_on", value=7),
+    "labels as a list": _set("training_labels", value=[1]),
+}
+RESUMED: dict[str, Change] = {
+    "without loops": _drop("loops"),
+    "loops as a list": _set("loops", value=[1]),
+    "without fit loop": _drop("loops", "fit_loop"),
+    "epochs as text": _set("loops", "fit_loop", "epoch_progress", "current", "processed", value="two"),
+    "without optimizers": _drop("optimizer_states"),
+    "empty optimizers": _set("optimizer_states", value=[]),
+    "optimizer of another network": _set("optimizer_states", value=[{"state": {}, "param_groups": []}]),
+    "optimizers as text": _set("optimizer_states", value="Adam"),
+    "callbacks as a list": _set("callbacks", value=[1]),
+    "without callbacks": _set("callbacks", value=None),
+    "random state as text": lambda content: _in_callback(content, "RandomState", "lottery"),
+    "rows as text": lambda content: _in_callback(content, "EpochLog", "rows"),
+    "position as text": _set("TrainingPosition", value="here"),
+    "events as text": _set("events", value="many"),
+    "sizes as text": _set("events", value={"sizes": "large", "pending": None}),
+    "steps as text": _set("global_step", value="many"),
+    "without steps": _drop("global_step"),
+}
+
+
+def _in_callback(content: Content, name: str, value: Any) -> Content:
+    content["callbacks"] = {key: value if name in key else state for key, state in content["callbacks"].items()}
+    return content
+
+
+class _Evil:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (print, ("EVIL CODE RAN",))
+
+
+def _raw(good: bytes) -> dict[str, bytes]:
+    """Return files that are no checkpoints."""
+    stream, packed = io.BytesIO(), io.BytesIO()
+    torch.save({"state_dict": {}, "hyper_parameters": {}, "x": _Evil()}, stream)
+    with zipfile.ZipFile(io.BytesIO(good)) as old, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    return {
+        "empty": b"", "text": b"hello", "random": random.Random(1).randbytes(5000), "cut": good[: len(good) // 2],
+        "without its end": good[:-100], "a changed byte": good[:1000] + b"\xff\xff\xff" + good[1003:],
+        "a zip of nothing": b"PK\x05\x06" + bytes(18), "a pickle with code": pickle.dumps(_Evil()),
+        "an archive with code": stream.getvalue(), "compressed": packed.getvalue(), "HTML": b"<html>",
+    }  # fmt: skip
+
+
+def _exports(good: bytes) -> dict[str, bytes]:
+    """Return damaged safetensors files."""
+    length = struct.unpack("<Q", good[:8])[0]
+    header, body = json.loads(good[8 : 8 + length]), good[8 + length :]
+
+    def packed(change: Callable[[dict[str, Any], dict[str, Any]], None]) -> bytes:
+        new = json.loads(json.dumps(header))
+        configuration = json.loads(new["__metadata__"]["configuration"])
+        change(new, configuration)
+        if "configuration" in new.get("__metadata__", {}):
+            new["__metadata__"]["configuration"] = json.dumps(configuration)
+        text = json.dumps(new).encode()
+        return struct.pack("<Q", len(text)) + text + body
+
+    def settings(**values: Any) -> bytes:
+        return packed(lambda new, configuration: configuration["settings"].update(values))
+
+    def parts(**values: Any) -> bytes:
+        return packed(lambda new, configuration: configuration.update(values))
+
+    return {
+        "empty": b"", "text": b"hello", "cut": good[: len(good) // 2], "without its end": good[:-10],
+        "a huge header": struct.pack("<Q", 2**60) + good[8:], "a header that is no JSON": struct.pack("<Q", 4) + b"{{{{" + body,
+        "no metadata": packed(lambda new, configuration: new.pop("__metadata__")),
+        "other format": packed(lambda new, configuration: new["__metadata__"].update(format="pt")),
+        "no configuration": packed(lambda new, configuration: new["__metadata__"].pop("configuration")),
+        "width of 16": settings(width=16), "width as text": settings(width="x"), "huge width": settings(width=10**7),
+        "image size of 17": settings(image_size=17), "unknown setting": settings(depth=3), "no settings": parts(settings={}),
+        "settings as a list": parts(settings=[1]), "attributes as text": parts(attributes="Smiling"),
+        "attributes without labels": parts(attributes=["Smiling"]), "unknown weights": parts(weights="best"),
+        "trained on a list": parts(trained_on=[1]),
+        "a tensor missing": packed(lambda new, configuration: new.pop(next(key for key in new if key != "__metadata__"))),
+    }  # fmt: skip
+
+
+def cases(folder: Path) -> Iterator[BadInput]:
+    """Yield one command for each file."""
+    root = draw_faces(folder / "faces")
+    classifier, gan = train_classifier(folder), train_gan(folder)
+    data = f"data.root={root}"
+    uses = [
+        (classifier, CLASSIFIER, ["task=evaluate", "trainer=cpu", data], "checkpoint", "best.ckpt"),
+        (gan, GAN, ["task=generate", "task.n=4", "task.nearest=false", data], "checkpoint", "last.ckpt"),
+        (gan, {"a GAN": lambda content: content}, ["task=evaluate", data], "checkpoint", "last.ckpt"),
+        (classifier, {"a classifier": lambda content: content}, ["task=export"], "checkpoint", "best.ckpt"),
+        (classifier, COMMON, ["experiment=gan", "trainer=cpu", data], "task.auditor", "best.ckpt"),
+    ]
+    for good, changes, arguments, key, name in uses:
+        for text, change in changes.items():
+            path = folder / "bad" / name
+            path.parent.mkdir(exist_ok=True)
+            torch.save(change(torch.load(good, weights_only=True)), path)
+            yield BadInput("checkpoints", f"{arguments[0]}, {text}", [*arguments, f"{key}={path}"], str(path))
+    for text, content in _raw(classifier.read_bytes()).items():
+        path = folder / "bad" / "raw.ckpt"
+        path.write_bytes(content)
+        for arguments, key in ((["task=evaluate", data], "checkpoint"), (["experiment=smile", data], "model.weights")):
+            yield BadInput("checkpoints", f"{key}, {text}", [*arguments, f"{key}={path}"], str(path))
+    for text, content in _exports(export_generator(folder).read_bytes()).items():
+        path = folder / "bad" / "generator.safetensors"
+        path.write_bytes(content)
+        arguments = ["task=generate", "task.n=4", "task.nearest=false", data, f"checkpoint={path}"]
+        yield BadInput("checkpoints", f"export, {text}", arguments, str(path))
+    for good in (classifier, gan):
+        for text, change in RESUMED.items():
+            run = folder / "bad" / "run"
+            shutil.rmtree(run, ignore_errors=True)
+            shutil.copytree(good.parents[1], run)
+            (run / "summary.json").unlink()
+            last = run / "checkpoints" / "last.ckpt"
+            torch.save(change(torch.load(last, weights_only=True)), last)
+            more = [f"resume={run}", "trainer.max_epochs=4"]
+            yield BadInput("checkpoints", f"resume {good.parents[1].name}, {text}", more, "last.ckpt")
