@@ -50,7 +50,7 @@ _OPTIONS_WITH_VALUE = [
     *("--experimental-rerun", "--info", "-i"),
 ]
 _OPTIONS = ["--hydra-help", "--version", "--resolve", "--run", "-r", "--multirun", "-m", "--shell-completion", "-sc"]
-_EXCLUSIVE = [{"--run", "-r"}, {"--multirun", "-m"}, {"--cfg", "-c"}, {"--info", "-i"}]
+_EXCLUSIVE = ["--run", "-r", "--multirun", "-m", "--cfg", "-c", "--info", "-i"]
 
 
 def order_arguments(arguments: Sequence[str]) -> list[str]:
@@ -77,11 +77,9 @@ def order_arguments(arguments: Sequence[str]) -> list[str]:
         else:
             hint = f" Settings are given without dashes: {text.lstrip('-')}" if has_value else ""
             raise UserError(f"{text} is not an option.{hint or did_you_mean(name, [*_OPTIONS, *_OPTIONS_WITH_VALUE])}")
-    given = [
-        sorted(kind & {text.partition("=")[0] for text in options})[0] for kind in _EXCLUSIVE if kind & set(options)
-    ]
-    if len(given) > 1:
-        raise UserError(f"{given[0]} cannot be combined with {given[1]}. Leave out one of them.")
+    exclusive = [text for text in options if text.partition("=")[0] in _EXCLUSIVE]
+    if len(exclusive) > 1:
+        raise UserError(f"{exclusive[0]} cannot be combined with {exclusive[1]}. Leave out one of them.")
     return [*options, *overrides]
 
 

@@ -57,20 +57,33 @@ def cases(folder: Path) -> Iterator[BadInput]:
     checkpoint = train_classifier(folder)
     generator = random.Random(5)
     good = {
-        "RGB PNG": _encoded("RGB", "PNG"), "RGBA PNG": _encoded("RGBA", "PNG"), "grey PNG": _encoded("L", "PNG"),
-        "JPEG": _encoded("RGB", "JPEG", quality=95), "grey JPEG": _encoded("L", "JPEG"),
-    }  # fmt: skip
+        "RGB PNG": _encoded("RGB", "PNG"),
+        "RGBA PNG": _encoded("RGBA", "PNG"),
+        "grey PNG": _encoded("L", "PNG"),
+        "JPEG": _encoded("RGB", "JPEG", quality=95),
+        "grey JPEG": _encoded("L", "JPEG"),
+    }
     bad: dict[str, bytes] = {}
     for name, data in good.items():
         bad |= {f"{name}, {damage}": content for damage, content in _damages(data, generator)}
     bad |= {
-        "empty": b"", "text": b"hello", "HTML": b"<html></html>", "random": random.Random(1).randbytes(2000),
-        "PDF": b"%PDF-1.4 ...", "only a PNG signature": b"\x89PNG\r\n\x1a\n", "only a JPEG marker": b"\xff\xd8\xff",
-        "PNG of 2**31 pixels a side": _huge_png(2**31 - 1), "PNG of 30,000 pixels a side": _huge_png(30_000),
-        "PNG without pixels": _huge_png(8), "PNG of no size": _huge_png(0), "SVG": b'<svg xmlns="http://www.w3.org/2000/svg"/>',
-        "cut WebP": _encoded("RGB", "WEBP")[:300], "cut BMP": _encoded("RGB", "BMP")[:500], "cut GIF": _encoded("L", "GIF")[:300],
+        "empty": b"",
+        "text": b"hello",
+        "HTML": b"<html></html>",
+        "random": random.Random(1).randbytes(2000),
+        "PDF": b"%PDF-1.4 ...",
+        "only a PNG signature": b"\x89PNG\r\n\x1a\n",
+        "only a JPEG marker": b"\xff\xd8\xff",
+        "PNG of 2**31 pixels a side": _huge_png(2**31 - 1),
+        "PNG of 30,000 pixels a side": _huge_png(30_000),
+        "PNG without pixels": _huge_png(8),
+        "PNG of no size": _huge_png(0),
+        "SVG": b'<svg xmlns="http://www.w3.org/2000/svg"/>',
+        "cut WebP": _encoded("RGB", "WEBP")[:300],
+        "cut BMP": _encoded("RGB", "BMP")[:500],
+        "cut GIF": _encoded("L", "GIF")[:300],
         "cut TIFF": _encoded("RGB", "TIFF")[:400],
-    }  # fmt: skip
+    }
     place = folder / "photos"
     for name, data in bad.items():
         place.mkdir()
