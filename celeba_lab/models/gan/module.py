@@ -95,6 +95,7 @@ class GAN(L.LightningModule):
         torch.Size([2, 3, 16, 16])
     """
 
+    trained_on: str | None = None  # name of the training dataset
     divergence_advice = "Lower lr or discriminator_lr"
 
     fixed_latents: Tensor
@@ -154,7 +155,6 @@ class GAN(L.LightningModule):
             self.diff_augment = DiffAugment(**(augment or {}))
         self.register_buffer("fixed_latents", _fixed_latents(latent_size))
         self.training_labels = np.empty((0, len(self.attributes)), dtype=np.uint8)
-        self.trained_on: str | None = None  # name of the training dataset
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.generator.to(memory_format=self._memory_format)
         self.discriminator.to(memory_format=self._memory_format)
