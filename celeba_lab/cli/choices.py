@@ -4,8 +4,11 @@
 ``conf/loss/gan``. The choices in such a folder start with the name of the folder, as in ``loss=gan/hinge``.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import OverrideParseException
 
 from celeba_lab.errors import UserError, did_you_mean, find_nearest
 from celeba_lab.files import config_directory
@@ -94,9 +97,13 @@ def check_group_overrides(arguments: Iterable[str]) -> None:
     """
     groups = list_groups()
     for text in arguments:
-        key, _, value = text.partition("=")
-        if key in groups and re.fullmatch(r"null|true|false|[-+]?[0-9.]+(e[-+]?[0-9]+)?", value.strip(), re.IGNORECASE):
-            raise UserError(f"{text} is not a choice. Choose one of {', '.join(list_choices(key))}.")
+        key = text.partition("=")[0]
+        if key not in groups:
+            continue
+        with suppress(OverrideParseException):  # Hydra itself reports values that cannot be parsed.
+            [override] = OverridesParser.create().parse_overrides([text])
+            if not isinstance(override.value(), str | list) and not override.is_sweep_override():
+                raise UserError(f"{text} is not a choice. Choose one of {', '.join(list_choices(key))}.")
 
 
 def check_choices(chosen: Mapping[str, str | None]) -> None:

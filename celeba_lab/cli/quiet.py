@@ -1,6 +1,7 @@
 """Suppress unhelpful messages from libraries."""
 
 import logging
+import threading
 import warnings
 
 
@@ -30,3 +31,13 @@ def quiet_libraries() -> None:
     # The model size is reported as a number of parameters, which does not depend on the precision.
     warnings.filterwarnings("ignore", ".*is not supported by the model summary.*")
     warnings.filterwarnings("ignore", ".*number of training batches.*smaller than the logging interval.*")
+    threading.excepthook = _report_unless_disk_error
+
+
+def _report_unless_disk_error(error: threading.ExceptHookArgs) -> None:
+    """Show an exception that ended a thread, unless it is an error of the disk in TensorBoard's writer.
+
+    The main thread raises such an error again when it next writes an event, and explains it in one sentence.
+    """
+    if not issubclass(error.exc_type, OSError):
+        threading.__excepthook__(error)

@@ -6,7 +6,6 @@ import io
 import re
 import warnings
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,7 +105,9 @@ def read_table_bytes(path: Path) -> bytes:
                 data = stream.read(MAX_BYTES + 1)
         elif path.suffix in (".zip", ".gz") and not _is_web_page(data):
             raise UserError(f"{path} is not a {path.suffix[1:]} archive. Download it again.")
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # A damaged archive can make zipfile and gzip raise many types of exceptions.
         raise UserError(f"{path} cannot be read ({error or type(error).__name__}). Download it again.") from error
     if len(data) > MAX_BYTES:
         raise UserError(
@@ -163,7 +164,10 @@ def _read_layout(data: bytes, path: Path, columns: Sequence[str] | None) -> _Lay
     count, offset, line = None, 0, 0
     for raw in io.BytesIO(data):
         line += 1
-        text = raw.decode("utf-8", errors="replace").strip()
+        try:
+            text = raw.decode("utf-8").strip()
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path}, line {line} is not UTF-8 text. {_AGAIN}.") from error
         if text and count is None and text.isdecimal():
             count = int(text)
         elif text:

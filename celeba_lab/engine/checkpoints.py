@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from celeba_lab.engine.torch_files import UnreadableFileError, read_torch_file
+from celeba_lab.errors import UserError
 from celeba_lab.exports.generator import EXPORT_SUFFIX, check_generator_weights, read_export
 from celeba_lab.models.checkpoint_format import FORMAT, KEY, DamagedError, check_content
 from celeba_lab.models.gan.sampler import FaceSampler
@@ -138,7 +139,7 @@ def rejecting_unfit(path: str, setting: str = "checkpoint") -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        cause = shorten(f"{type(error).__name__}: {error}", 200)
+        cause = shorten(str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}", 200)
         rule = f"contains weights that do not fit its own settings ({cause.rstrip('.')})"
         raise checkpoint_error(setting, path, rule, "Use another file.") from error
 

@@ -43,3 +43,5 @@ def _check_archive(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
             raise UnreadableFileError("it is a compressed archive")
+        if (name := archive.testzip()) is not None:  # torch itself does not check the checksums.
+            raise UnreadableFileError(f"the checksum of {name} is wrong")

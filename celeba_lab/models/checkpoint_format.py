@@ -56,7 +56,7 @@ def check_content(content: Mapping[str, Any]) -> None:
         raise DamagedError("hyper_parameters does not map names to values")
     if not _maps_names(mark) or not isinstance(mark.get("format", 0), int) or not isinstance(mark.get("kind", ""), str):
         raise DamagedError(f"{KEY} does not contain a kind and a format")
-    if mark and not {"kind", "format"} <= mark.keys():
+    if KEY in content and not {"kind", "format"} <= mark.keys():
         raise DamagedError(f"{KEY} does not contain a kind and a format")
     for name in ("epoch", "global_step"):
         if not isinstance(content.get(name, 0), int) or content.get(name, 0) < 0:

@@ -78,7 +78,6 @@ CLASSIFIER: dict[str, Change] = {
     "unknown backbone": _set("hyper_parameters", "backbone", value="resnet19"),
     "other backbone": _set("hyper_parameters", "backbone", value="resnet18"),
     "attributes as text": _set("hyper_parameters", "attributes", value="Smiling"),
-    "unknown attribute": _set("hyper_parameters", "attributes", value=["Smilling"]),
     "more attributes": _set("hyper_parameters", "attributes", value=["Smiling", "Male"]),
     "no attributes": _set("hyper_parameters", "attributes", value=[]),
     "image size as text": _set("hyper_parameters", "image_size", value="big"),

@@ -65,7 +65,10 @@ def cases(folder: Path) -> Iterator[BadInput]:
     }
     bad: dict[str, bytes] = {}
     for name, data in good.items():
-        bad |= {f"{name}, {damage}": content for damage, content in _damages(data, generator)}
+        damages = dict(_damages(data, generator))
+        if "JPEG" in name:  # A JPEG has no checksums, so only missing parts can be recognised.
+            damages = {damage: content for damage, content in damages.items() if "zero" not in damage}
+        bad |= {f"{name}, {damage}": content for damage, content in damages.items()}
     bad |= {
         "empty": b"",
         "text": b"hello",
@@ -109,10 +112,10 @@ def _special(folder: Path, checkpoint: Path) -> Iterator[BadInput]:
     for name in ("pipe.jpg", "device.jpg", "missing.jpg", "folder.jpg"):
         root = folder / "faces_with_special"
         shutil.copytree(draw_faces(folder / "faces"), root)
-        image = sorted((root / "img_align_celeba").iterdir())[0]
+        image = sorted((root / "img_align_celeba").rglob("*.jpg"))[0]
         image.unlink()
         image.symlink_to(place / name)
         smile = ["experiment=smile", "trainer=smoke", "data=celeba", f"data.root={root}", "model.weights=null"]
-        yield BadInput("images", f"in a dataset: {name}", smile, image.name)
+        yield BadInput("images", f"in a dataset: {name}", smile, image.name, starts=True)
         yield BadInput("images", f"skipped in a dataset: {name}", [*smile, "data.on_bad_image=skip"], image.name)
         shutil.rmtree(root)

@@ -70,6 +70,10 @@ def damaged(folder: Path) -> list[str]:
     return found
 
 
+def _is_read_only(folder: Path) -> bool:
+    return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+
+
 class Trials:
     """Disturbed runs of one case.
 
@@ -127,25 +131,37 @@ class Trials:
     def _disturb(self, run: Path, change: Callable[[], None]) -> tuple[str, float]:
         """Start a run, and change its folder at a random moment."""
         delay = self.generator.random() * self.seconds
+        has_ended = threading.Event()
 
         def change_later() -> None:
-            time.sleep(delay)
-            while not run.exists():
+            # A run can be faster than the undisturbed one, and must then be changed when it writes its first file.
+            has_ended.wait(delay)
+            while not has_ended.is_set() and not run.exists():
                 time.sleep(0.001)
-            change()
+            if not has_ended.is_set():
+                change()
 
         timer = threading.Thread(target=change_later, daemon=True)
         timer.start()
-        try:
-            return self._run([f"hydra.run.dir={run}"], expected=1), delay
-        finally:
-            timer.join()
+        log = self.disk.parent / "log"
+        log.unlink(missing_ok=True)
+        code, _ = Child([*self.arguments, f"hydra.run.dir={run}"], self.disk.parent, log).wait()
+        has_ended.set()
+        timer.join()
+        printed = log.read_text()
+        if code == 0 and (run / "summary.json").exists() and not _is_read_only(run):
+            return "", delay  # The run ended before it was disturbed.
+        if code != 1:
+            raise AssertionError(f"exit code {code} instead of 1: {printed[-1500:]}")
+        return printed, delay
 
     def deleted(self) -> str:
         """Delete the run folder at a random moment."""
         run = self.disk / "run"
         mount("-t", "tmpfs", "-o", LARGE, "tmpfs", str(self.disk))
         printed, delay = self._disturb(run, lambda: shutil.rmtree(run, ignore_errors=True))
+        if not printed:
+            return "ended before its folder was to be deleted"
         self._check_sentence(printed)
         return f"deleted after {delay:.1f} of {self.seconds:.1f} s"
 
@@ -159,6 +175,8 @@ class Trials:
             mount("-o", "remount,bind,ro", str(run))
 
         printed, delay = self._disturb(run, protect)
+        if not printed:
+            return "ended before its folder was to become read-only"
         self._check_sentence(printed)
         unmount(run)
         if found := damaged(run):
