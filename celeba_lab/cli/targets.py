@@ -193,6 +193,8 @@ def _check_module(path: str, target: object) -> None:
     top = target.partition(".")[0]
     if top == "celeba_lab":
         _check_own(path, target)
+    elif top in sys.stdlib_module_names and top not in _LIBRARIES:
+        raise SettingError(path, target, "is part of Python, and its functions are never called", is_absolute=True)
     elif top not in _LIBRARIES:
         raise SettingError(path, target, "is not in a trusted module", _HINT.format(top), is_absolute=True)
 

@@ -13,6 +13,8 @@ from celeba_lab.models.checkpoint_format import KEY
 from celeba_lab.runs.events import EVENTS_KEY
 from celeba_lab.runs.run import Run
 
+_OPTIMIZERS = {"classifier": 1, "gan": 2}
+
 
 @dataclass(frozen=True)
 class Resumable:
@@ -66,10 +68,38 @@ def load_resumable(run: Run, kind: Literal["classifier", "gan"], fixed_settings:
             f"{path} contains only weights, so the run cannot be resumed. Start a new run without"
             " save_weights_only=true."
         )
+    try:
+        sizes = _check_training_state(checkpoint, kind)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"{path} is damaged ({type(error).__name__}: {error}), so the run cannot be resumed."
+        ) from error
     _check_epochs(checkpoint, run.settings["trainer"]["max_epochs"], path)
-    run.keep_events(checkpoint.get(EVENTS_KEY, {}).get("sizes"), checkpoint["global_step"])
+    run.keep_events(sizes, checkpoint["global_step"])
     console.print(f"resuming: {path}, saved after step {checkpoint['global_step']:,}", soft_wrap=True)
     return Resumable(path, hyperparameters, checkpoint.get(KEY, {}).get("initial_weights", "unknown"))
+
+
+def _check_training_state(checkpoint: dict[str, Any], kind: str) -> dict[str, int] | None:
+    """Check the parts of a checkpoint that Lightning would not check, and return the sizes of the event files.
+
+    Raises:
+        KeyError: A part is missing.
+        TypeError: A part has the wrong type.
+        ValueError: The number of optimizers is wrong.
+    """
+    for number in (
+        checkpoint["global_step"],
+        checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"],
+    ):
+        if not isinstance(number, int):
+            raise TypeError(f"{number!r} is not a number of steps or epochs")
+    if len(checkpoint["optimizer_states"]) != _OPTIMIZERS[kind]:
+        raise ValueError(f"it should contain the states of {_OPTIMIZERS[kind]} optimizers")
+    sizes: dict[str, int] | None = checkpoint.get(EVENTS_KEY, {}).get("sizes")
+    if sizes is not None and not all(isinstance(size, int) for size in sizes.values()):
+        raise TypeError("the size of an event file is not a number")
+    return sizes
 
 
 def _check_epochs(checkpoint: dict[str, Any], max_epochs: int | None, path: str) -> None:

@@ -100,7 +100,8 @@ def _read_configuration(metadata: Mapping[str, str]) -> dict[str, Any]:
         check_type(configuration, _Configuration, collection_check_strategy=CollectionCheckStrategy.ALL_ITEMS)
     except TypeCheckError as error:
         raise TypeError(str(error)) from error
-    check_generator_weights(configuration["weights"])
+    if configuration["weights"] not in GENERATOR_WEIGHTS:
+        raise ValueError(f"weights must be one of {', '.join(GENERATOR_WEIGHTS)}")
     checked: dict[str, Any] = configuration
     return checked
 

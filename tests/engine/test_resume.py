@@ -52,7 +52,7 @@ def folder(checkpoint: Path) -> Path:
     """Folder of a run whose checkpoint was saved after two of five epochs."""
     content = torch.load(checkpoint, weights_only=True)
     progress = {"epoch_progress": {"current": {"processed": 2}}}
-    torch.save(content | {"optimizer_states": [], "loops": {"fit_loop": progress}}, checkpoint)
+    torch.save(content | {"optimizer_states": [{}, {}], "loops": {"fit_loop": progress}}, checkpoint)
     return checkpoint.parents[1]
 
 
@@ -72,6 +72,23 @@ def test_a_run_is_resumed_even_if_only_its_report_is_missing(folder: Path, max_e
     assert found is not None
     assert Path(found.path) == folder / "checkpoints" / "last.ckpt"
     assert found.hyperparameters["width"] == 4
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("optimizer_states", [{}]),
+        ("loops", {"fit_loop": {"epoch_progress": {}}}),
+        ("loops", {"fit_loop": {"epoch_progress": {"current": {"processed": "two"}}}}),
+        ("events", "many"),
+        ("events", {"sizes": {"events.out.tfevents.1": "large"}}),
+    ],
+)
+def test_a_checkpoint_with_a_damaged_state_is_rejected(folder: Path, key: str, value: object) -> None:
+    last = folder / "checkpoints" / "last.ckpt"
+    torch.save(torch.load(last, weights_only=True) | {key: value}, last)
+    with pytest.raises(UserError, match=r"last\.ckpt is damaged \(.*, so the run cannot be resumed\.$"):
+        load_resumable(resumed(folder), "gan", [])
 
 
 def test_the_number_of_epochs_cannot_be_lowered(folder: Path) -> None:
