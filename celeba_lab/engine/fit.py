@@ -84,10 +84,6 @@ class _Start(L.Callback):
     is_reached = False
 
     @override
-    def on_sanity_check_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.is_reached = True
-
-    @override
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.is_reached = True
 

@@ -88,12 +88,11 @@ def _check_training_state(checkpoint: dict[str, Any], kind: str) -> dict[str, in
         TypeError: A part has the wrong type.
         ValueError: The number of optimizers is wrong.
     """
-    for number in (
-        checkpoint["global_step"],
-        checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"],
-    ):
-        if not isinstance(number, int):
-            raise TypeError(f"{number!r} is not a number of steps or epochs")
+    epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+    if not isinstance(epochs, int) or not isinstance(checkpoint["global_step"], int):
+        raise TypeError("the number of steps or epochs is not a number")
+    if not isinstance(checkpoint["callbacks"], dict):
+        raise TypeError("the states of the callbacks are missing")
     if len(checkpoint["optimizer_states"]) != _OPTIMIZERS[kind]:
         raise ValueError(f"it should contain the states of {_OPTIMIZERS[kind]} optimizers")
     sizes: dict[str, int] | None = checkpoint.get(EVENTS_KEY, {}).get("sizes")

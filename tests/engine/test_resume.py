@@ -52,7 +52,7 @@ def folder(checkpoint: Path) -> Path:
     """Folder of a run whose checkpoint was saved after two of five epochs."""
     content = torch.load(checkpoint, weights_only=True)
     progress = {"epoch_progress": {"current": {"processed": 2}}}
-    torch.save(content | {"optimizer_states": [{}, {}], "loops": {"fit_loop": progress}}, checkpoint)
+    torch.save(content | {"optimizer_states": [{}, {}], "callbacks": {}, "loops": {"fit_loop": progress}}, checkpoint)
     return checkpoint.parents[1]
 
 
@@ -81,6 +81,7 @@ def test_a_run_is_resumed_even_if_only_its_report_is_missing(folder: Path, max_e
         ("loops", {"fit_loop": {"epoch_progress": {}}}),
         ("loops", {"fit_loop": {"epoch_progress": {"current": {"processed": "two"}}}}),
         ("events", "many"),
+        ("callbacks", None),
         ("events", {"sizes": {"events.out.tfevents.1": "large"}}),
     ],
 )

@@ -110,12 +110,17 @@ RESUMED: dict[str, Change] = {
     "without callbacks": _set("callbacks", value=None),
     "random state as text": lambda content: _in_callback(content, "RandomState", "lottery"),
     "rows as text": lambda content: _in_callback(content, "EpochLog", "rows"),
-    "position as text": _set("TrainingPosition", value="here"),
+    "position as text": lambda content: _in_data(content, "here"),
+    "position without batches": lambda content: _in_data(content, {"epoch": 1, "page": 3}),
     "events as text": _set("events", value="many"),
     "sizes as text": _set("events", value={"sizes": "large", "pending": None}),
     "steps as text": _set("global_step", value="many"),
     "without steps": _drop("global_step"),
 }
+
+
+def _in_data(content: Content, value: Any) -> Content:
+    return content | {key: value for key in ("CelebADataModule", "TrainingFaces") if key in content}
 
 
 def _in_callback(content: Content, name: str, value: Any) -> Content:
