@@ -99,9 +99,9 @@ def _archives(data: bytes) -> Iterator[tuple[str, str, bytes]]:
         "a changed byte": _flip(good, 300),
         "not an archive": data,
         "only a folder": _zipped({"a/": b""}),
-        "unknown method": good[:8] + b"\x63\x00" + good[10:],
+        "unknown method": _with_field_of_zip(good, 8, b"\x63\x00"),
         "a bomb": _zipped({LABELS: bomb}),
-        "encrypted": good[:6] + b"\x01\x00" + good[8:],
+        "encrypted": _with_field_of_zip(good, 6, b"\x01\x00"),
     }
     gzips = {
         "cut": packed[:-20],
@@ -114,6 +114,13 @@ def _archives(data: bytes) -> Iterator[tuple[str, str, bytes]]:
     }
     yield from ((f"zip: {name}", f"{LABELS}.zip", content) for name, content in zips.items())
     yield from ((f"gzip: {name}", f"{LABELS}.gz", content) for name, content in gzips.items())
+
+
+def _with_field_of_zip(data: bytes, offset: int, value: bytes) -> bytes:
+    """Change a field both in the local header and in the central directory, where it is two bytes later."""
+    for position in (offset, data.index(b"PK\x01\x02") + offset + 2):
+        data = data[:position] + value + data[position + len(value) :]
+    return data
 
 
 def _flip(data: bytes, position: int) -> bytes:
