@@ -2,10 +2,20 @@
 
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 
 from celeba_lab.interrupts import INTERRUPTS, Interrupted, is_default, raising_interrupts
+
+
+@pytest.fixture(autouse=True)
+def defaults() -> Iterator[None]:
+    """Python's default handlers, also if the tests are run by ``nohup``."""
+    previous = {number: signal.signal(number, signal.SIG_DFL) for number in INTERRUPTS if number != signal.SIGINT}
+    yield
+    for number, handler in previous.items():
+        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGUSR1, 138)])

@@ -7,9 +7,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import OverrideParseException
-
 from celeba_lab.errors import UserError, did_you_mean, find_nearest
 from celeba_lab.files import config_directory
 
@@ -63,8 +60,8 @@ def order_arguments(arguments: Sequence[str]) -> list[str]:
         UserError: An argument that starts with a dash is not an option, or two options exclude each other.
 
     Example:
-        >>> order_arguments(["experiment=smile", "--cfg", "job", "seed=1", "-m"])
-        ['--cfg', 'job', '-m', 'experiment=smile', 'seed=1']
+        >>> order_arguments(["experiment=smile", "--cfg", "job", "seed=1"])
+        ['--cfg', 'job', 'experiment=smile', 'seed=1']
     """
     options: list[str] = []
     overrides: list[str] = []
@@ -95,6 +92,9 @@ def check_group_overrides(arguments: Iterable[str]) -> None:
     Raises:
         UserError: The choice for a group is null or a number.
     """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import OverrideParseException
+
     groups = list_groups()
     for text in arguments:
         key = text.partition("=")[0]

@@ -49,6 +49,7 @@ def fit(batches, signals):
         trainer.fit(Signalled(signals), DataLoader(torch.zeros(4, 1)))
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # It is ignored in background processes.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # It is ignored after nohup.
 for name, case in json.loads(sys.argv[1]).items():
     print("case", name, flush=True)
     child = os.fork()

@@ -54,6 +54,7 @@ def predictions_of(data: CelebADataModule, split: str, guess: Guess = noisy) -> 
 
 
 def run_in(folder: Path) -> Run:
+    folder.mkdir(exist_ok=True)
     return Run(folder, "evaluate", {"name": "smile", "seed": 1})
 
 
