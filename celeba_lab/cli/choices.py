@@ -97,8 +97,8 @@ def check_group_overrides(arguments: Iterable[str]) -> None:
 
     groups = list_groups()
     for text in arguments:
-        key = text.partition("=")[0]
-        if key not in groups:
+        key, is_assigned, _ = text.lstrip("+~").partition("=")
+        if key not in groups or not is_assigned:
             continue
         with suppress(OverrideParseException):  # Hydra itself reports values that cannot be parsed.
             [override] = OverridesParser.create().parse_overrides([text])
