@@ -120,7 +120,9 @@ RESUMED: dict[str, Change] = {
 
 
 def _in_data(content: Content, value: Any) -> Content:
-    return content | {key: value for key in ("CelebADataModule", "TrainingFaces") if key in content}
+    return content | {
+        key: value for key in ("CelebADataModule", "SyntheticDataModule", "TrainingFaces") if key in content
+    }
 
 
 def _in_callback(content: Content, name: str, value: Any) -> Content:
