@@ -119,6 +119,10 @@ def _read_overrides(folder: Path) -> list[str]:
         stored = OmegaConf.to_object(OmegaConf.load(folder / _OVERRIDES))
     if not isinstance(stored, list) or not all(isinstance(text, str) for text in stored):
         raise UserError(f"{display_path(folder / _OVERRIDES)} is damaged: it is not a list of overrides.")
+    # Hydra itself stores only overrides of the task. An option such as --experimental-rerun would load a pickle.
+    for text in stored:
+        if text.startswith("-") or _key_of(text).partition(".")[0].partition("/")[0] == "hydra":
+            raise UserError(f"{display_path(folder / _OVERRIDES)} contains {text}, which is not a setting of a run.")
     return [text for text in stored if not text.startswith(f"{_KEY}=")]
 
 

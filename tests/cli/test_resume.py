@@ -90,6 +90,16 @@ def test_a_folder_that_cannot_be_resumed_is_explained(
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["--experimental-rerun=x.pickle", "-m", "hydra.searchpath=[pkg://x]", "+hydra.job.env_set.A=1", "hydra/launcher=x"],
+)
+def test_stored_options_and_settings_of_hydra_are_refused(folder: Path, text: str) -> None:
+    OmegaConf.save(["experiment=smile", text], overrides_of(folder))
+    with pytest.raises(UserError, match="which is not a setting of a run"):
+        expand_arguments([f"resume='{folder}'"])
+
+
 def test_a_sweep_cannot_be_combined_with_resume(folder: Path) -> None:
     with pytest.raises(UserError, match="-m cannot be combined with resume"):
         expand_arguments([f"resume='{folder}'", "-m"])
