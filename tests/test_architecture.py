@@ -12,7 +12,7 @@ TESTS = Path(__file__).resolve().parent
 PACKAGE = TESTS.parent / "celeba_lab"
 FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = [
-    {"errors", "console", "files", "config", "interrupts"},
+    {"errors", "console", "files", "config"},
     {"data"},
     {"models", "analyses", "figures"},
     {"runs", "exports"},

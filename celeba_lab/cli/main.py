@@ -115,7 +115,7 @@ def main() -> None:
         print(help_text())
         return
 
-    from celeba_lab.interrupts import Interrupted, raising_interrupts
+    from celeba_lab.runs.interrupts import Interrupted, raising_interrupts
 
     try:
         with raising_interrupts():
@@ -143,7 +143,7 @@ def _run_hydra(arguments: list[str]) -> None:
     from celeba_lab.cli.targets import checked_hydra_settings, trusting
     from celeba_lab.config import register_schema
     from celeba_lab.files import config_directory
-    from celeba_lab.interrupts import Interrupted
+    from celeba_lab.runs.interrupts import Interrupted
 
     def task(cfg: "DictConfig") -> float | None:
         sys.argv[1:] = arguments  # With trainer=ddp, Lightning starts the other processes with the same arguments.

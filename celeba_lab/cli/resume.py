@@ -107,8 +107,8 @@ def _read_folder(override: str) -> Path:
     for file in (_SETTINGS, _OVERRIDES):
         if not (folder / file).is_file():
             raise UserError(
-                f"{name} does not contain {file}, so there is no run to resume. If the run was stopped before it"
-                " started, delete the folder and start the run again."
+                f"{name} cannot be resumed, because the folder does not contain {file}. A run that was stopped in its"
+                " first seconds has nothing to resume: delete its folder and start a new run."
             )
     return folder.resolve()
 

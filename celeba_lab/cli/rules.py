@@ -18,7 +18,7 @@ tests/cli/test_rules.py checks that every numeric setting has a rule that is app
 
 import ast
 import builtins
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from inspect import Parameter, Signature
 from types import SimpleNamespace
@@ -162,17 +162,22 @@ def _value(module: Module, name: str, values: dict[str, Any]) -> Any:
     raise UnknownError(name)
 
 
+class _StandIn:
+    """An object with a signature, as returned by ``inspect.signature``, in place of a class that is slow to import."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.__signature__ = Signature([Parameter(name, Parameter.KEYWORD_ONLY) for name in names])
+
+    def __call__(self, **_: Any) -> None: ...
+
+
 def _stand_in(module: Module, definition: ast.ClassDef) -> Callable[..., None]:
-    """Return a function with the arguments of a class, for rules that compare keys with these arguments."""
+    """Return an object with the arguments of a class, for rules that compare keys with these arguments."""
     signature = read_signature(f"{module.name}.{definition.name}")
     if signature is None:
         raise UnknownError(definition.name)
 
-    def stand_in(**_: Any) -> None: ...
-
-    parameters = [Parameter(name, Parameter.KEYWORD_ONLY) for name in signature.hints]
-    stand_in.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
-    return stand_in
+    return _StandIn(signature.hints)
 
 
 def _check_function(module: Module, function: ast.FunctionDef) -> Callable[..., None]:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from functools import cache, wraps
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -119,11 +120,8 @@ def checked_hydra_settings() -> Iterator[None]:
         check_hydra(cfg.hydra)
         return cfg
 
-    ConfigLoaderImpl.load_configuration = checked  # type: ignore[method-assign]
-    try:
+    with patch.object(ConfigLoaderImpl, "load_configuration", checked):
         yield
-    finally:
-        ConfigLoaderImpl.load_configuration = load  # type: ignore[method-assign]
 
 
 def trusted_modules() -> list[str]:

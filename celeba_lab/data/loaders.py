@@ -15,9 +15,8 @@ from torch.utils.data import DataLoader, DistributedSampler, Sampler, Sequential
 
 from celeba_lab.data.datasets import FaceDataset
 from celeba_lab.data.position import Position
-from celeba_lab.data.workers import spare_cores
+from celeba_lab.data.workers import ignore_interrupts, spare_cores
 from celeba_lab.errors import UserError, check_at_least, check_between
-from celeba_lab.interrupts import ignore_interrupts
 
 MOST_WORKERS = 256
 """Maximum number of worker processes of a loader. More would slow down or exhaust any machine."""

@@ -1,6 +1,12 @@
-"""Number of CPU cores that are available to loader workers and parallel fits. This module does not import torch."""
+"""CPU cores and signals of loader workers and parallel fits. This module does not import torch."""
 
 import os
+import signal
+
+INTERRUPTS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)
+)
+"""Signals that stop a run: Ctrl-C, ``kill`` and time limits, a closed terminal, and SLURM's warning signal."""
 
 
 def usable_cores() -> int:
@@ -11,3 +17,13 @@ def usable_cores() -> int:
 def spare_cores(processes: int) -> int:
     """Return the number of spare cores for each training process on this machine, at most 8."""
     return max(0, min(8, usable_cores() // max(1, processes) - 1))
+
+
+def ignore_interrupts() -> None:
+    """Ignore all signals in :data:`INTERRUPTS` in a loader worker, which the main process stops.
+
+    A terminal, SLURM and systemd send signals to all processes of a run. A worker that stopped by itself would make the
+    main process fail before it saves a checkpoint.
+    """
+    for number in INTERRUPTS:
+        signal.signal(number, signal.SIG_IGN)

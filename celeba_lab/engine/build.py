@@ -81,10 +81,15 @@ def build_callbacks(callbacks: DictConfig | None) -> list[Callback]:
     return [build(node) for node in (callbacks or {}).values() if node]
 
 
+def callbacks_of(trainer: L.Trainer) -> list[Callback]:
+    """Return the list of a Trainer's callbacks, which may be changed. Lightning does not declare this attribute."""
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    return callbacks
+
+
 def find_callback(trainer: L.Trainer, kind: type[_Kind]) -> _Kind | None:
     """Return the Trainer's first callback of the given class, or None if no callback has this class."""
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    return next((callback for callback in callbacks if isinstance(callback, kind)), None)
+    return next((callback for callback in callbacks_of(trainer) if isinstance(callback, kind)), None)
 
 
 def build_trainer(

@@ -10,7 +10,7 @@ from lightning.pytorch.accelerators import CPUAccelerator
 from typing_extensions import override
 
 from celeba_lab.engine.allocator import keep_freed_memory
-from celeba_lab.engine.build import find_callback
+from celeba_lab.engine.build import callbacks_of, find_callback
 from celeba_lab.engine.callbacks import EpochLog, Stopwatch
 from celeba_lab.engine.resume import Resumable, show_progress_saved
 from celeba_lab.engine.signals import stopping_between_batches
@@ -64,7 +64,7 @@ def _rejecting_unfit(trainer: L.Trainer, checkpoint: str | None) -> Iterator[Non
         UserError: The checkpoint does not fit the run.
     """
     start = _Start()
-    trainer.callbacks.append(start)  # type: ignore[attr-defined]
+    callbacks_of(trainer).append(start)
     try:
         yield
     except (UserError, OSError):
@@ -75,7 +75,7 @@ def _rejecting_unfit(trainer: L.Trainer, checkpoint: str | None) -> Iterator[Non
         cause = shorten(f"{type(error).__name__}: {error}", 200).rstrip(".")
         raise UserError(f"{checkpoint} does not fit this run ({cause}), so the run cannot be resumed.") from error
     finally:
-        trainer.callbacks.remove(start)  # type: ignore[attr-defined]
+        callbacks_of(trainer).remove(start)
 
 
 class _Start(L.Callback):

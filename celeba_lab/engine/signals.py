@@ -13,7 +13,9 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from typing_extensions import override
 
 from celeba_lab.console import console
-from celeba_lab.interrupts import INTERRUPTS, Interrupted, exit_now, is_default
+from celeba_lab.data.workers import INTERRUPTS
+from celeba_lab.engine.build import callbacks_of
+from celeba_lab.runs.interrupts import Interrupted, is_default
 
 
 @contextmanager
@@ -76,13 +78,13 @@ class _StopBetweenBatches(L.Callback):
         if trainer.world_size > 1:  # Processes that stopped at different batches would wait for each other forever.
             self._leave_to_lightning()
         else:
-            trainer.callbacks.insert(0, self)  # type: ignore[attr-defined]
+            callbacks_of(trainer).insert(0, self)
             self._install()
         try:
             yield
         finally:
-            if self in trainer.callbacks:  # type: ignore[attr-defined]
-                trainer.callbacks.remove(self)  # type: ignore[attr-defined]
+            if self in callbacks_of(trainer):
+                callbacks_of(trainer).remove(self)
             for number, handler in previous.items():
                 signal.signal(number, handler)
 
@@ -104,7 +106,7 @@ class _StopBetweenBatches(L.Callback):
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self.cause is not None:
             if number == signal.SIGINT:
-                exit_now(number)
+                os._exit(128 + number)  # without saving anything
             return  # A scheduler may repeat its signal.
         self.cause = signal.Signals(number)
         with suppress(OSError):

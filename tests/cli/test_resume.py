@@ -62,7 +62,11 @@ def test_each_setting_is_given_once(earlier: list[str], later: list[str], merged
     [
         (lambda run: None, "resume=nowhere", "resume=nowhere is not a folder. Check the path."),
         (lambda run: None, "resume='a run/checkpoints/last.ckpt'", "Specify the run folder: resume='a run'"),
-        (lambda run: (run / "config.yaml").unlink(), "resume='a run'", "does not contain config.yaml, so there is no"),
+        (
+            lambda run: (run / "config.yaml").unlink(),
+            "resume='a run'",
+            "because the folder does not contain",
+        ),
         (lambda run: (run / "multirun.yaml").touch(), "resume='a run'", "is the folder of a sweep"),
         (
             lambda run: (run / ".hydra/overrides.yaml").write_text("a: 1"),

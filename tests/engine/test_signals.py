@@ -24,7 +24,7 @@ import json, os, signal, sys, time
 import lightning as L, torch
 from torch.utils.data import DataLoader
 from celeba_lab.engine.signals import stopping_between_batches
-from celeba_lab.interrupts import raising_interrupts
+from celeba_lab.runs.interrupts import raising_interrupts
 
 class Signalled(L.LightningModule):
     def __init__(self, signals):

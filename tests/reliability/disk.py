@@ -8,7 +8,6 @@ the folder still exists, the run is resumed once the disk is large or writable a
 those of an undisturbed run. The script prints one line per trial, and exits with status 1 if a run misbehaves.
 """
 
-import argparse
 import json
 import os
 import random
@@ -27,7 +26,7 @@ import pandas as pd
 import torch
 from compare_runs import differences
 from PIL import Image
-from runner import CLASSIFIER, GAN, Child, draw_blank_figures
+from runner import CLASSIFIER, GAN, Child, draw_blank_figures, parser_of
 
 CASES = {
     "classifier": [*CLASSIFIER, "callbacks.last.every_n_minutes=0.001"],
@@ -201,12 +200,7 @@ class Trials:
 
 
 def main_script() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of CelebA")
-    parser.add_argument("--trials", type=int, default=12, help="number of trials for each case")
-    parser.add_argument("--cases", nargs="*", help="only cases whose names contain one of these texts")
-    parser.add_argument("--seed", type=int, default=0, help="seed for the moments")
-    options = parser.parse_args()
+    options = parser_of(__doc__, "trials", 12, "number of trials for each case").parse_args()
     if "DISK_TESTS" not in os.environ:  # A namespace of its own, so that nothing is mounted for other processes.
         namespace = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
         command = [*namespace, sys.executable, *sys.orig_argv[1:]]
@@ -215,7 +209,7 @@ def main_script() -> None:
     wrong = total = 0
     with tempfile.TemporaryDirectory() as name:
         for case, arguments in CASES.items():
-            if options.cases and not any(text in case for text in options.cases):
+            if not any(text in case for text in options.cases):
                 continue
             disk = Path(name, "disk")
             disk.mkdir(exist_ok=True)

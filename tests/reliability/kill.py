@@ -8,7 +8,6 @@ resumed. The results must be equal to the last bit: weights, optimizers, metrics
 values. The script prints one line per kill, and exits with status 1 if a run differs.
 """
 
-import argparse
 import functools
 import os
 import random
@@ -23,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import lightning.pytorch.loops.evaluation_loop as evaluation
 import lightning.pytorch.loops.training_epoch_loop as training
 from compare_runs import differences
-from runner import CLASSIFIER, GAN, Child, draw_blank_figures
+from runner import CLASSIFIER, GAN, Child, draw_blank_figures, parser_of
 
 from celeba_lab.engine.callbacks import LastCheckpoint
 from celeba_lab.tasks import train, train_gan
@@ -96,18 +95,14 @@ def kill_and_compare(name: str, arguments: list[str], kills: int, folder: Path, 
 
 
 def main_script() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of CelebA")
-    parser.add_argument("--kills", type=int, default=20, help="number of kills for each case")
-    parser.add_argument("--cases", nargs="*", help="only cases whose names contain one of these texts")
-    parser.add_argument("--seed", type=int, default=0, help="seed for the moments of the kills")
+    parser = parser_of(__doc__, "kills", 20, "number of kills for each case")
     parser.add_argument("--figures", action="store_true", help="draw the figures, which takes most of the time")
     options = parser.parse_args()
     if not options.figures:
         draw_blank_figures()
     wrong = total = 0
     for name, arguments in CASES.items():
-        if options.cases and not any(text in name for text in options.cases):
+        if not any(text in name for text in options.cases):
             continue
         with tempfile.TemporaryDirectory() as folder:
             given = [*arguments, f"data.root={options.data.resolve()}"]

@@ -38,7 +38,7 @@ def measure(file: Path, pipe: int) -> None:
         with file.open("a") as lines:
             lines.write(f"{pages * os.sysconf('SC_PAGE_SIZE') / 2**20:.1f} {count}\n")
 
-    EpochLog.on_train_epoch_end = recorded  # type: ignore[method-assign]
+    EpochLog.on_train_epoch_end = recorded
 
 
 def main_script() -> None:

@@ -1,5 +1,6 @@
 """Runs in forked processes, which start at once because the slow imports have been done."""
 
+import argparse
 import os
 import signal
 import sys
@@ -39,7 +40,24 @@ def draw_blank_figures() -> None:
     def save(figure: Figure, file: Any, **options: Any) -> None:
         Image.new("RGB", (8, 8), "white").save(file, "PNG")
 
-    Figure.savefig = save  # type: ignore[method-assign]
+    Figure.savefig = save
+
+
+def parser_of(description: str | None, count: str, default: int, meaning: str) -> argparse.ArgumentParser:
+    """Return a parser with the options of all scripts that run each of several cases many times.
+
+    Args:
+        description: Docstring of the script.
+        count: Name of the option for the number of runs.
+        default: Its default.
+        meaning: Its description.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of CelebA")
+    parser.add_argument(f"--{count}", type=int, default=default, help=meaning)
+    parser.add_argument("--cases", nargs="*", default=[""], help="only cases whose names contain one of these texts")
+    parser.add_argument("--seed", type=int, default=0, help="seed for the random moments")
+    return parser
 
 
 class Child:

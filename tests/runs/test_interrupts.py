@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from celeba_lab.interrupts import INTERRUPTS, Interrupted, is_default, raising_interrupts
+from celeba_lab.data.workers import INTERRUPTS
+from celeba_lab.runs.interrupts import Interrupted, is_default, raising_interrupts
 
 
 @pytest.fixture(autouse=True)

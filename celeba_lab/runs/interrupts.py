@@ -1,15 +1,11 @@
-"""Signals that stop the process, with the exit codes that shells and schedulers expect."""
+"""Signals that stop a run, with the exit codes that shells and schedulers expect. This module does not import torch."""
 
-import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-INTERRUPTS = tuple(
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)
-)
-"""Signals that stop a run: Ctrl-C, ``kill`` and time limits, a closed terminal, and SLURM's warning signal."""
+from celeba_lab.data.workers import INTERRUPTS
 
 
 class Interrupted(SystemExit):
@@ -35,7 +31,7 @@ def raise_interrupted(number: int, frame: FrameType | None) -> None:
 
 @contextmanager
 def raising_interrupts() -> Iterator[None]:
-    """Within this block, the signals in :data:`INTERRUPTS` raise exceptions, so that the run can say how to resume it.
+    """Within this block, the signals in ``INTERRUPTS`` raise exceptions, so that the run can say how to resume it.
 
     Python itself raises ``KeyboardInterrupt`` after Ctrl-C. Signals that are ignored, for example because of ``nohup``,
     are still ignored.
@@ -53,18 +49,3 @@ def raising_interrupts() -> Iterator[None]:
 def is_default(number: int) -> bool:
     """Return whether a signal has Python's default handler or the handler of :func:`raising_interrupts`."""
     return signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler, raise_interrupted)
-
-
-def ignore_interrupts() -> None:
-    """Ignore all signals in :data:`INTERRUPTS`, as loader workers must, which the main process stops.
-
-    A terminal, SLURM and systemd send signals to all processes of a run. A worker that stopped by itself would make the
-    main process fail before it saves a checkpoint.
-    """
-    for number in INTERRUPTS:
-        signal.signal(number, signal.SIG_IGN)
-
-
-def exit_now(number: int) -> None:
-    """End the process at once with the exit code of a signal, without saving anything."""
-    os._exit(128 + number)
