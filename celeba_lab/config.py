@@ -153,6 +153,16 @@ def import_signature(target: str) -> Signature:
     )
 
 
+def resolve(cfg: DictConfig) -> None:
+    """Replace all interpolations in a configuration by their values.
+
+    Raises:
+        InterpolationResolutionError: An interpolation has no value. :func:`celeba_lab.cli.explain.explain` names it.
+    """
+    OmegaConf.missing_keys(cfg)  # Raises this error also if an interpolation refers to a missing value.
+    OmegaConf.resolve(cfg)
+
+
 ReadSignature = Callable[[str], Signature | None]
 """A function that takes the dotted path of a target and returns its signature, or None if it cannot be determined."""
 
@@ -174,6 +184,10 @@ def check_types(cfg: Config | DictConfig, read: ReadSignature = import_signature
             check_arguments(node, read)
         else:
             check_types(node, read)
+
+
+# Hydra's own keys
+_RESERVED = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
 
 
 def check_arguments(node: DictConfig, read: ReadSignature = import_signature) -> None:
@@ -198,9 +212,11 @@ def check_arguments(node: DictConfig, read: ReadSignature = import_signature) ->
             if name not in node:
                 raise UserError(no_value(f"{where}.{name}"))
     for key in map(str, node):
-        if key.startswith("_"):  # keys such as _target_ are reserved by Hydra
-            continue
         path = f"{where}.{key}"
+        if key in _RESERVED:
+            continue
+        if key.startswith("_"):
+            raise UserError(f"{path} is not a setting. Only Hydra's own keys begin with an underscore.")
         if OmegaConf.is_missing(node, key):
             raise UserError(no_value(path))
         value = OmegaConf.to_object(node[key]) if OmegaConf.is_config(node[key]) else node[key]

@@ -7,10 +7,11 @@ import lightning
 import pytest
 from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
+from omegaconf.errors import InterpolationToMissingValueError
 
 from celeba_lab.cli.choices import list_choices
 from celeba_lab.cli.explain import explain
-from celeba_lab.config import Config, Recipe, build, check_types
+from celeba_lab.config import Config, Recipe, build, check_types, resolve
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.errors import SettingError, UserError, settings_of
 from celeba_lab.files import config_directory
@@ -173,3 +174,13 @@ def test_build_adds_the_full_path_of_a_setting(compose, overrides: list[str], no
 def test_an_object_built_in_python_names_only_its_argument() -> None:
     with pytest.raises(SettingError, match=r"^bins=0 must be at least 1"):
         ClassifierReport(bins=0)
+
+
+def test_resolve_names_the_setting_without_a_value() -> None:
+    cfg = OmegaConf.create({"data": {"root": "${task.images}"}, "task": {"images": "???"}})
+    with pytest.raises(InterpolationToMissingValueError) as caught:
+        resolve(cfg)
+    assert str(explain(caught.value)).startswith("task.images has no value")
+    cfg.task.images = "photos"
+    resolve(cfg)
+    assert OmegaConf.to_container(cfg) == {"data": {"root": "photos"}, "task": {"images": "photos"}}

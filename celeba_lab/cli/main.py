@@ -78,12 +78,13 @@ def prepare(cfg: "DictConfig") -> "Callable[[DictConfig], dict[str, float]]":
     from celeba_lab.cli.signatures import complete_signature, read_signature
     from celeba_lab.cli.targets import check_targets, check_trust
     from celeba_lab.cli.trainer import check_trainer
-    from celeba_lab.config import build, check_root_keys, check_types
+    from celeba_lab.config import build, check_root_keys, check_types, resolve
 
     check_choices(HydraConfig.get().runtime.choices)
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         refuse_distributed_sweep(cfg)
     check_root_keys(cfg)
+    resolve(cfg)  # Otherwise, an interpolation could choose another target after the targets are checked.
     check_trust(cfg)
     check_targets(cfg, import_libraries=False)
     check_seed(cfg.seed)
@@ -139,8 +140,9 @@ def _run_hydra(arguments: list[str]) -> None:
     import hydra
 
     from celeba_lab.cli.choices import check_group_overrides, order_arguments
+    from celeba_lab.cli.hydra_settings import checked_hydra_settings
     from celeba_lab.cli.resume import expand_arguments
-    from celeba_lab.cli.targets import checked_hydra_settings, trusting
+    from celeba_lab.cli.targets import trusting
     from celeba_lab.config import register_schema
     from celeba_lab.files import config_directory
     from celeba_lab.runs.interrupts import Interrupted

@@ -185,7 +185,11 @@ def restore_settings(cfg: DictConfig) -> bool:
         stored = OmegaConf.load(folder / _SETTINGS)
     if not isinstance(stored, DictConfig):
         raise UserError(f"{display_path(folder / _SETTINGS)} is damaged: it does not contain settings.")
-    before = _leaves(compose(str(hydra.job.config_name), [*_read_overrides(folder), format_override(_KEY, folder)]))
+    own = compose(str(hydra.job.config_name), [*_read_overrides(folder), format_override(_KEY, folder)])
+    before = _leaves(own)
+    for key in before:  # Settings that are missing, because another version of celeba_lab wrote the file.
+        if not key.startswith("data.otherwise") and OmegaConf.select(stored, key, default=before) is before:
+            OmegaConf.update(stored, key, OmegaConf.select(own, key), force_add=True)
     after = _leaves(cfg)
     changed = [key for key in before.keys() | after.keys() if before.get(key) != after.get(key)]
     changed.sort(key=lambda key: (key.count("."), key))  # A change of seed also changes data.seed.

@@ -12,15 +12,12 @@ import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import cache, wraps
+from functools import cache
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, ListConfig
-from omegaconf.errors import InterpolationResolutionError, MissingMandatoryValue
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from celeba_lab.cli.signatures import UnknownError, find_name
 from celeba_lab.config import locate, one_line
@@ -57,9 +54,6 @@ _LIBRARIES = ("lightning", "torch", "torchvision", "torchmetrics", "sklearn", "d
 # Packages of celeba_lab whose classes may be targets. Only functions of the tasks may be targets.
 _OWN = ("data", "models", "engine", "reports", "runs", "tasks")
 _OWN_TASKS = "celeba_lab.tasks"
-_HYDRA = ("hydra", "hydra_plugins", "celeba_lab")
-_LOGGING = ("logging", "colorlog")
-_STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
 _HINT = "If you wrote or read this module, add trusted_modules=[{}] to the command."
 
 
@@ -105,25 +99,6 @@ def trusting(arguments: Iterable[str]) -> Iterator[None]:
             os.environ[VARIABLE] = before
 
 
-@contextmanager
-def checked_hydra_settings() -> Iterator[None]:
-    """Within this block, Hydra's own settings are checked as soon as Hydra has composed them.
-
-    Hydra calls the targets of its callbacks and sets up logging before any code of celeba_lab runs, and has no other
-    place for this check.
-    """
-    load = ConfigLoaderImpl.load_configuration
-
-    @wraps(load)
-    def checked(*arguments: Any, **named: Any) -> DictConfig:
-        cfg = load(*arguments, **named)
-        check_hydra(cfg.hydra)
-        return cfg
-
-    with patch.object(ConfigLoaderImpl, "load_configuration", checked):
-        yield
-
-
 def trusted_modules() -> list[str]:
     """Return the names of all modules that the user trusts."""
     return [name.strip() for name in os.environ.get(VARIABLE, "").split(",") if name.strip()]
@@ -147,7 +122,7 @@ def check_targets(cfg: DictConfig, import_libraries: bool) -> None:
     """Check every ``_target_`` of a configuration, at any depth.
 
     Args:
-        cfg: The configuration.
+        cfg: The configuration, without interpolations, which could choose another target after this check.
         import_libraries: If false, only the module of each target is checked, which takes no time. If true, the
             libraries are imported to check the kind of each target.
 
@@ -155,38 +130,44 @@ def check_targets(cfg: DictConfig, import_libraries: bool) -> None:
         UserError: A target is not of a permitted kind, or its module is neither a library that celeba_lab uses nor
             trusted.
     """
-    for path, target in _targets_in(cfg, ""):
+    for path, target, node in _targets_in(cfg, ""):
         _check_module(path, target)
-        if import_libraries and not _is_trusted(target):
-            _check_kind(path, target)
+        if not is_trusted(target):
+            _check_cache(path.removesuffix("._target_"), target, node)
+            if import_libraries:
+                _check_kind(path, target)
 
 
-def _targets_in(node: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """Yield the path of every ``_target_`` at any depth, and its value."""
+def _targets_in(node: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
+    """Yield the path of every ``_target_`` at any depth, its value, and the node that contains it."""
     for key, value in _items(node):
         where = f"{path}.{key}" if path else key
         if key == "_target_":
-            yield where, value
+            yield where, value, node
         else:
             yield from _targets_in(value, where)
 
 
+def _check_cache(path: str, target: str, node: DictConfig) -> None:
+    """Check that an estimator does not use a cache on disk, which scikit-learn stores as pickles."""
+    if target.startswith("sklearn.") and node.get("memory") is not None:
+        rule = "is not supported, because a cache from somebody else could run code"
+        raise SettingError(f"{path}.memory", node["memory"], rule, is_absolute=True)
+
+
 def _items(node: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the items of a mapping or a list, with None for values that cannot be resolved yet."""
+    """Yield the items of a mapping or a list, without missing values."""
     if not isinstance(node, DictConfig | ListConfig) or node._is_none() or node._is_missing():
         return
     for key in range(len(node)) if isinstance(node, ListConfig) else list(node):
-        try:
-            value = node[key]
-        except (InterpolationResolutionError, MissingMandatoryValue):
-            value = None
-        yield str(key), value
+        if not OmegaConf.is_missing(node, key):
+            yield str(key), node[key]
 
 
 def _check_module(path: str, target: object) -> None:
     if not isinstance(target, str) or not all(part.isidentifier() for part in target.split(".")) or "." not in target:
         raise SettingError(path, target, "must be the dotted path of a class", is_absolute=True)
-    if _is_trusted(target):
+    if is_trusted(target):
         return
     top = target.partition(".")[0]
     if top == "celeba_lab":
@@ -238,7 +219,8 @@ def _imported(kinds: Iterable[str]) -> list[str]:
     return [kind for kind in kinds if kind.partition(".")[0] in sys.modules]
 
 
-def _is_trusted(target: str) -> bool:
+def is_trusted(target: str) -> bool:
+    """Return whether a target is in a module that the user trusts."""
     return any(target.startswith(f"{name}.") for name in trusted_modules())
 
 
@@ -255,31 +237,3 @@ def _is_own_module(target: str) -> bool:
     places = [spec.origin] if spec and spec.origin else list(spec.submodule_search_locations or []) if spec else []
     installed = [Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib", "stdlib")]
     return bool(places) and not any(Path(p).resolve().is_relative_to(folder) for p in places for folder in installed)
-
-
-def check_hydra(hydra: DictConfig) -> None:
-    """Check the settings of Hydra itself, which it calls before a task starts.
-
-    Raises:
-        UserError: A ``_target_`` is neither part of Hydra or its plugins nor trusted, or a logging setting names a
-            function.
-    """
-    for path, target in _targets_in(hydra, "hydra"):
-        if str(target).partition(".")[0] not in _HYDRA and not _is_trusted(str(target)):
-            hint = _HINT.format(str(target).rpartition(".")[0])
-            raise SettingError(path, target, "is not in a trusted module", hint, is_absolute=True)
-    for name in ("job_logging", "hydra_logging"):
-        for path, value in _factories_in(hydra.get(name), f"hydra.{name}"):
-            if str(value).partition(".")[0] not in _LOGGING:
-                raise SettingError(path, value, "is not a class for logging", is_absolute=True)
-
-
-def _factories_in(node: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """Yield all settings from which Python's logging would import an object."""
-    for key, value in _items(node):
-        where = f"{path}.{key}"
-        is_import = isinstance(value, str) and value.startswith("ext://") and value not in _STREAMS
-        if key in ("()", "class", "factory") or is_import:
-            yield where, value
-        else:
-            yield from _factories_in(value, where)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from celeba_lab.cli.targets import VARIABLE, check_hydra, check_targets, trust_from_arguments
+from celeba_lab.cli.targets import VARIABLE, check_targets, trust_from_arguments
 from celeba_lab.errors import SettingError, UserError
 
 # Functions and classes that would act on the machine if they were called. The first part acts in libraries that
@@ -130,27 +130,32 @@ def test_a_file_cannot_trust_its_own_modules(own_conf: Path, command) -> None:
     assert "trusted" not in err
 
 
-@pytest.mark.parametrize(
-    ("settings", "sentence"),
-    [
-        ({"callbacks": {"x": {"_target_": "os.mkdir", "path": "bad"}}}, "hydra.callbacks.x._target_=os.mkdir"),
-        ({"launcher": {"_target_": "os.mkdir"}}, "hydra.launcher._target_=os.mkdir"),
-        ({"job_logging": {"handlers": {"x": {"()": "os.mkdir"}}}}, "hydra.job_logging.handlers.x.()=os.mkdir"),
-        ({"job_logging": {"handlers": {"x": {"class": "shutil.copy"}}}}, "is not a class for logging"),
-        ({"hydra_logging": {"handlers": {"x": {"y": "ext://os.environ"}}}}, "hydra.hydra_logging.handlers.x.y="),
-    ],
-)
-def test_settings_of_hydra_cannot_call_functions(settings: dict, sentence: str, own_conf: Path, command) -> None:
-    text = OmegaConf.to_yaml({"hydra": settings})
-    (own_conf / "experiment" / "borrowed.yaml").write_text(f"# @package _global_\n{text}")
-    code, _, err = command("experiment=borrowed")
+def test_a_cache_of_an_estimator_is_refused() -> None:
+    steps = [["a", {"_target_": "sklearn.pipeline.Pipeline", "memory": "borrowed"}]]
+    cfg = OmegaConf.create({"task": {"scaler": {"_target_": "sklearn.pipeline.Pipeline", "steps": steps}}})
+    with pytest.raises(SettingError, match=r"^task\.scaler\.steps\.0\.1\.memory=borrowed is not supported"):
+        check_targets(cfg, import_libraries=False)
+
+
+INTERPOLATED = """# @package _global_
+defaults:
+  - override /task: clusters
+task:
+  clusterer:
+    _target_: ${oc.select:data.otherwise.root,os.mkdir}
+    n_clusters: 3
+"""
+
+
+def test_a_target_is_the_same_when_it_is_checked_and_called(own_conf: Path, command) -> None:
+    """The interpolation gives os.mkdir once the data have been chosen."""
+    text = INTERPOLATED + "data:\n  otherwise:\n    root: sklearn.cluster.KMeans\n"
+    (own_conf / "experiment" / "borrowed.yaml").write_text(text)
+    code, _, err = command("experiment=borrowed", "task.fraction=2")
     assert code == 1
-    assert sentence in err
-    assert "Traceback" not in err
-    assert not Path("bad").exists()
-
-
-def test_settings_of_hydra_itself_are_accepted() -> None:
-    check_hydra(
-        OmegaConf.create({"callbacks": {"x": {"_target_": "hydra.experimental.callbacks.LogJobReturnCallback"}}})
+    assert "os.mkdir" not in err
+    (own_conf / "experiment" / "borrowed.yaml").write_text(
+        "# @package _global_\ndata:\n  _x: {_target_: sklearn.cluster.KMeans}\n"
     )
+    code, _, err = command("experiment=borrowed")
+    assert (code, "data._x is not a setting" in err) == (1, True)
