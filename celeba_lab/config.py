@@ -78,6 +78,48 @@ def check_root_keys(cfg: DictConfig) -> None:
             raise UserError(f"{key} is not a setting of celeba_lab.{did_you_mean(key, known)}")
 
 
+# Groups whose choices are nodes with a _target_, or nodes that contain such nodes
+_GROUPS = ("data", "model", "trainer", "callbacks", "logger", "task")
+_RESERVED = ("_target_", "_partial_")
+
+
+def check_nodes(cfg: DictConfig) -> None:
+    """Check that the groups of a configuration are nodes, and that nodes do not change how Hydra builds objects.
+
+    Raises:
+        UserError: A group or a callback is not a node, the task has no ``_target_``, or a key begins with an underscore
+            that is neither ``_target_`` nor the task's ``_partial_``.
+    """
+    content: Any = OmegaConf.to_container(cfg, resolve=False)
+    if not isinstance(content.get("task"), dict) or "_target_" not in content["task"]:
+        raise UserError(f"task={content.get('task')} has no _target_. Choose a task, for example task=train.")
+    for name in _GROUPS:
+        group = content.get(name)
+        for path, node in [(name, group), *_items_of(group if name == "callbacks" else None, name)]:
+            if node is not None and not isinstance(node, dict):
+                raise SettingError(path, node, "must be null or settings in braces, with a _target_", is_absolute=True)
+            if path.startswith("callbacks.") and node and "_target_" not in node:
+                raise UserError(f"{path} has no _target_, so no callback can be built.")
+    _check_keys(content, "")
+
+
+def _check_keys(node: Any, path: str) -> None:
+    for where, value in _items_of(node, path):
+        name = where.rpartition(".")[2]
+        is_partial = where == "task._partial_" and value is True
+        if name.startswith("_") and name != "_target_" and not is_partial:
+            raise UserError(
+                f"{where}={value} is not supported. Of the keys with an underscore, only _target_ can be set."
+            )
+        _check_keys(value, where)
+
+
+def _items_of(node: Any, path: str) -> list[tuple[str, Any]]:
+    """Return all items of a dictionary or a list, with their paths."""
+    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    return [(f"{path}.{key}" if path else str(key), value) for key, value in items]
+
+
 def build(node: DictConfig | None, **arguments: Any) -> Any:
     """Instantiate a configuration node, or return None if the node is None.
 
@@ -158,9 +200,13 @@ def resolve(cfg: DictConfig) -> None:
 
     Raises:
         InterpolationResolutionError: An interpolation has no value. :func:`celeba_lab.cli.explain.explain` names it.
+        SettingError: A value still contains an interpolation, because it was escaped.
     """
     OmegaConf.missing_keys(cfg)  # Raises this error also if an interpolation refers to a missing value.
     OmegaConf.resolve(cfg)
+    for key, value in flatten(OmegaConf.to_container(cfg, resolve=False), "").items():
+        if "${" in str(value):  # An escaped interpolation is now an interpolation, whose value can change later.
+            raise SettingError(key, value, "must not contain an escaped interpolation", is_absolute=True)
 
 
 ReadSignature = Callable[[str], Signature | None]
@@ -184,10 +230,6 @@ def check_types(cfg: Config | DictConfig, read: ReadSignature = import_signature
             check_arguments(node, read)
         else:
             check_types(node, read)
-
-
-# Hydra's own keys
-_RESERVED = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
 
 
 def check_arguments(node: DictConfig, read: ReadSignature = import_signature) -> None:
@@ -215,8 +257,6 @@ def check_arguments(node: DictConfig, read: ReadSignature = import_signature) ->
         path = f"{where}.{key}"
         if key in _RESERVED:
             continue
-        if key.startswith("_"):
-            raise UserError(f"{path} is not a setting. Only Hydra's own keys begin with an underscore.")
         if OmegaConf.is_missing(node, key):
             raise UserError(no_value(path))
         value = OmegaConf.to_object(node[key]) if OmegaConf.is_config(node[key]) else node[key]

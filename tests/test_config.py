@@ -11,7 +11,7 @@ from omegaconf.errors import InterpolationToMissingValueError
 
 from celeba_lab.cli.choices import list_choices
 from celeba_lab.cli.explain import explain
-from celeba_lab.config import Config, Recipe, build, check_types, resolve
+from celeba_lab.config import Config, Recipe, build, check_nodes, check_types, resolve
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.errors import SettingError, UserError, settings_of
 from celeba_lab.files import config_directory
@@ -184,3 +184,39 @@ def test_resolve_names_the_setting_without_a_value() -> None:
     cfg.task.images = "photos"
     resolve(cfg)
     assert OmegaConf.to_container(cfg) == {"data": {"root": "photos"}, "task": {"images": "photos"}}
+
+
+def test_an_escaped_interpolation_is_rejected() -> None:
+    """OmegaConf would resolve it later, when it could have another value."""
+    for value in (r"\${seed}", [r"\${seed}"], {"x": [{"y": r"a\${seed}"}]}):
+        with pytest.raises(SettingError, match=r"^data\.root.*must not contain an escaped interpolation\.$"):
+            resolve(OmegaConf.create({"seed": 1, "data": {"root": value}}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"data": "x"}, "data=x must be null or settings in braces, with a _target_."),
+        ({"trainer": 5}, "trainer=5 must be null or settings"),
+        ({"callbacks": ["x"]}, "callbacks=[x] must be null or settings"),
+        ({"callbacks": {"x": [1]}}, "callbacks.x=[1] must be null or settings"),
+        ({"callbacks": {"x": 5}}, "callbacks.x=5 must be null or settings"),
+        ({"callbacks": {"x": {"y": 5}}}, "callbacks.x has no _target_"),
+        ({"task": None}, "task=None has no _target_. Choose a task"),
+        ({"task": {"x": 1}}, "task={'x': 1} has no _target_. Choose a task"),
+        ({"task": {"_target_": "a.b", "_args_": [1]}}, "task._args_=[1] is not supported."),
+        ({"task": {"_target_": "a.b", "_partial_": "yes"}}, "task._partial_=yes is not supported."),
+        ({"model": {"_recursive_": "x"}}, "model._recursive_=x is not supported."),
+        (
+            {"model": {"_target_": "a.b", "loss": [{"_partial_": True}]}},
+            "model.loss.0._partial_=True is not supported.",
+        ),
+        ({"data": {"_x": {"_target_": "a.b"}}}, "data._x={'_target_': 'a.b'} is not supported."),
+    ],
+)
+def test_groups_must_be_nodes_without_reserved_keys(changes: dict, sentence: str) -> None:
+    good = {"task": {"_target_": "a.b", "_partial_": True}, "model": None, "callbacks": {"x": None, "y": {}}}
+    check_nodes(OmegaConf.create(good))
+    with pytest.raises(UserError) as caught:
+        check_nodes(OmegaConf.create(good | changes))
+    assert caught.value.sentence.startswith(sentence)

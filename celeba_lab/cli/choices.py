@@ -90,7 +90,7 @@ def check_group_overrides(arguments: Iterable[str]) -> None:
         arguments: Command-line arguments.
 
     Raises:
-        UserError: The choice for a group is null or a number.
+        UserError: The choice for a group is not a name. Only experiments can also be a list of names.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import OverrideParseException
@@ -102,8 +102,13 @@ def check_group_overrides(arguments: Iterable[str]) -> None:
             continue
         with suppress(OverrideParseException):  # Hydra itself reports values that cannot be parsed.
             [override] = OverridesParser.create().parse_overrides([text])
-            if not isinstance(override.value(), str | list) and not override.is_sweep_override():
+            if not override.is_sweep_override() and not _names_a_choice(key, override.value()):
                 raise UserError(f"{text} is not a choice. Choose one of {', '.join(list_choices(key))}.")
+
+
+def _names_a_choice(group: str, value: object) -> bool:
+    names = value if group == "experiment" and isinstance(value, list) else [value]
+    return bool(names) and all(isinstance(name, str) for name in names)
 
 
 def check_choices(chosen: Mapping[str, str | None]) -> None:

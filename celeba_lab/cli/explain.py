@@ -64,6 +64,9 @@ def explain(error: Exception) -> str | None:
         return _explain_group(group[1])
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         return _explain_key(cause)
+    if isinstance(cause, ValueError) and str(cause).startswith("Unable to configure"):  # from logging.config
+        reason = f": {one_line(cause.__cause__)}" if cause.__cause__ else ""
+        return f"hydra.job_logging or hydra.hydra_logging is invalid. {one_line(cause)}{reason}."
     if isinstance(cause, HydraException | OmegaConfBaseException) or _is_misconfiguration(error):
         return one_line(error) + "."
     return explain_disk(error)

@@ -78,13 +78,14 @@ def prepare(cfg: "DictConfig") -> "Callable[[DictConfig], dict[str, float]]":
     from celeba_lab.cli.signatures import complete_signature, read_signature
     from celeba_lab.cli.targets import check_targets, check_trust
     from celeba_lab.cli.trainer import check_trainer
-    from celeba_lab.config import build, check_root_keys, check_types, resolve
+    from celeba_lab.config import build, check_nodes, check_root_keys, check_types, resolve
 
     check_choices(HydraConfig.get().runtime.choices)
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         refuse_distributed_sweep(cfg)
     check_root_keys(cfg)
     resolve(cfg)  # Otherwise, an interpolation could choose another target after the targets are checked.
+    check_nodes(cfg)
     check_trust(cfg)
     check_targets(cfg, import_libraries=False)
     check_seed(cfg.seed)
@@ -160,7 +161,7 @@ def _run_hydra(arguments: list[str]) -> None:
     register_schema()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Make Hydra re-raise exceptions, so that they are explained here.
     sys.argv[1:] = order_arguments(expand_arguments(arguments))
-    with trusting(arguments), checked_hydra_settings():
+    with trusting(arguments), checked_hydra_settings(sys.argv[1:]):
         hydra.main(version_base="1.3", config_path=str(config_directory()), config_name="config")(task)()
 
 

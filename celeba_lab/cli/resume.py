@@ -110,7 +110,20 @@ def _read_folder(override: str) -> Path:
                 f"{name} cannot be resumed, because the folder does not contain {file}. A run that was stopped in its"
                 " first seconds has nothing to resume: delete its folder and start a new run."
             )
+    _check_files(folder)
     return folder.resolve()
+
+
+def _check_files(folder: Path) -> None:
+    """Check that a run folder contains only files and folders. By a link, a resumed run would change other files."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            kind = "a link" if path.is_symlink() else "neither a file nor a folder"
+            name = format_override(_KEY, folder)
+            raise UserError(
+                f"{name} cannot be resumed, because {path.relative_to(folder)} in it is {kind}. Delete it or replace it"
+                " by the file or folder to which it leads."
+            )
 
 
 def _read_overrides(folder: Path) -> list[str]:

@@ -87,6 +87,11 @@ def claim(folder: Path) -> bool:
 _claims: dict[Path, int] = {}  # claimed folders with their open descriptors
 
 
+def list_claims() -> list[Path]:
+    """Return the folders that this process has claimed."""
+    return list(_claims)
+
+
 def check_claims() -> None:
     """Check that the folders that this process has claimed have not been deleted, renamed or replaced.
 

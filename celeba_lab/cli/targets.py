@@ -133,7 +133,8 @@ def check_targets(cfg: DictConfig, import_libraries: bool) -> None:
     for path, target, node in _targets_in(cfg, ""):
         _check_module(path, target)
         if not is_trusted(target):
-            _check_cache(path.removesuffix("._target_"), target, node)
+            if target.startswith("sklearn."):
+                _check_cache(path.removesuffix("._target_"), node)
             if import_libraries:
                 _check_kind(path, target)
 
@@ -148,11 +149,17 @@ def _targets_in(node: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
             yield from _targets_in(value, where)
 
 
-def _check_cache(path: str, target: str, node: DictConfig) -> None:
-    """Check that an estimator does not use a cache on disk, which scikit-learn stores as pickles."""
-    if target.startswith("sklearn.") and node.get("memory") is not None:
-        rule = "is not supported, because a cache from somebody else could run code"
-        raise SettingError(f"{path}.memory", node["memory"], rule, is_absolute=True)
+def _check_cache(path: str, node: Any) -> None:
+    """Check that an estimator does not use a cache on disk, which scikit-learn stores as pickles.
+
+    A search over settings can also set ``memory``, or ``scaler__memory`` for a part of an estimator.
+    """
+    for key, value in _items(node):
+        where = f"{path}.{key}"
+        if (key == "memory" or key.endswith("__memory")) and value is not None:
+            rule = "is not supported, because a cache from somebody else could run code"
+            raise SettingError(where, value, rule, is_absolute=True)
+        _check_cache(where, value)
 
 
 def _items(node: Any) -> Iterator[tuple[str, Any]]:

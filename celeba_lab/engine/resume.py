@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any, Literal
 
 import lightning as L
@@ -93,12 +94,28 @@ def _check_training_state(checkpoint: dict[str, Any], kind: str) -> dict[str, in
         raise TypeError("the number of steps or epochs is not a number")
     if not isinstance(checkpoint["callbacks"], dict):
         raise TypeError("the states of the callbacks are missing")
+    for state in checkpoint["callbacks"].values():
+        if isinstance(state, dict) and "best_k_models" in state:
+            _check_paths(state)
     if len(checkpoint["optimizer_states"]) != _OPTIMIZERS[kind]:
         raise ValueError(f"it should contain the states of {_OPTIMIZERS[kind]} optimizers")
     sizes: dict[str, int] | None = checkpoint.get(EVENTS_KEY, {}).get("sizes")
     if sizes is not None and not all(isinstance(size, int) for size in sizes.values()):
         raise TypeError("the size of an event file is not a number")
     return sizes
+
+
+def _check_paths(state: dict[str, Any]) -> None:
+    """Check the paths of checkpoints in the state of a ``ModelCheckpoint``, which removes what they name.
+
+    Raises:
+        ValueError: A path does not name a checkpoint in the folder of the callback.
+    """
+    paths = [state["best_model_path"], state["kth_best_model_path"], state["last_model_path"], *state["best_k_models"]]
+    for path in filter(None, paths):
+        inside = PurePath(path).relative_to(state["dirpath"])
+        if ".." in inside.parts or inside.suffix != ".ckpt":
+            raise ValueError(f"it names {path} as a checkpoint")
 
 
 def _check_epochs(checkpoint: dict[str, Any], max_epochs: int | None, path: str) -> None:

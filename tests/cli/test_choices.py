@@ -3,7 +3,7 @@
 import pytest
 from hydra.errors import ConfigCompositionException
 
-from celeba_lab.cli.choices import check_choices, explain_unknown_choice, list_choices
+from celeba_lab.cli.choices import check_choices, check_group_overrides, explain_unknown_choice, list_choices
 from celeba_lab.cli.explain import explain
 from celeba_lab.errors import UserError
 
@@ -113,3 +113,16 @@ def test_a_wrong_choice_on_the_command_line_gives_a_one_sentence_error(
     with pytest.raises(ConfigCompositionException) as error:
         compose(*overrides)
     assert sentence in str(explain(error.value))
+
+
+@pytest.mark.parametrize(
+    "text", ["data=[]", "data=[auto,celeba]", "data={a:1}", "recipe=[1,2]", "data=null", "experiment=[]"]
+)
+def test_a_choice_must_be_a_name(text: str) -> None:
+    with pytest.raises(UserError, match=r"is not a choice\. Choose one of "):
+        check_group_overrides([text])
+
+
+@pytest.mark.parametrize("text", ["data=auto", "experiment=[smile]", "+experiment=smile", "data=auto,celeba"])
+def test_names_and_sweeps_over_names_are_choices(text: str) -> None:
+    check_group_overrides([text])

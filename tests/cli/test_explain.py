@@ -2,6 +2,7 @@
 
 import errno
 from collections.abc import Callable
+from logging.config import dictConfig
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,13 @@ def test_errors_of_the_user_are_explained_and_bugs_are_not() -> None:
     assert explain(YAMLError("found a tab")) == "Invalid YAML: found a tab."
     assert explain(MisconfigurationException("too many\n devices")) == "too many devices."
     assert explain(ValueError("a bug")) is None
+
+
+def test_invalid_settings_of_logging_are_explained() -> None:
+    with pytest.raises(ValueError) as caught:
+        dictConfig({"version": 1, "root": {"level": "LOUD"}})
+    sentence = "Unable to configure root logger: Unknown level: 'LOUD'."
+    assert explain(caught.value) == f"hydra.job_logging or hydra.hydra_logging is invalid. {sentence}"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """``resume=FOLDER``: the settings of the run are restored, and only some of them can be changed."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,22 @@ def test_options_of_the_first_command_are_used_again(folder: Path) -> None:
 )
 def test_each_setting_is_given_once(earlier: list[str], later: list[str], merged: list[str]) -> None:
     assert merge_overrides(earlier, later) == merged
+
+
+@pytest.mark.parametrize("name", ["celeba_lab.log", "tables", "checkpoints/last.ckpt"])
+def test_a_run_folder_with_links_is_rejected(folder: Path, tmp_path: Path, name: str) -> None:
+    """A resumed run would change the files to which they lead."""
+    (tmp_path / "precious").mkdir()
+    (folder / "checkpoints").mkdir()
+    (folder / name).symlink_to(tmp_path / "precious")
+    with pytest.raises(UserError, match=rf"cannot be resumed, because {name} in it is a link\."):
+        expand_arguments([f"resume='{folder}'"])
+
+
+def test_a_run_folder_with_a_pipe_is_rejected(folder: Path) -> None:
+    os.mkfifo(folder / "events.out.tfevents.1")
+    with pytest.raises(UserError, match=r"because events\.out\.tfevents\.1 in it is neither a file nor a folder\."):
+        expand_arguments([f"resume='{folder}'"])
 
 
 @pytest.mark.parametrize(

@@ -74,10 +74,22 @@ def test_a_run_is_resumed_even_if_only_its_report_is_missing(folder: Path, max_e
     assert found.hyperparameters["width"] == 4
 
 
+def saved_in(folder: str, best: object) -> dict:
+    """Return the state of a ``ModelCheckpoint`` whose best checkpoint has this path."""
+    paths = {"best_model_path": best, "kth_best_model_path": "", "last_model_path": "", "best_k_models": {}}
+    return {"ModelCheckpoint": {"dirpath": folder, **paths}}
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [
         ("optimizer_states", [{}]),
+        ("callbacks", saved_in("/run/checkpoints", "/home/thesis")),
+        ("callbacks", saved_in("/run/checkpoints", "/home/best.ckpt")),
+        ("callbacks", saved_in("/run/checkpoints", "/run/checkpoints/..")),
+        ("callbacks", saved_in("/run/checkpoints", "/run/checkpoints/../best.ckpt")),
+        ("callbacks", saved_in("/run/checkpoints", "/run/checkpoints")),
+        ("callbacks", saved_in("/run/checkpoints", 3)),
         ("loops", {"fit_loop": {"epoch_progress": {}}}),
         ("loops", {"fit_loop": {"epoch_progress": {"current": {"processed": "two"}}}}),
         ("events", "many"),
@@ -90,6 +102,13 @@ def test_a_checkpoint_with_a_damaged_state_is_rejected(folder: Path, key: str, v
     torch.save(torch.load(last, weights_only=True) | {key: value}, last)
     with pytest.raises(UserError, match=r"last\.ckpt is damaged \(.*, so the run cannot be resumed\.$"):
         load_resumable(resumed(folder), "gan", [])
+
+
+def test_the_paths_of_a_run_that_has_been_moved_are_accepted(folder: Path) -> None:
+    last = folder / "checkpoints" / "last.ckpt"
+    state = saved_in("/old/checkpoints", "/old/checkpoints/best.ckpt")
+    torch.save(torch.load(last, weights_only=True) | {"callbacks": state}, last)
+    assert load_resumable(resumed(folder), "gan", []) is not None
 
 
 def test_the_number_of_epochs_cannot_be_lowered(folder: Path) -> None:

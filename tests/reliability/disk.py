@@ -158,7 +158,8 @@ class Trials:
         """Delete the run folder at a random moment."""
         run = self.disk / "run"
         mount("-t", "tmpfs", "-o", LARGE, "tmpfs", str(self.disk))
-        printed, delay = self._disturb(run, lambda: shutil.rmtree(run, ignore_errors=True))
+        # To delete a folder at once, move it. While shutil.rmtree deletes files, the run could write others.
+        printed, delay = self._disturb(run, lambda: run.rename(self.disk / "deleted"))
         if not printed:
             return "ended before its folder was to be deleted"
         self._check_sentence(printed)
