@@ -199,7 +199,7 @@ def resolve(cfg: DictConfig) -> None:
     """Replace all interpolations in a configuration by their values.
 
     Raises:
-        InterpolationResolutionError: An interpolation has no value. :func:`celeba_lab.cli.explain.explain` names it.
+        omegaconf.errors.InterpolationResolutionError: An interpolation has no value.
         SettingError: A value still contains an interpolation, because it was escaped.
     """
     OmegaConf.missing_keys(cfg)  # Raises this error also if an interpolation refers to a missing value.
