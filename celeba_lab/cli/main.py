@@ -123,9 +123,12 @@ def main() -> None:
         with raising_interrupts():
             _run_hydra(arguments)
     except (KeyboardInterrupt, Interrupted) as error:
+        from celeba_lab.console import is_main_process
+
         cause = error.signal if isinstance(error, Interrupted) else signal.SIGINT
-        with suppress(OSError):  # After SIGHUP, the terminal no longer exists.
-            print("\n".join([f"\nceleba_lab: stopped by {cause.name}.", *_notes_of(error)]), file=sys.stderr)
+        if is_main_process():  # One process of a distributed run speaks for all.
+            with suppress(OSError):  # After SIGHUP, the terminal no longer exists.
+                print("\n".join([f"\nceleba_lab: stopped by {cause.name}.", *_notes_of(error)]), file=sys.stderr)
         sys.exit(128 + cause)
     except Exception as error:
         if _BUG not in _notes_of(error):
