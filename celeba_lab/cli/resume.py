@@ -115,15 +115,20 @@ def _read_folder(override: str) -> Path:
 
 
 def _check_files(folder: Path) -> None:
-    """Check that a run folder contains only files and folders. By a link, a resumed run would change other files."""
+    """Check that a run folder contains only files and folders of its own.
+
+    Through a link, a resumed run would change other files. Links within the folder, as Lightning's ``save_last=link``
+    creates them, are harmless.
+    """
     for path in sorted(folder.rglob("*")):
-        if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            kind = "a link" if path.is_symlink() else "neither a file nor a folder"
-            name = format_override(_KEY, folder)
-            raise UserError(
-                f"{name} cannot be resumed, because {path.relative_to(folder)} in it is {kind}. Delete it or replace it"
-                " by the file or folder to which it leads."
-            )
+        is_usable = path.is_file() or path.is_dir()
+        if is_usable and (not path.is_symlink() or path.resolve().is_relative_to(folder.resolve())):
+            continue
+        problem = "is a link out of the folder" if is_usable else "is neither a file nor a folder"
+        raise UserError(
+            f"{format_override(_KEY, folder)} cannot be resumed, because {path.relative_to(folder)} in it {problem}."
+            " Delete it, or replace it by the file or folder that you need."
+        )
 
 
 def _read_overrides(folder: Path) -> list[str]:

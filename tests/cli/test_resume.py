@@ -64,7 +64,19 @@ def test_a_run_folder_with_links_is_rejected(folder: Path, tmp_path: Path, name:
     (tmp_path / "precious").mkdir()
     (folder / "checkpoints").mkdir()
     (folder / name).symlink_to(tmp_path / "precious")
-    with pytest.raises(UserError, match=rf"cannot be resumed, because {name} in it is a link\."):
+    with pytest.raises(UserError, match=rf"cannot be resumed, because {name} in it is a link out of the folder\."):
+        expand_arguments([f"resume='{folder}'"])
+
+
+def test_links_within_a_run_folder_are_accepted(folder: Path) -> None:
+    (folder / "best.ckpt").touch()
+    (folder / "last.ckpt").symlink_to("best.ckpt")
+    assert "seed=7" in expand_arguments([f"resume='{folder}'"])
+
+
+def test_links_that_lead_nowhere_are_rejected(folder: Path) -> None:
+    (folder / "last.ckpt").symlink_to("last.ckpt")
+    with pytest.raises(UserError, match=r"because last\.ckpt in it is neither a file nor a folder\."):
         expand_arguments([f"resume='{folder}'"])
 
 
