@@ -76,6 +76,7 @@ def test_the_example_experiment_task_and_loss_appear_in_the_help(extended: Path)
 
 def test_the_example_experiment_runs_with_the_example_backbone_and_loss(extended: Path, tiny_celeba: Path) -> None:
     arguments = ["experiment=male_young", "model.backbone=tiny", "loss=hinge", "trainer=smoke", "data.batch_size=4"]
+    arguments += ["task.report.tune=null", "task.report.estimator=null", "task.report.page=false"]
     result = run(extended, *arguments, "model.image_size=32", f"data.root={tiny_celeba}")
     assert result.returncode == 0, result.stderr
     assert "RANDOM weights: torchvision has no weights for tiny" in result.stdout

@@ -77,6 +77,7 @@ def checked_hydra_settings(arguments: Sequence[str]) -> Iterator[None]:
     ConfigStore.instance().store(_CONFIG, {"defaults": [{"hydra": "default"}]})
     load = ConfigLoaderImpl.load_configuration
     typed = [text for text in arguments if _is_fixed(text)]
+    plain: dict[tuple[str, ...], DictConfig] = {}  # Hydra composes several times for one command.
 
     @wraps(load)
     def checked(loader: ConfigLoaderImpl, config_name: str | None, overrides: list[str], **named: Any) -> DictConfig:
@@ -91,9 +92,10 @@ def checked_hydra_settings(arguments: Sequence[str]) -> Iterator[None]:
             raise UserError(f"Hydra cannot compose these settings ({reason}). {hint}") from error
         # ExclusiveFolder adds the folder of a sweep to the overrides of its jobs.
         claimed = [format_override("hydra.sweep.dir", folder) for folder in list_claims()]
-        given = [text for text in overrides if text in [*typed, *claimed]]
-        without_files = load(loader, _CONFIG, given, RunMode.RUN, validate_sweep_overrides=False)
-        check_hydra(cfg.hydra, without_files.hydra, overrides)
+        given = tuple(text for text in overrides if text in [*typed, *claimed])
+        if given not in plain:
+            plain[given] = load(loader, _CONFIG, list(given), RunMode.RUN, validate_sweep_overrides=False)
+        check_hydra(cfg.hydra, plain[given].hydra, overrides)
         return cfg
 
     with patch.object(ConfigLoaderImpl, "load_configuration", checked):

@@ -28,6 +28,7 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_without_celeba_all_output_says_synthetic(faces: Path, tmp_path: Path, run_command, read_summary) -> None:
     result = run_command(*SMOKE, f"data.otherwise.root={faces}", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
@@ -100,6 +101,7 @@ def test_data_celeba_never_falls_back_to_synthetic_faces(tmp_path: Path, run_com
     assert "The data folder data/celeba does not exist" in result.stderr
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_synthesize_runs_from_the_command_line(tmp_path: Path, run_command, read_summary) -> None:
     arguments = ["task=synthesize", "data.root=faces", "task.n=20", "seed=3"]
     result = run_command(*arguments, cwd=tmp_path)

@@ -109,10 +109,14 @@ STOPS = [
     *(("start", epoch, batch) for epoch, batch in [(0, 1), (1, 0), (1, 2), (2, 3)]),
     *(("end", epoch, batch) for epoch, batch in [(0, 0), (0, 3), (1, 1), (2, 3)]),
 ]
+# The other moments of an epoch are tested only by `make test-all`.
+USUAL = [("start", 1, 2), ("end", 0, 3), ("end", 2, 3)]
+CASES = [(kind, at, () if at in USUAL else pytest.mark.slow) for kind in ("smile", "gan") for at in STOPS]
 
 
 @pytest.mark.parametrize(
-    ("kind", "at"), [(kind, stop) for kind in ("smile", "gan") for stop in STOPS] + [("smile", ("validation", 1, 0))]
+    ("kind", "at"),
+    [*(pytest.param(kind, at, marks=marks) for kind, at, marks in CASES), ("smile", ("validation", 1, 0))],
 )
 def test_a_run_interrupted_within_an_epoch_resumes_exactly(
     fit, uninterrupted, tmp_path: Path, kind: str, at: tuple[str, int, int]

@@ -132,6 +132,7 @@ def test_a_trained_run_is_compared_with_a_copy_with_two_changed_predictions(
     assert table["test/auroc"].tolist() == [trained.summary["metrics"]["test/auroc"]] * 2
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_the_intervals_depend_on_the_seed(command: Command, runs: Path, tmp_path: Path) -> None:
     lows = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
@@ -155,6 +156,7 @@ def test_runs_that_cannot_be_compared_are_omitted_and_named(
     assert set(summary["details"]["runs"]) == {"bad", "best", "equal"}
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_a_comparison_does_not_include_its_own_folder(command: Command, runs: Path, tmp_path: Path) -> None:
     runs.rename(tmp_path / "outputs")
     code, out, err = command("task=compare", "task.runs=outputs", "hydra.run.dir=outputs/first")

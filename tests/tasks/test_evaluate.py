@@ -11,6 +11,7 @@ from scipy.special import logit
 QUIET = ["trainer=cpu", "~callbacks.progress_bar"]
 
 
+@pytest.mark.usefixtures("blank_figures")
 @pytest.mark.parametrize("split", ["val", "test", "train"])
 def test_evaluation_gives_the_metrics_that_training_reported(
     trained, tiny_celeba: Path, tmp_path: Path, split: str, run_command, read_summary

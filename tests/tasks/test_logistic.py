@@ -46,6 +46,7 @@ def test_logistic_uses_the_official_split_of_a_fraction(
     assert [line.split(",")[0] for line in first.read_text().splitlines()[1:]] == ["Male", "Young", "Bald"]
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_another_estimator_can_be_selected(command: Command, labels_only: Path, tmp_path: Path, run_folder) -> None:
     code, out, err = command("experiment=logistic", f"data.root={labels_only}", "task/estimator=naive_bayes")
     assert code == 0, err

@@ -22,6 +22,8 @@ from celeba_lab.files import config_directory
 from celeba_lab.models.classifier.metrics import metric_names
 from celeba_lab.models.classifier.module import AttributeClassifier
 
+EXPERIMENTS = sorted(path.stem for path in config_directory().glob("experiment/*.yaml"))
+LARGE = ("attributes",)  # Draws 40 panels in each of its figures.
 FIGURES = ["accuracy", "confusion", "mistakes", "precision_recall", "roc", "scores"]
 
 
@@ -123,6 +125,7 @@ def test_the_checkpoint_can_be_loaded_without_other_files(trained) -> None:
     assert model.probabilities(torch.zeros(1, 3, 109, 89, dtype=torch.uint8)).shape == (1, 1)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_metrics_in_another_process(
     trained, tiny_celeba: Path, tmp_path: Path, run_process, small, read_summary
 ) -> None:
@@ -140,7 +143,9 @@ def test_the_same_seed_gives_the_same_metrics_in_another_process(
 
 
 @pytest.mark.usefixtures("blank_figures")
-@pytest.mark.parametrize("experiment", sorted(path.stem for path in config_directory().glob("experiment/*.yaml")))
+@pytest.mark.parametrize(
+    "experiment", [pytest.param(name, marks=pytest.mark.slow if name in LARGE else ()) for name in EXPERIMENTS]
+)
 def test_every_experiment_runs_with_the_smoke_trainer(
     experiment: str, trained, tiny_celeba: Path, tmp_path: Path, run_command
 ) -> None:
@@ -175,7 +180,7 @@ def test_fast_dev_run_works(tiny_celeba: Path, tmp_path: Path, run_command, smal
 def test_a_run_that_reaches_max_time_is_still_evaluated(
     tiny_celeba: Path, tmp_path: Path, run_command, small, read_summary
 ) -> None:
-    arguments = [*small, f"data.root={tiny_celeba}", "trainer.max_epochs=100000", "trainer.max_time='00:00:00:04'"]
+    arguments = [*small, f"data.root={tiny_celeba}", "trainer.max_epochs=100000", "trainer.max_time='00:00:00:02'"]
     result = run_command(*arguments, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     [path] = tmp_path.glob("outputs/smile/*/summary.json")
@@ -212,7 +217,7 @@ def test_bad_images_are_omitted_and_listed(write_celeba, tmp_path: Path, run_com
 
 
 @pytest.mark.usefixtures("blank_figures")
-@pytest.mark.parametrize("cause", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("cause", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_an_interrupted_run_prints_the_command_that_resumes_it(
     cause: signal.Signals, tiny_celeba: Path, tmp_path: Path, run_command, small
 ) -> None:

@@ -109,6 +109,7 @@ def test_a_report_consists_of_tables_figures_and_a_page(several) -> None:
     assert set(metrics) >= {"test/ece", "test/scaled_ece", "test/tuned_accuracy", "test/other_labels_accuracy"}
 
 
+@pytest.mark.usefixtures("blank_figures")
 @pytest.mark.parametrize("attributes", [["Smiling"], ["Male", "Blond_Hair"]])
 def test_one_or_two_attributes_can_be_reported(attributes: list[str], tiny_celeba: Path, tmp_path: Path) -> None:
     result = result_of(tmp_path, data_of(tiny_celeba, attributes))
@@ -241,6 +242,7 @@ def test_drift_is_test_minus_validation(several) -> None:
 # -- small splits ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_nothing_is_tuned_in_a_report_on_validation(tiny_celeba: Path, tmp_path: Path) -> None:
     result = result_of(tmp_path, data_of(tiny_celeba, ["Male", "Young"]), split="val")
     _, metrics = REPORT.write(result, {})
@@ -266,7 +268,7 @@ def test_a_single_image_can_be_reported(tiny_celeba: Path, tmp_path: Path) -> No
     assert (tmp_path / "report.html").exists()
 
 
-@pytest.mark.parametrize("present", [0, 1])
+@pytest.mark.parametrize("present", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_single_class_can_be_reported(present: int, tiny_celeba: Path, tmp_path: Path) -> None:
     result = result_of(tmp_path, data_of(tiny_celeba, ["Male", "Young"]))
     said, val = result.predictions, result.validation
@@ -279,6 +281,7 @@ def test_a_single_class_can_be_reported(present: int, tiny_celeba: Path, tmp_pat
     assert np.isnan(metrics["test/tuned_balanced_accuracy"])
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_the_comparison_with_the_other_labels_is_omitted_without_train_rows(write_celeba, tmp_path: Path) -> None:
     root = write_celeba(tmp_path / "data", partition=np.repeat([1, 2], 24))
     _, metrics = REPORT.write(result_of(tmp_path / "run", data_of(root, ["Male"])), {})
@@ -286,6 +289,7 @@ def test_the_comparison_with_the_other_labels_is_omitted_without_train_rows(writ
     assert not (tmp_path / "run/tables/pixels_test.csv").exists()
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_parts_of_the_report_can_be_disabled(tiny_celeba: Path, tmp_path: Path) -> None:
     report = ClassifierReport(tune=None, estimator=None, mistakes=0, page=False)
     report.write(result_of(tmp_path, data_of(tiny_celeba, ["Male", "Young"])), {})
@@ -312,6 +316,7 @@ def test_a_wrong_setting_gives_a_one_sentence_error(settings: dict, sentence: st
 # -- images of mistakes ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_each_mistake_is_shown_with_its_own_image(tmp_path: Path, tiny_celeba: Path, monkeypatch) -> None:
     shown: dict[str, list] = {}
 
@@ -333,6 +338,7 @@ def test_each_mistake_is_shown_with_its_own_image(tmp_path: Path, tiny_celeba: P
         assert image_id in str(caption)
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_no_images_are_shown_without_mistakes(tmp_path: Path, tiny_celeba: Path) -> None:
     result = result_of(tmp_path, data_of(tiny_celeba, ["Smiling", "Male"]), lambda labels: labels.astype(float))
     REPORT.write_split(result)
@@ -360,6 +366,7 @@ def test_the_training_section_is_omitted_without_epochs(tmp_path: Path) -> None:
     assert not files(tmp_path)
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_the_page_states_which_data_were_used(tmp_path: Path, tiny_celeba: Path, monkeypatch) -> None:
     seen = {}
     monkeypatch.setattr(classifier, "write_page", lambda *arguments, **options: seen.update(options))
