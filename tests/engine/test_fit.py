@@ -7,6 +7,7 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
+from lightning.pytorch.callbacks import Timer
 
 from celeba_lab.data.datamodule import CelebADataModule, TrainingFaces
 from celeba_lab.engine.build import build_callbacks, find_callback
@@ -18,7 +19,10 @@ EPOCHS, BATCHES = 3, 4
 
 
 class Interrupt(L.Callback):
-    """Simulate Ctrl-C at the start or at the end of a training batch, or at the start of a validation batch."""
+    """Simulate Ctrl-C at the start or at the end of a training batch, or at the start of a validation batch.
+
+    The phase "last validation" stands for the validation after the last training batch of an epoch.
+    """
 
     def __init__(self, phase: str, epoch: int, batch: int) -> None:
         self.at = (phase, epoch, batch)
@@ -35,6 +39,22 @@ class Interrupt(L.Callback):
 
     def on_validation_batch_start(self, trainer, pl_module, batch, batch_idx, dataloader_idx=0):
         self._meet("validation", trainer, batch_idx)
+        if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
+            self._meet("last validation", trainer, batch_idx)
+
+
+class Recorder(L.Callback):
+    """Record the training batches, as pairs of epoch and batch, and the result of each validation with its step."""
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[int, int]] = []
+        self.validations: list[tuple[int, float]] = []
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        self.batches.append((trainer.current_epoch, batch_idx))
+
+    def on_validation_end(self, trainer, pl_module):
+        self.validations.append((trainer.global_step, float(trainer.callback_metrics["val/loss"])))
 
 
 def build_classifier() -> AttributeClassifier:
@@ -52,6 +72,8 @@ def build_gan() -> GAN:
 def fit(compose: Callable, trainer: Callable, tiny_celeba: Path) -> Callable[..., dict[str, Any]]:
     """``fit(kind, folder, *callbacks, checkpoint, workers, store)`` trains a model with its configured callbacks.
 
+    Other keyword arguments are passed to the Trainer.
+
     Returns the final weights and optimizer states, and the rows of the history.
     """
 
@@ -62,6 +84,7 @@ def fit(compose: Callable, trainer: Callable, tiny_celeba: Path) -> Callable[...
         checkpoint: Path | None = None,
         workers: int = 0,
         store: str = "jpeg",
+        **options: Any,
     ) -> dict[str, Any]:
         configured = compose(f"experiment={kind}", f"callbacks.last.dirpath={folder}").callbacks
         for name in set(configured) - {"divergence", "random_state", "last", "epoch_log", "ema"}:
@@ -77,7 +100,7 @@ def fit(compose: Callable, trainer: Callable, tiny_celeba: Path) -> Callable[...
             data.setup_split("train")
             model.training_labels = data.labels(data.split_indices("train"))
         callbacks = [*build_callbacks(configured), *extra]
-        fitted = trainer(*callbacks, max_epochs=EPOCHS, num_sanity_val_steps=0)
+        fitted = trainer(*callbacks, **({"max_epochs": EPOCHS, "num_sanity_val_steps": 0} | options))
         source = data if kind == "smile" else TrainingFaces(data)
         fitted.fit(model, datamodule=source, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
         log = find_callback(fitted, EpochLog)
@@ -133,3 +156,68 @@ def test_workers_and_the_memory_store_do_not_change_a_resumed_run(
     with pytest.raises(SystemExit):
         fit(kind, tmp_path, Interrupt("start", 1, 2), workers=2, store="memory")
     check_same(fit(kind, tmp_path, checkpoint=tmp_path / "last.ckpt", workers=2), uninterrupted[kind])
+
+
+class FailingStep(L.Callback):
+    """Simulate an error in the middle of a training step."""
+
+    def on_after_backward(self, trainer, pl_module):
+        if (trainer.current_epoch, trainer.fit_loop.epoch_loop.batch_idx) == (1, 2):
+            raise MemoryError
+
+
+@pytest.mark.parametrize("kind", ["smile", "gan"])
+def test_a_step_that_failed_is_not_part_of_the_resumed_run(fit, uninterrupted, tmp_path: Path, kind: str) -> None:
+    with pytest.raises(MemoryError):
+        fit(kind, tmp_path, FailingStep())
+    check_same(fit(kind, tmp_path, checkpoint=tmp_path / "last.ckpt"), uninterrupted[kind])
+
+
+@pytest.fixture(scope="module")
+def often_validated(fit, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Recorder]:
+    """An uninterrupted run that is validated twice in each epoch."""
+    recorder = Recorder()
+    return fit("smile", tmp_path_factory.mktemp("often"), recorder, val_check_interval=0.5), recorder
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        ("end", 1, 1),
+        ("validation", 1, 0),
+        ("start", 1, 2),
+        pytest.param(("end", 1, 3), marks=pytest.mark.slow),
+        pytest.param(("last validation", 1, 0), marks=pytest.mark.slow),
+        pytest.param(("start", 2, 0), marks=pytest.mark.slow),
+    ],
+)
+def test_a_run_with_several_validations_in_each_epoch_resumes_exactly(
+    fit, often_validated, tmp_path: Path, at: tuple[str, int, int]
+) -> None:
+    """No validation is missing, and none is repeated."""
+    whole, expected = often_validated
+    found = Recorder()
+    with pytest.raises(SystemExit):
+        fit("smile", tmp_path, found, Interrupt(*at), val_check_interval=0.5)
+    check_same(fit("smile", tmp_path, found, checkpoint=tmp_path / "last.ckpt", val_check_interval=0.5), whole)
+    assert found.validations == expected.validations
+    assert [step for step, _ in found.validations] == [2, 4, 6, 8, 10, 12]
+
+
+@pytest.mark.parametrize("kind", ["smile", "gan"])
+@pytest.mark.parametrize("limit", ["max_steps", "max_time"])
+def test_a_run_that_is_extended_after_a_limit_continues_with_the_next_epoch(
+    fit, tmp_path: Path, kind: str, limit: str
+) -> None:
+    recorder = Recorder()
+
+    class Late(L.Callback):
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            if (trainer.current_epoch, batch_idx) == (1, 1) and limit == "max_time":
+                find_callback(trainer, Timer)._duration = 0
+
+    limits: dict[str, Any] = {limit: 6 if limit == "max_steps" else "00:01:00:00"}
+    fit(kind, tmp_path, recorder, Late(), **limits)
+    assert recorder.batches[-1] == (1, 1)
+    fit(kind, tmp_path, recorder, checkpoint=tmp_path / "last.ckpt")
+    assert recorder.batches == [(0, 0), (0, 1), (0, 2), (0, 3), (1, 0), (1, 1), (2, 0), (2, 1), (2, 2), (2, 3)]

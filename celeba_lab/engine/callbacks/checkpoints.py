@@ -126,8 +126,11 @@ class LastCheckpoint(BestCheckpoint):
         """Return whether training can be resumed exactly from the Trainer's current state.
 
         Before training starts, the state of an earlier checkpoint may be restored only in part. If a callback fails at
-        the end of an epoch, the other callbacks have not run, so the epoch must be repeated.
+        the end of an epoch, the other callbacks have not run, so the epoch must be repeated. If a training step fails,
+        it has already changed the random state and statistics such as those of batch normalisation.
         """
         epochs: Any = trainer.fit_loop.epoch_progress.current
+        batches: Any = trainer.fit_loop.epoch_loop.batch_progress.current
         is_within_epoch = epochs.processed < epochs.ready
-        return self._has_started and is_within_epoch
+        is_within_step = batches.processed < batches.started
+        return self._has_started and is_within_epoch and not is_within_step

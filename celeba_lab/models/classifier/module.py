@@ -25,7 +25,7 @@ from celeba_lab.models.classifier.backbones import Backbone
 from celeba_lab.models.classifier.evaluation import AttributeModel
 from celeba_lab.models.classifier.losses import build_loss
 from celeba_lab.models.classifier.metrics import SplitMetrics
-from celeba_lab.models.loop_progress import correct_loop_progress
+from celeba_lab.models.loop_progress import correct_loop_progress, note_validation
 from celeba_lab.models.optimization import (
     SCHEDULES,
     build_optimizer,
@@ -135,6 +135,7 @@ class AttributeClassifier(AttributeModel):
         check_optimizer(optimizer)
         self.save_hyperparameters()
         self.initial_weights = "random"
+        self._validated = 0  # training batches before the last complete validation
         self.attributes = list(attributes)
         self.threshold = threshold
         self.backbone = Backbone(backbone, image_size)
@@ -253,14 +254,22 @@ class AttributeClassifier(AttributeModel):
         self._log_metrics("train", self.train_metrics)
 
     @override
+    def on_validation_end(self) -> None:
+        progress: Any = self.trainer.fit_loop.epoch_loop.batch_progress
+        self._validated = progress.total.processed
+
+    @override
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         mark_checkpoint(checkpoint, "classifier", initial_weights=self.initial_weights)
         if not self.train_metrics.is_empty:  # an unfinished epoch
             checkpoint["train_metrics"] = self.train_metrics.save()
+        if self._trainer is not None:
+            checkpoint["validation"] = note_validation(self.trainer, self._validated)
 
     @override
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         correct_loop_progress(checkpoint)
+        self._validated = checkpoint.get("validation", {}).get("validated", 0)
         # The checkpoint contains the metrics of only one process.
         if "train_metrics" in checkpoint and self._trainer is not None and self.trainer.is_global_zero:
             self.train_metrics.restore(checkpoint["train_metrics"])
