@@ -96,6 +96,7 @@ def checked_hydra_settings(arguments: Sequence[str]) -> Iterator[None]:
         if given not in plain:
             plain[given] = load(loader, _CONFIG, list(given), RunMode.RUN, validate_sweep_overrides=False)
         check_hydra(cfg.hydra, plain[given].hydra, overrides)
+        _check_name(cfg)
         return cfg
 
     with patch.object(ConfigLoaderImpl, "load_configuration", checked):
@@ -115,6 +116,21 @@ def _check_search_path(loader: ConfigLoaderImpl, config_name: str | None) -> Non
     found = OmegaConf.select(loaded.config, "hydra.searchpath") if loaded else None
     if found is not None:
         _refuse("hydra.searchpath", found)
+
+
+def _check_name(cfg: DictConfig) -> None:
+    """Check that the name of an experiment, which can be set in a file, does not lead out of ``outputs/``.
+
+    Raises:
+        SettingError: A part of the name is empty or refers to another folder.
+    """
+    try:
+        name = OmegaConf.select(cfg, "name")
+    except OmegaConfBaseException:
+        return  # The same error is explained when the folder of the run is named.
+    if any(part.strip() in ("", ".", "..") for part in str(name if name is not None else "").split("/")):
+        rule = "must be the name of a folder, such as smile or paper/smile, which is created in outputs/"
+        raise SettingError("name", name, rule, is_absolute=True)
 
 
 def _refuse(path: str, value: object) -> None:

@@ -125,3 +125,19 @@ def test_unsafe_settings_are_also_refused_on_the_command_line(arguments: list[st
 def test_settings_that_hydra_does_not_expect_are_explained(argument: str, command) -> None:
     code, _, err = command(argument)
     assert (code, "Hydra cannot compose these settings (" in err, "Traceback" in err) == (1, True, False)
+
+
+@pytest.mark.parametrize("name", ["..", "../../elsewhere", "/elsewhere", "a/../../b", "", "' '"])
+def test_the_name_of_an_experiment_cannot_lead_out_of_the_outputs(name: str, own_conf: Path, command, tmp_path) -> None:
+    text = f"# @package _global_\nname: {name if name else repr(name)}\n"
+    (own_conf / "experiment" / "borrowed.yaml").write_text(text)
+    code, _, err = command("experiment=borrowed", "task=compare", "task.runs=x")
+    assert code == 1
+    assert "must be the name of a folder, such as smile or paper/smile" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["conf"]
+
+
+def test_the_name_of_an_experiment_can_contain_folders(own_conf: Path, command, tmp_path) -> None:
+    (own_conf / "experiment" / "mine.yaml").write_text("# @package _global_\nname: paper/smile\n")
+    _, _, err = command("experiment=mine", "task=compare", "task.runs=x")
+    assert "task.runs=x matches nothing" in err
