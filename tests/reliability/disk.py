@@ -73,6 +73,10 @@ def _is_read_only(folder: Path) -> bool:
     return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
 
 
+class EndedBeforeError(Exception):
+    """Raised if a run ended before it was disturbed."""
+
+
 class Trials:
     """Disturbed runs of one case.
 
@@ -149,7 +153,7 @@ class Trials:
         timer.join()
         printed = log.read_text()
         if code == 0 and (run / "summary.json").exists() and not _is_read_only(run):
-            return "", delay  # The run ended before it was disturbed.
+            raise EndedBeforeError
         if code != 1:
             raise AssertionError(f"exit code {code} instead of 1: {printed[-1500:]}")
         return printed, delay
@@ -160,8 +164,6 @@ class Trials:
         mount("-t", "tmpfs", "-o", LARGE, "tmpfs", str(self.disk))
         # To delete a folder at once, move it. While shutil.rmtree deletes files, the run could write others.
         printed, delay = self._disturb(run, lambda: run.rename(self.disk / "deleted"))
-        if not printed:
-            return "ended before its folder was to be deleted"
         self._check_sentence(printed)
         return f"deleted after {delay:.1f} of {self.seconds:.1f} s"
 
@@ -175,8 +177,6 @@ class Trials:
             mount("-o", "remount,bind,ro", str(run))
 
         printed, delay = self._disturb(run, protect)
-        if not printed:
-            return "ended before its folder was to become read-only"
         self._check_sentence(printed)
         unmount(run)
         if found := damaged(run):
@@ -188,11 +188,16 @@ class Trials:
 
     def try_all(self, trials: int) -> int:
         """Try each disturbance several times, and return the number of runs that misbehaved."""
-        for number in range(trials):
+        number = 0
+        while number < trials:
             disturb = (self.full, self.full, self.read_only, self.deleted)[number % 4]
             try:
                 print(f"{self.name}: {disturb()}: as expected", flush=True)
+                number += 1
+            except EndedBeforeError:
+                continue
             except AssertionError as error:
+                number += 1
                 self.wrong += 1
                 print(f"{self.name}, {disturb.__name__}: WRONG: {error}", flush=True)
             finally:

@@ -11,6 +11,8 @@ values. The script prints one line per kill, and exits with status 1 if a run di
 import functools
 import os
 import random
+import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable
@@ -74,8 +76,8 @@ def kill_and_compare(name: str, arguments: list[str], kills: int, folder: Path, 
     code, durations = Child([*arguments, "hydra.run.dir=whole"], folder, folder / "whole.log", _trace).wait()
     if code != 0:
         sys.exit(f"the uninterrupted run failed: {(folder / 'whole.log').read_text()[-3000:]}")
-    wrong = 0
-    for number in range(kills):
+    wrong = number = 0
+    while number < kills:
         run = f"killed_{number}"
         command, killed = [*arguments, f"hydra.run.dir={run}"], []
         for _ in range(generator.choice([1, 1, 2])):
@@ -83,8 +85,14 @@ def kill_and_compare(name: str, arguments: list[str], kills: int, folder: Path, 
             visit = generator.randrange(len(durations[phase]))
             delay = generator.random() * durations[phase][visit]
             code, _ = Child(command, folder, folder / f"{run}.log", _trace).wait((phase, visit, delay))
-            killed.append(f"{phase} {visit + 1} after {delay:.3f} s" if code < 0 else "not reached")
+            if code != -signal.SIGKILL:
+                break  # The run ended before this moment.
+            killed.append(f"{phase} {visit + 1} after {delay:.3f} s")
             command = [f"resume={run}"]
+        if not killed:
+            shutil.rmtree(folder / run)
+            continue
+        number += 1
         code, _ = Child(command, folder, folder / f"{run}.log").wait()
         last_words = (folder / f"{run}.log").read_text()[-1000:]
         found = differences(folder / "whole", folder / run) if code == 0 else [f"exit code {code}: {last_words}"]
