@@ -1,6 +1,7 @@
 """Print the data source and the changed settings before a task starts, and store all settings in the run folder."""
 
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
@@ -10,10 +11,10 @@ from rich.tree import Tree
 
 from celeba_lab.cli.choose_data import announce_data
 from celeba_lab.cli.help import describe_option
-from celeba_lab.cli.resume import record_resumption, resume_command
+from celeba_lab.cli.resume import resume_command
 from celeba_lab.console import console, display_path, is_main_process
 from celeba_lab.errors import check_choice
-from celeba_lab.files import write_atomically
+from celeba_lab.runs.settings import write_settings
 
 PRINT_CONFIG = ("changed", "full", "none")
 """Choices for ``print_config``, which selects the settings to print when a run starts."""
@@ -21,7 +22,9 @@ _TRAINING_TASKS = ("train", "train_gan")
 
 
 def announce(cfg: DictConfig, without_celeba: str | None) -> None:
-    """Print the data source and settings of a run, and write the resolved configuration to its ``config.yaml``.
+    """Print the data source and settings of a run, and write the settings of a new run to its ``config.yaml``.
+
+    A resumed run stores its settings later; see :meth:`~celeba_lab.runs.run.Run.begin`.
 
     If ``print_config`` is ``changed``, the overrides and the recipe are printed; if it is ``full``, all settings are
     printed.
@@ -38,7 +41,6 @@ def announce(cfg: DictConfig, without_celeba: str | None) -> None:
         return
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
-    text = OmegaConf.to_yaml(OmegaConf.merge(cfg, {"resume": None}), resolve=True)
     if cfg.data is not None:
         announce_data(cfg, without_celeba)
     if cfg.print_config == "full":
@@ -50,9 +52,9 @@ def announce(cfg: DictConfig, without_celeba: str | None) -> None:
         if recipe is not None and cfg.task._target_.rpartition(".")[2] in _TRAINING_TASKS:
             _show("recipe", f"{recipe}: {describe_option('recipe', recipe)}")
     _show("if stopped", f"{resume_command(folder)}")
-    if cfg.resume is not None:
-        record_resumption(cfg)
-    write_atomically(folder / "config.yaml", lambda file: file.write(text.encode()))
+    if cfg.resume is None:
+        settings: Any = OmegaConf.to_container(cfg, resolve=True)
+        write_settings(folder, settings)
 
 
 def _show_configuration(cfg: DictConfig) -> None:

@@ -46,11 +46,10 @@ def launch(cfg: "DictConfig") -> float | None:
 
 def _restore(cfg: "DictConfig") -> bool:
     """Restore the settings of a resumed run, and return whether there is anything left to do."""
-    from celeba_lab.cli.resume import is_finished, restore_settings
+    from celeba_lab.cli.resume import restore_settings
     from celeba_lab.console import console
 
-    is_changed = restore_settings(cfg)
-    if is_changed or not is_finished(cfg):
+    if restore_settings(cfg):
         return True
     console.print(f"resume={cfg.resume}: this run is finished, so nothing is left to do", soft_wrap=True)
     return False

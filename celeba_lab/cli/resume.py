@@ -9,13 +9,25 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from celeba_lab.config import flatten
 from celeba_lab.console import command_line, display_path, format_override
 from celeba_lab.errors import SettingError, UserError, format_value
-from celeba_lab.files import naming_file, remove_staged, write_atomically
+from celeba_lab.files import naming_file
+from celeba_lab.runs.settings import OVERRIDES, RESUME, SETTINGS
 from celeba_lab.runs.summary import SUMMARY
 
-_KEY = "resume"
-# Settings that affect neither the weights nor the metrics of a run, or only how long it trains. A name also stands for
-# all settings below it.
+# Settings for which a finished run is continued: how long it trains, and what it reports. A name also stands for all
+# settings below it.
+_EXTENDING = (
+    "recipe.max_epochs",
+    "trainer.max_epochs",
+    "trainer.max_steps",
+    "trainer.max_time",
+    "trainer.limit_test_batches",
+    "task.report",
+    "task.auditor",
+    "task.nearest",
+)
+# Other settings that can be changed. Of these, only the device and the precision can change the result, by rounding.
 _CHANGEABLE = (
+    *_EXTENDING,
     "print_config",
     "score",
     "data.root",
@@ -23,14 +35,9 @@ _CHANGEABLE = (
     "data.store",
     "data.eval_batch_size",
     "data.max_pixels",
-    "recipe.max_epochs",
-    "trainer.max_epochs",
-    "trainer.max_steps",
-    "trainer.max_time",
     "trainer.accelerator",
     "trainer.precision",
     "trainer.log_every_n_steps",
-    "trainer.limit_test_batches",
     "trainer.deterministic",
     "trainer.benchmark",
     "trainer.detect_anomaly",
@@ -45,24 +52,21 @@ _CHANGEABLE = (
     "callbacks.last.every_n_minutes",
     "callbacks.health",
     "callbacks.learning_rate",
-    "task.report",
-    "task.auditor",
-    "task.nearest",
 )
 # Settings that a GAN applies again when training starts.
 _CHANGEABLE_FOR_GAN = ("model.lr", "model.discriminator_lr", "model.betas")
-_SETTINGS, _OVERRIDES, _HYDRA = "config.yaml", ".hydra/overrides.yaml", ".hydra/hydra.yaml"
+_HYDRA = ".hydra/hydra.yaml"
 
 
 def resume_command(folder: Path) -> str:
     """Return the command that resumes the run in a folder."""
-    return command_line([format_override(_KEY, display_path(folder))])
+    return command_line([format_override(RESUME, display_path(folder))])
 
 
 def find_resumable(path: str) -> str | None:
     """Return the command that resumes the run in a folder, or None if its settings have not been written yet."""
     folder = Path(path)
-    return resume_command(folder) if all((folder / file).is_file() for file in (_SETTINGS, _OVERRIDES)) else None
+    return resume_command(folder) if all((folder / file).is_file() for file in (SETTINGS, OVERRIDES)) else None
 
 
 def expand_arguments(arguments: list[str]) -> list[str]:
@@ -77,7 +81,7 @@ def expand_arguments(arguments: list[str]) -> list[str]:
     Raises:
         UserError: The folder does not contain a run that can be resumed.
     """
-    given = [text for text in arguments if text.startswith(f"{_KEY}=")]
+    given = [text for text in arguments if text.startswith(f"{RESUME}=")]
     if not given:
         return arguments
     others = [text for text in arguments if text not in given]
@@ -87,7 +91,7 @@ def expand_arguments(arguments: list[str]) -> list[str]:
     own = [text for text in others if text.startswith("hydra.") or text.startswith("-") or "=" not in text.lstrip("~+")]
     overrides = merge_overrides(_read_overrides(folder), [text for text in others if text not in own])
     # Without a subfolder, Hydra does not overwrite the settings of the run before the new overrides have been checked.
-    hydra = [format_override("hydra.run.dir", folder), "hydra.output_subdir=null", format_override(_KEY, folder)]
+    hydra = [format_override("hydra.run.dir", folder), "hydra.output_subdir=null", format_override(RESUME, folder)]
     return [*_config_sources(folder, own), *own, *overrides, *hydra]
 
 
@@ -97,14 +101,14 @@ def _read_folder(override: str) -> Path:
     [parsed] = OverridesParser.create().parse_overrides([override])
     value = str(parsed.value())
     folder = Path(value).expanduser()
-    name = format_override(_KEY, value)
+    name = format_override(RESUME, value)
     if not folder.is_dir():
-        inside = next((parent for parent in folder.parents if (parent / _SETTINGS).is_file()), None)
-        hint = f" Specify the run folder: {format_override(_KEY, inside)}" if inside else " Check the path."
+        inside = next((parent for parent in folder.parents if (parent / SETTINGS).is_file()), None)
+        hint = f" Specify the run folder: {format_override(RESUME, inside)}" if inside else " Check the path."
         raise UserError(f"{name} is not a folder.{hint}")
     if (folder / "multirun.yaml").is_file():
         raise UserError(f"{name} is the folder of a sweep. Resume its runs one by one.")
-    for file in (_SETTINGS, _OVERRIDES):
+    for file in (SETTINGS, OVERRIDES):
         if not (folder / file).is_file():
             raise UserError(
                 f"{name} cannot be resumed, because the folder does not contain {file}. A run that was stopped in its"
@@ -126,22 +130,22 @@ def _check_files(folder: Path) -> None:
             continue
         problem = "is a link out of the folder" if is_usable else "is neither a file nor a folder"
         raise UserError(
-            f"{format_override(_KEY, folder)} cannot be resumed, because {path.relative_to(folder)} in it {problem}."
+            f"{format_override(RESUME, folder)} cannot be resumed, because {path.relative_to(folder)} in it {problem}."
             " Delete it, or replace it by the file or folder that you need."
         )
 
 
 def _read_overrides(folder: Path) -> list[str]:
     """Return the overrides of a run, without those of an earlier resumption."""
-    with naming_file(folder / _OVERRIDES):
-        stored = OmegaConf.to_object(OmegaConf.load(folder / _OVERRIDES))
+    with naming_file(folder / OVERRIDES):
+        stored = OmegaConf.to_object(OmegaConf.load(folder / OVERRIDES))
     if not isinstance(stored, list) or not all(isinstance(text, str) for text in stored):
-        raise UserError(f"{display_path(folder / _OVERRIDES)} is damaged: it is not a list of overrides.")
+        raise UserError(f"{display_path(folder / OVERRIDES)} is damaged: it is not a list of overrides.")
     # Hydra itself stores only overrides of the task. An option such as --experimental-rerun would load a pickle.
     for text in stored:
         if text.startswith("-") or _key_of(text).partition(".")[0].partition("/")[0] == "hydra":
-            raise UserError(f"{display_path(folder / _OVERRIDES)} contains {text}, which is not a setting of a run.")
-    return [text for text in stored if not text.startswith(f"{_KEY}=")]
+            raise UserError(f"{display_path(folder / OVERRIDES)} contains {text}, which is not a setting of a run.")
+    return [text for text in stored if not text.startswith(f"{RESUME}=")]
 
 
 def _config_sources(folder: Path, own: Iterable[str]) -> list[str]:
@@ -187,7 +191,7 @@ def restore_settings(cfg: DictConfig) -> bool:
         cfg: The composed configuration, which is modified in place.
 
     Returns:
-        Whether a setting differs from the run's own settings.
+        Whether anything is left to do: the run is not finished, or a setting was changed for which it is continued.
 
     Raises:
         UserError: A setting cannot be changed when a run is resumed, or ``config.yaml`` is damaged.
@@ -198,35 +202,91 @@ def restore_settings(cfg: DictConfig) -> bool:
     hydra = HydraConfig.get()
     folder = Path(str(cfg.resume))
     if folder != Path(hydra.runtime.output_dir):
-        raise UserError(f"Give {format_override(_KEY, cfg.resume)} on the command line, without other characters.")
-    with naming_file(folder / _SETTINGS):
-        stored = OmegaConf.load(folder / _SETTINGS)
+        raise UserError(f"Give {format_override(RESUME, cfg.resume)} on the command line, without other characters.")
+    earlier = _read_overrides(folder)
+    own = compose(str(hydra.job.config_name), [*earlier, format_override(RESUME, folder)])
+    stored = _read_settings(folder, own)
+    given = {_key_of(text).replace("/", ".") for text in hydra.overrides.task if text not in earlier}
+    changed = _find_changes(stored, own, cfg, given - {RESUME})
+    check_changes({key: _leaves(cfg).get(key) for key in changed}, _leaves(stored))
+    _update(stored, changed, cfg)
+    _move(stored, own, cfg, folder)
+    with open_dict(cfg):
+        for key in map(str, list(cfg)):
+            if key != RESUME and key in stored:
+                # The types of the schema are kept.
+                is_typed = isinstance(cfg[key], DictConfig) and OmegaConf.get_type(cfg, key) is not dict
+                cfg[key] = OmegaConf.merge(cfg[key], stored[key]) if is_typed else stored[key]
+    return not (folder / SUMMARY).is_file() or any(_is_below(key, _EXTENDING) for key in changed)
+
+
+def _read_settings(folder: Path, own: DictConfig) -> DictConfig:
+    """Read the settings of a run, and add those that another version of celeba_lab did not know.
+
+    Args:
+        folder: Folder of the run.
+        own: The settings of the run, composed again.
+
+    Raises:
+        UserError: The file is damaged.
+    """
+    path = folder / SETTINGS
+    with naming_file(path):
+        stored = OmegaConf.load(path)
     if not isinstance(stored, DictConfig):
-        raise UserError(f"{display_path(folder / _SETTINGS)} is damaged: it does not contain settings.")
-    own = compose(str(hydra.job.config_name), [*_read_overrides(folder), format_override(_KEY, folder)])
-    before = _leaves(own)
-    for key in before:  # Settings that are missing, because another version of celeba_lab wrote the file.
-        if not key.startswith("data.otherwise") and OmegaConf.select(stored, key, default=before) is before:
+        raise UserError(f"{display_path(path)} is damaged: it does not contain settings.")
+    for key in map(str, {**own, **stored}):
+        if key not in own:
+            raise UserError(f"{display_path(path)} is damaged: {key} is not a setting of celeba_lab.")
+        group, found = own[key], stored.get(key)
+        # Without a target, a group is not used, and may have been replaced by null.
+        is_unused = isinstance(group, DictConfig) and "_target_" not in group and found is None
+        if isinstance(group, DictConfig) and group and not is_unused and not (isinstance(found, DictConfig) and found):
+            raise UserError(f"{display_path(path)} is damaged: the settings in {key} are missing.")
+    absent = object()
+    for key in _leaves(own):
+        if not key.startswith("data.otherwise") and OmegaConf.select(stored, key, default=absent) is absent:
             OmegaConf.update(stored, key, OmegaConf.select(own, key), force_add=True)
+    return stored
+
+
+def _find_changes(stored: DictConfig, own: DictConfig, cfg: DictConfig, given: Iterable[str]) -> list[str]:
+    """Return the settings that were changed, sorted so that the setting that the user gave comes first.
+
+    A setting was changed if the overrides change what is composed, or if its value was given and differs from the one
+    that the run uses. The two differ if a configuration file has been edited since the run was started.
+
+    Args:
+        stored: The settings of the run.
+        own: The settings of the run, composed again.
+        cfg: The settings of the run, composed again with the overrides that were given now.
+        given: Keys of these overrides.
+    """
+    used, before, after = _leaves(stored), _leaves(own), _leaves(cfg)
+    changed = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
+    named = {key for key in used.keys() | after.keys() if _is_below(key, given)}
+    changed |= {key for key in named if used.get(key) != after.get(key)}
+    # A change of seed also changes data.seed.
+    return sorted(changed, key=lambda key: (key.count("."), key))
+
+
+def _is_below(key: str, names: Iterable[str]) -> bool:
+    return any(key == name or key.startswith(f"{name}.") for name in names)
+
+
+def _update(stored: DictConfig, keys: Iterable[str], cfg: DictConfig) -> None:
+    """Give settings of a run their new values."""
     after = _leaves(cfg)
-    changed = [key for key in before.keys() | after.keys() if before.get(key) != after.get(key)]
-    changed.sort(key=lambda key: (key.count("."), key))  # A change of seed also changes data.seed.
-    check_changes({key: after.get(key) for key in changed}, before)
-    # The run folder may have been moved since the settings were written.
-    inside = [key for key, value in before.items() if isinstance(value, str) and value.startswith(str(folder))]
-    for key in {*inside, *changed}:
+    for key in keys:
         if key in after:
             OmegaConf.update(stored, key, OmegaConf.select(cfg, key), force_add=True)
         else:
             _delete(stored, key)
-    with open_dict(cfg):
-        for key in map(str, list(cfg)):
-            if key != _KEY and key in stored:
-                is_typed = (
-                    isinstance(cfg[key], DictConfig) and OmegaConf.get_type(cfg, key) is not dict
-                )  # in the schema
-                cfg[key] = OmegaConf.merge(cfg[key], stored[key]) if is_typed else stored[key]
-    return bool(changed)
+
+
+def _move(stored: DictConfig, own: DictConfig, cfg: DictConfig, folder: Path) -> None:
+    """Change all paths in the run folder, because the folder may have been moved since the run was started."""
+    _update(stored, [k for k, v in _leaves(own).items() if isinstance(v, str) and v.startswith(str(folder))], cfg)
 
 
 def check_changes(changed: Mapping[str, Any], before: Mapping[str, Any]) -> None:
@@ -242,7 +302,7 @@ def check_changes(changed: Mapping[str, Any], before: Mapping[str, Any]) -> None
     is_gan = str(before.get("model._target_")).endswith(".GAN")
     changeable = _CHANGEABLE + (_CHANGEABLE_FOR_GAN if is_gan else ())
     for key, value in changed.items():
-        if not any(key == name or key.startswith(f"{name}.") for name in changeable):
+        if not _is_below(key, changeable):
             used = f"the run uses {format_value(before[key])}" if key in before else "the run does not use it"
             rule = f"cannot be changed when a run is resumed ({used})"
             raise SettingError(key, value, rule, "Start a new run with this setting.", is_absolute=True)
@@ -264,20 +324,3 @@ def _delete(cfg: DictConfig, key: str) -> None:
         del node[name]
         if not node and parent:
             _delete(cfg, parent)
-
-
-def is_finished(cfg: DictConfig) -> bool:
-    """Return whether a resumed run has already written its summary."""
-    return (Path(str(cfg.resume)) / SUMMARY).is_file()
-
-
-def record_resumption(cfg: DictConfig) -> None:
-    """Store the overrides that were given now, and remove the summary and temporary files of the earlier process."""
-    from hydra.core.hydra_config import HydraConfig
-
-    folder = Path(str(cfg.resume))
-    kept = [text for text in HydraConfig.get().overrides.task if not text.startswith(f"{_KEY}=")]
-    text = OmegaConf.to_yaml(OmegaConf.create(kept)) if kept else "[]\n"
-    write_atomically(folder / _OVERRIDES, lambda file: file.write(text.encode()))
-    (folder / SUMMARY).unlink(missing_ok=True)
-    remove_staged(folder)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
@@ -17,10 +18,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from celeba_lab.console import display_path, format_override, is_main_process
 from celeba_lab.errors import UserError, readable
+from celeba_lab.runs.settings import RESUME, SETTINGS
 from celeba_lab.runs.summary import SUMMARY
 
 # Files that show that a folder contains a run or a sweep.
-_TRACES = ("config.yaml", SUMMARY, "multirun.yaml")
+_TRACES = (SETTINGS, SUMMARY, "multirun.yaml")
 
 
 class ExclusiveFolder(Callback):
@@ -42,11 +44,20 @@ class ExclusiveFolder(Callback):
         """Create and claim the folder of a sweep. Each run of the sweep has a numbered subfolder."""
         _prepare(config, "sweep")
 
+    def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Claim the folder of a run of a sweep, because another process could resume this run."""
+        if config.hydra.mode == RunMode.MULTIRUN and is_main_process():
+            _claim_or_refuse(Path(config.hydra.runtime.output_dir))
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        """Release the folder of a run of a sweep."""
+        if config.hydra.mode == RunMode.MULTIRUN:
+            _release(Path(config.hydra.runtime.output_dir))
+
 
 def create_folder(path: Path) -> Path:
     """Create a new folder and return its path: ``path``, or ``path_2``, ``path_3`` and so on if ``path`` exists."""
-    _created_parents.extend(parent for parent in path.parents if not parent.exists())
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path.parent)
     number = 1
     while True:
         folder = path if number == 1 else path.with_name(f"{path.name}_{number}")
@@ -55,10 +66,19 @@ def create_folder(path: Path) -> Path:
         except FileExistsError:
             number += 1
         else:
+            _created_folders.insert(0, folder)
             return folder
 
 
-_created_parents: list[Path] = []  # folders that did not exist before this process, innermost first
+def _make_folder(path: Path) -> None:
+    """Create a folder and its parents, if they do not exist."""
+    created = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    _created_folders[:0] = created
+
+
+_created_folders: list[Path] = []  # folders that did not exist before this process, innermost first
+_earlier_entries: set[Path] = set()  # content of the run folder before this process wrote to it
 
 
 def claim(folder: Path) -> bool:
@@ -110,10 +130,15 @@ def check_claims() -> None:
 
 def release_claims() -> None:
     """Release all folders that this process has claimed."""
-    for descriptor in _claims.values():
+    for folder in list_claims():
+        _release(folder)
+
+
+def _release(folder: Path) -> None:
+    descriptor = _claims.pop(folder, None)
+    if descriptor is not None:
         with suppress(OSError):
             os.close(descriptor)
-    _claims.clear()
 
 
 # Loader workers inherit the descriptors. If a run is killed, its workers must not keep the folder claimed.
@@ -122,24 +147,42 @@ if hasattr(os, "register_at_fork"):
 
 
 def discard_unused_folder() -> None:
-    """Remove the current run folder if it contains only files that are written before the task starts.
+    """Remove what a new run has written to its folder before its task has started, unless the task has written more.
 
-    A run that fails because of an invalid setting therefore leaves no folder behind. Sweep folders are not
-    removed, and neither are folders that were set on the command line.
+    A run that fails because of an invalid setting therefore leaves nothing behind, and the same folder can be used
+    again. The folders of resumed runs and of sweeps are not changed.
     """
     hydra = HydraConfig.get()
-    if hydra.mode != RunMode.RUN or not _is_ours(hydra, "hydra.run.dir"):
+    if hydra.mode != RunMode.RUN or not is_main_process() or _is_resumed(hydra):
         return
     folder = Path(hydra.runtime.output_dir)
-    log = folder / f"{hydra.job.name}.log"
     unused = {folder / ".hydra" / name for name in ("config.yaml", "hydra.yaml", "overrides.yaml")}
-    unused |= {folder / "config.yaml"} | ({log} if log.is_file() and not log.stat().st_size else set())
-    files = {path for path in folder.rglob("*") if not path.is_dir()}
-    if files <= unused:
-        shutil.rmtree(folder, ignore_errors=True)
-        with suppress(OSError):  # Another run may have used these folders in the meantime.
-            for parent in _created_parents:
-                parent.rmdir()
+    unused |= {folder / SETTINGS, folder / f"{hydra.job.name}.log"}
+    added = [path for path in _list(folder) if path not in _earlier_entries]
+    if any(file not in unused for path in added for file in _files_in(path)):
+        return
+    for path in added:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    with suppress(OSError):  # Another run may have used these folders in the meantime.
+        for created in _created_folders:
+            created.rmdir()
+
+
+def _is_resumed(hydra: HydraConf) -> bool:
+    return any(text.startswith(f"{RESUME}=") for text in hydra.overrides.task)
+
+
+def _list(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def _files_in(path: Path) -> list[Path]:
+    if path.is_symlink() or not path.is_dir():
+        return [path]
+    return [file for file in path.rglob("*") if file.is_symlink() or not file.is_dir()]
 
 
 def _is_ours(hydra: HydraConf, key: str) -> bool:
@@ -150,34 +193,39 @@ def _is_ours(hydra: HydraConf, key: str) -> bool:
 def _prepare(config: DictConfig, kind: Literal["run", "sweep"]) -> None:
     if not is_main_process():
         return
+    _created_folders.clear()
+    _earlier_entries.clear()
     key = f"hydra.{kind}.dir"
     is_new = _is_ours(config.hydra, key)
     try:
         folder = Path(str(OmegaConf.select(config, key)))
         if is_new:
             folder = create_folder(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        _make_folder(folder)
+        _earlier_entries.update(_list(folder.absolute()))
     except OmegaConfBaseException:
         return  # Hydra will encounter the same error and report it.
     except OSError as error:
         given = f"{key}={OmegaConf.select(config, key)}"
         _refuse(f"{given} cannot be created ({error.strerror}). Choose another folder with {key}=FOLDER.")
         return
-    if config.get("resume") is None and _contains_any(folder, _TRACES):
+    if config.get(RESUME) is None and _contains_any(folder, _TRACES):
         where = display_path(folder)
         hint = "Choose another folder, or delete this one first."
         if kind == "run":
-            hint = (
-                f"Choose another folder, delete this one first, or resume the run: {format_override('resume', where)}"
-            )
+            hint = f"Choose another folder, delete this one first, or resume the run: {format_override(RESUME, where)}"
         _refuse(f"{format_override(key, where)} already contains a {kind}. {hint}")
-    if not claim(folder):
-        _refuse(f"{display_path(folder)} is being used by another process. Wait until it has stopped, then try again.")
+    _claim_or_refuse(folder)
     if is_new:
         with read_write(config), read_write(config.hydra), open_dict(config.hydra):
             config.hydra[kind].dir = str(folder)
             if kind == "sweep":  # Hydra composes the configuration of each job from the overrides.
                 config.hydra.overrides.hydra.append(format_override(key, folder))
+
+
+def _claim_or_refuse(folder: Path) -> None:
+    if not claim(folder):
+        _refuse(f"{display_path(folder)} is being used by another process. Wait until it has stopped, then try again.")
 
 
 def _contains_any(folder: Path, names: Iterable[str]) -> bool:

@@ -1,20 +1,16 @@
 """Training code shared by classifiers and GANs."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
-from textwrap import shorten
 
 import lightning as L
 from lightning.pytorch.accelerators import CPUAccelerator
-from typing_extensions import override
 
 from celeba_lab.engine.allocator import keep_freed_memory
-from celeba_lab.engine.build import callbacks_of, find_callback
+from celeba_lab.engine.build import find_callback
 from celeba_lab.engine.callbacks import EpochLog, Stopwatch
-from celeba_lab.engine.resume import Resumable, show_progress_saved
+from celeba_lab.engine.resume import Resumable, beginning, show_progress_saved
 from celeba_lab.engine.signals import stopping_between_batches
-from celeba_lab.errors import UserError, settings_of
+from celeba_lab.errors import settings_of
 from celeba_lab.runs.run import Run
 
 
@@ -48,44 +44,11 @@ def fit(
     stopped = partial(show_progress_saved, run)
     # Building the optimizer or the schedule may raise an error that names a setting without the prefix "model".
     settings = settings_of("model", is_absolute=True)
-    restoring = _rejecting_unfit(trainer, checkpoint)
-    with run.timed("fit"), stopping_between_batches(trainer, stopped), settings, restoring:
+    with run.timed("fit"), stopping_between_batches(trainer, stopped), settings, beginning(run, trainer, checkpoint):
         trainer.fit(model, datamodule=datamodule, ckpt_path=checkpoint, weights_only=weights_only)
     watch = find_callback(trainer, Stopwatch)
     if watch is not None:
         run.seconds |= {"training": round(watch.training, 3), "validation": round(watch.validation, 3)}
-
-
-@contextmanager
-def _rejecting_unfit(trainer: L.Trainer, checkpoint: str | None) -> Iterator[None]:
-    """Explain an error before training starts by the checkpoint from which Lightning has just restored everything.
-
-    Raises:
-        UserError: The checkpoint does not fit the run.
-    """
-    start = _Start()
-    callbacks_of(trainer).append(start)
-    try:
-        yield
-    except (UserError, OSError):
-        raise
-    except Exception as error:
-        if checkpoint is None or start.is_reached:
-            raise
-        cause = shorten(f"{type(error).__name__}: {error}", 200).rstrip(".")
-        raise UserError(f"{checkpoint} does not fit this run ({cause}), so the run cannot be resumed.") from error
-    finally:
-        callbacks_of(trainer).remove(start)
-
-
-class _Start(L.Callback):
-    """Note that everything has been restored from a checkpoint."""
-
-    is_reached = False
-
-    @override
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.is_reached = True
 
 
 def last_training_metrics(trainer: L.Trainer) -> dict[str, float]:

@@ -1,13 +1,17 @@
 """Resume an interrupted run from its last checkpoint."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePath
+from textwrap import shorten
 from typing import Any, Literal
 
 import lightning as L
+from typing_extensions import override
 
 from celeba_lab.console import console, display_path
+from celeba_lab.engine.build import callbacks_of
 from celeba_lab.engine.checkpoints import check_kind, read_checkpoint
 from celeba_lab.errors import UserError
 from celeba_lab.models.checkpoint_format import KEY
@@ -99,6 +103,8 @@ def _check_training_state(checkpoint: dict[str, Any], kind: str) -> dict[str, in
             _check_paths(state)
     if len(checkpoint["optimizer_states"]) != _OPTIMIZERS[kind]:
         raise ValueError(f"it should contain the states of {_OPTIMIZERS[kind]} optimizers")
+    if not isinstance(checkpoint.get("validation", {"validated": 0})["validated"], int):
+        raise TypeError("the number of validated batches is not a number")
     sizes: dict[str, int] | None = checkpoint.get(EVENTS_KEY, {}).get("sizes")
     if sizes is not None and not all(isinstance(size, int) for size in sizes.values()):
         raise TypeError("the size of an event file is not a number")
@@ -124,6 +130,48 @@ def _check_epochs(checkpoint: dict[str, Any], max_epochs: int | None, path: str)
         raise UserError(
             f"{path} has already been trained for {epochs} epochs, so trainer.max_epochs={max_epochs} is too low."
         )
+
+
+@contextmanager
+def beginning(run: Run, trainer: L.Trainer, checkpoint: str | None) -> Iterator[None]:
+    """Within this block, the run begins as soon as Lightning has checked and restored everything.
+
+    Args:
+        run: The run, which is withdrawn if it has not begun at the end of the block because of an exception.
+        trainer: The Trainer that is about to train.
+        checkpoint: Checkpoint from which Lightning restores the run, or None. It is to blame for an error before
+            training starts.
+
+    Raises:
+        UserError: The checkpoint does not fit the run.
+    """
+    start = _Start(run)
+    callbacks_of(trainer).insert(0, start)
+    try:
+        yield
+    except BaseException as error:
+        if start.is_reached:
+            raise
+        run.withdraw()
+        if checkpoint is None or not isinstance(error, Exception) or isinstance(error, UserError | OSError):
+            raise
+        cause = shorten(f"{type(error).__name__}: {error}", 200).rstrip(".")
+        raise UserError(f"{checkpoint} does not fit this run ({cause}), so the run cannot be resumed.") from error
+    finally:
+        callbacks_of(trainer).remove(start)
+
+
+class _Start(L.Callback):
+    """Let a run begin before the first training step."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self.is_reached = False
+
+    @override
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._run.begin()
+        self.is_reached = True
 
 
 def show_progress_saved(run: Run, trainer: L.Trainer) -> None:

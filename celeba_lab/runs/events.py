@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,13 +21,14 @@ def measure_events(folder: Path) -> dict[str, int]:
     return {path.name: path.stat().st_size for path in sorted(folder.glob("events.out.tfevents.*"))}
 
 
-def cut_events(folder: Path, sizes: Mapping[str, int]) -> None:
+def cut_events(folder: Path, sizes: Mapping[str, int], names: Iterable[str]) -> None:
     """Remove all events that were written after a checkpoint, because the resumed run writes them again.
 
     Args:
         folder: Folder of the run.
         sizes: Return value of :func:`measure_events` when the checkpoint was saved. Files that are not listed are
             removed.
+        names: Names of the event files of earlier processes.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -35,14 +36,14 @@ def cut_events(folder: Path, sizes: Mapping[str, int]) -> None:
         ...     folder = Path(name)
         ...     _ = (folder / "events.out.tfevents.1").write_bytes(b"before the checkpoint, after it")
         ...     _ = (folder / "events.out.tfevents.2").write_bytes(b"after it")
-        ...     cut_events(folder, {"events.out.tfevents.1": 21})
+        ...     cut_events(folder, {"events.out.tfevents.1": 21}, ["events.out.tfevents.1", "events.out.tfevents.2"])
         ...     measure_events(folder)
         {'events.out.tfevents.1': 21}
     """
-    for name, size in measure_events(folder).items():
+    for name in names:
         if name not in sizes:
             (folder / name).unlink()
-        elif size > sizes[name]:
+        elif (folder / name).stat().st_size > sizes[name]:
             os.truncate(folder / name, sizes[name])
 
 

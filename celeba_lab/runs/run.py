@@ -14,11 +14,12 @@ from omegaconf import DictConfig, OmegaConf
 from rich.text import Text
 
 from celeba_lab.config import build, flatten
-from celeba_lab.console import console, display_path
-from celeba_lab.files import quote_cell, write_atomically
+from celeba_lab.console import console, display_path, is_main_process
+from celeba_lab.files import quote_cell, remove_staged, write_atomically
 from celeba_lab.runs.environment import device_name, git_commit, library_versions
-from celeba_lab.runs.events import cut_events
-from celeba_lab.runs.summary import Summary, SummaryFields
+from celeba_lab.runs.events import cut_events, measure_events
+from celeba_lab.runs.settings import RESUME, write_overrides, write_settings
+from celeba_lab.runs.summary import SUMMARY, Summary, SummaryFields
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,6 +60,9 @@ class RunFolder:
         self._logger = logger
         self.seconds: dict[str, float] = {}
 
+    def begin(self) -> None:
+        """Prepare the folder for new results. Every method that writes to the folder calls this method first."""
+
     @property
     def logger(self) -> "TensorBoardLogger | None":
         """Lightning's TensorBoard logger, or None if TensorBoard is not used."""
@@ -67,6 +71,7 @@ class RunFolder:
     @property
     def writer(self) -> "SummaryWriter | None":
         """TensorBoard's ``SummaryWriter``, or None if TensorBoard is not used."""
+        self.begin()
         return None if self.logger is None else self.logger.experiment
 
     def table(self, name: str, frame: "pd.DataFrame") -> Path:
@@ -75,6 +80,7 @@ class RunFolder:
         Undefined values are empty cells. Texts that a spreadsheet would run as formulas, such as names of images, are
         quoted; see :func:`~celeba_lab.files.quote_cell`.
         """
+        self.begin()
         path = self.path / "tables" / f"{name}.csv"
         quoted = frame.copy(deep=False)
         for position, kind in enumerate(frame.dtypes):
@@ -102,6 +108,7 @@ class RunFolder:
 
     def figure(self, name: str, figure: "Figure", step: int = 0) -> Path:
         """Save a figure to ``figures/<name>.png`` at 150 dpi, send it to TensorBoard, and return the path."""
+        self.begin()
         path = self.path / "figures" / f"{name}.png"
         stream = BytesIO()
         figure.savefig(stream, format="png", dpi=150)
@@ -118,6 +125,7 @@ class RunFolder:
         The metric names are prefixed with ``best/``. Without this prefix, TensorBoard would show the values as an
         additional epoch.
         """
+        self.begin()
         if self.logger is None:
             return
         shown = {name: "none" if value is None else value for name, value in hyperparameters.items()}
@@ -138,8 +146,9 @@ class RunFolder:
 class Run(RunFolder):
     """A run of a task, with its folder and its settings.
 
-    A task opens its run once and finishes the run once, in the main process. Nothing is written before the first table,
-    figure or logged value, so a run that fails because of invalid settings or data leaves no files behind.
+    A task opens its run once and finishes the run once, in the main process. Nothing is written before training starts
+    or before the first table, figure or logged value. A run that fails because of invalid settings or data therefore
+    leaves no files behind, and a resumed run leaves its folder as it was.
 
     Args:
         path: Path to the run folder.
@@ -180,8 +189,10 @@ class Run(RunFolder):
         self.settings = settings
         self.overrides = list(overrides)
         self._logger_settings = logger
+        self._has_begun = False
         self._is_finished = False
-        self._event_sizes: Mapping[str, int] | None = {} if self.is_resumed else None
+        self._event_sizes: Mapping[str, int] | None = {}
+        self._earlier_events = measure_events(path)
         self._first_step = 0
         self.experiment: str = settings["name"]
         self.seed: int = settings["seed"]
@@ -202,20 +213,44 @@ class Run(RunFolder):
 
     @cached_property
     def logger(self) -> "TensorBoardLogger | None":
-        """Lightning's TensorBoard logger, or None if not configured. The first access also logs the configuration."""
+        """Lightning's TensorBoard logger, or None if not configured."""
         logger: TensorBoardLogger | None = build(self._logger_settings)
-        if logger is not None:
+        return logger
+
+    def begin(self) -> None:
+        """Log the configuration, and prepare the folder of a resumed run for new results.
+
+        The folder of a resumed run is changed only now, when nothing can be refused any more: its settings are stored,
+        and its summary and everything that was written after the last checkpoint are removed.
+        """
+        if self._has_begun or not is_main_process():
+            return
+        self._has_begun = True
+        if self.is_resumed:
+            (self.path / SUMMARY).unlink(missing_ok=True)
+            write_settings(self.path, self.settings)
+            write_overrides(self.path, self.overrides)
+            remove_staged(self.path)
             if self._event_sizes is not None:
-                cut_events(self.path, self._event_sizes)
+                cut_events(self.path, self._event_sizes, self._earlier_events)
+        if self.logger is not None:
             lines = OmegaConf.to_yaml(OmegaConf.create(dict(self.settings))).splitlines()
             text = "\n".join(f"    {line}" for line in lines)
-            logger.experiment.add_text("configuration", text, self._first_step)
-        return logger
+            self.logger.experiment.add_text("configuration", text, self._first_step)
+
+    def withdraw(self) -> None:
+        """Remove the event files of a run that was refused before it began. Lightning opens them before its checks."""
+        if self._has_begun or not is_main_process():
+            return
+        if self.logger is not None:
+            self.logger.finalize("failed")
+        for name in measure_events(self.path).keys() - self._earlier_events.keys():
+            (self.path / name).unlink()
 
     @property
     def is_resumed(self) -> bool:
         """Whether an earlier process has already started this run."""
-        return self.settings.get("resume") is not None
+        return self.settings.get(RESUME) is not None
 
     def keep_events(self, sizes: Mapping[str, int] | None, step: int) -> None:
         """Keep the events that a resumed run wrote before a checkpoint. By default, a resumed run removes all events.
@@ -274,6 +309,7 @@ class Run(RunFolder):
         """
         if self._is_finished:
             raise RuntimeError(f"The run in {self.path} has already been finished.")
+        self.begin()
         self._is_finished = True
         if hyperparameters is not None:
             self.log_hyperparameters(hyperparameters, metrics, step)

@@ -1,14 +1,16 @@
 """``resume=FOLDER``: the settings of the run are restored, and only some of them can be changed."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from celeba_lab.cli.resume import check_changes, expand_arguments, merge_overrides
 from celeba_lab.cli.run_folder import claim, release_claims
 from celeba_lab.errors import SettingError, UserError
+from celeba_lab.runs.settings import write_settings
 
 
 def overrides_of(run: Path) -> Path:
@@ -146,6 +148,67 @@ def test_settings_that_would_change_the_result_are_refused(key: str) -> None:
 
 def test_settings_that_do_not_change_the_result_are_accepted() -> None:
     check_changes({"data.num_workers": 2, "trainer.max_epochs": 9, "callbacks.progress_bar": None}, {})
+
+
+@pytest.fixture
+def resume(folder: Path, command, monkeypatch) -> Callable[..., tuple[DictConfig | None, str]]:
+    """``resume("trainer.max_epochs=9")`` returns the settings of the resumed run, or None, and the error output."""
+    found: list[DictConfig] = []
+
+    def prepare(cfg: DictConfig) -> Callable[[DictConfig], dict[str, float]]:
+        found.append(OmegaConf.create(OmegaConf.to_container(cfg, resolve=True)))
+        return lambda cfg: {}
+
+    monkeypatch.setattr("celeba_lab.cli.main.prepare", prepare)
+
+    def run(*arguments: str) -> tuple[DictConfig | None, str]:
+        found.clear()
+        _, _, err = command(*arguments)
+        return (found[0] if found else None), err
+
+    (folder / "config.yaml").unlink()
+    cfg, _ = run("experiment=smile", "trainer=cpu", "seed=7", f"hydra.run.dir='{folder}'")
+    write_settings(folder, OmegaConf.to_container(cfg))
+    return lambda *arguments: run(f"resume='{folder}'", *arguments)
+
+
+def test_the_settings_in_the_folder_are_used_although_a_configuration_file_has_changed(folder: Path, resume) -> None:
+    stored = OmegaConf.load(folder / "config.yaml")
+    stored.model.lr, stored.trainer.max_epochs, stored.trainer.log_every_n_steps = 0.5, 1, 3
+    OmegaConf.save(stored, folder / "config.yaml")
+    cfg, _ = resume("trainer.max_epochs=4")  # The value that the file has now.
+    assert (cfg.model.lr, cfg.trainer.max_epochs, cfg.trainer.log_every_n_steps) == (0.5, 4, 3)
+    cfg, err = resume("model.lr=0.001")
+    assert cfg is None
+    assert "model.lr=0.001 cannot be changed when a run is resumed (the run uses 0.5)." in err
+
+
+def test_settings_that_are_missing_in_the_folder_have_their_usual_values(folder: Path, resume) -> None:
+    stored = OmegaConf.load(folder / "config.yaml")
+    del stored.trainer.log_every_n_steps, stored.score
+    OmegaConf.save(stored, folder / "config.yaml")
+    cfg, _ = resume()
+    assert cfg.trainer.log_every_n_steps > 0
+    assert "score" in cfg
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "sentence"),
+    [
+        ("trainer", 3, "the settings in trainer are missing"),
+        ("data", [1], "the settings in data are missing"),
+        ("model", {}, "the settings in model are missing"),
+        ("task", None, "the settings in task are missing"),
+        ("extra", 1, "extra is not a setting of celeba_lab"),
+    ],
+)
+def test_a_damaged_file_of_settings_is_rejected(folder: Path, resume, key: str, value: object, sentence: str) -> None:
+    stored = OmegaConf.load(folder / "config.yaml")
+    stored[key] = value
+    OmegaConf.save(stored, folder / "config.yaml")
+    cfg, err = resume()
+    assert cfg is None
+    assert f"config.yaml is damaged: {sentence}." in err
 
 
 def test_a_run_folder_is_used_by_one_process(folder: Path, command) -> None:

@@ -1,5 +1,7 @@
 """Every run gets its own folder, even if another run starts in the same second."""
 
+import fcntl
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,7 +11,7 @@ import pytest
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from celeba_lab.cli.run_folder import create_folder
+from celeba_lab.cli.run_folder import claim, create_folder, release_claims
 from celeba_lab.errors import UserError
 
 Command = Callable[..., tuple[int, str, str]]
@@ -92,10 +94,59 @@ def test_a_rejected_run_leaves_no_folder(command: Command, tmp_path: Path) -> No
     assert not list(tmp_path.glob("outputs/smile/*"))
 
 
-def test_a_rejected_run_keeps_a_folder_given_by_the_user(command: Command, tmp_path: Path) -> None:
-    code, _, _ = command("experiment=smile", "model.lr=abc", "hydra.run.dir=mine")
-    assert code == 1
-    assert (tmp_path / "mine" / ".hydra").is_dir()
+def test_a_rejected_run_leaves_a_folder_given_by_the_user_as_it_was(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "mine" / "empty").mkdir(parents=True)
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    for _ in range(2):  # The first run does not prevent the second from using the folder.
+        code, _, err = command("experiment=smile", "model.lr=abc", "hydra.run.dir=mine")
+        assert code == 1
+        assert "model.lr" in err
+        assert sorted(path.name for path in (tmp_path / "mine").rglob("*")) == ["empty", "notes.txt"]
+    assert command("experiment=smile", "model.lr=abc", "hydra.run.dir=new/folder")[0] == 1
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        ["experiment=smile", "trainer.limit_train_batches=0.01"],  # is checked after the event file has been opened
+        ["experiment=smile", "trainer.enable_checkpointing=false"],
+        ["experiment=gan", "trainer.accumulate_grad_batches=2"],
+    ],
+)
+def test_a_run_that_lightning_refuses_leaves_no_files(
+    run_command, tmp_path: Path, tiny_celeba: Path, refused: list[str]
+) -> None:
+    small = ["trainer=cpu", "model.image_size=32", "data.batch_size=8", "~callbacks.progress_bar"]
+    if "experiment=smile" in refused:
+        small.append("model.weights=null")
+    result = run_command(*refused, *small, f"data.root={tiny_celeba}", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    assert not list(tmp_path.rglob("*"))
+
+
+def test_each_run_of_a_sweep_claims_its_folder(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a run of a sweep trains, another process cannot resume it."""
+    seen: list[bool] = []
+
+    def task(cfg: DictConfig) -> dict[str, float]:
+        descriptor = os.open(HydraConfig.get().runtime.output_dir, os.O_RDONLY)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(descriptor)
+        seen.append(True)
+        return {}
+
+    monkeypatch.setattr("celeba_lab.cli.main.prepare", lambda cfg: task)
+    code, _, err = command("-m", "experiment=smile", "seed=1,2")
+    assert code == 0, err
+    assert len(seen) == 2
+    for folder in tmp_path.glob("outputs/smile/*/*_seed-*"):
+        assert claim(folder)
+    release_claims()
 
 
 def test_a_failed_run_keeps_the_files_that_it_has_written(

@@ -264,9 +264,12 @@ def _wait_for(condition, seconds: float = 120) -> None:
 def test_a_finished_run_is_left_alone(trained, tmp_path: Path, run_command) -> None:
     home = shutil.copytree(trained.folder, tmp_path / "run")
     before = {path: path.stat().st_mtime_ns for path in home.rglob("*") if path.is_file()}
-    result = run_command("resume=run", cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
-    assert "this run is finished, so nothing is left to do" in result.stdout
+    for arguments in ([], ["print_config=full", "data.num_workers=0"]):
+        result = run_command("resume=run", *arguments, cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        assert "this run is finished, so nothing is left to do" in result.stdout
+    for refused in ("trainer.max_epochs=1", "task.report.tune=f2", "model.lr=1", "trainer.max_time=soon"):
+        assert run_command("resume=run", refused, cwd=tmp_path).returncode == 1
     assert {path: path.stat().st_mtime_ns for path in home.rglob("*") if path.is_file()} == before
 
 

@@ -34,7 +34,7 @@ def fit(toy, numbers, trainer):
     def run(folder, epochs, resumed=False):
         last = folder / "last.ckpt"
         if resumed:
-            cut_events(folder, torch.load(last, weights_only=True)[EVENTS_KEY]["sizes"])
+            cut_events(folder, torch.load(last, weights_only=True)[EVENTS_KEY]["sizes"], measure_events(folder))
         logger = TensorBoardLogger(folder, name="", version="")
         callbacks = [EventPosition(), LastCheckpoint(folder)]
         fit = trainer(*callbacks, max_epochs=epochs, logger=logger, log_every_n_steps=1)
@@ -65,5 +65,5 @@ def test_events_after_the_checkpoint_are_removed(tmp_path, fit):
     fit(tmp_path, 1)
     sizes = measure_events(tmp_path)
     (tmp_path / "events.out.tfevents.9.later").write_bytes(b"later")
-    cut_events(tmp_path, sizes)
+    cut_events(tmp_path, sizes, measure_events(tmp_path))
     assert measure_events(tmp_path) == sizes

@@ -1,0 +1,38 @@
+"""The files in a run folder that contain its settings, from which the run can be resumed."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from celeba_lab.files import write_atomically
+
+RESUME = "resume"
+"""Name of the setting that selects the folder of a resumed run. It is not stored in this folder."""
+
+SETTINGS, OVERRIDES = "config.yaml", ".hydra/overrides.yaml"
+"""Files with all resolved settings, and with the overrides on the command line."""
+
+
+def write_settings(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Write all settings of a run to its ``config.yaml``.
+
+    Args:
+        folder: Folder of the run.
+        settings: The resolved configuration.
+    """
+    text = OmegaConf.to_yaml(OmegaConf.create({**settings, RESUME: None}))
+    write_atomically(folder / SETTINGS, lambda file: file.write(text.encode()))
+
+
+def write_overrides(folder: Path, overrides: Iterable[str]) -> None:
+    """Write the overrides of a resumed run to the file in which Hydra stored those of the first process.
+
+    Args:
+        folder: Folder of the run.
+        overrides: Overrides, excluding overrides of Hydra's own settings.
+    """
+    kept = [text for text in overrides if not text.startswith(f"{RESUME}=")]
+    text = OmegaConf.to_yaml(OmegaConf.create(kept)) if kept else "[]\n"
+    write_atomically(folder / OVERRIDES, lambda file: file.write(text.encode()))
