@@ -109,13 +109,17 @@ def fit(compose: Callable, trainer: Callable, tiny_celeba: Path) -> Callable[...
             "optimizers": [optimizer.state_dict() for optimizer in fitted.optimizers],
             "history": log.table().to_dict("list"),
             "step": fitted.global_step,
+            "batches": fitted.fit_loop.epoch_loop.batch_progress.state_dict(),
+            "logged": fitted.fit_loop.epoch_loop._batches_that_stepped,  # the step of the next logged value
         }
 
     return train
 
 
 def check_same(found: dict[str, Any], expected: dict[str, Any]) -> None:
-    assert found["step"] == expected["step"]
+    assert [found[name] for name in ("step", "batches", "logged")] == [
+        expected[name] for name in ("step", "batches", "logged")
+    ]
     for name, value in expected["weights"].items():
         assert torch.equal(found["weights"][name], value), name
     torch.testing.assert_close(found["optimizers"], expected["optimizers"], rtol=0, atol=0, equal_nan=True)

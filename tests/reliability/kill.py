@@ -8,26 +8,17 @@ resumed. The results must be equal to the last bit: weights, optimizers, metrics
 values. The script prints one line per kill, and exits with status 1 if a run differs.
 """
 
-import functools
-import os
 import random
 import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import lightning.pytorch.loops.evaluation_loop as evaluation
-import lightning.pytorch.loops.training_epoch_loop as training
 from compare_runs import differences
-from runner import CLASSIFIER, GAN, Child, draw_blank_figures, parser_of
-
-from celeba_lab.engine.callbacks import LastCheckpoint
-from celeba_lab.tasks import train, train_gan
+from runner import CLASSIFIER, GAN, Child, choose_moment, draw_blank_figures, parser_of, trace_phases
 
 AUGMENTED = ["model.augment={flip:0.5,shift:0.1,scale:0.1,rotate:5,light:0.2}", "model.mixup=0.2"]
 CASES = {
@@ -46,34 +37,11 @@ CASES = {
         *GAN, "data.num_workers=2", "data.store=memory", "callbacks.last.every_n_minutes=0.001",
     ],
 }  # fmt: skip
-PHASES = ("training", "validation", "saving", "writing", "reporting")
-
-
-def _trace(pipe: int) -> None:
-    """Make the functions of each phase report when they start and end."""
-
-    def traced(phase: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(function)
-        def call(*arguments: Any, **named: Any) -> Any:
-            os.write(pipe, f"enter {phase}\n".encode())
-            try:
-                return function(*arguments, **named)
-            finally:
-                os.write(pipe, f"leave {phase}\n".encode())
-
-        return call
-
-    training._TrainingEpochLoop.advance = traced("training", training._TrainingEpochLoop.advance)
-    evaluation._EvaluationLoop.run = traced("validation", evaluation._EvaluationLoop.run)
-    LastCheckpoint._save_checkpoint = traced("saving", LastCheckpoint._save_checkpoint)
-    train.report_training = traced("reporting", train.report_training)
-    train_gan.report_gan = traced("reporting", train_gan.report_gan)
-    os.fsync = traced("writing", os.fsync)  # celeba_lab.files.write_atomically calls it before it replaces a file
 
 
 def kill_and_compare(name: str, arguments: list[str], kills: int, folder: Path, generator: random.Random) -> int:
     """Run one case, print one line per kill, and return the number of runs that differ."""
-    code, durations = Child([*arguments, "hydra.run.dir=whole"], folder, folder / "whole.log", _trace).wait()
+    code, durations = Child([*arguments, "hydra.run.dir=whole"], folder, folder / "whole.log", trace_phases).wait()
     if code != 0:
         sys.exit(f"the uninterrupted run failed: {(folder / 'whole.log').read_text()[-3000:]}")
     wrong = number = 0
@@ -81,10 +49,8 @@ def kill_and_compare(name: str, arguments: list[str], kills: int, folder: Path, 
         run = f"killed_{number}"
         command, killed = [*arguments, f"hydra.run.dir={run}"], []
         for _ in range(generator.choice([1, 1, 2])):
-            phase = generator.choice([phase for phase in PHASES if durations[phase]])
-            visit = generator.randrange(len(durations[phase]))
-            delay = generator.random() * durations[phase][visit]
-            code, _ = Child(command, folder, folder / f"{run}.log", _trace).wait((phase, visit, delay))
+            phase, visit, delay = moment = choose_moment(durations, generator)
+            code, _ = Child(command, folder, folder / f"{run}.log", trace_phases).wait(moment)
             if code != -signal.SIGKILL:
                 break  # The run ended before this moment.
             killed.append(f"{phase} {visit + 1} after {delay:.3f} s")

@@ -1,24 +1,31 @@
 """Runs in forked processes, which start at once because the slow imports have been done."""
 
 import argparse
+import functools
 import os
+import random
 import signal
 import sys
 import threading
 import time
 import traceback
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import lightning.pytorch.loops.evaluation_loop as evaluation
+import lightning.pytorch.loops.training_epoch_loop as training
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
 from celeba_lab.cli.main import main
+from celeba_lab.data.datamodule import CelebADataModule
+from celeba_lab.engine.callbacks import LastCheckpoint
+from celeba_lab.tasks import train, train_gan
 
 torch.set_num_threads(1)
 
@@ -60,6 +67,52 @@ def parser_of(description: str | None, count: str, default: int, meaning: str) -
     return parser
 
 
+PHASES = ("training", "validation", "saving", "writing", "reporting")
+"""Phases of a run in which it is usually killed. The data are read only at its start."""
+
+
+def trace_phases(pipe: int) -> None:
+    """Make the functions of each phase report through a pipe when they start and end."""
+
+    def traced(phase: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def call(*arguments: Any, **named: Any) -> Any:
+            os.write(pipe, f"enter {phase}\n".encode())
+            try:
+                return function(*arguments, **named)
+            finally:
+                os.write(pipe, f"leave {phase}\n".encode())
+
+        return call
+
+    CelebADataModule.setup_split = traced("reading", CelebADataModule.setup_split)
+    training._TrainingEpochLoop.advance = traced("training", training._TrainingEpochLoop.advance)
+    evaluation._EvaluationLoop.run = traced("validation", evaluation._EvaluationLoop.run)
+    LastCheckpoint._save_checkpoint = traced("saving", LastCheckpoint._save_checkpoint)
+    train.report_training = traced("reporting", train.report_training)
+    train_gan.report_gan = traced("reporting", train_gan.report_gan)
+    os.fsync = traced("writing", os.fsync)  # celeba_lab.files.write_atomically calls it before it replaces a file
+
+
+Moment = tuple[str, int, float]
+"""A moment of a run: a phase, the number of the visit to this phase, and seconds since the start of this visit."""
+
+
+def choose_moment(
+    durations: dict[str, list[float]], generator: random.Random, phases: Sequence[str] = PHASES
+) -> Moment:
+    """Return a random moment.
+
+    Args:
+        durations: Durations of all visits to each phase in seconds.
+        generator: Source of the random numbers.
+        phases: Phases from which one is chosen.
+    """
+    phase = generator.choice([phase for phase in phases if durations[phase]])
+    visit = generator.randrange(len(durations[phase]))
+    return phase, visit, generator.random() * durations[phase][visit]
+
+
 class Child:
     """A run in a forked process, which reports through a pipe when it enters and leaves a phase."""
 
@@ -74,11 +127,12 @@ class Child:
             _become_run(arguments, folder, log, lambda: trace(theirs))
         os.close(theirs)
 
-    def wait(self, kill: tuple[str, int, float] | None = None) -> tuple[int, dict[str, list[float]]]:
-        """Wait for the end of the run, or kill it.
+    def wait(self, moment: Moment | None = None, number: int = signal.SIGKILL) -> tuple[int, dict[str, list[float]]]:
+        """Wait for the end of the run, or send it a signal and then wait.
 
         Args:
-            kill: Phase, number of the visit to this phase and seconds after its start at which the run is killed.
+            moment: Moment at which the signal is sent.
+            number: Number of the signal.
 
         Returns:
             The exit code and the durations of all visits to each phase.
@@ -95,10 +149,9 @@ class Child:
                     durations[phase].append(time.perf_counter() - starts[phase])
                     continue
                 starts[phase] = time.perf_counter()
-                if kill is not None and (phase, visits[phase]) == kill[:2]:
-                    time.sleep(kill[2])
-                    os.kill(self.pid, signal.SIGKILL)
-                    break
+                if moment is not None and (phase, visits[phase]) == moment[:2]:
+                    time.sleep(moment[2])
+                    os.kill(self.pid, number)
                 visits[phase] += 1
         code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         limit.cancel()
