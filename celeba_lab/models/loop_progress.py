@@ -29,7 +29,7 @@ def note_validation(trainer: L.Trainer, validated: int) -> dict[str, Any]:
     return {"is_due": is_due, "is_used": is_used, "validated": validated}
 
 
-def correct_loop_progress(checkpoint: dict[str, Any]) -> None:
+def correct_loop_progress(checkpoint: dict[str, Any]) -> dict[str, int] | None:
     """Change a checkpoint so that Lightning resumes an epoch exactly where it was interrupted.
 
     - A training batch that was interrupted is used again. Lightning would count it twice.
@@ -42,12 +42,16 @@ def correct_loop_progress(checkpoint: dict[str, Any]) -> None:
 
     Args:
         checkpoint: Checkpoint that Lightning is about to load.
+
+    Returns:
+        If a validation has to be done first, the progress of the complete validations of the epoch. It must be restored
+        by :func:`restore_validation_progress` when the validation starts.
     """
     fit_loop = checkpoint.get("loops", {}).get("fit_loop", {})
     training = fit_loop.get("epoch_loop.batch_progress")
     validation = fit_loop.get("epoch_loop.val_loop.batch_progress")
     if training is None or validation is None:
-        return
+        return None
     current, total = training["current"], training["total"]
     if current["processed"] < current["ready"]:
         training["is_last_batch"] = False
@@ -55,6 +59,13 @@ def correct_loop_progress(checkpoint: dict[str, Any]) -> None:
             counts.update(dict.fromkeys(("ready", "started", "completed"), counts["processed"]))
     is_last = training["is_last_batch"]
     is_pending, is_due, is_used = _read_note(checkpoint.get("validation"), training, validation)
+    is_interrupted = (
+        not validation["is_last_batch"] or validation["current"]["completed"] < validation["current"]["ready"]
+    )
+    complete = {
+        name: count - (validation["current"][name] if is_interrupted else 0)
+        for name, count in validation["total"].items()
+    }
     validation["current"].update(dict.fromkeys(validation["current"], 0))
     is_counted = current["completed"] == current["processed"]
     steps = fit_loop["epoch_loop.state_dict"]
@@ -64,9 +75,18 @@ def correct_loop_progress(checkpoint: dict[str, Any]) -> None:
         validation["total"].update(ready=1, started=1, processed=0, completed=0)
         if is_used and not is_due and not is_counted:  # Lightning ends the epoch without counting its last batch.
             steps["_batches_that_stepped"] += 1
-    elif is_used and is_due and is_counted and not is_last:
+        return complete
+    if is_used and is_due and is_counted and not is_last:
         # Lightning skips the validation, which has been done, but counts the batch before it again.
         steps["_batches_that_stepped"] -= 1
+    return None
+
+
+def restore_validation_progress(trainer: L.Trainer, complete: dict[str, int]) -> None:
+    """Restore the progress of the complete validations of an epoch; see :func:`correct_loop_progress`."""
+    progress: Any = trainer.fit_loop.epoch_loop.val_loop.batch_progress
+    for name, count in complete.items():
+        setattr(progress.total, name, count)
 
 
 def _read_note(

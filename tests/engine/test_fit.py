@@ -44,17 +44,18 @@ class Interrupt(L.Callback):
 
 
 class Recorder(L.Callback):
-    """Record the training batches, as pairs of epoch and batch, and the result of each validation with its step."""
+    """Record the epoch and number of each training batch, and the step, loss and progress of each validation."""
 
     def __init__(self) -> None:
         self.batches: list[tuple[int, int]] = []
-        self.validations: list[tuple[int, float]] = []
+        self.validations: list[tuple[int, float, int]] = []
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
         self.batches.append((trainer.current_epoch, batch_idx))
 
     def on_validation_end(self, trainer, pl_module):
-        self.validations.append((trainer.global_step, float(trainer.callback_metrics["val/loss"])))
+        count = trainer.fit_loop.epoch_loop.val_loop.batch_progress.total.completed
+        self.validations.append((trainer.global_step, float(trainer.callback_metrics["val/loss"]), count))
 
 
 def build_classifier() -> AttributeClassifier:
@@ -205,7 +206,7 @@ def test_a_run_with_several_validations_in_each_epoch_resumes_exactly(
         fit("smile", tmp_path, found, Interrupt(*at), val_check_interval=0.5)
     check_same(fit("smile", tmp_path, found, checkpoint=tmp_path / "last.ckpt", val_check_interval=0.5), whole)
     assert found.validations == expected.validations
-    assert [step for step, _ in found.validations] == [2, 4, 6, 8, 10, 12]
+    assert [step for step, _, _ in found.validations] == [2, 4, 6, 8, 10, 12]
 
 
 @pytest.mark.parametrize("kind", ["smile", "gan"])

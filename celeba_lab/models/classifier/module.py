@@ -25,7 +25,7 @@ from celeba_lab.models.classifier.backbones import Backbone
 from celeba_lab.models.classifier.evaluation import AttributeModel
 from celeba_lab.models.classifier.losses import build_loss
 from celeba_lab.models.classifier.metrics import SplitMetrics
-from celeba_lab.models.loop_progress import correct_loop_progress, note_validation
+from celeba_lab.models.loop_progress import correct_loop_progress, note_validation, restore_validation_progress
 from celeba_lab.models.optimization import (
     SCHEDULES,
     build_optimizer,
@@ -136,6 +136,7 @@ class AttributeClassifier(AttributeModel):
         self.save_hyperparameters()
         self.initial_weights = "random"
         self._validated = 0  # training batches before the last complete validation
+        self._complete_validations: dict[str, int] | None = None
         self.attributes = list(attributes)
         self.threshold = threshold
         self.backbone = Backbone(backbone, image_size)
@@ -254,6 +255,12 @@ class AttributeClassifier(AttributeModel):
         self._log_metrics("train", self.train_metrics)
 
     @override
+    def on_validation_start(self) -> None:
+        if self._complete_validations is not None:
+            restore_validation_progress(self.trainer, self._complete_validations)
+            self._complete_validations = None
+
+    @override
     def on_validation_end(self) -> None:
         progress: Any = self.trainer.fit_loop.epoch_loop.batch_progress
         self._validated = progress.total.processed
@@ -268,7 +275,7 @@ class AttributeClassifier(AttributeModel):
 
     @override
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        correct_loop_progress(checkpoint)
+        self._complete_validations = correct_loop_progress(checkpoint)
         self._validated = checkpoint.get("validation", {}).get("validated", 0)
         # The checkpoint contains the metrics of only one process.
         if "train_metrics" in checkpoint and self._trainer is not None and self.trainer.is_global_zero:
