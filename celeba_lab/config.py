@@ -13,6 +13,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.resolvers.oc import env
 
 from celeba_lab.errors import SettingError, UserError, did_you_mean
 
@@ -64,6 +65,23 @@ def register_schema() -> None:
     # ${hydra:runtime.choices.task} would be simpler, but it cannot be resolved yet when a sweep creates its folder.
     OmegaConf.register_new_resolver("task_name", lambda target: target.rpartition(".")[2], replace=True)
     OmegaConf.register_new_resolver("without_slashes", lambda name: name.replace("/", "-"), replace=True)
+    OmegaConf.register_new_resolver("oc.env", _environment_variable, replace=True)
+
+
+_SECRET = re.compile(r"key|token|secret|passw|credential|auth", re.IGNORECASE)
+
+
+def _environment_variable(name: str, *default: Any) -> str | None:
+    """Return an environment variable, unless it is secret, because all settings are stored as plain text.
+
+    Raises:
+        UserError: The name is that of a secret.
+    """
+    if _SECRET.search(name):
+        raise UserError(
+            f"The environment variable {name} cannot be a setting, because settings are stored as plain text"
+        )
+    return env(name, *default)
 
 
 def check_root_keys(cfg: DictConfig) -> None:
@@ -105,7 +123,9 @@ def check_nodes(cfg: DictConfig) -> None:
 
 def _check_keys(node: Any, path: str) -> None:
     for where, value in _items_of(node, path):
-        name = where.rpartition(".")[2]
+        name = where.removeprefix(f"{path}.")
+        if "." in name:
+            raise UserError(f"{path} contains {name!r}, but the name of a setting must not contain a dot.")
         is_partial = where == "task._partial_" and value is True
         if name.startswith("_") and name != "_target_" and not is_partial:
             raise UserError(

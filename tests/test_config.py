@@ -220,3 +220,18 @@ def test_groups_must_be_nodes_without_reserved_keys(changes: dict, sentence: str
     with pytest.raises(UserError) as caught:
         check_nodes(OmegaConf.create(good | changes))
     assert caught.value.sentence.startswith(sentence)
+
+
+@pytest.mark.parametrize("name", ["AWS_SECRET_ACCESS_KEY", "github_token", "DB_PASSWORD"])
+def test_secrets_in_the_environment_are_not_stored_as_settings(name: str, command, monkeypatch) -> None:
+    monkeypatch.setenv(name, "12345")
+    code, out, err = command("experiment=smile", f"score=${{oc.env:{name},none}}")
+    assert code == 1
+    assert f"The environment variable {name} cannot be a setting, because settings are stored as plain text" in err
+    assert "12345" not in out + err
+
+
+def test_other_environment_variables_can_be_settings(compose, monkeypatch) -> None:
+    monkeypatch.setenv("MY_FACES", "/faces")
+    cfg = compose("data.root=${oc.env:MY_FACES}", "score=${oc.env:NOTHING,val/f1}")
+    assert (cfg.data.root, cfg.score) == ("/faces", "val/f1")

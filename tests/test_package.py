@@ -37,13 +37,16 @@ def test_the_wheel_works_from_any_folder(wheel: Path, tmp_path: Path) -> None:
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(site)]
     subprocess.run([*install, str(wheel)], check=True, capture_output=True, timeout=300)
     elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
+    (elsewhere / "hydra_plugins").mkdir(parents=True)
+    for foreign in ("hydra_plugins/evil.py", "omegaconf.py"):  # Modules in the current folder must not be run.
+        (elsewhere / foreign).write_text("open('acted', 'w')\nraise SystemExit('acted')\n")
     environment = os.environ | {"PYTHONPATH": str(site)}
     entry_point, module = [str(site / "bin" / "celeba-lab")], [sys.executable, "-m", "celeba_lab"]
     assert "experiment=NAME" in output_of([*entry_point, "--help"], elsewhere, environment)
     assert "attributes:\n  - Smiling" in output_of(
         [*module, "experiment=smile", "--cfg", "job"], elsewhere, environment
     )
+    assert not (elsewhere / "acted").exists()
 
 
 def output_of(command: list[str], folder: Path, environment: dict[str, str]) -> str:

@@ -5,6 +5,7 @@ celeba_lab runs. A file may therefore change only the settings of a sweep and tr
 Hydra must be the same as without the file, unless they were given on the command line.
 """
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,10 +15,13 @@ from typing import Any
 from unittest.mock import patch
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import ConfigRepository
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, RangeSweep
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
+from hydra.plugins.config_source import ConfigResult
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import RunMode
@@ -25,6 +29,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from celeba_lab.cli.config_files import check_config_file, check_interpolations
 from celeba_lab.cli.run_folder import list_claims
 from celeba_lab.cli.targets import is_trusted
 from celeba_lab.config import locate, one_line
@@ -44,6 +49,7 @@ _SET_BY_HYDRA = ("hydra.job.override_dirname", "hydra.job.config_name")
 _REFERENCE = re.compile(r"\$\{hydra\.(?:job|run|sweep)\.\w+\}")
 # Overrides that the parameters of a sweep must not contain.
 _NOT_SWEPT = ("hydra", "resume", "trusted_modules")
+_MOST_JOBS = 10_000
 _IMPORT = re.compile(r"\s*(?:ext|cfg)://")
 _STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
 _LOG_FILES = ("${hydra.runtime.output_dir}/${hydra.job.name}.log", "hydra-${hydra.job.name}.log")
@@ -96,10 +102,23 @@ def checked_hydra_settings(arguments: Sequence[str]) -> Iterator[None]:
         if given not in plain:
             plain[given] = load(loader, _CONFIG, list(given), RunMode.RUN, validate_sweep_overrides=False)
         check_hydra(cfg.hydra, plain[given].hydra, overrides)
+        check_interpolations(cfg)
         _check_name(cfg)
         return cfg
 
-    with patch.object(ConfigLoaderImpl, "load_configuration", checked):
+    read = ConfigRepository.load_config
+
+    @wraps(read)
+    def checked_file(repository: ConfigRepository, config_path: str) -> ConfigResult | None:
+        for source in repository.get_sources():
+            if source.scheme() == "file":
+                check_config_file(source.path, config_path)
+        return read(repository, config_path)
+
+    with (
+        patch.object(ConfigLoaderImpl, "load_configuration", checked),
+        patch.object(ConfigRepository, "load_config", checked_file),
+    ):
         yield
 
 
@@ -128,7 +147,8 @@ def _check_name(cfg: DictConfig) -> None:
         name = OmegaConf.select(cfg, "name")
     except OmegaConfBaseException:
         return  # The same error is explained when the folder of the run is named.
-    if any(part.strip() in ("", ".", "..") for part in str(name if name is not None else "").split("/")):
+    text = str(name if name is not None else "")
+    if any(part.strip() in ("", ".", "..") for part in text.split("/")) or not text.isprintable():
         rule = "must be the name of a folder, such as smile or paper/smile, which is created in outputs/"
         raise SettingError("name", name, rule, is_absolute=True)
 
@@ -208,6 +228,7 @@ def _check_target(path: str, target: object, kind: type | None) -> None:
 
 def _check_swept(parameters: Any) -> None:
     """Check the parameters of a sweep, which become overrides of its jobs."""
+    jobs = 1.0
     for key, value in parameters.items() if isinstance(parameters, dict) else ():
         try:
             [override] = OverridesParser.create().parse_overrides([f"{key}={value}"])
@@ -215,6 +236,20 @@ def _check_swept(parameters: Any) -> None:
             continue  # Hydra explains this error.
         if re.split(r"[./@]", override.key_or_group)[0] in _NOT_SWEPT:
             raise SettingError("hydra.sweeper.params", key, "cannot be a parameter of a sweep", is_absolute=True)
+        if not str(value).isprintable():
+            raise SettingError(f"hydra.sweeper.params.{key}", value, "must not contain control characters")
+        jobs *= _count_values(override.value())
+        if jobs > _MOST_JOBS:
+            rule = f"starts more than {_MOST_JOBS:,} runs, which a configuration file must not do"
+            raise SettingError("hydra.sweeper.params", key, rule, is_absolute=True)
+
+
+def _count_values(values: Any) -> float:
+    """Return the number of values of a parameter of a sweep."""
+    if isinstance(values, RangeSweep):
+        start, stop, step = (float(part or 0) for part in (values.start, values.stop, values.step))
+        return abs((stop - start) / step) if step else math.inf
+    return len(values.list) if isinstance(values, ChoiceSweep) else 1
 
 
 def _check_recorded(raw: dict[str, Any], overrides: Sequence[str]) -> None:

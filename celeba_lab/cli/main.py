@@ -70,6 +70,7 @@ def prepare(cfg: "DictConfig") -> "Callable[[DictConfig], dict[str, float]]":
     from celeba_lab.cli.choices import check_choices
     from celeba_lab.cli.choose_data import choose_attributes, choose_data
     from celeba_lab.cli.names import check_names
+    from celeba_lab.cli.output_paths import check_output_paths
     from celeba_lab.cli.paths import check_paths
     from celeba_lab.cli.quiet import quiet_libraries
     from celeba_lab.cli.rules import check_rules
@@ -87,6 +88,7 @@ def prepare(cfg: "DictConfig") -> "Callable[[DictConfig], dict[str, float]]":
     check_nodes(cfg)
     check_trust(cfg)
     check_targets(cfg, import_libraries=False)
+    check_output_paths(cfg)
     check_seed(cfg.seed)
     without_celeba = choose_data(cfg)
     choose_attributes(cfg)
@@ -144,6 +146,7 @@ def _run_hydra(arguments: list[str]) -> None:
 
     from celeba_lab.cli.choices import check_group_overrides, order_arguments
     from celeba_lab.cli.hydra_settings import checked_hydra_settings
+    from celeba_lab.cli.quiet import escape_messages
     from celeba_lab.cli.resume import expand_arguments
     from celeba_lab.cli.targets import trusting
     from celeba_lab.config import register_schema
@@ -151,9 +154,12 @@ def _run_hydra(arguments: list[str]) -> None:
     from celeba_lab.runs.interrupts import Interrupted
 
     def task(cfg: "DictConfig") -> float | None:
+        from celeba_lab.cli.output_paths import given_on_command_line
+
         sys.argv[1:] = arguments  # With trainer=ddp, Lightning starts the other processes with the same arguments.
         try:
-            return launch(cfg)
+            with given_on_command_line(arguments):
+                return launch(cfg)
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt | Interrupted):
                 _note_resume_command(error)
@@ -161,6 +167,7 @@ def _run_hydra(arguments: list[str]) -> None:
 
     check_group_overrides(arguments)
     register_schema()
+    escape_messages()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Make Hydra re-raise exceptions, so that they are explained here.
     sys.argv[1:] = order_arguments(expand_arguments(arguments))
     with trusting(arguments), checked_hydra_settings(sys.argv[1:]):

@@ -1,8 +1,25 @@
-"""Suppress unhelpful messages from libraries."""
+"""Suppress unhelpful messages from libraries, and show the names in the others as they are."""
 
 import logging
 import threading
 import warnings
+
+from typing_extensions import override
+
+from celeba_lab.errors import escape_controls
+
+
+class _EscapedRecord(logging.LogRecord):
+    """A message in which control characters, such as colour codes in the name of a run, are shown escaped."""
+
+    @override
+    def getMessage(self) -> str:
+        return escape_controls(super().getMessage(), kept="\n\t")
+
+
+def escape_messages() -> None:
+    """Show control characters in all log messages escaped."""
+    logging.setLogRecordFactory(_EscapedRecord)
 
 
 def quiet_libraries() -> None:

@@ -1,5 +1,6 @@
 """The score that ranks the runs of a sweep, and a check that sweeps are not distributed."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def refuse_distributed_sweep(cfg: "DictConfig") -> None:
     if cfg.trainer is None:
         return
     devices = cfg.trainer.devices
-    one = str(devices) == "1" or (not isinstance(devices, str | int) and len(devices) == 1)
+    one = str(devices) == "1" or (isinstance(devices, Sequence) and not isinstance(devices, str) and len(devices) == 1)
     if not one or cfg.trainer.num_nodes != 1:
         raise UserError(
             f"-m cannot be combined with trainer.devices={devices}, because every process of a distributed run would"

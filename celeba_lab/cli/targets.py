@@ -11,7 +11,7 @@ import os
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -88,15 +88,31 @@ def trust_from_arguments(arguments: Iterable[str]) -> list[str]:
 @contextmanager
 def trusting(arguments: Iterable[str]) -> Iterator[None]:
     """Within this block, the modules that the arguments declare as trusted may be imported."""
-    before = os.environ.get(VARIABLE)
-    os.environ[VARIABLE] = ",".join([*trusted_modules(), *trust_from_arguments(arguments)])
+    before, folder = os.environ.get(VARIABLE), str(Path.cwd())
+    with _searching(folder):
+        trusted = [*trusted_modules(), *trust_from_arguments(arguments)]
+    os.environ[VARIABLE] = ",".join(trusted)
     try:
-        yield
+        with _searching(folder) if trusted else nullcontext():
+            yield
     finally:
         if before is None:
             del os.environ[VARIABLE]
         else:
             os.environ[VARIABLE] = before
+
+
+@contextmanager
+def _searching(folder: str) -> Iterator[None]:
+    """Within this block, modules are also searched for in a folder, after all others."""
+    if folder in sys.path or "" in sys.path:
+        yield
+        return
+    sys.path.append(folder)
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)
 
 
 def trusted_modules() -> list[str]:

@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path
 from textwrap import shorten
 from typing import Any, Literal
 
 import lightning as L
+from lightning.pytorch.callbacks import ModelCheckpoint
 from typing_extensions import override
 
 from celeba_lab.console import console, display_path
@@ -98,9 +99,6 @@ def _check_training_state(checkpoint: dict[str, Any], kind: str) -> dict[str, in
         raise TypeError("the number of steps or epochs is not a number")
     if not isinstance(checkpoint["callbacks"], dict):
         raise TypeError("the states of the callbacks are missing")
-    for state in checkpoint["callbacks"].values():
-        if isinstance(state, dict) and "best_k_models" in state:
-            _check_paths(state)
     if len(checkpoint["optimizer_states"]) != _OPTIMIZERS[kind]:
         raise ValueError(f"it should contain the states of {_OPTIMIZERS[kind]} optimizers")
     if not isinstance(checkpoint.get("validation", {"validated": 0})["validated"], int):
@@ -109,19 +107,6 @@ def _check_training_state(checkpoint: dict[str, Any], kind: str) -> dict[str, in
     if sizes is not None and not all(isinstance(size, int) for size in sizes.values()):
         raise TypeError("the size of an event file is not a number")
     return sizes
-
-
-def _check_paths(state: dict[str, Any]) -> None:
-    """Check the paths of checkpoints in the state of a ``ModelCheckpoint``, which removes what they name.
-
-    Raises:
-        ValueError: A path does not name a checkpoint in the folder of the callback.
-    """
-    paths = [state["best_model_path"], state["kth_best_model_path"], state["last_model_path"], *state["best_k_models"]]
-    for path in filter(None, paths):
-        inside = PurePath(path).relative_to(state["dirpath"])
-        if ".." in inside.parts or inside.suffix != ".ckpt":
-            raise ValueError(f"it names {path} as a checkpoint")
 
 
 def _check_epochs(checkpoint: dict[str, Any], max_epochs: int | None, path: str) -> None:
@@ -161,6 +146,20 @@ def beginning(run: Run, trainer: L.Trainer, checkpoint: str | None) -> Iterator[
         callbacks_of(trainer).remove(start)
 
 
+def _check_restored_paths(callback: ModelCheckpoint) -> None:
+    """Check the paths that a callback has restored from a checkpoint, because it will remove these files.
+
+    Raises:
+        ValueError: A path does not name a checkpoint in the folder of the callback.
+    """
+    folder = Path(str(callback.dirpath)).resolve()
+    paths = [callback.best_model_path, callback.kth_best_model_path, callback.last_model_path]
+    for path in filter(None, [*paths, *callback.best_k_models]):
+        is_own = Path(path).resolve().is_relative_to(folder) and "~" not in path and "://" not in path
+        if not is_own or Path(path).suffix != ".ckpt":
+            raise ValueError(f"it names {path} as a checkpoint")
+
+
 class _Start(L.Callback):
     """Let a run begin before the first training step."""
 
@@ -170,6 +169,9 @@ class _Start(L.Callback):
 
     @override
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        for callback in callbacks_of(trainer):
+            if isinstance(callback, ModelCheckpoint):
+                _check_restored_paths(callback)
         self._run.begin()
         self.is_reached = True
 

@@ -158,3 +158,12 @@ def test_a_target_is_the_same_when_it_is_checked_and_called(own_conf: Path, comm
     code, _, err = command("experiment=borrowed", "task.fraction=2")
     assert code == 1
     assert "os.mkdir" not in err
+
+
+def test_a_name_with_a_dot_is_refused(own_conf: Path, command) -> None:
+    """The kind of a target is determined from its place, which is written with dots."""
+    text = "# @package _global_\ncallbacks:\n  'a.b': {_target_: torch.nn.ReLU}\n"
+    (own_conf / "experiment" / "borrowed.yaml").write_text(text)
+    code, _, err = command("experiment=borrowed", "task=compare", "task.runs=x")
+    assert code == 1
+    assert "callbacks contains 'a.b', but the name of a setting must not contain a dot." in err

@@ -1,14 +1,16 @@
 """Runs are resumed only from a suitable checkpoint."""
 
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import lightning as L
 import pytest
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 
 from celeba_lab.console import console
-from celeba_lab.engine.resume import load_resumable, show_progress_saved
+from celeba_lab.engine.resume import beginning, load_resumable, show_progress_saved
 from celeba_lab.errors import UserError
 from celeba_lab.models.gan import GAN
 from celeba_lab.runs.run import Run
@@ -74,22 +76,10 @@ def test_a_run_is_resumed_even_if_only_its_report_is_missing(folder: Path, max_e
     assert found.hyperparameters["width"] == 4
 
 
-def saved_in(folder: str, best: object) -> dict:
-    """Return the state of a ``ModelCheckpoint`` whose best checkpoint has this path."""
-    paths = {"best_model_path": best, "kth_best_model_path": "", "last_model_path": "", "best_k_models": {}}
-    return {"ModelCheckpoint": {"dirpath": folder, **paths}}
-
-
 @pytest.mark.parametrize(
     ("key", "value"),
     [
         ("optimizer_states", [{}]),
-        ("callbacks", saved_in("/run/checkpoints", "/home/thesis")),
-        ("callbacks", saved_in("/run/checkpoints", "/home/best.ckpt")),
-        ("callbacks", saved_in("/run/checkpoints", "/run/checkpoints/..")),
-        ("callbacks", saved_in("/run/checkpoints", "/run/checkpoints/../best.ckpt")),
-        ("callbacks", saved_in("/run/checkpoints", "/run/checkpoints")),
-        ("callbacks", saved_in("/run/checkpoints", 3)),
         ("loops", {"fit_loop": {"epoch_progress": {}}}),
         ("loops", {"fit_loop": {"epoch_progress": {"current": {"processed": "two"}}}}),
         ("events", "many"),
@@ -104,11 +94,42 @@ def test_a_checkpoint_with_a_damaged_state_is_rejected(folder: Path, key: str, v
         load_resumable(resumed(folder), "gan", [])
 
 
-def test_the_paths_of_a_run_that_has_been_moved_are_accepted(folder: Path) -> None:
-    last = folder / "checkpoints" / "last.ckpt"
-    state = saved_in("/old/checkpoints", "/old/checkpoints/best.ckpt")
-    torch.save(torch.load(last, weights_only=True) | {"callbacks": state}, last)
-    assert load_resumable(resumed(folder), "gan", []) is not None
+@pytest.fixture
+def begin(folder: Path, toy, numbers, trainer) -> Callable[[ModelCheckpoint], Path]:
+    """``begin(callback)`` trains with a callback that has been restored, and returns the folder of the run."""
+
+    def fit(callback: ModelCheckpoint) -> Path:
+        torch.manual_seed(0)
+        built = trainer(callback)
+        with beginning(resumed(folder), built, "last.ckpt"):
+            built.fit(toy(), numbers())
+        return folder
+
+    return fit
+
+
+@pytest.mark.parametrize(
+    "path", ["/home/thesis", "/home/best.ckpt", "~/best.ckpt", "a.ckpt", "{}/..", "{}/../b.ckpt", "{}"]
+)
+@pytest.mark.parametrize("attribute", ["best_model_path", "kth_best_model_path", "last_model_path", "best_k_models"])
+def test_a_callback_cannot_remove_other_files(folder: Path, begin, attribute: str, path: str) -> None:
+    callback = ModelCheckpoint(folder / "checkpoints")
+    name = path.format(folder / "checkpoints")
+    setattr(callback, attribute, {name: torch.tensor(1.0)} if attribute == "best_k_models" else name)
+    summary = folder / "summary.json"
+    summary.touch()
+    with pytest.raises(
+        UserError, match=r"last\.ckpt does not fit this run \(ValueError: it names .* as a checkpoint\)"
+    ):
+        begin(callback)
+    assert summary.exists(), "the run has begun"
+
+
+def test_own_checkpoints_are_accepted(folder: Path, begin) -> None:
+    callback = ModelCheckpoint(folder / "checkpoints")
+    callback.best_model_path = str(folder / "checkpoints" / "best.ckpt")
+    (folder / "summary.json").touch()
+    assert not (begin(callback) / "summary.json").exists()
 
 
 def test_the_number_of_epochs_cannot_be_lowered(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """A callback that records the metrics of each epoch."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
@@ -12,6 +13,9 @@ from typing_extensions import override
 
 from celeba_lab.console import console, format_seconds, split_name
 from celeba_lab.files import write_atomically
+
+# A name such as val/accuracy/Smiling or train/D(G(z)). Names in a checkpoint become headings of a table.
+_METRIC = re.compile(r"[A-Za-z][\w ./()@:%-]{0,199}")
 
 
 class EpochLog(Callback):
@@ -84,6 +88,10 @@ class EpochLog(Callback):
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.rows = {int(epoch): dict(row) for epoch, row in state_dict["rows"].items()}
+        for row in self.rows.values():
+            for name, value in row.items():
+                if not isinstance(name, str) or not _METRIC.fullmatch(name) or not isinstance(value, int | float):
+                    raise ValueError(f"{name} is not a metric of an epoch")
 
     def table(self) -> pd.DataFrame:
         """Return a table with one row per epoch, an ``epoch`` column, and one column per metric."""

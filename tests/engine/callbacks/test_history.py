@@ -174,3 +174,22 @@ def test_a_missing_metric_leaves_its_column_empty():
     assert lines.row("1/4", {"train/loss": 0.5, "val/accuracy": 0.75}).split() == ["1/4", "0.5000", "0.7500"]
     assert lines.row("1/4", {"val/accuracy": 0.75}).index("0.7500") + 6 == len(lines.heading())
     assert "undefined" in lines.row("1/4", {"val/loss": float("nan")})
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"'''#": 0.5},
+        {"=cmd": 0.5},
+        {"a\nb": 0.5},
+        {"": 0.5},
+        {"a" * 999: 0.5},
+        {3: 0.5},
+        {"val/loss": "=cmd"},
+        {"x": None},
+    ],
+)
+def test_rows_of_a_checkpoint_that_are_not_metrics_are_rejected(row: dict) -> None:
+    """They would be written to a table."""
+    with pytest.raises(ValueError, match="is not a metric of an epoch"):
+        EpochLog().load_state_dict({"rows": {1: {"val/accuracy/5_o_Clock_Shadow": 0.5, "train/D(G(z))": 1}, 2: row}})

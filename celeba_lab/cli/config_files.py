@@ -1,0 +1,65 @@
+"""Checks of configuration files and of what they compose, before Hydra reads or resolves them."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from celeba_lab.config import flatten
+from celeba_lab.errors import UserError
+
+_MOST = 10_000
+"""Most replacements that may be needed to resolve one setting."""
+
+
+def check_config_file(folder: str, name: str) -> None:
+    """Check that a configuration file is in its own folder.
+
+    A file of somebody else could otherwise include any other YAML file of the user, whose content would be stored in
+    the run folder.
+
+    Args:
+        folder: Folder of configuration files.
+        name: Path to the file within this folder, as in a defaults list.
+
+    Raises:
+        UserError: The path or a link leads out of the folder.
+    """
+    path = Path(folder, name if name.endswith(".yaml") else f"{name}.yaml")
+    if path.exists() and not path.resolve().is_relative_to(Path(folder).resolve()):
+        raise UserError(f"{name} leads out of {folder}. Configuration files must be in this folder.")
+
+
+def check_interpolations(cfg: DictConfig) -> None:
+    """Check that interpolations such as ``${name}`` do not multiply each other, so that they can be resolved in time.
+
+    Args:
+        cfg: A configuration whose interpolations have not been resolved.
+
+    Raises:
+        UserError: Too many replacements are needed to resolve a setting.
+    """
+    content: Any = OmegaConf.to_container(cfg, resolve=False)
+    texts = {key: value for key, value in flatten(content, "").items() if isinstance(value, str) and "${" in value}
+    names: dict[str, list[str]] = {}
+    for key in texts:
+        names.setdefault(key.rpartition(".")[2], []).append(key)
+    costs: dict[str, int] = {}
+
+    def cost_of(key: str, above: tuple[str, ...]) -> int:
+        if key in above:
+            return 1  # OmegaConf reports a cycle.
+        if key not in costs:
+            words = re.findall(r"[\w.]+", texts[key].partition("${")[2])
+            # A relative interpolation or a resolver can refer to any setting with this name.
+            below = [
+                max((cost_of(k, (*above, key)) for k in names.get(w.rpartition(".")[2], ())), default=0) for w in words
+            ]
+            costs[key] = 1 + sum(below)
+        if costs[key] > _MOST:
+            raise UserError(f"{key} contains interpolations that multiply each other. Simplify the settings.")
+        return costs[key]
+
+    for key in texts:
+        cost_of(key, ())
