@@ -12,6 +12,7 @@ from torch import Tensor
 from celeba_lab.console import Progress
 from celeba_lab.engine.torch_files import UnreadableFileError, read_torch_file
 from celeba_lab.errors import SettingError, UserError, did_you_mean, enumerate_names
+from celeba_lab.models.checkpoint_format import DamagedError, check_content, is_state_dict
 from celeba_lab.models.classifier.backbones import check_backbone_name, list_weights
 
 
@@ -121,10 +122,19 @@ def _read(path: Path, setting: str) -> Mapping[str, Tensor]:
         hint = "Create a state dict with torch.save(model.state_dict(), path)."
         raise SettingError(setting, str(path), f"is not a state dict that torch can read ({error})", hint) from error
     if isinstance(content, Mapping) and "state_dict" in content:  # The file is a classifier checkpoint.
-        prefix = "backbone.network."
-        content = {
-            key.removeprefix(prefix): value for key, value in content["state_dict"].items() if key.startswith(prefix)
-        }
-    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+        return _backbone_weights(content, path, setting)
+    if not is_state_dict(content):
         raise SettingError(setting, str(path), "does not contain a state dict, which maps names to tensors")
-    return content
+    weights: Mapping[str, Tensor] = content
+    return weights
+
+
+def _backbone_weights(checkpoint: Mapping[str, Any], path: Path, setting: str) -> dict[str, Tensor]:
+    try:
+        # Checkpoints of other projects can lack hyperparameters, which are not used here.
+        check_content({"hyper_parameters": {}} | dict(checkpoint))
+    except DamagedError as error:
+        raise SettingError(setting, str(path), f"is damaged ({error})", "Use another file.") from error
+    prefix = "backbone.network."
+    weights = checkpoint["state_dict"]
+    return {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}

@@ -50,7 +50,7 @@ def check_content(content: Mapping[str, Any]) -> None:
         celeba_lab.models.checkpoint_format.DamagedError: state_dict does not map names to tensors
     """
     state, settings, mark = content["state_dict"], content["hyper_parameters"], content.get(KEY, {})
-    if not _maps_names(state) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not is_state_dict(state):
         raise DamagedError("state_dict does not map names to tensors")
     if not _maps_names(settings):
         raise DamagedError("hyper_parameters does not map names to values")
@@ -66,6 +66,16 @@ def check_content(content: Mapping[str, Any]) -> None:
         raise DamagedError("training_labels is not a table of bytes")
     if not isinstance(content.get("trained_on"), str | None):
         raise DamagedError("trained_on is not a name")
+
+
+def is_state_dict(value: Any) -> bool:
+    """Return whether a value maps names to tensors.
+
+    Example:
+        >>> is_state_dict({"weight": torch.zeros(2)}), is_state_dict({0: torch.zeros(2)}), is_state_dict(3)
+        (True, False, False)
+    """
+    return _maps_names(value) and all(isinstance(tensor, Tensor) for tensor in value.values())
 
 
 def _maps_names(value: Any) -> bool:

@@ -85,12 +85,28 @@ def test_code_in_a_pickle_is_not_executed(tmp_path):
     assert not (tmp_path / "attacked").exists()
 
 
-@pytest.mark.parametrize("content", [torch.zeros(3), {"epoch": 3}, [1, 2]])
+@pytest.mark.parametrize("content", [torch.zeros(3), {"epoch": 3}, [1, 2], None, {0: torch.zeros(3)}])
 def test_a_file_without_a_state_dict_is_rejected(tmp_path, content):
     path = tmp_path / "weights.pth"
     torch.save(content, path)
     with pytest.raises(UserError, match=r"weights\.pth does not contain a state dict"):
         fetch_weights(str(path), "resnet18")
+
+
+@pytest.mark.parametrize("state_dict", [3, None, [1], "text", torch.zeros(2), {"a": 1}, {0: torch.zeros(2)}])
+def test_a_checkpoint_without_a_state_dict_is_rejected(tmp_path, state_dict):
+    path = tmp_path / "best.ckpt"
+    torch.save({"state_dict": state_dict, "hyper_parameters": {}}, path)
+    with pytest.raises(UserError, match=r"best\.ckpt is damaged \(state_dict does not map names to tensors\)"):
+        fetch_weights(str(path), "resnet18")
+
+
+def test_a_checkpoint_whose_keys_are_not_names_is_rejected(tmp_path):
+    path = tmp_path / "best.ckpt"
+    torch.save({"state_dict": {}, 3: "three"}, path)
+    state_dict, source = fetch_weights(str(path), "squeezenet1_1")
+    with pytest.raises(UserError, match=r"best\.ckpt does not fit backbone=squeezenet1_1"):
+        Backbone("squeezenet1_1", 64).load_pretrained(state_dict, source)
 
 
 def test_auto_gives_random_weights_when_offline():

@@ -51,6 +51,10 @@ def _each(function: Callable[[torch.Tensor], Any]) -> Change:
     return change
 
 
+def _numbered(content: Content) -> Content:
+    return content | {"state_dict": dict(enumerate(content["state_dict"].values()))}
+
+
 WRONG = [None, 3, "text", [1], {"a": 1}, torch.zeros(2)]
 COMMON: dict[str, Change] = {
     **{f"state_dict is {value!r}": _set("state_dict", value=value) for value in WRONG},
@@ -97,6 +101,21 @@ GAN: dict[str, Change] = {
     "trained on a number": _set("trained_on", value=7),
     "labels as a list": _set("training_labels", value=[1]),
 }
+# Initial weights do not need hyperparameters, a kind or a format.
+_UNUSED = (
+    "without hyperparameters",
+    "empty hyperparameters",
+    "hyper_parameters is {'a': 1}",
+    "newer format",
+    "unknown kind",
+)
+WEIGHTS: dict[str, Change] = {
+    **{name: change for name, change in COMMON.items() if name not in _UNUSED},
+    "numbers as names": _numbered,
+    "a state dict with numbers as names": lambda content: _numbered(content)["state_dict"],
+    "sparse weights": _each(lambda tensor: tensor.to_sparse()),
+    "weights without values": _each(lambda tensor: tensor.to("meta")),
+}
 RESUMED: dict[str, Change] = {
     "without loops": _drop("loops"),
     "loops as a list": _set("loops", value=[1]),
@@ -114,9 +133,15 @@ RESUMED: dict[str, Change] = {
     "position without batches": lambda content: _in_data(content, {"epoch": 1, "page": 3}),
     "events as text": _set("events", value="many"),
     "sizes as text": _set("events", value={"sizes": "large", "pending": None}),
+    "negative sizes": lambda content: _with_sizes(content, -1),
     "steps as text": _set("global_step", value="many"),
     "without steps": _drop("global_step"),
 }
+
+
+def _with_sizes(content: Content, size: int) -> Content:
+    """Return a checkpoint in which every event file of the run has this size."""
+    return content | {"events": content["events"] | {"sizes": dict.fromkeys(content["events"]["sizes"], size)}}
 
 
 def _in_data(content: Content, value: Any) -> Content:
@@ -207,12 +232,14 @@ def cases(folder: Path) -> Iterator[BadInput]:
     root = draw_faces(folder / "faces")
     classifier, gan = train_classifier(folder), train_gan(folder)
     data = f"data.root={root}"
+    small = ["trainer=cpu", "model.backbone=shufflenet_v2_x0_5", "model.image_size=32", "recipe.max_epochs=1"]
     uses = [
         (classifier, CLASSIFIER, ["task=evaluate", "trainer=cpu", data], "checkpoint", "best.ckpt"),
         (gan, GAN, ["task=generate", "task.n=4", "task.nearest=false", data], "checkpoint", "last.ckpt"),
         (gan, {"a GAN": lambda content: content}, ["task=evaluate", data], "checkpoint", "last.ckpt"),
         (classifier, {"a classifier": lambda content: content}, ["task=export"], "checkpoint", "best.ckpt"),
         (classifier, COMMON, ["experiment=gan", "trainer=cpu", data], "task.auditor", "best.ckpt"),
+        (classifier, WEIGHTS, ["experiment=smile", *small, data], "model.weights", "best.ckpt"),
     ]
     for good, changes, arguments, key, name in uses:
         for text, change in changes.items():

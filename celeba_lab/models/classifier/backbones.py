@@ -1,7 +1,9 @@
 """Torchvision classifiers without their classification heads, built by name."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -90,7 +92,8 @@ class Backbone(nn.Module):
         weights = {_present_name(key): value for key, value in state_dict.items()}
         weights = {key: value for key, value in weights.items() if key in own}
         if self.name.startswith("vit_") and "encoder.pos_embedding" in weights:
-            weights = self._interpolate_positions(weights)
+            with _rejecting_unfit(self.name, origin):
+                weights = self._interpolate_positions(weights)
         # Files saved before PyTorch 0.4.1 lack num_batches_tracked, which is not needed here.
         missing = [key for key in own if key not in weights and not key.endswith(".num_batches_tracked")]
         misshapen = [key for key, value in weights.items() if value.shape != own[key].shape]
@@ -99,10 +102,10 @@ class Backbone(nn.Module):
                 f"does not fit backbone={self.name}: of {len(own)} tensors, {len(missing)} are missing and"
                 f" {len(misshapen)} have the wrong shape ({enumerate_names(missing + misshapen, 3)})"
             )
-            hint = "Use weights for the same architecture, or set weights=null."
-            raise SettingError("weights", origin, rule, hint)
+            raise SettingError("weights", origin, rule, _OTHER_WEIGHTS)
         own.update(weights)  # unlike `weights`, `own` has the version metadata that MNASNet requires
-        self.network.load_state_dict(own)
+        with _rejecting_unfit(self.name, origin):
+            self.network.load_state_dict(own)
 
     def layers(self) -> list[nn.Module]:
         """Return all modules that directly own parameters or buffers, in order of construction.
@@ -172,6 +175,19 @@ def check_backbone_name(name: str) -> None:
         function = "celeba_lab.models.classifier.backbones.list_backbones()"
         hint = f"{did_you_mean(name, choices)} {function} lists all backbones."
         raise SettingError("backbone", name, "is neither a torchvision classifier nor a registered backbone", hint)
+
+
+_OTHER_WEIGHTS = "Use weights for the same architecture, or set weights=null."
+
+
+@contextmanager
+def _rejecting_unfit(name: str, origin: str) -> Iterator[None]:
+    """Explain an error of torch or torchvision in this block, for example because of tensors without a dense layout."""
+    try:
+        yield
+    except (ValueError, RuntimeError) as error:
+        rule = f"does not fit backbone={name} ({shorten(str(error), 200).rstrip('.')})"
+        raise SettingError("weights", origin, rule, _OTHER_WEIGHTS) from error
 
 
 def _present_name(key: str) -> str:

@@ -298,3 +298,17 @@ def test_guard_torchvision_rejects_pretrained_weights_with_another_class_count()
     # Once this no longer raises, replacing the head manually is unnecessary. It raises before anything is downloaded.
     with pytest.raises(ValueError, match="num_classes"):
         torchvision.models.get_model("resnet18", weights="DEFAULT", num_classes=2)
+
+
+def test_weights_that_torch_cannot_copy_are_rejected():
+    backbone = Backbone("squeezenet1_1", 64)
+    sparse = {key: value.to_sparse() for key, value in backbone.network.state_dict().items()}
+    with pytest.raises(UserError, match=r"weights=sparse\.pth does not fit backbone=squeezenet1_1 \("):
+        backbone.load_pretrained(sparse, "sparse.pth")
+
+
+def test_positions_that_cannot_be_interpolated_are_rejected():
+    backbone = Backbone("vit_b_32", 64)
+    weights = backbone.network.state_dict() | {"encoder.pos_embedding": torch.zeros(5, 768)}
+    with pytest.raises(UserError, match=r"weights=vit\.pth does not fit backbone=vit_b_32 \("):
+        backbone.load_pretrained(weights, "vit.pth")
