@@ -23,6 +23,7 @@ MAX_BYTES = 2**29
 # A file name with these characters could refer to a file outside the image folder, or be invalid on some file systems.
 _FORBIDDEN = re.compile(r"[/\\:\x00-\x1f\x7f]")
 _LONGEST_ID = 255  # longest file name of common file systems, in bytes
+_LONGEST_COUNT = 12  # digits of a row count; Python does not convert numbers with thousands of digits
 _AGAIN = "Download the file again or correct it"
 
 
@@ -169,6 +170,8 @@ def _read_layout(data: bytes, path: Path, columns: Sequence[str] | None) -> _Lay
         except UnicodeDecodeError as error:
             raise UserError(f"{path}, line {line} is not UTF-8 text. {_AGAIN}.") from error
         if text and count is None and text.isdecimal():
+            if len(text) > _LONGEST_COUNT:
+                raise UserError(f"{path}, line {line} is a number of {len(text):,} digits, not a row count. {_AGAIN}.")
             count = int(text)
         elif text:
             break

@@ -58,3 +58,10 @@ def test_a_clean_table_takes_the_fast_path(tiny_celeba, monkeypatch):
     path = tiny_celeba / "list_attr_celeba.csv"
     assert len(read_table(path, ATTRIBUTES, range(-1, 2)).ids) == 48
     assert read_table_bytes(path).startswith(b"image_id")
+
+
+def test_a_row_count_with_too_many_digits_is_rejected(tmp_path):
+    path = tmp_path / "list_attr_celeba.txt"
+    path.write_text("1" * 5000 + "\nSmiling\n000001.jpg 1\n")
+    with pytest.raises(UserError, match=r"list_attr_celeba\.txt, line 1 is a number of 5,000 digits, not a row count"):
+        read_table(path, ["Smiling"], range(-1, 2))

@@ -42,6 +42,7 @@ IDS = [
 ]  # fmt: skip
 LABEL_DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda data: b"",
+    "a count of 5,000 digits": lambda data: b"1" * 5000 + b"\n" + data,
     "only a newline": lambda data: b"\n",
     "only a header": lambda data: data.split(b"\n")[0] + b"\n",
     "without header": lambda data: data.split(b"\n", 1)[1],
