@@ -156,10 +156,17 @@ def _config_sources(folder: Path, own: Iterable[str]) -> list[str]:
     with naming_file(path):
         stored = OmegaConf.load(path)
         name = OmegaConf.select(stored, "hydra.job.config_name", default="config")
-        sources: Any = OmegaConf.to_object(OmegaConf.select(stored, "hydra.runtime.config_sources", default=[]))
-    options = [] if name == "config" else ["--config-name", str(name)]
+        sources = OmegaConf.select(stored, "hydra.runtime.config_sources", default=[])
+        sources = OmegaConf.to_object(sources) if OmegaConf.is_config(sources) else sources
+    if not isinstance(name, str) or not isinstance(sources, list) or not all(map(_is_source, sources)):
+        raise UserError(f"{display_path(path)} is damaged: its config_name or config_sources cannot be used.")
+    options = [] if name == "config" else ["--config-name", name]
     given = [source["path"] for source in sources if source["provider"] == "command-line"]
     return [*options, *(["--config-dir", given[0]] if given else [])]
+
+
+def _is_source(source: Any) -> bool:
+    return isinstance(source, dict) and all(isinstance(source.get(key), str) for key in ("path", "provider"))
 
 
 def merge_overrides(earlier: Iterable[str], later: Iterable[str]) -> list[str]:

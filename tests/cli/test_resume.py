@@ -47,6 +47,33 @@ def test_options_of_the_first_command_are_used_again(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "hydra",
+    [
+        {"job": {"config_name": 3}},
+        {"job": {"config_name": ["config"]}},
+        {"runtime": {"config_sources": 3}},
+        {"runtime": {"config_sources": {"path": "x", "provider": "command-line"}}},
+        {"runtime": {"config_sources": [3]}},
+        {"runtime": {"config_sources": [None]}},
+        {"runtime": {"config_sources": [{"path": "x"}]}},
+        {"runtime": {"config_sources": [{"path": 3, "provider": "command-line"}]}},
+        {"runtime": {"config_sources": [{"path": None, "provider": "command-line"}]}},
+    ],
+)
+def test_stored_options_of_other_types_are_rejected(folder: Path, hydra: object) -> None:
+    OmegaConf.save({"hydra": hydra}, folder / ".hydra" / "hydra.yaml")
+    with pytest.raises(UserError, match=r"hydra\.yaml (is damaged|cannot be used): "):
+        expand_arguments([f"resume='{folder}'"])
+
+
+@pytest.mark.parametrize("text", ["- 3\n", "3\n", "a: [\n"])
+def test_a_damaged_file_of_hydra_is_rejected(folder: Path, text: str) -> None:
+    (folder / ".hydra" / "hydra.yaml").write_text(text)
+    with pytest.raises(UserError, match=r"hydra\.yaml cannot be used: "):
+        expand_arguments([f"resume='{folder}'"])
+
+
+@pytest.mark.parametrize(
     ("earlier", "later", "merged"),
     [
         (["seed=1"], ["seed=2"], ["seed=2"]),
