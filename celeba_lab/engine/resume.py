@@ -104,8 +104,8 @@ def _check_training_state(checkpoint: dict[str, Any], kind: str) -> dict[str, in
     if not isinstance(checkpoint.get("validation", {"validated": 0})["validated"], int):
         raise TypeError("the number of validated batches is not a number")
     sizes: dict[str, int] | None = checkpoint.get(EVENTS_KEY, {}).get("sizes")
-    if sizes is not None and not all(isinstance(size, int) for size in sizes.values()):
-        raise TypeError("the size of an event file is not a number")
+    if sizes is not None and not all(isinstance(size, int) and size >= 0 for size in sizes.values()):
+        raise TypeError("the size of an event file is not a number of bytes")
     return sizes
 
 

@@ -85,6 +85,7 @@ def test_a_run_is_resumed_even_if_only_its_report_is_missing(folder: Path, max_e
         ("events", "many"),
         ("callbacks", None),
         ("events", {"sizes": {"events.out.tfevents.1": "large"}}),
+        ("events", {"sizes": {"events.out.tfevents.1": -1}}),
     ],
 )
 def test_a_checkpoint_with_a_damaged_state_is_rejected(folder: Path, key: str, value: object) -> None:
