@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from celeba_lab.engine.torch_files import UnreadableFileError, read_torch_file
+from celeba_lab.engine.torch_files import OldFormatError, UnreadableFileError, read_torch_file
 from celeba_lab.errors import UserError
 from celeba_lab.exports.generator import EXPORT_SUFFIX, check_generator_weights, read_export
 from celeba_lab.models.checkpoint_format import FORMAT, KEY, DamagedError, check_content
@@ -51,6 +51,8 @@ def read_checkpoint(
         )
     try:
         content = read_torch_file(file)
+    except OldFormatError as error:
+        raise checkpoint_error(setting, path, str(error), error.hint) from error
     except UnreadableFileError as error:
         raise unreadable_error(setting, path, str(error)) from error
     if not isinstance(content, dict) or not {"state_dict", "hyper_parameters"} <= set(content):

@@ -10,7 +10,7 @@ from urllib.error import URLError
 from torch import Tensor
 
 from celeba_lab.console import Progress
-from celeba_lab.engine.torch_files import UnreadableFileError, read_torch_file
+from celeba_lab.engine.torch_files import OldFormatError, UnreadableFileError, read_torch_file
 from celeba_lab.errors import SettingError, UserError, did_you_mean, enumerate_names
 from celeba_lab.models.checkpoint_format import DamagedError, check_content, is_state_dict
 from celeba_lab.models.classifier.backbones import check_backbone_name, list_weights
@@ -118,6 +118,8 @@ def _read(path: Path, setting: str) -> Mapping[str, Tensor]:
         raise SettingError(setting, str(path), "does not exist", "Check the path.")
     try:
         content = read_torch_file(path)
+    except OldFormatError as error:
+        raise SettingError(setting, str(path), str(error), error.hint) from error
     except UnreadableFileError as error:
         hint = "Create a state dict with torch.save(model.state_dict(), path)."
         raise SettingError(setting, str(path), f"is not a state dict that torch can read ({error})", hint) from error

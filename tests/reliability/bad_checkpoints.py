@@ -162,8 +162,10 @@ class _Evil:
 
 def _raw(good: bytes) -> dict[str, bytes]:
     """Return files that are no checkpoints."""
-    stream, packed = io.BytesIO(), io.BytesIO()
+    stream, packed, old_format = io.BytesIO(), io.BytesIO(), io.BytesIO()
     torch.save({"state_dict": {}, "hyper_parameters": {}, "x": _Evil()}, stream)
+    whole = torch.load(io.BytesIO(good), weights_only=True)
+    torch.save(whole, old_format, _use_new_zipfile_serialization=False)
     with zipfile.ZipFile(io.BytesIO(good)) as old, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as new:
         for name in old.namelist():
             new.writestr(name, old.read(name))
@@ -178,6 +180,7 @@ def _raw(good: bytes) -> dict[str, bytes]:
         "a pickle with code": pickle.dumps(_Evil()),
         "an archive with code": stream.getvalue(),
         "compressed": packed.getvalue(),
+        "the old format without checksums": old_format.getvalue(),
         "HTML": b"<html>",
     }
 
