@@ -58,6 +58,15 @@ def check_regular(path: Path, most_bytes: int) -> None:
     _check_status(path, path.stat(), most_bytes)
 
 
+def file_fault(path: Path) -> str | None:
+    """Return why a path is not a regular file, as a phrase such as ``does not exist``, or None if it is one."""
+    if path.is_file():
+        return None
+    if path.is_dir():
+        return "is a folder"
+    return "is not a regular file" if path.exists() else "does not exist"
+
+
 def _check_status(path: Path, status: os.stat_result, most_bytes: int) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "not a regular file", str(path))

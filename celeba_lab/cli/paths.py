@@ -7,6 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 from celeba_lab.data.layouts import LABEL_TABLE, PARTITION_TABLE, find_table
 from celeba_lab.data.listing import list_images
 from celeba_lab.errors import SettingError, settings_of
+from celeba_lab.files import file_fault
 from celeba_lab.runs.checkpoint_files import check_checkpoint_file
 from celeba_lab.runs.find import find_runs
 
@@ -45,8 +46,9 @@ def check_paths(cfg: DictConfig) -> None:
         for path in OmegaConf.select(cfg, "task.ensemble") or []:
             check_checkpoint_file(path, "average", setting="ensemble")
     weights = OmegaConf.select(cfg, "model.weights")
-    if isinstance(weights, str) and weights.endswith(_WEIGHTS):  # Other values are names of torchvision weights.
-        _check_exists("model.weights", weights, "Check the path.")
+    is_path = isinstance(weights, str) and weights.endswith(_WEIGHTS)  # Others are names of torchvision weights.
+    if is_path and (fault := file_fault(Path(weights))) is not None:
+        raise SettingError("model.weights", weights, fault, "Check the path.", is_absolute=True)
     if task == "predict":
         list_images(str(cfg.task.images))
     if task == "compare":
@@ -62,8 +64,3 @@ def _reads_celeba(cfg: DictConfig) -> bool:
         return False
     generates_only = OmegaConf.select(cfg, "task.nearest") is False and OmegaConf.select(cfg, "task.auditor") is None
     return not generates_only
-
-
-def _check_exists(key: str, path: object, hint: str) -> None:
-    if isinstance(path, str) and not Path(path).exists():
-        raise SettingError(key, path, "does not exist", hint, is_absolute=True)

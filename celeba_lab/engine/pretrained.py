@@ -12,6 +12,7 @@ from torch import Tensor
 from celeba_lab.console import Progress
 from celeba_lab.engine.torch_files import OldFormatError, UnreadableFileError, read_torch_file
 from celeba_lab.errors import SettingError, UserError, did_you_mean, enumerate_names
+from celeba_lab.files import file_fault
 from celeba_lab.models.checkpoint_format import DamagedError, check_content, is_state_dict
 from celeba_lab.models.classifier.backbones import check_backbone_name, list_weights
 
@@ -114,8 +115,8 @@ def short_timeout() -> Iterator[None]:
 
 
 def _read(path: Path, setting: str) -> Mapping[str, Tensor]:
-    if not path.is_file():
-        raise SettingError(setting, str(path), "does not exist", "Check the path.")
+    if (fault := file_fault(path)) is not None:
+        raise SettingError(setting, str(path), fault, "Check the path.")
     try:
         content = read_torch_file(path)
     except OldFormatError as error:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from celeba_lab.errors import SettingError, UserError
+from celeba_lab.files import file_fault
 
 
 def check_checkpoint_file(
@@ -18,7 +19,8 @@ def check_checkpoint_file(
         setting: Name of the setting, used in error messages.
 
     Raises:
-        UserError: The path is None, does not exist, is a folder, or is not a file written by torch or safetensors.
+        UserError: The path is None, does not exist or is not a regular file, or the file was not written by torch or
+            safetensors.
     """
     if path is None:
         raise UserError(f"To {purpose}, specify a checkpoint: {setting}=outputs/.../checkpoints/{usual}")
@@ -27,9 +29,9 @@ def check_checkpoint_file(
         raise checkpoint_error(
             setting, path, "is a folder", f"Specify a file inside it: {file / 'checkpoints' / usual}"
         )
-    if not file.is_file():
+    if (fault := file_fault(file)) is not None:
         hint = "The checkpoints of a run are in outputs/.../checkpoints/."
-        raise checkpoint_error(setting, path, "does not exist", hint)
+        raise checkpoint_error(setting, path, fault, hint)
     with file.open("rb") as opened:
         start = opened.read(2)
     # A ZIP archive, or a pickle from old versions of torch. A safetensors file begins with the length of its header.

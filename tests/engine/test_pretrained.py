@@ -61,8 +61,13 @@ def test_a_missing_path_is_rejected(tmp_path, name):
 
 
 def test_a_folder_is_rejected(tmp_path):
-    with pytest.raises(UserError, match="does not exist"):
+    with pytest.raises(UserError, match=r"is a folder\. Check the path"):
         fetch_weights(str(tmp_path), "resnet18")
+
+
+def test_a_device_is_rejected():
+    with pytest.raises(UserError, match=r"^weights=/dev/zero is not a regular file"):
+        fetch_weights("/dev/zero", "resnet18")
 
 
 @pytest.mark.parametrize("content", [b"", b"<!DOCTYPE html>", b"PK\x03\x04 not really a zip"])
