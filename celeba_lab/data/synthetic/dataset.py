@@ -3,8 +3,8 @@
 import errno
 import json
 import os
+import secrets
 import shutil
-import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -58,8 +58,9 @@ def synthesize(root: Path, settings: Settings, workers: int | None = None, overw
                 return
             for abandoned in root.parent.glob(f".{root.name}.*.partial"):  # left behind by killed runs
                 shutil.rmtree(abandoned, ignore_errors=True)
-            staged = Path(tempfile.mkdtemp(prefix=f".{root.name}.", suffix=".partial", dir=root.parent))
-            staged.chmod(0o755)  # mkdtemp creates folders that only their owner can access
+            # Unlike a folder from tempfile.mkdtemp, this folder has the permissions of any new folder.
+            staged = root.with_name(f".{root.name}.{secrets.token_hex(4)}.partial")
+            staged.mkdir()
             try:
                 yield from _draw(staged, settings, workers or usable_cores())
                 _take_place(staged, root)

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import os
 import shutil
+import stat
 import subprocess
 import sys
 import time
@@ -69,6 +71,17 @@ def test_existing_faces_are_not_drawn_again(faces: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in faces.rglob("*")}
     assert list(synthesize(faces, SMALL)) == [120]
     assert {path: path.stat().st_mtime_ns for path in faces.rglob("*")} == before
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o755), (0o077, 0o700), (0o002, 0o775)])
+def test_the_permissions_of_the_folder_follow_the_umask(tmp_path: Path, umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        root = make(tmp_path / "faces", Settings(n=10, seed=3), workers=1)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(root.stat().st_mode) == mode
+    assert stat.S_IMODE((root / "img_align_celeba").stat().st_mode) == mode
 
 
 def test_a_folder_with_other_settings_is_replaced_only_on_request(faces: Path, tmp_path: Path) -> None:
