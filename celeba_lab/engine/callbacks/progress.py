@@ -173,9 +173,8 @@ class ProgressLine(ProgressBar):
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.state.fn != "fit":
             self._close()
-        elif (
-            self._line is not None and not trainer.sanity_checking
-        ):  # Exclude validation time from the training throughput.
+        elif self._line is not None and not trainer.sanity_checking:
+            # Exclude validation time from the training throughput.
             self._rate_start += self._line.seconds - self._rate_pause
 
     @override
