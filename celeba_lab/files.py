@@ -16,6 +16,11 @@ from celeba_lab.errors import UserError
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 
 
+# Without O_NONBLOCK, opening a named pipe would block until another process opens it for writing. Windows does not have
+# this flag, and without O_BINARY it would change line endings.
+_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+
 def natural_order(path: Path) -> list[tuple[int, int, str]]:
     """Return a sort key for natural order, which ignores case and places 2.jpg before 10.jpg."""
     parts = re.findall(r"[0-9]+|[^0-9]+", str(path))
@@ -39,8 +44,7 @@ def read_file(path: Path, most_bytes: int) -> bytes:
     Raises:
         OSError: The file cannot be opened, is not a regular file, or is too large.
     """
-    # Without O_NONBLOCK, opening a named pipe would block until another process opens it for writing.
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+    with os.fdopen(os.open(path, _READ), "rb") as file:
         _check_status(path, os.fstat(file.fileno()), most_bytes)
         return file.read(most_bytes)
 
@@ -121,7 +125,10 @@ def remove_staged(folder: Path) -> None:
 
 def _sync_folder(folder: Path) -> None:
     """Flush the directory entries of a folder to disk. Otherwise, a power failure could undo the last replacement."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:  # Windows cannot open folders, and a folder can be writable but not readable.
+        return
     try:
         with suppress(OSError):  # Some network file systems cannot flush a folder.
             os.fsync(descriptor)

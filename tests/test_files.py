@@ -1,11 +1,13 @@
 """Files are written completely or not at all."""
 
 import os
+import runpy
 import stat
 from pathlib import Path
 
 import pytest
 
+from celeba_lab import files
 from celeba_lab.files import quote_cell, read_file, remove_staged, unquote_cell, write_atomically
 
 
@@ -98,3 +100,20 @@ def test_a_file_above_the_limit_and_a_device_are_not_read(tmp_path: Path) -> Non
         read_file(path, 1000)
     with pytest.raises(OSError, match="not a regular file"):
         read_file(Path("/dev/zero"), 1000)
+
+
+def test_files_are_read_and_written_without_the_functions_that_windows_lacks(tmp_path: Path) -> None:
+    """Windows has no O_NONBLOCK and cannot open folders."""
+    open_file = os.open
+
+    def refuse_folders(path, *arguments, **options):
+        if Path(path).is_dir():
+            raise PermissionError(13, "Permission denied", str(path))
+        return open_file(path, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delattr(os, "O_NONBLOCK")
+        patch.setattr(os, "open", refuse_folders)
+        windows = runpy.run_path(str(Path(files.__file__)))
+        windows["write_atomically"](tmp_path / "file.bin", lambda file: file.write(b"one\r\n"))
+        assert windows["read_file"](tmp_path / "file.bin", 10) == b"one\r\n"
