@@ -199,6 +199,8 @@ def _check_module(path: str, target: object) -> None:
         raise SettingError(path, target, "is part of Python, and its functions are never called", is_absolute=True)
     elif top not in _LIBRARIES:
         raise SettingError(path, target, "is not in a trusted module", _HINT.format(top), is_absolute=True)
+    elif any(part.startswith("_") for part in target.split(".")):  # Importing a module called __main__ runs a program.
+        raise SettingError(path, target, f"is not a public name of {top}", is_absolute=True)
 
 
 def _check_own(path: str, target: str) -> None:

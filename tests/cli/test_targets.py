@@ -1,5 +1,6 @@
 """Configuration files cannot call functions, and import only libraries that celeba_lab uses and trusted modules."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from celeba_lab.errors import SettingError, UserError
 DANGEROUS = [
     "torch.load", "torch.save", "torch.jit.load", "torch.hub.load", "torch.hub.download_url_to_file",
     "torch.hub.load_state_dict_from_url", "torch.utils.collect_env.run", "torch.utils.cpp_extension.load",
+    "torch.utils.model_dump.__main__.X",
     "torch.package.PackageImporter", "torch.distributed.run.main", "torch.multiprocessing.spawn",
     "torchvision.datasets.utils.download_url", "torchvision.datasets.CelebA", "torchvision.io.read_file",
     "lightning.pytorch.cli.LightningCLI", "lightning.seed_everything", "lightning.fabric.utilities.cloud_io._load",
@@ -44,6 +46,15 @@ def test_dangerous_targets_are_refused_everywhere(target: str) -> None:
     listed = OmegaConf.create({"model": {"layers": [{"_target_": target}]}})
     with pytest.raises(UserError, match=r"^model\.layers\.0\._target_="):
         check_targets(listed, import_libraries=True)
+
+
+def test_private_modules_of_libraries_are_not_imported() -> None:
+    """Importing a module called __main__ would run a program."""
+    for target in ("torch.utils.model_dump.__main__.X", "sklearn.__main__.X", "lightning.pytorch.__main__.X"):
+        sys.modules.pop(target.rpartition(".")[0], None)
+        with pytest.raises(UserError, match=r"is not a public name of "):
+            check_targets(OmegaConf.create(nested("callbacks.x", target)), import_libraries=True)
+        assert target.rpartition(".")[0] not in sys.modules
 
 
 @pytest.mark.parametrize(
