@@ -78,6 +78,23 @@ def _check_status(path: Path, status: os.stat_result, most_bytes: int) -> None:
         raise OSError(errno.EINVAL, f"{status.st_size:,} bytes exceed the limit of {most_bytes:,}", str(path))
 
 
+def prepare_folder(folder: Path) -> None:
+    """Create the folder of files that are written later, so that a mistake in its path is reported before training.
+
+    Raises:
+        UserError: The folder cannot be created, or no files can be written to it.
+    """
+    probe = folder / f".{secrets.token_hex(4)}.part"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except OSError as error:
+        raise UserError(
+            f"No files can be written to the folder {folder} ({error.strerror}). Choose another folder."
+        ) from None
+
+
 def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
     """Call ``write`` with a temporary binary file, which replaces ``path`` once it is complete and on disk.
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from celeba_lab import files
-from celeba_lab.files import quote_cell, read_file, remove_staged, unquote_cell, write_atomically
+from celeba_lab.errors import UserError
+from celeba_lab.files import prepare_folder, quote_cell, read_file, remove_staged, unquote_cell, write_atomically
 
 
 def names_in(folder: Path) -> list[str]:
@@ -117,3 +118,14 @@ def test_files_are_read_and_written_without_the_functions_that_windows_lacks(tmp
         windows = runpy.run_path(str(Path(files.__file__)))
         windows["write_atomically"](tmp_path / "file.bin", lambda file: file.write(b"one\r\n"))
         assert windows["read_file"](tmp_path / "file.bin", 10) == b"one\r\n"
+
+
+def test_a_folder_for_later_files_is_created_or_refused(tmp_path: Path) -> None:
+    prepare_folder(tmp_path / "a" / "b")
+    assert names_in(tmp_path / "a" / "b") == []
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "b", Path("/proc/x"), Path("/proc")):
+        with pytest.raises(
+            UserError, match=rf"^No files can be written to the folder {folder} \(.*\)\. Choose another folder"
+        ):
+            prepare_folder(folder)

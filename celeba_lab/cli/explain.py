@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import traceback
 from pathlib import Path
 
 from hydra.errors import (
@@ -87,10 +88,18 @@ def explain_disk(error: BaseException | None) -> str | None:
     advice = _DISK_ERRORS.get(error.errno or 0)
     if error.errno == errno.ENOENT and name and not Path(name).parent.exists():
         advice = "Its folder was deleted or renamed during the run."
+    elif advice is None and _function_of(error) in ("mkdir", "makedirs"):
+        advice = "This folder cannot be created. Choose another folder."
     if advice is None:
         return None
     path = name or "A file of the run"
     return f"{path} could not be accessed ({error.strerror}). {advice} Files that were already complete are intact."
+
+
+def _function_of(error: BaseException) -> str:
+    """Return the name of the function that raised an exception."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    return frames[-1][0].f_code.co_name if frames else ""
 
 
 def _is_misconfiguration(error: Exception) -> bool:

@@ -112,7 +112,7 @@ def build_trainer(
     except (ValueError, TypeError, MisconfigurationException) as error:
         raise _explain(error) from error
     if type(built.strategy.checkpoint_io) is TorchCheckpointIO:  # A plugin from the configuration is kept.
-        built.strategy.checkpoint_io = AtomicCheckpointIO()
+        built.strategy.checkpoint_io = AtomicCheckpointIO(built.default_root_dir)
     return built
 
 

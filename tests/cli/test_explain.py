@@ -1,6 +1,7 @@
 """User errors are explained in one sentence, but bugs are not."""
 
 import errno
+import os
 from collections.abc import Callable
 from logging.config import dictConfig
 from pathlib import Path
@@ -79,3 +80,13 @@ def test_a_missing_file_is_a_bug_unless_its_folder_is_gone(tmp_path: Path) -> No
     assert explain(FileNotFoundError(errno.ENOENT, "No such file or directory", str(tmp_path / "file"))) is None
     gone = FileNotFoundError(errno.ENOENT, "No such file or directory", str(tmp_path / "run" / "file"))
     assert "Its folder was deleted or renamed during the run." in str(explain(gone))
+
+
+@pytest.mark.parametrize("make", [os.makedirs, lambda folder: Path(folder).mkdir(parents=True)])
+def test_a_folder_that_cannot_be_created_is_explained(make: Callable[[str], None], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder in ("/proc/x", str(tmp_path / "file")):
+        with pytest.raises(OSError) as error:
+            make(folder)
+        assert f"{folder} could not be accessed" in str(explain(error.value))
+        assert "This folder cannot be created. Choose another folder." in str(explain(error.value))

@@ -3,6 +3,7 @@
 import itertools
 import multiprocessing
 import os
+import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -62,3 +63,19 @@ def test_the_trainer_saves_atomically(tmp_path: Path) -> None:
     cfg = OmegaConf.create({"_target_": "lightning.Trainer", "accelerator": "cpu", "default_root_dir": str(tmp_path)})
     trainer: L.Trainer = build_trainer(cfg)
     assert isinstance(trainer.strategy.checkpoint_io, AtomicCheckpointIO)
+    assert trainer.strategy.checkpoint_io.run_folder == tmp_path
+
+
+def test_folders_inside_the_run_folder_are_created_unless_the_run_folder_has_been_deleted(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (tmp_path / "link").symlink_to(run)
+    checkpoints = AtomicCheckpointIO(tmp_path / "link")
+    checkpoints.save_checkpoint({"epoch": 1}, run / "checkpoints" / "a" / "b" / "best.ckpt")
+    assert read_torch_file(run / "checkpoints" / "a" / "b" / "best.ckpt") == {"epoch": 1}
+    shutil.rmtree(run)
+    for path in (run / "best.ckpt", run / "checkpoints" / "best.ckpt"):
+        with pytest.raises(FileNotFoundError):
+            checkpoints.save_checkpoint({"epoch": 2}, path)
+    assert not run.exists()
+    checkpoints.save_checkpoint({"epoch": 2}, tmp_path / "elsewhere" / "a" / "best.ckpt")

@@ -88,3 +88,12 @@ def cases(folder: Path) -> Iterator[BadInput]:
     }  # fmt: skip
     for name, (arguments, culprit) in names.items():
         yield BadInput("command_lines", name, arguments, culprit)
+    small = ["trainer=cpu", "model.image_size=16", "recipe.max_epochs=1", *own]
+    folders = {
+        "callbacks.best.dirpath=/proc/x": "experiment=smile",
+        "callbacks.epoch_log.path=/proc/x/log.csv": "experiment=smile",
+        "callbacks.samples.folder=/proc/x": "experiment=gan",
+        "logger.save_dir=/proc/x": "experiment=gan",
+    }
+    for override, experiment in folders.items():
+        yield BadInput("command_lines", override, [experiment, *small, override], "/proc/x", starts=True)

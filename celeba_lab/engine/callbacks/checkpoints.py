@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from celeba_lab.console import console, display_path
 from celeba_lab.errors import DivergenceError, check_above
+from celeba_lab.files import prepare_folder
 
 # With several processes, agreeing on whether to save takes time, so they agree only every few batches.
 _BATCHES_BETWEEN_DECISIONS = 50
@@ -25,7 +26,7 @@ class BestCheckpoint(ModelCheckpoint):
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         super().setup(trainer, pl_module, stage)
         if stage == "fit" and trainer.is_global_zero and self.dirpath is not None and "://" not in str(self.dirpath):
-            Path(self.dirpath).mkdir(parents=True, exist_ok=True)
+            prepare_folder(Path(self.dirpath))
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -34,10 +35,12 @@ class BestCheckpoint(ModelCheckpoint):
 
 
 def _with_paths_in(folder: str, state: dict[str, Any]) -> dict[str, Any]:
-    """Return the state of a ``ModelCheckpoint`` with all paths changed to files of the same names in ``folder``."""
+    """Return the state of a ``ModelCheckpoint`` with all paths changed to the same paths below ``folder``."""
+    before = Path(state["dirpath"])
 
     def moved(path: str) -> str:
-        return str(Path(folder, Path(path).name)) if path else path
+        inside = Path(path).relative_to(before) if Path(path).is_relative_to(before) else Path(path).name
+        return str(Path(folder, inside)) if path else path
 
     paths = {key: moved(state[key]) for key in ("best_model_path", "kth_best_model_path", "last_model_path")}
     scores = {moved(path): score for path, score in state["best_k_models"].items()}

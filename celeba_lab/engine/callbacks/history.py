@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import Callback
 from typing_extensions import override
 
 from celeba_lab.console import console, format_seconds, split_name
-from celeba_lab.files import write_atomically
+from celeba_lab.files import prepare_folder, write_atomically
 
 # A name such as val/accuracy/Smiling or train/D(G(z)). Names in a checkpoint become headings of a table.
 _METRIC = re.compile(r"[A-Za-z][\w ./()@:%-]{0,199}")
@@ -56,6 +56,8 @@ class EpochLog(Callback):
 
     @override
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        if stage == "fit" and trainer.is_global_zero and self.path is not None:
+            prepare_folder(self.path.parent)
         self._trainer = trainer  # Used by state_dict, which includes the row of the epoch that has just ended.
 
     @override

@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from celeba_lab.errors import check_at_least, check_between
 from celeba_lab.figures.tiles import tile_faces
-from celeba_lab.files import write_atomically
+from celeba_lab.files import prepare_folder, write_atomically
 from celeba_lab.models.classifier.module import AttributeClassifier
 from celeba_lab.models.gan.module import GAN
 from celeba_lab.runs.run import send_image
@@ -90,6 +90,11 @@ class SampleGrid(Callback):
         self.every_n_epochs = every_n_epochs
 
     @override
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        if stage == "fit" and trainer.is_global_zero:
+            prepare_folder(self.folder)
+
+    @override
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         epoch = trainer.current_epoch + 1
         is_last = epoch == trainer.max_epochs
@@ -99,7 +104,6 @@ class SampleGrid(Callback):
         stream = BytesIO()  # Encoding must be fast, because an epoch on small faces takes only seconds.
         faces = fixed_samples(pl_module, self.n).permute(0, 2, 3, 1).numpy()
         Image.fromarray(tile_faces(faces)).save(stream, format="PNG", compress_level=1)
-        self.folder.parent.mkdir(exist_ok=True)
         path = self.folder / SAMPLE_FILES.replace("*", f"{epoch:04d}")
         write_atomically(path, lambda file: file.write(stream.getbuffer()))
         if (writer := tensorboard_writer(trainer)) is not None:

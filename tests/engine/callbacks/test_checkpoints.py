@@ -9,7 +9,8 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from celeba_lab.engine.callbacks import BestCheckpoint, LastCheckpoint
-from celeba_lab.errors import SettingError
+from celeba_lab.engine.checkpoint_io import AtomicCheckpointIO
+from celeba_lab.errors import SettingError, UserError
 
 
 class FailAt(Callback):
@@ -102,3 +103,31 @@ def test_the_best_checkpoint_is_found_after_the_folder_has_been_moved(tmp_path, 
     best = fit(tmp_path / "two", 2, tmp_path / "two" / "last.ckpt")
     assert best.best_model_path == str(tmp_path / "two" / "best.ckpt")
     assert not (tmp_path / "one").exists()
+
+
+def test_a_file_name_can_contain_folders(tmp_path, toy, numbers, trainer):
+    """The folders depend on the epoch, so they cannot be created before training."""
+
+    def fit(folder, epochs, checkpoint=None):
+        name = "{epoch}/{val/loss:.2f}/best"
+        best = BestCheckpoint(folder, name, "val/loss", mode="min", enable_version_counter=False)
+        fit = trainer(best, LastCheckpoint(folder), max_epochs=epochs)
+        fit.strategy.checkpoint_io = AtomicCheckpointIO(tmp_path)
+        weights_only = None if checkpoint is None else True
+        fit.fit(toy(), numbers(2), numbers(1), ckpt_path=checkpoint, weights_only=weights_only)
+        return best
+
+    path = fit(tmp_path / "one", 1).best_model_path
+    assert path.startswith(str(tmp_path / "one" / "epoch=0"))
+    shutil.move(tmp_path / "one", tmp_path / "two")
+    best = fit(tmp_path / "two", 1, tmp_path / "two" / "last.ckpt")
+    assert best.best_model_path == path.replace("one", "two")
+    assert content(best.best_model_path)["epoch"] == 0
+
+
+@pytest.mark.parametrize("kind", [BestCheckpoint, LastCheckpoint])
+def test_a_folder_that_cannot_be_created_is_reported_before_training(kind, toy, numbers, trainer):
+    model = toy()
+    with pytest.raises(UserError, match=r"No files can be written to the folder /proc/x \("):
+        trainer(kind("/proc/x", "best")).fit(model, numbers(2))
+    assert model.after_step == []

@@ -7,6 +7,7 @@ from lightning.pytorch.callbacks import Callback
 
 from celeba_lab.engine.callbacks import EpochLog
 from celeba_lab.engine.callbacks.history import _TIME_HEADING, MetricLines
+from celeba_lab.errors import UserError
 
 
 class Stop(Callback):
@@ -193,3 +194,12 @@ def test_rows_of_a_checkpoint_that_are_not_metrics_are_rejected(row: dict) -> No
     """They would be written to a table."""
     with pytest.raises(ValueError, match="is not a metric of an epoch"):
         EpochLog().load_state_dict({"rows": {1: {"val/accuracy/5_o_Clock_Shadow": 0.5, "train/D(G(z))": 1}, 2: row}})
+
+
+def test_the_folder_of_the_table_is_created_or_refused_before_training(tmp_path, toy, numbers, trainer):
+    trainer(EpochLog(path=str(tmp_path / "a" / "b" / "history.csv"))).fit(toy(), numbers(2))
+    assert (tmp_path / "a" / "b" / "history.csv").is_file()
+    model = toy()
+    with pytest.raises(UserError, match=r"No files can be written to the folder /proc/x \("):
+        trainer(EpochLog(path="/proc/x/history.csv")).fit(model, numbers(2))
+    assert model.after_step == []

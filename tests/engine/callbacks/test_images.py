@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from celeba_lab.engine.callbacks import SampleGrid, TrainingImageGrid
 from celeba_lab.engine.callbacks.images import tensorboard_writer
-from celeba_lab.errors import SettingError
+from celeba_lab.errors import SettingError, UserError
 from celeba_lab.models.classifier.module import AttributeClassifier
 from celeba_lab.models.gan.module import GAN
 
@@ -83,3 +83,12 @@ def test_each_epoch_saves_a_grid_of_the_same_latents(tmp_path):
 def test_invalid_settings_are_rejected(build, settings, sentence):
     with pytest.raises(SettingError, match=sentence):
         build(**settings)
+
+
+def test_the_folder_of_the_samples_is_created_or_refused_before_training(tmp_path, toy, numbers, trainer):
+    trainer(SampleGrid(str(tmp_path / "a" / "b"))).fit(toy(), numbers(2))
+    assert (tmp_path / "a" / "b").is_dir()
+    model = toy()
+    with pytest.raises(UserError, match=r"No files can be written to the folder /proc/x \("):
+        trainer(SampleGrid("/proc/x")).fit(model, numbers(2))
+    assert model.after_step == []
