@@ -40,7 +40,7 @@ def _check_duration(duration: object) -> None:
 
 
 def check_trainer(cfg: DictConfig) -> None:
-    """Check that the numeric settings of the Trainer are in range.
+    """Check that the numeric settings of the Trainer are in range, and that its limits do not contradict each other.
 
     Raises:
         SettingError: A number is out of range.
@@ -62,3 +62,7 @@ def check_trainer(cfg: DictConfig) -> None:
             if name in numbers and not (numbers[name] == -1 or 1 <= numbers[name] < float("inf")):
                 meaning = "all devices" if name == "devices" else "no limit"
                 raise SettingError(name, numbers[name], f"must be at least 1, or -1 for {meaning}")
+        for unit in ("epochs", "steps"):
+            shortest, longest = numbers.get(f"min_{unit}", 0), numbers.get(f"max_{unit}", -1)
+            if 0 <= longest < shortest:
+                raise SettingError(f"min_{unit}", shortest, f"must be at most trainer.max_{unit}={longest}")

@@ -33,6 +33,14 @@ def test_a_number_out_of_range_is_rejected(override: str, rule: str, compose: Ca
     assert str(error.value) == f"{override.replace('0.0', '0')} {rule}"
 
 
+@pytest.mark.parametrize("unit", ["epochs", "steps"])
+def test_limits_that_contradict_each_other_are_rejected(unit: str, compose: Callable[..., DictConfig]) -> None:
+    with pytest.raises(SettingError, match=rf"^trainer\.min_{unit}=5 must be at most trainer\.max_{unit}=4\.$"):
+        check_trainer(_composed(compose, f"trainer.min_{unit}=5", f"trainer.max_{unit}=4"))
+    for most in ("5", "-1"):
+        check_trainer(_composed(compose, f"trainer.min_{unit}=5", f"trainer.max_{unit}={most}"))
+
+
 @pytest.mark.parametrize("trainer", ["auto", "cpu", "gpu", "ddp", "smoke"])
 def test_the_trainers_of_the_configuration_are_accepted(trainer: str, compose: Callable[..., DictConfig]) -> None:
     check_trainer(_composed(compose, f"trainer={trainer}"))
