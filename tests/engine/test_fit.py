@@ -7,13 +7,17 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from lightning.pytorch.callbacks import Timer
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, Timer
+from torch.utils.data import DataLoader
 
 from celeba_lab.data.datamodule import CelebADataModule, TrainingFaces
 from celeba_lab.engine.build import build_callbacks, find_callback
 from celeba_lab.engine.callbacks import EpochLog
+from celeba_lab.engine.fit import fit as run_fit
+from celeba_lab.errors import UserError
 from celeba_lab.models.classifier.module import AttributeClassifier
 from celeba_lab.models.gan import GAN
+from celeba_lab.runs.run import Run
 
 EPOCHS, BATCHES = 3, 4
 
@@ -226,3 +230,42 @@ def test_a_run_that_is_extended_after_a_limit_continues_with_the_next_epoch(
     assert recorder.batches[-1] == (1, 1)
     fit(kind, tmp_path, recorder, checkpoint=tmp_path / "last.ckpt")
     assert recorder.batches == [(0, 0), (0, 1), (0, 2), (0, 3), (1, 0), (1, 1), (2, 0), (2, 1), (2, 2), (2, 3)]
+
+
+class Numbers(L.LightningDataModule):
+    """Two batches of random numbers for each split."""
+
+    def train_dataloader(self) -> DataLoader:
+        return DataLoader(torch.randn(10, 4), batch_size=5)
+
+    val_dataloader = train_dataloader
+
+
+def fit_toy(toy: type[L.LightningModule], trainer: L.Trainer, callbacks: dict[str, Any] | None = None) -> None:
+    """Train a small network for two batches per epoch with the function that all training tasks use."""
+    run = Run(Path("run"), "train", {"name": "toy", "seed": 1, "callbacks": callbacks})
+    run_fit(run, trainer, toy(), Numbers())
+
+
+def test_a_validation_interval_above_the_number_of_batches_is_explained(toy, trainer) -> None:
+    sentence = r"^trainer\.val_check_interval=3 must be at most 2, the number of training batches in an epoch\."
+    with pytest.raises(UserError, match=sentence):
+        fit_toy(toy, trainer(val_check_interval=3))
+    fit_toy(toy, trainer(val_check_interval=2))
+
+
+@pytest.mark.parametrize("kind", [EarlyStopping, ModelCheckpoint])
+def test_a_monitored_metric_that_is_not_logged_is_explained(kind, toy, trainer, tmp_path) -> None:
+    settings = {"stop": {"monitor": "val/nothing"}, "best": {"monitor": "val/loss"}, "bar": None}
+    sentence = r"^callbacks\.stop\.monitor=val/nothing is not a metric that was logged\. Logged metrics: .*val/loss"
+    with pytest.raises(UserError, match=sentence):
+        fit_toy(toy, trainer(kind(monitor="val/nothing"), default_root_dir=tmp_path), settings)
+
+
+def test_other_errors_of_training_are_not_explained(toy, trainer) -> None:
+    class Broken(toy):
+        def training_step(self, batch: torch.Tensor, batch_idx: int) -> torch.Tensor:
+            raise ValueError("a bug")
+
+    with pytest.raises(ValueError, match="a bug"):
+        fit_toy(Broken, trainer(), {"stop": {"monitor": "val/nothing"}})
