@@ -11,12 +11,12 @@ from lightning.pytorch.callbacks import Callback
 from omegaconf import DictConfig
 
 from celeba_lab.analyses.sampling import LabelSample, take_fraction
-from celeba_lab.config import build
+from celeba_lab.config import build, one_line
 from celeba_lab.console import console, split_name
 from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.engine.checkpoint_io import AtomicCheckpointIO
-from celeba_lab.errors import UserError
+from celeba_lab.errors import SettingError, UserError
 from celeba_lab.runs.run import Run
 
 _Kind = TypeVar("_Kind", bound=Callback)
@@ -78,7 +78,15 @@ def build_callbacks(callbacks: DictConfig | None) -> list[Callback]:
     Raises:
         UserError: A callback setting is invalid.
     """
-    return [build(node) for node in (callbacks or {}).values() if node]
+    return [_build_callback(node) for node in (callbacks or {}).values() if node]
+
+
+def _build_callback(node: DictConfig) -> Callback:
+    try:
+        callback: Callback = build(node)
+    except MisconfigurationException as error:
+        raise UserError(f"{node._get_full_key(None)}: {one_line(error)}.") from error
+    return callback
 
 
 def callbacks_of(trainer: L.Trainer) -> list[Callback]:
@@ -109,11 +117,29 @@ def build_trainer(
     torch.set_float32_matmul_precision("high")
     try:
         built: L.Trainer = build(trainer, callbacks=list(callbacks), logger=logger or False, **arguments)
-    except (ValueError, TypeError, MisconfigurationException) as error:
+    except (ValueError, TypeError, ImportError, MisconfigurationException) as error:
         raise _explain(error) from error
     if type(built.strategy.checkpoint_io) is TorchCheckpointIO:  # A plugin from the configuration is kept.
         built.strategy.checkpoint_io = AtomicCheckpointIO(built.default_root_dir)
     return built
+
+
+def check_precision(trainer: L.Trainer) -> None:
+    """Check that the Trainer's precision is suitable for training.
+
+    Raises:
+        SettingError: The precision is too low, or a run with this precision could not be resumed exactly.
+    """
+    precision = str(trainer.precision)
+    if precision in ("16-true", "bf16-true"):
+        rule = "is not precise enough for small updates of the weights and for averaging them"
+        hint = f"Use trainer.precision={precision.removesuffix('-true')}-mixed or 32-true."
+    elif precision == "64-true":
+        rule = "is not supported for training, because Lightning would round the weights of a resumed run to float32"
+        hint = "Use trainer.precision=32-true."
+    else:
+        return
+    raise SettingError("trainer.precision", precision, rule, hint, is_absolute=True)
 
 
 def build_evaluator(trainer: DictConfig, callbacks: DictConfig | None, *more: Callback, **arguments: Any) -> L.Trainer:

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from celeba_lab.config import build
 from celeba_lab.console import console
 from celeba_lab.data.datamodule import CelebADataModule
-from celeba_lab.engine.build import find_callback
+from celeba_lab.engine.build import check_precision, find_callback
 from celeba_lab.engine.callbacks import EpochLog
 from celeba_lab.engine.checkpoints import read_checkpoint, restore_classifier
 from celeba_lab.engine.pretrained import check_weights_name, fetch_weights
@@ -33,8 +33,10 @@ def check_settings(model: DictConfig, trainer: L.Trainer) -> None:
         trainer: Trainer that will run the training, which determines the number of processes.
 
     Raises:
-        UserError: The backbone, its weights or the optimizer is unknown, or the settings contradict each other.
+        UserError: The backbone, its weights or the optimizer is unknown, the precision is unsuitable for training, or
+            the settings contradict each other.
     """
+    check_precision(trainer)
     check_unfreezing(model, trainer)
     check_names(model)
 

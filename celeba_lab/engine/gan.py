@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from celeba_lab.config import build
 from celeba_lab.data.datamodule import CelebADataModule
-from celeba_lab.engine.build import count_processes
+from celeba_lab.engine.build import check_precision, count_processes
 from celeba_lab.engine.distances import DistanceSchedule
 from celeba_lab.errors import UserError
 from celeba_lab.models.classifier.module import AttributeClassifier
@@ -43,12 +43,8 @@ def check_gan_trainer(trainer: L.Trainer, model: GAN) -> None:
     Raises:
         UserError: The precision or the strategy is unsuitable for the GAN.
     """
+    check_precision(trainer)
     precision = str(trainer.precision)
-    if precision in ("16-true", "bf16-true"):
-        raise UserError(
-            f"trainer.precision={precision} is not precise enough for the small parameter updates of a GAN and for"
-            f" averaging its weights. Use trainer.precision={precision.removesuffix('-true')}-mixed or 32-true."
-        )
     if precision.startswith("16") and (model.hparams["r1"] or model.hparams["gradient_penalty"]):
         raise UserError(
             f"trainer.precision={precision} cannot be combined with a gradient penalty, because the squared gradients"

@@ -9,12 +9,13 @@ from celeba_lab.engine.build import (
     build_callbacks,
     build_evaluator,
     build_trainer,
+    check_precision,
     choose_device,
     count_processes,
     find_callback,
 )
 from celeba_lab.engine.callbacks import EpochLog, ProgressLine, Stopwatch
-from celeba_lab.errors import UserError
+from celeba_lab.errors import SettingError, UserError
 
 
 @pytest.fixture
@@ -83,3 +84,28 @@ def test_an_evaluator_has_only_the_progress_line_of_the_training_callbacks(train
 
 def test_an_evaluator_does_not_need_callbacks(trainer: DictConfig) -> None:
     assert isinstance(build_evaluator(trainer, None), L.Trainer)
+
+
+@pytest.mark.parametrize("precision", ["16-true", "bf16-true", "64-true"])
+def test_a_precision_that_is_unsuitable_for_training_is_rejected(trainer: DictConfig, precision: str) -> None:
+    trainer.precision = precision
+    with pytest.raises(SettingError, match=rf"^trainer\.precision={precision} is not .*32-true\.$"):
+        check_precision(build_trainer(trainer))
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_a_precision_that_is_suitable_for_training_is_accepted(trainer: DictConfig, precision: str) -> None:
+    trainer.precision = precision
+    check_precision(build_trainer(trainer))
+
+
+def test_a_precision_whose_library_is_missing_is_explained(trainer: DictConfig) -> None:
+    trainer.precision = "transformer-engine"
+    with pytest.raises(UserError, match=r"^trainer: .*transformer_engine"):
+        build_trainer(trainer)
+
+
+def test_an_invalid_setting_of_a_callback_of_lightning_is_named() -> None:
+    node = {"_target_": "lightning.pytorch.callbacks.ModelCheckpoint", "save_top_k": -2}
+    with pytest.raises(UserError, match=r"^callbacks\.own: Invalid value for save_top_k=-2\. Must be >= -1\.$"):
+        build_callbacks(OmegaConf.create({"callbacks": {"own": node}}).callbacks)

@@ -69,6 +69,7 @@ def test_a_configured_strategy_keeps_its_arguments(settings: DictConfig) -> None
     [
         ("16-true", None, {}, "trainer.precision=16-true is not precise enough"),
         ("bf16-true", None, {}, "Use trainer.precision=bf16-mixed or 32-true"),
+        ("64-true", None, {}, "trainer.precision=64-true is not supported for training"),
         ("16-mixed", None, {"r1": 1.0}, "cannot be combined with a gradient penalty"),
         ("32-true", "FSDPStrategy", {}, "trainer.strategy: FSDPStrategy supports only one network"),
         ("16-mixed", None, {}, None),

@@ -53,7 +53,11 @@ SMILE = {
     "trainer.log_every_n_steps": ["-1", "1.5", "x"],
     "trainer.val_check_interval": ["0", "-1", "x"],
     "trainer.check_val_every_n_epoch": ["0", "-1", "x"],
-    "trainer.precision": ["8", "half"],
+    "trainer.precision": ["8", "half", "64-true", "16-true", "bf16-true"],
+    "trainer.min_epochs": ["-1", "2", "1.5", "x"],
+    "trainer.min_steps": ["-1", "1.5", "x"],
+    "trainer.max_steps": ["0", "-2", "1.5", "x"],
+    "trainer.num_sanity_val_steps": ["-2", "1.5", "x"],
     "trainer.devices": ["0", "-2", "x"],
     "trainer.accelerator": ["tpus", "cuda"],
     "trainer.strategy": ["dppp"],
@@ -65,11 +69,21 @@ SMILE = {
     "callbacks.image_grid.max_images": ["0", "-1", "x"],
     "callbacks.best.monitor": ["val/acuracy"],
     "callbacks.best.mode": ["maximum"],
+    "+callbacks.best.save_top_k": ["-2", "1.5", "x"],
+    "+callbacks.best.every_n_epochs": ["-1", "1.5", "x"],
+    "+callbacks.last.save_top_k": ["3"],
     "print_config": ["all", "7"],
     "score": ["[1]"],
     "recipe.max_epochs": ["0", "x"],
 }
 AVERAGE = {"callbacks.ema.decay": ["2", "-1", "nan", "x", "null"]}
+# Lightning itself can check these settings only when it trains.
+LATE = {
+    "trainer.val_check_interval": ["1000"],
+    "callbacks.best.monitor": ["val/nothing"],
+    "+callbacks.stop": ["{_target_: lightning.pytorch.callbacks.EarlyStopping, monitor: val/nothing}"],
+}
+LATE_GAN = {name: values for name, values in LATE.items() if name != "callbacks.best.monitor"}
 GAN = {
     "model.image_size": ["0", "1", "33", "x", "512"],
     "model.latent_size": ["0", "-1", "x"],
@@ -124,15 +138,17 @@ def cases(folder: Path) -> Iterator[BadInput]:
     tables = [
         ("smile", ["experiment=smile", *small], SMILE),
         ("average", ["experiment=smile", "recipe=strong", *small], AVERAGE),
+        ("late", ["experiment=smile", *small], LATE),
         ("gan", gan, GAN),
+        ("late gan", gan, LATE_GAN),
         ("logistic", ["experiment=logistic", f"data.root={root}"], LOGISTIC),
         ("clusters", ["experiment=clusters", f"data.root={root}"], CLUSTERS),
     ]
     for name, arguments, settings in tables:
         for key, values in settings.items():
             for value in dict.fromkeys(values):
-                culprit = key.lstrip("+").rpartition(".")[2]
-                yield BadInput("settings", f"{name} {key}={value}", [*arguments, f"{key}={value}"], culprit)
+                culprit, starts = key.lstrip("+").rpartition(".")[2], name.startswith("late")
+                yield BadInput("settings", f"{name} {key}={value}", [*arguments, f"{key}={value}"], culprit, starts)
     for group in GROUPS:
         for value in ("null", "nothing", "", "[a,b]", "1"):
             yield BadInput("settings", f"{group}={value}", ["experiment=smile", *small, f"{group}={value}"], group)

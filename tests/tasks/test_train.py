@@ -358,6 +358,8 @@ def test_training_on_real_faces_beats_the_majority_class(
         ),
         ("trainer.strategy=unheard", "trainer: "),
         ("trainer.precision=bf17", "trainer"),
+        ("trainer.precision=64-true", "trainer.precision=64-true is not supported for training"),
+        ("trainer.precision=16-true", "trainer.precision=16-true is not precise enough"),
     ],
 )
 def test_a_device_or_name_that_does_not_exist_is_reported_before_the_data_are_read(
