@@ -38,6 +38,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         torch.save(checkpoint, content)
         write_atomically(Path(path), lambda file: file.write(content.getbuffer()))
 
+    @override
+    def remove_checkpoint(self, path: str | Path) -> None:
+        """Remove a checkpoint. Lightning would also remove a folder with all that it contains, or a remote file."""
+        if Path(path).suffix == ".ckpt" and Path(path).is_file():
+            Path(path).unlink()
+
     def _create_folder_of(self, path: Path) -> None:
         root = self.run_folder
         if root is not None and path.resolve().is_relative_to(root) and not root.is_dir():

@@ -79,3 +79,14 @@ def test_folders_inside_the_run_folder_are_created_unless_the_run_folder_has_bee
             checkpoints.save_checkpoint({"epoch": 2}, path)
     assert not run.exists()
     checkpoints.save_checkpoint({"epoch": 2}, tmp_path / "elsewhere" / "a" / "best.ckpt")
+
+
+def test_only_checkpoint_files_are_removed(tmp_path: Path) -> None:
+    kept = [tmp_path / "folder.ckpt" / "thesis.tex", tmp_path / "notes.txt"]
+    for path in [*kept, tmp_path / "old.ckpt"]:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    for name in ("folder.ckpt", "notes.txt", "old.ckpt", "missing.ckpt"):
+        AtomicCheckpointIO().remove_checkpoint(tmp_path / name)
+    assert all(path.is_file() for path in kept)
+    assert not (tmp_path / "old.ckpt").exists()
