@@ -163,6 +163,8 @@ def build(node: DictConfig | None, **arguments: Any) -> Any:
         if isinstance(error.__cause__, SettingError):
             path = str(error).rpartition("full_key: ")[2].strip()  # path of the failed node, which may be nested
             raise error.__cause__.within(path, is_absolute=True) from error.__cause__.__cause__
+        if isinstance(error.__cause__, ImportError):  # a library that is not installed, such as wandb
+            raise UserError(f"{node._get_full_key(None)} cannot be built: {one_line(error.__cause__)}.") from error
         raise error.__cause__ or error from None
 
 

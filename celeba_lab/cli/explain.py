@@ -5,6 +5,7 @@ import os
 import re
 import traceback
 from pathlib import Path
+from textwrap import shorten
 
 from hydra.errors import (
     ConfigCompositionException,
@@ -70,7 +71,7 @@ def explain(error: Exception) -> str | None:
         return f"hydra.job_logging or hydra.hydra_logging is invalid. {one_line(cause)}{reason}."
     if isinstance(cause, HydraException | OmegaConfBaseException) or _is_misconfiguration(error):
         return one_line(error) + "."
-    return explain_disk(error)
+    return explain_disk(error) or _explain_internal(error)
 
 
 def explain_disk(error: BaseException | None) -> str | None:
@@ -94,6 +95,16 @@ def explain_disk(error: BaseException | None) -> str | None:
         return None
     path = name or "A file of the run"
     return f"{path} could not be accessed ({error.strerror}). {advice} Files that were already complete are intact."
+
+
+def _explain_internal(error: Exception) -> str | None:
+    """Explain an error within Hydra, which does not check all of its settings, or return None."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    module = str(frames[-1][0].f_globals.get("__name__")) if frames else ""
+    if not module.startswith(("hydra.", "hydra_plugins.")):
+        return None
+    reason = shorten(f"{type(error).__name__}: {one_line(error)}", 200).rstrip(": ")
+    return f"Hydra cannot start this run ({reason}). Check the settings of Hydra, such as those of its sweeper."
 
 
 def _function_of(error: BaseException) -> str:

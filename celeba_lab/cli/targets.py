@@ -26,14 +26,17 @@ from celeba_lab.errors import SettingError, UserError
 VARIABLE = "CELEBA_LAB_TRUSTED_MODULES"
 """Environment variable with the names of trusted modules, separated by commas. Processes of a run inherit it."""
 
-KINDS = {
+KINDS: dict[str, tuple[str, ...]] = {
     "callbacks": ("lightning.pytorch.callbacks.Callback",),
     "logger": ("lightning.pytorch.loggers.Logger", "celeba_lab.runs.events.EventLogger"),
     "data": ("lightning.pytorch.LightningDataModule",),
     "model": ("lightning.pytorch.LightningModule",),
     "trainer": ("lightning.pytorch.Trainer",),
+    "trainer.profiler": ("lightning.pytorch.profilers.Profiler",),
+    "trainer.strategy": ("lightning.pytorch.strategies.Strategy",),
+    "trainer.accelerator": ("lightning.pytorch.accelerators.Accelerator",),
 }
-"""Classes from which the target of each group must be derived."""
+"""Classes from which the target of each group, of each callback and of parts of the Trainer must be derived."""
 
 # Classes from which the other targets, which are nested in these groups, must be derived.
 _NESTED = (
@@ -42,8 +45,6 @@ _NESTED = (
     "torch.nn.Module",
     "torch.optim.Optimizer",
     "torch.optim.lr_scheduler.LRScheduler",
-    "lightning.pytorch.strategies.Strategy",
-    "lightning.pytorch.profilers.Profiler",
     "lightning.pytorch.plugins.Precision",
     "lightning.pytorch.plugins.CheckpointIO",
     "lightning.pytorch.plugins.LayerSync",
@@ -222,9 +223,10 @@ _TASK = "task._target_"
 
 def _check_kind(path: str, target: str) -> None:
     """Import a target, and check that it is derived from a permitted class."""
-    depth = path.count(".")
-    group = path.partition(".")[0]
-    is_group = depth == (2 if group == "callbacks" else 1)
+    place = path.removesuffix("._target_")
+    is_callback = place.startswith("callbacks.") and place.count(".") == 1
+    kinds = KINDS.get("callbacks" if is_callback else place, _NESTED)
+    is_group = kinds is not _NESTED
     if path == _TASK or (target.startswith("celeba_lab.") and not is_group):
         if not target.startswith("celeba_lab."):
             raise SettingError(path, target, "is not a task of celeba_lab", is_absolute=True)
@@ -233,7 +235,6 @@ def _check_kind(path: str, target: str) -> None:
         found = locate(target)
     except Exception as error:
         raise UserError(f"{path}={target} cannot be imported: {one_line(error)}.") from error
-    kinds = KINDS.get(group, _NESTED) if is_group else _NESTED
     if not isinstance(found, type) or not issubclass(found, tuple(map(locate, _imported(kinds)))):
         names = [kind.rpartition(".")[2] for kind in kinds] if is_group else ["class of a kind that celeba_lab calls"]
         raise SettingError(path, target, f"is not a {' or '.join(names)}", is_absolute=True)

@@ -117,7 +117,7 @@ def build_trainer(
     torch.set_float32_matmul_precision("high")
     try:
         built: L.Trainer = build(trainer, callbacks=list(callbacks), logger=logger or False, **arguments)
-    except (ValueError, TypeError, ImportError, MisconfigurationException) as error:
+    except (ValueError, TypeError, ImportError, RuntimeError, MisconfigurationException) as error:
         raise _explain(error) from error
     if type(built.strategy.checkpoint_io) is TorchCheckpointIO:  # A plugin from the configuration is kept.
         built.strategy.checkpoint_io = AtomicCheckpointIO(built.default_root_dir)

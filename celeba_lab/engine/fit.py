@@ -1,19 +1,17 @@
 """Training code shared by classifiers and GANs."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 
 import lightning as L
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.accelerators import CPUAccelerator
 
 from celeba_lab.engine.allocator import keep_freed_memory
 from celeba_lab.engine.build import find_callback
 from celeba_lab.engine.callbacks import EpochLog, Stopwatch
+from celeba_lab.engine.library_errors import explaining_library_errors
 from celeba_lab.engine.resume import Resumable, beginning, show_progress_saved
 from celeba_lab.engine.signals import stopping_between_batches
-from celeba_lab.errors import SettingError, settings_of
+from celeba_lab.errors import settings_of
 from celeba_lab.runs.run import Run
 
 
@@ -38,7 +36,7 @@ def fit(
 
     Raises:
         Interrupted: A signal has stopped training.
-        SettingError: The model's optimizer or schedule, a monitored metric or the validation interval cannot be used.
+        UserError: The model's optimizer or schedule, a callback or the validation interval cannot be used.
     """
     if isinstance(trainer.accelerator, CPUAccelerator):
         keep_freed_memory()
@@ -47,38 +45,12 @@ def fit(
     stopped = partial(show_progress_saved, run)
     # Building the optimizer or the schedule may raise an error that names a setting without the prefix "model".
     settings = settings_of("model", is_absolute=True)
-    begin, explaining = beginning(run, trainer, checkpoint), _explaining_lightning(run, trainer)
+    begin, explaining = beginning(run, trainer, checkpoint), explaining_library_errors(run, trainer)
     with run.timed("fit"), stopping_between_batches(trainer, stopped), settings, explaining, begin:
         trainer.fit(model, datamodule=datamodule, ckpt_path=checkpoint, weights_only=weights_only)
     watch = find_callback(trainer, Stopwatch)
     if watch is not None:
         run.seconds |= {"training": round(watch.training, 3), "validation": round(watch.validation, 3)}
-
-
-@contextmanager
-def _explaining_lightning(run: Run, trainer: L.Trainer) -> Iterator[None]:
-    """Explain errors about settings that Lightning itself can check only when it trains.
-
-    Raises:
-        SettingError: ``val_check_interval`` is too large, or a callback monitors a metric that was not logged.
-    """
-    try:
-        yield
-    except ValueError as error:
-        interval, batches = trainer.val_check_interval, trainer.num_training_batches
-        if "`val_check_interval`" not in str(error) or interval is None or interval <= batches:
-            raise
-        rule = f"must be at most {batches}, the number of training batches in an epoch"
-        hint = "To count the batches of all epochs instead, set trainer.check_val_every_n_epoch=null."
-        raise SettingError("trainer.val_check_interval", interval, rule, hint, is_absolute=True) from error
-    except (RuntimeError, MisconfigurationException) as error:
-        for key, node in (run.settings["callbacks"] or {}).items():
-            monitor = (node or {}).get("monitor")
-            if monitor is not None and monitor not in trainer.callback_metrics and str(monitor) in str(error):
-                hint = f"Logged metrics: {', '.join(trainer.callback_metrics)}."
-                unknown = SettingError(f"{key}.monitor", monitor, "is not a metric that was logged", hint)
-                raise unknown.within("callbacks", is_absolute=True) from error
-        raise
 
 
 def last_training_metrics(trainer: L.Trainer) -> dict[str, float]:

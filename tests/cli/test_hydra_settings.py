@@ -130,6 +130,14 @@ def test_settings_that_hydra_does_not_expect_are_explained(argument: str, comman
     assert (code, "Hydra cannot compose these settings (" in err, "Traceback" in err) == (1, True, False)
 
 
+def test_an_error_within_hydra_is_explained(own_conf: Path, command) -> None:
+    text = "# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {max_batch_size: 0, params: {seed: '1,2'}}}\n"
+    (own_conf / "experiment" / "borrowed.yaml").write_text(text)
+    code, _, err = command("experiment=borrowed", "task=compare", "task.runs=x")
+    assert code == 1
+    assert "Hydra cannot start this run (AssertionError). Check the settings of Hydra" in err
+
+
 @pytest.mark.parametrize("name", ["..", "../../elsewhere", "/elsewhere", "a/../../b", "", "' '"])
 def test_the_name_of_an_experiment_cannot_lead_out_of_the_outputs(name: str, own_conf: Path, command, tmp_path) -> None:
     text = f"# @package _global_\nname: {name if name else repr(name)}\n"

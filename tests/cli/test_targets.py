@@ -182,3 +182,12 @@ def test_a_name_with_a_dot_is_refused(own_conf: Path, command) -> None:
     code, _, err = command("experiment=borrowed", "task=compare", "task.runs=x")
     assert code == 1
     assert "callbacks contains 'a.b', but the name of a setting must not contain a dot." in err
+
+
+@pytest.mark.parametrize("part", ["profiler", "strategy", "accelerator"])
+def test_parts_of_the_trainer_must_be_of_the_right_kind(own_conf: Path, command, part: str) -> None:
+    text = f"# @package _global_\ntrainer:\n  {part}: {{_target_: torch.nn.ReLU}}\n"
+    (own_conf / "experiment" / "borrowed.yaml").write_text(text)
+    code, _, err = command("experiment=borrowed", "task=train", "trainer=cpu")
+    assert code == 1
+    assert f"trainer.{part}._target_=torch.nn.ReLU is not a {part.title()}." in err

@@ -101,7 +101,7 @@ def test_a_precision_that_is_suitable_for_training_is_accepted(trainer: DictConf
 
 def test_a_precision_whose_library_is_missing_is_explained(trainer: DictConfig) -> None:
     trainer.precision = "transformer-engine"
-    with pytest.raises(UserError, match=r"^trainer: .*transformer_engine"):
+    with pytest.raises(UserError, match=r"^trainer cannot be built: .*transformer_engine"):
         build_trainer(trainer)
 
 
