@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from celeba_lab.files import naming_file, unquote_cell, unusable
+from celeba_lab.data.tables import MAX_BYTES
+from celeba_lab.files import read_csv, unquote_cell, unusable
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Predictions:
         labels = [f"label/{name}" for name in names]
         probabilities = [f"probability/{name}" for name in names]
         types = {"image_id": str} | dict.fromkeys(labels, np.uint8) | dict.fromkeys(probabilities, np.float32)
-        table = _read_csv(path, usecols=list(types), dtype=types)
+        table = read_csv(path, MAX_BYTES, usecols=list(types), dtype=types)
         _check(path, table, labels, probabilities)
         return cls(
             split=path.stem.removeprefix("predictions_"),
@@ -99,7 +99,7 @@ def read_attributes(path: Path) -> list[str]:
     Raises:
         UserError: The table does not exist or has no column ``image_id``.
     """
-    columns = list(map(str, _read_csv(path, nrows=0).columns))
+    columns = list(map(str, read_csv(path, MAX_BYTES, nrows=0).columns))
     if "image_id" not in columns:
         raise unusable(path, "it has no column image_id")
     names = [name.removeprefix("label/") for name in columns if name.startswith("label/")]
@@ -116,9 +116,3 @@ def _check(path: Path, table: pd.DataFrame, labels: list[str], probabilities: li
     values = table[probabilities].to_numpy()
     if not ((values >= 0) & (values <= 1)).all():
         raise unusable(path, "a probability is missing or not between 0 and 1")
-
-
-def _read_csv(path: Path, **options: Any) -> pd.DataFrame:
-    with naming_file(path):
-        table: pd.DataFrame = pd.read_csv(path, **options)
-    return table

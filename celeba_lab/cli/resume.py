@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from celeba_lab.config import flatten
 from celeba_lab.console import command_line, display_path, format_override
 from celeba_lab.errors import SettingError, UserError, format_value
-from celeba_lab.files import naming_file
+from celeba_lab.files import load_yaml, naming_file
 from celeba_lab.runs.settings import OVERRIDES, RESUME, SETTINGS
 from celeba_lab.runs.summary import SUMMARY
 
@@ -138,7 +138,7 @@ def _check_files(folder: Path) -> None:
 def _read_overrides(folder: Path) -> list[str]:
     """Return the overrides of a run, without those of an earlier resumption."""
     with naming_file(folder / OVERRIDES):
-        stored = OmegaConf.to_object(OmegaConf.load(folder / OVERRIDES))
+        stored = OmegaConf.to_object(load_yaml(folder / OVERRIDES, folder))
     if not isinstance(stored, list) or not all(isinstance(text, str) for text in stored):
         raise UserError(f"{display_path(folder / OVERRIDES)} is damaged: it is not a list of overrides.")
     # Hydra itself stores only overrides of the task. An option such as --experimental-rerun would load a pickle.
@@ -154,7 +154,7 @@ def _config_sources(folder: Path, own: Iterable[str]) -> list[str]:
     if not path.is_file() or any(text.startswith(("-c", "--config")) for text in own):
         return []
     with naming_file(path):
-        stored = OmegaConf.load(path)
+        stored = load_yaml(path, folder)
         name = OmegaConf.select(stored, "hydra.job.config_name", default="config")
         sources = OmegaConf.select(stored, "hydra.runtime.config_sources", default=[])
         sources = OmegaConf.to_object(sources) if OmegaConf.is_config(sources) else sources
@@ -238,8 +238,7 @@ def _read_settings(folder: Path, own: DictConfig) -> DictConfig:
         UserError: The file is damaged.
     """
     path = folder / SETTINGS
-    with naming_file(path):
-        stored = OmegaConf.load(path)
+    stored = load_yaml(path)
     if not isinstance(stored, DictConfig):
         raise UserError(f"{display_path(path)} is damaged: it does not contain settings.")
     for key in map(str, {**own, **stored}):

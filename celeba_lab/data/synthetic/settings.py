@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from celeba_lab.errors import UserError, check_at_least, check_choice
+from celeba_lab.files import read_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,6 +19,8 @@ PROPORTIONS = {"default": (0.8, 0.1, 0.1), "official": (162_770 / 202_599, 19_86
 
 RECORD = "synthetic.json"
 """Name of the settings file in a folder of synthetic faces."""
+_MAX_RECORD_BYTES = 2**16  # The file takes less than 100 bytes.
+_LARGEST = 2**63 - 1  # Runs record the settings, and integers of more than 64 bits do not fit into their tables.
 
 NOTICE = "SYNTHETIC faces, drawn by celeba_lab: the results say nothing about CelebA."
 """Warning that is shown next to all results on synthetic faces."""
@@ -93,14 +96,16 @@ def find_settings(root: Path) -> Settings | None:
         return None
     record = root / RECORD
     try:
-        values = json.loads(record.read_text())
+        values = json.loads(read_file(record, _MAX_RECORD_BYTES))
         if {key: type(value) for key, value in values.items()} != {
             "n": int,
             "seed": int,
             "proportions": str,
             "version": int,
         }:
-            raise ValueError(f"unexpected content {values}")
+            raise ValueError("unexpected keys or types")
+        if max(values["n"], values["seed"], values["version"]) > _LARGEST:
+            raise ValueError("a number is too large")
         return Settings(**values)
-    except (ValueError, AttributeError, OSError, UserError) as error:
+    except (ValueError, AttributeError, RecursionError, OSError, UserError) as error:
         raise UserError(f"{record} is damaged. Delete the folder {root} so that the faces are drawn again.") from error
