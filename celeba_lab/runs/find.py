@@ -1,11 +1,13 @@
 """Find run folders."""
 
 import glob
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from celeba_lab.errors import SettingError, did_you_mean, enumerate_names
 from celeba_lab.files import natural_order
+from celeba_lab.runs.settings import SETTINGS
 from celeba_lab.runs.summary import SUMMARY
 
 # Number of folder levels that are searched for runs, as in outputs/<experiment>/<sweep>/<run>.
@@ -38,12 +40,13 @@ def find_runs(patterns: str | Sequence[str], ignore: Path | None = None) -> tupl
             for folder in _runs_below(match.parent if match.name == SUMMARY else match, _DEPTH):
                 folder = folder.resolve()
                 if ignore is None or folder != ignore.resolve():
-                    (finished if (folder / SUMMARY).is_file() else unfinished)[folder] = None
+                    (finished if os.path.lexists(folder / SUMMARY) else unfinished)[folder] = None
     return list(finished), list(unfinished)
 
 
 def _runs_below(folder: Path, depth: int) -> Iterator[Path]:
-    if (folder / SUMMARY).is_file() or (folder / "config.yaml").is_file() or (folder / ".hydra").is_dir():
+    # A summary that is not a regular file is refused when the run is read, instead of leaving out the run in silence.
+    if os.path.lexists(folder / SUMMARY) or (folder / SETTINGS).is_file() or (folder / ".hydra").is_dir():
         yield folder
     elif folder.is_dir() and depth:
         for child in _folders_in(folder):

@@ -1,5 +1,6 @@
 """Read finished runs from their folders."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,19 +8,21 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from celeba_lab.config import flatten
 from celeba_lab.console import progress
 from celeba_lab.errors import UserError
-from celeba_lab.files import naming_file, unusable
+from celeba_lab.files import load_yaml, read_csv, unusable
 from celeba_lab.runs.find import distinct_names
-from celeba_lab.runs.summary import SUMMARY, Summary
+from celeba_lab.runs.settings import SETTINGS
+from celeba_lab.runs.summary import LARGEST_EPOCH, LARGEST_METRIC, LARGEST_SEED, SUMMARY, Summary
 
 ONE_DATA = "Compare runs on the same images, for example by evaluating both checkpoints on them."
 
 # Settings that contain the path to the run folder, which is different for every run.
 _OWN_FOLDER = {"dirpath", "save_dir", "default_root_dir"}
+_MAX_HISTORY_BYTES = 2**26  # 10,000 epochs of 200 metrics take about 40 MB.
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,8 @@ class FinishedRun:
             name=name,
             folder=folder,
             summary=summary,
-            settings=_read_settings(folder / "config.yaml"),
-            history=read_table(history, ["epoch"], dtype=np.float64) if history.exists() else None,
+            settings=_read_settings(folder / SETTINGS),
+            history=_read_history(history) if os.path.lexists(history) else None,
         )
 
     @property
@@ -107,7 +110,7 @@ def read_runs(folders: Sequence[Path], split: str) -> tuple[list[FinishedRun], l
         UserError: A file in a run folder is missing or damaged, or a run did not use any data.
     """
     table = Path("tables") / f"predictions_{split}.csv"
-    comparable = [folder for folder in folders if (folder / table).is_file()]
+    comparable = [folder for folder in folders if os.path.lexists(folder / table)]
     names = distinct_names(comparable)
     named = progress(zip(comparable, names, strict=True), "reading the runs", len(comparable), "runs")
     runs = [FinishedRun.read(folder, name) for folder, name in named]
@@ -115,26 +118,41 @@ def read_runs(folders: Sequence[Path], split: str) -> tuple[list[FinishedRun], l
 
 
 def _read_settings(path: Path) -> dict[str, Any]:
-    with naming_file(path):
-        settings = flatten(OmegaConf.to_container(OmegaConf.load(path)))
+    """Read the settings of a run by dotted name, and check those that the comparison uses.
+
+    Raises:
+        UserError: The file is missing or damaged, or a setting has an invalid value.
+    """
+    stored = load_yaml(path)
+    if not isinstance(stored, DictConfig):
+        raise unusable(path, "it does not contain settings")
+    settings = flatten(OmegaConf.to_container(stored))
+    for name, kind, types, largest in (
+        ("model.threshold", "a number", (int, float), 1),
+        ("seed", "an integer", (int,), LARGEST_SEED),
+    ):
+        for key, value in settings.items():
+            # If the value is a dictionary, the flat settings contain only its entries.
+            is_wrong = isinstance(value, bool) or not isinstance(value, types) or not 0 <= value <= largest
+            if key.startswith(f"{name}.") or (key == name and value is not None and is_wrong):
+                raise unusable(path, f"{name} is {value!r}, but must be {kind} between 0 and {largest}")
     return {name: value for name, value in settings.items() if name.rpartition(".")[2] not in _OWN_FOLDER}
 
 
-def read_table(path: Path, needed: Sequence[str], **options: Any) -> pd.DataFrame:
-    """Read a CSV table of a run.
-
-    Args:
-        path: Path to the table.
-        needed: Names of the required columns.
-        **options: Keyword arguments for ``pandas.read_csv``.
+def _read_history(path: Path) -> pd.DataFrame:
+    """Read the table of metrics of a run, with one row per epoch.
 
     Raises:
-        UserError: The table is missing or damaged, or lacks a required column.
+        UserError: The table is missing or damaged, or contains impossible epochs or values.
     """
-    with naming_file(path):
-        table: pd.DataFrame = pd.read_csv(path, **options)
-    if missing := [name for name in needed if name not in table]:
-        raise unusable(path, f"it has no column {missing[0]}")
+    table = read_csv(path, _MAX_HISTORY_BYTES, dtype=np.float64)
+    if "epoch" not in table:
+        raise unusable(path, "it has no column epoch")
+    # Comparisons with NaN are false.
+    if not ((table["epoch"] >= 0) & (table["epoch"] <= LARGEST_EPOCH) & (table["epoch"] % 1 == 0)).all():
+        raise unusable(path, f"an epoch is not a whole number between 0 and {LARGEST_EPOCH:,}")
+    if (table.where(np.isfinite(table), 0.0).abs() > LARGEST_METRIC).any(axis=None):
+        raise unusable(path, f"a value is larger than {LARGEST_METRIC:g}")
     return table
 
 

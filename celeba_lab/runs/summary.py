@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from textwrap import shorten
@@ -10,10 +10,21 @@ from typing import Any, TypedDict, get_type_hints
 
 from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
 
-from celeba_lab.files import naming_file, unusable, write_atomically
+from celeba_lab.files import read_json, unusable, write_atomically
 
 SUMMARY = "summary.json"
 VERSION = 1
+
+LARGEST_SEED = 2**32 - 1
+"""Largest seed of a run, which is the largest that NumPy accepts."""
+LARGEST_EPOCH = 10**9
+LARGEST_METRIC = 1e39
+"""Largest absolute value of a metric, just above the largest float32."""
+_MAX_BYTES = 2**22  # A summary with the metrics of 40 attributes takes about 50 KB.
+_LARGEST_COUNT = 10**12
+_LONGEST_TIME = 1e10  # seconds
+_MOST_ENTRIES = 10_000
+_LONGEST_TEXT = 10_000
 
 
 class SummaryFields(TypedDict, total=False):
@@ -102,12 +113,11 @@ class Summary:
             UserError: The file is missing or damaged, or was written by a newer version of celeba_lab.
         """
         path = folder / SUMMARY
-        with naming_file(path):
-            content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path, _MAX_BYTES)
         if not isinstance(content, dict):
             raise unusable(path, "it is not a run summary")
         version = content.get("version", 0)
-        if not isinstance(version, int) or version > VERSION:
+        if not _is_integer(version, VERSION):
             newer = f"it has version {version}, but this version of celeba_lab only supports versions up to {VERSION}"
             raise unusable(path, newer, "Update celeba_lab, or exclude this run.")
         if version == 0:
@@ -116,9 +126,55 @@ class Summary:
         if missing:
             raise unusable(path, f"the field {missing[0]} is missing")
         try:
-            return cls(**{each.name: _with_nan(each.name, content[each.name]) for each in fields(cls)})
+            summary = cls(**{each.name: _with_nan(each.name, content[each.name]) for each in fields(cls)})
         except TypeError as error:
             raise unusable(path, str(error)) from error
+        for name, value in summary._find_invalid():
+            shown = shorten(repr(value), 200, placeholder=" ...")
+            raise unusable(path, f"the field {name} has an invalid value: {shown}")
+        return summary
+
+    def _find_invalid(self) -> Iterator[tuple[str, object]]:
+        """Yield the names and values of fields, or entries of fields, that no run can have written."""
+        for name in _TEXTS:
+            if not _is_text(value := getattr(self, name)):
+                yield name, value
+        for name, largest in (("seed", LARGEST_SEED), ("best_epoch", LARGEST_EPOCH)):
+            if (value := getattr(self, name)) is not None and not _is_integer(value, largest):
+                yield name, value
+        for name, (least, most) in _RANGES.items():
+            numbers: Mapping[str, float] = getattr(self, name) or {}
+            if len(numbers) > _MOST_ENTRIES:
+                yield name, f"{len(numbers):,} entries"
+            for entry, number in numbers.items():
+                # Metrics that are not a number are undefined, but a time cannot be undefined.
+                is_undefined = name != "seconds" and math.isnan(number)
+                if not _is_text(entry) or isinstance(number, bool) or not (is_undefined or least <= number <= most):
+                    yield f"{name}.{entry}", number
+        for entry, value in {} if self.data is None else self.data.items():
+            if entry in ("name", "root") and not (value is not None and _is_text(value)):
+                yield f"data.{entry}", value
+            if entry == "images" and not _are_counts(value):
+                yield f"data.{entry}", value
+
+
+_TEXTS = ("experiment", "task", "checkpoint", "initial_weights", "generator_weights", "device", "git")
+# Smallest and largest number in each field that is a dictionary of numbers.
+_RANGES = {"metrics": (-LARGEST_METRIC, LARGEST_METRIC), "majority_accuracy": (0, 1), "seconds": (0, _LONGEST_TIME)}
+
+
+def _is_integer(value: object, largest: int) -> bool:
+    """Return whether a value is an integer between 0 and ``largest``. Python's bool is also an int."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= largest
+
+
+def _is_text(value: object) -> bool:
+    """Return whether a value is a text of moderate length, or None."""
+    return value is None or (isinstance(value, str) and len(value) <= _LONGEST_TEXT)
+
+
+def _are_counts(images: object) -> bool:
+    return isinstance(images, dict) and all(_is_integer(count, _LARGEST_COUNT) for count in images.values())
 
 
 def _upgrade(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import torch
 
 from celeba_lab.cli.seed import LARGEST_SEED, check_seed, seed_everything
 from celeba_lab.errors import SettingError
+from celeba_lab.runs import summary
 
 
 @pytest.fixture(autouse=True)
@@ -41,3 +42,7 @@ def test_all_generators_are_seeded_as_by_lightning(seed: int) -> None:
 def test_a_seed_out_of_the_range_of_numpy_is_rejected(seed: int) -> None:
     with pytest.raises(SettingError, match=rf"^seed={seed} must be between 0 and 4294967295\.$"):
         check_seed(seed)
+
+
+def test_summaries_accept_the_same_seeds() -> None:
+    assert summary.LARGEST_SEED == LARGEST_SEED

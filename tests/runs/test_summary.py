@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from celeba_lab.errors import UserError
-from celeba_lab.runs.summary import SUMMARY, VERSION, Summary
+from celeba_lab.runs.summary import LARGEST_SEED, SUMMARY, VERSION, Summary
 
 NEEDED: dict[str, Any] = {"experiment": "smile", "task": "train", "metrics": {"val/accuracy": 0.9}}
 # Summaries of task=train, task=generate and task=compare from version 0, with fewer metrics.
@@ -122,6 +122,61 @@ def test_the_error_for_a_wrong_type_names_the_field(tmp_path: Path, change: dict
     with pytest.raises(UserError) as error:
         Summary.read(folder)
     assert str(error.value).startswith(f"{folder / SUMMARY} cannot be used: {reason}")
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"seed": -1}, "seed"),
+        ({"seed": 2**32}, "seed"),
+        ({"seed": True}, "seed"),
+        ({"best_epoch": 10**12}, "best_epoch"),
+        ({"metrics": {"val/loss": 1e308}}, "metrics.val/loss"),
+        ({"metrics": {"val/loss": math.inf}}, "metrics.val/loss"),
+        ({"metrics": {"val/loss": True}}, "metrics.val/loss"),
+        ({"metrics": dict.fromkeys(map(str, range(10_001)), 0.0)}, "metrics"),
+        ({"majority_accuracy": {"val": 1.5}}, "majority_accuracy.val"),
+        ({"seconds": {"training": 1e308}}, "seconds.training"),
+        ({"seconds": {"training": -1}}, "seconds.training"),
+        ({"seconds": {"training": math.nan}}, "seconds.training"),
+        ({"device": "x" * 10_001}, "device"),
+        ({"data": {"images": ["test"]}}, "data.images"),
+        ({"data": {"images": None}}, "data.images"),
+        ({"data": {"images": {"test": "many"}}}, "data.images"),
+        ({"data": {"images": {"test": {"a": 1}}}}, "data.images"),
+        ({"data": {"images": {"test": -1}}}, "data.images"),
+        ({"data": {"name": ["a"]}}, "data.name"),
+        ({"data": {"name": None}}, "data.name"),
+        ({"data": {"root": 3}}, "data.root"),
+    ],
+)
+def test_the_error_for_an_impossible_value_names_its_field(tmp_path: Path, change: dict[str, Any], field: str) -> None:
+    folder = write(tmp_path, asdict(Summary(**NEEDED)) | change)
+    with pytest.raises(UserError) as error:
+        Summary.read(folder)
+    assert f"{SUMMARY} cannot be used: the field {field} has an invalid value: " in str(error.value)
+    assert len(str(error.value)) < 600
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("[" * 100_000, "it is nested too deeply"),
+        ('{"version": 1, "seed": 1' + "0" * 30 + "}", "it contains an integer of more than 64 bits"),
+        ('{"version": -1}', "it has version -1"),
+        ('{"version": true}', "it has version True"),
+        (" " * 2**22 + "{}", "bytes exceed the limit of 4,194,304"),
+    ],
+)
+def test_a_summary_that_no_run_can_have_written_is_refused(tmp_path: Path, text: str, reason: str) -> None:
+    (tmp_path / SUMMARY).write_text(text)
+    with pytest.raises(UserError, match=f"{SUMMARY} cannot be used: .*{reason}"):
+        Summary.read(tmp_path)
+
+
+def test_the_largest_seed_of_a_run_can_be_read_back(tmp_path: Path) -> None:
+    Summary(**NEEDED, seed=LARGEST_SEED, best_epoch=1).write(tmp_path)
+    assert Summary.read(tmp_path).seed == LARGEST_SEED
 
 
 def test_the_error_for_a_missing_field_names_it(tmp_path: Path) -> None:
