@@ -8,8 +8,9 @@ from threading import Event, Thread
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.live import Live
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 from typing_extensions import override
@@ -33,14 +34,23 @@ def is_main_process() -> bool:
 
 
 class PlainConsole(Console):
-    """A console that shows names from files and settings exactly: brackets are no markup, and controls are escaped."""
+    """A console that shows names from files and settings exactly: brackets are no markup, and controls are escaped.
+
+    Everything that is printed is escaped, also in objects such as ``Text``, tables and trees.
+    """
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(highlight=False, markup=False, emoji=False, **settings)
 
     @override
     def render_str(self, text: str, **settings: Any) -> Text:
-        return super().render_str(escape_controls(text, kept="\n\t"), **settings)
+        return super().render_str(escape_controls(text, kept="\n\t"), **settings)  # so that columns get the right width
+
+    @override
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        for segment in super().render(renderable, options):
+            # Rich's own control codes, which move the cursor, are in segments of their own.
+            yield segment if segment.control else segment._replace(text=escape_controls(segment.text, kept="\n\t"))
 
 
 console = PlainConsole(quiet=not is_main_process())

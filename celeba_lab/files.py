@@ -164,6 +164,20 @@ def unquote_cell(text: str) -> str:
     return text[1:] if text.startswith(tuple(f"'{start}" for start in _FORMULA)) else text
 
 
+def write_csv(path: Path, frame: "pd.DataFrame") -> None:
+    """Write a table atomically, without its index. Names of columns and texts are quoted; see :func:`quote_cell`.
+
+    Undefined values are empty cells. Bytes in names of files that are not UTF-8 are escaped.
+    """
+    quoted = frame.copy(deep=False)
+    for position, kind in enumerate(frame.dtypes):
+        if kind.kind == "O":
+            texts = [quote_cell(value) if isinstance(value, str) else value for value in frame.iloc[:, position]]
+            quoted.isetitem(position, texts)
+    header = [quote_cell(name) if isinstance(name, str) else name for name in frame.columns]
+    write_atomically(path, lambda file: quoted.to_csv(file, index=False, header=header, errors="backslashreplace"))
+
+
 def remove_staged(folder: Path) -> None:
     """Remove temporary files that a killed process has left behind in :func:`write_atomically`."""
     for path in folder.rglob(".*.part"):

@@ -1,12 +1,20 @@
-"""Progress shown on a terminal and in a log."""
+"""Progress shown on a terminal and in a log, and names from files that a terminal must not interpret."""
 
+import io
 import re
 import time
+from collections.abc import Callable
 
 import pytest
+from rich.columns import Columns
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
 
 from celeba_lab import console as module
-from celeba_lab.console import Progress, draw_bar, format_seconds, progress
+from celeba_lab.console import PlainConsole, Progress, draw_bar, format_seconds, progress
 
 
 @pytest.fixture
@@ -101,3 +109,50 @@ def test_durations_are_formatted(seconds, text):
 @pytest.mark.parametrize(("share", "bar"), [(0, "╌╌╌╌"), (0.5, "━━╌╌"), (1, "━━━━"), (7, "━━━━")])
 def test_bars_are_drawn_in_proportion(share, bar):
     assert draw_bar(share, 4) == bar
+
+
+EVIL = "a\x1b[31mb\x9b1mc\u202ed\udcff"
+ESCAPED = r"a\x1b[31mb\x9b1mc\u202ed\udcff"
+
+
+def table_of(text: str) -> Table:
+    table = Table(title=text, caption=text)
+    table.add_column(text)
+    table.add_column(Text(text))
+    table.add_row(text, Text(text))
+    return table
+
+
+@pytest.mark.parametrize(
+    ("build", "times"),
+    [
+        (str, 1),
+        (Text, 1),
+        (lambda text: Text.assemble((text, "bold"), text), 2),
+        (table_of, 6),
+        (lambda text: Panel(Text(text), title=text), 2),
+        (lambda text: Tree(Text(text)), 1),
+        (lambda text: Columns([Text(text), text]), 2),
+        (lambda text: [text], 1),
+    ],
+)
+def test_controls_in_everything_that_is_printed_are_escaped(build: Callable[[str], object], times: int) -> None:
+    file = io.StringIO()
+    PlainConsole(file=file, width=400).print(build(EVIL))
+    assert "\x1b" not in file.getvalue()
+    # A text in a cell is cut, because its width is measured before it is escaped.
+    assert file.getvalue().count(r"a\x1b[31m") == times
+
+
+def test_colours_and_the_cursor_of_the_terminal_still_work() -> None:
+    file = io.StringIO()
+    console = PlainConsole(file=file, force_terminal=True, color_system="standard", width=80, legacy_windows=False)
+    console.print(Text(EVIL, "bold"), "two\nlines\tand a tab", style="red")
+    with Live(Text(EVIL), console=console, transient=True):
+        pass
+    printed = file.getvalue()
+    assert "\x1b[1;31m" in printed  # bold and red
+    assert "\x1b[2K" in printed  # erases the line
+    assert printed.count(ESCAPED) >= 2
+    assert "\x1b[31mb" not in printed.replace(ESCAPED, "")
+    assert "two\nlines" in re.sub(r"\x1b\[[0-9;]*m", "", printed)

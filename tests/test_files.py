@@ -1,6 +1,7 @@
 """Files are written completely or not at all, and files of runs are read as data from people who may be strangers."""
 
 import csv
+import math
 import os
 import runpy
 import stat
@@ -8,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
@@ -27,6 +29,7 @@ from celeba_lab.files import (
     remove_staged,
     unquote_cell,
     write_atomically,
+    write_csv,
 )
 
 
@@ -53,6 +56,21 @@ def test_quoted_cells_can_be_read_back(text):
     quoted = quote_cell(text)
     assert not quoted.startswith(("=", "+", "-", "@", "\t"))
     assert unquote_cell(quoted) == text
+
+
+def test_cells_and_names_of_columns_are_quoted_in_tables(tmp_path: Path) -> None:
+    names = ["=HYPERLINK(1)", "+x", "x"]
+    frame = pd.DataFrame([["=1+2", "-x.jpg", -1.5], ["x", None, math.nan]], columns=names)
+    write_csv(tmp_path / "table.csv", frame)
+    lines = (tmp_path / "table.csv").read_text().splitlines()
+    assert lines == ["'=HYPERLINK(1),'+x,x", "'=1+2,'-x.jpg,-1.5", "x,,"]
+    assert frame.columns.tolist() == names
+    assert frame.iloc[0, 0] == "=1+2"
+
+
+def test_bytes_that_are_not_utf8_are_escaped_in_tables(tmp_path: Path) -> None:
+    write_csv(tmp_path / "table.csv", pd.DataFrame({"run\udcff": ["\udcfe.jpg"]}))
+    assert (tmp_path / "table.csv").read_text().splitlines() == [r"run\udcff", r"\udcfe.jpg"]
 
 
 def test_files_left_by_a_killed_process_are_removed(tmp_path):

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from celeba_lab.config import build, flatten
 from celeba_lab.console import console, display_path, is_main_process
-from celeba_lab.files import quote_cell, remove_staged, write_atomically
+from celeba_lab.files import remove_staged, write_atomically, write_csv
 from celeba_lab.runs.environment import device_name, git_commit, library_versions
 from celeba_lab.runs.events import cut_events, measure_events
 from celeba_lab.runs.settings import RESUME, write_overrides, write_settings
@@ -77,17 +77,12 @@ class RunFolder:
     def table(self, name: str, frame: "pd.DataFrame") -> Path:
         """Write a table to ``tables/<name>.csv`` and return the path.
 
-        Undefined values are empty cells. Texts that a spreadsheet would run as formulas, such as names of images, are
-        quoted; see :func:`~celeba_lab.files.quote_cell`.
+        Undefined values are empty cells. Texts and names of columns that a spreadsheet would run as formulas, such as
+        names of images, are quoted; see :func:`~celeba_lab.files.quote_cell`.
         """
         self.begin()
         path = self.path / "tables" / f"{name}.csv"
-        quoted = frame.copy(deep=False)
-        for position, kind in enumerate(frame.dtypes):
-            if kind.kind == "O":
-                texts = [quote_cell(value) if isinstance(value, str) else value for value in frame.iloc[:, position]]
-                quoted.isetitem(position, texts)
-        write_atomically(path, lambda file: quoted.to_csv(file, index=False))
+        write_csv(path, frame)
         return path
 
     def matrix(self, name: str, values: "np.ndarray", rows: Sequence[str], columns: Sequence[str], corner: str) -> Path:

@@ -53,6 +53,12 @@ def test_a_table_can_be_read_back(tmp_path):
     pd.testing.assert_frame_equal(pd.read_csv(path), frame)
 
 
+def test_names_of_columns_are_no_formulas(tmp_path):
+    """The names of runs are columns of a comparison."""
+    path = RunFolder(tmp_path).matrix("settings", np.eye(1), ["=row"], ["=HYPERLINK(1)"], corner="-setting")
+    assert path.read_text().splitlines() == ["'-setting,'=HYPERLINK(1)", "'=row,1.0"]
+
+
 def test_a_figure_is_saved_as_png_with_150_dots_per_inch(tmp_path):
     path = RunFolder(tmp_path).figure("roc_val", small_figure())
     assert path == tmp_path / "figures/roc_val.png"
@@ -177,6 +183,16 @@ def test_a_finished_run_writes_a_summary_and_prints_its_folder(tmp_path: Path, m
         "  figure: run/figures/roc.png",
         "  predict: python -m celeba_lab task=predict [a]",
     ]
+
+
+def test_control_characters_in_the_names_of_folders_are_escaped(tmp_path: Path, capsys) -> None:
+    folder = tmp_path / "a\x1b[31mb"
+    (folder / "figures").mkdir(parents=True)
+    (folder / "figures" / "c\x1b[0m.png").touch()
+    run_in(folder).show([("next", "x\x1b[2J")])
+    printed = capsys.readouterr().out
+    assert "\x1b" not in printed
+    assert all(name in printed for name in (r"a\x1b[31mb", r"c\x1b[0m.png", r"x\x1b[2J"))
 
 
 def test_the_report_page_is_printed_instead_of_the_figures(tmp_path: Path, monkeypatch, capsys) -> None:

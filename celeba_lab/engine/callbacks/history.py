@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import Callback
 from typing_extensions import override
 
 from celeba_lab.console import console, format_seconds, split_name
-from celeba_lab.files import prepare_folder, write_atomically
+from celeba_lab.files import prepare_folder, write_csv
 
 # A name such as val/accuracy/Smiling or train/D(G(z)). Names in a checkpoint become headings of a table.
 _METRIC = re.compile(r"[A-Za-z][\w ./()@:%-]{0,199}")
@@ -129,7 +129,7 @@ class EpochLog(Callback):
 
     def _write(self) -> None:
         if self.path is not None:
-            write_atomically(self.path, lambda file: self.table().to_csv(file, index=False))
+            write_csv(self.path, self.table())
 
 
 _TIME_HEADING = "     time"

@@ -131,6 +131,14 @@ def test_the_table_is_written_after_each_epoch(tmp_path, toy, numbers, trainer):
     assert log.table()["epoch"].tolist() == [1, 2]
 
 
+def test_names_of_metrics_are_no_formulas_in_the_table(tmp_path, toy, numbers, trainer):
+    path = tmp_path / "tables" / "history.csv"
+    log = EpochLog(path=str(path))
+    log.rows = {1: {"=cmd|x": 0.5}}
+    trainer(log, max_epochs=2).fit(toy(), numbers(), numbers())
+    assert path.read_text().startswith("epoch,'=cmd|x,")
+
+
 # -- guards ----------------------------------------------------------------------------------------------------------
 
 
