@@ -1,6 +1,7 @@
 """Resume an interrupted run in its own folder and with its own settings: ``resume=FOLDER``."""
 
 from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,14 @@ _CHANGEABLE = (
 # Settings that a GAN applies again when training starts.
 _CHANGEABLE_FOR_GAN = ("model.lr", "model.discriminator_lr", "model.betas")
 _HYDRA = ".hydra/hydra.yaml"
+# Names of the files that celeba_lab and Hydra write, in each folder of a run.
+_FILES = {
+    ".": ("*.json", "*.yaml", "*.html", "*.log", "events.out.tfevents.*"),
+    ".hydra": ("*.yaml",),
+    "checkpoints": ("*.ckpt",),
+    "figures": ("*.png",),
+    "tables": ("*.csv",),
+}
 
 
 def resume_command(folder: Path) -> str:
@@ -119,20 +128,33 @@ def _read_folder(override: str) -> Path:
 
 
 def _check_files(folder: Path) -> None:
-    """Check that a run folder contains only files and folders of its own.
+    """Check that a run folder contains only files and folders of its own, each of the kind that its name promises.
 
     Through a link, a resumed run would change other files. Links within the folder, as Lightning's ``save_last=link``
     creates them, are harmless.
     """
     for path in sorted(folder.rglob("*")):
-        is_usable = path.is_file() or path.is_dir()
-        if is_usable and (not path.is_symlink() or path.resolve().is_relative_to(folder.resolve())):
-            continue
-        problem = "is a link out of the folder" if is_usable else "is neither a file nor a folder"
-        raise UserError(
-            f"{format_override(RESUME, folder)} cannot be resumed, because {path.relative_to(folder)} in it {problem}."
-            " Delete it, or replace it by the file or folder that you need."
-        )
+        problem = _find_problem(path, folder)
+        if problem is not None:
+            raise UserError(
+                f"{format_override(RESUME, folder)} cannot be resumed, because {path.relative_to(folder)} in it"
+                f" {problem}. Delete it, or replace it by the file or folder that you need."
+            )
+
+
+def _find_problem(path: Path, folder: Path) -> str | None:
+    """Return what is wrong with a file or folder in a run folder, or None."""
+    if not path.is_file() and not path.is_dir():
+        return "is neither a file nor a folder"
+    if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
+        return "is a link out of the folder"
+    place = path.parent.relative_to(folder).as_posix()
+    if path.is_file():
+        return "is a file, but must be a folder" if place == "." and path.name in _FILES else None
+    # Temporary files are deleted wherever they are.
+    patterns = (*_FILES.get(place, ()), ".*.part")
+    is_known = any(fnmatchcase(path.name, pattern) for pattern in patterns)
+    return "is a folder, but must be a file" if is_known else None
 
 
 def _read_overrides(folder: Path) -> list[str]:

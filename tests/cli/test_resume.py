@@ -116,6 +116,44 @@ def test_a_run_folder_with_a_pipe_is_rejected(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "name",
+    [
+        "summary.json",
+        "report.html",
+        "celeba_lab.log",
+        "events.out.tfevents.1",
+        ".x.part",
+        "tables/history.csv",
+        "tables/.history.csv.0123abcd.part",
+        "figures/roc.png",
+        "checkpoints/last.ckpt",
+        ".hydra/hydra.yaml",
+    ],
+)
+def test_a_folder_in_place_of_a_file_is_rejected(folder: Path, name: str) -> None:
+    """The resumed run would fail when it replaces the file, after hours of training."""
+    (folder / name).mkdir(parents=True)
+    sentence = rf"cannot be resumed, because {name} in it is a folder, but must be a file\. Delete it, or replace it"
+    with pytest.raises(UserError, match=sentence):
+        expand_arguments([f"resume='{folder}'"])
+
+
+@pytest.mark.parametrize("name", ["tables", "figures", "checkpoints"])
+def test_a_file_in_place_of_a_folder_is_rejected(folder: Path, name: str) -> None:
+    (folder / name).touch()
+    with pytest.raises(UserError, match=rf"because {name} in it is a file, but must be a folder\."):
+        expand_arguments([f"resume='{folder}'"])
+
+
+def test_other_files_and_folders_in_a_run_folder_are_accepted(folder: Path) -> None:
+    (folder / "notes" / "old.csv").mkdir(parents=True)
+    (folder / "tables").mkdir()
+    (folder / "tables" / "history.csv").touch()
+    (folder / "notes" / "tables").touch()
+    assert "seed=7" in expand_arguments([f"resume='{folder}'"])
+
+
+@pytest.mark.parametrize(
     ("prepare", "argument", "sentence"),
     [
         (lambda run: None, "resume=nowhere", "resume=nowhere is not a folder. Check the path."),
