@@ -55,6 +55,18 @@ def config_directory() -> Path:
     return installed if installed.is_dir() else package.parent / "conf"
 
 
+def check_name(path: Path) -> None:
+    """Check that a path is valid Unicode. Tables, figures and reports could not show other names.
+
+    Raises:
+        UserError: The path contains bytes that are not UTF-8, which Python represents by surrogates.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise UserError(f"The name of {path} is not UTF-8 text. Rename the file or folder.") from error
+
+
 def read_file(path: Path, most_bytes: int) -> bytes:
     """Return the content of a regular file. Pipes and devices are rejected, because reading them might never end.
 

@@ -4,7 +4,7 @@ import glob
 from pathlib import Path
 
 from celeba_lab.errors import UserError
-from celeba_lab.files import natural_order
+from celeba_lab.files import check_name, natural_order
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
@@ -17,10 +17,11 @@ def list_images(pattern: str) -> list[Path]:
             single file may have any extension. If the pattern is a folder, its subfolders are not searched.
 
     Raises:
-        UserError: No image file matches the pattern.
+        UserError: No image file matches the pattern, or the name of a file is not UTF-8 text.
     """
     path = Path(pattern).expanduser()
     if path.is_file():
+        check_name(path)
         return [path]
     if path.is_dir():
         candidates, where = list(path.iterdir()), f"in the folder {path}"
@@ -34,4 +35,6 @@ def list_images(pattern: str) -> list[Path]:
         raise UserError(
             f"There are no images ({', '.join(SUFFIXES)}) {where}. Specify an image file, a folder of images or a glob."
         )
+    for image in images:
+        check_name(image)
     return sorted(images, key=natural_order)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from celeba_lab.errors import SettingError, did_you_mean, enumerate_names
-from celeba_lab.files import natural_order
+from celeba_lab.files import check_name, natural_order
 from celeba_lab.runs.settings import SETTINGS
 from celeba_lab.runs.summary import SUMMARY
 
@@ -27,6 +27,7 @@ def find_runs(patterns: str | Sequence[str], ignore: Path | None = None) -> tupl
 
     Raises:
         SettingError: A pattern does not match anything.
+        UserError: The name of a run folder is not UTF-8 text.
     """
     finished: dict[Path, None] = {}
     unfinished: dict[Path, None] = {}
@@ -39,6 +40,7 @@ def find_runs(patterns: str | Sequence[str], ignore: Path | None = None) -> tupl
         for match in sorted(matches, key=natural_order):
             for folder in _runs_below(match.parent if match.name == SUMMARY else match, _DEPTH):
                 folder = folder.resolve()
+                check_name(folder)
                 if ignore is None or folder != ignore.resolve():
                     (finished if os.path.lexists(folder / SUMMARY) else unfinished)[folder] = None
     return list(finished), list(unfinished)

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from celeba_lab.config import build, flatten
 from celeba_lab.console import console, display_path, is_main_process
-from celeba_lab.files import remove_staged, write_atomically, write_csv
+from celeba_lab.files import check_name, remove_staged, write_atomically, write_csv
 from celeba_lab.runs.environment import device_name, git_commit, library_versions
 from celeba_lab.runs.events import cut_events, measure_events
 from celeba_lab.runs.settings import RESUME, write_overrides, write_settings
@@ -194,10 +194,16 @@ class Run(RunFolder):
 
     @classmethod
     def open(cls, cfg: DictConfig) -> "Run":
-        """Open the run that Hydra has started, in the folder created by Hydra."""
+        """Open the run that Hydra has started, in the folder created by Hydra.
+
+        Raises:
+            UserError: A path in the settings, or the path to the folder, is not UTF-8 text.
+        """
         hydra = HydraConfig.get()
         settings = OmegaConf.to_container(cfg, resolve=True)
         assert isinstance(settings, dict)
+        for value in (hydra.runtime.output_dir, *flatten(settings).values()):
+            check_name(Path(str(value)))
         return cls(
             path=Path(hydra.runtime.output_dir),
             task=str(hydra.runtime.choices["task"]),

@@ -299,6 +299,17 @@ def test_list_images_finds_files_folders_and_globs(photos, pattern, names):
     assert [str(path.relative_to(photos)) for path in found] == names
 
 
+NOT_UTF8 = os.fsdecode(b"\xff\xfe.jpg")
+
+
+@pytest.mark.parametrize("pattern", ["", "/*", f"/{NOT_UTF8}"], ids=["folder", "glob", "file"])
+def test_images_whose_names_are_not_utf8_are_refused(tmp_path, pattern):
+    """Neither tables nor figures could name them."""
+    (tmp_path / NOT_UTF8).touch()
+    with pytest.raises(UserError, match=r"^The name of .* is not UTF-8 text\. Rename the file or folder\.$"):
+        list_images(f"{tmp_path}{pattern}")
+
+
 @pytest.mark.parametrize(
     ("pattern", "words"),
     [("none.jpg", "No file or folder matches"), ("*.gif", "No file or folder matches"), ("*.txt", "no images")],

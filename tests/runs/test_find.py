@@ -1,5 +1,6 @@
 """Patterns for run folders, unfinished runs, and the names of runs."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,26 @@ def test_each_run_is_found_once_and_the_comparison_itself_is_ignored(outputs: Pa
     finished, unfinished = find_runs(patterns, ignore=outputs / "smile" / "2026-01-03")
     assert [folder.name for folder in finished] == SINGLE + SWEPT
     assert [folder.name for folder in unfinished] == ["3_lr-4"]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "broken link"])
+def test_a_summary_that_is_not_a_file_does_not_hide_a_run(outputs: Path, kind: str) -> None:
+    """Such a run is refused when it is read. It would otherwise be left out as if it were unfinished."""
+    run = outputs / "smile" / "2026-01-01"
+    (run / "summary.json").unlink()
+    if kind == "pipe":
+        os.mkfifo(run / "summary.json")
+    elif kind == "folder":
+        (run / "summary.json").mkdir()
+    else:
+        (run / "summary.json").symlink_to("nowhere")
+    assert find_runs(str(run)) == ([run], [])
+
+
+def test_a_run_folder_whose_name_is_not_utf8_is_refused(outputs: Path) -> None:
+    (outputs / "smile" / "2026-01-01").rename(outputs / "smile" / os.fsdecode(b"\xff\xfe"))
+    with pytest.raises(UserError, match=r"^The name of .* is not UTF-8 text\. Rename the file or folder\.$"):
+        find_runs(str(outputs))
 
 
 def test_patterns_are_relative_to_the_working_directory(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -152,6 +153,13 @@ def test_a_run_records_its_settings(
     assert run.settings["logger"]["save_dir"] == str(run.path), "interpolations must be resolved"
     assert run.path.parent == tmp_path / "outputs" / "cooccurrence"
     assert not list(run.path.rglob("events.out.*")), "no event file may exist before the first event"
+
+
+def test_paths_that_are_not_utf8_are_refused(command: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"\xff")
+    code, _, err = command("experiment=cooccurrence", "data=synthetic", f"data.root='{folder}'")
+    assert code == 1
+    assert err.endswith(f"The name of {tmp_path}/\\udcff is not UTF-8 text. Rename the file or folder.\n")
 
 
 def test_a_finished_run_writes_a_summary_and_prints_its_folder(tmp_path: Path, monkeypatch, capsys) -> None:
