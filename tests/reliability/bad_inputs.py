@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from runner import Child
 
-KINDS = ("settings", "command_lines", "tables", "images", "checkpoints")
+KINDS = ("settings", "command_lines", "tables", "images", "checkpoints", "runs")
 # Modules whose import takes long, and which the forked runs therefore do not import again.
 SLOW = (
     "evaluate",
