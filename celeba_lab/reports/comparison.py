@@ -24,6 +24,8 @@ CAUTION = (
     " seeds may differ by about as much. To compare settings, train each configuration with several seeds."
 )
 
+_MOST_SETTINGS = 200  # Runs of other programs could have many thousands of settings, which would take long to print.
+
 
 def read_comparable(patterns: str | Sequence[str], split: str, ignore: Path) -> list[FinishedRun]:
     """Read the runs that can be compared, and print the names of the runs that were left out.
@@ -333,7 +335,10 @@ def show_settings(settings: pd.DataFrame) -> None:
     runs = len(settings.columns) - 1
     # The longer dimension becomes the rows, because a terminal is limited in width but not in height.
     frame = settings.set_index("setting").T.rename_axis("run").reset_index() if runs > len(settings) else settings
-    show_table("settings that differ", frame.map(lambda text: shorten(text, 48, placeholder=" ...")))
+    shown = frame if frame is not settings else settings.head(_MOST_SETTINGS)
+    show_table("settings that differ", shown.map(lambda text: shorten(text, 48, placeholder=" ...")))
+    if len(shown) < len(frame):
+        console.print(f"{len(frame) - len(shown):,} more settings differ; see tables/settings.csv")
 
 
 def show_differences(paired: pd.DataFrame, baseline: FinishedRun, metric: str, is_chosen: bool) -> None:

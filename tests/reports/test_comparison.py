@@ -15,6 +15,7 @@ from celeba_lab.reports.comparison import (
     paired_tables,
     run_table,
     setting_table,
+    show_settings,
 )
 from celeba_lab.runs.answers import CorrectAnswers
 from celeba_lab.runs.finished import read_runs
@@ -164,3 +165,13 @@ def test_the_test_of_a_run_does_not_depend_on_the_other_runs() -> None:
 def test_the_result_of_a_test_is_described_in_words(row: dict[str, float], sentence: str) -> None:
     whole = {"run": "a", "baseline": "b", "images": 800, "images_apart": 100, "p_adjusted": row["p"]} | row
     assert list(describe(pd.DataFrame([whole]))) == [sentence]
+
+
+def test_only_some_of_many_settings_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    """The settings of a stranger's run could be so many that printing them takes minutes."""
+    settings = pd.DataFrame({"setting": [f"key{k}" for k in range(1203)], "a": "1", "b": "2"})
+    show_settings(settings)
+    printed = capsys.readouterr().out
+    assert "key199" in printed
+    assert "key200" not in printed
+    assert printed.endswith("1,003 more settings differ; see tables/settings.csv\n")
