@@ -263,6 +263,10 @@ def _read_settings(folder: Path, own: DictConfig) -> DictConfig:
     stored = load_yaml(path)
     if not isinstance(stored, DictConfig):
         raise UserError(f"{display_path(path)} is damaged: it does not contain settings.")
+    for key, value in flatten(OmegaConf.to_container(stored)).items():
+        # Runs store resolved settings. Interpolations could read environment variables, or multiply each other.
+        if isinstance(value, str) and "${" in value:
+            raise UserError(f"{display_path(path)} is damaged: {key} contains an interpolation.")
     for key in map(str, {**own, **stored}):
         if key not in own:
             raise UserError(f"{display_path(path)} is damaged: {key} is not a setting of celeba_lab.")

@@ -265,6 +265,8 @@ def test_settings_that_are_missing_in_the_folder_have_their_usual_values(folder:
         ("model", {}, "the settings in model are missing"),
         ("task", None, "the settings in task are missing"),
         ("extra", 1, "extra is not a setting of celeba_lab"),
+        ("score", "${oc.env:HOME}", "score contains an interpolation"),
+        ("callbacks", {"a": ["${name}${name}"]}, "callbacks.a contains an interpolation"),
     ],
 )
 def test_a_damaged_file_of_settings_is_rejected(folder: Path, resume, key: str, value: object, sentence: str) -> None:

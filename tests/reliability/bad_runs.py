@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,10 @@ Change = Callable[[Path], Any]
 
 def _text(text: str) -> Change:
     return lambda path: path.write_text(text)
+
+
+def _append(text: str) -> Change:
+    return lambda path: path.write_text(re.sub("^score:.*\n", "", path.read_text(), flags=re.MULTILINE) + text)
 
 
 def _pipe(path: Path) -> None:
@@ -137,7 +142,14 @@ FILES: dict[str, dict[str, Change]] = {
     },
 }
 RESUMED: dict[str, dict[str, Change]] = {
-    "config.yaml": {"link to another folder": _outside, "pipe": _pipe, "30 GB": _huge, **YAML},
+    "config.yaml": {
+        "link to another folder": _outside,
+        "pipe": _pipe,
+        "30 GB": _huge,
+        "interpolations": _append("".join(f"a{k}: ${{a{k - 1}}}${{a{k - 1}}}\n" for k in range(1, 40))),
+        "an environment variable": _append("score: ${oc.env:HOME}\n"),
+        **YAML,
+    },
     ".hydra/overrides.yaml": {"30 GB": _huge, **YAML},
     ".hydra/hydra.yaml": {"30 GB": _huge, "aliases": _text(LAUGHS), "deep": _text("[" * 100_000)},
     **{
