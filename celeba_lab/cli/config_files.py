@@ -1,20 +1,24 @@
 """Checks of configuration files and of what they compose, before Hydra reads or resolves them."""
 
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from yaml import YAMLError
 
 from celeba_lab.config import flatten
 from celeba_lab.errors import UserError
+from celeba_lab.files import MAX_YAML_BYTES, check_yaml, naming_file, read_file
 
+_REMEDY = "Correct this configuration file."
 _MOST = 10_000
 """Most replacements that may be needed to resolve one setting."""
 
 
 def check_config_file(folder: str, name: str) -> None:
-    """Check that a configuration file is in its own folder.
+    """Check that a configuration file is in its own folder, and can be read with little time and memory.
 
     A file of somebody else could otherwise include any other YAML file of the user, whose content would be stored in
     the run folder.
@@ -24,11 +28,26 @@ def check_config_file(folder: str, name: str) -> None:
         name: Path to the file within this folder, as in a defaults list.
 
     Raises:
-        UserError: The path or a link leads out of the folder.
+        UserError: The path or a link leads out of the folder, or the file is not a YAML file of reasonable size.
     """
     path = Path(folder, name if name.endswith(".yaml") else f"{name}.yaml")
-    if path.exists() and not path.resolve().is_relative_to(Path(folder).resolve()):
+    if not path.exists():
+        return
+    if not path.resolve().is_relative_to(Path(folder).resolve()):
         raise UserError(f"{name} leads out of {folder}. Configuration files must be in this folder.")
+    state = path.stat()
+    _check_content(path, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=1000)  # Hydra reads each file several times.
+def _check_content(path: Path, modified: int, size: int) -> None:
+    with naming_file(path, _REMEDY):
+        text = read_file(path, MAX_YAML_BYTES).decode()
+    try:
+        check_yaml(text, path, _REMEDY)
+    except UserError as error:
+        if not isinstance(error.__cause__, YAMLError):  # Hydra names the line of an error in YAML.
+            raise
 
 
 def check_interpolations(cfg: DictConfig) -> None:

@@ -90,7 +90,7 @@ def checked_hydra_settings(arguments: Sequence[str]) -> Iterator[None]:
         _check_search_path(loader, config_name)
         try:
             cfg = load(loader, config_name=config_name, overrides=overrides, **named)
-        except (HydraException, OmegaConfBaseException, YAMLError, OSError):
+        except (UserError, HydraException, OmegaConfBaseException, YAMLError, OSError):
             raise
         except Exception as error:  # Hydra does not check everything, for example +hydra.sweeper.params.x=1 or =1.
             reason = f"{type(error).__name__}: {shorten(one_line(error), _LONGEST)}"

@@ -64,3 +64,26 @@ def test_long_chains_of_interpolations_are_accepted() -> None:
     check_interpolations(cfg)
     with pytest.raises(UserError, match="multiply each other"):
         check_interpolations(OmegaConf.create({"a0": 1, **{f"a{k + 1}": f"${{a{k}}}-${{a{k}}}" for k in range(20)}}))
+
+
+LAUGHS = "x0: &x0 [a, a]\n" + "".join(f"x{k + 1}: &x{k + 1} [*x{k}, *x{k}]\n" for k in range(30))
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (LAUGHS, "values"),
+        ("model:\n  a: " + "[" * 200 + "]" * 200, "levels deep"),
+        ("# " + "x" * 2**21, "limit"),
+        ("name: \xff", "borrowed.yaml"),
+    ],
+)
+def test_a_file_that_takes_too_much_time_or_memory_is_refused(
+    own_conf: Path, command, text: str, sentence: str
+) -> None:
+    (own_conf / "experiment" / "borrowed.yaml").write_text(f"# @package _global_\n{text}", encoding="latin-1")
+    code, _, err = command("experiment=borrowed")
+    assert code == 1
+    assert "experiment/borrowed.yaml" in err
+    assert sentence in err
+    assert "Correct this configuration file." in err
