@@ -14,6 +14,7 @@ from typing_extensions import override
 from celeba_lab.console import console, display_path
 from celeba_lab.engine.build import callbacks_of
 from celeba_lab.engine.checkpoints import check_kind, read_checkpoint
+from celeba_lab.engine.optimizer_states import check_optimizers
 from celeba_lab.errors import UserError
 from celeba_lab.models.checkpoint_format import KEY
 from celeba_lab.runs.events import EVENTS_KEY
@@ -172,6 +173,8 @@ class _Start(L.Callback):
         for callback in callbacks_of(trainer):
             if isinstance(callback, ModelCheckpoint):
                 _check_restored_paths(callback)
+        if self._run.is_resumed:
+            check_optimizers(trainer.optimizers)
         self._run.begin()
         self.is_reached = True
 

@@ -145,6 +145,34 @@ def test_a_checkpoint_of_another_model_is_rejected(folder: Path) -> None:
         load_resumable(resumed(folder), "classifier", [])
 
 
+@pytest.mark.parametrize("rate", [0.3, "fast"])
+def test_a_run_begins_only_if_the_states_of_its_optimizers_are_valid(
+    tmp_path: Path, toy, trainer, numbers, save_in, rate: object
+) -> None:
+    trainer(save_in(tmp_path)).fit(toy(), numbers(), numbers(1))
+    content = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    content["optimizer_states"][0]["param_groups"][0]["lr"] = rate
+    torch.save(content, tmp_path / "last.ckpt")
+    called: list[str] = []
+    run = SimpleNamespace(
+        is_resumed=True, begin=lambda: called.append("begin"), withdraw=lambda: called.append("withdraw")
+    )
+    model, again = toy(), trainer(max_epochs=2)
+
+    def fit() -> None:
+        with beginning(run, again, "last.ckpt"):
+            again.fit(model, numbers(), numbers(1), ckpt_path=tmp_path / "last.ckpt", weights_only=True)
+
+    if rate == 0.3:
+        fit()
+        assert called == ["begin"]
+        return
+    with pytest.raises(UserError, match=r"last\.ckpt does not fit this run \(TypeError: lr of an optimizer is 'fast'"):
+        fit()
+    assert called == ["withdraw"]
+    assert model.after_step == []
+
+
 def test_a_stopped_run_says_whether_its_state_was_saved(folder: Path) -> None:
     trainer = SimpleNamespace(current_epoch=2)
     with console.capture() as printed:

@@ -125,6 +125,13 @@ RESUMED: dict[str, Change] = {
     "empty optimizers": _set("optimizer_states", value=[]),
     "optimizer of another network": _set("optimizer_states", value=[{"state": {}, "param_groups": []}]),
     "optimizers as text": _set("optimizer_states", value="Adam"),
+    "small averages of an optimizer": lambda content: _in_optimizers(content, lambda value: torch.zeros(1)),
+    "averages of an optimizer with stride 0": lambda content: _in_optimizers(
+        content, lambda value: torch.zeros(1).expand(value.shape)
+    ),
+    "learning rate as text": lambda content: _in_groups(content, lr="fast"),
+    "betas as a number": lambda content: _in_groups(content, betas=0.9),
+    "maximising optimizer": lambda content: _in_groups(content, maximize=True),
     "callbacks as a list": _set("callbacks", value=[1]),
     "without callbacks": _set("callbacks", value=None),
     "random state as text": lambda content: _in_callback(content, "RandomState", "lottery"),
@@ -142,6 +149,20 @@ RESUMED: dict[str, Change] = {
 def _with_sizes(content: Content, size: int) -> Content:
     """Return a checkpoint in which every event file of the run has this size."""
     return content | {"events": content["events"] | {"sizes": dict.fromkeys(content["events"]["sizes"], size)}}
+
+
+def _in_optimizers(content: Content, function: Callable[[torch.Tensor], torch.Tensor]) -> Content:
+    for optimizer in content["optimizer_states"]:
+        for state in optimizer["state"].values():
+            state.update({name: function(state[name]) for name in ("exp_avg", "exp_avg_sq")})
+    return content
+
+
+def _in_groups(content: Content, **values: Any) -> Content:
+    for optimizer in content["optimizer_states"]:
+        for group in optimizer["param_groups"]:
+            group.update(values)
+    return content
 
 
 def _in_data(content: Content, value: Any) -> Content:
