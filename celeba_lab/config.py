@@ -289,15 +289,31 @@ def check_arguments(node: DictConfig, read: ReadSignature = import_signature) ->
         if isinstance(value, dict) and "_target_" in value:
             check_arguments(node[key], read)
         elif signature is not None:
-            _check_type(path, value, signature.hints.get(key, Any))
+            check_type(path, value, signature.hints.get(key, Any))
 
 
-def _check_type(path: str, value: object, hint: Any) -> None:
-    from typeguard import TypeCheckError, check_type  # takes 0.1 s to import, and --cfg job does not need it
+def check_type(path: str, value: object, hint: Any) -> None:
+    """Check that a value has the type given by a type hint.
+
+    Args:
+        path: Path to the value in the configuration, used in the error message.
+        value: The value.
+        hint: The type hint.
+
+    Raises:
+        UserError: The value has another type.
+
+    Example:
+        >>> check_type("threshold", None, float)
+        Traceback (most recent call last):
+        ...
+        celeba_lab.errors.UserError: threshold=None has the wrong type: it must be a number.
+    """
+    import typeguard  # takes 0.1 s, and --cfg job does not need it
 
     try:
-        check_type(value, hint)
-    except TypeCheckError as error:
+        typeguard.check_type(value, hint)
+    except typeguard.TypeCheckError as error:
         wanted = describe_type(hint)
         example = f", for example {path}=[{value}]" if isinstance(value, str) and "a list" in wanted else ""
         raise UserError(f"{path}={value!r} has the wrong type: it must be {wanted}{example}.") from error

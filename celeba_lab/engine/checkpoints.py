@@ -1,14 +1,14 @@
 """Read checkpoints, and explain why a checkpoint cannot be used."""
 
-import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from textwrap import shorten
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import torch
 
+from celeba_lab.config import check_type
 from celeba_lab.engine.torch_files import OldFormatError, UnreadableFileError, read_torch_file
 from celeba_lab.errors import UserError
 from celeba_lab.exports.generator import EXPORT_SUFFIX, check_generator_weights, read_export
@@ -160,9 +160,12 @@ def restore_classifier(content: dict[str, Any], path: str, setting: str = "check
     """
     from celeba_lab.models.classifier.module import AttributeClassifier
 
-    known = inspect.signature(AttributeClassifier).parameters
+    known = get_type_hints(AttributeClassifier.__init__)
+    settings = {name: value for name, value in content["hyper_parameters"].items() if name in known}
     with rejecting_unfit(path, setting), torch.random.fork_rng(devices=[]):
-        model = AttributeClassifier(**{k: value for k, value in content["hyper_parameters"].items() if k in known})
+        for name, value in settings.items():
+            check_type(name, list(value) if isinstance(value, tuple) else value, known[name])
+        model = AttributeClassifier(**settings)
         model.load_state_dict(content["state_dict"])
     return model.eval()
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import lightning as L
 from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import Tensor
 from typing_extensions import override
 
 from celeba_lab.console import console, display_path
@@ -16,7 +17,7 @@ from celeba_lab.engine.build import callbacks_of
 from celeba_lab.engine.checkpoints import check_kind, read_checkpoint
 from celeba_lab.engine.optimizer_states import check_optimizers
 from celeba_lab.errors import UserError
-from celeba_lab.models.checkpoint_format import KEY
+from celeba_lab.models.checkpoint_format import KEY, is_count
 from celeba_lab.runs.events import EVENTS_KEY
 from celeba_lab.runs.run import Run
 
@@ -93,21 +94,56 @@ def _check_training_state(checkpoint: dict[str, Any], kind: str) -> dict[str, in
     Raises:
         KeyError: A part is missing.
         TypeError: A part has the wrong type.
-        ValueError: The number of optimizers is wrong.
+        ValueError: The number of optimizers is wrong, or a number is out of range.
     """
     epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
-    if not isinstance(epochs, int) or not isinstance(checkpoint["global_step"], int):
+    if not is_count(epochs) or not is_count(checkpoint["global_step"]):
         raise TypeError("the number of steps or epochs is not a number")
+    _check_counts(checkpoint["loops"])
+    if kind == "classifier" and not 0 <= checkpoint["hyper_parameters"]["freeze"] <= 1:
+        raise ValueError("freeze is not a fraction")
     if not isinstance(checkpoint["callbacks"], dict):
         raise TypeError("the states of the callbacks are missing")
+    for state in checkpoint["callbacks"].values():
+        if isinstance(state, dict):
+            _check_callback(state)
     if len(checkpoint["optimizer_states"]) != _OPTIMIZERS[kind]:
         raise ValueError(f"it should contain the states of {_OPTIMIZERS[kind]} optimizers")
-    if not isinstance(checkpoint.get("validation", {"validated": 0})["validated"], int):
+    if not is_count(checkpoint.get("validation", {"validated": 0})["validated"]):
         raise TypeError("the number of validated batches is not a number")
     sizes: dict[str, int] | None = checkpoint.get(EVENTS_KEY, {}).get("sizes")
-    if sizes is not None and not all(isinstance(size, int) and size >= 0 for size in sizes.values()):
+    if sizes is not None and not all(is_count(size) for size in sizes.values()):
         raise TypeError("the size of an event file is not a number of bytes")
     return sizes
+
+
+def _check_counts(progress: dict[str, Any], name: str = "") -> None:
+    """Check that all numbers in the progress of Lightning's loops are numbers of steps.
+
+    Raises:
+        TypeError: A number is not a number of steps.
+    """
+    for key, value in progress.items():
+        if isinstance(value, dict):
+            _check_counts(value, key)
+        elif name in ("current", "total") and not is_count(value):
+            raise TypeError(f"the number of steps that are {key} is not a number")
+
+
+def _check_callback(state: dict[str, Any]) -> None:
+    """Check the parts of a callback's state that Lightning itself uses without a check.
+
+    Raises:
+        TypeError: A part has the wrong type.
+    """
+    if not is_count(state.get("latest_update_step", 0)):
+        raise TypeError("the number of averaged steps is not a number")
+    if "best_k_models" not in state:
+        return
+    scores = [state.get(name) for name in ("best_model_score", "current_score", "kth_value")]
+    for score in [*filter(lambda score: score is not None, scores), *state["best_k_models"].values()]:
+        if not (isinstance(score, Tensor) and score.ndim == 0):
+            raise TypeError("the score of a checkpoint is not a number")
 
 
 def _check_epochs(checkpoint: dict[str, Any], max_epochs: int | None, path: str) -> None:

@@ -30,6 +30,16 @@ def mark_checkpoint(checkpoint: dict[str, Any], kind: str, **facts: str) -> None
     checkpoint[KEY] = {"kind": kind, "format": FORMAT, **facts}
 
 
+def is_count(value: Any) -> bool:
+    """Return whether a value in a checkpoint is a number of steps, epochs or batches that Lightning can store.
+
+    Example:
+        >>> [is_count(value) for value in (3, -1, 10**30, 2.0, True)]
+        [True, False, False, False, False]
+    """
+    return type(value) is int and 0 <= value < 2**62
+
+
 class DamagedError(Exception):
     """Raised if a checkpoint's content has the wrong types. The message is a short description of the fault."""
 
@@ -59,7 +69,7 @@ def check_content(content: Mapping[str, Any]) -> None:
     if KEY in content and not {"kind", "format"} <= mark.keys():
         raise DamagedError(f"{KEY} does not contain a kind and a format")
     for name in ("epoch", "global_step"):
-        if not isinstance(content.get(name, 0), int) or content.get(name, 0) < 0:
+        if not is_count(content.get(name, 0)):
             raise DamagedError(f"{name} is not a number of steps")
     labels = content.get("training_labels")
     if labels is not None and not (isinstance(labels, Tensor) and labels.dtype == torch.uint8 and labels.ndim == 2):

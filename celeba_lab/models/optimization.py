@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from typing_extensions import override
 
 from celeba_lab.errors import SettingError, check_above, check_choice, did_you_mean
+from celeba_lab.models.checkpoint_format import is_count
 
 
 def check_optimizer(name: str) -> None:
@@ -130,9 +131,35 @@ class _OneCycle(OneCycleLR):
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        # Restore the position in the schedule from the checkpoint, but keep the length of this run's schedule.
-        length = {"total_steps": self.total_steps, "_schedule_phases": self._schedule_phases}
-        super().load_state_dict({**state_dict, **length})
+        for group in self.optimizer.param_groups:  # Its groups were restored from the same checkpoint.
+            if missing := {"initial_lr", "max_lr", "min_lr"} - group.keys():
+                raise ValueError(f"an optimizer lacks {', '.join(sorted(missing))}")
+        _restore_position(self, state_dict)
+
+
+class _Factor(LambdaLR):
+    """torch's schedule that multiplies the learning rate by a factor."""
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        _restore_position(self, state_dict)
+
+
+def _restore_position(schedule: LRScheduler, state: dict[str, Any]) -> None:
+    """Restore the position in a schedule from a checkpoint, but keep the length and the form of this run's schedule.
+
+    torch would replace any attribute of the schedule, including its methods.
+
+    Raises:
+        ValueError: The state does not contain a position.
+    """
+    names, n = ("last_epoch", "_step_count", "base_lrs", "_last_lr"), len(schedule.optimizer.param_groups)
+    last, count, *rates = (state[name] for name in names)
+    if not is_count(last) or not is_count(count) or not all(len(values) == n for values in rates):
+        raise ValueError("the position in the learning-rate schedule is not a number of steps")
+    if not all(math.isfinite(rate) for values in rates for rate in values):
+        raise ValueError("a learning rate of the schedule is not finite")
+    vars(schedule).update({name: state[name] for name in names})
 
 
 def _one_cycle(optimizer: Optimizer, total_steps: int, warmup: float) -> LRScheduler:
@@ -152,7 +179,7 @@ def _cosine(optimizer: Optimizer, total_steps: int, warmup: float) -> LRSchedule
             return (step + 1) / (rising + 1)
         return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rising) / max(1, total_steps - rising))))
 
-    return LambdaLR(optimizer, factor)
+    return _Factor(optimizer, factor)
 
 
 SCHEDULES: dict[str, Callable[[Optimizer, int, float], LRScheduler] | None] = {

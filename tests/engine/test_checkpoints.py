@@ -120,6 +120,18 @@ def save(model: L.LightningModule, path: pathlib.Path) -> dict:
     return torch.load(path, weights_only=True)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("threshold", None), ("threshold", "x"), ("attributes", [1]), ("augment", 3), ("flip_average", 2)],
+)
+def test_a_hyperparameter_of_another_type_is_rejected(tmp_path, checkpoint, name, value):
+    content = torch.load(checkpoint, weights_only=True)
+    content["hyper_parameters"][name] = value
+    torch.save(content, tmp_path / "best.ckpt")
+    with pytest.raises(UserError, match=rf"best\.ckpt contains .* do not fit its own settings \({name}=.*wrong type"):
+        load_classifier(str(tmp_path / "best.ckpt"), "evaluate")
+
+
 def small_gan(**settings) -> GAN:
     return GAN(image_size=16, latent_size=8, width=4, **settings)
 

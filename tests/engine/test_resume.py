@@ -86,6 +86,11 @@ def test_a_run_is_resumed_even_if_only_its_report_is_missing(folder: Path, max_e
         ("callbacks", None),
         ("events", {"sizes": {"events.out.tfevents.1": "large"}}),
         ("events", {"sizes": {"events.out.tfevents.1": -1}}),
+        ("loops", {"fit_loop": {"epoch_progress": {"current": {"processed": 2, "ready": 10**30}}}}),
+        ("loops", {"fit_loop": {"epoch_progress": {"current": {"processed": 2}, "total": {"ready": "x"}}}}),
+        ("callbacks", {"ExponentialMovingAverage": {"latest_update_step": "x"}}),
+        ("callbacks", {"Average": {"latest_update_step": -1}}),
+        ("callbacks", {"ModelCheckpoint": {"best_k_models": {}, "best_model_score": "good"}}),
     ],
 )
 def test_a_checkpoint_with_a_damaged_state_is_rejected(folder: Path, key: str, value: object) -> None:
@@ -131,6 +136,25 @@ def test_own_checkpoints_are_accepted(folder: Path, begin) -> None:
     callback.best_model_path = str(folder / "checkpoints" / "best.ckpt")
     (folder / "summary.json").touch()
     assert not (begin(callback) / "summary.json").exists()
+
+
+@pytest.mark.parametrize("steps", [10**30, -1, 2.5, True])
+def test_a_number_of_steps_that_lightning_cannot_store_is_rejected(folder: Path, steps: object) -> None:
+    last = folder / "checkpoints" / "last.ckpt"
+    torch.save(torch.load(last, weights_only=True) | {"global_step": steps}, last)
+    with pytest.raises(UserError, match=r"last\.ckpt is damaged \(global_step is not a number of steps\)"):
+        load_resumable(resumed(folder), "gan", [])
+
+
+@pytest.mark.parametrize("freeze", [None, "half", 2.0])
+def test_a_classifier_with_an_invalid_fraction_of_frozen_layers_is_rejected(folder: Path, freeze: object) -> None:
+    last = folder / "checkpoints" / "last.ckpt"
+    content = torch.load(last, weights_only=True)
+    content |= {"celeba_lab": {"kind": "classifier", "format": 1}, "optimizer_states": [{}]}
+    content["hyper_parameters"]["freeze"] = freeze
+    torch.save(content, last)
+    with pytest.raises(UserError, match=r"last\.ckpt is damaged \(.*, so the run cannot be resumed\.$"):
+        load_resumable(resumed(folder), "classifier", [])
 
 
 def test_the_number_of_epochs_cannot_be_lowered(folder: Path) -> None:

@@ -145,6 +145,63 @@ def test_a_schedule_needs_a_finite_number_of_steps(schedule):
         build_schedule(schedule, build_optimizer("SGD", [network()], 0.5, 0.0), math.inf, 0.3)
 
 
+def position_of(schedule: LRScheduler) -> dict:
+    return {name: value for name, value in schedule.state_dict().items() if name != "lr_lambdas"}
+
+
+@pytest.mark.parametrize("name", ["one_cycle", "cosine"])
+def test_a_restored_schedule_continues_with_the_same_rates(name):
+    first, second = (build_optimizer("SGD", [network()], 0.5, 0.0) for _ in range(2))
+    one, other = (build_schedule(name, optimizer, 10, 0.3) for optimizer in (first, second))
+    for _ in range(4):
+        first.step()
+        one.step()
+    second.load_state_dict(first.state_dict())
+    other.load_state_dict(one.state_dict())
+    assert position_of(other) == position_of(one)
+    for _ in range(5):
+        for optimizer, schedule in ((first, one), (second, other)):
+            optimizer.step()
+            schedule.step()
+        assert first.param_groups[0]["lr"] == second.param_groups[0]["lr"]
+
+
+@pytest.mark.parametrize("name", ["one_cycle", "cosine"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"last_epoch": 10**30},
+        {"last_epoch": "x"},
+        {"_step_count": None},
+        {"base_lrs": [0.5]},
+        {"_last_lr": 0.5},
+        {"_last_lr": [0.5, math.nan]},
+        {"base_lrs": [0.5, "x"]},
+    ],
+)
+def test_a_schedule_is_not_restored_from_an_invalid_position(name, changes):
+    schedule = build_schedule(name, build_optimizer("SGD", [network()], 0.5, 0.0), 10, 0.3)
+    with pytest.raises((ValueError, TypeError)):
+        schedule.load_state_dict(schedule.state_dict() | changes)
+
+
+@pytest.mark.parametrize("name", ["one_cycle", "cosine"])
+def test_a_restored_state_does_not_replace_the_methods_of_a_schedule(name):
+    optimizer = build_optimizer("SGD", [network()], 0.5, 0.0)
+    schedule = build_schedule(name, optimizer, 10, 0.3)
+    schedule.load_state_dict(schedule.state_dict() | {"get_lr": "x", "step": "y", "optimizer": 5})
+    optimizer.step()
+    schedule.step()
+
+
+def test_the_rates_of_a_cycle_cannot_be_missing():
+    optimizer = build_optimizer("SGD", [network()], 0.5, 0.0)
+    schedule = build_schedule("one_cycle", optimizer, 10, 0.3)
+    del optimizer.param_groups[1]["max_lr"]
+    with pytest.raises(ValueError, match="lacks max_lr"):
+        schedule.load_state_dict(schedule.state_dict())
+
+
 def test_guard_torch_one_cycle_fails_for_short_runs():
     # Once this no longer raises, the minimum of `rising` in optimization.py is unnecessary.
     optimizer = build_optimizer("SGD", [network()], 0.5, 0.0)

@@ -86,6 +86,7 @@ CLASSIFIER: dict[str, Change] = {
     "no attributes": _set("hyper_parameters", "attributes", value=[]),
     "image size as text": _set("hyper_parameters", "image_size", value="big"),
     "image size of 0": _set("hyper_parameters", "image_size", value=0),
+    "no threshold": _set("hyper_parameters", "threshold", value=None),
     "threshold of 7": _set("hyper_parameters", "threshold", value=7),
     "without a head": _drop("state_dict", "head.weight"),
 }
@@ -142,7 +143,20 @@ RESUMED: dict[str, Change] = {
     "sizes as text": _set("events", value={"sizes": "large", "pending": None}),
     "negative sizes": lambda content: _with_sizes(content, -1),
     "steps as text": _set("global_step", value="many"),
+    "too many steps": _set("global_step", value=10**30),
     "without steps": _drop("global_step"),
+    "too many batches": _set("loops", "fit_loop", "epoch_progress", "current", "ready", value=10**30),
+    "averaged steps as text": lambda content: _add_callback(
+        content, "ExponentialMovingAverage", latest_update_step="x"
+    ),
+    "seconds as text": lambda content: _in_callback(content, "Stopwatch", {"elapsed": "x", "validation": 0.0}),
+    "random state of another type": lambda content: _in_callback(content, "RandomState", {"python": 5}),
+}
+
+RESUMED_CLASSIFIER: dict[str, Change] = {
+    **RESUMED,
+    "steps of a schedule as text": lambda content: _in_schedules(content, last_epoch="x"),
+    "rates of a schedule as text": lambda content: _in_schedules(content, _last_lr=["x", "y"]),
 }
 
 
@@ -173,6 +187,16 @@ def _in_data(content: Content, value: Any) -> Content:
 
 def _in_callback(content: Content, name: str, value: Any) -> Content:
     content["callbacks"] = {key: value if name in key else state for key, state in content["callbacks"].items()}
+    return content
+
+
+def _add_callback(content: Content, name: str, **state: Any) -> Content:
+    content["callbacks"][name] = state
+    return content
+
+
+def _in_schedules(content: Content, **values: Any) -> Content:
+    content["lr_schedulers"] = [state | values for state in content["lr_schedulers"]]
     return content
 
 
@@ -281,8 +305,8 @@ def cases(folder: Path) -> Iterator[BadInput]:
         path.write_bytes(content)
         arguments = ["task=generate", "task.n=4", "task.nearest=false", data, f"checkpoint={path}"]
         yield BadInput("checkpoints", f"export, {text}", arguments, str(path))
-    for good in (classifier, gan):
-        for text, change in RESUMED.items():
+    for good, changes in ((classifier, RESUMED_CLASSIFIER), (gan, RESUMED)):
+        for text, change in changes.items():
             run = folder / "bad" / "run"
             shutil.rmtree(run, ignore_errors=True)
             shutil.copytree(good.parents[1], run)

@@ -112,8 +112,10 @@ class Health(Callback):
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.warnings, self._streaks = list(state_dict["warnings"]), dict(state_dict["streaks"])
-        self._real_spread, self._varied = state_dict["real_spread"], state_dict["varied"]
+        self.warnings = list(map(str, state_dict["warnings"]))
+        self._streaks = {name: int(length) for name, length in state_dict["streaks"].items()}
+        real = state_dict["real_spread"]
+        self._real_spread, self._varied = None if real is None else float(real), bool(state_dict["varied"])
 
 
 def _is_real(probability: float) -> bool:

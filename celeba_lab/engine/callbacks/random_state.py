@@ -45,6 +45,7 @@ class RandomState(Callback):
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        _check(state_dict)
         # The state is restored only when training starts, because setting up the run also draws random numbers.
         self._loaded = state_dict
 
@@ -63,11 +64,29 @@ class RandomState(Callback):
             self._loaded = None
 
     def _restore(self, states: dict[str, Any]) -> None:
-        version, internal, gauss = states["python"]
-        random.setstate((version, tuple(internal), gauss))
-        name, keys, *rest = states["numpy"]
-        np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))  # noqa: NPY002  # Libraries use this state.
+        random.setstate(_python_state(states))
+        np.random.set_state(_numpy_state(states))  # noqa: NPY002  # Libraries use this state.
         torch.set_rng_state(states["torch"].cpu())
         accelerator = states["accelerator"]
         if accelerator["state"] is not None and accelerator["kind"] == self._device.type:
             torch.get_device_module(self._device).set_rng_state(accelerator["state"].cpu())
+
+
+def _python_state(states: dict[str, Any]) -> tuple[Any, ...]:
+    version, internal, gauss = states["python"]
+    return version, tuple(internal), gauss
+
+
+def _numpy_state(states: dict[str, Any]) -> tuple[Any, ...]:
+    name, keys, *rest = states["numpy"]
+    return name, np.array(keys, dtype=np.uint32), *rest
+
+
+def _check(states: dict[str, Any]) -> None:
+    """Restore generators that are not used, so that an invalid state raises an exception before the run starts."""
+    random.Random().setstate(_python_state(states))
+    np.random.RandomState().set_state(_numpy_state(states))
+    torch.Generator().set_state(states["torch"].cpu())
+    accelerator = states["accelerator"]
+    if accelerator["state"] is not None and accelerator["state"].dtype != torch.uint8:
+        raise TypeError("the random state of the accelerator is not a sequence of bytes")

@@ -57,7 +57,7 @@ class Stopwatch(Callback):
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._earlier, self.validation = state_dict["elapsed"], state_dict["validation"]
+        self._earlier, self.validation = float(state_dict["elapsed"]), float(state_dict["validation"])
         self.training = self._earlier - self.validation
 
     def _elapsed(self) -> float:

@@ -351,7 +351,8 @@ class GAN(L.LightningModule):
         correct_loop_progress(checkpoint)
         self.trained_on = checkpoint["trained_on"]
         sums = checkpoint.get("epoch_sums", {"sums": {}, "steps": self._steps})  # missing in earlier checkpoints
-        self._sums, self._steps = dict(sums["sums"]), dict(sums["steps"])
+        self._sums = {name: torch.as_tensor(total).reshape(()) for name, total in sums["sums"].items()}
+        self._steps = {player: int(sums["steps"][player]) for player in self._steps}
         if self.attributes:
             packed = checkpoint["training_labels"].numpy()
             self.training_labels = np.unpackbits(packed, axis=1, count=len(self.attributes))

@@ -114,6 +114,12 @@ def test_the_health_state_is_restored_from_a_checkpoint(model: GAN) -> None:
     assert len(continued.warnings) == 1
 
 
+@pytest.mark.parametrize("changes", [{"real_spread": "wide"}, {"streaks": {"collapsed": "x"}}, {"warnings": 3}])
+def test_an_invalid_health_state_is_rejected(changes: dict) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        Health().load_state_dict(Health().state_dict() | changes)
+
+
 def test_the_spread_of_faces_equals_values_computed_by_hand() -> None:
     assert spread(torch.full((4, 3, 8, 8), 9, dtype=torch.uint8)) == 0
     half = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)

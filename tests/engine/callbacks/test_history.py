@@ -211,3 +211,9 @@ def test_the_folder_of_the_table_is_created_or_refused_before_training(tmp_path,
     with pytest.raises(UserError, match=r"No files can be written to the folder /proc/x \("):
         trainer(EpochLog(path="/proc/x/history.csv")).fit(model, numbers(2))
     assert model.after_step == []
+
+
+@pytest.mark.parametrize("rows", [5, {"x": {}}, {1: {"val/loss": "low"}}, {1: 3}])
+def test_invalid_rows_in_a_checkpoint_are_rejected(rows: object) -> None:
+    with pytest.raises((ValueError, TypeError, AttributeError)):
+        EpochLog().load_state_dict({"rows": rows})

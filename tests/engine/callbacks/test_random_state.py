@@ -46,6 +46,24 @@ def test_a_resumed_run_draws_the_same_random_numbers() -> None:
     assert draw() == expected
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"python": 5},
+        {"python": (3, [1, 2], None)},
+        {"numpy": ("MT19937", ["x"], 1, 0, 0.0)},
+        {"torch": torch.zeros(3)},
+        {"torch": None},
+        {"accelerator": {"kind": "cuda", "state": torch.zeros(3)}},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_an_invalid_random_state_is_rejected_before_training_starts(changes) -> None:
+    callback = RandomState()
+    with pytest.raises((ValueError, TypeError, AttributeError, RuntimeError)):
+        callback.load_state_dict(callback.state_dict() | changes)
+
+
 def test_a_resumed_classifier_equals_an_uninterrupted_one(tmp_path: Path, compose, trainer, face_batch) -> None:
     """With the configured callbacks, resumed and uninterrupted runs augment and mix images in the same way."""
     columns = face_batch(6)

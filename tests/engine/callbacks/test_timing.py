@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 from celeba_lab.engine.callbacks import Stopwatch
 
 
@@ -26,3 +28,8 @@ def test_training_and_validation_are_timed_separately(toy, numbers, trainer):
     validation = watch.validation
     fit.validate(Slow(), numbers(3), verbose=False)
     assert watch.validation == validation
+
+
+def test_invalid_times_in_a_checkpoint_are_rejected() -> None:
+    with pytest.raises(ValueError, match="could not convert"):
+        Stopwatch().load_state_dict({"elapsed": "long", "validation": 0.0})

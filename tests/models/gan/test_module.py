@@ -404,3 +404,17 @@ def test_a_loaded_checkpoint_generates_the_same_faces(tmp_path: Path, build, fit
         (faces, requested), (again, requested_again) = (m.sampler(averaged).sample(5, seed=3) for m in (model, loaded))
         assert torch.equal(faces, again)
         assert torch.equal(requested, requested_again)
+
+
+@pytest.mark.parametrize(
+    "sums",
+    [
+        {"sums": {"generator_loss": "x"}, "steps": {"generator": 1, "discriminator": 1}},
+        {"sums": {"generator_loss": torch.zeros(2)}, "steps": {"generator": 1, "discriminator": 1}},
+        {"sums": {}, "steps": {"generator": "x", "discriminator": 1}},
+        {"sums": {}, "steps": {"generator": 1}},
+    ],
+)
+def test_invalid_sums_in_a_checkpoint_are_rejected(sums: dict, build) -> None:
+    with pytest.raises((TypeError, ValueError, RuntimeError, KeyError)):
+        build().on_load_checkpoint({"trained_on": None, "epoch_sums": sums})
