@@ -359,7 +359,7 @@ def send_image(writer: "SummaryWriter", tag: str, png: bytes, step: int) -> None
     from PIL import Image
     from tensorboard.compat.proto.summary_pb2 import Summary as Event  # type: ignore[import-untyped]
 
-    with Image.open(BytesIO(png)) as image:
+    with Image.open(BytesIO(png), formats=["PNG"]) as image:
         width, height = image.size
         channels = len(image.getbands())
     picture = Event.Image(height=height, width=width, colorspace=channels, encoded_image_string=png)

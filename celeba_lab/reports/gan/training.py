@@ -10,20 +10,25 @@ import torch
 from PIL import Image
 
 from celeba_lab import figures
-from celeba_lab.console import Progress, console
+from celeba_lab.console import Progress, console, display_path
 from celeba_lab.data.datamodule import CelebADataModule
+from celeba_lab.data.images import load_image
 from celeba_lab.engine.callbacks.images import SAMPLE_FILES
+from celeba_lab.errors import UserError
 from celeba_lab.files import write_atomically
 from celeba_lab.models.gan.distances import Distances
 from celeba_lab.runs.run import RunFolder
 
 _COLORS = 128  # Number of colours per frame. An animation with 32 frames takes up about 5 MB.
+# Maximum number of pixels per frame. A grid of 64 faces of the largest size has 4 million pixels.
+_MOST_PIXELS = 2**24
 
 
 def animate(folder: Path, path: Path, seconds: float = 8.0, most: int = 32) -> int:
     """Combine a folder's sample images into an animated GIF, in epoch order.
 
-    The last frame is shown for one second.
+    The last frame is shown for one second. Images that cannot be read are left out. The folder of a resumed run may
+    come from another person, so its images are read with the checks for images of a dataset.
 
     Args:
         folder: Folder that contains the images.
@@ -33,13 +38,15 @@ def animate(folder: Path, path: Path, seconds: float = 8.0, most: int = 32) -> i
             the first and the last.
 
     Returns:
-        Number of frames. If there are fewer than two images, no file is written and 0 is returned.
+        Number of frames. If there are fewer than two, no file is written and 0 is returned.
     """
     files = sorted(folder.glob(SAMPLE_FILES))
     if len(files) < 2:
         return 0
     shown = [files[k] for k in np.unique(np.linspace(0, len(files) - 1, min(most, len(files))).round().astype(int))]
-    frames = [Image.open(file).convert("RGB").quantize(_COLORS) for file in shown]
+    frames = [frame for file in shown if (frame := _read_frame(file)) is not None]
+    if len(frames) < 2:
+        return 0
     each = max(40, round(1000 * seconds / len(frames)))  # milliseconds
     durations = [each] * (len(frames) - 1) + [1000]
     first, *rest = frames
@@ -50,6 +57,17 @@ def animate(folder: Path, path: Path, seconds: float = 8.0, most: int = 32) -> i
         ),
     )
     return len(frames)
+
+
+def _read_frame(path: Path) -> Image.Image | None:
+    try:
+        return Image.fromarray(load_image(path, _MOST_PIXELS)).quantize(_COLORS)
+    except UserError:
+        rule = f"is damaged, is not an image or has more than {_MOST_PIXELS:,} pixels"
+        console.print(
+            f"{display_path(path)} {rule}, so it is not part of the animation", style="yellow", soft_wrap=True
+        )
+        return None
 
 
 def report_training(run: RunFolder, history: pd.DataFrame, title: str) -> None:

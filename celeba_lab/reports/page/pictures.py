@@ -10,6 +10,11 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageChops
 
+from celeba_lab.data.images import decode_image
+from celeba_lab.files import read_file
+
+_MOST_BYTES = 2**27
+_MOST_PIXELS = 2**26  # 8,192 x 8,192
 # Maximum size of a picture in bytes. Twenty pictures of this size take up 7 MB as base64. A chart typically takes up
 # a third of the maximum, and a grid of faces nearly all of it.
 _PICTURE_BYTES = 256 * 1024
@@ -26,18 +31,19 @@ class _Embedded(NamedTuple):
 
 
 def embed(path: Path) -> _Embedded:
-    """Return a picture as a data URI, with its width and height in CSS pixels."""
-    with Image.open(path) as file:
-        scale = _CSS_DPI / file.info.get("dpi", (_CSS_DPI, _CSS_DPI))[0]
-        width, height = round(file.width * scale), round(file.height * scale)
-        image = _on_white(file)
+    """Return a PNG file as a data URI, with its width and height in CSS pixels.
+
+    Raises:
+        OSError: The file cannot be read, or is not a PNG file.
+        UserError: The file is damaged or too large.
+    """
+    data = read_file(path, _MOST_BYTES)
+    image = Image.fromarray(decode_image(data, str(path), _MOST_PIXELS))
+    with Image.open(io.BytesIO(data), formats=["PNG"]) as file:
+        scale = _CSS_DPI / (file.info.get("dpi", (0, 0))[0] or _CSS_DPI)
+    width, height = round(image.width * scale), round(image.height * scale)
     image.thumbnail(_PICTURE_SIZE, Image.Resampling.LANCZOS)
     return _Embedded(f"data:image/webp;base64,{base64.b64encode(_encode(image)).decode()}", width, height)
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    layers = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", layers.size, "white"), layers).convert("RGB")
 
 
 def _encode(image: Image.Image) -> bytes:

@@ -1,15 +1,18 @@
 """The GAN report after training: distances next to their reference value, and the nearest training faces."""
 
+import struct
+import zlib
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.models.gan.distances import Distances, FeatureExtractor
 from celeba_lab.reports.gan.nearest import report_nearest
-from celeba_lab.reports.gan.training import report_distances
+from celeba_lab.reports.gan.training import animate, report_distances
 from celeba_lab.runs.run import RunFolder
 
 
@@ -85,3 +88,34 @@ def test_copies_of_training_faces_are_named_with_distance_zero(data, tmp_path: P
 def test_the_search_for_nearest_faces_shows_its_progress(data, tmp_path: Path, work_shown: dict[str, str]) -> None:
     report_nearest(RunFolder(tmp_path), images_of(data, "val")[:2], data, "title")
     assert work_shown["finding the nearest training faces"] == "1/1 batches"
+
+
+POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n%%EOF\n"
+
+
+def huge_png(side: int) -> bytes:
+    """Return a small file that contains a black image of any size."""
+    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    packed = zlib.compress(bytes(((side + 7) // 8 + 1) * side), 9)
+    chunks = [(b"IHDR", header), (b"IDAT", packed), (b"IEND", b"")]
+    parts = [struct.pack(">I", len(part)) + k + part + struct.pack(">I", zlib.crc32(k + part)) for k, part in chunks]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+@pytest.mark.parametrize(
+    "content", [b"hello", POSTSCRIPT, huge_png(5000), huge_png(30_000)[:5000]], ids=["text", "EPS", "huge", "bomb"]
+)
+def test_files_that_are_not_sample_images_are_left_out_of_the_animation(
+    tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for epoch in (1, 2):
+        Image.new("RGB", (8, 8), (100 * epoch, 0, 0)).save(tmp_path / f"epoch_{epoch:04d}.png")
+    (tmp_path / "epoch_0003.png").write_bytes(content)
+    assert animate(tmp_path, tmp_path / "samples.gif") == 2
+    with Image.open(tmp_path / "samples.gif") as gif:
+        assert (gif.n_frames, gif.size) == (2, (8, 8))
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "epoch_0003.png is damaged, is not an image or has more than 16,777,216 pixels" in printed
+    (tmp_path / "epoch_0002.png").unlink()
+    assert animate(tmp_path, tmp_path / "other.gif") == 0
+    assert not (tmp_path / "other.gif").exists()
