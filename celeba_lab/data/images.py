@@ -1,6 +1,7 @@
 """Functions that list, decode and resize image files. Decoding a damaged JPEG or PNG image always raises an error."""
 
 import io
+import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -34,6 +35,13 @@ _READERS: tuple[Callable[[io.BytesIO], ImageFile], ...] = (
 )
 # Maximum size of an image file in bytes. Image files within the default max_pixels are smaller than this.
 _MOST_BYTES = 2**29
+# Maximum number of scans of a JPEG. Each scan is decoded over the whole image, so a small file with thousands of scans
+# would take minutes. Progressive JPEGs have about ten scans, and libtiff has the same limit.
+_MOST_SCANS = 100
+_START_OF_SCAN = b"\xff\xda"
+_END_OF_IMAGE = 0xD9
+# A marker. Within the data of a scan, 0xFF is followed by a zero or by the number of a restart marker.
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
 _ORIENTATION = 0x0112  # EXIF orientation tag
 
 
@@ -126,6 +134,7 @@ def _read_header(data: bytes) -> ImageFile:
 
 def _decode(header: Image.Image, data: bytes) -> np.ndarray:
     if header.format in ("JPEG", "MPO"):  # MPO is a JPEG followed by further images
+        _check_scans(data)
         # Unlike simplejpeg in strict mode, Pillow and torchvision silently fill missing parts with grey.
         if header.mode in ("L", "RGB"):
             rgb: np.ndarray = simplejpeg.decode_jpeg(data, "RGB", strict=True)
@@ -134,6 +143,30 @@ def _decode(header: Image.Image, data: bytes) -> np.ndarray:
     if header.format == "PNG":
         _check_png(data)
     return _to_rgb(header)
+
+
+def _check_scans(data: bytes) -> None:
+    """Check that a JPEG does not have too many scans.
+
+    Raises:
+        ValueError: The JPEG has more than 100 scans.
+    """
+    # The marker of a scan may also occur in other data, such as a video appended to a photo, so it is counted twice.
+    if data.count(_START_OF_SCAN) > _MOST_SCANS and _count_scans(data) > _MOST_SCANS:
+        raise ValueError(f"it has more than {_MOST_SCANS} scans")
+
+
+def _count_scans(data: bytes) -> int:
+    """Return the number of scans up to the end of a JPEG.
+
+    Source: ITU-T T.81, sections B.1.1 (markers and segments) and B.2 (order of the segments).
+    """
+    scans, position = 0, 2
+    while (found := _MARKER.search(data, position)) is not None and found[0][-1] != _END_OF_IMAGE:
+        scans += found[0] == _START_OF_SCAN
+        # The length of a segment includes the two bytes of the length itself.
+        position = found.end() + int.from_bytes(data[found.end() : found.end() + 2])
+    return scans
 
 
 def _to_rgb(image: Image.Image) -> np.ndarray:

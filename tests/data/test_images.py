@@ -73,6 +73,31 @@ def test_damaged_cmyk_is_rejected(picture):
         decode_image(data[:-10], "x", LIMIT)
 
 
+def with_scans(data: bytes, scans: int) -> bytes:
+    """Return a progressive JPEG in which the last scan is repeated until there are ``scans`` scans."""
+    start, end = data.rindex(b"\xff\xda"), data.rindex(b"\xff\xd9")
+    return data[:start] + data[start:end] * (scans - images._count_scans(data) + 1) + data[end:]
+
+
+def test_a_jpeg_with_too_many_scans_is_rejected_before_it_is_decoded(picture, monkeypatch):
+    data = encode(picture, "JPEG", progressive=True)
+    assert images._count_scans(data) == data.count(b"\xff\xda") == 10
+    assert images._count_scans(with_scans(data, 100)) == 100
+    monkeypatch.setattr(images.simplejpeg, "decode_jpeg", lambda *_, **__: pytest.fail("the JPEG was decoded"))
+    with pytest.raises(UserError, match=r"^x is damaged or truncated \(it has more than 100 scans\)\. Replace it"):
+        decode_image(with_scans(data, 101), "x", LIMIT)
+
+
+def test_scans_are_counted_only_in_the_jpeg_itself(picture):
+    """Neither an embedded thumbnail nor a video that a camera appended to a photo counts."""
+    data = encode(picture, "JPEG", quality=95)
+    expected = decode_image(data, "x", LIMIT)
+    comment = b"\xff\xfe" + struct.pack(">H", 402) + b"\xff\xda" * 200
+    for kept in (data[:2] + comment + data[2:], data + b"\xff\xda" * 200):
+        assert images._count_scans(kept) == 1
+        assert (decode_image(kept, "x", LIMIT) == expected).all()
+
+
 def test_palette_images_are_converted_to_rgb(picture):
     palette = picture.quantize(8)
     array = decode_image(encode(palette, "PNG"), "x", LIMIT)

@@ -41,6 +41,13 @@ def _huge_png(side: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(b"")) + _chunk(b"IEND", b"")
 
 
+def _many_scans(count: int) -> bytes:
+    """Return a progressive JPEG whose last scan is repeated."""
+    data = _encoded("RGB", "JPEG", progressive=True)
+    start, end = data.rindex(b"\xff\xda"), data.rindex(b"\xff\xd9")
+    return data[:start] + data[start:end] * count + data[end:]
+
+
 def _damages(data: bytes, generator: random.Random) -> Iterator[tuple[str, bytes]]:
     yield "cut at a third", data[: len(data) // 3]
     yield "cut at two thirds", data[: 2 * len(data) // 3]
@@ -81,6 +88,7 @@ def cases(folder: Path) -> Iterator[BadInput]:
         "PNG of 30,000 pixels a side": _huge_png(30_000),
         "PNG without pixels": _huge_png(8),
         "PNG of no size": _huge_png(0),
+        "JPEG with 3,000 scans": _many_scans(3000),
         "SVG": b'<svg xmlns="http://www.w3.org/2000/svg"/>',
         "cut WebP": _encoded("RGB", "WEBP")[:300],
         "cut BMP": _encoded("RGB", "BMP")[:500],
