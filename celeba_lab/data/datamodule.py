@@ -20,8 +20,9 @@ from celeba_lab.data.layouts import find_image_folder, holds_images
 from celeba_lab.data.loaders import FaceLoader, LoaderSettings, Processes
 from celeba_lab.data.position import Position, ResumableData
 from celeba_lab.data.stores import STORES, FaceStore, JpegFolder
-from celeba_lab.errors import SettingError, UserError, check_at_least, check_choice
+from celeba_lab.errors import SettingError, UserError, check_at_least, check_between, check_choice
 
+_LARGEST = 4096  # Maximum side length of the images in pixels.
 _STAGES = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}
 
 
@@ -89,7 +90,7 @@ class CelebADataModule(ResumableData):
         name: str | None = None,
     ) -> None:
         super().__init__()
-        check_at_least("image_size", image_size, 1)
+        check_between("image_size", image_size, 1, _LARGEST)
         check_at_least("max_pixels", max_pixels, 1)
         check_at_least("limit", limit, 2)
         check_choice("store", store, STORES)

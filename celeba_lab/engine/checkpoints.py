@@ -12,7 +12,7 @@ from celeba_lab.config import check_type
 from celeba_lab.engine.torch_files import OldFormatError, UnreadableFileError, read_torch_file
 from celeba_lab.errors import UserError
 from celeba_lab.exports.generator import EXPORT_SUFFIX, check_generator_weights, read_export
-from celeba_lab.models.checkpoint_format import FORMAT, KEY, DamagedError, check_content
+from celeba_lab.models.checkpoint_format import FORMAT, KEY, DamagedError, check_content, check_fit
 from celeba_lab.models.gan.sampler import FaceSampler
 from celeba_lab.runs.checkpoint_files import check_checkpoint_file, checkpoint_error, unreadable_error
 
@@ -151,7 +151,7 @@ def restore_classifier(content: dict[str, Any], path: str, setting: str = "check
 
     Args:
         content: Return value of :func:`read_checkpoint`. Hyperparameters that have been removed from the classifier are
-            ignored.
+            ignored, and ``compile`` is set to false.
         path: Path to the checkpoint, used in error messages.
         setting: Name of the setting, used in error messages.
 
@@ -165,6 +165,8 @@ def restore_classifier(content: dict[str, Any], path: str, setting: str = "check
     with rejecting_unfit(path, setting), torch.random.fork_rng(devices=[]):
         for name, value in settings.items():
             check_type(name, list(value) if isinstance(value, tuple) else value, known[name])
+        settings["compile"] = False  # This setting concerns the speed of the run that wrote the file.
+        check_fit(lambda: AttributeClassifier(**settings), content["state_dict"])
         model = AttributeClassifier(**settings)
         model.load_state_dict(content["state_dict"])
     return model.eval()

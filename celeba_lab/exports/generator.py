@@ -14,6 +14,7 @@ from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
 
 from celeba_lab.errors import SettingError, check_choice
 from celeba_lab.files import check_regular, write_atomically
+from celeba_lab.models.checkpoint_format import check_fit
 from celeba_lab.models.gan.networks import Generator
 from celeba_lab.models.gan.sampler import FaceSampler
 
@@ -117,7 +118,9 @@ def _build_sampler(configuration: Mapping[str, Any], tensors: dict[str, torch.Te
     attributes = configuration["attributes"]
     packed = tensors.pop(_LABELS, torch.empty((0, 0), dtype=torch.uint8)).numpy()
     labels = np.unpackbits(packed, axis=1, count=len(attributes)) if attributes else packed
-    network = Generator(**configuration["settings"], num_attributes=len(attributes))
+    settings = {**configuration["settings"], "num_attributes": len(attributes)}
+    check_fit(lambda: Generator(**settings), tensors)
+    network = Generator(**settings)
     network.load_state_dict(tensors)
     network.to(memory_format=torch.channels_last)
     return FaceSampler(network.eval(), attributes, labels, configuration["trained_on"], configuration["weights"])

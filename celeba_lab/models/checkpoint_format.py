@@ -1,10 +1,10 @@
 """Model kind, format version and content of checkpoints."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeGuard
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 FORMAT = 1
 """Version of the checkpoint format. Checkpoints with a higher version cannot be read by this version of celeba_lab."""
@@ -44,6 +44,27 @@ class DamagedError(Exception):
     """Raised if a checkpoint's content has the wrong types. The message is a short description of the fault."""
 
 
+def is_state_dict(value: Any) -> TypeGuard[Mapping[str, Tensor]]:
+    """Return whether a value maps names to dense tensors that hold all their numbers.
+
+    A few bytes in a file can otherwise describe a tensor of any size.
+
+    Example:
+        >>> weight = torch.zeros(1)
+        >>> [is_state_dict({"weight": tensor}) for tensor in (weight, weight.expand(10**9), weight.to("meta"))]
+        [True, False, False]
+    """
+    return _maps_names(value) and all(map(_is_plain, value.values()))
+
+
+def _is_plain(value: Any) -> bool:
+    if not isinstance(value, Tensor) or value.layout != torch.strided or value.device.type == "meta":
+        return False
+    if value.is_quantized or value.is_complex():
+        return False
+    return value.numel() * value.element_size() <= value.untyped_storage().nbytes()
+
+
 def check_content(content: Mapping[str, Any]) -> None:
     """Check the types of everything in a checkpoint that celeba_lab itself reads.
 
@@ -78,14 +99,31 @@ def check_content(content: Mapping[str, Any]) -> None:
         raise DamagedError("trained_on is not a name")
 
 
-def is_state_dict(value: Any) -> bool:
-    """Return whether a value maps names to tensors.
+def check_fit(build: Callable[[], nn.Module], weights: Mapping[str, Tensor]) -> None:
+    """Check that weights fit a network, without using any memory for the network.
+
+    The settings in a file determine the size of the network, which could exceed the memory of the computer.
+
+    Args:
+        build: Function that builds the network.
+        weights: State dict of the network.
+
+    Raises:
+        RuntimeError: A name or a shape in ``weights`` differs from those of the network.
 
     Example:
-        >>> is_state_dict({"weight": torch.zeros(2)}), is_state_dict({0: torch.zeros(2)}), is_state_dict(3)
-        (True, False, False)
+        >>> check_fit(lambda: nn.Linear(10**6, 10**6), nn.Linear(10, 10).state_dict())
+        Traceback (most recent call last):
+        ...
+        RuntimeError: Error(s) in loading state_dict for Linear:
+            size mismatch for weight: ...
     """
-    return _maps_names(value) and all(isinstance(tensor, Tensor) for tensor in value.values())
+    try:
+        with torch.device("meta"):
+            network = build()
+    except NotImplementedError:  # The network computes its own shapes with tensors, as RegNet does.
+        return
+    network.load_state_dict(weights, assign=True)  # Without assign, torch would warn that it does not copy anything.
 
 
 def _maps_names(value: Any) -> bool:

@@ -138,7 +138,8 @@ def test_the_facts_state_the_source_of_the_images(make_data, tiny_celeba):
     [
         ({"batch_size": 1}, r"^batch_size=1 must be at least 2\.$"),
         ({"eval_batch_size": 0}, r"^eval_batch_size=0 must be at least 1\.$"),
-        ({"image_size": 0}, r"^image_size=0 must be at least 1\.$"),
+        ({"image_size": 0}, r"^image_size=0 must be between 1 and 4096\.$"),
+        ({"image_size": 60_000}, r"^image_size=60000 must be between 1 and 4096\.$"),
         ({"num_workers": -1}, r"^num_workers=-1 must be between 0 and 256\.$"),
         ({"limit": 0}, r"^limit=0 must be at least 2\.$"),
         ({"on_bad_image": "skipp"}, r"^on_bad_image=skipp must be one of raise, skip\. Did you mean 'skip'\?$"),

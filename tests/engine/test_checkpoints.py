@@ -1,6 +1,7 @@
 """Reading checkpoints, and errors for unreadable checkpoints."""
 
 import pathlib
+import pydoc
 import re
 
 import lightning as L
@@ -130,6 +131,54 @@ def test_a_hyperparameter_of_another_type_is_rejected(tmp_path, checkpoint, name
     torch.save(content, tmp_path / "best.ckpt")
     with pytest.raises(UserError, match=rf"best\.ckpt contains .* do not fit its own settings \({name}=.*wrong type"):
         load_classifier(str(tmp_path / "best.ckpt"), "evaluate")
+
+
+@pytest.fixture
+def devices(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Default devices on which generators and backbones have been built."""
+    found: list[str] = []
+    for path in ("classifier.module.Backbone", "gan.sampler.Generator"):
+        build = pydoc.locate(f"celeba_lab.models.{path}")
+
+        def record(*args, build=build, **kwargs):
+            found.append(torch.get_default_device().type)
+            return build(*args, **kwargs)
+
+        monkeypatch.setattr(f"celeba_lab.models.{path}", record)
+    return found
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"backbone": "vit_l_16", "image_size": 224}, {"attributes": [str(k) for k in range(10**4)]}, {"image_size": 5000}],
+)
+def test_a_classifier_of_another_size_is_rejected_before_it_is_built(tmp_path, checkpoint, devices, changes):
+    content = torch.load(checkpoint, weights_only=True)
+    content["hyper_parameters"] |= changes
+    torch.save(content, tmp_path / "best.ckpt")
+    with pytest.raises(UserError, match=r"best\.ckpt contains weights that do not fit its own settings"):
+        load_classifier(str(tmp_path / "best.ckpt"), "evaluate")
+    assert set(devices) <= {"meta"}
+
+
+@pytest.mark.parametrize("changes", [{"width": 2500}, {"latent_size": 10**9}, {"width": 10**7, "image_size": 256}])
+def test_a_generator_of_another_size_is_rejected_before_it_is_built(tmp_path, devices, changes):
+    content = save(small_gan(), tmp_path / "last.ckpt")
+    content["hyper_parameters"] |= changes
+    torch.save(content, tmp_path / "last.ckpt")
+    devices.clear()
+    with pytest.raises(UserError, match=r"last\.ckpt contains weights that do not fit its own settings"):
+        load_generator(str(tmp_path / "last.ckpt"), "generate faces")
+    assert devices == ["meta"]
+
+
+def test_a_loaded_classifier_is_not_compiled(tmp_path, checkpoint):
+    content = torch.load(checkpoint, weights_only=True)
+    content["hyper_parameters"]["compile"] = True
+    torch.save(content, tmp_path / "best.ckpt")
+    model = load_classifier(str(tmp_path / "best.ckpt"), "evaluate")
+    model.setup("test")
+    assert model.backbone._compiled_call_impl is None
 
 
 def small_gan(**settings) -> GAN:

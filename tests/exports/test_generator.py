@@ -54,3 +54,23 @@ def test_an_unknown_kind_of_weights_is_rejected() -> None:
     check_generator_weights("raw")
     with pytest.raises(UserError, match=r"^generator_weights=emma must be one of ema, raw\. Did you mean 'ema'\?$"):
         check_generator_weights("emma")
+
+
+@pytest.mark.parametrize("changes", [{"width": 3000}, {"latent_size": 10**9}, {"image_size": 256}])
+def test_a_generator_of_another_size_is_rejected_before_it_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, int]
+) -> None:
+    given = sampler([])
+    for name, value in changes.items():
+        setattr(given.network, name, value)  # The tensors keep their shapes.
+    export_sampler(given, tmp_path / "generator.safetensors")
+    devices: list[str] = []
+
+    def build(**settings: int) -> Generator:
+        devices.append(torch.get_default_device().type)
+        return Generator(**settings)
+
+    monkeypatch.setattr("celeba_lab.exports.generator.Generator", build)
+    with pytest.raises(UserError, match="contains weights that do not fit its own settings"):
+        read_export(tmp_path / "generator.safetensors")
+    assert devices == ["meta"]

@@ -70,6 +70,9 @@ COMMON: dict[str, Change] = {
     "empty hyperparameters": _set("hyper_parameters", value={}),
     "numbers as weights": _each(lambda tensor: 1.0),
     "weights of other shapes": _each(lambda tensor: torch.zeros(3, 3)),
+    "expanded weights": _each(lambda tensor: torch.zeros(1).expand(10**9)),
+    "weights without numbers": _each(lambda tensor: tensor.to("meta")),
+    "sparse weights": _each(lambda tensor: tensor.to_sparse() if tensor.ndim == 2 else tensor),
     "newer format": _set("celeba_lab", "format", value=99),
     "format as text": _set("celeba_lab", "format", value="1"),
     "unknown kind": _set("celeba_lab", "kind", value="diffusion"),
@@ -85,6 +88,9 @@ CLASSIFIER: dict[str, Change] = {
     "more attributes": _set("hyper_parameters", "attributes", value=["Smiling", "Male"]),
     "no attributes": _set("hyper_parameters", "attributes", value=[]),
     "image size as text": _set("hyper_parameters", "image_size", value="big"),
+    "image size of 5000": _set("hyper_parameters", "image_size", value=5000),
+    "resolution of 60,000": _set("hyper_parameters", "resolution", value=60_000),
+    "huge backbone": _set("hyper_parameters", "backbone", value="vit_h_14"),
     "image size of 0": _set("hyper_parameters", "image_size", value=0),
     "no threshold": _set("hyper_parameters", "threshold", value=None),
     "threshold of 7": _set("hyper_parameters", "threshold", value=7),
@@ -94,6 +100,7 @@ GAN: dict[str, Change] = {
     **COMMON,
     "other width": _set("hyper_parameters", "width", value=16),
     "width as text": _set("hyper_parameters", "width", value="wide"),
+    "large width": _set("hyper_parameters", "width", value=2500),
     "huge width": _set("hyper_parameters", "width", value=10**7),
     "huge latents": _set("hyper_parameters", "latent_size", value=10**9),
     "image size of 17": _set("hyper_parameters", "image_size", value=17),
@@ -200,6 +207,18 @@ def _in_schedules(content: Content, **values: Any) -> Content:
     return content
 
 
+def _quantized(tensor: torch.Tensor) -> torch.Tensor:
+    return torch.quantize_per_tensor(tensor.float(), 0.1, 0, torch.qint8)
+
+
+WEIGHTS: dict[str, Change] = {
+    "integer names": lambda content: dict(enumerate(content["state_dict"].values())),
+    "quantized": lambda content: {name: _quantized(value) for name, value in content["state_dict"].items()},
+    "meta": lambda content: {name: value.to("meta") for name, value in content["state_dict"].items()},
+    "expanded": lambda content: {name: torch.zeros(1).expand(10**9) for name in content["state_dict"]},
+}
+
+
 class _Evil:
     def __reduce__(self) -> tuple[Any, ...]:
         return (print, ("EVIL CODE RAN",))
@@ -262,6 +281,7 @@ def _exports(good: bytes) -> dict[str, bytes]:
         "no configuration": packed(lambda new, configuration: new["__metadata__"].pop("configuration")),
         "width of 16": settings(width=16),
         "width as text": settings(width="x"),
+        "large width": settings(width=3000),
         "huge width": settings(width=10**7),
         "image size of 17": settings(image_size=17),
         "unknown setting": settings(depth=3),
@@ -300,6 +320,11 @@ def cases(folder: Path) -> Iterator[BadInput]:
         path.write_bytes(content)
         for arguments, key in ((["task=evaluate", data], "checkpoint"), (["experiment=smile", data], "model.weights")):
             yield BadInput("checkpoints", f"{key}, {text}", [*arguments, f"{key}={path}"], str(path))
+    for text, change in WEIGHTS.items():
+        path = folder / "bad" / "weights.pth"
+        torch.save(change(torch.load(classifier, weights_only=True)), path)
+        arguments = ["experiment=smile", data, f"model.weights={path}"]
+        yield BadInput("checkpoints", f"model.weights, {text}", arguments, str(path))
     for text, content in _exports(export_generator(folder).read_bytes()).items():
         path = folder / "bad" / "generator.safetensors"
         path.write_bytes(content)

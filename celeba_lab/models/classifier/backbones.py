@@ -3,12 +3,14 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from textwrap import shorten
 from typing import Any
 
 import torch
 import torchvision
 from torch import Tensor, nn
+from torch.func import functional_call
 from typing_extensions import override
 
 from celeba_lab.errors import SettingError, did_you_mean, enumerate_names
@@ -52,7 +54,12 @@ class Backbone(nn.Module):
                 self.network = torchvision.models.get_model(name, weights=None, **_build_options(name, image_size))
                 self.head_name = _remove_head(self.network)
             self.num_features = self._measure_features()
-        except (ValueError, RuntimeError, AssertionError) as error:
+        except Exception as error:
+            is_known = name not in _REGISTERED and not isinstance(error, NotImplementedError)
+            if torch.get_default_device().type == "meta" and not is_known:
+                raise NotImplementedError(f"{name} cannot be built without memory") from error
+            if not isinstance(error, ValueError | RuntimeError | AssertionError):
+                raise
             reason = " ".join(str(error).split()).rstrip(".!")
             rule = f"does not support images of {image_size} x {image_size} pixels: {reason}"
             hint = "Set image_size to the size that the network was designed for, usually 224."
@@ -124,8 +131,17 @@ class Backbone(nn.Module):
 
     @torch.no_grad()
     def _measure_features(self) -> int:
-        training = self.network.training
-        output: Tensor = self.network.eval()(torch.zeros(1, 3, self.image_size, self.image_size))
+        training, image = self.network.training, (1, 3, self.image_size, self.image_size)
+        self.network.eval()
+        try:  # On the device "meta", only shapes are computed, which takes neither time nor memory.
+            tensors = chain(self.network.named_parameters(), self.network.named_buffers())
+            state = {name: value.to("meta") for name, value in tensors}
+            with torch.device("meta"):
+                output: Tensor = functional_call(self.network, state, torch.zeros(image))
+        except Exception:
+            if self.name not in _REGISTERED:
+                raise
+            output = self.network(torch.zeros(image))  # A registered backbone may require real tensors.
         self.network.train(training)
         if output.ndim != 2:
             raise RuntimeError(f"its features have the shape {tuple(output.shape)}, not (1, D)")

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from celeba_lab.console import progress
 from celeba_lab.errors import SettingError, UserError, check_above, did_you_mean
+from celeba_lab.models.checkpoint_format import check_fit
 from celeba_lab.models.gan.networks import Generator
 
 _BATCH = 250  # faces per batch; larger batches are not faster
@@ -64,9 +65,12 @@ class FaceSampler:
         settings, state = content["hyper_parameters"], content["state_dict"]
         averaged = averaged and settings["ema"] > 0
         attributes = list(settings["attributes"] or []) if settings["conditional"] else []
-        network = Generator(settings["image_size"], settings["latent_size"], settings["width"], len(attributes))
         prefix = "average.module." if averaged else "generator."
-        network.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+        weights = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+        sizes = (settings["image_size"], settings["latent_size"], settings["width"], len(attributes))
+        check_fit(lambda: Generator(*sizes), weights)
+        network = Generator(*sizes)
+        network.load_state_dict(weights)
         if settings["channels_last"]:
             network.to(memory_format=torch.channels_last)
         labels = np.empty((0, 0), dtype=np.uint8)

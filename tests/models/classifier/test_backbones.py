@@ -161,6 +161,37 @@ def test_a_registered_backbone_can_be_used_by_name(monkeypatch):
         assert torch.equal(other(images), backbone(images))
 
 
+def test_features_are_measured_without_computing_them(monkeypatch):
+    devices = []
+
+    class Recording(nn.Flatten):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            devices.append(images.device.type)
+            return super().forward(images)
+
+    monkeypatch.setattr(backbones, "_REGISTERED", {"recording": Recording})
+    assert Backbone("recording", 4096).num_features == 3 * 4096**2
+    assert devices == ["meta"]
+
+
+def test_a_registered_backbone_may_need_real_tensors(monkeypatch):
+    class Counting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Conv2d(3, int(torch.tensor(6).item()), 1)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            features = self.layer(images).mean(dim=(2, 3))
+            return features[:, : 2 + int(features.sum().isfinite().item())]
+
+    monkeypatch.setattr(backbones, "_REGISTERED", {"counting": Counting})
+    backbone = Backbone("counting", 32)
+    assert backbone.num_features == 3
+    assert not any(parameter.is_meta for parameter in backbone.parameters())
+    with torch.device("meta"), pytest.raises(NotImplementedError, match="counting cannot be built without memory"):
+        Backbone("counting", 32)
+
+
 # -- pretrained weights ----------------------------------------------------------------------------------------------
 
 
