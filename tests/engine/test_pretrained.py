@@ -90,7 +90,19 @@ def test_code_in_a_pickle_is_not_executed(tmp_path):
     assert not (tmp_path / "attacked").exists()
 
 
-@pytest.mark.parametrize("content", [torch.zeros(3), {"epoch": 3}, [1, 2], None, {0: torch.zeros(3)}])
+@pytest.mark.parametrize(
+    "content",
+    [
+        torch.zeros(3),
+        {"epoch": 3},
+        [1, 2],
+        None,
+        {1: torch.zeros(2)},
+        {"weight": torch.zeros(2, device="meta")},
+        {"weight": torch.zeros(1).expand(10**12)},
+    ],
+    ids=["tensor", "number", "list", "null", "integer key", "meta", "expanded"],
+)
 def test_a_file_without_a_state_dict_is_rejected(tmp_path, content):
     path = tmp_path / "weights.pth"
     torch.save(content, path)
