@@ -19,6 +19,10 @@ from celeba_lab.files import read_file
 
 MAX_BYTES = 2**29
 """Maximum size of an uncompressed table in bytes. The size of CelebA's largest table is 27 MB."""
+# Maximum number of rows. CelebA has 202,599 images.
+_MOST_ROWS = 5_000_000
+# Lines of this many bytes may be rejected, and lines of twice as many always are. CelebA's longest line has 472 bytes.
+_LONG_LINE = 2**15
 
 # A file name with these characters could refer to a file outside the image folder, or be invalid on some file systems.
 _FORBIDDEN = re.compile(r"[/\\:\x00-\x1f\x7f]")
@@ -122,7 +126,24 @@ def read_table_bytes(path: Path) -> bytes:
         raise UserError(f"{path} is empty. Download it again.")
     if b"\0" in data[:4096]:
         raise UserError(f"{path} is not UTF-8 text. Save it as UTF-8 or download it again.")
-    return data if b"\n" in data else data.replace(b"\r", b"\n")  # line endings from old Macs and some spreadsheets
+    if b"\n" not in data:  # line endings from old Macs and some spreadsheets
+        data = data.replace(b"\r", b"\n")
+    _check_extent(data, path)
+    return data
+
+
+def _check_extent(data: bytes, path: Path) -> None:
+    """Check the number and the length of the lines, because a parsed table takes many times the memory of its text."""
+    if max(data.count(b"\n"), data.count(b"\r")) > _MOST_ROWS:
+        raise UserError(f"{path} has more than {_MOST_ROWS:,} rows, which is too many for an annotation table.")
+    for start in range(0, len(data) - _LONG_LINE + 1, _LONG_LINE):
+        part = data[start : start + _LONG_LINE]
+        if b"\n" not in part and b"\r" not in part:
+            line = data.count(b"\n", 0, start) + 1
+            raise UserError(
+                f"{path}, line {line} is longer than {_LONG_LINE:,} bytes, which is too long for a row of an annotation"
+                " table."
+            )
 
 
 def _is_web_page(data: bytes) -> bool:

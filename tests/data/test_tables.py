@@ -65,3 +65,30 @@ def test_a_row_count_with_too_many_digits_is_rejected(tmp_path):
     path.write_text("1" * 5000 + "\nSmiling\n000001.jpg 1\n")
     with pytest.raises(UserError, match=r"list_attr_celeba\.txt, line 1 is a number of 5,000 digits, not a row count"):
         read_table(path, ["Smiling"], range(-1, 2))
+
+
+@pytest.mark.parametrize("newline", [b"\n", b"\r\n", b"\r"])
+def test_a_table_with_too_many_rows_is_rejected_before_it_is_parsed(tmp_path, monkeypatch, newline):
+    monkeypatch.setattr("celeba_lab.data.tables._MOST_ROWS", 5)
+    path = tmp_path / "list_eval_partition.txt"
+    rows = [b"%d.jpg 1" % k for k in range(6)]
+    path.write_bytes(newline.join(rows))
+    assert len(read_table(path, ["partition"], range(3)).ids) == 6
+    path.write_bytes(newline.join(rows) + newline)
+    monkeypatch.setattr("celeba_lab.data.tables._read_layout", lambda *_: pytest.fail("the table was parsed"))
+    with pytest.raises(UserError, match=r"list_eval_partition\.txt has more than 5 rows, which is too many"):
+        read_table(path, ["partition"], range(3))
+
+
+@pytest.mark.parametrize("place", ["header", "row", "end"])
+@pytest.mark.parametrize("piece", [b"a,", b"1 ", b"x"])
+def test_a_table_with_a_very_long_line_is_rejected_before_it_is_parsed(tmp_path, monkeypatch, place, piece):
+    monkeypatch.setattr("celeba_lab.data.tables._read_layout", lambda *_: pytest.fail("the table was parsed"))
+    path = tmp_path / "list_eval_partition.txt"
+    long = piece * (2**16 // len(piece))
+    rows = [b"%d.jpg 1" % k for k in range(10)]
+    rows = {"header": [long, *rows], "row": [*rows[:4], long, *rows[4:]], "end": [*rows, long]}[place]
+    path.write_bytes(b"\n".join(rows))
+    line = {"header": 1, "row": 5, "end": 11}[place]
+    with pytest.raises(UserError, match=rf"list_eval_partition\.txt, line {line} is longer than 32,768 bytes"):
+        read_table(path, ["partition"], range(3))
