@@ -12,7 +12,7 @@ TESTS = Path(__file__).resolve().parent
 PACKAGE = TESTS.parent / "celeba_lab"
 FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = [
-    {"errors", "console", "files", "config"},
+    {"errors", "console", "files", "formats", "config"},
     {"data"},
     {"models", "analyses", "figures"},
     {"runs", "exports"},
@@ -26,8 +26,10 @@ LAYER = {package: layer for layer, packages in enumerate(LAYERS) for package in 
 SIDEWAYS = {
     ("config", "errors"),
     ("console", "errors"),
-    ("files", "console"),
+    ("formats", "console"),
     ("files", "errors"),
+    ("formats", "errors"),
+    ("formats", "files"),
     ("__main__", "cli"),
     ("figures", "analyses"),
 }
