@@ -85,6 +85,7 @@ def test_the_example_experiment_runs_with_the_example_backbone_and_loss(extended
     assert config.model.loss == {"name": "hinge", "margin": 1.0}
 
 
+@pytest.mark.slow
 def test_the_example_task_runs(extended: Path, tiny_celeba: Path) -> None:
     result = run(extended, "-m", "task=count", "task.attribute=Smiling", "score=count", f"data.root={tiny_celeba}")
     assert result.returncode == 0, result.stderr

@@ -1,5 +1,6 @@
 """Batches and splits of the CelebA data module, and errors for invalid settings and files."""
 
+import multiprocessing
 import re
 from pathlib import Path
 
@@ -185,6 +186,8 @@ def test_an_unreadable_image_gives_a_one_sentence_error_even_in_a_worker(
     assert "damaged or truncated" in error.value.sentence
     assert error.value.sentence.endswith("data.on_bad_image=skip.")
     assert "\n" not in error.value.sentence
+    for process in multiprocessing.active_children():  # Otherwise, torch waits for each worker for five seconds.
+        process.kill()
 
 
 def test_an_image_above_the_pixel_limit_is_rejected(make_data, tmp_path, write_celeba):

@@ -12,6 +12,7 @@ from celeba_lab.data.attributes import ATTRIBUTES
 Command = Callable[..., tuple[int, str, str]]
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_cooccurrence_writes_tables_that_match_the_labels(
     command: Command, labels_only: Path, tmp_path: Path, run_folder, check_run
 ) -> None:

@@ -14,6 +14,7 @@ from celeba_lab.data.images import load_image
 Command = Callable[..., tuple[int, str, str]]
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_embeddings_are_clustered_and_compared_with_the_labels(
     command: Command, trained, tiny_celeba: Path, tmp_path: Path, run_folder, check_run, quick_clusters
 ) -> None:

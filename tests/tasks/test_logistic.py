@@ -13,6 +13,7 @@ from celeba_lab.data.attributes import ATTRIBUTES
 Command = Callable[..., tuple[int, str, str]]
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_logistic_writes_scores_and_odds_ratios(
     command: Command, labels_only: Path, tmp_path: Path, run_folder, check_run
 ) -> None:

@@ -23,6 +23,8 @@ from celeba_lab.models.classifier.metrics import metric_names
 from celeba_lab.models.classifier.module import AttributeClassifier
 
 EXPERIMENTS = sorted(path.stem for path in config_directory().glob("experiment/*.yaml"))
+# A report without the parts that take most of the time of a small run
+BRIEF = ["task.report.tune=null", "task.report.estimator=null", "task.report.mistakes=0", "task.report.page=false"]
 LARGE = ("attributes",)  # Draws 40 panels in each of its figures.
 FIGURES = ["accuracy", "confusion", "mistakes", "precision_recall", "roc", "scores"]
 
@@ -130,8 +132,7 @@ def test_the_same_seed_gives_the_same_metrics_in_another_process(
     trained, tiny_celeba: Path, tmp_path: Path, run_process, small, read_summary
 ) -> None:
     arguments = [
-        *small, f"data.root={tiny_celeba}", "seed=3", "data.num_workers=2",
-        "task.report.tune=null", "task.report.estimator=null", "task.report.mistakes=0", "task.report.page=false",
+        *small, *BRIEF, f"data.root={tiny_celeba}", "seed=3", "data.num_workers=2",
     ]  # fmt: skip
     result = run_process(*arguments, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
@@ -161,7 +162,9 @@ def test_every_experiment_runs_with_the_smoke_trainer(
 def test_several_attributes_can_be_trained_at_once(
     tiny_celeba: Path, tmp_path: Path, run_command, small, read_summary
 ) -> None:
-    result = run_command(*small, f"data.root={tiny_celeba}", "model.attributes=[Smiling,Male,Young]", cwd=tmp_path)
+    result = run_command(
+        *small, *BRIEF, f"data.root={tiny_celeba}", "model.attributes=[Smiling,Male,Young]", cwd=tmp_path
+    )
     assert result.returncode == 0, result.stderr
     [summary] = tmp_path.glob("outputs/smile/*/summary.json")
     metrics = read_summary(summary.parent)["metrics"]
@@ -180,8 +183,8 @@ def test_fast_dev_run_works(tiny_celeba: Path, tmp_path: Path, run_command, smal
 def test_a_run_that_reaches_max_time_is_still_evaluated(
     tiny_celeba: Path, tmp_path: Path, run_command, small, read_summary
 ) -> None:
-    arguments = [*small, f"data.root={tiny_celeba}", "trainer.max_epochs=100000", "trainer.max_time='00:00:00:02'"]
-    result = run_command(*arguments, cwd=tmp_path)
+    limits = ["trainer.max_epochs=100000", "trainer.max_time='00:00:00:02'"]
+    result = run_command(*small, *BRIEF, *limits, f"data.root={tiny_celeba}", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     [path] = tmp_path.glob("outputs/smile/*/summary.json")
     summary = read_summary(path.parent)
@@ -191,7 +194,7 @@ def test_a_run_that_reaches_max_time_is_still_evaluated(
 
 @pytest.mark.usefixtures("blank_figures")
 def test_a_sweep_has_a_folder_for_each_run(tiny_celeba: Path, tmp_path: Path, run_command, small) -> None:
-    arguments = [*small, f"data.root={tiny_celeba}", "trainer.max_epochs=1", "model.lr=1e-3,1e-4"]
+    arguments = [*small, *BRIEF, f"data.root={tiny_celeba}", "trainer.max_epochs=1", "model.lr=1e-3,1e-4"]
     result = run_command("-m", *arguments, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     runs = sorted(tmp_path.glob("outputs/smile/sweep_*/*/summary.json"))
@@ -207,7 +210,7 @@ def test_bad_images_are_omitted_and_listed(write_celeba, tmp_path: Path, run_com
     assert result.returncode == 1
     assert "000002.jpg" in result.stderr
     assert "Traceback" not in result.stderr
-    arguments = [*small, f"data.root={root}", "data.on_bad_image=skip", "data.max_bad_fraction=0.1"]
+    arguments = [*small, *BRIEF, f"data.root={root}", "data.on_bad_image=skip", "data.max_bad_fraction=0.1"]
     result = run_command(*arguments, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     [table] = tmp_path.glob("outputs/smile/*/tables/bad_images.csv")
@@ -221,7 +224,7 @@ def test_bad_images_are_omitted_and_listed(write_celeba, tmp_path: Path, run_com
 def test_an_interrupted_run_prints_the_command_that_resumes_it(
     cause: signal.Signals, tiny_celeba: Path, tmp_path: Path, run_command, small
 ) -> None:
-    arguments = [*small, f"data.root={tiny_celeba}", "trainer.max_epochs=500"]
+    arguments = [*small, *BRIEF, f"data.root={tiny_celeba}", "trainer.max_epochs=500"]
     process = subprocess.Popen(
         [sys.executable, "-m", "celeba_lab", *arguments], cwd=tmp_path, text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

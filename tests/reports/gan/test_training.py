@@ -70,6 +70,7 @@ def test_a_single_measurement_is_not_drawn_as_a_curve(data, tmp_path: Path) -> N
     assert not (tmp_path / "figures").exists()
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_copies_of_training_faces_are_named_with_distance_zero(data, tmp_path: Path) -> None:
     """The table lists all seventy copies, every other one mirrored, and the figure shows sixty-four of them."""
     train = images_of(data, "train")

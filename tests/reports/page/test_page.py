@@ -281,6 +281,7 @@ def test_transparent_figures_get_a_white_background(tmp_path):
     assert image.getpixel((20, 20)) == (255, 255, 255)
 
 
+@pytest.mark.slow
 def test_a_page_with_twenty_noisy_images_and_a_long_table_is_below_eight_megabytes(tmp_path):
     paths = [noise(tmp_path / "wide.png", 3000, 1200), noise(tmp_path / "faces.png", 1452, 1449)]
     pictures = [Picture(path, "c", "a") for path in paths]
