@@ -194,7 +194,7 @@ def test_a_run_that_reaches_max_time_is_still_evaluated(
 
 @pytest.mark.usefixtures("blank_figures")
 def test_a_sweep_has_a_folder_for_each_run(tiny_celeba: Path, tmp_path: Path, run_command, small) -> None:
-    arguments = [*small, *BRIEF, f"data.root={tiny_celeba}", "trainer.max_epochs=1", "model.lr=1e-3,1e-4"]
+    arguments = [*small, f"data.root={tiny_celeba}", "trainer.max_epochs=1", "model.lr=1e-3,1e-4"]
     result = run_command("-m", *arguments, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     runs = sorted(tmp_path.glob("outputs/smile/sweep_*/*/summary.json"))
