@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from celeba_lab.models.checkpoint_format import DamagedError, check_content, check_fit, is_state_dict
+from celeba_lab.models.classifier.module import AttributeClassifier
 
 
 def content(**changes: Any) -> dict[str, Any]:
@@ -84,3 +85,22 @@ def test_a_network_is_compared_with_weights_without_being_built() -> None:
 
 def test_a_network_that_needs_real_tensors_is_not_compared() -> None:
     check_fit(lambda: nn.Linear(int(torch.ones(1).sort().values.tolist()[0]), 2), {})
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"mixup": 0.2, "augment": {"flip": 0.5, "shift": 0.1, "scale": 0.1, "rotate": 5.0, "light": 0.2}},
+        {"loss": {"name": "weighted_bce"}, "prevalence": [0.25]},
+        {"loss": {"name": "focal", "gamma": 2.0}},
+        {"loss": {"name": "asymmetric"}, "flip_average": True, "zoom_average": 0.1},
+    ],
+)
+def test_classifiers_with_all_kinds_of_settings_are_checked(settings: dict) -> None:
+    def build() -> AttributeClassifier:
+        return AttributeClassifier(["Smiling"], "shufflenet_v2_x0_5", image_size=32, **settings)
+
+    weights = build().state_dict()
+    check_fit(build, weights)
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        check_fit(build, weights | {"head.bias": torch.zeros(2)})

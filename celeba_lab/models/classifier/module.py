@@ -146,7 +146,8 @@ class AttributeClassifier(AttributeModel):
         with settings_of("augment"):
             check_keywords(augment or {}, RandomAugment)
             self.augment = RandomAugment(**(augment or {}))
-        self.mixup = v2.MixUp(alpha=mixup) if mixup else None
+        with torch.device("cpu"):  # also while the network is built without memory, on the device meta
+            self.mixup = v2.MixUp(alpha=mixup) if mixup else None
         with settings_of("loss"):
             self.training_loss = build_loss(prevalence=prevalence, **(loss or {}))
         self.train_metrics = SplitMetrics(len(attributes), threshold, ranking=False)
