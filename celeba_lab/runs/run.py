@@ -207,7 +207,7 @@ class Run(RunFolder):
             check_name(Path(str(value)))
         return cls(
             path=Path(hydra.runtime.output_dir),
-            task=str(hydra.runtime.choices["task"]),
+            task=str(hydra.runtime.choices.get("task") or cfg.task._target_.rpartition(".")[2]),
             settings={str(name): value for name, value in settings.items()},
             overrides=list(hydra.overrides.task),
             logger=cfg.logger,

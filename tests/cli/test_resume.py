@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from celeba_lab.cli.resume import check_changes, expand_arguments, merge_overrides
 from celeba_lab.cli.run_folder import claim, release_claims
 from celeba_lab.errors import SettingError, UserError
+from celeba_lab.runs.run import Run
 from celeba_lab.runs.settings import write_settings
 
 
@@ -255,6 +256,15 @@ def test_settings_that_are_missing_in_the_folder_have_their_usual_values(folder:
     cfg, _ = resume()
     assert cfg.trainer.log_every_n_steps > 0
     assert "score" in cfg
+
+
+def test_a_stored_override_that_removes_the_task_does_not_matter(folder: Path, resume, monkeypatch) -> None:
+    OmegaConf.save(["experiment=smile", "trainer=cpu", "seed=7", "~task"], overrides_of(folder))
+    names: list[str] = []
+    task = "celeba_lab.cli.main.prepare", lambda cfg: lambda cfg: names.append(Run.open(cfg).task) or {}
+    monkeypatch.setattr(*task)
+    _, err = resume()
+    assert (err, names) == ("", ["train"])
 
 
 @pytest.mark.parametrize(
