@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MAX_YAML_BYTES = 2**20
 """Maximum size of a YAML file in bytes. The settings of a run take about 5 KB."""
-MAX_NODES = 100_000
+MAX_NODES = 10_000
 """Maximum number of values in a YAML file, in which every use of an alias counts as a copy."""
 MAX_DEPTH = 50
 """Maximum depth of nested lists and mappings in YAML and JSON files."""
