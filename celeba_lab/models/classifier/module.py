@@ -146,8 +146,7 @@ class AttributeClassifier(AttributeModel):
         with settings_of("augment"):
             check_keywords(augment or {}, RandomAugment)
             self.augment = RandomAugment(**(augment or {}))
-        with torch.device("cpu"):  # also while the network is built without memory, on the device meta
-            self.mixup = v2.MixUp(alpha=mixup) if mixup else None
+        self.mixup = _build_mixup(mixup)
         with settings_of("loss"):
             self.training_loss = build_loss(prevalence=prevalence, **(loss or {}))
         self.train_metrics = SplitMetrics(len(attributes), threshold, ranking=False)
@@ -330,3 +329,8 @@ class AttributeClassifier(AttributeModel):
         for parameter in self.backbone.parameters():
             parameter.requires_grad_(parameter not in frozen)
         self.train(self.training)
+
+
+def _build_mixup(alpha: float) -> v2.MixUp | None:
+    with torch.device("cpu"):  # also while the network is built without memory, on the device meta
+        return v2.MixUp(alpha=alpha) if alpha else None
