@@ -12,7 +12,7 @@ TESTS = Path(__file__).resolve().parent
 PACKAGE = TESTS.parent / "celeba_lab"
 FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = [
-    {"errors", "console", "files", "formats", "config"},
+    {"errors", "console", "files", "config"},
     {"data"},
     {"models", "analyses", "figures"},
     {"runs", "exports"},
@@ -26,10 +26,8 @@ LAYER = {package: layer for layer, packages in enumerate(LAYERS) for package in 
 SIDEWAYS = {
     ("config", "errors"),
     ("console", "errors"),
-    ("formats", "console"),
+    ("files", "console"),
     ("files", "errors"),
-    ("formats", "errors"),
-    ("formats", "files"),
     ("__main__", "cli"),
     ("figures", "analyses"),
 }

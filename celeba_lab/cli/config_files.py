@@ -10,8 +10,7 @@ from yaml import YAMLError
 
 from celeba_lab.config import flatten
 from celeba_lab.errors import UserError
-from celeba_lab.files import read_file
-from celeba_lab.formats import MAX_YAML_BYTES, check_yaml, naming_file
+from celeba_lab.files import MAX_YAML_BYTES, check_yaml, naming_file, read_file
 
 _REMEDY = "Correct this configuration file."
 _MOST = 10_000

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from celeba_lab.config import flatten
 from celeba_lab.console import command_line, display_path, format_override
 from celeba_lab.errors import SettingError, UserError, format_value
-from celeba_lab.formats import load_yaml, naming_file
+from celeba_lab.files import load_yaml, naming_file
 from celeba_lab.runs.settings import OVERRIDES, RESUME, SETTINGS
 from celeba_lab.runs.summary import SUMMARY
 

@@ -34,6 +34,7 @@ def check_optimizers(optimizers: Iterable[Optimizer]) -> None:
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             _check_group(group, optimizer.defaults)
+        is_fused = any(group.get("fused") for group in optimizer.param_groups)
         known = {parameter for group in optimizer.param_groups for parameter in group["params"]}
         models: dict[tuple[Any, ...], Mapping[str, Any] | None] = {}
         for parameter, state in optimizer.state.items():
@@ -43,7 +44,7 @@ def check_optimizers(optimizers: Iterable[Optimizer]) -> None:
             if kind not in models:
                 models[kind] = _model_state(optimizer, parameter)
             if state:
-                _check_state(state, parameter, models[kind])
+                _check_state(state, parameter, models[kind], is_fused)
 
 
 def _check_group(group: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
@@ -96,13 +97,13 @@ def _model_state(optimizer: Optimizer, parameter: Tensor) -> Mapping[str, Any] |
     try:
         twin: Any = type(optimizer)([small], **{k: value for k, value in optimizer.defaults.items() if k in known})
         twin.step()
-    except Exception:  # An optimizer of the user may require other arguments.
+    except Exception:  # LBFGS requires a closure, and an optimizer of the user may require other arguments.
         return None
     state: Mapping[str, Any] = twin.state[small]
     return state
 
 
-def _check_state(state: Mapping[str, Any], parameter: Tensor, model: Mapping[str, Any] | None) -> None:
+def _check_state(state: Mapping[str, Any], parameter: Tensor, model: Mapping[str, Any] | None, is_fused: bool) -> None:
     """Compare the state of one parameter with the state of a small parameter."""
     if model is not None and state.keys() != model.keys():
         raise ValueError(f"a state of an optimizer contains {_names(state)} instead of {_names(model)}")
@@ -111,7 +112,7 @@ def _check_state(state: Mapping[str, Any], parameter: Tensor, model: Mapping[str
         if isinstance(expected, Tensor) and not isinstance(value, Tensor):
             raise TypeError(f"{name} of an optimizer is {_describe(value)}, not a tensor")
         if isinstance(value, Tensor):
-            _check_tensor(name, value, parameter, expected)
+            _check_tensor(name, value, parameter, expected, is_fused)
         elif not _is_finite(value) and (model is not None and not _is_like(value, expected)):
             raise TypeError(f"{name} of an optimizer is {_describe(value)}, unlike {_describe(expected)}")
 
@@ -120,12 +121,14 @@ def _names(state: Mapping[str, Any]) -> str:
     return ", ".join(sorted(map(str, state)))[:100] or "nothing"
 
 
-def _check_tensor(name: str, value: Tensor, parameter: Tensor, expected: Any) -> None:
+def _check_tensor(name: str, value: Tensor, parameter: Tensor, expected: Any, is_fused: bool) -> None:
     if isinstance(expected, Tensor):
         # A state has the shape of its parameter, or the length 1 in some dimensions, or is a single number.
         lengths = zip(expected.shape, parameter.shape, strict=False)
         shape = tuple(length if side == _SIDE else side for side, length in lengths)
         is_fitting = value.shape == shape
+    elif is_fused:  # Fused kernels do not compare shapes.
+        is_fitting = value.ndim == 0 or value.shape == parameter.shape
     else:
         is_fitting = value.ndim <= parameter.ndim and _is_broadcastable(value.shape, parameter.shape)
     if not is_fitting or not value.is_floating_point() or (value.ndim and value.dtype != parameter.dtype):

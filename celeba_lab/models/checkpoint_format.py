@@ -123,8 +123,12 @@ def check_fit(build: Callable[[], nn.Module], weights: Mapping[str, Tensor]) -> 
     try:
         with torch.device("meta"):
             network = build()
-    except (NotImplementedError, RuntimeError):  # The network computes its own shapes with tensors, as RegNet does.
+    except NotImplementedError:  # The network computes its own shapes with tensors, as RegNet does.
         return
+    except RuntimeError as error:
+        if "meta tensor" not in str(error):
+            raise
+        return  # A part that the user has registered, such as a loss, reads the values of its tensors.
     network.load_state_dict(weights, assign=True)  # Without assign, torch would warn that it does not copy anything.
 
 

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from celeba_lab.config import flatten
 from celeba_lab.console import progress
 from celeba_lab.errors import UserError
-from celeba_lab.formats import load_yaml, read_csv, unusable
+from celeba_lab.files import load_yaml, read_csv, unusable
 from celeba_lab.runs.find import distinct_names
 from celeba_lab.runs.settings import SETTINGS
 from celeba_lab.runs.summary import LARGEST_EPOCH, LARGEST_METRIC, LARGEST_SEED, SUMMARY, Summary

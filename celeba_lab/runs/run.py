@@ -15,8 +15,7 @@ from rich.text import Text
 
 from celeba_lab.config import build, flatten
 from celeba_lab.console import console, display_path, is_main_process
-from celeba_lab.files import check_name, remove_staged, write_atomically
-from celeba_lab.formats import write_csv
+from celeba_lab.files import check_name, remove_staged, write_atomically, write_csv
 from celeba_lab.runs.environment import device_name, git_commit, library_versions
 from celeba_lab.runs.events import cut_events, measure_events
 from celeba_lab.runs.settings import RESUME, write_overrides, write_settings
@@ -79,7 +78,7 @@ class RunFolder:
         """Write a table to ``tables/<name>.csv`` and return the path.
 
         Undefined values are empty cells. Texts and names of columns that a spreadsheet would run as formulas, such as
-        names of images, are quoted; see :func:`~celeba_lab.formats.quote_cell`.
+        names of images, are quoted; see :func:`~celeba_lab.files.quote_cell`.
         """
         self.begin()
         path = self.path / "tables" / f"{name}.csv"

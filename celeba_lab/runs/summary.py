@@ -10,8 +10,7 @@ from typing import Any, TypedDict, get_type_hints
 
 from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
 
-from celeba_lab.files import write_atomically
-from celeba_lab.formats import read_json, unusable
+from celeba_lab.files import read_json, unusable, write_atomically
 
 SUMMARY = "summary.json"
 VERSION = 1

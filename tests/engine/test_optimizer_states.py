@@ -99,6 +99,21 @@ def test_the_state_of_an_optimizer_of_the_user_is_accepted() -> None:
         check_optimizers([optimizer])
 
 
+def test_a_fused_optimizer_of_the_user_needs_states_of_the_shape_of_the_parameter() -> None:
+    class Own(torch.optim.AdamW):
+        def __init__(self, parameters: Any, rate: float) -> None:
+            super().__init__(parameters, lr=rate, fused=True)
+
+    parameter = nn.Parameter(torch.ones(2, 3))
+    optimizer = Own([parameter], 0.1)
+    parameter.grad = torch.ones(2, 3)
+    optimizer.step()
+    check_optimizers([optimizer])
+    optimizer.state[parameter]["exp_avg"] = torch.zeros(1, 1)  # could be broadcast, but a fused kernel would not do so
+    with pytest.raises(ValueError, match="exp_avg"):
+        check_optimizers([optimizer])
+
+
 def each_state(key: str, change: Callable[[torch.Tensor], Any]) -> Callable[[dict[str, Any]], Any]:
     return lambda content: [state.update({key: change(state[key])}) for state in content["state"].values()]
 

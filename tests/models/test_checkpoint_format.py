@@ -104,3 +104,9 @@ def test_classifiers_with_all_kinds_of_settings_are_checked(settings: dict) -> N
     check_fit(build, weights)
     with pytest.raises(RuntimeError, match="size mismatch"):
         check_fit(build, weights | {"head.bias": torch.zeros(2)})
+
+
+def test_only_parts_that_read_their_tensors_are_not_compared() -> None:
+    check_fit(lambda: nn.Linear(2, int(torch.ones(1).item())), {})
+    with pytest.raises(RuntimeError, match="negative dimension"):
+        check_fit(lambda: nn.Linear(2, -1), {})

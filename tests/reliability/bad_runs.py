@@ -60,22 +60,24 @@ def _summary(**fields: Any) -> Change:
     return lambda path: path.write_text(json.dumps(json.loads(path.read_text()) | fields))
 
 
-def _data(**values: Any) -> Change:
+def _group(name: str, **values: Any) -> Change:
+    """Change a group of values in a JSON or YAML file."""
+
     def change(path: Path) -> None:
-        content = json.loads(path.read_text())
-        content["data"] |= values
+        read = json.loads if path.suffix == ".json" else yaml.safe_load
+        content = read(path.read_text())
+        content[name] |= values
         path.write_text(json.dumps(content))
 
     return change
 
 
-def _model(**values: Any) -> Change:
-    def change(path: Path) -> None:
-        content = yaml.safe_load(path.read_text())
-        content["model"] |= values
-        path.write_text(yaml.safe_dump(content))
+def _data(**values: Any) -> Change:
+    return _group("data", **values)
 
-    return change
+
+def _model(**values: Any) -> Change:
+    return _group("model", **values)
 
 
 LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(

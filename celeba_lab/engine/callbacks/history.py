@@ -12,8 +12,7 @@ from lightning.pytorch.callbacks import Callback
 from typing_extensions import override
 
 from celeba_lab.console import console, format_seconds, split_name
-from celeba_lab.files import prepare_folder
-from celeba_lab.formats import write_csv
+from celeba_lab.files import prepare_folder, write_csv
 
 # A name such as val/accuracy/Smiling or train/D(G(z)). Names in a checkpoint become headings of a table.
 _METRIC = re.compile(r"[A-Za-z][\w ./()@:%-]{0,199}")

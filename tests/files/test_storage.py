@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from celeba_lab import files
 from celeba_lab.errors import UserError
-from celeba_lab.files import prepare_folder, read_file, remove_staged, write_atomically
+from celeba_lab.files import prepare_folder, read_file, remove_staged, storage, write_atomically
 
 
 def names_in(folder: Path) -> list[str]:
@@ -108,7 +107,7 @@ def test_files_are_read_and_written_without_the_functions_that_windows_lacks(tmp
     with pytest.MonkeyPatch.context() as patch:
         patch.delattr(os, "O_NONBLOCK")
         patch.setattr(os, "open", refuse_folders)
-        windows = runpy.run_path(str(Path(files.__file__)))
+        windows = runpy.run_path(str(Path(storage.__file__)))
         windows["write_atomically"](tmp_path / "file.bin", lambda file: file.write(b"one\r\n"))
         assert windows["read_file"](tmp_path / "file.bin", 10) == b"one\r\n"
 

@@ -12,7 +12,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from celeba_lab.errors import UserError
-from celeba_lab.formats import (
+from celeba_lab.files import (
     MAX_COLUMNS,
     MAX_NODES,
     check_yaml,

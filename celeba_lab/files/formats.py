@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from celeba_lab.errors import UserError
-from celeba_lab.files import open_regular, write_atomically
+from celeba_lab.files.storage import open_regular, write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -25,7 +25,7 @@ def natural_order(path: Path) -> list[tuple[int, int, str]]:
 
 def config_directory() -> Path:
     """Return the absolute path to ``conf/``, which is inside the installed package, or next to it in a checkout."""
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     installed = package / "conf"
     return installed if installed.is_dir() else package.parent / "conf"
 

@@ -1,0 +1,53 @@
+"""Reading and writing files: whole files in ``storage``, and JSON, YAML and CSV files in ``formats``."""
+
+from celeba_lab.files.formats import (
+    MAX_COLUMNS,
+    MAX_DEPTH,
+    MAX_NODES,
+    MAX_YAML_BYTES,
+    check_yaml,
+    load_yaml,
+    naming_file,
+    quote_cell,
+    read_csv,
+    read_json,
+    unquote_cell,
+    unusable,
+    write_csv,
+)
+from celeba_lab.files.storage import (
+    check_name,
+    check_regular,
+    config_directory,
+    file_fault,
+    natural_order,
+    prepare_folder,
+    read_file,
+    remove_staged,
+    write_atomically,
+)
+
+__all__ = [
+    "MAX_COLUMNS",
+    "MAX_DEPTH",
+    "MAX_NODES",
+    "MAX_YAML_BYTES",
+    "check_name",
+    "check_regular",
+    "check_yaml",
+    "config_directory",
+    "file_fault",
+    "load_yaml",
+    "naming_file",
+    "natural_order",
+    "prepare_folder",
+    "quote_cell",
+    "read_csv",
+    "read_file",
+    "read_json",
+    "remove_staged",
+    "unquote_cell",
+    "unusable",
+    "write_atomically",
+    "write_csv",
+]
