@@ -60,7 +60,7 @@ def _summary(**fields: Any) -> Change:
     return lambda path: path.write_text(json.dumps(json.loads(path.read_text()) | fields))
 
 
-def _group(name: str, **values: Any) -> Change:
+def _group(name: str, /, **values: Any) -> Change:
     """Change a group of values in a JSON or YAML file."""
 
     def change(path: Path) -> None:
