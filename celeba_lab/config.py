@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 from textwrap import shorten
 from types import NoneType, UnionType
@@ -113,7 +113,7 @@ def check_nodes(cfg: DictConfig) -> None:
         raise UserError(f"task={content.get('task')} has no _target_. Choose a task, for example task=train.")
     for name in _GROUPS:
         group = content.get(name)
-        for path, node in [(name, group), *_items_of(group if name == "callbacks" else None, name)]:
+        for path, node in [(name, group), *children_of(group if name == "callbacks" else None, name)]:
             if node is not None and not isinstance(node, dict):
                 raise SettingError(path, node, "must be null or settings in braces, with a _target_", is_absolute=True)
             if path.startswith("callbacks.") and node and "_target_" not in node:
@@ -122,7 +122,7 @@ def check_nodes(cfg: DictConfig) -> None:
 
 
 def _check_keys(node: Any, path: str) -> None:
-    for where, value in _items_of(node, path):
+    for where, value in children_of(node, path):
         name = where.removeprefix(f"{path}.")
         if "." in name:
             raise UserError(f"{path} contains {name!r}, but the name of a setting must not contain a dot.")
@@ -132,12 +132,6 @@ def _check_keys(node: Any, path: str) -> None:
                 f"{where}={value} is not supported. Of the keys with an underscore, only _target_ can be set."
             )
         _check_keys(value, where)
-
-
-def _items_of(node: Any, path: str) -> list[tuple[str, Any]]:
-    """Return all items of a dictionary or a list, with their paths."""
-    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
-    return [(f"{path}.{key}" if path else str(key), value) for key, value in items]
 
 
 def build(node: DictConfig | None, **arguments: Any) -> Any:
@@ -357,6 +351,31 @@ def no_value(key: str) -> str:
 def one_line(error: BaseException) -> str:
     """Return an error message on one line, without the final full stop."""
     return re.sub(r"\s+", " ", str(error)).strip().rstrip(".")
+
+
+def children_of(node: Any, path: str) -> list[tuple[str, Any]]:
+    """Return the items of a dictionary or a list with their paths, or an empty list for any other value.
+
+    Example:
+        >>> children_of({"lr": 0.1, "betas": [0.5, 0.9]}, "model")
+        [('model.lr', 0.1), ('model.betas', [0.5, 0.9])]
+    """
+    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    return [(f"{path}.{key}" if path else str(key), value) for key, value in items]
+
+
+def leaves_of(node: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Yield all values in nested dictionaries and lists with their paths. An empty dictionary or list is a value.
+
+    Example:
+        >>> list(leaves_of({"lr": 0.1, "betas": [0.5, 0.9]}, "model"))
+        [('model.lr', 0.1), ('model.betas.0', 0.5), ('model.betas.1', 0.9)]
+    """
+    children = children_of(node, path)
+    for where, value in children:
+        yield from leaves_of(value, where)
+    if not children:
+        yield path, node
 
 
 def flatten(node: Any, prefix: str = "") -> dict[str, Any]:

@@ -32,7 +32,7 @@ from yaml import YAMLError
 from celeba_lab.cli.config_files import check_config_file, check_interpolations
 from celeba_lab.cli.run_folder import list_claims
 from celeba_lab.cli.targets import is_trusted
-from celeba_lab.config import locate, one_line
+from celeba_lab.config import leaves_of, locate, one_line
 from celeba_lab.console import format_override
 from celeba_lab.errors import SettingError, UserError
 
@@ -177,8 +177,8 @@ def check_hydra(hydra: DictConfig, without_files: DictConfig, overrides: Sequenc
         _check_called(raw.get(section), section)
     _check_swept(raw["sweeper"].get("params") if isinstance(raw.get("sweeper"), dict) else None)
     _check_recorded(raw, overrides)
-    allowed = dict(_leaves_of({key: value for key, value in plain.items() if key not in _CHECKED}, "hydra"))
-    found = dict(_leaves_of({key: value for key, value in raw.items() if key not in _CHECKED}, "hydra"))
+    allowed = dict(leaves_of({key: value for key, value in plain.items() if key not in _CHECKED}, "hydra"))
+    found = dict(leaves_of({key: value for key, value in raw.items() if key not in _CHECKED}, "hydra"))
     for path in [*found, *(path for path in allowed if path not in found)]:
         if path not in _SET_BY_HYDRA and (path not in allowed or found.get(path) != allowed[path]):
             _refuse(path, found.get(path))
@@ -191,19 +191,10 @@ def check_hydra(hydra: DictConfig, without_files: DictConfig, overrides: Sequenc
         _check_logging(raw.get(section), f"hydra.{section}")
 
 
-def _leaves_of(node: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """Yield all values of nested dictionaries and lists with their paths. An empty dictionary or list is a value."""
-    if isinstance(node, dict | list) and node:
-        for key, value in node.items() if isinstance(node, dict) else enumerate(node):
-            yield from _leaves_of(value, f"{path}.{key}")
-    else:
-        yield path, node
-
-
 def _check_called(node: Any, section: str) -> None:
     """Check the objects that Hydra builds from one of its sections."""
     own = rf"hydra\.{section}\.[^.]+\._target_" if section == "callbacks" else rf"hydra\.{section}\._target_"
-    for path, value in _leaves_of(node, f"hydra.{section}"):
+    for path, value in leaves_of(node, f"hydra.{section}"):
         if isinstance(value, str) and "${" in _REFERENCE.sub("", value):
             rule = "must not contain an interpolation except of hydra.job, hydra.run and hydra.sweep"
             raise SettingError(path, value, rule, is_absolute=True)
@@ -254,11 +245,11 @@ def _count_values(values: Any) -> float:
 
 def _check_recorded(raw: dict[str, Any], overrides: Sequence[str]) -> None:
     """Check the settings in which Hydra records the overrides and the choices of groups."""
-    for path, value in _leaves_of(raw.get("overrides"), "hydra.overrides"):
+    for path, value in leaves_of(raw.get("overrides"), "hydra.overrides"):
         if value not in ([], {}, None, *overrides):
             _refuse(path, value)
     runtime = raw.get("runtime") or {}
-    for path, value in _leaves_of(runtime.get("choices"), "hydra.runtime.choices"):
+    for path, value in leaves_of(runtime.get("choices"), "hydra.runtime.choices"):
         if "${" in str(value):
             _refuse(path, value)
     if runtime.get("output_dir") != "???":
@@ -269,12 +260,12 @@ def _check_logging(settings: Any, path: str) -> None:
     """Check the settings of Python's logging, which can import objects and open files."""
     if not isinstance(settings, dict):
         raise SettingError(path, settings, "does not contain settings of logging", is_absolute=True)
-    for where, value in _leaves_of(settings, path):
+    for where, value in leaves_of(settings, path):
         if isinstance(value, str) and _IMPORT.match(value) and value not in _STREAMS:
             raise SettingError(where, value, "must not import an object", is_absolute=True)
     for section, permitted in (("handlers", _HANDLER), ("formatters", _FORMATTER), ("filters", {})):
-        for name, values in _items_of(settings.get(section), f"{path}.{section}"):
-            for key, value in _items_of(values, f"{path}.{section}.{name}"):
+        for name, values in _sections_of(settings.get(section), f"{path}.{section}"):
+            for key, value in _sections_of(values, f"{path}.{section}.{name}"):
                 where = f"{path}.{section}.{name}.{key}"
                 if key not in permitted:
                     raise SettingError(where, value, "is not permitted for logging", is_absolute=True)
@@ -283,7 +274,7 @@ def _check_logging(settings: Any, path: str) -> None:
                     raise SettingError(where, value, f"must be {' or '.join(choices)}", is_absolute=True)
 
 
-def _items_of(node: Any, path: str) -> Iterator[tuple[str, Any]]:
+def _sections_of(node: Any, path: str) -> Iterator[tuple[str, Any]]:
     if node is not None and not isinstance(node, dict):
         raise SettingError(path, node, "does not contain settings of logging", is_absolute=True)
     yield from (node or {}).items()

@@ -13,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from celeba_lab.cli.targets import is_trusted
+from celeba_lab.config import children_of
 from celeba_lab.errors import SettingError
 
 _GROUPS = ("callbacks", "logger", "trainer")
@@ -63,11 +64,9 @@ def _untrusted_texts(node: Any, path: str) -> Iterator[tuple[str, str]]:
     """Yield all texts in nested settings with their paths, except in the settings of trusted modules."""
     if isinstance(node, str):
         yield path, node
-    elif isinstance(node, dict | list):
-        if isinstance(node, dict) and is_trusted(str(node.get("_target_"))):
-            return
-        for key, value in node.items() if isinstance(node, dict) else enumerate(node):
-            yield from _untrusted_texts(value, f"{path}.{key}")
+    elif not (isinstance(node, dict) and is_trusted(str(node.get("_target_")))):
+        for where, value in children_of(node, path):
+            yield from _untrusted_texts(value, where)
 
 
 def _leads_away(text: str, folder: Path) -> bool:

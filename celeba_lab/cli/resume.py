@@ -341,12 +341,7 @@ def check_changes(changed: Mapping[str, Any], before: Mapping[str, Any]) -> None
 
 
 def _leaves(cfg: DictConfig) -> dict[str, Any]:
-    content = OmegaConf.to_container(cfg, resolve=True)
-    assert isinstance(content, dict)
-    leaves: dict[str, Any] = {}
-    for key, value in content.items():
-        leaves |= flatten(value, str(key)) if isinstance(value, dict) else {str(key): value}
-    return leaves
+    return flatten(OmegaConf.to_container(cfg, resolve=True))
 
 
 def _delete(cfg: DictConfig, key: str) -> None:

@@ -8,10 +8,7 @@ from typing import Any
 
 import torch
 
-from celeba_lab.files import check_regular
-
-MAX_BYTES = 2**35
-"""Maximum size of a file in bytes (32 GiB)."""
+from celeba_lab.files import MAX_WEIGHTS_BYTES, check_regular
 
 
 class UnreadableFileError(Exception):
@@ -50,7 +47,7 @@ def read_torch_file(path: Path) -> Any:
             without checksums, unless its name contains its hash.
     """
     try:
-        check_regular(path, MAX_BYTES)
+        check_regular(path, MAX_WEIGHTS_BYTES)
         _check_sums(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except UnreadableFileError:

@@ -13,7 +13,7 @@ from safetensors.torch import save as safetensors_bytes
 from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
 
 from celeba_lab.errors import SettingError, check_choice
-from celeba_lab.files import check_regular, write_atomically
+from celeba_lab.files import MAX_WEIGHTS_BYTES, check_regular, write_atomically
 from celeba_lab.models.checkpoint_format import check_fit
 from celeba_lab.models.gan.networks import Generator
 from celeba_lab.models.gan.sampler import FaceSampler
@@ -21,7 +21,6 @@ from celeba_lab.models.gan.sampler import FaceSampler
 GENERATOR_WEIGHTS = ("ema", "raw")
 """Types of generator weights: the moving average (``ema``) or the weights of the last step (``raw``)."""
 EXPORT_SUFFIX = ".safetensors"
-_MAX_BYTES = 2**35
 _FORMAT = "celeba_lab generator 1"
 _LABELS = "training_labels"  # name of the tensor that stores eight labels per byte
 
@@ -63,7 +62,7 @@ def read_export(path: Path, generator_weights: str = "ema") -> FaceSampler:
         SettingError: The file cannot be read, is not an exported generator, or does not contain the requested weights.
     """
     try:
-        check_regular(path, _MAX_BYTES)
+        check_regular(path, MAX_WEIGHTS_BYTES)
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict

@@ -16,6 +16,7 @@ from celeba_lab.files.formats import (
     write_csv,
 )
 from celeba_lab.files.storage import (
+    MAX_WEIGHTS_BYTES,
     check_name,
     check_regular,
     config_directory,
@@ -31,6 +32,7 @@ __all__ = [
     "MAX_COLUMNS",
     "MAX_DEPTH",
     "MAX_NODES",
+    "MAX_WEIGHTS_BYTES",
     "MAX_YAML_BYTES",
     "check_name",
     "check_regular",

@@ -15,6 +15,8 @@ from celeba_lab.errors import UserError
 # Without O_NONBLOCK, opening a named pipe would block until another process opens it for writing. Windows does not have
 # this flag, and without O_BINARY it would change line endings.
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+MAX_WEIGHTS_BYTES = 2**35
+"""Maximum size of a file with the weights of a network in bytes (32 GiB)."""
 
 
 def natural_order(path: Path) -> list[tuple[int, int, str]]:
