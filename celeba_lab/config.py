@@ -9,6 +9,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from hydra._internal.utils import _locate
+from hydra.conf import HydraConf
 from hydra.core.config_store import ConfigStore
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
@@ -82,6 +83,19 @@ def _environment_variable(name: str, *default: Any) -> str | None:
             f"The environment variable {name} cannot be a setting, because settings are stored as plain text"
         )
     return env(name, *default)
+
+
+def overrides_of(hydra: HydraConf | DictConfig, kind: Literal["task", "hydra"]) -> list[str]:
+    """Return the overrides on the command line as they were typed.
+
+    Hydra would resolve an interpolation in them, such as ``${seed}``, among its own settings, where it has no value.
+
+    Args:
+        hydra: Settings of Hydra.
+        kind: Overrides of the task or of Hydra itself.
+    """
+    content = OmegaConf.to_container(hydra.overrides, resolve=False)
+    return list(content[kind])  # type: ignore[call-overload, index]
 
 
 def check_root_keys(cfg: DictConfig) -> None:

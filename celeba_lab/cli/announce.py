@@ -12,6 +12,7 @@ from rich.tree import Tree
 from celeba_lab.cli.choose_data import announce_data
 from celeba_lab.cli.help import describe_option
 from celeba_lab.cli.resume import resume_command
+from celeba_lab.config import overrides_of
 from celeba_lab.console import console, display_path, is_main_process
 from celeba_lab.errors import check_choice
 from celeba_lab.runs.settings import write_settings
@@ -46,7 +47,7 @@ def announce(cfg: DictConfig, without_celeba: str | None) -> None:
     if cfg.print_config == "full":
         _show_configuration(cfg)
     elif cfg.print_config == "changed":
-        changed = " ".join(hydra.overrides.task) or "nothing"
+        changed = " ".join(overrides_of(hydra, "task")) or "nothing"
         _show("changed", f"{changed} (all settings: {display_path(folder / 'config.yaml')})")
         recipe = hydra.runtime.choices.get("recipe")
         if recipe is not None and cfg.task._target_.rpartition(".")[2] in _TRAINING_TASKS:

@@ -15,6 +15,8 @@ from celeba_lab.files import MAX_YAML_BYTES, check_yaml, naming_file, read_file
 _REMEDY = "Correct this configuration file."
 _MOST = 10_000
 """Most replacements that may be needed to resolve one setting."""
+_DEEPEST = 50
+"""Most interpolations that may refer to each other in a chain."""
 
 
 def check_config_file(folder: str, name: str) -> None:
@@ -64,21 +66,26 @@ def check_interpolations(cfg: DictConfig) -> None:
     names: dict[str, list[str]] = {}
     for key in texts:
         names.setdefault(key.rpartition(".")[2], []).append(key)
-    costs: dict[str, int] = {}
+    known: dict[str, tuple[int, int]] = {}
 
-    def cost_of(key: str, above: tuple[str, ...]) -> int:
-        if key in above:
-            return 1  # OmegaConf reports a cycle.
-        if key not in costs:
+    def measure(key: str, above: tuple[str, ...]) -> tuple[int, int]:
+        """Return the number of replacements that resolve a setting, and how many of them depend on each other."""
+        if key in above or len(above) > _DEEPEST:
+            return 1, 1  # OmegaConf reports a cycle.
+        if key not in known:
             words = re.findall(r"[\w.]+", texts[key].partition("${")[2])
-            # A relative interpolation or a resolver can refer to any setting with this name.
-            below = [
-                max((cost_of(k, (*above, key)) for k in names.get(w.rpartition(".")[2], ())), default=0) for w in words
-            ]
-            costs[key] = 1 + sum(below)
-        if costs[key] > _MOST:
-            raise UserError(f"{key} contains interpolations that multiply each other. Simplify the settings.")
-        return costs[key]
+            count, depth = 1, 1
+            for word in words:
+                # A relative interpolation or a resolver can refer to any setting with this name.
+                found = [measure(name, (*above, key)) for name in names.get(word.rpartition(".")[2], ())]
+                count += max((inner for inner, _ in found), default=0)
+                depth = max([depth, *(1 + inner for _, inner in found)])
+            known[key] = count, depth
+        return known[key]
 
     for key in texts:
-        cost_of(key, ())
+        count, depth = measure(key, ())
+        if count > _MOST:
+            raise UserError(f"{key} contains interpolations that multiply each other. Simplify the settings.")
+        if depth > _DEEPEST:
+            raise UserError(f"{key} contains a chain of more than {_DEEPEST} interpolations. Simplify the settings.")

@@ -50,6 +50,7 @@ _REFERENCE = re.compile(r"\$\{hydra\.(?:job|run|sweep)\.\w+\}")
 # Overrides that the parameters of a sweep must not contain.
 _NOT_SWEPT = ("hydra", "resume", "trusted_modules")
 _MOST_JOBS = 10_000
+_BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 _IMPORT = re.compile(r"\s*(?:ext|cfg)://")
 _STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
 _LOG_FILES = ("${hydra.runtime.output_dir}/${hydra.job.name}.log", "hydra-${hydra.job.name}.log")
@@ -175,7 +176,10 @@ def check_hydra(hydra: DictConfig, without_files: DictConfig, overrides: Sequenc
     plain: Any = OmegaConf.to_container(without_files, resolve=False)
     for section in _KINDS:
         _check_called(raw.get(section), section)
-    _check_swept(raw["sweeper"].get("params") if isinstance(raw.get("sweeper"), dict) else None)
+    sweeper = raw.get("sweeper")
+    if isinstance(sweeper, dict):
+        # Other sweepers search in the parameters, and do not try every combination.
+        check_swept(sweeper.get("params"), is_counted=sweeper.get("_target_") == _BASIC_SWEEPER)
     _check_recorded(raw, overrides)
     allowed = dict(leaves_of({key: value for key, value in plain.items() if key not in _CHECKED}, "hydra"))
     found = dict(leaves_of({key: value for key, value in raw.items() if key not in _CHECKED}, "hydra"))
@@ -217,8 +221,16 @@ def _check_target(path: str, target: object, kind: type | None) -> None:
         raise SettingError(path, target, rule, hint, is_absolute=True)
 
 
-def _check_swept(parameters: Any) -> None:
-    """Check the parameters of a sweep, which become overrides of its jobs."""
+def check_swept(parameters: Any, is_counted: bool) -> None:
+    """Check the parameters of a sweep, which become overrides of its jobs.
+
+    Args:
+        parameters: Values by override, as in ``hydra.sweeper.params``.
+        is_counted: Whether the sweep contains every combination, whose number is therefore limited.
+
+    Raises:
+        SettingError: A parameter cannot be swept, or there are too many combinations.
+    """
     jobs = 1.0
     for key, value in parameters.items() if isinstance(parameters, dict) else ():
         try:
@@ -230,7 +242,7 @@ def _check_swept(parameters: Any) -> None:
         if not str(value).isprintable():
             raise SettingError(f"hydra.sweeper.params.{key}", value, "must not contain control characters")
         jobs *= _count_values(override.value())
-        if jobs > _MOST_JOBS:
+        if is_counted and jobs > _MOST_JOBS:
             rule = f"starts more than {_MOST_JOBS:,} runs, which a configuration file must not do"
             raise SettingError("hydra.sweeper.params", key, rule, is_absolute=True)
 

@@ -14,13 +14,15 @@ from omegaconf import DictConfig, OmegaConf
 
 from celeba_lab.cli.targets import is_trusted
 from celeba_lab.config import children_of
+from celeba_lab.console import format_override
 from celeba_lab.errors import SettingError
 
 _GROUPS = ("callbacks", "logger", "trainer")
 # Arguments of callbacks, loggers and profilers that are paths. A relative path would lead to the current folder.
 _PATHS = ("dirpath", "path", "folder", "dir", "save_dir", "root_dir", "log_dir", "output_dir", "default_root_dir")
 
-_given: list[str] = []
+_given: list[str] = []  # settings on the command line, which may lead anywhere
+_permitted: dict[str, str] = {}  # settings that lead out of the run folder, with their values
 
 
 @contextmanager
@@ -31,11 +33,27 @@ def given_on_command_line(arguments: Iterable[str]) -> Iterator[None]:
         arguments: Command-line arguments, without those that are stored in the folder of a resumed run.
     """
     before = list(_given)
-    _given[:] = [text.lstrip("+").partition("=")[0] for text in arguments if "=" in text]
+    _given[:] = [key for key, value in map(_split, arguments) if _is_setting(key, value)]
+    _permitted.clear()
     try:
         yield
     finally:
         _given[:] = before
+
+
+def _split(argument: str) -> tuple[str, str | None]:
+    key, sign, value = argument.lstrip("+").partition("=")
+    return key, value if sign else None
+
+
+def _is_setting(key: str, value: str | None) -> bool:
+    """Return whether an argument is a setting. For example, ``trainer=cpu`` only chooses a file of settings."""
+    return value is not None and (key not in _GROUPS or value.startswith("{"))
+
+
+def list_permitted() -> list[str]:
+    """Return overrides for the settings on the command line that lead out of the run folder."""
+    return [format_override(path, value) for path, value in _permitted.items()]
 
 
 def check_output_paths(cfg: DictConfig) -> None:
@@ -51,12 +69,13 @@ def check_output_paths(cfg: DictConfig) -> None:
     content: Any = OmegaConf.to_container(cfg, resolve=False)
     for group in _GROUPS:
         for path, value in _untrusted_texts(content.get(group), group):
-            if any(path == key or path.startswith(f"{key}.") for key in _given):
-                continue
             is_path = path.rpartition(".")[2] in _PATHS and value
             if _leads_away(value, folder) or (is_path and not Path(value).resolve().is_relative_to(folder)):
+                if any(path == key or path.startswith(f"{key}.") for key in _given):
+                    _permitted[path] = value
+                    continue
                 rule = "leads out of the run folder, which a configuration file must not do"
-                hint = f"If you want this, add it to the command: {path}={value}"
+                hint = f"If you want this, add it to the command: {format_override(path, value)}"
                 raise SettingError(path, value, rule, hint, is_absolute=True)
 
 

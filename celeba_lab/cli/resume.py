@@ -7,7 +7,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from celeba_lab.config import flatten
+from celeba_lab.cli.output_paths import list_permitted
+from celeba_lab.cli.targets import trusted_modules
+from celeba_lab.config import flatten, overrides_of
 from celeba_lab.console import command_line, display_path, format_override
 from celeba_lab.errors import SettingError, UserError, format_value
 from celeba_lab.files import load_yaml, naming_file
@@ -31,6 +33,7 @@ _CHANGEABLE = (
     *_EXTENDING,
     "print_config",
     "score",
+    "trusted_modules",
     "data.root",
     "data.num_workers",
     "data.store",
@@ -68,8 +71,14 @@ _FILES = {
 
 
 def resume_command(folder: Path) -> str:
-    """Return the command that resumes the run in a folder."""
-    return command_line([format_override(RESUME, display_path(folder))])
+    """Return the command that resumes the run in a folder.
+
+    The files in a run folder cannot give permissions. The command therefore contains those that the user has typed: the
+    trusted modules, and paths of callbacks and loggers outside the run folder.
+    """
+    trusted = list(dict.fromkeys(trusted_modules()))
+    permissions = [f"trusted_modules=[{','.join(trusted)}]"] if trusted else []
+    return command_line([format_override(RESUME, display_path(folder)), *permissions, *list_permitted()])
 
 
 def find_resumable(path: str) -> str | None:
@@ -90,18 +99,19 @@ def expand_arguments(arguments: list[str]) -> list[str]:
     Raises:
         UserError: The folder does not contain a run that can be resumed.
     """
-    given = [text for text in arguments if text.startswith(f"{RESUME}=")]
+    given = [text for text in arguments if text.startswith(f"{RESUME}=") and text != f"{RESUME}=null"]
     if not given:
         return arguments
     others = [text for text in arguments if text not in given]
     if {"-m", "--multirun"} & set(others):
         raise UserError("-m cannot be combined with resume. Resume the runs of a sweep one by one.")
     folder = _read_folder(given[-1])
-    own = [text for text in others if text.startswith("hydra.") or text.startswith("-") or "=" not in text.lstrip("~+")]
+    own = [text for text in others if text.startswith(("hydra.", "-")) or ("=" not in text and text[:1] != "~")]
     overrides = merge_overrides(_read_overrides(folder), [text for text in others if text not in own])
     # Without a subfolder, Hydra does not overwrite the settings of the run before the new overrides have been checked.
-    hydra = [format_override("hydra.run.dir", folder), "hydra.output_subdir=null", format_override(RESUME, folder)]
-    return [*_config_sources(folder, own), *own, *overrides, *hydra]
+    # The run may be one of a sweep whose file sets hydra.mode.
+    hydra = ["hydra.mode=RUN", format_override("hydra.run.dir", folder), "hydra.output_subdir=null"]
+    return [*_config_sources(folder, own), *own, *overrides, *hydra, format_override(RESUME, folder)]
 
 
 def _read_folder(override: str) -> Path:
@@ -160,7 +170,7 @@ def _find_problem(path: Path, folder: Path) -> str | None:
 def _read_overrides(folder: Path) -> list[str]:
     """Return the overrides of a run, without those of an earlier resumption."""
     with naming_file(folder / OVERRIDES):
-        stored = OmegaConf.to_object(load_yaml(folder / OVERRIDES, folder))
+        stored = OmegaConf.to_container(load_yaml(folder / OVERRIDES, folder), resolve=False)
     if not isinstance(stored, list) or not all(isinstance(text, str) for text in stored):
         raise UserError(f"{display_path(folder / OVERRIDES)} is damaged: it is not a list of overrides.")
     # Hydra itself stores only overrides of the task. An option such as --experimental-rerun would load a pickle.
@@ -235,7 +245,7 @@ def restore_settings(cfg: DictConfig) -> bool:
     earlier = _read_overrides(folder)
     own = compose(str(hydra.job.config_name), [*earlier, format_override(RESUME, folder)])
     stored = _read_settings(folder, own)
-    given = {_key_of(text).replace("/", ".") for text in hydra.overrides.task if text not in earlier}
+    given = {_key_of(text).replace("/", ".") for text in overrides_of(hydra, "task") if text not in earlier}
     changed = _find_changes(stored, own, cfg, given - {RESUME})
     check_changes({key: _leaves(cfg).get(key) for key in changed}, _leaves(stored))
     _update(stored, changed, cfg)

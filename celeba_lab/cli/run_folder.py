@@ -16,6 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
+from celeba_lab.config import overrides_of
 from celeba_lab.console import display_path, format_override, is_main_process
 from celeba_lab.errors import UserError, readable
 from celeba_lab.runs.settings import RESUME, SETTINGS
@@ -57,6 +58,7 @@ class ExclusiveFolder(Callback):
 
 def create_folder(path: Path) -> Path:
     """Create a new folder and return its path: ``path``, or ``path_2``, ``path_3`` and so on if ``path`` exists."""
+    path = _absolute(path)
     _make_folder(path.parent)
     number = 1
     while True:
@@ -70,8 +72,14 @@ def create_folder(path: Path) -> Path:
             return folder
 
 
+def _absolute(path: Path) -> Path:
+    """Return an absolute path, because a task can change the current folder (``hydra.job.chdir``)."""
+    return Path(os.path.abspath(path))  # noqa: PTH100  # resolve() would follow links, which Hydra does not
+
+
 def _make_folder(path: Path) -> None:
     """Create a folder and its parents, if they do not exist."""
+    path = _absolute(path)
     created = [folder for folder in (path, *path.parents) if not folder.exists()]
     path.mkdir(parents=True, exist_ok=True)
     _created_folders[:0] = created
@@ -91,6 +99,7 @@ def claim(folder: Path) -> bool:
         import fcntl
     except ImportError:  # Windows
         return True
+    folder = _absolute(folder)
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -135,7 +144,7 @@ def release_claims() -> None:
 
 
 def _release(folder: Path) -> None:
-    descriptor = _claims.pop(folder, None)
+    descriptor = _claims.pop(_absolute(folder), None)
     if descriptor is not None:
         with suppress(OSError):
             os.close(descriptor)
@@ -172,7 +181,7 @@ def discard_unused_folder() -> None:
 
 
 def _is_resumed(hydra: HydraConf) -> bool:
-    return any(text.startswith(f"{RESUME}=") for text in hydra.overrides.task)
+    return any(text.startswith(f"{RESUME}=") for text in overrides_of(hydra, "task"))
 
 
 def _list(folder: Path) -> list[Path]:
@@ -187,7 +196,9 @@ def _files_in(path: Path) -> list[Path]:
 
 def _is_ours(hydra: HydraConf, key: str) -> bool:
     """Return whether this is the main process and the folder was not set on the command line."""
-    return is_main_process() and not any(text.lstrip("+").startswith(f"{key}=") for text in hydra.overrides.hydra)
+    return is_main_process() and not any(
+        text.lstrip("+").startswith(f"{key}=") for text in overrides_of(hydra, "hydra")
+    )
 
 
 def _prepare(config: DictConfig, kind: Literal["run", "sweep"]) -> None:
@@ -202,7 +213,7 @@ def _prepare(config: DictConfig, kind: Literal["run", "sweep"]) -> None:
         if is_new:
             folder = create_folder(folder)
         _make_folder(folder)
-        _earlier_entries.update(_list(folder.absolute()))
+        _earlier_entries.update(_list(_absolute(folder)))
     except OmegaConfBaseException:
         return  # Hydra will encounter the same error and report it.
     except OSError as error:

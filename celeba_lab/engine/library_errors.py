@@ -65,14 +65,17 @@ def _find_culprit(error: Exception, trainer: L.Trainer) -> str | None:
     """Return the class of the library's callback, logger or profiler in whose methods an error occurred, if any."""
     parts = [*callbacks_of(trainer), *trainer.loggers, getattr(trainer, "profiler", None)]
     frames = [frame for frame, _ in walk_tb(error.__traceback__)]
-    if not frames or _is_ours(frames[-1].f_globals.get("__name__", "")):
-        return None
     owners = [frame.f_locals.get("self") for frame in reversed(frames)]
-    found = next((owner for owner in owners if any(owner is part for part in parts)), None)
-    # A module of the user is shown with its traceback.
-    is_library = found is not None and _is_ours(type(found).__module__, "lightning")
-    return type(found).__name__ if is_library else None
+    found = next((owner for owner in owners if owner is not None and any(owner is part for part in parts)), None)
+    if found is None:
+        return None
+    failed, package = (_package_of(name) for name in (frames[-1].f_globals.get("__name__", ""), type(found).__module__))
+    # Our own callbacks take settings of Lightning's. If anything else fails in them, or in a module of the user, the
+    # traceback is shown.
+    is_library = package == "lightning" and failed != "celeba_lab"
+    is_inherited = package == "celeba_lab" and failed == "lightning"
+    return type(found).__name__ if is_library or is_inherited else None
 
 
-def _is_ours(module: str, *more: str) -> bool:
-    return module.partition(".")[0] in ("celeba_lab", *more)
+def _package_of(module: str) -> str:
+    return module.partition(".")[0]

@@ -58,7 +58,8 @@ def _check_group(group: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
         if not is_known:
             raise TypeError(f"{name} of an optimizer is {_describe(value)}, unlike {_describe(default)}")
     for name in group.keys() - defaults.keys() - set(_PARAMETERS):  # for example initial_lr of a schedule
-        if not _is_finite(group[name]):
+        is_name = name == "name" and isinstance(group[name], str)  # LearningRateMonitor shows it.
+        if not is_name and not _is_finite(group[name]):
             raise TypeError(f"{name} of an optimizer is {_describe(group[name])}, not a finite number")
 
 

@@ -8,12 +8,14 @@ from textwrap import shorten
 from typing import Any, Literal
 
 import lightning as L
+import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 from typing_extensions import override
 
 from celeba_lab.console import console, display_path
 from celeba_lab.engine.build import callbacks_of
+from celeba_lab.engine.callbacks import BestCheckpoint
 from celeba_lab.engine.checkpoints import check_kind, read_checkpoint
 from celeba_lab.engine.optimizer_states import check_optimizers
 from celeba_lab.errors import UserError
@@ -22,6 +24,8 @@ from celeba_lab.runs.events import EVENTS_KEY
 from celeba_lab.runs.run import Run
 
 _OPTIMIZERS = {"classifier": 1, "gan": 2}
+# Errors for which a checkpoint is not to blame. They are explained elsewhere.
+_OTHER_CAUSES = (UserError, OSError, MemoryError, torch.OutOfMemoryError)
 
 
 @dataclass(frozen=True)
@@ -175,7 +179,7 @@ def beginning(run: Run, trainer: L.Trainer, checkpoint: str | None) -> Iterator[
         if start.is_reached:
             raise
         run.withdraw()
-        if checkpoint is None or not isinstance(error, Exception) or isinstance(error, UserError | OSError):
+        if checkpoint is None or not isinstance(error, Exception) or isinstance(error, _OTHER_CAUSES):
             raise
         cause = shorten(f"{type(error).__name__}: {error}", 200).rstrip(".")
         raise UserError(f"{checkpoint} does not fit this run ({cause}), so the run cannot be resumed.") from error
@@ -190,9 +194,12 @@ def _check_restored_paths(callback: ModelCheckpoint) -> None:
         ValueError: A path does not name a checkpoint in the folder of the callback.
     """
     folder = Path(str(callback.dirpath)).resolve()
-    paths = [callback.best_model_path, callback.kth_best_model_path, callback.last_model_path]
-    for path in filter(None, [*paths, *callback.best_k_models]):
-        is_own = Path(path).resolve().is_relative_to(folder) and "~" not in path and "://" not in path
+    paths = [callback.kth_best_model_path, callback.last_model_path, *callback.best_k_models]
+    # Lightning's own class keeps an old path if the run has been moved. It never removes this file.
+    if isinstance(callback, BestCheckpoint):
+        paths.append(callback.best_model_path)
+    for path in filter(None, paths):
+        is_own = Path(path).resolve().is_relative_to(folder) and path[:1] != "~" and "://" not in path
         if not is_own or Path(path).suffix != ".ckpt":
             raise ValueError(f"it names {path} as a checkpoint")
 

@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from rich.text import Text
 
-from celeba_lab.config import build, flatten
+from celeba_lab.config import build, flatten, overrides_of
 from celeba_lab.console import console, display_path, is_main_process
 from celeba_lab.files import check_name, remove_staged, write_atomically, write_csv
 from celeba_lab.runs.environment import device_name, git_commit, library_versions
@@ -208,7 +208,7 @@ class Run(RunFolder):
             path=Path(hydra.runtime.output_dir),
             task=str(hydra.runtime.choices.get("task") or cfg.task._target_.rpartition(".")[2]),
             settings={str(name): value for name, value in settings.items()},
-            overrides=list(hydra.overrides.task),
+            overrides=overrides_of(hydra, "task"),
             logger=cfg.logger,
         )
 
@@ -266,7 +266,9 @@ class Run(RunFolder):
     @property
     def last_checkpoint(self) -> Path:
         """Path to the checkpoint with the last state of training, which may not exist."""
-        return self.path / "checkpoints" / "last.ckpt"
+        last = (self.settings.get("callbacks") or {}).get("last") or {}
+        folder = last.get("dirpath") or self.path / "checkpoints"
+        return Path(folder, f"{last.get('filename') or 'last'}.ckpt")
 
     def title(self, data_name: str | None) -> str:
         """Return the prefix of every figure title, with the names of the data and the experiment."""

@@ -59,9 +59,17 @@ def test_interpolations_that_multiply_each_other_are_refused(own_conf: Path, com
     assert "contains interpolations that multiply each other. Simplify the settings." in err
 
 
-def test_long_chains_of_interpolations_are_accepted() -> None:
-    cfg = OmegaConf.create({"a0": 1, **{f"a{k + 1}": f"${{a{k}}}" for k in range(300)}, "cycle": "${cycle}"})
-    check_interpolations(cfg)
+@pytest.mark.parametrize("step", [1, -1])
+def test_chains_of_interpolations_are_accepted_unless_they_are_very_long(step: int) -> None:
+    """OmegaConf would exceed Python's limit of recursion."""
+    chain = {f"a{k + 1}": f"${{a{k}}}" for k in range(400)}
+    short = {key: chain[key] for key in [f"a{k}" for k in range(1, 50)][::step]}
+    check_interpolations(OmegaConf.create({"a0": 1, **short, "cycle": "${cycle}"}))
+    with pytest.raises(UserError, match=r"a chain of more than 50 interpolations\. Simplify the settings\."):
+        check_interpolations(OmegaConf.create({"a0": 1, **{key: chain[key] for key in list(chain)[::step]}}))
+
+
+def test_interpolations_are_counted() -> None:
     with pytest.raises(UserError, match="multiply each other"):
         check_interpolations(OmegaConf.create({"a0": 1, **{f"a{k + 1}": f"${{a{k}}}-${{a{k}}}" for k in range(20)}}))
 

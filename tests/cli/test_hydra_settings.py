@@ -8,7 +8,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from celeba_lab.cli.hydra_settings import checked_hydra_settings
+from celeba_lab.cli.hydra_settings import check_swept, checked_hydra_settings
 from celeba_lab.errors import SettingError, UserError
 from celeba_lab.files import config_directory
 
@@ -73,6 +73,14 @@ def test_a_file_can_describe_a_sweep(own_conf: Path, command) -> None:
     (own_conf / "experiment" / "sweep.yaml").write_text(f"# @package _global_\n{text}")
     code, _, err = command("experiment=sweep")
     assert (code, "seed=-1 must be between" in err) == (1, True)
+
+
+def test_the_values_of_a_search_are_not_counted() -> None:
+    """Only Hydra's own sweeper tries every combination."""
+    parameters = {f"model.x{number}": "choice(1,2,3,4)" for number in range(7)}
+    check_swept(parameters, is_counted=False)
+    with pytest.raises(SettingError, match="starts more than 10,000 runs"):
+        check_swept(parameters, is_counted=True)
 
 
 def test_a_chosen_configuration_cannot_import_packages(own_conf: Path, command) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from celeba_lab.cli.output_paths import check_output_paths, given_on_command_line
+from celeba_lab.cli.output_paths import check_output_paths, given_on_command_line, list_permitted
 from celeba_lab.errors import SettingError
 
 PLAIN = "lightning.pytorch.callbacks.ModelCheckpoint"
@@ -47,8 +47,16 @@ def test_a_path_that_leads_out_of_the_run_folder_is_refused(settings: dict) -> N
 def test_paths_on_the_command_line_may_lead_anywhere(settings: dict) -> None:
     with given_on_command_line([f"{group}={{}}" for group in settings]):
         check_output_paths(OmegaConf.create(settings))
-    with pytest.raises(SettingError), given_on_command_line(["seed=1", "+logging=/x"]):
+    others = ["seed=1", "+logging=/x", *(f"{group}=cpu" for group in settings), *(f"{group}/x=y" for group in settings)]
+    with pytest.raises(SettingError), given_on_command_line(others):
         check_output_paths(OmegaConf.create(settings))
+
+
+def test_the_command_that_resumes_a_run_contains_the_paths_that_were_permitted() -> None:
+    settings = {"trainer": {"default_root_dir": "/a b"}, "callbacks": {"x": {"_target_": PLAIN, "filename": "a"}}}
+    with given_on_command_line(["trainer.default_root_dir='/a b'", "callbacks.x.filename=a"]):
+        check_output_paths(OmegaConf.create(settings))
+        assert list_permitted() == ["trainer.default_root_dir='/a b'"]
 
 
 def test_paths_in_the_run_folder_and_other_texts_are_accepted(run_folder: Path) -> None:

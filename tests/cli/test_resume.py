@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from celeba_lab.cli.resume import check_changes, expand_arguments, merge_overrides
+from celeba_lab.cli.resume import check_changes, expand_arguments, merge_overrides, resume_command
 from celeba_lab.cli.run_folder import claim, release_claims
 from celeba_lab.errors import SettingError, UserError
 from celeba_lab.runs.run import Run
@@ -36,7 +36,7 @@ def test_the_overrides_of_the_run_come_before_new_ones(folder: Path) -> None:
     arguments = expand_arguments([f"resume='{folder}'", "trainer.max_epochs=9", "trainer=gpu", "--config-dir", "mine"])
     assert arguments == [
         "--config-dir", "mine", "experiment=smile", "trainer=gpu", "+trainer.x=1", "seed=7", "trainer.max_epochs=9",
-        f"hydra.run.dir='{folder}'", "hydra.output_subdir=null", f"resume='{folder}'",
+        "hydra.mode=RUN", f"hydra.run.dir='{folder}'", "hydra.output_subdir=null", f"resume='{folder}'",
     ]  # fmt: skip
 
 
@@ -296,3 +296,37 @@ def test_a_run_folder_is_used_by_one_process(folder: Path, command) -> None:
         assert "is being used by another process. Wait until it has stopped, then try again." in err
     finally:
         release_claims()
+
+
+@pytest.mark.parametrize("argument", ["resume=null", "resume='a run'"])
+def test_null_means_that_nothing_is_resumed(folder: Path, argument: str, monkeypatch) -> None:
+    monkeypatch.chdir(folder.parent)
+    assert ("seed=7" in expand_arguments([argument, "score=x"])) == (argument != "resume=null")
+
+
+def test_a_deletion_can_be_repeated(folder: Path) -> None:
+    once = expand_arguments([f"resume='{folder}'", "~callbacks.image_grid"])
+    OmegaConf.save([text for text in once if not text.startswith(("hydra.", "resume="))], overrides_of(folder))
+    assert expand_arguments([f"resume='{folder}'", "~callbacks.image_grid"]) == once
+
+
+def test_a_run_of_a_sweep_whose_file_selects_the_mode_is_resumed(folder: Path, resume, own_conf: Path) -> None:
+    OmegaConf.save(["experiment=swept", "trainer=cpu"], overrides_of(folder))
+    swept = "defaults:\n  - smile\nhydra:\n  mode: MULTIRUN\n  sweeper:\n    params:\n      seed: 7,8\n"
+    (own_conf / "experiment" / "swept.yaml").write_text(f"# @package _global_\n{swept}")
+    cfg, err = resume()
+    assert (err, cfg.seed) == ("", 7)
+
+
+def test_the_command_contains_the_modules_that_the_user_trusts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELEBA_LAB_TRUSTED_MODULES", "mine,theirs,mine")
+    assert resume_command(Path("run")) == "python -m celeba_lab resume=run 'trusted_modules=[mine,theirs]'"
+    check_changes({"trusted_modules": "['mine']"}, {"trusted_modules": "[]"})
+
+
+def test_settings_that_refer_to_others_are_restored(folder: Path, resume) -> None:
+    OmegaConf.save(["experiment=smile", "trainer=cpu", "seed=7", "score=${name}"], overrides_of(folder))
+    cfg, err = resume("trainer.log_every_n_steps=${seed}")
+    assert (err, cfg.trainer.log_every_n_steps) == ("", 7)
+    _, err = resume("trainer.log_every_n_steps=${nothing}")
+    assert "Interpolation key 'nothing' not found" in err

@@ -88,10 +88,28 @@ def test_a_folder_given_by_the_user_is_used_unchanged(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
-def test_a_rejected_run_leaves_no_folder(command: Command, tmp_path: Path) -> None:
-    code, _, _ = command("experiment=smile", "model.lr=abc")
+@pytest.mark.parametrize("refused", ["model.lr=abc", "seed=${nothing}", "seed=${seed}", "seed=${oc.env:NOTHING}"])
+def test_a_rejected_run_leaves_nothing(command: Command, tmp_path: Path, refused: str) -> None:
+    code, _, err = command("experiment=smile", refused)
     assert code == 1
-    assert not list(tmp_path.glob("outputs/smile/*"))
+    assert refused.partition("=")[0] in err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("error", [None, UserError("no")])
+def test_a_task_may_change_the_current_folder(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: UserError | None
+) -> None:
+    def task(cfg: DictConfig) -> dict[str, float]:
+        assert Path.cwd() == Path(HydraConfig.get().runtime.output_dir)
+        if error:
+            raise error
+        return {}
+
+    monkeypatch.setattr("celeba_lab.cli.main.prepare", lambda cfg: task)
+    code, _, err = command("experiment=smile", "hydra.job.chdir=true")
+    assert (code, "was deleted" in err) == (1 if error else 0, False)
+    assert (tmp_path / "outputs").exists() == (error is None)
 
 
 def test_a_rejected_run_leaves_a_folder_given_by_the_user_as_it_was(command: Command, tmp_path: Path) -> None:
@@ -102,6 +120,9 @@ def test_a_rejected_run_leaves_a_folder_given_by_the_user_as_it_was(command: Com
         assert code == 1
         assert "model.lr" in err
         assert sorted(path.name for path in (tmp_path / "mine").rglob("*")) == ["empty", "notes.txt"]
+    (tmp_path / "here").mkdir()
+    assert command("experiment=smile", "model.lr=abc", "hydra.run.dir=here/../mine")[0] == 1
+    assert sorted(path.name for path in (tmp_path / "mine").rglob("*")) == ["empty", "notes.txt"]
     assert command("experiment=smile", "model.lr=abc", "hydra.run.dir=new/folder")[0] == 1
     assert not (tmp_path / "new").exists()
 

@@ -176,3 +176,9 @@ def test_tensors_of_another_type_are_rejected(value: torch.Tensor) -> None:
     optimizer.state[linear.weight]["exp_avg"] = value
     with pytest.raises(ValueError, match="exp_avg"):
         check_optimizers([optimizer])
+
+
+def test_a_group_can_have_a_name() -> None:
+    check_optimizers([restored(trained(), each_group(name="head"))])
+    with pytest.raises(TypeError, match="other of an optimizer is"):
+        check_optimizers([restored(trained(), each_group(other="head"))])

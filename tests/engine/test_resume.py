@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from celeba_lab.console import console
+from celeba_lab.engine.callbacks import BestCheckpoint
 from celeba_lab.engine.resume import beginning, load_resumable, show_progress_saved
 from celeba_lab.errors import UserError
 from celeba_lab.models.gan import GAN
@@ -119,7 +120,7 @@ def begin(folder: Path, toy, numbers, trainer) -> Callable[[ModelCheckpoint], Pa
 )
 @pytest.mark.parametrize("attribute", ["best_model_path", "kth_best_model_path", "last_model_path", "best_k_models"])
 def test_a_callback_cannot_remove_other_files(folder: Path, begin, attribute: str, path: str) -> None:
-    callback = ModelCheckpoint(folder / "checkpoints")
+    callback = BestCheckpoint(folder / "checkpoints")
     name = path.format(folder / "checkpoints")
     setattr(callback, attribute, {name: torch.tensor(1.0)} if attribute == "best_k_models" else name)
     summary = folder / "summary.json"
@@ -136,6 +137,26 @@ def test_own_checkpoints_are_accepted(folder: Path, begin) -> None:
     callback.best_model_path = str(folder / "checkpoints" / "best.ckpt")
     (folder / "summary.json").touch()
     assert not (begin(callback) / "summary.json").exists()
+
+
+def test_a_run_in_a_folder_with_a_tilde_is_resumed(folder: Path, begin) -> None:
+    """Hydra names the folder of a job with ``~callbacks.ema`` in this way."""
+    inside = folder / "checkpoints" / "0_~ema"
+    callback = BestCheckpoint(inside)
+    callback.best_model_path = str(inside / "best.ckpt")
+    begin(callback)
+
+
+def test_lightnings_own_callback_may_name_the_checkpoint_of_a_run_that_was_moved(folder: Path, begin) -> None:
+    callback = ModelCheckpoint(folder / "checkpoints")
+    callback.best_model_path = "/before/checkpoints/a.ckpt"
+    begin(callback)
+
+
+@pytest.mark.parametrize("error", [MemoryError, torch.OutOfMemoryError])
+def test_a_checkpoint_is_not_to_blame_for_a_lack_of_memory(folder: Path, trainer, error: type[Exception]) -> None:
+    with pytest.raises(error), beginning(resumed(folder), trainer(), "last.ckpt"):
+        raise error
 
 
 @pytest.mark.parametrize("steps", [10**30, -1, 2.5, True])

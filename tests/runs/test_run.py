@@ -254,3 +254,17 @@ def test_a_run_cannot_be_finished_twice(tmp_path: Path) -> None:
 def test_a_run_without_data_can_be_finished(tmp_path: Path) -> None:
     Run(tmp_path, "compare", SETTINGS | {"data": None}, logger=tensorboard_of(tmp_path)).finish({"runs": 2.0})
     assert Summary.read(tmp_path).data is None
+
+
+@pytest.mark.parametrize(
+    ("last", "path"),
+    [
+        (None, "checkpoints/last.ckpt"),
+        ({"dirpath": None}, "checkpoints/last.ckpt"),
+        ({"filename": "latest"}, "checkpoints/latest.ckpt"),
+        ({"dirpath": "/scratch", "filename": "latest"}, "/scratch/latest.ckpt"),
+    ],
+)
+def test_the_last_checkpoint_is_where_the_settings_say(tmp_path: Path, last: dict | None, path: str) -> None:
+    assert run_in(tmp_path, callbacks={"last": last}).last_checkpoint == tmp_path / path
+    assert run_in(tmp_path, callbacks=None).last_checkpoint == tmp_path / "checkpoints" / "last.ckpt"

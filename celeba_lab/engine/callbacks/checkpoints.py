@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from typing_extensions import override
 
 from celeba_lab.console import console, display_path
-from celeba_lab.errors import DivergenceError, check_above
+from celeba_lab.errors import DivergenceError, SettingError, check_above
 from celeba_lab.files import prepare_folder
 
 # With several processes, agreeing on whether to save takes time, so they agree only every few batches.
@@ -55,23 +55,25 @@ class LastCheckpoint(BestCheckpoint):
 
     Args:
         dirpath: Folder of the checkpoint.
-        filename: Name of the file without its suffix.
+        filename: Name of the file without its suffix. It contains no metrics, so that a resumed run finds the file.
         every_n_minutes: Minutes after which the checkpoint is saved again within a long epoch. If None, it is saved
             only at the end of each epoch.
         **settings: Other arguments of Lightning's ``ModelCheckpoint``.
 
     Raises:
-        SettingError: ``every_n_minutes`` is not above 0.
+        SettingError: ``every_n_minutes`` is not above 0, or ``filename`` contains braces.
     """
 
     def __init__(
         self,
         dirpath: str | Path | None = None,
-        filename: str | None = "last",
+        filename: str = "last",
         every_n_minutes: float | None = None,
         **settings: Any,
     ) -> None:
         check_above("every_n_minutes", every_n_minutes, 0)
+        if "{" in filename:
+            raise SettingError("filename", filename, "must not contain braces", "A resumed run needs a fixed name.")
         # Without save_on_train_epoch_end, epochs without validation would not be saved.
         own = {"save_on_exception": True, "enable_version_counter": False, "save_on_train_epoch_end": True}
         super().__init__(dirpath, filename, **(own | settings))

@@ -1,6 +1,5 @@
 """A callback that records the metrics of each epoch."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
@@ -14,8 +13,7 @@ from typing_extensions import override
 from celeba_lab.console import console, format_seconds, split_name
 from celeba_lab.files import prepare_folder, write_csv
 
-# A name such as val/accuracy/Smiling or train/D(G(z)). Names in a checkpoint become headings of a table.
-_METRIC = re.compile(r"[A-Za-z][\w ./()@:%-]{0,199}")
+_LONGEST_NAME = 200
 
 
 class EpochLog(Callback):
@@ -92,7 +90,9 @@ class EpochLog(Callback):
         self.rows = {int(epoch): dict(row) for epoch, row in state_dict["rows"].items()}
         for row in self.rows.values():
             for name, value in row.items():
-                if not isinstance(name, str) or not _METRIC.fullmatch(name) or not isinstance(value, int | float):
+                # Names in a checkpoint become headings of a table.
+                is_name = isinstance(name, str) and name.isprintable() and 0 < len(name) <= _LONGEST_NAME
+                if not is_name or not isinstance(value, int | float):
                     raise ValueError(f"{name} is not a metric of an epoch")
 
     def table(self) -> pd.DataFrame:

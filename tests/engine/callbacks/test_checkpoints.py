@@ -33,6 +33,11 @@ def test_the_interval_is_checked():
         LastCheckpoint(every_n_minutes=0)
 
 
+def test_the_name_of_the_last_checkpoint_contains_no_metrics():
+    with pytest.raises(SettingError, match=r"^filename='?\{epoch\}'? must not contain braces\."):
+        LastCheckpoint(filename="{epoch}")
+
+
 def test_a_long_epoch_is_saved_every_few_minutes(tmp_path, toy, numbers, trainer, monkeypatch):
     minutes = iter(range(100))
     monkeypatch.setattr("celeba_lab.engine.callbacks.checkpoints.monotonic", lambda: 60 * next(minutes))

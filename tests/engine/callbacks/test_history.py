@@ -188,9 +188,8 @@ def test_a_missing_metric_leaves_its_column_empty():
 @pytest.mark.parametrize(
     "row",
     [
-        {"'''#": 0.5},
-        {"=cmd": 0.5},
         {"a\nb": 0.5},
+        {"\x1b[2J": 0.5},
         {"": 0.5},
         {"a" * 999: 0.5},
         {3: 0.5},
@@ -202,6 +201,13 @@ def test_rows_of_a_checkpoint_that_are_not_metrics_are_rejected(row: dict) -> No
     """They would be written to a table."""
     with pytest.raises(ValueError, match="is not a metric of an epoch"):
         EpochLog().load_state_dict({"rows": {1: {"val/accuracy/5_o_Clock_Shadow": 0.5, "train/D(G(z))": 1}, 2: row}})
+
+
+def test_metrics_of_other_callbacks_can_have_any_printable_name(tmp_path) -> None:
+    row = {"val/top-1 [%]": 0.5, "val/f1,macro": 0.25, "=cmd": 1.0}
+    log = EpochLog(path=str(tmp_path / "history.csv"))
+    log.load_state_dict({"rows": {1: row}})
+    assert log.rows == {1: row}
 
 
 def test_the_folder_of_the_table_is_created_or_refused_before_training(tmp_path, toy, numbers, trainer):
