@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import lightning as L
+import pytest
 import torch
 
 from celeba_lab.engine.checkpoints import load_sampler
@@ -36,44 +37,48 @@ def run_lines(*lines: list[str], cwd: Path) -> list[tuple[str, set[str]]]:
     return [(error, {name for name in modules.split(",") if name}) for error, _, modules in parts]
 
 
-def test_a_mistake_in_a_setting_is_reported_before_slow_imports(tmp_path: Path) -> None:
-    mistakes = {
-        "There is no experiment 'smlie'": ["experiment=smlie"],
-        "There is no loss 'hinge'": ["experiment=gan", "loss=hinge"],
-        "loss=gan/hinge does not work with model=classifier": ["experiment=smile", "loss=gan/hinge"],
-        "There is no setting 'model.lrr'": ["experiment=smile", "model.lrr=1"],
-        "model.lrr is not a setting of": ["experiment=smile", "+model.lrr=1"],
-        "cannot be parsed": ["model.attributes=[Smiling"],
-        "seed: Value 'abc'": ["seed=abc"],
-        "seed=-1 must be": ["seed=-1"],
-        "model.attributes=[Smling] contains 'Smling', which is not": ["experiment=smile", "model.attributes=[Smling]"],
-        "model.lr='abc' has the wrong type": ["experiment=smile", "model.lr=abc"],
-        "trainer.max_epochs='many' has the wrong type": ["experiment=gan", "trainer.max_epochs=many"],
-        "task.images has no value": ["task=predict"],
-        "nonsense is not a setting of celeba_lab": ["experiment=smile", "+nonsense=1"],
-        "model.lr=0 must be above 0": ["experiment=smile", "model.lr=0"],
-        "model.augment.flip=3 must be": ["experiment=smile", "model.augment.flip=3"],
-        "model.loss.gamma=-1 must be": ["experiment=smile", "loss=focal", "model.loss.gamma=-1"],
-        "model.optimizer=Adm is not": ["experiment=smile", "model.optimizer=Adm"],
-        "model.backbone=mobilnet_v2 is not": ["experiment=smile", "model.backbone=mobilnet_v2"],
-        "To evaluate, specify a checkpoint: checkpoint=": ["task=evaluate"],
-        "To generate faces, specify a checkpoint: checkpoint=": ["task=generate"],
-        "could not be read (5 bytes), because the file is damaged or not": ["task=evaluate", "checkpoint=notes"],
-        "task.ensemble=no.ckpt does not exist": ["task=evaluate", "checkpoint=start", "task.ensemble=[no.ckpt]"],
-        "No file or folder matches 'nope/*.jpg'": ["task=predict", "checkpoint=start", "task.images=nope/*.jpg"],
-        "task.runs=nowhere matches nothing": ["task=compare", "task.runs=nowhere"],
-        "checkpoint=no.ckpt does not exist": ["task=evaluate", "checkpoint=no.ckpt"],
-        "model.weights=no.pth does not exist": ["experiment=smile", "model.weights=no.pth"],
-        "The data folder nowhere does not exist": ["experiment=smile", "data=celeba", "data.root=nowhere"],
-        "trainer.accumulate_grad_batches=0 must be": ["experiment=smile", "trainer.accumulate_grad_batches=0"],
-        "model.r1=-1 must be": ["experiment=gan", "model.r1=-1"],
-        "task.fraction=2 must be": ["experiment=clusters", "task.fraction=2"],
-        "data.partitions=trin must be": ["experiment=smile", "data.partitions=[trin]"],
-        "data.limit=0 must be at least 2": ["experiment=smile", "data.limit=0"],
-        "model.threshold=2 must be between 0 and 1": ["experiment=smile", "model.threshold=2"],
-        "task.split=tst must be one of": ["task=compare", "task.runs=x", "task.split=tst"],
-        "callbacks.samples.n=65 must be": ["experiment=gan", "callbacks.samples.n=65"],
-    }
+MISTAKES = {
+    "There is no experiment 'smlie'": ["experiment=smlie"],
+    "There is no loss 'hinge'": ["experiment=gan", "loss=hinge"],
+    "loss=gan/hinge does not work with model=classifier": ["experiment=smile", "loss=gan/hinge"],
+    "There is no setting 'model.lrr'": ["experiment=smile", "model.lrr=1"],
+    "model.lrr is not a setting of": ["experiment=smile", "+model.lrr=1"],
+    "cannot be parsed": ["model.attributes=[Smiling"],
+    "seed: Value 'abc'": ["seed=abc"],
+    "seed=-1 must be": ["seed=-1"],
+    "model.attributes=[Smling] contains 'Smling', which is not": ["experiment=smile", "model.attributes=[Smling]"],
+    "model.lr='abc' has the wrong type": ["experiment=smile", "model.lr=abc"],
+    "trainer.max_epochs='many' has the wrong type": ["experiment=gan", "trainer.max_epochs=many"],
+    "task.images has no value": ["task=predict"],
+    "nonsense is not a setting of celeba_lab": ["experiment=smile", "+nonsense=1"],
+    "model.lr=0 must be above 0": ["experiment=smile", "model.lr=0"],
+    "model.augment.flip=3 must be": ["experiment=smile", "model.augment.flip=3"],
+    "model.loss.gamma=-1 must be": ["experiment=smile", "loss=focal", "model.loss.gamma=-1"],
+    "model.optimizer=Adm is not": ["experiment=smile", "model.optimizer=Adm"],
+    "model.backbone=mobilnet_v2 is not": ["experiment=smile", "model.backbone=mobilnet_v2"],
+    "To evaluate, specify a checkpoint: checkpoint=": ["task=evaluate"],
+    "To generate faces, specify a checkpoint: checkpoint=": ["task=generate"],
+    "could not be read (5 bytes), because the file is damaged or not": ["task=evaluate", "checkpoint=notes"],
+    "task.ensemble=no.ckpt does not exist": ["task=evaluate", "checkpoint=start", "task.ensemble=[no.ckpt]"],
+    "No file or folder matches 'nope/*.jpg'": ["task=predict", "checkpoint=start", "task.images=nope/*.jpg"],
+    "task.runs=nowhere matches nothing": ["task=compare", "task.runs=nowhere"],
+    "checkpoint=no.ckpt does not exist": ["task=evaluate", "checkpoint=no.ckpt"],
+    "model.weights=no.pth does not exist": ["experiment=smile", "model.weights=no.pth"],
+    "The data folder nowhere does not exist": ["experiment=smile", "data=celeba", "data.root=nowhere"],
+    "trainer.accumulate_grad_batches=0 must be": ["experiment=smile", "trainer.accumulate_grad_batches=0"],
+    "model.r1=-1 must be": ["experiment=gan", "model.r1=-1"],
+    "task.fraction=2 must be": ["experiment=clusters", "task.fraction=2"],
+    "data.partitions=trin must be": ["experiment=smile", "data.partitions=[trin]"],
+    "data.limit=0 must be at least 2": ["experiment=smile", "data.limit=0"],
+    "model.threshold=2 must be between 0 and 1": ["experiment=smile", "model.threshold=2"],
+    "task.split=tst must be one of": ["task=compare", "task.runs=x", "task.split=tst"],
+    "callbacks.samples.n=65 must be": ["experiment=gan", "callbacks.samples.n=65"],
+}
+
+
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_mistake_in_a_setting_is_reported_before_slow_imports(tmp_path: Path, every: int) -> None:
+    mistakes = dict(list(MISTAKES.items())[::every])
     (tmp_path / "notes").write_text("notes")
     (tmp_path / "start").write_bytes(b"PK")  # Begins like a checkpoint.
     found = run_lines(*mistakes.values(), cwd=tmp_path)

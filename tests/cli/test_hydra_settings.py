@@ -9,6 +9,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from celeba_lab.cli.hydra_settings import check_swept, checked_hydra_settings
+from celeba_lab.config import register_schema
 from celeba_lab.errors import SettingError, UserError
 from celeba_lab.files import config_directory
 
@@ -57,15 +58,24 @@ DANGEROUS: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("settings", "sentence"), DANGEROUS)
-def test_a_file_cannot_change_what_hydra_does(settings: dict, sentence: str, own_conf: Path, command) -> None:
-    text = OmegaConf.to_yaml({"hydra": settings})
-    (own_conf / "experiment" / "borrowed.yaml").write_text(f"# @package _global_\n{text}")
+def test_a_file_cannot_change_what_hydra_does(settings: dict, sentence: str, own_conf: Path) -> None:
+    borrow(own_conf, settings)
+    with pytest.raises(UserError) as caught:
+        composed(["experiment=borrowed"], own_conf)
+    assert sentence in str(caught.value)
+
+
+ACTING = [*DANGEROUS[::8], *(case for case in DANGEROUS if EVIL in str(case))]
+
+
+@pytest.mark.parametrize(("settings", "sentence"), ACTING)
+def test_nothing_is_called_or_written_before_a_file_is_refused(
+    settings: dict, sentence: str, own_conf: Path, command, tmp_path: Path
+) -> None:
+    borrow(own_conf, settings)
     code, _, err = command("experiment=borrowed", "seed=-1")
-    assert code == 1
-    assert sentence in err
-    assert "Traceback" not in err
-    assert not Path("bad").exists()
-    assert not Path("precious").exists()
+    assert (code, sentence in err, "Traceback" in err) == (1, True, False)
+    assert [path.name for path in tmp_path.iterdir()] == ["conf"]
 
 
 def test_a_file_can_describe_a_sweep(own_conf: Path, command) -> None:
@@ -89,10 +99,17 @@ def test_a_chosen_configuration_cannot_import_packages(own_conf: Path, command) 
     assert (code, "hydra.searchpath=['pkg://evil'] cannot be set in a configuration file" in err) == (1, True)
 
 
-def composed(arguments: Sequence[str]) -> None:
-    """Compose the configuration with settings of Hydra on the command line."""
+def borrow(own_conf: Path, settings: dict[str, Any]) -> None:
+    """Write an experiment that changes settings of Hydra."""
+    text = OmegaConf.to_yaml({"hydra": settings})
+    (own_conf / "experiment" / "borrowed.yaml").write_text(f"# @package _global_\n{text}")
+
+
+def composed(arguments: Sequence[str], folder: Path | None = None) -> None:
+    """Compose the configuration in a folder with settings of Hydra on the command line."""
+    register_schema()
     with (
-        initialize_config_dir(str(config_directory()), version_base="1.3"),
+        initialize_config_dir(str(folder or config_directory()), version_base="1.3"),
         checked_hydra_settings(arguments),
     ):
         compose("config", list(arguments), return_hydra_config=True)

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from celeba_lab import figures
 from celeba_lab.figures.style import LIGHT_GRAY
 
+SLOW = pytest.mark.slow
 SCALES = ["sequential", "diverging", "ratio"]
 
 
@@ -43,7 +44,9 @@ def color_bar(figure: Figure):
 
 
 @pytest.mark.parametrize("scale", SCALES)
-@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (5, 5), (14, 14), (40, 40)])
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (1, 40), (40, 1), pytest.param((5, 5), marks=SLOW), (14, 14), pytest.param((40, 40), marks=SLOW)]
+)
 def test_texts_of_a_heat_map_of_any_size_do_not_overlap(
     shape, scale, assert_texts_stay_apart, names_of, long_title, tick_labels
 ):

@@ -15,11 +15,12 @@ def precision_recall_curves(labels, probabilities, names, *, title):
     return figures.precision_recall_curves(labels, probabilities, names, areas=areas, title=title)
 
 
+SLOW = pytest.mark.slow
 PREDICTION_FIGURES = [figures.confusion_matrices, roc_curves, precision_recall_curves, figures.score_histograms]
 
 
 @pytest.mark.parametrize("draw", PREDICTION_FIGURES)
-@pytest.mark.parametrize("count", [1, 3, 8, 40])
+@pytest.mark.parametrize("count", [1, 8, pytest.param(3, marks=SLOW), pytest.param(40, marks=SLOW)])
 def test_texts_do_not_overlap_for_any_number_of_attributes(
     draw, count, random_predictions, assert_texts_stay_apart, long_title, names_of
 ):

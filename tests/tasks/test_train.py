@@ -159,6 +159,7 @@ def test_every_experiment_runs_with_the_smoke_trainer(
 
 
 @pytest.mark.usefixtures("blank_figures")
+@pytest.mark.slow
 def test_several_attributes_can_be_trained_at_once(
     tiny_celeba: Path, tmp_path: Path, run_command, small, read_summary
 ) -> None:
@@ -180,6 +181,7 @@ def test_fast_dev_run_works(tiny_celeba: Path, tmp_path: Path, run_command, smal
 
 
 @pytest.mark.usefixtures("blank_figures")
+@pytest.mark.slow
 def test_a_run_that_reaches_max_time_is_still_evaluated(
     tiny_celeba: Path, tmp_path: Path, run_command, small, read_summary
 ) -> None:
