@@ -193,8 +193,8 @@ def often_validated(fit, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict
     "at",
     [
         ("end", 1, 1),
-        ("validation", 1, 0),
-        ("start", 1, 2),
+        pytest.param(("validation", 1, 0), marks=pytest.mark.slow),
+        pytest.param(("start", 1, 2), marks=pytest.mark.slow),
         pytest.param(("end", 1, 3), marks=pytest.mark.slow),
         pytest.param(("last validation", 1, 0), marks=pytest.mark.slow),
         pytest.param(("start", 2, 0), marks=pytest.mark.slow),

@@ -159,7 +159,7 @@ def odds(count: int) -> np.ndarray:
     return values
 
 
-@pytest.mark.parametrize("count", [1, 2, 8, 40])
+@pytest.mark.parametrize("count", [1, 2, 8, pytest.param(40, marks=pytest.mark.slow)])
 def test_texts_of_odds_ratios_do_not_overlap_in_any_panel(
     count, assert_texts_stay_apart, names_of, long_title, axes_texts
 ):

@@ -29,7 +29,7 @@ def points(ax: Axes) -> list[np.ndarray]:
     return [np.asarray(collection.get_offsets()) for collection in ax.collections]
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 8, 40])
+@pytest.mark.parametrize("count", [1, 2, 3, 8, pytest.param(40, marks=pytest.mark.slow)])
 def test_texts_of_reliability_diagrams_do_not_overlap(count, assert_texts_stay_apart, long_title, names_of, scaled):
     labels, before, after = scaled(300, count)
     labels[:, 2:3] = 0
@@ -106,7 +106,7 @@ def test_a_single_attribute_has_a_histogram_of_the_same_bins_on_a_logarithmic_ax
     assert len(figures.reliability_diagrams(*random_predictions(50, 2), None, ["A", "B"], title="title").axes) == 2
 
 
-@pytest.mark.parametrize("count", [2, 5, 40])
+@pytest.mark.parametrize("count", [2, 5, pytest.param(40, marks=pytest.mark.slow)])
 def test_panels_share_their_axes_and_outer_panels_are_labelled(count, names_of, scaled):
     labels, before, after = scaled(200, count)
     figure = figures.reliability_diagrams(labels, before, after, names_of(count), title="title")

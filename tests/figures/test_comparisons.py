@@ -134,7 +134,7 @@ def count(first, second, names, total=20_000, **settings):
     return figures.paired_counts(first, second, names, series=pair, total=total, title="title", **settings)
 
 
-@pytest.mark.parametrize("rows", [1, 2, 20])
+@pytest.mark.parametrize("rows", [1, 2, pytest.param(20, marks=pytest.mark.slow)])
 def test_texts_of_counts_do_not_overlap(rows, assert_texts_stay_apart, long_title, tick_labels):
     rng = np.random.default_rng(0)
     names = [f"Attribute_Named_No_{k:02d} and Mouth_Slightly_Open" for k in range(rows)]

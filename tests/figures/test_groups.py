@@ -57,7 +57,7 @@ def whiskers(ax: Axes) -> list[np.ndarray]:
     return sorted(segments, key=lambda segment: segment[0, 1])
 
 
-@pytest.mark.parametrize(("targets", "groups"), [(1, 1), (3, 5), (1, 15)])
+@pytest.mark.parametrize(("targets", "groups"), [(1, 1), (3, 5), pytest.param(1, 15, marks=pytest.mark.slow)])
 def test_texts_of_subgroups_do_not_overlap(targets, groups, assert_texts_stay_apart, long_title, axes_texts):
     subgroups = some_subgroups(targets, groups)
     figure = figures.subgroup_accuracy(subgroups, title=long_title, note="a note")

@@ -82,7 +82,7 @@ def test_the_checkpoint_of_the_first_epoch_is_kept_and_the_error_names_the_secon
     assert not (tmp_path / "run" / "summary.json").exists()
 
 
-@pytest.mark.parametrize("model", ["averaged classifier", "gan"])
+@pytest.mark.parametrize("model", [pytest.param("averaged classifier", marks=pytest.mark.slow), "gan"])
 def test_ctrl_c_does_not_save_diverged_weights(model: str, diverge, tmp_path: Path) -> None:
     result = diverge(model, by_ctrl_c=True)
     assert result.returncode == 130

@@ -12,7 +12,7 @@ QUIET = ["trainer=cpu", "~callbacks.progress_bar"]
 
 
 @pytest.mark.usefixtures("blank_figures")
-@pytest.mark.parametrize("split", ["val", "test", "train"])
+@pytest.mark.parametrize("split", ["val", "test", pytest.param("train", marks=pytest.mark.slow)])
 def test_evaluation_gives_the_metrics_that_training_reported(
     trained, tiny_celeba: Path, tmp_path: Path, split: str, run_command, read_summary
 ) -> None:

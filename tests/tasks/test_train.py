@@ -278,6 +278,7 @@ def test_a_finished_run_is_left_alone(trained, tmp_path: Path, run_command) -> N
     assert {path: path.stat().st_mtime_ns for path in home.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("blank_figures")
 def test_a_run_without_a_report_gets_one(trained, tmp_path: Path, run_command) -> None:
     """A refused change leaves the folder as it is, and an accepted change is stored in the folder."""

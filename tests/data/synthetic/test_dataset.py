@@ -146,6 +146,7 @@ def test_a_killed_run_leaves_no_incomplete_folder_and_does_not_block_the_next_ru
     assert not list(tmp_path.glob(".faces.*.partial"))  # All workers of the killed run have stopped.
 
 
+@pytest.mark.slow
 def test_faces_are_drawn_again_on_request(faces: Path, tmp_path: Path) -> None:
     root = tmp_path / "faces"
     shutil.copytree(faces, root)

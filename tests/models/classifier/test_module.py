@@ -118,7 +118,9 @@ def test_hyperparameters_have_plain_types(classifier):
     assert set(model.hparams) >= {"attributes", "backbone", "image_size", "threshold", "flip_average", "augment"}
 
 
-@pytest.mark.parametrize(("backbone", "epochs"), [("squeezenet1_1", 80), ("resnet18", 20)])
+@pytest.mark.parametrize(
+    ("backbone", "epochs"), [("squeezenet1_1", 80), pytest.param("resnet18", 20, marks=pytest.mark.slow)]
+)
 def test_a_classifier_overfits_eight_faces(backbone, epochs, classifier, loader, trainer):
     model = classifier(3, backbone, lr=1e-3, schedule="constant")
     fit = trainer(max_epochs=epochs)
@@ -282,7 +284,10 @@ def test_a_loaded_checkpoint_gives_the_same_outputs(tmp_path, options, names, cl
     assert torch.equal(loaded.probabilities(images), model.eval().probabilities(images))
 
 
-@pytest.mark.parametrize("stop_at", [(0, 2), (1, 0), (1, 1), (2, 2)])
+@pytest.mark.parametrize(
+    "stop_at",
+    [(0, 2), (1, 1), pytest.param((1, 0), marks=pytest.mark.slow), pytest.param((2, 2), marks=pytest.mark.slow)],
+)
 def test_a_run_resumed_in_validation_equals_an_uninterrupted_run(run, tmp_path, stop_at):
     whole, whole_fit, _ = run(tmp_path / "whole")
     with pytest.raises(SystemExit):  # Lightning turns Ctrl-C into SystemExit.

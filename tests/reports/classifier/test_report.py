@@ -251,6 +251,7 @@ def test_nothing_is_tuned_in_a_report_on_validation(tiny_celeba: Path, tmp_path:
     assert not [name for name in metrics if "tuned" in name or "scaled" in name]
 
 
+@pytest.mark.slow
 def test_a_single_image_can_be_reported(tiny_celeba: Path, tmp_path: Path) -> None:
     data = data_of(tiny_celeba, ["Male", "Young"])
     one, val = predictions_of(data, "test"), predictions_of(data, "val")
