@@ -47,6 +47,8 @@ class Config:
     name: str = MISSING
     seed: int = 42
     score: str | None = None
+    direction: str = "maximize"
+    fail_fast: bool = False
     checkpoint: str | None = None
     resume: str | None = None
     trusted_modules: list[str] = field(default_factory=list)
@@ -65,7 +67,6 @@ def register_schema() -> None:
     ConfigStore.instance().store("schema", Config)
     # ${hydra:runtime.choices.task} would be simpler, but it cannot be resolved yet when a sweep creates its folder.
     OmegaConf.register_new_resolver("task_name", lambda target: target.rpartition(".")[2], replace=True)
-    OmegaConf.register_new_resolver("without_slashes", lambda name: name.replace("/", "-"), replace=True)
     OmegaConf.register_new_resolver("oc.env", _environment_variable, replace=True)
 
 

@@ -41,6 +41,18 @@ _DISK_ERRORS = {
 _UNKNOWN_GROUP = re.compile(r"Could not override '([\w/]+)")
 
 
+class ExplainedExit(SystemExit):
+    """Raised to end the process with status 1 after a user error has been explained.
+
+    Args:
+        sentence: The explanation.
+    """
+
+    def __init__(self, sentence: str) -> None:
+        self.sentence = sentence
+        super().__init__(1)
+
+
 def explain(error: Exception) -> str | None:
     """Return a sentence that explains a user error, or None for a bug in celeba_lab.
 

@@ -146,20 +146,27 @@ def _run_hydra(arguments: list[str]) -> None:
 
     from celeba_lab.cli.choices import check_group_overrides, order_arguments
     from celeba_lab.cli.hydra_settings import checked_hydra_settings
+    from celeba_lab.cli.job_names import register_job_names
     from celeba_lab.cli.quiet import escape_messages
-    from celeba_lab.cli.resume import expand_arguments
+    from celeba_lab.cli.resume_arguments import expand_arguments
+    from celeba_lab.cli.sweep import watching_sweep
     from celeba_lab.cli.targets import trusting
     from celeba_lab.config import register_schema
     from celeba_lab.files import config_directory
     from celeba_lab.runs.interrupts import Interrupted
 
     def task(cfg: "DictConfig") -> float | None:
+        from hydra.core.hydra_config import HydraConfig
+        from hydra.types import RunMode
+
+        from celeba_lab.cli.jobs import run_job
         from celeba_lab.cli.output_paths import given_on_command_line
 
         sys.argv[1:] = arguments  # With trainer=ddp, Lightning starts the other processes with the same arguments.
         try:
             with given_on_command_line(arguments):
-                return launch(cfg)
+                is_job = HydraConfig.get().mode == RunMode.MULTIRUN
+                return run_job(cfg, launch) if is_job else launch(cfg)
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt | Interrupted):
                 _note_resume_command(error)
@@ -167,23 +174,27 @@ def _run_hydra(arguments: list[str]) -> None:
 
     check_group_overrides(arguments)
     register_schema()
+    register_job_names()
     escape_messages()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Make Hydra re-raise exceptions, so that they are explained here.
     sys.argv[1:] = order_arguments(expand_arguments(arguments))
-    with trusting(arguments), checked_hydra_settings(sys.argv[1:]):
+    with trusting(arguments), checked_hydra_settings(sys.argv[1:]), watching_sweep():
         hydra.main(version_base="1.3", config_path=str(config_directory()), config_name="config")(task)()
 
 
 def _note_resume_command(error: BaseException) -> None:
-    """Add the command that resumes the current run to an exception, if the run has started."""
+    """Add the command that resumes the current run or sweep to an exception, if it has started."""
     from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
 
     from celeba_lab.cli.resume import find_resumable
     from celeba_lab.console import is_main_process
 
     if not HydraConfig.initialized() or not is_main_process():
         return
-    if command := find_resumable(HydraConfig.get().runtime.output_dir):
+    hydra = HydraConfig.get()
+    folder = hydra.sweep.dir if hydra.mode == RunMode.MULTIRUN else hydra.runtime.output_dir
+    if command := find_resumable(folder):
         error.add_note(f"To resume: {command}")
 
 
@@ -199,7 +210,7 @@ def _exit_with_sentence(error: Exception, discard_folder: bool = False) -> None:
         error: Exception that ended the run.
         discard_folder: If true, also remove the run folder, provided that the task has not written to it.
     """
-    from celeba_lab.cli.explain import explain, explain_disk
+    from celeba_lab.cli.explain import ExplainedExit, explain, explain_disk
     from celeba_lab.errors import readable
 
     sentence = explain(error)
@@ -212,7 +223,7 @@ def _exit_with_sentence(error: Exception, discard_folder: bool = False) -> None:
         if explain_disk(error) is not None:
             _note_resume_command(error)
             print("\n".join(_notes_of(error)), file=sys.stderr)
-        sys.exit(1)
+        raise ExplainedExit(readable(sentence))
 
 
 if __name__ == "__main__":

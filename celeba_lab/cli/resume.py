@@ -15,6 +15,7 @@ from celeba_lab.errors import SettingError, UserError, format_value
 from celeba_lab.files import load_yaml, naming_file
 from celeba_lab.runs.settings import OVERRIDES, RESUME, SETTINGS
 from celeba_lab.runs.summary import SUMMARY
+from celeba_lab.runs.sweep import Sweep
 
 # Settings for which a finished run is continued: how long it trains, and what it reports. A name also stands for all
 # settings below it.
@@ -29,7 +30,7 @@ _EXTENDING = (
     "task.nearest",
 )
 # Other settings that can be changed. Of these, only the device and the precision can change the result, by rounding.
-_CHANGEABLE = (
+CHANGEABLE = (
     *_EXTENDING,
     "print_config",
     "score",
@@ -82,62 +83,57 @@ def resume_command(folder: Path) -> str:
 
 
 def find_resumable(path: str) -> str | None:
-    """Return the command that resumes the run in a folder, or None if its settings have not been written yet."""
+    """Return the command that resumes the run or the sweep in a folder, or None if it has not been recorded yet."""
     folder = Path(path)
-    return resume_command(folder) if all((folder / file).is_file() for file in (SETTINGS, OVERRIDES)) else None
+    is_run = all((folder / file).is_file() for file in (SETTINGS, OVERRIDES))
+    return resume_command(folder) if is_run or (folder / Sweep.FILE).is_file() else None
 
 
-def expand_arguments(arguments: list[str]) -> list[str]:
-    """Replace ``resume=FOLDER`` by arguments that make Hydra compose the settings of the run in this folder again.
+def expand_run(folder: Path, arguments: list[str]) -> list[str]:
+    """Return arguments that make Hydra compose the settings of the run in a folder again.
 
     Args:
-        arguments: Command-line arguments.
+        folder: Absolute path to the folder of the run.
+        arguments: Other arguments on the command line.
 
     Returns:
-        The arguments, or the overrides of the run followed by those in ``arguments``.
+        The overrides of the run, followed by those in ``arguments``.
 
     Raises:
         UserError: The folder does not contain a run that can be resumed.
     """
-    given = [text for text in arguments if text.startswith(f"{RESUME}=") and text != f"{RESUME}=null"]
-    if not given:
-        return arguments
-    others = [text for text in arguments if text not in given]
-    if {"-m", "--multirun"} & set(others):
-        raise UserError("-m cannot be combined with resume. Resume the runs of a sweep one by one.")
-    folder = _read_folder(given[-1])
-    own = [text for text in others if text.startswith(("hydra.", "-")) or ("=" not in text and text[:1] != "~")]
-    overrides = merge_overrides(_read_overrides(folder), [text for text in others if text not in own])
+    if {"-m", "--multirun"} & set(arguments):
+        name = format_override(RESUME, display_path(folder))
+        raise UserError(f"-m cannot be combined with {name}, because this is the folder of a single run.")
+    check_run(folder)
+    own = [text for text in arguments if text.startswith(("hydra.", "-")) or ("=" not in text and text[:1] != "~")]
+    overrides = merge_overrides(_read_overrides(folder), [text for text in arguments if text not in own])
     # Without a subfolder, Hydra does not overwrite the settings of the run before the new overrides have been checked.
     # The run may be one of a sweep whose file sets hydra.mode.
     hydra = ["hydra.mode=RUN", format_override("hydra.run.dir", folder), "hydra.output_subdir=null"]
     return [*_config_sources(folder, own), *own, *overrides, *hydra, format_override(RESUME, folder)]
 
 
-def _read_folder(override: str) -> Path:
-    from hydra.core.override_parser.overrides_parser import OverridesParser
+def check_run(folder: Path) -> None:
+    """Check that a folder contains a run that can be resumed.
 
-    [parsed] = OverridesParser.create().parse_overrides([override])
-    value = str(parsed.value())
-    folder = Path(value).expanduser()
-    name = format_override(RESUME, value)
-    if not folder.is_dir():
-        inside = next((parent for parent in folder.parents if (parent / SETTINGS).is_file()), None)
-        hint = f" Specify the run folder: {format_override(RESUME, inside)}" if inside else " Check the path."
-        raise UserError(f"{name} is not a folder.{hint}")
+    Raises:
+        UserError: A file is missing, or is not of the kind that its name promises.
+    """
+    name = format_override(RESUME, display_path(folder))
     if (folder / "multirun.yaml").is_file():
-        raise UserError(f"{name} is the folder of a sweep. Resume its runs one by one.")
+        hint = "It was stopped in its first seconds, or is from an earlier version of celeba_lab."
+        raise UserError(f"{name} is the folder of a sweep, but does not contain {Sweep.FILE}. {hint}")
     for file in (SETTINGS, OVERRIDES):
         if not (folder / file).is_file():
             raise UserError(
                 f"{name} cannot be resumed, because the folder does not contain {file}. A run that was stopped in its"
                 " first seconds has nothing to resume: delete its folder and start a new run."
             )
-    _check_files(folder)
-    return folder.resolve()
+    check_files(folder)
 
 
-def _check_files(folder: Path) -> None:
+def check_files(folder: Path) -> None:
     """Check that a run folder contains only files and folders of its own, each of the kind that its name promises.
 
     Through a link, a resumed run would change other files. Links within the folder, as Lightning's ``save_last=link``
@@ -256,7 +252,7 @@ def restore_settings(cfg: DictConfig) -> bool:
                 # The types of the schema are kept.
                 is_typed = isinstance(cfg[key], DictConfig) and OmegaConf.get_type(cfg, key) is not dict
                 cfg[key] = OmegaConf.merge(cfg[key], stored[key]) if is_typed else stored[key]
-    return not (folder / SUMMARY).is_file() or any(_is_below(key, _EXTENDING) for key in changed)
+    return not (folder / SUMMARY).is_file() or any(is_below(key, _EXTENDING) for key in changed)
 
 
 def _read_settings(folder: Path, own: DictConfig) -> DictConfig:
@@ -306,13 +302,14 @@ def _find_changes(stored: DictConfig, own: DictConfig, cfg: DictConfig, given: I
     """
     used, before, after = _leaves(stored), _leaves(own), _leaves(cfg)
     changed = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
-    named = {key for key in used.keys() | after.keys() if _is_below(key, given)}
+    named = {key for key in used.keys() | after.keys() if is_below(key, given)}
     changed |= {key for key in named if used.get(key) != after.get(key)}
     # A change of seed also changes data.seed.
     return sorted(changed, key=lambda key: (key.count("."), key))
 
 
-def _is_below(key: str, names: Iterable[str]) -> bool:
+def is_below(key: str, names: Iterable[str]) -> bool:
+    """Return whether a dotted key is one of ``names``, or below one of them."""
     return any(key == name or key.startswith(f"{name}.") for name in names)
 
 
@@ -342,9 +339,9 @@ def check_changes(changed: Mapping[str, Any], before: Mapping[str, Any]) -> None
         SettingError: A setting cannot be changed.
     """
     is_gan = str(before.get("model._target_")).endswith(".GAN")
-    changeable = _CHANGEABLE + (_CHANGEABLE_FOR_GAN if is_gan else ())
+    changeable = CHANGEABLE + (_CHANGEABLE_FOR_GAN if is_gan else ())
     for key, value in changed.items():
-        if not _is_below(key, changeable):
+        if not is_below(key, changeable):
             used = f"the run uses {format_value(before[key])}" if key in before else "the run does not use it"
             rule = f"cannot be changed when a run is resumed ({used})"
             raise SettingError(key, value, rule, "Start a new run with this setting.", is_absolute=True)

@@ -16,6 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
+from celeba_lab.cli.sweep import begin_sweep
 from celeba_lab.config import overrides_of
 from celeba_lab.console import display_path, format_override, is_main_process
 from celeba_lab.errors import UserError, readable
@@ -42,8 +43,12 @@ class ExclusiveFolder(Callback):
         _prepare(config, "run")
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Create and claim the folder of a sweep. Each run of the sweep has a numbered subfolder."""
+        """Create and claim the folder of a sweep, and start to follow its jobs, each of which has its own subfolder."""
         _prepare(config, "sweep")
+        try:
+            begin_sweep(config)
+        except UserError as error:
+            _refuse(error.sentence)
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Claim the folder of a run of a sweep, because another process could resume this run."""

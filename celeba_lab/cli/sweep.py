@@ -1,31 +1,23 @@
-"""The score that ranks the runs of a sweep, and a check that sweeps are not distributed."""
+"""Sweeps: the score that ranks their runs, a check that they are not distributed, and what happens around them."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import pandas as pd
     from omegaconf import DictConfig
+
+    from celeba_lab.cli.sweep_monitor import SweepMonitor
+    from celeba_lab.runs.leaderboard import Entry
+    from celeba_lab.runs.sweep import Sweep
 
 
 def score_of(cfg: "DictConfig", metrics: dict[str, float]) -> float | None:
-    """Return the metric selected by ``score``, or None if the task does not report this metric.
-
-    In a sweep, a warning is printed if the metric is missing.
-    """
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
-
-    from celeba_lab.console import console
-    from celeba_lab.errors import did_you_mean
-
-    if cfg.score in metrics:
-        return metrics[cfg.score]
-    if HydraConfig.get().mode == RunMode.MULTIRUN and cfg.score is not None:
-        hint = did_you_mean(cfg.score, metrics)
-        console.print(
-            f"score={cfg.score} is not a metric of this task, so the runs are not ranked.{hint}", style="yellow"
-        )
-    return None
+    """Return the metric selected by ``score``, or None if the task does not report this metric."""
+    return metrics.get(cfg.score)
 
 
 def refuse_distributed_sweep(cfg: "DictConfig") -> None:
@@ -45,3 +37,80 @@ def refuse_distributed_sweep(cfg: "DictConfig") -> None:
             f"-m cannot be combined with trainer.devices={devices}, because every process of a distributed run would"
             " start the whole sweep again. Use trainer.devices=1, or start the runs one by one."
         )
+
+
+class _Started:
+    """The sweep of this process, from the moment when Hydra has composed its settings."""
+
+    def __init__(self, folder: Path, sweep: "Sweep", monitor: "SweepMonitor") -> None:
+        self.folder, self.sweep, self.monitor = folder, sweep, monitor
+
+
+_started: list[_Started] = []
+
+
+def begin_sweep(config: "DictConfig") -> None:
+    """Record a sweep in its folder, say how to resume it, and start to follow its jobs.
+
+    Raises:
+        UserError: The sweep has no jobs, or the jobs of a resumed sweep have changed.
+    """
+    from celeba_lab.cli.resume import resume_command
+    from celeba_lab.cli.sweep_monitor import SweepMonitor
+    from celeba_lab.cli.sweep_plan import start_sweep
+    from celeba_lab.console import console, display_path
+
+    folder = Path(config.hydra.sweep.dir)
+    sweep = start_sweep(config)
+    number = None if sweep.jobs is None else len(sweep.jobs)
+    monitor = SweepMonitor(folder, number, sweep.score, lambda: _rank(folder, sweep))
+    jobs = "a search" if number is None else f"{number:,} jobs"
+    console.print(f"sweep: {jobs} in {display_path(folder)}", soft_wrap=True)
+    console.print(f"if stopped: {resume_command(folder)}", soft_wrap=True)
+    _started.append(_Started(folder, sweep, monitor))
+    monitor.start()
+
+
+@contextmanager
+def watching_sweep() -> Iterator[None]:
+    """Stop to follow the jobs at the end of this block, and exit with status 1 if a job of the sweep has failed."""
+    _started.clear()
+    try:
+        yield
+    finally:
+        for each in _started:
+            each.monitor.stop()
+    for each in _started:
+        _conclude(each.folder, each.sweep)
+
+
+def _rank(folder: Path, sweep: "Sweep") -> "tuple[list[Entry], pd.DataFrame]":
+    """Rank the jobs that have been started, and write the leaderboard to the folder of the sweep."""
+    from celeba_lab.reports.leaderboard import write_leaderboard
+    from celeba_lab.runs.job import Job
+    from celeba_lab.runs.leaderboard import rank, read_entries
+
+    folders = [path.parent for path in folder.glob(f"*/{Job.FILE}")]
+    entries = rank(read_entries(folders), sweep.score, sweep.direction)
+    return entries, write_leaderboard(entries, sweep.score, folder)
+
+
+def _conclude(folder: Path, sweep: "Sweep") -> None:
+    """Write and print the leaderboard, print one line for each job that failed, and exit with status 1 if any did."""
+    from celeba_lab.cli.sweep_monitor import describe
+    from celeba_lab.console import console
+    from celeba_lab.reports.leaderboard import explain_missing_score, show_leaderboard
+    from celeba_lab.runs.job import Job
+    from celeba_lab.tasks.leaderboard import show_best
+
+    entries, table = _rank(folder, sweep)
+    show_leaderboard(table, sweep.score, f"leaderboard ({sweep.direction} {sweep.score})")
+    if sentence := explain_missing_score(entries, sweep.score):
+        console.print(sentence, style="yellow", soft_wrap=True)
+    elif sweep.score is not None and entries and sweep.score in entries[0].metrics:
+        show_best(entries[0], [text for text in sweep.overrides if text.startswith("data")])
+    unfinished = [Job.read(entry.folder) for entry in entries if entry.state != "finished"]
+    for job in sorted(unfinished, key=lambda job: job.number):
+        print(f"celeba_lab: error: {describe(job, None)}", file=sys.stderr)
+    if unfinished:
+        sys.exit(1)

@@ -114,7 +114,7 @@ def test_a_bug_in_celeba_lab_shows_the_traceback(
 def test_a_sweep_warns_if_the_score_is_missing(command: Command, tiny_celeba: Path) -> None:
     code, out, _ = command("-m", *TINY, f"data.root={tiny_celeba}", "score=val/acuracy")
     assert code == 0
-    assert "score=val/acuracy is not a metric of this task" in out
+    assert "score=val/acuracy is not a metric of these runs" in out
     assert "Did you mean 'val/accuracy'?" in " ".join(out.split())
 
 

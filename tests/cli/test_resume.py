@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from celeba_lab.cli.resume import check_changes, expand_arguments, merge_overrides, resume_command
+from celeba_lab.cli.resume import check_changes, merge_overrides, resume_command
+from celeba_lab.cli.resume_arguments import expand_arguments
 from celeba_lab.cli.run_folder import claim, release_claims
 from celeba_lab.errors import SettingError, UserError
 from celeba_lab.runs.run import Run

@@ -1,0 +1,108 @@
+"""Run one job of a sweep, so that a job that fails does not stop the others."""
+
+import math
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from textwrap import shorten
+from time import perf_counter
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from celeba_lab.cli.explain import ExplainedExit
+from celeba_lab.cli.job_names import pick_varied
+from celeba_lab.cli.job_output import OUTPUT, output_to
+from celeba_lab.cli.resume import check_run
+from celeba_lab.config import one_line, overrides_of
+from celeba_lab.errors import UserError, readable
+from celeba_lab.runs.interrupts import Interrupted
+from celeba_lab.runs.job import Job
+from celeba_lab.runs.settings import OVERRIDES, SETTINGS
+from celeba_lab.runs.summary import SUMMARY, Summary
+from celeba_lab.runs.sweep import Sweep
+
+_LONGEST = 200  # Most characters of the message of an unexpected error.
+
+
+def run_job(cfg: DictConfig, launch: Callable[[DictConfig], float | None]) -> float | None:
+    """Run a job of a sweep, record its state in its folder, and send its output to a file there.
+
+    Args:
+        cfg: Configuration of the job. If the sweep is resumed, ``resume`` is replaced by the folder of the job, or by
+            null if the job has not been started before.
+        launch: Function that runs the task and returns the score.
+
+    Returns:
+        The score, or None if the job failed or its task does not report the score.
+    """
+    hydra = HydraConfig.get()
+    folder, sweep_folder = Path(hydra.runtime.output_dir), Path(hydra.sweep.dir)
+    sweep = Sweep.read(sweep_folder)
+    job = Job(number=hydra.job.num, varied=pick_varied(overrides_of(hydra, "task"), sweep.varied), state="running")
+    if (folder / SUMMARY).is_file():
+        return _keep(job, folder, sweep.score)
+    if cfg.fail_fast and any_failed(sweep_folder):
+        replace(job, state="skipped").write(folder)
+        return None
+    job.write(folder)
+    start = perf_counter()
+    with output_to(folder / OUTPUT) as file:
+        try:
+            _choose_resumption(cfg, folder)
+            score = launch(cfg)
+            job = replace(job, state="finished", score=_finite(score))
+        except (KeyboardInterrupt, Interrupted):
+            replace(job, state="stopped", seconds=perf_counter() - start).write(folder)
+            raise
+        except (ExplainedExit, UserError) as error:
+            job = replace(job, state="failed", reason=readable(error.sentence))
+        except Exception as error:
+            traceback.print_exception(error, file=file)
+            job = replace(job, state="failed", reason=_explain_bug(error))
+    replace(job, seconds=perf_counter() - start).write(folder)
+    return job.score
+
+
+def any_failed(sweep_folder: Path) -> bool:
+    """Return whether a job of a sweep has failed."""
+    return any(Job.read(path.parent).state == "failed" for path in sweep_folder.glob(f"*/{Job.FILE}"))
+
+
+def _keep(job: Job, folder: Path, score: str | None) -> float | None:
+    """Return the score of a job that was finished by an earlier process, which may not have recorded this."""
+    earlier = Job.read(folder) if (folder / Job.FILE).is_file() else job
+    if earlier.state != "finished":
+        summary = Summary.read(folder)
+        value = summary.metrics.get(score) if score is not None else None
+        earlier = replace(job, state="finished", score=_finite(value), seconds=sum(summary.seconds.values()))
+        earlier.write(folder)
+    return earlier.score
+
+
+def _choose_resumption(cfg: DictConfig, folder: Path) -> None:
+    """In a resumed sweep, resume the job if an earlier process has started it."""
+    if cfg.resume is None:
+        return
+    is_started = all((folder / file).is_file() for file in (SETTINGS, OVERRIDES))
+    cfg.resume = str(folder) if is_started else None
+    if is_started:
+        check_run(folder)
+    if not is_started:
+        # Hydra does not write these files, because they must not change for the jobs that have been started before.
+        hydra = HydraConfig.get()
+        (folder / ".hydra").mkdir(exist_ok=True)
+        overrides = [text for text in overrides_of(hydra, "task") if not text.startswith("resume=")]
+        OmegaConf.save(OmegaConf.create({"hydra": HydraConfig.instance().cfg.hydra}), folder / ".hydra" / "hydra.yaml")  # type: ignore[union-attr]
+        OmegaConf.save(cfg, folder / ".hydra" / "config.yaml")
+        OmegaConf.save(OmegaConf.create(overrides), folder / OVERRIDES)
+
+
+def _finite(score: float | None) -> float | None:
+    return None if score is None or not math.isfinite(score) else float(score)
+
+
+def _explain_bug(error: Exception) -> str:
+    reason = shorten(f"{type(error).__name__}: {one_line(error)}", _LONGEST)
+    return readable(f"This is a bug in celeba_lab ({reason}). {OUTPUT} in the folder of the job shows the traceback.")

@@ -1,0 +1,99 @@
+"""Determine the jobs of a sweep before it starts, and record them in its folder."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+
+from celeba_lab.cli.job_names import key_of, pick_varied
+from celeba_lab.config import overrides_of
+from celeba_lab.console import format_override
+from celeba_lab.errors import UserError, check_choice
+from celeba_lab.runs.job import Job
+from celeba_lab.runs.settings import RESUME
+from celeba_lab.runs.sweep import DIRECTIONS, Sweep
+
+BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+"""Hydra's own sweeper, which tries every combination of the values."""
+_SECTIONS = ("launcher", "sweeper")
+
+
+def start_sweep(config: DictConfig) -> Sweep:
+    """Record a new sweep in its folder, or check that a resumed sweep has the same jobs as before.
+
+    Args:
+        config: Configuration of the sweep, including the settings of Hydra.
+
+    Raises:
+        UserError: The sweep has no jobs, or the jobs of a resumed sweep have changed.
+    """
+    folder = Path(config.hydra.sweep.dir)
+    planned = plan_sweep(config)
+    if config.get(RESUME) is None:
+        planned.write(folder)
+        return planned
+    stored = Sweep.read(folder)
+    if stored.varied != planned.varied or _values(stored) != _values(planned):
+        raise UserError(
+            f"{format_override(RESUME, config.get(RESUME))} cannot be resumed, because the sweep would have other jobs"
+            " than before. Undo the changes to the configuration files, or start a new sweep."
+        )
+    for path in folder.glob(f"*/{Job.FILE}"):  # These jobs run again.
+        if Job.read(path.parent).state in ("failed", "skipped"):
+            path.unlink()
+    return stored
+
+
+def plan_sweep(config: DictConfig) -> Sweep:
+    """Return the record of a sweep that is about to start.
+
+    Raises:
+        UserError: The sweep has no jobs.
+    """
+    check_choice("direction", str(config.direction), DIRECTIONS)
+    sweeper = OmegaConf.to_container(config.hydra.sweeper, resolve=False)
+    assert isinstance(sweeper, dict)
+    typed = [text for text in overrides_of(config.hydra, "task") if key_of(text) != RESUME]
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    parsed = parser.parse_overrides([*(f"{k}={v}" for k, v in (sweeper.get("params") or {}).items()), *typed])
+    jobs: list[list[str]] | None = None
+    if sweeper["_target_"] == BASIC_SWEEPER:
+        [jobs] = BasicSweeper.split_arguments(parsed, None)
+        if not jobs:
+            empty = [override.input_line for override in parsed if override.is_sweep_override()]
+            raise UserError(f"The sweep has no jobs, because {' '.join(map(str, empty))} has no values.")
+    keys = [key_of(str(each.get_key_element())) for each in parsed if each.is_sweep_override() or jobs is None]
+    return Sweep(
+        overrides=typed,
+        hydra_overrides=[text for text in overrides_of(config.hydra, "hydra") if is_of_sweep(text)],
+        options=_options(config),
+        varied=[key for key in keys if jobs is None or _differs(key, jobs)],
+        jobs=jobs,
+        score=config.score,
+        direction=config.direction,
+    )
+
+
+def is_of_sweep(override: str) -> bool:
+    """Return whether an override of Hydra selects or changes the launcher or the sweeper."""
+    key = key_of(override).removeprefix("hydra")[1:]
+    return any(key == section or key.startswith((f"{section}.", f"{section}@")) for section in _SECTIONS)
+
+
+def _differs(key: str, jobs: Iterable[Sequence[str]]) -> bool:
+    return len({tuple(text for text in job if key_of(text) == key) for job in jobs}) > 1
+
+
+def _values(sweep: Sweep) -> list[dict[str, str]] | None:
+    return None if sweep.jobs is None else [pick_varied(job, sweep.varied) for job in sweep.jobs]
+
+
+def _options(config: DictConfig) -> list[str]:
+    """Return the options that selected the folder and the name of the configuration."""
+    name = config.hydra.job.config_name
+    sources = config.hydra.runtime.config_sources
+    folders = [source.path for source in sources if source.provider == "command-line"]
+    return [*(["--config-name", name] if name != "config" else []), *(["--config-dir", folders[0]] if folders else [])]

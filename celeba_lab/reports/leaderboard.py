@@ -1,0 +1,127 @@
+"""The leaderboard of a sweep: tables for spreadsheets, documents and papers, and a table that fits the terminal."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from rich.table import Table
+
+from celeba_lab.console import console, format_seconds
+from celeba_lab.errors import did_you_mean, escape_controls, format_value
+from celeba_lab.files import prepare_folder, write_atomically, write_csv
+from celeba_lab.runs.leaderboard import Entry, leaderboard_table, main_metrics
+
+TABLE = "leaderboard"
+"""Name of the tables, without their suffixes."""
+_LONGEST = 30  # Most characters of a setting in the terminal.
+_MOST_ROWS = 20
+# Columns that contain text or that are shown elsewhere.
+_NOT_PRINTED = ("reason",)
+
+
+def write_leaderboard(entries: Sequence[Entry], score: str | None, folder: Path) -> pd.DataFrame:
+    """Write the leaderboard as CSV, Markdown and LaTeX (with the package booktabs), and return it.
+
+    The CSV file contains all overall metrics, the other two only the score, the same metric of other splits and losses.
+
+    Args:
+        entries: Runs, best first.
+        score: Name of the metric that ranks them.
+        folder: Folder for the three files.
+    """
+    table = leaderboard_table(entries, score)
+    prepare_folder(folder)
+    write_csv(folder / f"{TABLE}.csv", table)
+    metrics = main_metrics(table, score)
+    shown = _without_empty(table[[name for name in table.columns if _is_shown(name, metrics)]])
+    texts = pd.DataFrame({name: [_text(name, value) for value in shown[name]] for name in shown.columns})
+    cells = texts.map(lambda text: text.replace("|", "\\|"))
+    markdown = cells.to_markdown(index=False, disable_numparse=True, colalign=_alignment(shown)) + "\n"
+    latex = texts.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
+    code = latex.to_latex(hrules=True, column_format="".join("l" if a == "left" else "r" for a in _alignment(shown)))
+    for suffix, text in (("md", markdown), ("tex", code)):
+        write_atomically(folder / f"{TABLE}.{suffix}", lambda file, text=text: file.write(text.encode()))  # type: ignore[misc]
+    return table
+
+
+def show_leaderboard(table: pd.DataFrame, score: str | None, title: str) -> None:
+    """Print the leaderboard, without the columns for which the terminal is too narrow. No number is cut.
+
+    The run, the settings, the score and the duration are printed first, then as many metrics as there is room for.
+    """
+    shown = _without_empty(table.drop(columns=[name for name in _NOT_PRINTED if name in table]))
+    if (table["state"] == "finished").all():
+        shown = shown.drop(columns="state")
+    shown = shown.head(_MOST_ROWS)
+    texts = {name: [_shortened(_text(name, value)) for value in shown[name]] for name in shown.columns}
+    kept = [name for name in texts if name == score or "/" not in name]
+    # Settings are left out last, beginning with the last one.
+    settings = [name for name in kept if name not in ("rank", "run", score, "seconds", "state")]
+    for metric in dict.fromkeys([*main_metrics(table, score), *texts]):
+        if metric in texts and metric not in kept and _width([*kept, metric], texts) <= console.width:
+            kept.append(metric)
+    while _width(kept, texts) > console.width:
+        optional = [name for name in ("seconds", *reversed(settings), "rank") if name in kept]
+        if not optional:
+            break
+        kept.remove(optional[0])
+    printed = Table(title=title, title_justify="left")
+    for name, alignment in zip(texts, _alignment(shown), strict=True):
+        if name in kept:
+            printed.add_column(_heading(name), justify=alignment, no_wrap=True)  # type: ignore[arg-type]
+    for row in zip(*(texts[name] for name in texts if name in kept), strict=True):
+        printed.add_row(*row)
+    if len(shown) < len(table):
+        printed.caption = f"{len(table) - len(shown)} more rows in the saved table"
+    console.print(printed)
+
+
+def explain_missing_score(entries: Sequence[Entry], score: str | None) -> str | None:
+    """Return a sentence if no finished run reports the score, or None."""
+    finished = [entry for entry in entries if entry.state == "finished"]
+    if score is None or not finished or any(score in entry.metrics for entry in finished):
+        return None
+    hint = did_you_mean(score, [name for entry in finished for name in entry.metrics])
+    return f"score={score} is not a metric of these runs, so they are not ranked.{hint}"
+
+
+def _is_shown(name: str, metrics: Sequence[str]) -> bool:
+    return name in metrics or (name != "reason" and name.count("/") != 1)
+
+
+def _without_empty(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table without the columns that have no values."""
+    kept = [name for name in table.columns if name in ("run", "state") or table[name].notna().any()]
+    return table[kept]
+
+
+def _text(name: str, value: object) -> str:
+    if value is None or value is pd.NA or value != value:
+        return ""
+    if name == "seconds":
+        return format_seconds(float(value))  # type: ignore[arg-type]
+    if "/" in name and isinstance(value, float):
+        return f"{value + 0.0:.4f}"
+    return escape_controls(format_value(value))
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def _heading(name: str) -> str:
+    return "time" if name == "seconds" else name
+
+
+def _alignment(table: pd.DataFrame) -> list[str]:
+    """Return the alignment of each column: numbers to the right."""
+    numbers = [
+        pd.to_numeric(table[name].dropna(), errors="coerce").notna().all() and name not in ("run", "state")
+        for name in table.columns
+    ]
+    return ["right" if is_number else "left" for is_number in numbers]
+
+
+def _width(names: Sequence[str], texts: dict[str, list[str]]) -> int:
+    """Return the width of a printed table, with borders and padding."""
+    return 1 + sum(3 + max(map(len, (_heading(name), *texts[name]))) for name in names)

@@ -1,0 +1,66 @@
+"""Rank runs from their folders alone."""
+
+from collections.abc import Sequence
+
+from omegaconf import DictConfig
+
+from celeba_lab.console import Progress, command_line, console, display_path, format_override
+from celeba_lab.errors import SettingError, check_choice
+from celeba_lab.reports.leaderboard import explain_missing_score, show_leaderboard, write_leaderboard
+from celeba_lab.runs.find import find_runs
+from celeba_lab.runs.leaderboard import Entry, rank, read_entries
+from celeba_lab.runs.run import Run
+from celeba_lab.runs.sweep import DIRECTIONS
+
+
+def leaderboard(cfg: DictConfig, runs: str | list[str]) -> dict[str, float]:
+    """Rank runs by ``score``, and write their leaderboard to the tables of this run.
+
+    Args:
+        cfg: Configuration of the run. ``score`` is the metric that ranks the runs, and ``direction`` says whether high
+            or low values are better.
+        runs: Sweep folders, run folders, folders that contain run folders, or globs that match these.
+
+    Returns:
+        The metrics ``runs`` (the number of runs), ``finished``, and the best value of the score under its own name.
+
+    Raises:
+        UserError: No run matches, or a file in a run folder is damaged.
+    """
+    check_choice("direction", cfg.direction, DIRECTIONS)
+    run = Run.open(cfg)
+    with Progress("reading the runs"):
+        finished, unfinished = find_runs(runs, ignore=run.path)
+        entries = rank(read_entries([*finished, *unfinished]), cfg.score, cfg.direction)
+    if not entries:
+        raise SettingError("runs", runs, "contains no runs")
+    run.begin()
+    table = write_leaderboard(entries, cfg.score, run.path / "tables")
+    show_leaderboard(table, cfg.score, f"leaderboard ({cfg.direction} {cfg.score})")
+    if sentence := explain_missing_score(entries, cfg.score):
+        console.print(sentence, style="yellow", soft_wrap=True)
+    metrics = {"runs": float(len(entries)), "finished": float(len(finished))}
+    if cfg.score is not None and cfg.score in entries[0].metrics:
+        metrics[cfg.score] = entries[0].metrics[cfg.score]
+        show_best(entries[0])
+    return run.finish(metrics, details={"runs": [str(entry.folder) for entry in entries]})
+
+
+def show_best(best: Entry, data_overrides: Sequence[str] = ()) -> None:
+    """Print commands for the best run."""
+    console.print(f"best run: {display_path(best.folder)}", soft_wrap=True)
+    for purpose, command in commands_for(best, data_overrides):
+        console.print(f"  {purpose}: {command}", soft_wrap=True)
+
+
+def commands_for(entry: Entry, data_overrides: Sequence[str] = ()) -> list[tuple[str, str]]:
+    """Return purposes and commands for the checkpoint of a run, or an empty list if it has none."""
+    if entry.checkpoint is None:
+        return []
+    checkpoint = format_override("checkpoint", entry.checkpoint)
+    if entry.task == "train_gan":
+        return [("generate faces", command_line(["task=generate", checkpoint, *data_overrides]))]
+    return [
+        ("evaluate", command_line(["task=evaluate", checkpoint, "task.split=test", *data_overrides])),
+        ("predict", command_line(["task=predict", checkpoint, "task.images=photos/*.jpg"])),
+    ]

@@ -1,0 +1,189 @@
+"""A sweep runs all of its jobs, ranks them, and can be resumed."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from celeba_lab.errors import UserError
+from celeba_lab.runs.interrupts import Interrupted
+from celeba_lab.runs.job import Job
+from celeba_lab.runs.settings import write_settings
+from celeba_lab.runs.summary import Summary
+from celeba_lab.runs.sweep import Sweep
+
+Command = Callable[..., tuple[int, str, str]]
+SWEEP = ["experiment=smile", "seed=1,2,3,4", "hydra.sweep.dir=s"]
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Seeds of the jobs that were started. The jobs take no time, and their score is their seed."""
+    seeds: list[int] = []
+
+    def task(cfg: DictConfig) -> dict[str, float]:
+        folder = Path(HydraConfig.get().runtime.output_dir)
+        seeds.append(cfg.seed)
+        print(f"training with seed {cfg.seed}")
+        write_settings(folder, {"seed": cfg.seed})
+        metrics = {"val/accuracy": cfg.seed / 10}
+        Summary(experiment="smile", task="train", metrics=metrics, checkpoint="best.ckpt").write(folder)
+        return metrics
+
+    monkeypatch.setattr("celeba_lab.cli.main.prepare", lambda cfg: task)
+    return seeds
+
+
+@pytest.fixture
+def fail(started: list[int], monkeypatch: pytest.MonkeyPatch) -> Callable[[int, BaseException | None], None]:
+    """``fail(seed, error)`` makes the job with this seed fail when it starts."""
+    from celeba_lab.cli import main
+
+    usual = main.prepare
+    errors: dict[int, BaseException | None] = {}
+
+    def prepare(cfg: DictConfig) -> Callable[[DictConfig], dict[str, float]]:
+        task = usual(cfg)
+
+        def run(cfg: DictConfig) -> dict[str, float]:
+            error = errors.get(cfg.seed)
+            if error is not None:
+                started.append(cfg.seed)
+                raise error
+            return task(cfg)
+
+        return run
+
+    monkeypatch.setattr("celeba_lab.cli.main.prepare", prepare)
+    return errors.__setitem__
+
+
+def states(folder: Path) -> list[str]:
+    return [Job.read(path.parent).state for path in sorted(folder.glob("s/*/job.json"))]
+
+
+def test_a_sweep_prints_two_lines_for_each_job_and_a_leaderboard(
+    command: Command, started: list[int], tmp_path: Path
+) -> None:
+    code, out, err = command("-m", *SWEEP)
+    assert (code, err, started) == (0, "", [1, 2, 3, 4])
+    lines = out.splitlines()
+    assert lines[:2] == ["sweep: 4 jobs in s", "if stopped: python -m celeba_lab resume=s"]
+    ended = [line for line in lines if line.startswith("job ")]
+    assert [line.split("  ")[0] for line in ended if "finished" in line] == [
+        f"job {k} finished: seed={k + 1}" for k in range(4)
+    ]
+    assert "training with seed" not in out
+    assert (tmp_path / "s" / "2_seed-3" / "output.log").read_text() == "training with seed 3\n"
+    assert "best run: s/3_seed-4" in out
+    assert (tmp_path / "s" / "leaderboard.csv").read_text().splitlines()[1].startswith("1,3_seed-4,4,0.4,")
+    assert {"leaderboard.md", "leaderboard.tex", "sweep.json"} <= {path.name for path in (tmp_path / "s").iterdir()}
+    assert states(tmp_path) == ["finished"] * 4
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (UserError("Training diverged."), "Training diverged."),
+        (ZeroDivisionError("ours"), "This is a bug in celeba_lab (ZeroDivisionError: ours). output.log in the folder"),
+    ],
+)
+def test_a_job_that_fails_does_not_stop_the_others(
+    command: Command, started: list[int], fail, tmp_path: Path, error: Exception, sentence: str
+) -> None:
+    fail(2, error)
+    code, out, err = command("-m", *SWEEP)
+    assert (code, started) == (1, [1, 2, 3, 4])
+    assert err.splitlines() == [line for line in err.splitlines() if line.startswith("celeba_lab: error: job 1 failed")]
+    assert f"celeba_lab: error: job 1 failed: seed=2: {sentence}" in err
+    assert states(tmp_path) == ["finished", "failed", "finished", "finished"]
+    log = (tmp_path / "s" / "1_seed-2" / "output.log").read_text()
+    assert ("Traceback" in log) == isinstance(error, ZeroDivisionError)
+    assert re.search(r"1_seed-2 .* failed", out)
+
+
+def test_after_a_failure_the_other_jobs_can_be_skipped(command: Command, started, fail, tmp_path: Path) -> None:
+    fail(2, UserError("no"))
+    code, _, err = command("-m", *SWEEP, "fail_fast=true")
+    assert (code, started) == (1, [1, 2])
+    assert states(tmp_path) == ["finished", "failed", "skipped", "skipped"]
+    assert "job 3 skipped: seed=4" in err
+
+
+def test_a_resumed_sweep_runs_each_job_once(command: Command, started: list[int], fail, tmp_path: Path) -> None:
+    fail(3, Interrupted(15))
+    code, _, err = command("-m", *SWEEP)
+    assert code == 143
+    assert "To resume: python -m celeba_lab resume=s\n" in err
+    assert states(tmp_path) == ["finished", "finished", "stopped"]
+    first = (tmp_path / "s" / "0_seed-1" / "summary.json").stat().st_mtime_ns
+    fail(3, None)
+    code, out, err = command("resume=s")
+    assert (code, err, started) == (0, "", [1, 2, 3, 3, 4])
+    assert states(tmp_path) == ["finished"] * 4
+    assert (tmp_path / "s" / "0_seed-1" / "summary.json").stat().st_mtime_ns == first
+    assert "job 0" not in out
+    for seed in (3, 4):
+        assert (tmp_path / "s" / f"{seed - 1}_seed-{seed}" / ".hydra" / "overrides.yaml").is_file()
+
+
+def test_a_killed_job_that_wrote_its_summary_is_finished(command: Command, started, tmp_path: Path) -> None:
+    command("-m", *SWEEP)
+    path = tmp_path / "s" / "1_seed-2" / "job.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"state": "running", "score": None}))
+    code, _, _ = command("resume=s")
+    assert (code, started) == (0, [1, 2, 3, 4])
+    assert Job.read(path.parent).score == 0.2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["resume=s", "model.lr=1"], "model.lr=1 cannot be changed when a sweep is resumed (resume=s)."),
+        (["resume=s", "seed=9"], "seed=9 cannot be changed when a sweep is resumed"),
+        (["-m", "experiment=smile", "hydra.sweep.dir=s"], "already contains a sweep"),
+        (
+            ["-m", "experiment=smile", "seed=range(3,3)"],
+            "The sweep has no jobs, because seed=range(3,3) has no values.",
+        ),
+        (["-m", "experiment=smile", "direction=up"], "direction=up must be one of maximize, minimize."),
+    ],
+)
+def test_a_mistake_is_explained(command: Command, started, arguments: list[str], sentence: str) -> None:
+    command("-m", *SWEEP)
+    code, _, err = command(*arguments)
+    assert (code, len(err.splitlines())) == (1, 1)
+    assert sentence in err
+
+
+def test_a_sweep_whose_file_has_changed_is_refused(command: Command, started, own_conf: Path, tmp_path: Path) -> None:
+    path = own_conf / "experiment" / "swept.yaml"
+    text = "# @package _global_\ndefaults:\n  - smile\nhydra:\n  sweeper:\n    params:\n      seed: 1,2\n"
+    path.write_text(text)
+    command("-m", "experiment=swept", "hydra.sweep.dir=s")
+    path.write_text(text.replace("1,2", "1,3"))
+    code, _, err = command("resume=s")
+    assert code == 1
+    assert "resume=" in err
+    assert "cannot be resumed, because the sweep would have other jobs than before." in err
+    assert started == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("overrides", ["hydra.searchpath=[pkg://evil]"]),
+        ("overrides", ["--config-dir=x"]),
+        ("hydra_overrides", ["hydra.job_logging=none"]),
+    ],
+)
+def test_a_forged_record_is_refused(command: Command, started, tmp_path: Path, field: str, value: list[str]) -> None:
+    command("-m", *SWEEP)
+    path = tmp_path / "s" / Sweep.FILE
+    path.write_text(json.dumps(json.loads(path.read_text()) | {field: value}))
+    code, _, err = command("resume=s")
+    assert (code, f"sweep.json contains {value[0]}, which is not a setting of a" in err) == (1, True)

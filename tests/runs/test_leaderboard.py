@@ -1,0 +1,75 @@
+"""Runs are ranked by their score, with the settings in which they differ."""
+
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from celeba_lab.runs.job import Job
+from celeba_lab.runs.leaderboard import (
+    Entry,
+    leaderboard_table,
+    main_metrics,
+    rank,
+    read_entries,
+    varied_settings,
+)
+from celeba_lab.runs.summary import Summary
+
+
+def entry(name: str, score: float | None = None, **settings: object) -> Entry:
+    metrics = {} if score is None else {"val/accuracy": score}
+    return Entry(name, Path(name), "failed" if score is None else "finished", settings, metrics, 3.0)
+
+
+ENTRIES = [entry("a", 0.5, lr=1), entry("b", lr=2), entry("c", 0.7, lr=3), entry("d", float("nan"), lr=3)]
+
+
+@pytest.mark.parametrize(("direction", "order"), [("maximize", "cadb"), ("minimize", "acdb")])
+def test_runs_without_a_score_follow_the_others(direction: str, order: str) -> None:
+    assert "".join(each.name for each in rank(ENTRIES, "val/accuracy", direction)) == order
+
+
+def test_without_a_score_the_order_is_kept() -> None:
+    assert [each.name for each in rank(ENTRIES, None, "maximize")] == ["a", "c", "d", "b"]
+
+
+def test_only_settings_that_differ_are_columns() -> None:
+    entries = [entry("a", 0.1, lr=1, seed=1), entry("b", 0.2, lr=1, seed=2, extra="x")]
+    assert varied_settings(entries) == ["seed", "extra"]
+    table = leaderboard_table(entries, "val/accuracy")
+    assert list(table.columns) == ["rank", "run", "seed", "extra", "val/accuracy", "seconds", "state", "reason"]
+    assert table["seed"].tolist() == [1, 2], "integers stay integers"
+    assert table["rank"].tolist() == [1, 2]
+
+
+def test_main_metrics_are_the_score_and_its_kin() -> None:
+    metrics = {"val/accuracy": 1.0, "val/loss": 1.0, "val/f1": 1.0, "test/accuracy": 1.0, "test/accuracy/Smiling": 1.0}
+    table = leaderboard_table([Entry("a", Path("a"), "finished", metrics=metrics)], "val/accuracy")
+    assert "test/accuracy/Smiling" not in table
+    assert main_metrics(table, "val/accuracy") == ["val/accuracy", "val/loss", "test/accuracy"]
+
+
+def test_jobs_of_sweeps_show_what_their_sweep_varies(tmp_path: Path) -> None:
+    for number, state in enumerate(["finished", "failed", "running"]):
+        folder = tmp_path / f"{number}_lr"
+        folder.mkdir()
+        job = Job(number=number, varied={"model.lr": f"1e-{number}"}, state=state, seconds=5.0)
+        job.write(folder)
+    Summary(experiment="smile", task="train", metrics={"val/accuracy": 0.5}, checkpoint="x").write(tmp_path / "0_lr")
+    entries = read_entries(tmp_path.iterdir())
+    assert [each.state for each in entries] == ["finished", "failed", "running"]
+    assert [each.settings for each in entries] == [{"model.lr": 1.0}, {"model.lr": 0.1}, {"model.lr": 0.01}]
+    assert (entries[0].metrics, entries[0].checkpoint, entries[0].seconds) == ({"val/accuracy": 0.5}, "x", 5.0)
+
+
+def test_other_runs_show_the_settings_in_their_files(tmp_path: Path) -> None:
+    for number in (1, 2):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        settings = {"name": str(number), "seed": number, "model": {"lr": 0.1}, "logger": {"save_dir": str(folder)}}
+        OmegaConf.save(settings, folder / "config.yaml")
+        Summary(experiment="smile", task="train", metrics={}, seconds={"training": 2.0, "report": 1.0}).write(folder)
+    entries = read_entries(tmp_path.iterdir())
+    assert varied_settings(entries) == ["seed"]
+    assert entries[0].seconds == 3.0
