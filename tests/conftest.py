@@ -310,7 +310,7 @@ def find_unknown_settings(settings: set[str]) -> Callable[[str], set[str]]:
     roots = {name for name in settings if "." not in name}
 
     def is_unknown(key: str, value: str | None, in_command: bool) -> bool:
-        if "\ufffd" in key or key.startswith("hydra."):
+        if "\ufffd" in key or key.startswith(("hydra.", "hydra/")):
             return False
         if key in groups and value is not None and re.fullmatch(r"[a-z0-9_/]+", value):
             return value != "null" and f"{key}={value}" not in choices

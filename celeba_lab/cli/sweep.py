@@ -1,5 +1,6 @@
 """Sweeps: the score that ranks their runs, a check that they are not distributed, and what happens around them."""
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -57,7 +58,7 @@ def begin_sweep(config: "DictConfig") -> None:
     """
     from celeba_lab.cli.resume import resume_command
     from celeba_lab.cli.sweep_monitor import SweepMonitor
-    from celeba_lab.cli.sweep_plan import start_sweep
+    from celeba_lab.cli.sweep_plan import jobs_at_once, start_sweep
     from celeba_lab.console import console, display_path
 
     folder = Path(config.hydra.sweep.dir)
@@ -68,16 +69,33 @@ def begin_sweep(config: "DictConfig") -> None:
     console.print(f"sweep: {jobs} in {display_path(folder)}", soft_wrap=True)
     console.print(f"if stopped: {resume_command(folder)}", soft_wrap=True)
     _started.append(_Started(folder, sweep, monitor))
+    _share_cores(jobs_at_once(config, number))
     monitor.start()
+
+
+def _share_cores(jobs: int) -> None:
+    """Give each of several jobs that run at the same time its share of the cores.
+
+    Two trainings on two cores take several times as long if each uses two threads. The launcher starts a new process
+    for each job, in which torch reads these variables on import.
+    """
+    from celeba_lab.data.workers import JOBS_AT_ONCE, usable_cores
+
+    if jobs > 1:
+        os.environ[JOBS_AT_ONCE] = str(jobs)
+        os.environ.setdefault("OMP_NUM_THREADS", str(usable_cores()))
 
 
 @contextmanager
 def watching_sweep() -> Iterator[None]:
     """Stop to follow the jobs at the end of this block, and exit with status 1 if a job of the sweep has failed."""
     _started.clear()
+    environment = dict(os.environ)
     try:
         yield
     finally:
+        for name in os.environ.keys() - environment.keys():
+            del os.environ[name]
         for each in _started:
             each.monitor.stop()
     for each in _started:

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from celeba_lab.cli.job_names import key_of, pick_varied
 from celeba_lab.config import overrides_of
 from celeba_lab.console import format_override
+from celeba_lab.data.workers import usable_cores
 from celeba_lab.errors import UserError, check_choice
 from celeba_lab.runs.job import Job
 from celeba_lab.runs.settings import RESUME
@@ -45,6 +46,21 @@ def start_sweep(config: DictConfig) -> Sweep:
         if Job.read(path.parent).state in ("failed", "skipped"):
             path.unlink()
     return stored
+
+
+def jobs_at_once(config: DictConfig, jobs: int | None) -> int:
+    """Return the number of jobs that the launcher runs on this machine at the same time.
+
+    Args:
+        config: Configuration of the sweep, including the settings of Hydra.
+        jobs: Number of jobs, or None if it is unknown.
+    """
+    number = OmegaConf.select(config, "hydra.launcher.n_jobs", default=1)  # of the launcher joblib
+    if isinstance(number, bool) or not isinstance(number, int) or number == 0:
+        return 1
+    cores = usable_cores()
+    wanted = number if number > 0 else max(1, cores + 1 + number)
+    return wanted if jobs is None else min(wanted, jobs)
 
 
 def plan_sweep(config: DictConfig) -> Sweep:

@@ -9,9 +9,18 @@ INTERRUPTS = tuple(
 """Signals that stop a run: Ctrl-C, ``kill`` and time limits, a closed terminal, and SLURM's warning signal."""
 
 
+JOBS_AT_ONCE = "CELEBA_LAB_JOBS_AT_ONCE"
+"""Environment variable with the number of jobs of a sweep that run on this machine at the same time."""
+
+
 def usable_cores() -> int:
-    """Return the number of CPU cores that this process may use, which can be lower than the machine's total."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return the number of CPU cores that this process may use, which can be lower than the machine's total.
+
+    Jobs of a sweep that run at the same time share the cores.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    jobs = os.environ.get(JOBS_AT_ONCE, "1")
+    return max(1, cores // int(jobs)) if jobs.isdigit() and int(jobs) > 0 else cores
 
 
 def spare_cores(processes: int) -> int:

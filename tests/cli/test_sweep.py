@@ -187,3 +187,17 @@ def test_a_forged_record_is_refused(command: Command, started, tmp_path: Path, f
     path.write_text(json.dumps(json.loads(path.read_text()) | {field: value}))
     code, _, err = command("resume=s")
     assert (code, f"sweep.json contains {value[0]}, which is not a setting of a" in err) == (1, True)
+
+
+@pytest.mark.slow
+def test_jobs_can_run_at_the_same_time(run_process, tiny_celeba: Path, tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="install celeba_lab[sweep]")
+    arguments = ["-m", "experiment=cooccurrence", f"data.root={tiny_celeba}", "seed=1,2,3", "task.fraction=1,2"]
+    launcher = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweep.dir=s"]
+    result = run_process(*arguments, *launcher, cwd=tmp_path)
+    assert result.returncode == 1
+    assert sorted(states(tmp_path)) == ["failed"] * 3 + ["finished"] * 3
+    assert result.stderr.count("celeba_lab: error: job") == 3
+    assert len([line for line in result.stdout.splitlines() if " started: " in line or " failed: " in line]) >= 3
+    result = run_process("resume=s", cwd=tmp_path)
+    assert result.stdout.count(" failed: ") == 3

@@ -16,3 +16,12 @@ def test_a_killed_run_resumes_exactly(case: str, tiny_celeba: Path) -> None:
     result = subprocess.run([*command, "--cases", case], capture_output=True, text=True, timeout=500)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "2 of 2 resumed runs are equal" in result.stdout
+
+
+@pytest.mark.slow
+def test_a_sweep_that_is_killed_ten_times_runs_each_job_once(tiny_celeba: Path) -> None:
+    script = SCRIPT.with_name("kill_sweep.py")
+    command = [sys.executable, "-W", "ignore", str(script), "--data", str(tiny_celeba), "--kills", "10"]
+    result = subprocess.run([*command, "--cases", "cooccurrence"], capture_output=True, text=True, timeout=500)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "cooccurrence: equal" in result.stdout
