@@ -51,6 +51,7 @@ class Config:
     fail_fast: bool = False
     checkpoint: str | None = None
     resume: str | None = None
+    repeat: str | None = None
     trusted_modules: list[str] = field(default_factory=list)
     print_config: str = "changed"
     data: Any = None

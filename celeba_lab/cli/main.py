@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from celeba_lab.cli.sweep import refuse_distributed_sweep, score_of
@@ -19,6 +20,8 @@ _BUG = "This is a bug in celeba_lab. Please report it, and include the lines abo
 def launch(cfg: "DictConfig") -> float | None:
     """Run the task of a composed configuration, and return the metric selected by ``score``."""
     from celeba_lab.cli.explain import explain_disk
+    from celeba_lab.cli.repeat import announce_repeat
+    from celeba_lab.cli.resume import restore_repeated
     from celeba_lab.cli.run_folder import check_claims
     from celeba_lab.errors import UserError, settings_of
 
@@ -26,7 +29,11 @@ def launch(cfg: "DictConfig") -> float | None:
     try:
         if cfg.resume is not None and not _restore(cfg):
             return None
+        if cfg.repeat is not None and cfg.resume is None:
+            restore_repeated(cfg)
         task = prepare(cfg)
+        if cfg.repeat is not None:
+            announce_repeat(cfg)
     except Exception as error:
         _exit_with_sentence(error, discard_folder=True)
         raise
@@ -34,6 +41,7 @@ def launch(cfg: "DictConfig") -> float | None:
         with settings_of("task"):
             metrics = task(cfg)
         check_claims()
+        _conclude(cfg)
     except Exception as error:
         # While a task runs, only these types of error are user errors. An OmegaConf error would be a bug.
         is_user_error = isinstance(error, UserError) or type(error).__name__ == "MisconfigurationException"
@@ -42,6 +50,21 @@ def launch(cfg: "DictConfig") -> float | None:
         error.add_note(_BUG)
         raise
     return score_of(cfg, metrics)
+
+
+def _conclude(cfg: "DictConfig") -> None:
+    """Print the command that repeats a run, and compare a repeated run with the original one."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from celeba_lab.cli.repeat import conclude_repeat
+    from celeba_lab.cli.resume import repeat_command
+    from celeba_lab.console import console, is_main_process
+
+    if not is_main_process():
+        return
+    if cfg.repeat is not None:
+        conclude_repeat(cfg)
+    console.print(f"  repeat: {repeat_command(Path(HydraConfig.get().runtime.output_dir))}", soft_wrap=True)
 
 
 def _restore(cfg: "DictConfig") -> bool:

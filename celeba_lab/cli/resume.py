@@ -13,7 +13,7 @@ from celeba_lab.config import flatten, overrides_of
 from celeba_lab.console import command_line, display_path, format_override
 from celeba_lab.errors import SettingError, UserError, format_value
 from celeba_lab.files import load_yaml, naming_file
-from celeba_lab.runs.settings import OVERRIDES, RESUME, SETTINGS
+from celeba_lab.runs.settings import OVERRIDES, REPEAT, RESUME, SETTINGS
 from celeba_lab.runs.summary import SUMMARY
 from celeba_lab.runs.sweep import Sweep
 
@@ -61,6 +61,8 @@ CHANGEABLE = (
 # Settings that a GAN applies again when training starts.
 _CHANGEABLE_FOR_GAN = ("model.lr", "model.discriminator_lr", "model.betas")
 _HYDRA = ".hydra/hydra.yaml"
+# What is done with the run in a folder, by the setting that selects the folder.
+_PURPOSES = {RESUME: "resumed", REPEAT: "repeated"}
 # Names of the files that celeba_lab and Hydra write, in each folder of a run.
 _FILES = {
     ".": ("*.json", "*.yaml", "*.html", "*.log", "events.out.tfevents.*"),
@@ -77,9 +79,18 @@ def resume_command(folder: Path) -> str:
     The files in a run folder cannot give permissions. The command therefore contains those that the user has typed: the
     trusted modules, and paths of callbacks and loggers outside the run folder.
     """
+    return _command_for(RESUME, folder)
+
+
+def repeat_command(folder: Path) -> str:
+    """Return the command that repeats the run in a folder."""
+    return _command_for(REPEAT, folder)
+
+
+def _command_for(purpose: str, folder: Path) -> str:
     trusted = list(dict.fromkeys(trusted_modules()))
     permissions = [f"trusted_modules=[{','.join(trusted)}]"] if trusted else []
-    return command_line([format_override(RESUME, display_path(folder)), *permissions, *list_permitted()])
+    return command_line([format_override(purpose, display_path(folder)), *permissions, *list_permitted()])
 
 
 def find_resumable(path: str) -> str | None:
@@ -114,37 +125,48 @@ def expand_run(folder: Path, arguments: list[str]) -> list[str]:
     return [*_config_sources(folder, own), *own, *overrides, *hydra, format_override(RESUME, folder)]
 
 
-def check_run(folder: Path) -> None:
-    """Check that a folder contains a run that can be resumed.
+def check_run(folder: Path, purpose: str = RESUME) -> None:
+    """Check that a folder contains a run that can be resumed or repeated.
+
+    Args:
+        folder: Folder of the run.
+        purpose: Name of the setting that selected the folder.
 
     Raises:
         UserError: A file is missing, or is not of the kind that its name promises.
     """
-    name = format_override(RESUME, display_path(folder))
+    name = format_override(purpose, display_path(folder))
     if (folder / "multirun.yaml").is_file():
         hint = "It was stopped in its first seconds, or is from an earlier version of celeba_lab."
         raise UserError(f"{name} is the folder of a sweep, but does not contain {Sweep.FILE}. {hint}")
+    hint = " A run that was stopped in its first seconds has nothing to resume: delete its folder and start a new run."
     for file in (SETTINGS, OVERRIDES):
         if not (folder / file).is_file():
-            raise UserError(
-                f"{name} cannot be resumed, because the folder does not contain {file}. A run that was stopped in its"
-                " first seconds has nothing to resume: delete its folder and start a new run."
-            )
-    check_files(folder)
+            reason = f"{name} cannot be {_PURPOSES[purpose]}, because the folder does not contain {file}."
+            raise UserError(f"{reason}{hint if purpose == RESUME else ''}")
+    check_files(folder, purpose)
 
 
-def check_files(folder: Path) -> None:
+def check_files(folder: Path, purpose: str = RESUME) -> None:
     """Check that a run folder contains only files and folders of its own, each of the kind that its name promises.
 
     Through a link, a resumed run would change other files. Links within the folder, as Lightning's ``save_last=link``
     creates them, are harmless.
+
+    Args:
+        folder: Folder of the run.
+        purpose: Name of the setting that selected the folder.
+
+    Raises:
+        UserError: A file is a link, a pipe or a device, or a folder has the name of a file.
     """
     for path in sorted(folder.rglob("*")):
         problem = _find_problem(path, folder)
         if problem is not None:
             raise UserError(
-                f"{format_override(RESUME, folder)} cannot be resumed, because {path.relative_to(folder)} in it"
-                f" {problem}. Delete it, or replace it by the file or folder that you need."
+                f"{format_override(purpose, folder)} cannot be {_PURPOSES[purpose]}, because"
+                f" {path.relative_to(folder)} in it {problem}. Delete it, or replace it by the file or folder that you"
+                " need."
             )
 
 
@@ -173,7 +195,31 @@ def _read_overrides(folder: Path) -> list[str]:
     for text in stored:
         if text.startswith("-") or _key_of(text).partition(".")[0].partition("/")[0] == "hydra":
             raise UserError(f"{display_path(folder / OVERRIDES)} contains {text}, which is not a setting of a run.")
-    return [text for text in stored if not text.startswith(f"{RESUME}=")]
+    return [text for text in stored if _key_of(text) not in _PURPOSES]
+
+
+def expand_repeat(folder: Path, arguments: list[str]) -> list[str]:
+    """Return arguments that make Hydra compose the settings of the run in a folder again, for a new run.
+
+    Args:
+        folder: Absolute path to the folder of the run.
+        arguments: Other arguments on the command line.
+
+    Raises:
+        UserError: The folder does not contain a finished run.
+    """
+    name = format_override(REPEAT, display_path(folder))
+    if {"-m", "--multirun"} & set(arguments):
+        raise UserError(f"-m cannot be combined with {name}. Repeat the runs of a sweep one by one.")
+    if (folder / Sweep.FILE).is_file():
+        raise UserError(f"{name} is the folder of a sweep. Repeat its runs one by one.")
+    check_run(folder, REPEAT)
+    if not (folder / SUMMARY).is_file():
+        hint = f"Resume it first: {resume_command(folder)}"
+        raise UserError(f"{name} is not a finished run. {hint}")
+    own = [text for text in arguments if text.startswith(("hydra.", "-")) or ("=" not in text and text[:1] != "~")]
+    overrides = merge_overrides(_read_overrides(folder), [text for text in arguments if text not in own])
+    return [*_config_sources(folder, own), "hydra.mode=RUN", *own, *overrides, format_override(REPEAT, folder)]
 
 
 def _config_sources(folder: Path, own: Iterable[str]) -> list[str]:
@@ -231,28 +277,49 @@ def restore_settings(cfg: DictConfig) -> bool:
     Raises:
         UserError: A setting cannot be changed when a run is resumed, or ``config.yaml`` is damaged.
     """
+    from hydra.core.hydra_config import HydraConfig
+
+    folder = Path(str(cfg.resume))
+    if folder != Path(HydraConfig.get().runtime.output_dir):
+        raise UserError(f"Give {format_override(RESUME, cfg.resume)} on the command line, without other characters.")
+    changed = _restore(cfg, folder, RESUME)
+    return not (folder / SUMMARY).is_file() or any(is_below(key, _EXTENDING) for key in changed)
+
+
+def restore_repeated(cfg: DictConfig) -> None:
+    """Replace a composed configuration by the settings of the run that is repeated, but keep the new folder.
+
+    Args:
+        cfg: The composed configuration, which is modified in place.
+
+    Raises:
+        UserError: A setting cannot be changed when a run is repeated, or ``config.yaml`` is damaged.
+    """
+    _restore(cfg, Path(str(cfg.repeat)), REPEAT)
+
+
+def _restore(cfg: DictConfig, folder: Path, purpose: str) -> list[str]:
+    """Replace a composed configuration by the settings in a folder, and return the settings that were given now."""
     from hydra import compose
     from hydra.core.hydra_config import HydraConfig
 
     hydra = HydraConfig.get()
-    folder = Path(str(cfg.resume))
-    if folder != Path(hydra.runtime.output_dir):
-        raise UserError(f"Give {format_override(RESUME, cfg.resume)} on the command line, without other characters.")
     earlier = _read_overrides(folder)
-    own = compose(str(hydra.job.config_name), [*earlier, format_override(RESUME, folder)])
+    own = compose(str(hydra.job.config_name), [*earlier, format_override(purpose, folder)])
     stored = _read_settings(folder, own)
     given = {_key_of(text).replace("/", ".") for text in overrides_of(hydra, "task") if text not in earlier}
-    changed = _find_changes(stored, own, cfg, given - {RESUME})
-    check_changes({key: _leaves(cfg).get(key) for key in changed}, _leaves(stored))
+    changed = _find_changes(stored, own, cfg, given - set(_PURPOSES))
+    check_changes({key: _leaves(cfg).get(key) for key in changed}, _leaves(stored), _PURPOSES[purpose])
     _update(stored, changed, cfg)
-    _move(stored, own, cfg, folder)
+    _move(stored, own, cfg, Path(hydra.runtime.output_dir))
     with open_dict(cfg):
         for key in map(str, list(cfg)):
-            if key != RESUME and key in stored:
+            # A resumed run may itself repeat another one.
+            if key in stored and key != RESUME and (key != REPEAT or purpose == RESUME):
                 # The types of the schema are kept.
                 is_typed = isinstance(cfg[key], DictConfig) and OmegaConf.get_type(cfg, key) is not dict
                 cfg[key] = OmegaConf.merge(cfg[key], stored[key]) if is_typed else stored[key]
-    return not (folder / SUMMARY).is_file() or any(is_below(key, _EXTENDING) for key in changed)
+    return changed
 
 
 def _read_settings(folder: Path, own: DictConfig) -> DictConfig:
@@ -328,12 +395,13 @@ def _move(stored: DictConfig, own: DictConfig, cfg: DictConfig, folder: Path) ->
     _update(stored, [k for k, v in _leaves(own).items() if isinstance(v, str) and v.startswith(str(folder))], cfg)
 
 
-def check_changes(changed: Mapping[str, Any], before: Mapping[str, Any]) -> None:
-    """Check that only settings are changed that can be changed when a run is resumed.
+def check_changes(changed: Mapping[str, Any], before: Mapping[str, Any], purpose: str = "resumed") -> None:
+    """Check that only settings are changed that can be changed when a run is resumed or repeated.
 
     Args:
         changed: New values by dotted key.
         before: Values of the run by dotted key.
+        purpose: What is done with the run, as a past participle.
 
     Raises:
         SettingError: A setting cannot be changed.
@@ -343,7 +411,7 @@ def check_changes(changed: Mapping[str, Any], before: Mapping[str, Any]) -> None
     for key, value in changed.items():
         if not is_below(key, changeable):
             used = f"the run uses {format_value(before[key])}" if key in before else "the run does not use it"
-            rule = f"cannot be changed when a run is resumed ({used})"
+            rule = f"cannot be changed when a run is {purpose} ({used})"
             raise SettingError(key, value, rule, "Start a new run with this setting.", is_absolute=True)
 
 

@@ -215,8 +215,9 @@ class CelebADataModule(ResumableData):
         return f"images: {self.describe_splits()} at {self.image_size} x {self.image_size} pixels{limited}{skipped}"
 
     def facts(self) -> dict[str, Any]:
-        """Return the information that a run records about the data: name, folder, images per split and provenance."""
-        return {"name": self.name, "root": str(self.root), "images": self.counts, **self.provenance}
+        """Return the information that a run records: name, folder, images per split, fingerprint and provenance."""
+        own = {"name": self.name, "root": str(self.root), "images": self.counts}
+        return own | {"fingerprint": self.annotations.fingerprint, **self.provenance}
 
     @property
     def provenance(self) -> dict[str, Any]:

@@ -11,6 +11,9 @@ from celeba_lab.files import write_atomically
 RESUME = "resume"
 """Name of the setting that selects the folder of a resumed run. It is not stored in this folder."""
 
+REPEAT = "repeat"
+"""Name of the setting that selects the folder of a finished run that this run repeats."""
+
 SETTINGS, OVERRIDES = "config.yaml", ".hydra/overrides.yaml"
 """Files with all resolved settings, and with the overrides on the command line."""
 

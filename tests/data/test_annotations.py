@@ -1,9 +1,11 @@
 import gzip
 import io
+import re
 import resource
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -379,3 +381,19 @@ def test_the_real_tables_load_quickly_and_in_little_memory(shared, official_root
     seconds, megabytes = map(float, run.stdout.split())
     assert seconds < 3
     assert megabytes < 250
+
+
+def test_the_fingerprint_depends_on_every_annotation_but_not_on_the_layout(write_celeba, tmp_path: Path) -> None:
+    layouts = [
+        Annotations.load(write_celeba(tmp_path / layout, layout, images=False))
+        for layout in ("kaggle", "official", "torchvision")
+    ]
+    [fingerprint] = {annotations.fingerprint for annotations in layouts}
+    assert re.fullmatch(r"[0-9a-f]{16}", fingerprint)
+    first = layouts[0]
+    changed = [
+        replace(first, image_ids=np.array([*first.image_ids[:-1], "x.jpg"])),
+        replace(first, labels=1 - first.labels),
+        replace(first, partition=first.partition[::-1]),
+    ]
+    assert len({fingerprint, *(annotations.fingerprint for annotations in changed)}) == 4

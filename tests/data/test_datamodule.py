@@ -126,7 +126,9 @@ def test_the_description_counts_the_images_in_use(make_data, tiny_celeba):
 
 def test_the_facts_state_the_source_of_the_images(make_data, tiny_celeba):
     images = {"train": 32, "val": 8, "test": 8}
-    assert make_data(tiny_celeba).facts() == {"name": "celeba", "root": str(tiny_celeba), "images": images}
+    data = make_data(tiny_celeba)
+    own = {"name": "celeba", "root": str(tiny_celeba), "images": images, "fingerprint": data.annotations.fingerprint}
+    assert data.facts() == own
     assert make_data(tiny_celeba, name="mine").facts()["name"] == "mine"
 
 

@@ -70,7 +70,9 @@ def test_the_summary_contains_the_documented_fields(trained, tiny_celeba: Path) 
     summary = trained.summary
     assert summary["experiment"] == "smile"
     assert summary["task"] == "train"
-    assert summary["data"] == {"name": "celeba", "root": str(tiny_celeba), "images": {"train": 32, "val": 8, "test": 8}}
+    data = dict(summary["data"])
+    assert len(data.pop("fingerprint")) == 16
+    assert data == {"name": "celeba", "root": str(tiny_celeba), "images": {"train": 32, "val": 8, "test": 8}}
     for name in ("train/loss", "val/loss", "val/accuracy", "test/accuracy", "test/auroc", "val/balanced_accuracy"):
         assert name in summary["metrics"]
     assert {"fit", "training", "validation", "val", "test", "report"} <= set(summary["seconds"])
