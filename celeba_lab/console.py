@@ -248,7 +248,12 @@ def _number(value: float | None) -> str:
 
 def command_line(overrides: Sequence[str]) -> str:
     """Return the command line for the given overrides, quoted for a shell."""
-    return " ".join([PROGRAM, *(shlex.quote(override) for override in overrides)])
+    return " ".join([PROGRAM, *map(_quote, overrides)])
+
+
+def _quote(text: str) -> str:
+    """Quote a word for a shell, in double quotes if it contains single quotes, which is easier to read."""
+    return f'"{text}"' if "'" in text and not set(text) & set('"$`\\!') else shlex.quote(text)
 
 
 def format_override(key: str, value: object) -> str:

@@ -38,6 +38,7 @@ _DISK_ERRORS = {
     errno.ENAMETOOLONG: "Choose a shorter name.",
     errno.ENOTDIR: "A part of the path is a file. Choose another folder.",
 }
+_AMBIGUOUS = re.compile(r"Ambiguous value for argument '(.*)'")
 _UNKNOWN_GROUP = re.compile(r"Could not override '([\w/]+)")
 
 
@@ -74,6 +75,8 @@ def explain(error: Exception) -> str | None:
             f"'{cause.override}' on the command line cannot be parsed. Use key=value. A value with spaces, commas or"
             " brackets needs two pairs of quotes: 'key=\"a b\"'."
         )
+    if isinstance(cause, HydraException) and (found := _AMBIGUOUS.match(str(cause))):
+        return f"{found[1]} has several values. Add -m to run all of them, or use key=[value1,value2] for a list."
     if isinstance(cause, ConfigCompositionException) and (group := _UNKNOWN_GROUP.match(str(cause))):
         return _explain_group(group[1])
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:

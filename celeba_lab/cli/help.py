@@ -20,8 +20,12 @@ _OVERRIDES = [
     ("model.backbone=resnet18", "Any torchvision classifier"),
     ("model.weights=PATH", "auto, the name of torchvision weights, a file, or null for random weights"),
     ("trainer.max_epochs=10", "Any argument of Lightning's Trainer"),
-    ("checkpoint=PATH", "Checkpoint to evaluate, to predict with or to continue training from"),
+    ("checkpoint=PATH", "Checkpoint to evaluate or to predict with"),
     ("seed=1", "Seed for all random numbers"),
+    ("resume=FOLDER", "Go on with a run or a sweep that was stopped or killed"),
+    ("repeat=FOLDER", "Run a finished run again, and compare the results"),
+    ("score=val/loss", "Metric that ranks the runs of a sweep (with direction=minimize)"),
+    ("fail_fast=true", "Skip the other runs of a sweep after one has failed"),
 ]
 
 _EXAMPLES = [

@@ -61,6 +61,6 @@ def name_job(number: int, varied: Mapping[str, str]) -> str:
     parts = [str(number)]
     names = short_names(list(varied))
     for key, value in varied.items():
-        safe = _UNSAFE.sub("-", value).lstrip(".").rstrip("-.")[:_LONGEST_VALUE]
+        safe = _UNSAFE.sub("-", value).lstrip("." if value.startswith("-") else "-.").rstrip("-.")[:_LONGEST_VALUE]
         parts.append(f"{_UNSAFE_IN_KEY.sub('-', names[key])}-{safe or 'empty'}")
     return "_".join(parts)[:_LONGEST].rstrip("-._")

@@ -15,6 +15,7 @@ from celeba_lab.cli.explain import ExplainedExit
 from celeba_lab.cli.job_names import pick_varied
 from celeba_lab.cli.job_output import OUTPUT, output_to
 from celeba_lab.cli.resume import check_run
+from celeba_lab.cli.run_folder import claim
 from celeba_lab.config import one_line, overrides_of
 from celeba_lab.errors import UserError, readable
 from celeba_lab.runs.interrupts import Interrupted
@@ -41,6 +42,8 @@ def run_job(cfg: DictConfig, launch: Callable[[DictConfig], float | None]) -> fl
     folder, sweep_folder = Path(hydra.runtime.output_dir), Path(hydra.sweep.dir)
     sweep = Sweep.read(sweep_folder)
     job = Job(number=hydra.job.num, varied=pick_varied(overrides_of(hydra, "task"), sweep.varied), state="running")
+    if not claim(folder):  # Another process resumes this run, or goes on although its sweep was killed.
+        return None
     if (folder / SUMMARY).is_file():
         return _keep(job, folder, sweep.score)
     if cfg.fail_fast and any_failed(sweep_folder):

@@ -20,8 +20,6 @@ _BUG = "This is a bug in celeba_lab. Please report it, and include the lines abo
 def launch(cfg: "DictConfig") -> float | None:
     """Run the task of a composed configuration, and return the metric selected by ``score``."""
     from celeba_lab.cli.explain import explain_disk
-    from celeba_lab.cli.repeat import announce_repeat
-    from celeba_lab.cli.resume import restore_repeated
     from celeba_lab.cli.run_folder import check_claims
     from celeba_lab.errors import UserError, settings_of
 
@@ -30,10 +28,8 @@ def launch(cfg: "DictConfig") -> float | None:
         if cfg.resume is not None and not _restore(cfg):
             return None
         if cfg.repeat is not None and cfg.resume is None:
-            restore_repeated(cfg)
+            _restore_repeated(cfg)
         task = prepare(cfg)
-        if cfg.repeat is not None:
-            announce_repeat(cfg)
     except Exception as error:
         _exit_with_sentence(error, discard_folder=True)
         raise
@@ -52,17 +48,27 @@ def launch(cfg: "DictConfig") -> float | None:
     return score_of(cfg, metrics)
 
 
+def _restore_repeated(cfg: "DictConfig") -> None:
+    """Restore the settings of a repeated run, and print what is different today."""
+    from celeba_lab.cli.repeat import announce_repeat
+    from celeba_lab.cli.resume import restore_repeated
+
+    restore_repeated(cfg)
+    announce_repeat(cfg)
+
+
 def _conclude(cfg: "DictConfig") -> None:
     """Print the command that repeats a run, and compare a repeated run with the original one."""
     from hydra.core.hydra_config import HydraConfig
 
-    from celeba_lab.cli.repeat import conclude_repeat
     from celeba_lab.cli.resume import repeat_command
     from celeba_lab.console import console, is_main_process
 
     if not is_main_process():
         return
     if cfg.repeat is not None:
+        from celeba_lab.cli.repeat import conclude_repeat
+
         conclude_repeat(cfg)
     console.print(f"  repeat: {repeat_command(Path(HydraConfig.get().runtime.output_dir))}", soft_wrap=True)
 
@@ -206,7 +212,7 @@ def _run_hydra(arguments: list[str]) -> None:
 
 
 def _note_resume_command(error: BaseException) -> None:
-    """Add the command that resumes the current run or sweep to an exception, if it has started."""
+    """Add the command that resumes the current run to an exception, if it has started. A sweep adds its own command."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
@@ -216,8 +222,7 @@ def _note_resume_command(error: BaseException) -> None:
     if not HydraConfig.initialized() or not is_main_process():
         return
     hydra = HydraConfig.get()
-    folder = hydra.sweep.dir if hydra.mode == RunMode.MULTIRUN else hydra.runtime.output_dir
-    if command := find_resumable(folder):
+    if hydra.mode != RunMode.MULTIRUN and (command := find_resumable(hydra.runtime.output_dir)):
         error.add_note(f"To resume: {command}")
 
 

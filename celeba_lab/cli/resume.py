@@ -13,6 +13,7 @@ from celeba_lab.config import flatten, overrides_of
 from celeba_lab.console import command_line, display_path, format_override
 from celeba_lab.errors import SettingError, UserError, format_value
 from celeba_lab.files import load_yaml, naming_file
+from celeba_lab.runs.job import Job
 from celeba_lab.runs.settings import OVERRIDES, REPEAT, RESUME, SETTINGS
 from celeba_lab.runs.summary import SUMMARY
 from celeba_lab.runs.sweep import Sweep
@@ -35,6 +36,7 @@ CHANGEABLE = (
     "print_config",
     "score",
     "trusted_modules",
+    "fail_fast",
     "data.root",
     "data.num_workers",
     "data.store",
@@ -94,10 +96,9 @@ def _command_for(purpose: str, folder: Path) -> str:
 
 
 def find_resumable(path: str) -> str | None:
-    """Return the command that resumes the run or the sweep in a folder, or None if it has not been recorded yet."""
+    """Return the command that resumes the run in a folder, or None if its settings have not been written yet."""
     folder = Path(path)
-    is_run = all((folder / file).is_file() for file in (SETTINGS, OVERRIDES))
-    return resume_command(folder) if is_run or (folder / Sweep.FILE).is_file() else None
+    return resume_command(folder) if all((folder / file).is_file() for file in (SETTINGS, OVERRIDES)) else None
 
 
 def expand_run(folder: Path, arguments: list[str]) -> list[str]:
@@ -140,10 +141,15 @@ def check_run(folder: Path, purpose: str = RESUME) -> None:
         hint = "It was stopped in its first seconds, or is from an earlier version of celeba_lab."
         raise UserError(f"{name} is the folder of a sweep, but does not contain {Sweep.FILE}. {hint}")
     hint = " A run that was stopped in its first seconds has nothing to resume: delete its folder and start a new run."
+    inside = next((path.parent for path in sorted(folder.glob("**/*")) if path.name in (SETTINGS, Sweep.FILE)), None)
+    if (folder / Job.FILE).is_file():
+        hint = f" Resume its sweep instead: {_command_for(purpose, folder.parent)}"
+    elif inside is not None:
+        hint = f" Choose one of the folders in it: {_command_for(purpose, inside)}"
     for file in (SETTINGS, OVERRIDES):
         if not (folder / file).is_file():
             reason = f"{name} cannot be {_PURPOSES[purpose]}, because the folder does not contain {file}."
-            raise UserError(f"{reason}{hint if purpose == RESUME else ''}")
+            raise UserError(f"{reason}{hint if purpose == RESUME or inside is not None else ''}")
     check_files(folder, purpose)
 
 

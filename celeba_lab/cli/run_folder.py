@@ -48,12 +48,11 @@ class ExclusiveFolder(Callback):
         try:
             begin_sweep(config)
         except UserError as error:
+            release_claims()
+            for folder in _created_folders:  # A sweep that is refused leaves nothing behind.
+                with suppress(OSError):
+                    folder.rmdir()
             _refuse(error.sentence)
-
-    def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Claim the folder of a run of a sweep, because another process could resume this run."""
-        if config.hydra.mode == RunMode.MULTIRUN and is_main_process():
-            _claim_or_refuse(Path(config.hydra.runtime.output_dir))
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Release the folder of a run of a sweep."""

@@ -89,10 +89,17 @@ def _share_cores(jobs: int) -> None:
 @contextmanager
 def watching_sweep() -> Iterator[None]:
     """Stop to follow the jobs at the end of this block, and exit with status 1 if a job of the sweep has failed."""
+    from celeba_lab.cli.resume import resume_command
+    from celeba_lab.runs.interrupts import Interrupted
+
     _started.clear()
     environment = dict(os.environ)
     try:
         yield
+    except (KeyboardInterrupt, Interrupted) as error:
+        for each in _started:
+            error.add_note(f"To resume: {resume_command(each.folder)}")
+        raise
     finally:
         for name in os.environ.keys() - environment.keys():
             del os.environ[name]
@@ -116,19 +123,25 @@ def _rank(folder: Path, sweep: "Sweep") -> "tuple[list[Entry], pd.DataFrame]":
 def _conclude(folder: Path, sweep: "Sweep") -> None:
     """Write and print the leaderboard, print one line for each job that failed, and exit with status 1 if any did."""
     from celeba_lab.cli.sweep_monitor import describe
-    from celeba_lab.console import console
+    from celeba_lab.console import Progress, console, display_path
     from celeba_lab.reports.leaderboard import explain_missing_score, show_leaderboard
+    from celeba_lab.reports.sweep import write_sweep_report
     from celeba_lab.runs.job import Job
+    from celeba_lab.runs.run import PAGE, RunFolder
     from celeba_lab.tasks.leaderboard import show_best
 
     entries, table = _rank(folder, sweep)
+    with Progress("writing the report"):
+        write_sweep_report(RunFolder(folder), entries, table, sweep.score, str(display_path(folder)))
     show_leaderboard(table, sweep.score, f"leaderboard ({sweep.direction} {sweep.score})")
+    console.print(f"report: {display_path(folder / PAGE)}", soft_wrap=True)
     if sentence := explain_missing_score(entries, sweep.score):
         console.print(sentence, style="yellow", soft_wrap=True)
     elif sweep.score is not None and entries and sweep.score in entries[0].metrics:
-        show_best(entries[0], [text for text in sweep.overrides if text.startswith("data")])
+        show_best(entries[0])
     unfinished = [Job.read(entry.folder) for entry in entries if entry.state != "finished"]
     for job in sorted(unfinished, key=lambda job: job.number):
-        print(f"celeba_lab: error: {describe(job, None)}", file=sys.stderr)
+        line = describe(job, None) if job.state != "running" else f"job {job.number} is still run by another process"
+        print(f"celeba_lab: error: {line}", file=sys.stderr)
     if unfinished:
         sys.exit(1)

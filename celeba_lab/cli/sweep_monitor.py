@@ -1,6 +1,5 @@
 """Show the jobs of a sweep in the terminal: a line when each begins and ends, and a bar with the time left."""
 
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -35,8 +34,11 @@ class SweepMonitor:
     def __init__(self, folder: Path, jobs: int | None, score: str | None, on_end: Callable[[], object]) -> None:
         self._folder, self._jobs, self._score, self._on_end = folder, jobs, score, on_end
         self._states: dict[Path, str] = {}
-        # Jobs that an earlier process has ended. A job that it has started is shown again when it goes on.
-        self._states = {path: job.state for path, job in self._read() if job.state == "finished"}
+        # The records of an earlier process are shown only when they change.
+        self._written: dict[Path, int] = {}
+        for path, job in self._read():
+            if job.state == "finished":
+                self._states[path] = job.state
         self._kept = len(self._states)
         self._stopped = Event()
         self._began = perf_counter()
@@ -69,11 +71,13 @@ class SweepMonitor:
         """Return the records that have not ended when they were last read."""
         found = []
         for path in sorted(self._folder.glob(f"*/{Job.FILE}"), key=natural_order):
-            if self._states.get(path, "running") == "running" and os.path.lexists(path):
-                try:
+            if self._states.get(path, "running") != "running":
+                continue
+            with suppress(UserError, OSError):  # The leaderboard explains a damaged record.
+                written = path.stat().st_mtime_ns
+                if self._written.get(path) != written:
                     found.append((path, Job.read(path.parent)))
-                except UserError:  # The leaderboard explains it.
-                    continue
+                    self._written[path] = written
         return found
 
     def _show_changes(self) -> None:

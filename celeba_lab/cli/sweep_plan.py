@@ -8,6 +8,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
+from celeba_lab.cli.explain import explain
 from celeba_lab.cli.job_names import key_of, pick_varied
 from celeba_lab.config import overrides_of
 from celeba_lab.console import format_override
@@ -33,6 +34,8 @@ def start_sweep(config: DictConfig) -> Sweep:
     """
     folder = Path(config.hydra.sweep.dir)
     planned = plan_sweep(config)
+    if planned.jobs:
+        _check_composed(config, planned.jobs[0])
     if config.get(RESUME) is None:
         planned.write(folder)
         return planned
@@ -46,6 +49,21 @@ def start_sweep(config: DictConfig) -> Sweep:
         if Job.read(path.parent).state in ("failed", "skipped"):
             path.unlink()
     return stored
+
+
+def _check_composed(config: DictConfig, job: list[str]) -> None:
+    """Check that the settings of a job exist, before the folder of the sweep contains anything.
+
+    Raises:
+        UserError: The settings of the job cannot be composed.
+    """
+    try:
+        GlobalHydra.instance().config_loader().load_sweep_config(config, job)
+    except Exception as error:
+        sentence = explain(error)
+        if sentence is None:
+            raise
+        raise UserError(sentence) from error
 
 
 def jobs_at_once(config: DictConfig, jobs: int | None) -> int:
@@ -81,7 +99,8 @@ def plan_sweep(config: DictConfig) -> Sweep:
         if not jobs:
             empty = [override.input_line for override in parsed if override.is_sweep_override()]
             raise UserError(f"The sweep has no jobs, because {' '.join(map(str, empty))} has no values.")
-    keys = [key_of(str(each.get_key_element())) for each in parsed if each.is_sweep_override() or jobs is None]
+    # A key that was given twice has its first place and its last value, also if the sweep is resumed.
+    keys = dict.fromkeys(map(key_of, jobs[0]) if jobs else (key_of(str(each.get_key_element())) for each in parsed))
     return Sweep(
         overrides=typed,
         hydra_overrides=[text for text in overrides_of(config.hydra, "hydra") if is_of_sweep(text)],

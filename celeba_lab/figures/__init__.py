@@ -36,6 +36,7 @@ from celeba_lab.figures.matrices import cluster_profile, matrix_heatmap
 from celeba_lab.figures.ranking import precision_recall_curves, roc_curves
 from celeba_lab.figures.runs import MOST_CURVES, run_curves, run_differences
 from celeba_lab.figures.style import CORRECT, PALETTE, STYLE, WRONG
+from celeba_lab.figures.sweeps import sweep_scores
 from celeba_lab.figures.training import learning_curves
 
 __all__ = [
@@ -69,5 +70,6 @@ __all__ = [
     "score_histograms",
     "strongest_pairs",
     "subgroup_accuracy",
+    "sweep_scores",
     "top_associations",
 ]

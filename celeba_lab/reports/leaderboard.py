@@ -35,6 +35,7 @@ def write_leaderboard(entries: Sequence[Entry], score: str | None, folder: Path)
     metrics = main_metrics(table, score)
     shown = _without_empty(table[[name for name in table.columns if _is_shown(name, metrics)]])
     texts = pd.DataFrame({name: [_text(name, value) for value in shown[name]] for name in shown.columns})
+    texts = texts.rename(columns={"seconds": "time"})
     cells = texts.map(lambda text: text.replace("|", "\\|"))
     markdown = cells.to_markdown(index=False, disable_numparse=True, colalign=_alignment(shown)) + "\n"
     latex = texts.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
@@ -42,6 +43,13 @@ def write_leaderboard(entries: Sequence[Entry], score: str | None, folder: Path)
     for suffix, text in (("md", markdown), ("tex", code)):
         write_atomically(folder / f"{TABLE}.{suffix}", lambda file, text=text: file.write(text.encode()))  # type: ignore[misc]
     return table
+
+
+def page_frame(table: pd.DataFrame, score: str | None) -> pd.DataFrame:
+    """Return the leaderboard as it is shown on a page: the run, its settings, the main metrics, the time and state."""
+    metrics = main_metrics(table, score)
+    shown = _without_empty(table[[name for name in table.columns if _is_shown(name, metrics)]])
+    return shown[["run", *(name for name in shown.columns if name != "run")]]
 
 
 def show_leaderboard(table: pd.DataFrame, score: str | None, title: str) -> None:
@@ -54,9 +62,14 @@ def show_leaderboard(table: pd.DataFrame, score: str | None, title: str) -> None
         shown = shown.drop(columns="state")
     shown = shown.head(_MOST_ROWS)
     texts = {name: [_shortened(_text(name, value)) for value in shown[name]] for name in shown.columns}
+    # In one sweep, the number of a job identifies it, and the rest of its name repeats its settings.
+    numbers = [str(name).partition("_")[0] for name in shown["run"]]
+    if all(number.isdigit() for number in numbers) and len(set(numbers)) == len(numbers):
+        texts = {"job" if name == "run" else name: numbers if name == "run" else cells for name, cells in texts.items()}
+        shown = shown.rename(columns={"run": "job"})
     kept = [name for name in texts if name == score or "/" not in name]
     # Settings are left out last, beginning with the last one.
-    settings = [name for name in kept if name not in ("rank", "run", score, "seconds", "state")]
+    settings = [name for name in kept if name not in ("rank", "run", "job", score, "seconds", "state")]
     for metric in dict.fromkeys([*main_metrics(table, score), *texts]):
         if metric in texts and metric not in kept and _width([*kept, metric], texts) <= console.width:
             kept.append(metric)
@@ -81,7 +94,11 @@ def explain_missing_score(entries: Sequence[Entry], score: str | None) -> str | 
     finished = [entry for entry in entries if entry.state == "finished"]
     if score is None or not finished or any(score in entry.metrics for entry in finished):
         return None
-    hint = did_you_mean(score, [name for entry in finished for name in entry.metrics])
+    names = list(dict.fromkeys(name for entry in finished for name in entry.metrics))
+    split = f"{score.partition('/')[0]}/"
+    same = [name for name in names if name.startswith(split)]
+    begins = next((name for name in same if name.startswith(score)), None)
+    hint = f" Did you mean '{begins}'?" if begins else did_you_mean(score, same) or did_you_mean(score, names)
     return f"score={score} is not a metric of these runs, so they are not ranked.{hint}"
 
 

@@ -59,7 +59,7 @@ class FinishedRun:
             folder=folder,
             summary=summary,
             settings=_read_settings(folder / SETTINGS),
-            history=_read_history(history) if os.path.lexists(history) else None,
+            history=read_history(history) if os.path.lexists(history) else None,
         )
 
     @property
@@ -139,7 +139,7 @@ def _read_settings(path: Path) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if name.rpartition(".")[2] not in _OWN_FOLDER}
 
 
-def _read_history(path: Path) -> pd.DataFrame:
+def read_history(path: Path) -> pd.DataFrame:
     """Read the table of metrics of a run, with one row per epoch.
 
     Raises:

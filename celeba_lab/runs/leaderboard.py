@@ -10,10 +10,11 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from celeba_lab.config import flatten
+from celeba_lab.console import display_path
 from celeba_lab.files import load_yaml, natural_order
 from celeba_lab.runs.find import distinct_names
 from celeba_lab.runs.job import Job
-from celeba_lab.runs.settings import SETTINGS
+from celeba_lab.runs.settings import OVERRIDES, SETTINGS
 from celeba_lab.runs.summary import SUMMARY, Summary
 from celeba_lab.runs.sweep import short_names
 
@@ -36,6 +37,8 @@ class Entry:
         checkpoint: Path to the checkpoint of the run, or None.
         task: Name of the task, or None if the run is not finished.
         reason: Why the run failed, or None.
+        data: Name of the data, or None.
+        data_overrides: Overrides that make another command use the same data.
     """
 
     name: str
@@ -47,6 +50,8 @@ class Entry:
     checkpoint: str | None = None
     task: str | None = None
     reason: str | None = None
+    data: str | None = None
+    data_overrides: tuple[str, ...] = ()
 
 
 def read_entries(folders: Iterable[Path]) -> list[Entry]:
@@ -75,9 +80,11 @@ def read_entries(folders: Iterable[Path]) -> list[Entry]:
                 settings={key: value for key, value in settings.items() if not varied or key in varied},
                 metrics=summary.metrics if summary else {},
                 seconds=_duration(job, summary),
-                checkpoint=summary.checkpoint if summary else None,
+                checkpoint=_find_checkpoint(folder, summary) if summary else None,
                 task=summary.task if summary else None,
                 reason=job.reason if job else None,
+                data=summary.data.get("name") if summary and summary.data else None,
+                data_overrides=_read_data_overrides(folder),
             )
         )
     return entries
@@ -89,6 +96,23 @@ def _parse(text: str) -> Any:
         with suppress(ValueError):
             return kind(text)
     return text
+
+
+def _read_data_overrides(folder: Path) -> tuple[str, ...]:
+    path = folder / OVERRIDES
+    if not path.is_file():
+        return ()
+    stored = OmegaConf.to_container(load_yaml(path), resolve=False)
+    texts = stored if isinstance(stored, list) else []
+    return tuple(text for text in texts if isinstance(text, str) and text.startswith("data"))
+
+
+def _find_checkpoint(folder: Path, summary: Summary) -> str | None:
+    """Return the path to the checkpoint of a run, whose folder may have been moved since its summary was written."""
+    if summary.checkpoint is None:
+        return None
+    own = folder / "checkpoints" / Path(summary.checkpoint).name
+    return str(display_path(own)) if own.is_file() else summary.checkpoint
 
 
 def _duration(job: Job | None, summary: Summary | None) -> float | None:

@@ -1,12 +1,11 @@
 """Rank runs from their folders alone."""
 
-from collections.abc import Sequence
-
 from omegaconf import DictConfig
 
 from celeba_lab.console import Progress, command_line, console, display_path, format_override
 from celeba_lab.errors import SettingError, check_choice
 from celeba_lab.reports.leaderboard import explain_missing_score, show_leaderboard, write_leaderboard
+from celeba_lab.reports.sweep import write_sweep_report
 from celeba_lab.runs.find import find_runs
 from celeba_lab.runs.leaderboard import Entry, rank, read_entries
 from celeba_lab.runs.run import Run
@@ -36,6 +35,8 @@ def leaderboard(cfg: DictConfig, runs: str | list[str]) -> dict[str, float]:
         raise SettingError("runs", runs, "contains no runs")
     run.begin()
     table = write_leaderboard(entries, cfg.score, run.path / "tables")
+    with run.timed("report"), Progress("writing the report"):
+        write_sweep_report(run, entries, table, cfg.score, "leaderboard", "tables/")
     show_leaderboard(table, cfg.score, f"leaderboard ({cfg.direction} {cfg.score})")
     if sentence := explain_missing_score(entries, cfg.score):
         console.print(sentence, style="yellow", soft_wrap=True)
@@ -46,21 +47,21 @@ def leaderboard(cfg: DictConfig, runs: str | list[str]) -> dict[str, float]:
     return run.finish(metrics, details={"runs": [str(entry.folder) for entry in entries]})
 
 
-def show_best(best: Entry, data_overrides: Sequence[str] = ()) -> None:
+def show_best(best: Entry) -> None:
     """Print commands for the best run."""
     console.print(f"best run: {display_path(best.folder)}", soft_wrap=True)
-    for purpose, command in commands_for(best, data_overrides):
+    for purpose, command in commands_for(best):
         console.print(f"  {purpose}: {command}", soft_wrap=True)
 
 
-def commands_for(entry: Entry, data_overrides: Sequence[str] = ()) -> list[tuple[str, str]]:
+def commands_for(entry: Entry) -> list[tuple[str, str]]:
     """Return purposes and commands for the checkpoint of a run, or an empty list if it has none."""
     if entry.checkpoint is None:
         return []
     checkpoint = format_override("checkpoint", entry.checkpoint)
     if entry.task == "train_gan":
-        return [("generate faces", command_line(["task=generate", checkpoint, *data_overrides]))]
+        return [("generate faces", command_line(["task=generate", checkpoint, *entry.data_overrides]))]
     return [
-        ("evaluate", command_line(["task=evaluate", checkpoint, "task.split=test", *data_overrides])),
+        ("evaluate", command_line(["task=evaluate", checkpoint, "task.split=test", *entry.data_overrides])),
         ("predict", command_line(["task=predict", checkpoint, "task.images=photos/*.jpg"])),
     ]

@@ -78,8 +78,11 @@ def test_a_sweep_prints_two_lines_for_each_job_and_a_leaderboard(
         f"job {k} finished: seed={k + 1}" for k in range(4)
     ]
     assert "training with seed" not in out
-    assert (tmp_path / "s" / "2_seed-3" / "output.log").read_text() == "training with seed 3\n"
+    assert (tmp_path / "s" / "2_seed-3" / "output.log").read_text().startswith("training with seed 3\n")
     assert "best run: s/3_seed-4" in out
+    assert "report: s/report.html" in out
+    assert "3_seed-4" in (tmp_path / "s" / "report.html").read_text()
+    assert (tmp_path / "s" / "figures" / "scores.png").is_file()
     assert (tmp_path / "s" / "leaderboard.csv").read_text().splitlines()[1].startswith("1,3_seed-4,4,0.4,")
     assert {"leaderboard.md", "leaderboard.tex", "sweep.json"} <= {path.name for path in (tmp_path / "s").iterdir()}
     assert states(tmp_path) == ["finished"] * 4
@@ -103,7 +106,7 @@ def test_a_job_that_fails_does_not_stop_the_others(
     assert states(tmp_path) == ["finished", "failed", "finished", "finished"]
     log = (tmp_path / "s" / "1_seed-2" / "output.log").read_text()
     assert ("Traceback" in log) == isinstance(error, ZeroDivisionError)
-    assert re.search(r"1_seed-2 .* failed", out)
+    assert re.search(r"│ 1 +│ +2 │ .* failed", out)
 
 
 def test_after_a_failure_the_other_jobs_can_be_skipped(command: Command, started, fail, tmp_path: Path) -> None:
@@ -129,6 +132,13 @@ def test_a_resumed_sweep_runs_each_job_once(command: Command, started: list[int]
     assert "job 0" not in out
     for seed in (3, 4):
         assert (tmp_path / "s" / f"{seed - 1}_seed-{seed}" / ".hydra" / "overrides.yaml").is_file()
+
+
+def test_an_override_that_was_given_twice_does_not_prevent_resuming(command: Command, started, tmp_path: Path) -> None:
+    command("-m", "experiment=smile", "seed=9", "model.lr=1,2", "seed=1,2", "hydra.sweep.dir=s")
+    assert sorted(path.name for path in (tmp_path / "s").iterdir() if path.is_dir())[0] == "0_seed-1_lr-1"
+    code, _, err = command("resume=s")
+    assert (code, err, len(started)) == (0, "", 4)
 
 
 def test_a_killed_job_that_wrote_its_summary_is_finished(command: Command, started, tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from celeba_lab.tasks.leaderboard import commands_for, show_best
 
 
 def test_the_best_run_has_commands(capsys) -> None:
-    best = Entry("0", Path("0"), "finished", checkpoint="0/best.ckpt", task="train")
-    show_best(best, ["data.root=/x"])
+    best = Entry("0", Path("0"), "finished", checkpoint="0/best.ckpt", task="train", data_overrides=("data.root=/x",))
+    show_best(best)
     printed = capsys.readouterr().out
     assert "python -m celeba_lab task=evaluate checkpoint=0/best.ckpt task.split=test data.root=/x" in printed
     gan = Entry("g", Path("g"), "finished", checkpoint="last.ckpt", task="train_gan")

@@ -203,7 +203,7 @@ def test_a_sweep_has_a_folder_for_each_run(tiny_celeba: Path, tmp_path: Path, ru
     assert result.returncode == 0, result.stderr
     runs = sorted(tmp_path.glob("outputs/smile/sweep_*/*/summary.json"))
     assert [path.parent.name[0] for path in runs] == ["0", "1"]
-    assert ["model.lr-0.001" in runs[0].parent.name, "model.lr-0.0001" in runs[1].parent.name] == [True, True]
+    assert [path.parent.name for path in runs] == ["0_lr-0.001", "1_lr-0.0001"]
 
 
 @pytest.mark.usefixtures("blank_figures")
