@@ -18,8 +18,10 @@ from celeba_lab.console import console, display_path, is_main_process
 from celeba_lab.files import check_name, remove_staged, write_atomically, write_csv
 from celeba_lab.runs.environment import device_name, git_commit, library_versions
 from celeba_lab.runs.events import cut_events, measure_events
+from celeba_lab.runs.job import Job
 from celeba_lab.runs.settings import RESUME, write_overrides, write_settings
 from celeba_lab.runs.summary import SUMMARY, Summary, SummaryFields
+from celeba_lab.runs.sweep import short_names
 
 if TYPE_CHECKING:
     import numpy as np
@@ -117,16 +119,26 @@ class RunFolder:
     ) -> None:
         """Send hyperparameters and the resulting metrics to TensorBoard's HParams dashboard.
 
+        In a sweep, the settings that the sweep varies come first.
+
         The metric names are prefixed with ``best/``. Without this prefix, TensorBoard would show the values as an
         additional epoch.
         """
         self.begin()
         if self.logger is None:
             return
-        shown = {name: "none" if value is None else value for name, value in hyperparameters.items()}
+        named = self._varied() | dict(hyperparameters)
+        shown = {name: "none" if value is None else value for name, value in named.items()}
         defined = {f"best/{name}": value for name, value in metrics.items() if math.isfinite(value)}
         self.logger.log_hyperparams(shown, defined, step)
         self.logger.save()
+
+    def _varied(self) -> dict[str, Any]:
+        """Return the settings that the sweep of this run varies, by short name."""
+        if not (self.path / Job.FILE).is_file():
+            return {}
+        varied = Job.read(self.path).varied
+        return {short: varied[key] for key, short in short_names(list(varied)).items()}
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:

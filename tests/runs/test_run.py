@@ -18,6 +18,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from celeba_lab.runs.environment import device_name
+from celeba_lab.runs.job import Job
 from celeba_lab.runs.run import PAGE, Run, RunFolder
 from celeba_lab.runs.summary import Summary
 
@@ -93,6 +94,14 @@ def test_hyperparameters_are_logged_with_their_metrics(logged):
     start = found.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
     assert b"weights" in start
     assert b"none" in start
+
+
+def test_the_settings_that_a_sweep_varies_come_first(logged):
+    Job(number=0, varied={"data.limit": "64", "model.lr": "0.1"}, state="running").write(logged.path)
+    logged.log_hyperparameters({"width": 8, "lr": 0.1}, {"val/accuracy": 0.9})
+    logged.logger.finalize("success")
+    found = events(logged.path).SummaryMetadata("_hparams_/experiment").plugin_data.content
+    assert found.index(b"limit") < found.index(b"lr") < found.index(b"width")
 
 
 def test_without_a_logger_only_files_are_written(tmp_path):
