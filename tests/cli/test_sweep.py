@@ -1,8 +1,11 @@
 """A sweep runs all of its jobs, ranks them, and can be resumed."""
 
+import fcntl
 import json
+import os
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -139,6 +142,48 @@ def test_an_override_that_was_given_twice_does_not_prevent_resuming(command: Com
     assert sorted(path.name for path in (tmp_path / "s").iterdir() if path.is_dir())[0] == "0_seed-1_lr-1"
     code, _, err = command("resume=s")
     assert (code, err, len(started)) == (0, "", 4)
+
+
+def test_a_job_that_another_process_runs_is_left_to_it(command: Command, started, fail, tmp_path: Path) -> None:
+    fail(2, Interrupted(15))
+    command("-m", *SWEEP)
+    fail(2, None)
+    descriptor = os.open(tmp_path / "s" / "1_seed-2", os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    job = Job.read(tmp_path / "s" / "1_seed-2")
+    replace(job, state="running").write(tmp_path / "s" / "1_seed-2")
+    try:
+        code, out, err = command("resume=s")
+    finally:
+        os.close(descriptor)
+    assert (code, started) == (1, [1, 2, 3, 4])
+    assert err == "celeba_lab: error: job 1 is still run by another process\n"
+    assert "best run: s/3_seed-4" in out
+    code, _, err = command("resume=s")
+    assert (code, err, started) == (0, "", [1, 2, 3, 4, 2])
+
+
+def test_a_sweep_of_misspelt_settings_leaves_nothing(command: Command, started, tmp_path: Path) -> None:
+    code, _, err = command("-m", "experiment=smile", "model.lrr=1,2")
+    assert (code, len(err.splitlines())) == (1, 1)
+    assert "There is no setting 'model.lrr'. Did you mean 'lr'?" in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_skipping_can_be_switched_off_when_a_sweep_is_resumed(command: Command, started, fail, tmp_path: Path) -> None:
+    fail(1, UserError("no"))
+    command("-m", *SWEEP, "fail_fast=true")
+    assert states(tmp_path) == ["failed", "skipped", "skipped", "skipped"]
+    code, _, err = command("resume=s", "fail_fast=false")
+    assert (code, len(err.splitlines())) == (1, 1)
+    assert states(tmp_path) == ["failed", "finished", "finished", "finished"]
+
+
+def test_the_folder_of_a_failed_job_points_to_its_sweep(command: Command, started, fail, tmp_path: Path) -> None:
+    fail(1, UserError("no"))
+    command("-m", *SWEEP)
+    code, _, err = command("resume=s/0_seed-1")
+    assert (code, "Resume its sweep instead: python -m celeba_lab resume=s" in err) == (1, True)
 
 
 def test_a_killed_job_that_wrote_its_summary_is_finished(command: Command, started, tmp_path: Path) -> None:
