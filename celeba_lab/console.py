@@ -56,6 +56,7 @@ class PlainConsole(Console):
 console = PlainConsole(quiet=not is_main_process())
 
 PROGRAM = "python -m celeba_lab"
+_NARROWEST = 14  # Fewest characters of a column of text in which words are broken.
 
 
 def show_metrics(title: str, columns: Mapping[str, Mapping[str, float]]) -> None:
@@ -78,23 +79,54 @@ def show_metrics(title: str, columns: Mapping[str, Mapping[str, float]]) -> None
 def show_table(title: str, frame: "pd.DataFrame", most: int | None = None) -> None:
     """Print a data frame, with floating-point numbers rounded to four decimal places.
 
+    If the terminal is too narrow, long names are broken across lines, and then the last columns are left out. Numbers
+    are never cut.
+
     Args:
         title: Title printed above the table.
         frame: Data frame to print. The index is not printed.
         most: Maximum number of rows to print. By default, all rows are printed.
     """
     shown = frame if most is None else frame.head(most)
+    columns = [str(column) for column in shown.columns]
+    is_text = [shown[column].dtype.kind not in "iufb" for column in shown.columns]
+    cells = [[_cell(value) for value in row] for row in shown.itertuples(index=False)]
+    widths = _fit_columns(columns, is_text, cells, console.width)
     table = Table(title=title, title_justify="left")
-    for column in shown.columns:
-        is_text = shown[column].dtype.kind not in "iufb"
-        words = " ".join(map(str, shown[column])).split() if is_text else []
-        # The minimum width keeps long names from being broken across lines.
-        table.add_column(str(column), justify="left" if is_text else "right", min_width=max(map(len, words), default=0))
-    for row in shown.itertuples(index=False):
-        table.add_row(*map(_cell, row))
+    for column, left, width in zip(columns, is_text, widths, strict=False):
+        table.add_column(column, justify="left" if left else "right", width=width, overflow="fold")
+    for row in cells:
+        table.add_row(*row[: len(widths)])
+    left_out = []
     if len(shown) < len(frame):
-        table.caption = f"{len(frame) - len(shown)} more rows in the saved table"
+        left_out.append(_more(len(frame) - len(shown), "row"))
+    if len(widths) < len(columns):
+        left_out.append(_more(len(columns) - len(widths), "column"))
+    table.caption = f"{' and '.join(left_out)} in the saved table" if left_out else None
     console.print(table)
+
+
+def _more(count: int, noun: str) -> str:
+    return f"{count} more {noun}{'' if count == 1 else 's'}"
+
+
+def _fit_columns(
+    columns: Sequence[str], is_text: Sequence[bool], cells: Sequence[Sequence[str]], room: int
+) -> list[int]:
+    """Return the widths of the columns that fit, which keep lines, or else words and numbers, whole if possible."""
+    texts = [[column, *(row[k] for row in cells)] for k, column in enumerate(columns)]
+    words = [max((len(word) for text in column for word in text.split()), default=1) for column in texts]
+    lines = [max(map(len, column), default=1) for column in texts]
+    widths = [min(width, _NARROWEST) if is_text[k] else width for k, width in enumerate(words)]
+    while len(widths) > 1 and sum(widths) + 3 * len(widths) + 1 > room:
+        widths.pop()
+    free = room - sum(widths) - 3 * len(widths) - 1
+    for wanted in (words, lines):
+        for k in sorted(range(len(widths)), key=lambda k: wanted[k]):  # the narrow columns first
+            more = max(0, min(wanted[k] - widths[k], free))
+            widths[k] += more
+            free -= more
+    return widths
 
 
 class Progress:

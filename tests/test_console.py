@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Callable
 
+import pandas as pd
 import pytest
 from rich.columns import Columns
 from rich.live import Live
@@ -14,7 +15,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from celeba_lab import console as module
-from celeba_lab.console import PlainConsole, Progress, draw_bar, format_seconds, progress
+from celeba_lab.console import PlainConsole, Progress, draw_bar, format_seconds, progress, show_table
 
 
 @pytest.fixture
@@ -156,3 +157,20 @@ def test_colours_and_the_cursor_of_the_terminal_still_work() -> None:
     assert printed.count(ESCAPED) >= 2
     assert "\x1b[31mb" not in printed.replace(ESCAPED, "")
     assert "two\nlines" in re.sub(r"\x1b\[[0-9;]*m", "", printed)
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+@pytest.mark.parametrize("columns", [1, 4, 12])
+def test_a_table_fits_the_terminal_and_no_number_is_cut(
+    width: int, columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(module.console, "_width", width)
+    names = ["outputs/smile/sweep_2026-11-27_17-05-09/0_lr-0.001_seed-1", "a short name with several words"]
+    frame = pd.DataFrame({"run": names, **{f"val/metric_{k}": [k + 0.25, k + 0.5] for k in range(columns)}})
+    show_table("runs", frame)
+    printed = capsys.readouterr().out
+    lines = printed.splitlines()
+    assert max(map(len, lines)) <= width
+    assert "0.2500" in printed
+    assert lines[1].endswith("┓"), "the right border is cut"
+    assert ("more column" in printed) == (f"val/metric_{columns - 1}" not in printed)

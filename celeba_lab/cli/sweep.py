@@ -65,7 +65,7 @@ def begin_sweep(config: "DictConfig") -> None:
     sweep = start_sweep(config)
     number = None if sweep.jobs is None else len(sweep.jobs)
     monitor = SweepMonitor(folder, number, sweep.score, lambda: _rank(folder, sweep))
-    jobs = "a search" if number is None else f"{number:,} jobs"
+    jobs = "a search" if number is None else f"{number:,} job{'' if number == 1 else 's'}"
     console.print(f"sweep: {jobs} in {display_path(folder)}", soft_wrap=True)
     console.print(f"if stopped: {resume_command(folder)}", soft_wrap=True)
     _started.append(_Started(folder, sweep, monitor))
