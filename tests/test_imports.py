@@ -95,6 +95,7 @@ def test_showing_a_configuration_does_not_import_slow_modules(tmp_path: Path) ->
     assert not list(tmp_path.iterdir()), "showing a configuration created a folder"
 
 
+@pytest.mark.slow
 def test_compare_does_not_import_torch_and_export_does_not_import_lightning(tmp_path: Path, run_writer) -> None:
     for seed, name in enumerate(("one", "other")):
         run_writer.write(tmp_path / "runs" / name, seed)

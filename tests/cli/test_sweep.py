@@ -24,7 +24,7 @@ SWEEP = ["experiment=smile", "seed=1,2,3,4", "hydra.sweep.dir=s"]
 
 
 @pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def started(monkeypatch: pytest.MonkeyPatch, blank_figures: None) -> list[int]:
     """Seeds of the jobs that were started. The jobs take no time, and their score is their seed."""
     seeds: list[int] = []
 
@@ -110,6 +110,8 @@ def test_a_job_that_fails_does_not_stop_the_others(
     log = (tmp_path / "s" / "1_seed-2" / "output.log").read_text()
     assert ("Traceback" in log) == isinstance(error, ZeroDivisionError)
     assert re.search(r"│ 1 +│ +2 │ .* failed", out)
+    _, _, err = command("resume=s/1_seed-2")
+    assert "Resume its sweep instead: python -m celeba_lab resume=s" in err
 
 
 def test_after_a_failure_the_other_jobs_can_be_skipped(command: Command, started, fail, tmp_path: Path) -> None:
@@ -137,6 +139,7 @@ def test_a_resumed_sweep_runs_each_job_once(command: Command, started: list[int]
         assert (tmp_path / "s" / f"{seed - 1}_seed-{seed}" / ".hydra" / "overrides.yaml").is_file()
 
 
+@pytest.mark.slow
 def test_an_override_that_was_given_twice_does_not_prevent_resuming(command: Command, started, tmp_path: Path) -> None:
     command("-m", "experiment=smile", "seed=9", "model.lr=1,2", "seed=1,2", "hydra.sweep.dir=s")
     assert sorted(path.name for path in (tmp_path / "s").iterdir() if path.is_dir())[0] == "0_seed-1_lr-1"
@@ -144,6 +147,7 @@ def test_an_override_that_was_given_twice_does_not_prevent_resuming(command: Com
     assert (code, err, len(started)) == (0, "", 4)
 
 
+@pytest.mark.slow
 def test_a_job_that_another_process_runs_is_left_to_it(command: Command, started, fail, tmp_path: Path) -> None:
     fail(2, Interrupted(15))
     command("-m", *SWEEP)
@@ -170,6 +174,7 @@ def test_a_sweep_of_misspelt_settings_leaves_nothing(command: Command, started, 
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_skipping_can_be_switched_off_when_a_sweep_is_resumed(command: Command, started, fail, tmp_path: Path) -> None:
     fail(1, UserError("no"))
     command("-m", *SWEEP, "fail_fast=true")
@@ -177,13 +182,6 @@ def test_skipping_can_be_switched_off_when_a_sweep_is_resumed(command: Command, 
     code, _, err = command("resume=s", "fail_fast=false")
     assert (code, len(err.splitlines())) == (1, 1)
     assert states(tmp_path) == ["failed", "finished", "finished", "finished"]
-
-
-def test_the_folder_of_a_failed_job_points_to_its_sweep(command: Command, started, fail, tmp_path: Path) -> None:
-    fail(1, UserError("no"))
-    command("-m", *SWEEP)
-    code, _, err = command("resume=s/0_seed-1")
-    assert (code, "Resume its sweep instead: python -m celeba_lab resume=s" in err) == (1, True)
 
 
 def test_a_killed_job_that_wrote_its_summary_is_finished(command: Command, started, tmp_path: Path) -> None:
@@ -195,24 +193,32 @@ def test_a_killed_job_that_wrote_its_summary_is_finished(command: Command, start
     assert Job.read(path.parent).score == 0.2
 
 
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        (["resume=s", "model.lr=1"], "model.lr=1 cannot be changed when a sweep is resumed (resume=s)."),
-        (["resume=s", "seed=9"], "seed=9 cannot be changed when a sweep is resumed"),
-        (["-m", "experiment=smile", "hydra.sweep.dir=s"], "already contains a sweep"),
-        (
-            ["-m", "experiment=smile", "seed=range(3,3)"],
-            "The sweep has no jobs, because seed=range(3,3) has no values.",
-        ),
-        (["-m", "experiment=smile", "direction=up"], "direction=up must be one of maximize, minimize."),
-    ],
-)
-def test_a_mistake_is_explained(command: Command, started, arguments: list[str], sentence: str) -> None:
+MISTAKES = [
+    (["resume=s", "model.lr=1"], "model.lr=1 cannot be changed when a sweep is resumed (resume=s)."),
+    (["resume=s", "seed=9"], "seed=9 cannot be changed when a sweep is resumed"),
+    (["-m", "experiment=smile", "hydra.sweep.dir=s"], "already contains a sweep"),
+    (["-m", "experiment=smile", "seed=range(3,3)"], "The sweep has no jobs, because seed=range(3,3) has no values."),
+    (["-m", "experiment=smile", "direction=up"], "direction=up must be one of maximize, minimize."),
+]
+FORGED = [
+    ("overrides", ["hydra.searchpath=[pkg://evil]"]),
+    ("overrides", ["--config-dir=x"]),
+    ("hydra_overrides", ["hydra.job_logging=none"]),
+]
+
+
+def test_mistakes_and_forged_records_are_explained(command: Command, started, tmp_path: Path) -> None:
     command("-m", *SWEEP)
-    code, _, err = command(*arguments)
-    assert (code, len(err.splitlines())) == (1, 1)
-    assert sentence in err
+    for arguments, sentence in MISTAKES:
+        code, _, err = command(*arguments)
+        assert (code, len(err.splitlines())) == (1, 1)
+        assert sentence in err
+    path = tmp_path / "s" / Sweep.FILE
+    record = json.loads(path.read_text())
+    for field, value in FORGED:
+        path.write_text(json.dumps(record | {field: value}))
+        code, _, err = command("resume=s")
+        assert (code, f"sweep.json contains {value[0]}, which is not a setting of a" in err) == (1, True)
 
 
 def test_a_sweep_whose_file_has_changed_is_refused(command: Command, started, own_conf: Path, tmp_path: Path) -> None:
@@ -226,22 +232,6 @@ def test_a_sweep_whose_file_has_changed_is_refused(command: Command, started, ow
     assert "resume=" in err
     assert "cannot be resumed, because the sweep would have other jobs than before." in err
     assert started == [1, 2]
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("overrides", ["hydra.searchpath=[pkg://evil]"]),
-        ("overrides", ["--config-dir=x"]),
-        ("hydra_overrides", ["hydra.job_logging=none"]),
-    ],
-)
-def test_a_forged_record_is_refused(command: Command, started, tmp_path: Path, field: str, value: list[str]) -> None:
-    command("-m", *SWEEP)
-    path = tmp_path / "s" / Sweep.FILE
-    path.write_text(json.dumps(json.loads(path.read_text()) | {field: value}))
-    code, _, err = command("resume=s")
-    assert (code, f"sweep.json contains {value[0]}, which is not a setting of a" in err) == (1, True)
 
 
 @pytest.mark.slow

@@ -196,6 +196,7 @@ def test_a_run_that_reaches_max_time_is_still_evaluated(
     assert "test/accuracy" in summary["metrics"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("blank_figures")
 def test_a_sweep_has_a_folder_for_each_run(tiny_celeba: Path, tmp_path: Path, run_command, small) -> None:
     arguments = [*small, f"data.root={tiny_celeba}", "trainer.max_epochs=1", "model.lr=1e-3,1e-4"]
