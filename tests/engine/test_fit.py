@@ -158,7 +158,7 @@ def test_a_run_interrupted_within_an_epoch_resumes_exactly(
     check_same(fit(kind, tmp_path, checkpoint=tmp_path / "last.ckpt"), uninterrupted[kind])
 
 
-@pytest.mark.parametrize("kind", ["smile", "gan"])
+@pytest.mark.parametrize("kind", [pytest.param("smile", marks=pytest.mark.slow), "gan"])
 def test_workers_and_the_memory_store_do_not_change_a_resumed_run(
     fit, uninterrupted, tmp_path: Path, kind: str
 ) -> None:

@@ -29,7 +29,6 @@ GAN = [
     "experiment=gan", "trainer=cpu", "~callbacks.progress_bar", "~callbacks.model_summary", "data.batch_size=8",
     "model.width=4", "model.image_size=16", "recipe.max_epochs=3", "task.distances=null", "recipe.precision=32-true",
 ]  # fmt: skip
-MODELS = ["classifier", "averaged classifier", "gan"]
 
 
 @pytest.fixture
@@ -64,7 +63,7 @@ def assert_first_epoch_is_kept(folder: Path, model: str) -> None:
     assert names == ({"last.ckpt"} if model == "gan" else {"best.ckpt", "last.ckpt"})
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ["classifier", pytest.param("averaged classifier", marks=pytest.mark.slow), "gan"])
 def test_the_checkpoint_of_the_first_epoch_is_kept_and_the_error_names_the_second(
     model: str, diverge, tmp_path: Path
 ) -> None:

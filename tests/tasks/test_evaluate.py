@@ -55,6 +55,7 @@ def test_the_error_for_an_empty_split_names_it(trained, write_celeba, tmp_path: 
 
 
 @pytest.mark.usefixtures("blank_figures")
+@pytest.mark.slow
 def test_an_ensemble_averages_the_logits_of_its_checkpoints(
     trained, tiny_celeba: Path, tmp_path: Path, run_command, read_summary
 ) -> None:

@@ -311,6 +311,7 @@ def test_a_run_without_a_report_gets_one(trained, tmp_path: Path, run_command) -
 
 
 @pytest.mark.usefixtures("blank_figures")
+@pytest.mark.slow
 def test_a_finished_run_can_be_resumed_with_more_epochs(trained, tmp_path: Path, run_command) -> None:
     """The folder has been moved, and the one-cycle schedule now spans four epochs instead of two."""
     home = shutil.copytree(trained.folder, tmp_path / "outputs" / "moved")

@@ -173,6 +173,7 @@ def test_a_gan_can_be_built_with_every_loss(loss: str, compose) -> None:
 
 
 @pytest.mark.usefixtures("blank_figures")
+@pytest.mark.slow
 def test_the_notebook_gan_trains_without_distances(tiny_celeba: Path, tmp_path: Path, run_command, small_gan) -> None:
     arguments = [*small_gan, "experiment=gan_notebook", f"data.root={tiny_celeba}", "task.distances=null"]
     result = run_command(*arguments, "hydra.run.dir=run", cwd=tmp_path)

@@ -41,6 +41,7 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make(tmp_path_factory.mktemp("synthetic") / "faces", workers=2)
 
 
+@pytest.mark.slow
 def test_the_number_of_workers_does_not_change_the_bytes(faces: Path, tmp_path: Path) -> None:
     one = digest(make(tmp_path / "one", workers=1))
     assert len(one) == 120 + 3
@@ -154,6 +155,7 @@ def test_faces_are_drawn_again_on_request(faces: Path, tmp_path: Path) -> None:
     assert digest(make(root, overwrite=True)) == digest(faces)
 
 
+@pytest.mark.slow
 def test_a_symbolic_link_to_a_folder_is_followed(faces: Path, tmp_path: Path) -> None:
     (tmp_path / "disk" / "empty").mkdir(parents=True)
     link = tmp_path / "link"

@@ -270,6 +270,7 @@ def test_a_single_image_can_be_reported(tiny_celeba: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("present", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_a_single_class_can_be_reported(present: int, tiny_celeba: Path, tmp_path: Path) -> None:
     result = result_of(tmp_path, data_of(tiny_celeba, ["Male", "Young"]))
     said, val = result.predictions, result.validation
