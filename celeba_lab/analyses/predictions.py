@@ -17,9 +17,9 @@ class Predictions:
 
     :meth:`to_table` and :meth:`read` define version 1 of the format of ``tables/predictions_<split>.csv``, a UTF-8 CSV
     file with one row per image. The column ``image_id`` contains unique file names, quoted by
-    :func:`~celeba_lab.files.quote_cell`. For each attribute, the column ``label/<attribute>`` contains 0 or 1, and
-    ``probability/<attribute>`` contains a float32 in [0, 1]. Additional columns are ignored, so columns can be added
-    without changing the version. The threshold is a setting of the model and is not stored in the table.
+    :func:`~celeba_lab.files.formats.quote_cell`. For each attribute, the column ``label/<attribute>`` contains 0 or 1,
+    and ``probability/<attribute>`` contains a float32 in [0, 1]. Additional columns are ignored, so columns can be
+    added without changing the version. The threshold is a setting of the model and is not stored in the table.
 
     Attributes:
         split: Name of the split: train, val or test.

@@ -80,7 +80,7 @@ class RunFolder:
         """Write a table to ``tables/<name>.csv`` and return the path.
 
         Undefined values are empty cells. Texts and names of columns that a spreadsheet would run as formulas, such as
-        names of images, are quoted; see :func:`~celeba_lab.files.quote_cell`.
+        names of images, are quoted; see :func:`~celeba_lab.files.formats.quote_cell`.
         """
         self.begin()
         path = self.path / "tables" / f"{name}.csv"
