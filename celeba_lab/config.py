@@ -96,8 +96,8 @@ def overrides_of(hydra: HydraConf | DictConfig, kind: Literal["task", "hydra"]) 
         hydra: Settings of Hydra.
         kind: Overrides of the task or of Hydra itself.
     """
-    content = OmegaConf.to_container(hydra.overrides, resolve=False)
-    return list(content[kind])  # type: ignore[call-overload, index]
+    content: Any = OmegaConf.to_container(hydra.overrides, resolve=False)
+    return list(content[kind])
 
 
 def check_root_keys(cfg: DictConfig) -> None:

@@ -31,6 +31,7 @@ from yaml import YAMLError
 
 from celeba_lab.cli.config_files import check_config_file, check_interpolations
 from celeba_lab.cli.run_folder import list_claims
+from celeba_lab.cli.sweep_plan import BASIC_SWEEPER
 from celeba_lab.cli.targets import is_trusted
 from celeba_lab.config import leaves_of, locate, one_line
 from celeba_lab.console import format_override
@@ -50,7 +51,6 @@ _REFERENCE = re.compile(r"\$\{hydra\.(?:job|run|sweep)\.\w+\}")
 # Overrides that the parameters of a sweep must not contain.
 _NOT_SWEPT = ("hydra", "resume", "trusted_modules")
 _MOST_JOBS = 10_000
-_BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 _IMPORT = re.compile(r"\s*(?:ext|cfg)://")
 _STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
 _LOG_FILES = ("${hydra.runtime.output_dir}/${hydra.job.name}.log", "hydra-${hydra.job.name}.log")
@@ -179,7 +179,7 @@ def check_hydra(hydra: DictConfig, without_files: DictConfig, overrides: Sequenc
     sweeper = raw.get("sweeper")
     if isinstance(sweeper, dict):
         # Other sweepers search in the parameters, and do not try every combination.
-        check_swept(sweeper.get("params"), is_counted=sweeper.get("_target_") == _BASIC_SWEEPER)
+        check_swept(sweeper.get("params"), is_counted=sweeper.get("_target_") == BASIC_SWEEPER)
     _check_recorded(raw, overrides)
     allowed = dict(leaves_of({key: value for key, value in plain.items() if key not in _CHECKED}, "hydra"))
     found = dict(leaves_of({key: value for key, value in raw.items() if key not in _CHECKED}, "hydra"))

@@ -20,7 +20,7 @@ from celeba_lab.config import one_line, overrides_of
 from celeba_lab.errors import UserError, readable
 from celeba_lab.runs.interrupts import Interrupted
 from celeba_lab.runs.job import Job
-from celeba_lab.runs.settings import OVERRIDES, SETTINGS
+from celeba_lab.runs.settings import OVERRIDES, SETTINGS, write_config, write_overrides
 from celeba_lab.runs.summary import SUMMARY, Summary
 from celeba_lab.runs.sweep import Sweep
 
@@ -92,14 +92,12 @@ def _choose_resumption(cfg: DictConfig, folder: Path) -> None:
     cfg.resume = str(folder) if is_started else None
     if is_started:
         check_run(folder)
-    if not is_started:
-        # Hydra does not write these files, because they must not change for the jobs that have been started before.
-        hydra = HydraConfig.get()
-        (folder / ".hydra").mkdir(exist_ok=True)
-        overrides = [text for text in overrides_of(hydra, "task") if not text.startswith("resume=")]
-        OmegaConf.save(OmegaConf.create({"hydra": HydraConfig.instance().cfg.hydra}), folder / ".hydra" / "hydra.yaml")  # type: ignore[union-attr]
-        OmegaConf.save(cfg, folder / ".hydra" / "config.yaml")
-        OmegaConf.save(OmegaConf.create(overrides), folder / OVERRIDES)
+        return
+    # Hydra does not write these files, because they must not change for the jobs that have been started before.
+    hydra = HydraConfig.get()
+    write_config(folder / ".hydra" / "hydra.yaml", OmegaConf.create({"hydra": hydra}))
+    write_config(folder / ".hydra" / "config.yaml", cfg)
+    write_overrides(folder, overrides_of(hydra, "task"))
 
 
 def _finite(score: float | None) -> float | None:

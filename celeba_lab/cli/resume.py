@@ -7,6 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from celeba_lab.cli.job_names import key_of
 from celeba_lab.cli.output_paths import list_permitted
 from celeba_lab.cli.targets import trusted_modules
 from celeba_lab.config import flatten, overrides_of
@@ -118,12 +119,27 @@ def expand_run(folder: Path, arguments: list[str]) -> list[str]:
         name = format_override(RESUME, display_path(folder))
         raise UserError(f"-m cannot be combined with {name}, because this is the folder of a single run.")
     check_run(folder)
-    own = [text for text in arguments if text.startswith(("hydra.", "-")) or ("=" not in text and text[:1] != "~")]
-    overrides = merge_overrides(_read_overrides(folder), [text for text in arguments if text not in own])
+    own, given = split_arguments(arguments)
+    overrides = merge_overrides(_read_overrides(folder), given)
     # Without a subfolder, Hydra does not overwrite the settings of the run before the new overrides have been checked.
     # The run may be one of a sweep whose file sets hydra.mode.
     hydra = ["hydra.mode=RUN", format_override("hydra.run.dir", folder), "hydra.output_subdir=null"]
     return [*_config_sources(folder, own), *own, *overrides, *hydra, format_override(RESUME, folder)]
+
+
+def split_arguments(arguments: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Return the options and overrides of Hydra itself, and the overrides of the task.
+
+    Example:
+        >>> split_arguments(["--config-dir", "mine", "hydra.run.dir=x", "seed=1", "~callbacks.ema"])
+        (['--config-dir', 'mine', 'hydra.run.dir=x'], ['seed=1', '~callbacks.ema'])
+    """
+    own: list[str] = []
+    given: list[str] = []
+    for text in arguments:
+        is_word = "=" not in text and not text.startswith("~")
+        (own if text.startswith(("hydra.", "hydra/", "-")) or is_word else given).append(text)
+    return own, given
 
 
 def check_run(folder: Path, purpose: str = RESUME) -> None:
@@ -199,9 +215,9 @@ def _read_overrides(folder: Path) -> list[str]:
         raise UserError(f"{display_path(folder / OVERRIDES)} is damaged: it is not a list of overrides.")
     # Hydra itself stores only overrides of the task. An option such as --experimental-rerun would load a pickle.
     for text in stored:
-        if text.startswith("-") or _key_of(text).partition(".")[0].partition("/")[0] == "hydra":
+        if text.startswith("-") or key_of(text).partition(".")[0].partition("/")[0] == "hydra":
             raise UserError(f"{display_path(folder / OVERRIDES)} contains {text}, which is not a setting of a run.")
-    return [text for text in stored if _key_of(text) not in _PURPOSES]
+    return [text for text in stored if key_of(text) not in _PURPOSES]
 
 
 def expand_repeat(folder: Path, arguments: list[str]) -> list[str]:
@@ -223,8 +239,8 @@ def expand_repeat(folder: Path, arguments: list[str]) -> list[str]:
     if not (folder / SUMMARY).is_file():
         hint = f"Resume it first: {resume_command(folder)}"
         raise UserError(f"{name} is not a finished run. {hint}")
-    own = [text for text in arguments if text.startswith(("hydra.", "-")) or ("=" not in text and text[:1] != "~")]
-    overrides = merge_overrides(_read_overrides(folder), [text for text in arguments if text not in own])
+    own, given = split_arguments(arguments)
+    overrides = merge_overrides(_read_overrides(folder), given)
     return [*_config_sources(folder, own), "hydra.mode=RUN", *own, *overrides, format_override(REPEAT, folder)]
 
 
@@ -256,19 +272,15 @@ def merge_overrides(earlier: Iterable[str], later: Iterable[str]) -> list[str]:
         >>> merge_overrides(["trainer=cpu", "seed=1", "+x=1"], ["seed=2", "x=2"])
         ['trainer=cpu', 'seed=2', '+x=2']
     """
-    merged = {_key_of(text): text for text in earlier}
+    merged = {key_of(text): text for text in earlier}
     for text in later:
-        key = _key_of(text)
+        key = key_of(text)
         added = merged.get(key, "").startswith("+")
         if added and text.startswith("~"):
             del merged[key]
         else:
             merged[key] = f"+{text.lstrip('+')}" if added else text
     return list(merged.values())
-
-
-def _key_of(override: str) -> str:
-    return override.lstrip("+~").partition("=")[0]
 
 
 def restore_settings(cfg: DictConfig) -> bool:
@@ -313,7 +325,7 @@ def _restore(cfg: DictConfig, folder: Path, purpose: str) -> list[str]:
     earlier = _read_overrides(folder)
     own = compose(str(hydra.job.config_name), [*earlier, format_override(purpose, folder)])
     stored = _read_settings(folder, own)
-    given = {_key_of(text).replace("/", ".") for text in overrides_of(hydra, "task") if text not in earlier}
+    given = {key_of(text).replace("/", ".") for text in overrides_of(hydra, "task") if text not in earlier}
     changed = _find_changes(stored, own, cfg, given - set(_PURPOSES))
     check_changes({key: _leaves(cfg).get(key) for key in changed}, _leaves(stored), _PURPOSES[purpose])
     _update(stored, changed, cfg)

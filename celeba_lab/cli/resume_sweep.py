@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from celeba_lab.cli.job_names import key_of
-from celeba_lab.cli.resume import CHANGEABLE, check_files, is_below, merge_overrides
+from celeba_lab.cli.resume import CHANGEABLE, check_files, is_below, merge_overrides, split_arguments
 from celeba_lab.cli.sweep_plan import is_of_sweep
 from celeba_lab.console import display_path, format_override
 from celeba_lab.errors import UserError
@@ -30,8 +30,7 @@ def expand_sweep(folder: Path, arguments: list[str]) -> list[str]:
     for text in sweep.hydra_overrides:
         if not is_of_sweep(text):
             raise UserError(f"{display_path(folder / Sweep.FILE)} contains {text}, which is not a setting of a sweep.")
-    own = [text for text in arguments if text.startswith(("hydra.", "hydra/", "-")) or _is_word(text)]
-    given = [text for text in arguments if text not in own]
+    own, given = split_arguments(arguments)
     for text in given:
         if key_of(text) in sweep.varied or not is_below(key_of(text).replace("/", "."), CHANGEABLE):
             raise UserError(f"{text} cannot be changed when a sweep is resumed ({name}). Start a new sweep.")
@@ -41,7 +40,3 @@ def expand_sweep(folder: Path, arguments: list[str]) -> list[str]:
     # Without a subfolder, Hydra does not overwrite the settings of jobs that have been started before.
     fixed = [format_override("hydra.sweep.dir", folder), "hydra.output_subdir=null", format_override(RESUME, folder)]
     return ["-m", *options, *merge_overrides(sweep.overrides, given), *hydra, *fixed]
-
-
-def _is_word(text: str) -> bool:
-    return "=" not in text and text[:1] != "~"

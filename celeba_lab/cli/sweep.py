@@ -124,21 +124,16 @@ def _conclude(folder: Path, sweep: "Sweep") -> None:
     """Write and print the leaderboard, print one line for each job that failed, and exit with status 1 if any did."""
     from celeba_lab.cli.sweep_monitor import describe
     from celeba_lab.console import Progress, console, display_path
-    from celeba_lab.reports.leaderboard import explain_missing_score, show_leaderboard
     from celeba_lab.reports.sweep import write_sweep_report
     from celeba_lab.runs.job import Job
     from celeba_lab.runs.run import PAGE, RunFolder
-    from celeba_lab.tasks.leaderboard import show_best
+    from celeba_lab.tasks.leaderboard import show_ranking
 
     entries, table = _rank(folder, sweep)
     with Progress("writing the report"):
         write_sweep_report(RunFolder(folder), entries, table, sweep.score, str(display_path(folder)))
-    show_leaderboard(table, sweep.score, f"leaderboard ({sweep.direction} {sweep.score})")
+    show_ranking(entries, table, sweep.score, sweep.direction)
     console.print(f"report: {display_path(folder / PAGE)}", soft_wrap=True)
-    if sentence := explain_missing_score(entries, sweep.score):
-        console.print(sentence, style="yellow", soft_wrap=True)
-    elif sweep.score is not None and entries and sweep.score in entries[0].metrics:
-        show_best(entries[0])
     unfinished = [Job.read(entry.folder) for entry in entries if entry.state != "finished"]
     for job in sorted(unfinished, key=lambda job: job.number):
         line = describe(job, None) if job.state != "running" else f"job {job.number} is still run by another process"

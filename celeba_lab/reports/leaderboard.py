@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 import pandas as pd
 from rich.table import Table
@@ -40,8 +41,8 @@ def write_leaderboard(entries: Sequence[Entry], score: str | None, folder: Path)
     markdown = cells.to_markdown(index=False, disable_numparse=True, colalign=_alignment(shown)) + "\n"
     latex = texts.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
     code = latex.to_latex(hrules=True, column_format="".join("l" if a == "left" else "r" for a in _alignment(shown)))
-    for suffix, text in (("md", markdown), ("tex", code)):
-        write_atomically(folder / f"{TABLE}.{suffix}", lambda file, text=text: file.write(text.encode()))  # type: ignore[misc]
+    write_atomically(folder / f"{TABLE}.md", lambda file: file.write(markdown.encode()))
+    write_atomically(folder / f"{TABLE}.tex", lambda file: file.write(code.encode()))
     return table
 
 
@@ -81,7 +82,7 @@ def show_leaderboard(table: pd.DataFrame, score: str | None, title: str) -> None
     printed = Table(title=title, title_justify="left")
     for name, alignment in zip(texts, _alignment(shown), strict=True):
         if name in kept:
-            printed.add_column(_heading(name), justify=alignment, no_wrap=True)  # type: ignore[arg-type]
+            printed.add_column(_heading(name), justify=alignment, no_wrap=True)
     for row in zip(*(texts[name] for name in texts if name in kept), strict=True):
         printed.add_row(*row)
     if len(shown) < len(table):
@@ -112,11 +113,11 @@ def _without_empty(table: pd.DataFrame) -> pd.DataFrame:
     return table[kept]
 
 
-def _text(name: str, value: object) -> str:
+def _text(name: str, value: Any) -> str:
     if value is None or value is pd.NA or value != value:
         return ""
     if name == "seconds":
-        return format_seconds(float(value))  # type: ignore[arg-type]
+        return format_seconds(float(value))
     if "/" in name and isinstance(value, float):
         return f"{value + 0.0:.4f}"
     return escape_controls(format_value(value))
@@ -130,7 +131,7 @@ def _heading(name: str) -> str:
     return "time" if name == "seconds" else name
 
 
-def _alignment(table: pd.DataFrame) -> list[str]:
+def _alignment(table: pd.DataFrame) -> list[Literal["left", "right"]]:
     """Return the alignment of each column: numbers to the right."""
     numbers = [
         pd.to_numeric(table[name].dropna(), errors="coerce").notna().all() and name not in ("run", "state")

@@ -7,6 +7,7 @@ from textwrap import shorten
 import pandas as pd
 
 from celeba_lab import figures
+from celeba_lab.data.synthetic.settings import NOTICE
 from celeba_lab.figures.sweeps import MOST_PANELS
 from celeba_lab.reports.leaderboard import TABLE, page_frame
 from celeba_lab.reports.page.page import PageTable, Picture, Section, write_page
@@ -15,7 +16,6 @@ from celeba_lab.runs.leaderboard import Entry, varied_settings
 from celeba_lab.runs.run import PAGE, RunFolder
 from celeba_lab.runs.sweep import short_names
 
-_NOTICE = "SYNTHETIC faces, drawn by celeba_lab: the results say nothing about CelebA."
 _LONGEST = 60  # Most characters of a setting on the page.
 
 
@@ -52,7 +52,7 @@ def write_sweep_report(
     if failed:
         frame = pd.DataFrame([{"run": entry.name, "reason": shorten(str(entry.reason), 1000)} for entry in failed])
         sections.append(Section("Failures", "These runs have failed.", [PageTable("Failed runs", frame)]))
-    write_page(run.path / PAGE, title, facts, sections, warning=_NOTICE if "synthetic" in data else None)
+    write_page(run.path / PAGE, title, facts, sections, warning=NOTICE if "synthetic" in data else None)
 
 
 def _draw_scores(run: RunFolder, entries: Sequence[Entry], score: str | None, title: str) -> list[Picture]:

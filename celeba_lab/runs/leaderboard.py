@@ -195,6 +195,8 @@ def main_metrics(table: pd.DataFrame, score: str | None) -> list[str]:
         score: Name of the metric that ranks the runs.
     """
     names = [name for name in table.columns if name.count("/") == 1]
-    kind = (score or "").partition("/")[2]
+    split, _, kind = (score or "").partition("/")
     others = [name for name in names if name.partition("/")[2] in (kind, "loss") and name != score]
+    splits = [split, "val", "test"]  # The others, such as the training split, come last.
+    others.sort(key=lambda name: [name.startswith(f"{known}/") for known in splits], reverse=True)
     return [name for name in (score, *others) if name in names]

@@ -1,7 +1,7 @@
 """Small files of JSON with a fixed schema, which one class writes and reads."""
 
 import json
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from textwrap import shorten
 from typing import Any, ClassVar, TypeVar, get_type_hints
@@ -15,6 +15,7 @@ _MAX_BYTES = 2**24
 _LONGEST_TEXT = 10_000
 
 
+@dataclass(frozen=True, kw_only=True)
 class Record:
     """Base class of dataclasses that are stored in a file with a fixed name.
 
@@ -28,7 +29,7 @@ class Record:
 
     def write(self, folder: Path) -> None:
         """Write the record into a folder, in place of an earlier one."""
-        text = json.dumps(asdict(self), indent=2, allow_nan=False) + "\n"  # type: ignore[call-overload]
+        text = json.dumps(asdict(self), indent=2, allow_nan=False) + "\n"
         write_atomically(folder / self.FILE, lambda file: file.write(text.encode()))
 
     @classmethod
@@ -40,7 +41,7 @@ class Record:
         """
         path = folder / cls.FILE
         content = read_json(path, _MAX_BYTES)
-        known: dict[str, Any] = {field.name: field.default for field in fields(cls)}  # type: ignore[arg-type]
+        known: dict[str, Any] = {field.name: field.default for field in fields(cls)}
         if not isinstance(content, dict) or content.keys() != known.keys():
             raise unusable(path, "its fields are not those that celeba_lab writes")
         version = content["version"]

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
-from celeba_lab.files import write_atomically
+from celeba_lab.files import prepare_folder, write_atomically
 
 RESUME = "resume"
 """Name of the setting that selects the folder of a resumed run. It is not stored in this folder."""
@@ -25,8 +25,14 @@ def write_settings(folder: Path, settings: Mapping[str, Any]) -> None:
         folder: Folder of the run.
         settings: The resolved configuration.
     """
-    text = OmegaConf.to_yaml(OmegaConf.create({**settings, RESUME: None}))
-    write_atomically(folder / SETTINGS, lambda file: file.write(text.encode()))
+    write_config(folder / SETTINGS, OmegaConf.create({**settings, RESUME: None}))
+
+
+def write_config(path: Path, config: DictConfig) -> None:
+    """Write a configuration as YAML, with its interpolations unresolved. Missing folders are created."""
+    prepare_folder(path.parent)
+    text = OmegaConf.to_yaml(config)
+    write_atomically(path, lambda file: file.write(text.encode()))
 
 
 def write_overrides(folder: Path, overrides: Iterable[str]) -> None:

@@ -1,5 +1,9 @@
 """Rank runs from their folders alone."""
 
+import math
+from collections.abc import Sequence
+
+import pandas as pd
 from omegaconf import DictConfig
 
 from celeba_lab.console import Progress, command_line, console, display_path, format_override
@@ -37,14 +41,27 @@ def leaderboard(cfg: DictConfig, runs: str | list[str]) -> dict[str, float]:
     table = write_leaderboard(entries, cfg.score, run.path / "tables")
     with run.timed("report"), Progress("writing the report"):
         write_sweep_report(run, entries, table, cfg.score, "leaderboard", "tables/")
-    show_leaderboard(table, cfg.score, f"leaderboard ({cfg.direction} {cfg.score})")
-    if sentence := explain_missing_score(entries, cfg.score):
-        console.print(sentence, style="yellow", soft_wrap=True)
+    show_ranking(entries, table, cfg.score, cfg.direction)
     metrics = {"runs": float(len(entries)), "finished": float(len(finished))}
     if cfg.score is not None and cfg.score in entries[0].metrics:
         metrics[cfg.score] = entries[0].metrics[cfg.score]
-        show_best(entries[0])
     return run.finish(metrics, details={"runs": [str(entry.folder) for entry in entries]})
+
+
+def show_ranking(entries: Sequence[Entry], table: pd.DataFrame, score: str | None, direction: str) -> None:
+    """Print the leaderboard, and commands for the best run or the reason why the runs are not ranked.
+
+    Args:
+        entries: Runs, best first.
+        table: Their leaderboard.
+        score: Name of the metric that ranks them.
+        direction: Whether high or low scores are better.
+    """
+    show_leaderboard(table, score, f"leaderboard ({direction} {score})")
+    if sentence := explain_missing_score(entries, score):
+        console.print(sentence, style="yellow", soft_wrap=True)
+    elif entries and not math.isnan(entries[0].metrics.get(str(score), math.nan)):
+        show_best(entries[0])
 
 
 def show_best(best: Entry) -> None:
