@@ -79,7 +79,7 @@ def _keep(job: Job, folder: Path, score: str | None) -> float | None:
     if earlier.state != "finished":
         summary = Summary.read(folder)
         value = summary.metrics.get(score) if score is not None else None
-        earlier = replace(job, state="finished", score=_finite(value), seconds=sum(summary.seconds.values()))
+        earlier = replace(job, state="finished", score=_finite(value), seconds=summary.total_seconds)
         earlier.write(folder)
     return earlier.score
 

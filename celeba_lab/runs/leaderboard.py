@@ -118,7 +118,7 @@ def _find_checkpoint(folder: Path, summary: Summary) -> str | None:
 def _duration(job: Job | None, summary: Summary | None) -> float | None:
     if job is not None and job.seconds is not None:
         return job.seconds
-    return sum(summary.seconds.values()) if summary else None
+    return summary.total_seconds if summary else None
 
 
 def _read_settings(folder: Path) -> dict[str, Any]:

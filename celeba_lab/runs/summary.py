@@ -25,6 +25,8 @@ _LARGEST_COUNT = 10**12
 _LONGEST_TIME = 1e10  # seconds
 _MOST_ENTRIES = 10_000
 _LONGEST_TEXT = 10_000
+# Times that are parts of another time.
+_PARTS = {"training": "fit", "validation": "fit", "distances": "fit", "tsne": "report"}
 
 
 class SummaryFields(TypedDict, total=False):
@@ -133,6 +135,11 @@ class Summary:
             shown = shorten(repr(value), 200, placeholder=" ...")
             raise unusable(path, f"the field {name} has an invalid value: {shown}")
         return summary
+
+    @property
+    def total_seconds(self) -> float:
+        """Sum of the times in ``seconds``, in which parts of other times are not counted twice."""
+        return sum(value for name, value in self.seconds.items() if _PARTS.get(name) not in self.seconds)
 
     def _find_invalid(self) -> Iterator[tuple[str, object]]:
         """Yield the names and values of fields, or entries of fields, that no run can have written."""

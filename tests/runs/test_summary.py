@@ -232,3 +232,9 @@ def test_task_specific_fields_of_old_summaries_are_moved_to_the_details(tmp_path
 def test_an_old_summary_without_metrics_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="the field metrics has the wrong type: None"):
         Summary.read(write(tmp_path, {"experiment": "smile", "task": "train", "data": {}}))
+
+
+def test_parts_of_a_time_are_not_counted_twice() -> None:
+    parts = {"fit": 10.0, "training": 7.0, "validation": 3.0, "test": 1.0, "report": 2.0, "tsne": 1.0}
+    assert Summary(**NEEDED, seconds=parts).total_seconds == 13.0
+    assert Summary(**NEEDED, seconds={"training": 7.0, "test": 1.0}).total_seconds == 8.0
