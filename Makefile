@@ -18,7 +18,7 @@ help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: $(INSTALLED)  ## create the virtual environment and install everything (5 GB, because PyTorch includes CUDA)
+setup: $(INSTALLED)  ## create the virtual environment and install everything (7 GB, because PyTorch includes CUDA)
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

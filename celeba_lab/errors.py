@@ -65,6 +65,21 @@ class SettingError(UserError):
         return SettingError(setting, self.value, self.rule, self.hint, is_absolute)
 
 
+def missing_extra(feature: str, extra: str) -> UserError:
+    """Return the error for a feature whose libraries are not installed.
+
+    Args:
+        feature: The feature, as the subject of a sentence.
+        extra: Name of the optional dependencies in ``pyproject.toml`` that the feature needs.
+
+    Example:
+        >>> print(missing_extra("logger=wandb", "wandb"))
+        logger=wandb needs libraries that are not installed. Install them with: pip install 'celeba-lab[wandb]'
+    """
+    install = f"pip install 'celeba-lab[{extra}]'"
+    return UserError(f"{feature} needs libraries that are not installed. Install them with: {install}")
+
+
 @contextmanager
 def settings_of(path: str, is_absolute: bool = False) -> Iterator[None]:
     """Prepend ``path`` to the setting of every :class:`SettingError` that is raised in this block.
