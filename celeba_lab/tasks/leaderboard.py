@@ -72,13 +72,15 @@ def show_best(best: Entry) -> None:
 
 
 def commands_for(entry: Entry) -> list[tuple[str, str]]:
-    """Return purposes and commands for the checkpoint of a run, or an empty list if it has none."""
+    """Return purposes and commands for a finished run: to use its checkpoint, if it has one, and to repeat it."""
+    repeat = ("repeat", command_line([format_override("repeat", display_path(entry.folder))]))
     if entry.checkpoint is None:
-        return []
+        return [repeat]
     checkpoint = format_override("checkpoint", entry.checkpoint)
     if entry.task == "train_gan":
-        return [("generate faces", command_line(["task=generate", checkpoint, *entry.data_overrides]))]
+        return [("generate faces", command_line(["task=generate", checkpoint, *entry.data_overrides])), repeat]
     return [
         ("evaluate", command_line(["task=evaluate", checkpoint, "task.split=test", *entry.data_overrides])),
         ("predict", command_line(["task=predict", checkpoint, "task.images=photos/*.jpg"])),
+        repeat,
     ]

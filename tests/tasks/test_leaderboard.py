@@ -15,8 +15,9 @@ def test_the_best_run_has_commands(capsys) -> None:
     printed = capsys.readouterr().out
     assert "python -m celeba_lab task=evaluate checkpoint=0/best.ckpt task.split=test data.root=/x" in printed
     gan = Entry("g", Path("g"), "finished", checkpoint="last.ckpt", task="train_gan")
-    assert commands_for(gan) == [("generate faces", "python -m celeba_lab task=generate checkpoint=last.ckpt")]
-    assert commands_for(Entry("g", Path("g"), "finished")) == []
+    repeat = ("repeat", "python -m celeba_lab repeat=g")
+    assert commands_for(gan) == [("generate faces", "python -m celeba_lab task=generate checkpoint=last.ckpt"), repeat]
+    assert commands_for(Entry("g", Path("g"), "finished")) == [repeat]
 
 
 @pytest.mark.parametrize(("direction", "best"), [("maximize", "b"), ("minimize", "a")])
