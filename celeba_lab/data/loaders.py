@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from torch.utils.data import DataLoader, DistributedSampler, Sampler, SequentialSampler
+from typing_extensions import override
 
 from celeba_lab.data.datasets import FaceDataset
 from celeba_lab.data.position import Position
@@ -90,7 +91,11 @@ class LoaderSettings:
             processes: Processes among which the faces are divided.
             position: Position of the first batch. Lightning also sets the epoch, but only after the workers of a
                 resumed run have started to load images.
+
+        Raises:
+            UserError: There are fewer images than processes.
         """
+        _check_share(dataset, processes)
         first = position.batches * self.batch_size
         sampler: EpochSampler | DistributedEpochSampler
         if processes.world_size > 1:
@@ -109,11 +114,7 @@ class LoaderSettings:
         batch_size = 2 * self.batch_size if self.eval_batch_size is None else self.eval_batch_size
         if processes.world_size == 1:
             return self._loader(dataset, processes, SequentialSampler(dataset), batch_size)
-        if len(dataset) < processes.world_size:
-            raise UserError(
-                f"{len(dataset)} images cannot be split across {processes.world_size} processes. Use fewer processes"
-                " or more images."
-            )
+        _check_share(dataset, processes)
         # Lightning's default sampler repeats images to give every process the same number of images, which distorts
         # the metrics.
         sampler = UnrepeatedDistributedSampler(
@@ -149,6 +150,14 @@ class LoaderSettings:
         if processes.device == "cpu" or not dataset.store.decodes(dataset.rows):
             return 0
         return spare_cores(processes.local)
+
+
+def _check_share(dataset: FaceDataset, processes: Processes) -> None:
+    if len(dataset) < processes.world_size:
+        raise UserError(
+            f"{len(dataset)} images cannot be split across {processes.world_size} processes. Use fewer processes"
+            " or more images."
+        )
 
 
 def _init_worker(worker: int) -> None:
@@ -208,7 +217,10 @@ class EpochSampler(Sampler[int]):
 
 
 class DistributedEpochSampler(DistributedSampler[dict[str, Any]]):
-    """Torch's sampler for the training images of one process among several, which can skip the first samples.
+    """Sampler for the training images of one process among several, which can skip the first samples.
+
+    In each step, all processes together use the same images as a single process whose batches are larger by a factor of
+    ``world_size``. Each process uses the same number of images. The images that remain are left out of this epoch.
 
     Args:
         dataset: The training faces.
@@ -219,9 +231,14 @@ class DistributedEpochSampler(DistributedSampler[dict[str, Any]]):
     """
 
     def __init__(self, dataset: FaceDataset, processes: Processes, seed: int, epoch: int = 0, first: int = 0) -> None:
-        super().__init__(dataset, processes.world_size, processes.rank, seed=seed)
+        super().__init__(dataset, processes.world_size, processes.rank, seed=seed, drop_last=True)
+        self._all = EpochSampler(len(dataset), seed)
         self.set_epoch(epoch)
         self._skipped = {epoch: first}
 
+    @override
     def __iter__(self) -> Iterator[Any]:
-        return islice(super().__iter__(), self._skipped.get(self.epoch, 0), None)
+        self._all.set_epoch(self.epoch)
+        # With neighbouring images in different processes, the batches of all processes form one larger batch.
+        own = islice(self._all, self.rank, self.num_samples * self.num_replicas, self.num_replicas)
+        return islice(own, self._skipped.get(self.epoch, 0), None)

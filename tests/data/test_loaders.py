@@ -124,16 +124,34 @@ def test_distributed_processes_evaluate_each_image_once(
     assert parts[1] == list(range(33, 40, world_size))
 
 
-def test_distributed_processes_train_on_different_images(make_data: Callable, tiny_celeba: Path) -> None:
-    data = make_data(tiny_celeba, batch_size=4)
-    orders = {
-        (epoch, rank): order_of(data.shuffled_dataloader(Processes(2, rank), Position(epoch)))
-        for epoch in (0, 1)
-        for rank in (0, 1)
-    }
+@pytest.mark.parametrize(("world_size", "batch_size"), [(2, 4), (2, 5), (3, 3), (2, 16), (4, 9)])
+def test_processes_together_use_the_batches_of_one_process(
+    make_data: Callable, tiny_celeba: Path, world_size: int, batch_size: int
+) -> None:
+    """The 32 images are not a multiple of most batch sizes, and all processes have the same number of batches."""
+    alone = make_data(tiny_celeba, batch_size=world_size * batch_size)
+    data = make_data(tiny_celeba, batch_size=batch_size)
     for epoch in (0, 1):
-        assert sorted(orders[epoch, 0] + orders[epoch, 1]) == list(range(32))
-    assert orders[0, 0] != orders[1, 0]
+        expected = [sorted(b["index"].tolist()) for b in alone.shuffled_dataloader(Processes(), Position(epoch))]
+        parts = [list(data.shuffled_dataloader(Processes(world_size, k), Position(epoch))) for k in range(world_size)]
+        shares = [[part["index"].tolist() for part in step] for step in zip(*parts, strict=True)]
+        assert [sorted(row for share in step for row in share) for step in shares] == expected
+        assert all(len(share) == len(step[0]) for step in shares for share in step)
+
+
+def test_an_incomplete_batch_of_several_processes_is_the_same_in_each_of_them(
+    make_data: Callable, tiny_celeba: Path
+) -> None:
+    data = make_data(tiny_celeba, batch_size=20, limit=31)
+    parts = [order_of(data.shuffled_dataloader(Processes(3, rank), Position())) for rank in range(3)]
+    assert [len(part) for part in parts] == [10, 10, 10]
+    assert len({row for part in parts for row in part}) == 30
+
+
+def test_a_process_among_several_continues_within_an_epoch(make_data: Callable, tiny_celeba: Path) -> None:
+    data = make_data(tiny_celeba, batch_size=4)
+    whole = order_of(data.shuffled_dataloader(Processes(2, 1), Position(epoch=3)))
+    assert order_of(data.shuffled_dataloader(Processes(2, 1), Position(epoch=3, batches=2))) == whole[8:]
 
 
 def test_more_processes_than_images_are_rejected(make_data: Callable, tiny_celeba: Path) -> None:
@@ -142,6 +160,8 @@ def test_more_processes_than_images_are_rejected(make_data: Callable, tiny_celeb
         UserError, match=r"2 images cannot be split across 3 processes\. Use fewer processes or more images"
     ):
         data.evaluation_dataloader("val", Processes(3, 0))
+    with pytest.raises(UserError, match="2 images cannot be split across 3 processes"):
+        data.shuffled_dataloader(Processes(3, 0))
 
 
 # -------------------------------------------------------------------------------------------------------------- workers
