@@ -6,6 +6,7 @@ from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from typing_extensions import override
 
 from celeba_lab.console import console, display_path
@@ -115,7 +116,7 @@ class LastCheckpoint(BestCheckpoint):
         failed = ""
         if isinstance(exception, DivergenceError):
             failed = "Training diverged"
-        elif self._is_resumable(trainer):
+        elif self._is_resumable(trainer) and _concerns_all_processes(trainer, exception):
             try:
                 super().on_exception(trainer, pl_module, exception)
             except DivergenceError:  # TerminateOnNaN found weights that are not finite.
@@ -139,3 +140,11 @@ class LastCheckpoint(BestCheckpoint):
         is_within_epoch = epochs.processed < epochs.ready
         is_within_step = batches.processed < batches.started
         return self._has_started and is_within_epoch and not is_within_step
+
+
+def _concerns_all_processes(trainer: L.Trainer, exception: BaseException) -> bool:
+    """Return whether all processes have raised the exception at the same time, as after a signal.
+
+    All of them take part in saving a checkpoint. If only one of them failed, it would wait for the others forever.
+    """
+    return trainer.world_size == 1 or isinstance(exception, SIGTERMException)

@@ -1,6 +1,7 @@
 """Classifier for K binary face attributes, from a single attribute to all forty."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -271,7 +272,7 @@ class AttributeClassifier(AttributeModel):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         mark_checkpoint(checkpoint, "classifier", initial_weights=self.initial_weights)
         if not self.train_metrics.is_empty:  # an unfinished epoch
-            checkpoint["train_metrics"] = self.train_metrics.save()
+            checkpoint["train_metrics"] = self._sum_over_processes(self.train_metrics.save())
         if self._trainer is not None:
             checkpoint["validation"] = note_validation(self.trainer, self._validated)
 
@@ -279,9 +280,17 @@ class AttributeClassifier(AttributeModel):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._complete_validations = correct_loop_progress(checkpoint)
         self._validated = checkpoint.get("validation", {}).get("validated", 0)
-        # The checkpoint contains the metrics of only one process.
+        # The checkpoint contains the sums over all processes.
         if "train_metrics" in checkpoint and self._trainer is not None and self.trainer.is_global_zero:
             self.train_metrics.restore(checkpoint["train_metrics"])
+
+    def _sum_over_processes(self, sums: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        """Add up the sums of the training metrics of all processes, which all save a checkpoint at the same time."""
+        if self._trainer is None or self.trainer.world_size == 1:
+            return sums
+        add = partial(self.trainer.strategy.reduce, reduce_op="sum")
+        # The reduction changes its argument.
+        return {name: {key: add(value.clone()) for key, value in state.items()} for name, state in sums.items()}
 
     # -- learning ----------------------------------------------------------------------------------------------------
 

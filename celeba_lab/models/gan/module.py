@@ -341,7 +341,7 @@ class GAN(L.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         mark_checkpoint(checkpoint, "gan")
         checkpoint["trained_on"] = self.trained_on
-        checkpoint["epoch_sums"] = {"sums": self._sums, "steps": self._steps}
+        checkpoint["epoch_sums"] = {"sums": self._mean_over_processes(self._sums), "steps": self._steps}
         if self.attributes:
             packed = np.packbits(self.training_labels, axis=1)  # eight labels per byte
             checkpoint["training_labels"] = torch.from_numpy(packed)
@@ -356,6 +356,13 @@ class GAN(L.LightningModule):
         if self.attributes:
             packed = checkpoint["training_labels"].numpy()
             self.training_labels = np.unpackbits(packed, axis=1, count=len(self.attributes))
+
+    def _mean_over_processes(self, sums: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Average the running sums over all processes, which all save a checkpoint at the same time."""
+        if self._trainer is None or self.trainer.world_size == 1:
+            return sums
+        # The reduction changes its argument.
+        return {name: self.trainer.strategy.reduce(total.clone()) for name, total in sums.items()}
 
     # -- learning ----------------------------------------------------------------------------------------------------
 
