@@ -1,6 +1,5 @@
 """Terminal output: tables, progress and command lines."""
 
-import os
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from pathlib import Path
@@ -16,21 +15,13 @@ from rich.text import Text
 from typing_extensions import override
 
 from celeba_lab.errors import escape_controls
+from celeba_lab.processes import is_main_process
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 T = TypeVar("T")
-
-
-def is_main_process() -> bool:
-    """Return whether this is the main process of a run. Only the main process prints and writes files."""
-    # torchrun, SLURM and Lightning's launcher set these variables.
-    for variable in ("RANK", "SLURM_PROCID", "LOCAL_RANK"):
-        if variable in os.environ:
-            return os.environ[variable] == "0"
-    return True
 
 
 class PlainConsole(Console):

@@ -25,6 +25,7 @@ from yaml import YAMLError
 from celeba_lab.cli.choices import explain_unknown_choice, list_groups
 from celeba_lab.config import RENAMED, no_value, one_line
 from celeba_lab.errors import UserError, did_you_mean
+from celeba_lab.processes import explain_lost_connection
 
 # File-system errors that no code can prevent, with advice for the user.
 _DISK_ERRORS = {
@@ -86,7 +87,7 @@ def explain(error: Exception) -> str | None:
         return f"hydra.job_logging or hydra.hydra_logging is invalid. {one_line(cause)}{reason}."
     if isinstance(cause, HydraException | OmegaConfBaseException) or _is_misconfiguration(error):
         return one_line(error) + "."
-    return explain_disk(error) or _explain_internal(error)
+    return explain_disk(error) or explain_lost_connection(error) or _explain_internal(error)
 
 
 def explain_disk(error: BaseException | None) -> str | None:

@@ -19,9 +19,11 @@ _BUG = "This is a bug in celeba_lab. Please report it, and include the lines abo
 
 def launch(cfg: "DictConfig") -> float | None:
     """Run the task of a composed configuration, and return the metric selected by ``score``."""
-    from celeba_lab.cli.explain import explain_disk
+    from celeba_lab.cli.explain import ExplainedExit, explain_disk
+    from celeba_lab.cli.processes import introduce_speaker
     from celeba_lab.cli.run_folder import check_claims
     from celeba_lab.errors import UserError, settings_of
+    from celeba_lab.processes import explain_lost_connection
 
     # Errors are explained here, before Hydra can print its own message.
     try:
@@ -41,8 +43,10 @@ def launch(cfg: "DictConfig") -> float | None:
     except Exception as error:
         # While a task runs, only these types of error are user errors. An OmegaConf error would be a bug.
         is_user_error = isinstance(error, UserError) or type(error).__name__ == "MisconfigurationException"
-        if is_user_error or explain_disk(error) is not None:
+        if is_user_error or explain_disk(error) is not None or explain_lost_connection(error) is not None:
             _exit_with_sentence(error, discard_folder=True)
+        if introduce_speaker() is None:
+            raise ExplainedExit("") from error
         error.add_note(_BUG)
         raise
     return score_of(cfg, metrics)
@@ -62,7 +66,8 @@ def _conclude(cfg: "DictConfig") -> None:
     from hydra.core.hydra_config import HydraConfig
 
     from celeba_lab.cli.resume import repeat_command
-    from celeba_lab.console import console, is_main_process
+    from celeba_lab.console import console
+    from celeba_lab.processes import is_main_process
 
     if not is_main_process():
         return
@@ -101,6 +106,7 @@ def prepare(cfg: "DictConfig") -> "Callable[[DictConfig], dict[str, float]]":
     from celeba_lab.cli.names import check_names
     from celeba_lab.cli.output_paths import check_output_paths
     from celeba_lab.cli.paths import check_paths
+    from celeba_lab.cli.processes import check_processes
     from celeba_lab.cli.quiet import quiet_libraries
     from celeba_lab.cli.rules import check_rules
     from celeba_lab.cli.seed import check_seed, seed_everything
@@ -110,6 +116,7 @@ def prepare(cfg: "DictConfig") -> "Callable[[DictConfig], dict[str, float]]":
     from celeba_lab.config import build, check_nodes, check_root_keys, check_types, resolve
 
     check_choices(HydraConfig.get().runtime.choices)
+    check_processes(cfg)
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         refuse_distributed_sweep(cfg)
     check_root_keys(cfg)
@@ -153,12 +160,15 @@ def main() -> None:
         with raising_interrupts():
             _run_hydra(arguments)
     except (KeyboardInterrupt, Interrupted) as error:
-        from celeba_lab.console import is_main_process
+        from celeba_lab.cli.processes import requeue_job
+        from celeba_lab.processes import is_main_process
 
         cause = error.signal if isinstance(error, Interrupted) else signal.SIGINT
         if is_main_process():  # One process of a distributed run speaks for all.
             with suppress(OSError):  # After SIGHUP, the terminal no longer exists.
                 print("\n".join([f"\nceleba_lab: stopped by {cause.name}.", *_notes_of(error)]), file=sys.stderr)
+                if cause == getattr(signal, "SIGUSR1", None) and (done := requeue_job()) is not None:
+                    print(f"celeba_lab: {done}", file=sys.stderr)
         sys.exit(128 + cause)
     except Exception as error:
         if _BUG not in _notes_of(error):
@@ -176,6 +186,7 @@ def _run_hydra(arguments: list[str]) -> None:
     from celeba_lab.cli.choices import check_group_overrides, order_arguments
     from celeba_lab.cli.hydra_settings import checked_hydra_settings
     from celeba_lab.cli.job_names import register_job_names
+    from celeba_lab.cli.processes import share_arguments
     from celeba_lab.cli.quiet import escape_messages
     from celeba_lab.cli.resume_arguments import expand_arguments
     from celeba_lab.cli.sweep import watching_sweep
@@ -206,7 +217,7 @@ def _run_hydra(arguments: list[str]) -> None:
     register_job_names()
     escape_messages()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Make Hydra re-raise exceptions, so that they are explained here.
-    sys.argv[1:] = order_arguments(expand_arguments(arguments))
+    sys.argv[1:] = order_arguments(expand_arguments(share_arguments(arguments)))
     with trusting(arguments), checked_hydra_settings(sys.argv[1:]), watching_sweep():
         hydra.main(version_base="1.3", config_path=str(config_directory()), config_name="config")(task)()
 
@@ -217,7 +228,7 @@ def _note_resume_command(error: BaseException) -> None:
     from hydra.types import RunMode
 
     from celeba_lab.cli.resume import find_resumable
-    from celeba_lab.console import is_main_process
+    from celeba_lab.processes import is_main_process
 
     if not HydraConfig.initialized() or not is_main_process():
         return
@@ -239,7 +250,9 @@ def _exit_with_sentence(error: Exception, discard_folder: bool = False) -> None:
         discard_folder: If true, also remove the run folder, provided that the task has not written to it.
     """
     from celeba_lab.cli.explain import ExplainedExit, explain, explain_disk
+    from celeba_lab.cli.processes import introduce_speaker
     from celeba_lab.errors import readable
+    from celeba_lab.processes import explain_lost_connection
 
     sentence = explain(error)
     if sentence is not None:
@@ -247,8 +260,11 @@ def _exit_with_sentence(error: Exception, discard_folder: bool = False) -> None:
             from celeba_lab.cli.run_folder import discard_unused_folder
 
             discard_unused_folder()
-        print(f"celeba_lab: error: {readable(sentence)}", file=sys.stderr)
-        if explain_disk(error) is not None:
+        introduction = introduce_speaker()
+        if introduction is None:
+            raise ExplainedExit(readable(sentence))
+        print(f"celeba_lab: error: {introduction}{readable(sentence)}", file=sys.stderr)
+        if explain_disk(error) is not None or explain_lost_connection(error) is not None:
             _note_resume_command(error)
             print("\n".join(_notes_of(error)), file=sys.stderr)
         raise ExplainedExit(readable(sentence))

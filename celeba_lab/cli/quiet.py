@@ -7,6 +7,7 @@ import warnings
 from typing_extensions import override
 
 from celeba_lab.errors import escape_controls
+from celeba_lab.processes import is_main_process
 
 
 class _EscapedRecord(logging.LogRecord):
@@ -48,6 +49,8 @@ def quiet_libraries() -> None:
     # The model size is reported as a number of parameters, which does not depend on the precision.
     warnings.filterwarnings("ignore", ".*is not supported by the model summary.*")
     warnings.filterwarnings("ignore", ".*number of training batches.*smaller than the logging interval.*")
+    if not is_main_process():  # The main process shows the same warnings.
+        warnings.simplefilter("ignore")
     threading.excepthook = _report_unless_disk_error
 
 

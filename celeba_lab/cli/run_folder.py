@@ -16,10 +16,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
+from celeba_lab.cli.processes import await_folder, introduce_speaker, name_after_job, publish_folder
 from celeba_lab.cli.sweep import begin_sweep
 from celeba_lab.config import overrides_of
-from celeba_lab.console import display_path, format_override, is_main_process
+from celeba_lab.console import display_path, format_override
 from celeba_lab.errors import UserError, readable
+from celeba_lab.processes import is_main_process
 from celeba_lab.runs.settings import RESUME, SETTINGS
 from celeba_lab.runs.summary import SUMMARY
 
@@ -39,8 +41,11 @@ class ExclusiveFolder(Callback):
     """
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Create and claim the folder of a run."""
-        _prepare(config, "run")
+        """Create and claim the folder of a run, or in other processes than the main process, use the same folder."""
+        if is_main_process():
+            _prepare(config, "run")
+        else:
+            _follow(config)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Create and claim the folder of a sweep, and start to follow its jobs, each of which has its own subfolder."""
@@ -200,21 +205,24 @@ def _files_in(path: Path) -> list[Path]:
 
 def _is_ours(hydra: HydraConf, key: str) -> bool:
     """Return whether this is the main process and the folder was not set on the command line."""
-    return is_main_process() and not any(
-        text.lstrip("+").startswith(f"{key}=") for text in overrides_of(hydra, "hydra")
-    )
+    return is_main_process() and not _is_given(hydra, key)
+
+
+def _is_given(hydra: HydraConf, key: str) -> bool:
+    return any(text.lstrip("+").startswith(f"{key}=") for text in overrides_of(hydra, "hydra"))
 
 
 def _prepare(config: DictConfig, kind: Literal["run", "sweep"]) -> None:
-    if not is_main_process():
-        return
     _created_folders.clear()
     _earlier_entries.clear()
     key = f"hydra.{kind}.dir"
     is_new = _is_ours(config.hydra, key)
     try:
         folder = Path(str(OmegaConf.select(config, key)))
-        if is_new:
+        of_job = name_after_job(folder) if is_new and kind == "run" else None
+        if of_job is not None:
+            folder = _absolute(of_job)
+        elif is_new:
             folder = create_folder(folder)
         _make_folder(folder)
         _earlier_entries.update(_list(_absolute(folder)))
@@ -236,6 +244,32 @@ def _prepare(config: DictConfig, kind: Literal["run", "sweep"]) -> None:
             config.hydra[kind].dir = str(folder)
             if kind == "sweep":  # Hydra composes the configuration of each job from the overrides.
                 config.hydra.overrides.hydra.append(format_override(key, folder))
+    if kind == "run":
+        publish_folder(_absolute(folder))
+
+
+def _follow(config: DictConfig) -> None:
+    """Let a process that is not the main process use the folder of the main process, without writing to it."""
+    key = "hydra.run.dir"
+    folder: Path | None = None
+    if not _is_given(config.hydra, key):
+        try:
+            folder = name_after_job(Path(str(OmegaConf.select(config, key)))) or await_folder()
+        except UserError as error:
+            _refuse(error.sentence)
+        if folder is None:
+            _refuse(f"{key}=FOLDER is needed, because the processes of this run cannot agree on a folder.")
+            return
+    with read_write(config), read_write(config.hydra), open_dict(config.hydra):
+        if folder is not None:
+            config.hydra.run.dir = str(_absolute(folder))
+        config.hydra.output_subdir = None
+        logging = config.hydra.job_logging
+        if "file" in (logging.get("handlers") or {}):  # The main process writes the log.
+            del logging.handlers["file"]
+            logging.root.handlers = [name for name in logging.root.handlers if name != "file"]
+        if "console" in (logging.get("handlers") or {}):
+            logging.handlers.console.level = "ERROR"
 
 
 def _claim_or_refuse(folder: Path) -> None:
@@ -249,5 +283,7 @@ def _contains_any(folder: Path, names: Iterable[str]) -> bool:
 
 def _refuse(sentence: str) -> None:
     # Hydra would only warn about an exception in a callback, and then write to the folder.
-    print(f"celeba_lab: error: {readable(sentence)}", file=sys.stderr)
+    introduction = introduce_speaker()
+    if introduction is not None:
+        print(f"celeba_lab: error: {introduction}{readable(sentence)}", file=sys.stderr)
     sys.exit(1)

@@ -16,6 +16,7 @@ from celeba_lab.console import console, split_name
 from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.engine.checkpoint_io import AtomicCheckpointIO
+from celeba_lab.engine.launcher import replace_launcher
 from celeba_lab.errors import SettingError, UserError
 from celeba_lab.runs.run import Run
 
@@ -112,7 +113,8 @@ def build_trainer(
         **arguments: Trainer arguments that override the configured values.
 
     Raises:
-        UserError: The settings contradict each other, or the requested device is not available on this machine.
+        UserError: The settings contradict each other, the requested device is not available on this machine, or other
+            processes were started than the settings ask for.
     """
     torch.set_float32_matmul_precision("high")
     try:
@@ -121,6 +123,7 @@ def build_trainer(
         raise _explain(error) from error
     if type(built.strategy.checkpoint_io) is TorchCheckpointIO:  # A plugin from the configuration is kept.
         built.strategy.checkpoint_io = AtomicCheckpointIO(built.default_root_dir)
+    replace_launcher(built)
     return built
 
 

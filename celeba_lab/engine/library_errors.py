@@ -11,6 +11,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from celeba_lab.config import one_line
 from celeba_lab.engine.build import callbacks_of
 from celeba_lab.errors import SettingError, UserError
+from celeba_lab.processes import explain_lost_connection
 from celeba_lab.runs.run import Run
 
 _LONGEST = 200  # Most characters of a message of a library.
@@ -35,6 +36,8 @@ def explaining_library_errors(run: Run, trainer: L.Trainer) -> Iterator[None]:
     except (OSError, MemoryError):  # are explained elsewhere
         raise
     except Exception as error:
+        if explain_lost_connection(error) is not None:  # explained elsewhere as well
+            raise
         _explain_interval(error, trainer)
         if isinstance(error, RuntimeError | MisconfigurationException):
             _explain_monitor(error, run, trainer)

@@ -65,9 +65,10 @@ class RandomState(Callback):
         for state in states:
             _check(state)
         if len(states) != self._processes:
-            hint = "Use as many processes as before, or start a new run."
+            saved, used = _count(len(states)), _count(self._processes)
             raise UserError(
-                f"The checkpoint was saved by {_count(len(states))}, but this run uses {_count(self._processes)}. {hint}"
+                f"The checkpoint was saved by {saved}, but this run uses {used}. Use as many processes as before, or"
+                " start a new run."
             )
         # The state is restored only when training starts, because setting up the run also draws random numbers.
         self._loaded = states[self._rank]

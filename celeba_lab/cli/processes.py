@@ -1,0 +1,186 @@
+"""Runs whose processes were started by torchrun or srun: check them, and let them share one run folder."""
+
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from celeba_lab.console import format_override
+from celeba_lab.errors import UserError
+from celeba_lab.processes import Launch, is_connected, is_first_to_fail, is_main_process
+from celeba_lab.runs.settings import OVERRIDES, RESUME, SETTINGS
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+_RUN_FOLDER = "hydra.run.dir"
+_SEVERAL = tuple(f"celeba_lab.tasks.{name}.{name}" for name in ("train", "evaluate", "predict", "train_gan"))
+_KEY = "celeba_lab/folder"  # of the path to the run folder in torchrun's store
+_SECONDS_FOR_FOLDER = 600
+_SECONDS_BEHIND = 3.0
+
+
+def share_arguments(arguments: list[str]) -> list[str]:
+    """Check how the processes of this run were started, and resume the run if it was started before.
+
+    torchrun restarts the processes of a run if one fails, and SLURM restarts a job that is requeued, with the arguments
+    of the first start.
+
+    Args:
+        arguments: Command-line arguments.
+
+    Returns:
+        The arguments, with ``resume=FOLDER`` for a run that was started before.
+
+    Raises:
+        UserError: The environment variables are wrong, or a sweep was started with several processes.
+    """
+    launch = Launch.find()
+    if launch is not None and launch.world_size > 1 and {"-m", "--multirun"} & set(arguments):
+        raise UserError(
+            f"-m cannot be combined with {launch.launcher}, because each of its {launch.world_size} processes would"
+            f" run the whole sweep. Start the sweep without {launch.launcher}."
+        )
+    given = _given_folder(arguments)
+    if launch is None and not is_main_process() and given is None:
+        raise UserError(
+            f"This is another process than the first of its run, which needs {_RUN_FOLDER}=FOLDER to use the same"
+            " folder. Start all processes with torchrun or srun, or give all of them the same folder."
+        )
+    is_resumed = any(text.startswith(f"{RESUME}=") for text in arguments)
+    if is_resumed or not _restarts(launch):
+        return arguments
+    folder = given or _earlier_folder(launch)
+    if folder is None or not all((folder / file).is_file() for file in (SETTINGS, OVERRIDES)):
+        return arguments
+    return [*arguments, format_override(RESUME, folder)]
+
+
+def _given_folder(arguments: list[str]) -> Path | None:
+    """Return the run folder that was typed, if any."""
+    typed = [text for text in arguments if text.startswith(f"{_RUN_FOLDER}=")]
+    if not typed:
+        return None
+    [parsed] = OverridesParser.create().parse_overrides([typed[-1]])
+    return Path(str(parsed.value()))
+
+
+def _restarts(launch: Launch | None) -> int:
+    """Return how often the run has been restarted, also if a job of SLURM has a single process."""
+    if launch is not None:
+        return launch.restarts
+    count = os.environ.get("SLURM_RESTART_COUNT", "0")
+    return int(count) if count.isdecimal() else 0
+
+
+def _earlier_folder(launch: Launch | None) -> Path | None:
+    if launch is None:
+        return None
+    if launch.launcher == "srun":
+        name = _job_folder()
+        return next((path for depth in ("*", "*/*") for path in Path("outputs").glob(f"{depth}/{name}")), None)
+    store = _connect()
+    for restart in reversed(range(launch.restarts)) if store is not None else ():
+        if store.check([f"{_KEY}/{restart}"]):
+            return Path(store.get(f"{_KEY}/{restart}").decode())
+    return None
+
+
+def _job_folder() -> str:
+    """Return the name of the run folder of a step of a job of SLURM, which is the same after the job is requeued."""
+    step = os.environ.get("SLURM_STEP_ID", "0")
+    return f"slurm_{os.environ.get('SLURM_JOB_ID', '0')}" + ("" if step == "0" else f"_step_{step}")
+
+
+def name_after_job(folder: Path) -> Path | None:
+    """Return the folder, in place of ``folder``, that all processes started by srun use, or None without srun."""
+    launch = Launch.find()
+    return folder.with_name(_job_folder()) if launch is not None and launch.launcher == "srun" else None
+
+
+def publish_folder(folder: Path) -> None:
+    """Let the other processes that torchrun has started know the run folder."""
+    launch = Launch.find()
+    if launch is not None and launch.launcher == "torchrun" and launch.world_size > 1:
+        store = _connect()
+        if store is not None:
+            store.set(f"{_KEY}/{launch.restarts}", str(folder))
+
+
+def await_folder() -> Path | None:
+    """Return the run folder that the main process has published, or None if the processes do not share a store.
+
+    Raises:
+        UserError: The main process has not published its folder.
+    """
+    launch = Launch.find()
+    if launch is None or launch.launcher != "torchrun" or (store := _connect()) is None:
+        return None
+    key, deadline = f"{_KEY}/{launch.restarts}", time.monotonic() + _SECONDS_FOR_FOLDER
+    while not store.check([key]):  # Within store.wait(), signals would be ignored.
+        if time.monotonic() > deadline:
+            raise UserError("The main process of this run has not created the run folder.")
+        time.sleep(0.05)
+    return Path(store.get(key).decode())
+
+
+def _connect() -> Any:
+    """Return a client of torchrun's own store, or None if torchrun does not share it."""
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        return None
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]
+
+    return TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
+
+
+def check_processes(cfg: "DictConfig") -> None:
+    """Check that the task can use the processes that were started.
+
+    Raises:
+        UserError: The task uses a single process.
+    """
+    launch = Launch.find()
+    target = str(cfg.task._target_)
+    if launch is None or launch.world_size == 1 or target in _SEVERAL or not target.startswith("celeba_lab.tasks."):
+        return
+    raise UserError(
+        f"task={target.rpartition('.')[2]} uses a single process, but {launch.launcher} has started"
+        f" {launch.world_size}. Start it without {launch.launcher}."
+    )
+
+
+def introduce_speaker() -> str | None:
+    """Return the words with which this process begins to explain its failure, or None if it is silent.
+
+    Processes that fail for the same reason print one explanation. Until they are connected, the main process explains,
+    and another process only if its failure has not ended it within some seconds.
+    """
+    if is_connected():
+        return "" if is_first_to_fail() else None
+    try:
+        launch = Launch.find()
+    except UserError:  # The process fails for this reason.
+        return ""
+    if launch is None or is_main_process():
+        return ""
+    time.sleep(_SECONDS_BEHIND)
+    return f"process {launch.rank}: "
+
+
+def requeue_job() -> str | None:
+    """Requeue the current job of SLURM, which was warned of the end of its time limit, and return what was done.
+
+    Returns:
+        A sentence, or None if this process does not belong to a job of SLURM.
+    """
+    job, scontrol = os.environ.get("SLURM_JOB_ID"), shutil.which("scontrol")
+    if job is None or scontrol is None:
+        return None
+    result = subprocess.run([scontrol, "requeue", job], capture_output=True, text=True, check=False)
+    if result.returncode:
+        return f"The job {job} could not be requeued ({' '.join(result.stderr.split())})."
+    return f"The job {job} was requeued."
