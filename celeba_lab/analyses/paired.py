@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import binomtest, chi2
+from statsmodels.stats.contingency_tables import mcnemar as mcnemar_test
+from statsmodels.stats.multitest import multipletests
 
 FEW = 25
 """Minimum number of discordant images for which the chi-square approximation of McNemar's test is accurate."""
@@ -85,8 +86,7 @@ def mcnemar(only_first: ArrayLike, only_second: ArrayLike) -> np.ndarray:
     The test uses only discordant images, for which exactly one classifier is correct. With fewer than 25 discordant
     images, the p-value is computed with the exact binomial test. Otherwise, the p-value is computed with the chi-square
     test and the continuity correction of Edwards, "Note on the correction for continuity in testing the significance of
-    the difference between correlated proportions" (Psychometrika, 1948). The corrected difference is clipped at 0
-    before squaring.
+    the difference between correlated proportions" (Psychometrika, 1948). Both tests are those of statsmodels.
 
     Args:
         only_first: Numbers of images for which only the first classifier is correct, int (K,).
@@ -100,13 +100,14 @@ def mcnemar(only_first: ArrayLike, only_second: ArrayLike) -> np.ndarray:
         array([1.    , 0.0215, 0.0029])
     """
     first, second = np.atleast_1d(only_first), np.atleast_1d(only_second)
-    apart = first + second
-    statistic = np.maximum(np.abs(first - second) - 1, 0) ** 2 / np.maximum(apart, 1)
-    p: np.ndarray = chi2.sf(statistic, df=1)
-    p[apart == 0] = 1.0
-    for k in np.flatnonzero((apart > 0) & (apart < FEW)):
-        p[k] = binomtest(int(first[k]), int(apart[k])).pvalue
-    return p
+    return np.array([_mcnemar(int(one), int(other)) for one, other in zip(first, second, strict=True)])
+
+
+def _mcnemar(one: int, other: int) -> float:
+    # The corrected difference must not be negative, which would make equal counts differ.
+    table = [[0, one], [other, 0]]
+    found = mcnemar_test(table, exact=one + other < FEW, correction=one != other)
+    return float(found.pvalue)
 
 
 def holm(p: ArrayLike) -> np.ndarray:
@@ -117,18 +118,14 @@ def holm(p: ArrayLike) -> np.ndarray:
     any true null hypothesis is at most 0.05.
 
     Args:
-        p: P-values, float (K,), in [0, 1].
+        p: P-values, float (K,), in [0, 1], for K at least 1.
 
     Returns:
-        Adjusted p-values, float64 (K,), in the same order as ``p``.
+        Adjusted p-values, float64 (K,), in the same order as ``p``, computed by statsmodels.
 
     Example:
         >>> holm([0.01, 0.04, 0.03])
         array([0.03, 0.06, 0.06])
     """
-    values = np.asarray(p, dtype=np.float64)
-    order = np.argsort(values, kind="stable")
-    adjusted = np.empty_like(values)
-    factors = np.arange(len(values), 0, -1)
-    adjusted[order] = np.minimum(np.maximum.accumulate(factors * values[order]), 1.0)
+    adjusted: np.ndarray = multipletests(p, method="holm")[1]
     return adjusted
