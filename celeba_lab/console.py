@@ -1,5 +1,6 @@
 """Terminal output: tables, progress and command lines."""
 
+import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from pathlib import Path
@@ -47,6 +48,7 @@ class PlainConsole(Console):
 console = PlainConsole(quiet=not is_main_process())
 
 PROGRAM = "python -m celeba_lab"
+_NUMBERS = re.compile(r"[-+\d.,:±()%\s]*")  # cells of text that are numbers, such as 0.93 ± 0.01
 _NARROWEST = 14  # Fewest characters of a column of text in which words are broken.
 
 
@@ -80,8 +82,11 @@ def show_table(title: str, frame: "pd.DataFrame", most: int | None = None) -> No
     """
     shown = frame if most is None else frame.head(most)
     columns = [str(column) for column in shown.columns]
-    is_text = [shown[column].dtype.kind not in "iufb" for column in shown.columns]
     cells = [[_cell(value) for value in row] for row in shown.itertuples(index=False)]
+    is_text = [
+        shown[column].dtype.kind not in "iufb" and not (cells and all(_NUMBERS.fullmatch(row[k]) for row in cells))
+        for k, column in enumerate(shown.columns)
+    ]
     widths = _fit_columns(columns, is_text, cells, console.width)
     table = Table(title=title, title_justify="left")
     for column, left, width in zip(columns, is_text, widths, strict=False):
@@ -106,7 +111,11 @@ def _fit_columns(
 ) -> list[int]:
     """Return the widths of the columns that fit, which keep lines, or else words and numbers, whole if possible."""
     texts = [[column, *(row[k] for row in cells)] for k, column in enumerate(columns)]
-    words = [max((len(word) for text in column for word in text.split()), default=1) for column in texts]
+    wholes = [
+        [word for text in column for word in text.split()] if is_text[k] else [*column[0].split(), *column[1:]]
+        for k, column in enumerate(texts)
+    ]
+    words = [max(map(len, whole), default=1) for whole in wholes]
     lines = [max(map(len, column), default=1) for column in texts]
     widths = [min(width, _NARROWEST) if is_text[k] else width for k, width in enumerate(words)]
     while len(widths) > 1 and sum(widths) + 3 * len(widths) + 1 > room:

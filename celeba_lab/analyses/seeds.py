@@ -7,10 +7,10 @@ all runs classify the same images. This is the design of Clark, "The language-as
 Verbal Learning and Verbal Behavior, 1973), with seeds as subjects and images as items.
 
 The intervals are t intervals. The variance is the sum of its components for seeds and images, and the degrees of
-freedom are those of Satterthwaite, "An approximate distribution of estimates of variance components" (Biometrics Bulletin,
-1946). Without images, this is Welch's t-test. A bootstrap over seeds and images, or a mixed model with a normal
-approximation, gives intervals that are too short for two to five seeds: they cannot know how uncertain a variance is
-that is estimated from so few values. docs/analyses.md reports how often the intervals contain the true difference.
+freedom are those of Satterthwaite, "An approximate distribution of estimates of variance components" (Biometrics
+Bulletin, 1946). Without images, this is Welch's t-test. A bootstrap over seeds and images, or a mixed model with a
+normal approximation, ignores how uncertain a variance is that is estimated from two to five seeds, so its intervals are
+too short if the seeds differ much. docs/analyses.md reports how often the intervals contain the true difference.
 """
 
 import math

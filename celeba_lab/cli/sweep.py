@@ -126,17 +126,22 @@ def _conclude(folder: Path, sweep: "Sweep") -> None:
     from celeba_lab.console import Progress, console, display_path
     from celeba_lab.reports.sweep import write_sweep_report
     from celeba_lab.runs.job import Job
+    from celeba_lab.runs.leaderboard import DAMAGED
     from celeba_lab.runs.run import PAGE, RunFolder
-    from celeba_lab.tasks.leaderboard import show_ranking
+    from celeba_lab.tasks.leaderboard import compare_entries, show_ranking
 
     entries, table = _rank(folder, sweep)
+    over_seeds = compare_entries(entries, table, sweep.score, sweep.direction)
     with Progress("writing the report"):
-        write_sweep_report(RunFolder(folder), entries, table, sweep.score, str(display_path(folder)))
-    show_ranking(entries, table, sweep.score, sweep.direction)
+        name = str(display_path(folder))
+        write_sweep_report(RunFolder(folder), entries, table, sweep.score, name, over_seeds=over_seeds)
+    show_ranking(entries, table, sweep.score, sweep.direction, over_seeds)
     console.print(f"report: {display_path(folder / PAGE)}", soft_wrap=True)
-    unfinished = [Job.read(entry.folder) for entry in entries if entry.state != "finished"]
+    # A job with a damaged file has already been named.
+    damaged = [entry for entry in entries if entry.state == DAMAGED]
+    unfinished = [Job.read(entry.folder) for entry in entries if entry.state not in ("finished", DAMAGED)]
     for job in sorted(unfinished, key=lambda job: job.number):
         line = describe(job, None) if job.state != "running" else f"job {job.number} is still run by another process"
         print(f"celeba_lab: error: {line}", file=sys.stderr)
-    if unfinished:
+    if unfinished or damaged:
         sys.exit(1)

@@ -13,15 +13,21 @@ import pandas as pd
 from celeba_lab import figures
 from celeba_lab.analyses.paired import FEW, holm, mcnemar, paired_bootstrap
 from celeba_lab.console import Progress, console, display_path, progress, show_table, split_name
+from celeba_lab.data.synthetic.settings import NOTICE
 from celeba_lab.errors import SettingError, did_you_mean, enumerate_names
+from celeba_lab.reports.page.page import PageTable, Picture, Section, write_page
+from celeba_lab.reports.seed_tables import draw_seed_differences, seed_section, write_seeds
+from celeba_lab.reports.seeds import SeedComparison, is_loss
 from celeba_lab.runs.answers import CorrectAnswers
 from celeba_lab.runs.find import find_runs
 from celeba_lab.runs.finished import FinishedRun, check_same_data, read_runs
-from celeba_lab.runs.run import RunFolder
+from celeba_lab.runs.run import PAGE, RunFolder
+from celeba_lab.runs.seeds import SeedGroup
+from celeba_lab.runs.settings import differing_settings
 
 CAUTION = (
-    "The intervals describe the variation across images, not across seeds. Runs with the same settings but different"
-    " seeds may differ by about as much. To compare settings, train each configuration with several seeds."
+    "These intervals of single runs describe the variation across images, not across seeds. Runs with the same settings"
+    " but different seeds may differ by about as much. To compare settings, train each of them with several seeds."
 )
 
 _MOST_SETTINGS = 200  # Runs of other programs could have many thousands of settings, which would take long to print.
@@ -61,14 +67,9 @@ def read_comparable(patterns: str | Sequence[str], split: str, ignore: Path) -> 
     return found
 
 
-def lower_is_better(metric: str) -> bool:
-    """Return whether lower values of a metric are better."""
-    return metric.endswith("loss")
-
-
 def best_first(runs: Sequence[FinishedRun], metric: str) -> list[FinishedRun]:
     """Sort runs by a validation metric, with the best run first and runs without the metric last."""
-    sign = 1.0 if lower_is_better(metric) else -1.0
+    sign = 1.0 if is_loss(metric) else -1.0
     values = [sign * run.metrics.get(f"val/{metric}", float("nan")) for run in runs]
     return [runs[k] for k in np.argsort(values, kind="stable")]  # argsort moves NaN to the end.
 
@@ -87,27 +88,34 @@ def check_metric(runs: Sequence[FinishedRun], split: str, metric: str) -> None:
             raise SettingError("metric", metric, rule, did_you_mean(metric, own))
 
 
-def choose_baseline(runs: Sequence[FinishedRun], metric: str, named: str | None = None) -> FinishedRun:
+def choose_baseline(
+    runs: Sequence[FinishedRun], metric: str, named: str | None = None, groups: Sequence[SeedGroup] = ()
+) -> FinishedRun:
     """Choose the baseline, with which the other runs are compared.
 
     Args:
         runs: Runs to compare.
         metric: Metric that determines the best run on the validation split.
-        named: Name or path of the baseline run. By default (None), the best run on the validation split is
-            chosen. If no run has the validation metric, the first run is chosen.
+        named: Name or path of the baseline run, or name of a group, whose best run is chosen. By default (None), the
+            best run on the validation split is chosen. If no run has the validation metric, the first run is chosen.
+        groups: Runs that differ only in their seed.
 
     Raises:
-        SettingError: The name matches no run or more than one run.
+        SettingError: The name matches no run and no group, or more than one run.
     """
     if named is None:
         return best_first(runs, metric)[0]
+    if (group := next((each for each in groups if each.name == named), None)) is not None:
+        return best_first(group.runs, metric)[0]
     asked = Path(named).expanduser()
     ends = [run for run in runs if run.folder.parts[-len(asked.parts) :] == asked.parts]
     exact = [run for run in runs if run.name == named or run.folder == asked.resolve()]
     found = exact or ends
     if len(found) != 1:
         names = [run.name for run in found or runs]
-        rule = f"matches {len(found)} runs" if found else "is not a run in this comparison"
+        if not found:
+            names += [group.name for group in groups if len(group.runs) > 1]
+        rule = f"matches {len(found)} runs" if found else "is not a run or setting in this comparison"
         hint = f"Choose one of {enumerate_names(names, 12)}.{did_you_mean(named, names)}"
         raise SettingError("baseline", named, rule, hint)
     return found[0]
@@ -145,14 +153,13 @@ def run_table(runs: Sequence[FinishedRun], split: str) -> pd.DataFrame:
 def setting_table(runs: Sequence[FinishedRun]) -> pd.DataFrame:
     """Return a table of the settings that differ between runs, with one row per setting and one column per run.
 
-    Values are formatted as in YAML. A cell is empty if the run does not have the setting.
+    Settings that follow from others or from the run folder are left out. Values are formatted as in YAML. A cell is
+    empty if the run does not have the setting.
     """
-    names = dict.fromkeys(name for run in runs for name in run.settings)
-    rows = []
-    for name in names:
-        values = [_yaml(run.settings[name]) if name in run.settings else "" for run in runs]
-        if len(set(values)) > 1:
-            rows.append([name, *values])
+    rows = [
+        [name, *(_yaml(run.settings[name]) if name in run.settings else "" for run in runs)]
+        for name in differing_settings([run.stored for run in runs])
+    ]
     return pd.DataFrame(rows, columns=["setting", *(run.name for run in runs)])
 
 
@@ -245,30 +252,73 @@ def _sentence(row: Any, comparisons: int) -> str:
     return sentence
 
 
-def comparison_metrics(values: pd.Series, baseline: FinishedRun, paired: pd.DataFrame) -> dict[str, float]:
+def comparison_metrics(
+    values: pd.Series, baseline: FinishedRun, paired: pd.DataFrame, over_seeds: SeedComparison | None = None
+) -> dict[str, float]:
     """Return the metrics of a comparison.
 
     Args:
         values: Column of the compared metric in the table from :func:`run_table`.
         baseline: Baseline run, with which the other runs are compared.
         paired: First table from :func:`paired_tables`.
+        over_seeds: Comparison of settings over seeds, or None.
     """
     name = str(values.name)
-    return {
+    settings = {} if over_seeds is None else over_seeds.counts
+    return settings | {
         "runs": float(len(values)),
-        f"{name}/best": float(values.min() if lower_is_better(name) else values.max()),
+        f"{name}/best": float(values.min() if is_loss(name) else values.max()),
         f"{name}/baseline": baseline.metrics[name],
         "better": float((paired["low"] > 0).sum()),
         "worse": float((paired["high"] < 0).sum()),
     }
 
 
-def draw_curves(run: RunFolder, runs: Sequence[FinishedRun], metric: str, title: str) -> None:
+def write_comparison(
+    run: RunFolder,
+    runs: Sequence[FinishedRun],
+    paired: pd.DataFrame,
+    over_seeds: SeedComparison | None,
+    split: str,
+    metric: str,
+    title: str,
+) -> None:
+    """Draw the figures, and write the tables over seeds and ``report.html``.
+
+    Args:
+        run: Run folder of the comparison, which contains the other tables.
+        runs: The compared runs.
+        paired: First table from :func:`paired_tables`.
+        over_seeds: Comparison of settings over seeds, or None.
+        split: Split whose predictions are compared.
+        metric: Metric by which the runs are ranked.
+        title: Prefix of the titles.
+    """
+    sections = []
+    if over_seeds is not None:
+        write_seeds(over_seeds, run.path / "tables")
+        heading = f"{title} · {split_name(split)}: settings over seeds"
+        sections.append(seed_section(over_seeds, draw_seed_differences(run, over_seeds, heading), "tables/"))
+    curves = draw_curves(run, runs, metric, title)
+    pictures = [draw_differences(run, paired, title, split), *([] if curves is None else [curves])]
+    text = "\n\n".join([*describe(paired), CAUTION])
+    shown = run_table(runs, split)
+    columns = dict.fromkeys([f"{split}/{metric}", f"val/{metric}", "seed", "best_epoch", "training_seconds", "folder"])
+    frame = shown[["run", *(name for name in columns if name in shown and shown[name].notna().any())]]
+    table = PageTable("The runs", frame, "tables/runs.csv")
+    settings = PageTable("Settings that differ", setting_table(runs), "tables/settings.csv", rows=_MOST_SETTINGS)
+    sections.append(Section("Single runs", text, [table, settings], pictures))
+    data = runs[0].data["name"]
+    facts = {"runs": str(len(runs)), "data": str(data), "split": split_name(split), "metric": metric}
+    write_page(run.path / PAGE, title, facts, sections, warning=NOTICE if data == "synthetic" else None)
+
+
+def draw_curves(run: RunFolder, runs: Sequence[FinishedRun], metric: str, title: str) -> Picture | None:
     """Draw per-epoch metrics of the runs that are best on the validation split, skipping runs without a history."""
     histories = {one.name: one.history for one in best_first(runs, metric) if one.history is not None}
     if not histories:
-        return
-    extreme = "lowest" if lower_is_better(metric) else "highest"
+        return None
+    extreme = "lowest" if is_loss(metric) else "highest"
     note = f"The {figures.MOST_CURVES} runs with the {extreme} validation {metric}, out of {len(histories)} runs"
     figure = figures.run_curves(
         dict(list(histories.items())[: figures.MOST_CURVES]),
@@ -277,10 +327,11 @@ def draw_curves(run: RunFolder, runs: Sequence[FinishedRun], metric: str, title:
         note=note if len(histories) > figures.MOST_CURVES else "",
         best_epochs={one.name: one.summary.best_epoch for one in runs if one.summary.best_epoch is not None},
     )
-    run.figure("curves", figure)
+    caption = "Validation metrics of the runs after each epoch"
+    return Picture(run.figure("curves", figure), caption, "Learning curves of the runs")
 
 
-def draw_differences(run: RunFolder, paired: pd.DataFrame, title: str, split: str) -> None:
+def draw_differences(run: RunFolder, paired: pd.DataFrame, title: str, split: str) -> Picture:
     """Draw the differences and intervals in the first table returned by :func:`paired_tables`."""
     first = paired.iloc[0]
     figure = figures.run_differences(
@@ -293,7 +344,8 @@ def draw_differences(run: RunFolder, paired: pd.DataFrame, title: str, split: st
         note=f"Baseline: {first['baseline']}, accuracy {first['baseline_accuracy']:.4f}. 95% bootstrap"
         f" intervals over {first['images']:,} images. Changing only the seed may cause similar differences",
     )
-    run.figure("differences", figure)
+    caption = f"Difference in accuracy between each run and {first['baseline']}, with intervals over images"
+    return Picture(run.figure("differences", figure), caption, "One interval per run for its difference in accuracy")
 
 
 def show_data(answers: CorrectAnswers, split: str, name: str | None) -> None:
@@ -352,6 +404,7 @@ def show_differences(paired: pd.DataFrame, baseline: FinishedRun, metric: str, i
     """
     validated = f"val/{metric}" in baseline.metrics
     best = f"best validation {metric}" if validated else f"first run, because no run has a validation {metric}"
+    console.print("single runs on the same images:", style="bold")
     console.print(f"baseline: {baseline.name} ({'set in the configuration' if is_chosen else best})")
     for sentence in describe(paired):
         console.print(sentence)

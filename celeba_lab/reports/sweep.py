@@ -8,9 +8,12 @@ import pandas as pd
 
 from celeba_lab import figures
 from celeba_lab.data.synthetic.settings import NOTICE
+from celeba_lab.errors import UserError
 from celeba_lab.figures.sweeps import MOST_PANELS
 from celeba_lab.reports.leaderboard import TABLE, page_frame
 from celeba_lab.reports.page.page import PageTable, Picture, Section, write_page
+from celeba_lab.reports.seed_tables import draw_seed_differences, seed_section, write_seeds
+from celeba_lab.reports.seeds import SeedComparison
 from celeba_lab.runs.finished import read_history
 from celeba_lab.runs.leaderboard import Entry, varied_settings
 from celeba_lab.runs.run import PAGE, RunFolder
@@ -20,7 +23,13 @@ _LONGEST = 60  # Most characters of a setting on the page.
 
 
 def write_sweep_report(
-    run: RunFolder, entries: Sequence[Entry], table: pd.DataFrame, score: str | None, name: str, tables: str = ""
+    run: RunFolder,
+    entries: Sequence[Entry],
+    table: pd.DataFrame,
+    score: str | None,
+    name: str,
+    tables: str = "",
+    over_seeds: SeedComparison | None = None,
 ) -> None:
     """Draw how the score depends on the settings, draw the curves of the best runs, and write ``report.html``.
 
@@ -31,6 +40,7 @@ def write_sweep_report(
         score: Name of the metric that ranks them, or None.
         name: Name of the sweep, for titles.
         tables: Folder of the leaderboard, relative to the folder of the report, with a slash at its end.
+        over_seeds: Comparison of the settings over seeds, or None.
     """
     data = sorted({str(entry.data) for entry in entries if entry.data is not None})
     title = f"{', '.join(data)} · {name}" if data else name
@@ -48,10 +58,16 @@ def write_sweep_report(
     sections = [
         Section("Leaderboard", text, [PageTable(caption, page_frame(table, score), f"{tables}{TABLE}.csv")], pictures)
     ]
+    if over_seeds is not None:
+        write_seeds(over_seeds, run.path / tables)
+        picture = draw_seed_differences(run, over_seeds, f"{title}: settings over seeds")
+        sections.append(seed_section(over_seeds, picture, tables))
     failed = [entry for entry in entries if entry.reason is not None]
     if failed:
         frame = pd.DataFrame([{"run": entry.name, "reason": shorten(str(entry.reason), 1000)} for entry in failed])
-        sections.append(Section("Failures", "These runs have failed.", [PageTable("Failed runs", frame)]))
+        sections.append(
+            Section("Failures", "These runs have failed or cannot be read.", [PageTable("Failed runs", frame)])
+        )
     write_page(run.path / PAGE, title, facts, sections, warning=NOTICE if "synthetic" in data else None)
 
 
@@ -80,7 +96,10 @@ def _draw_curves(run: RunFolder, entries: Sequence[Entry], score: str | None, ti
     for entry in entries:
         path = entry.folder / "tables" / "history.csv"
         if entry.state == "finished" and path.is_file() and len(histories) < figures.MOST_CURVES:
-            history = read_history(path)
+            try:
+                history = read_history(path)
+            except UserError:  # A damaged file of one run must not stop the report on all runs.
+                continue
             if {"epoch", "val/loss"} <= set(history.columns):
                 histories[entry.name] = history
     if not histories:

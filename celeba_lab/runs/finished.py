@@ -8,20 +8,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from omegaconf import DictConfig, OmegaConf
 
 from celeba_lab.config import flatten
 from celeba_lab.console import progress
 from celeba_lab.errors import UserError
-from celeba_lab.files import load_yaml, read_csv, unusable
+from celeba_lab.files import read_csv, unusable
 from celeba_lab.runs.find import distinct_names
-from celeba_lab.runs.settings import SETTINGS
+from celeba_lab.runs.job import Job
+from celeba_lab.runs.settings import SETTINGS, RunSettings
 from celeba_lab.runs.summary import LARGEST_EPOCH, LARGEST_METRIC, LARGEST_SEED, SUMMARY, Summary
 
 ONE_DATA = "Compare runs on the same images, for example by evaluating both checkpoints on them."
 
-# Settings that contain the path to the run folder, which is different for every run.
-_OWN_FOLDER = {"dirpath", "save_dir", "default_root_dir"}
 _MAX_HISTORY_BYTES = 2**26  # 10,000 epochs of 200 metrics take about 40 MB.
 
 
@@ -33,19 +31,26 @@ class FinishedRun:
         name: Shortest suffix of the folder's path that distinguishes the run from the other runs.
         folder: Absolute path to the folder.
         summary: Content of ``summary.json``.
-        settings: Settings from ``config.yaml``, by dotted name.
+        stored: Settings from ``config.yaml``; see :class:`~celeba_lab.runs.settings.RunSettings`.
+        varied: Settings that the sweep of the run varies, or None if the run is not part of a sweep.
         history: Table of metrics with one row per epoch, or None for a run without training.
     """
 
     name: str
     folder: Path
     summary: Summary
-    settings: dict[str, Any]
+    stored: RunSettings
+    varied: dict[str, Any] | None
     history: pd.DataFrame | None
 
     @classmethod
-    def read(cls, folder: Path, name: str) -> "FinishedRun":
+    def read(cls, folder: Path, name: str, with_history: bool = True) -> "FinishedRun":
         """Read a finished run from its folder.
+
+        Args:
+            folder: Folder of the run.
+            name: Name of the run.
+            with_history: If false, the table of metrics with one row per epoch is not read.
 
         Raises:
             UserError: A file in the folder is missing or damaged, or the run did not use any data.
@@ -58,9 +63,15 @@ class FinishedRun:
             name=name,
             folder=folder,
             summary=summary,
-            settings=_read_settings(folder / SETTINGS),
-            history=read_history(history) if os.path.lexists(history) else None,
+            stored=_read_settings(folder),
+            varied=Job.read(folder).values if (folder / Job.FILE).is_file() else None,
+            history=read_history(history) if with_history and os.path.lexists(history) else None,
         )
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Settings by dotted name, without those that name the run or its folder."""
+        return self.stored.values
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -117,26 +128,24 @@ def read_runs(folders: Sequence[Path], split: str) -> tuple[list[FinishedRun], l
     return runs, [folder for folder in folders if folder not in comparable]
 
 
-def _read_settings(path: Path) -> dict[str, Any]:
-    """Read the settings of a run by dotted name, and check those that the comparison uses.
+def _read_settings(folder: Path) -> RunSettings:
+    """Read the settings of a run, and check those that the comparison uses.
 
     Raises:
-        UserError: The file is missing or damaged, or a setting has an invalid value.
+        UserError: A file is missing or damaged, or a setting has an invalid value.
     """
-    stored = load_yaml(path)
-    if not isinstance(stored, DictConfig):
-        raise unusable(path, "it does not contain settings")
-    settings = flatten(OmegaConf.to_container(stored))
+    stored = RunSettings.read(folder)
     for name, kind, types, largest in (
         ("model.threshold", "a number", (int, float), 1),
         ("seed", "an integer", (int,), LARGEST_SEED),
     ):
-        for key, value in settings.items():
+        for key, value in stored.values.items():
             # If the value is a dictionary, the flat settings contain only its entries.
             is_wrong = isinstance(value, bool) or not isinstance(value, types) or not 0 <= value <= largest
             if key.startswith(f"{name}.") or (key == name and value is not None and is_wrong):
-                raise unusable(path, f"{name} is {value!r}, but must be {kind} between 0 and {largest}")
-    return {name: value for name, value in settings.items() if name.rpartition(".")[2] not in _OWN_FOLDER}
+                reason = f"{name} is {value!r}, but must be {kind} between 0 and {largest}"
+                raise unusable(folder / SETTINGS, reason)
+    return stored
 
 
 def read_history(path: Path) -> pd.DataFrame:
@@ -167,7 +176,7 @@ def check_same_data(runs: Sequence[FinishedRun], split: str) -> None:
     """
     first = runs[0]
     for run in runs[1:]:
-        one, other = _identity(first, split), _identity(run, split)
+        one, other = identify_data(first, split), identify_data(run, split)
         for key in one.keys() & other.keys():
             if one[key] != other[key]:
                 raise UserError(
@@ -176,8 +185,14 @@ def check_same_data(runs: Sequence[FinishedRun], split: str) -> None:
                 )
 
 
-def _identity(run: FinishedRun, split: str) -> dict[str, Any]:
-    """Return the properties of the data that must be the same in all compared runs, by dotted name."""
+def identify_data(run: FinishedRun, split: str | None = None) -> dict[str, Any]:
+    """Return the properties of the data that must be the same in all compared runs, by dotted name.
+
+    Args:
+        run: The run.
+        split: Split whose number of images must be the same. By default, all splits except the training split.
+    """
     data = flatten({"data": run.data})
-    images = {key: value for key, value in data.items() if key == f"data.images.{split}"}
+    splits = ("val", "test") if split is None else (split,)
+    images = {key: value for key, value in data.items() if key in [f"data.images.{name}" for name in splits]}
     return images | {key: value for key, value in data.items() if not key.startswith(("data.root", "data.images"))}

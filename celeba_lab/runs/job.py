@@ -1,7 +1,8 @@
 """What a job of a sweep records in its folder, while it runs and when it ends: ``job.json``."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from celeba_lab.runs.record import Record
 
@@ -32,3 +33,21 @@ class Job(Record):
     score: float | None = None
     seconds: float | None = None
     reason: str | None = None
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The overrides in ``varied``, with numbers as numbers and everything else as text."""
+        return {key: parse_value(text) for key, text in self.varied.items()}
+
+
+def parse_value(text: str) -> Any:
+    """Return the number that an override contains, or its text.
+
+    Example:
+        >>> parse_value("1e-3"), parse_value("resnet18")
+        (0.001, 'resnet18')
+    """
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    return text

@@ -1,26 +1,24 @@
 """Rank runs by their score, with the settings in which they differ."""
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
-from celeba_lab.config import flatten
 from celeba_lab.console import display_path
+from celeba_lab.errors import UserError, format_value
 from celeba_lab.files import load_yaml, natural_order
 from celeba_lab.runs.find import distinct_names
-from celeba_lab.runs.job import Job
-from celeba_lab.runs.settings import OVERRIDES, SETTINGS
+from celeba_lab.runs.job import Job, parse_value
+from celeba_lab.runs.settings import OVERRIDES, SETTINGS, RunSettings, differing_settings, read_choice
 from celeba_lab.runs.summary import SUMMARY, Summary
 from celeba_lab.runs.sweep import short_names
 
-# Settings that differ between all runs, because they name the run or its folder.
-_OWN = ("name", "resume", "checkpoint", "print_config", "score", "direction", "fail_fast")
-_OWN_ENDS = ("dirpath", "save_dir", "default_root_dir", "path", "folder")
+DAMAGED = "damaged"
+"""State of a run with a file that cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -30,15 +28,17 @@ class Entry:
     Attributes:
         name: Shortest suffix of the folder's path that distinguishes the run from the other runs.
         folder: Folder of the run.
-        state: State of the run; see :class:`~celeba_lab.runs.job.Job`.
+        state: State of the run; see :class:`~celeba_lab.runs.job.Job`. If a file of the run cannot be read, the state
+            is ``damaged``.
         settings: Settings of the run by dotted name, or those that its sweep varies.
         metrics: Metrics by name. A run that is not finished has none.
         seconds: Duration of the run in seconds, or None if it is unknown.
         checkpoint: Path to the checkpoint of the run, or None.
         task: Name of the task, or None if the run is not finished.
-        reason: Why the run failed, or None.
+        reason: Why the run failed or cannot be read, or None.
         data: Name of the data, or None.
         data_overrides: Overrides that make another command use the same data.
+        stored: All settings in the files of the run, or None if they were not read.
     """
 
     name: str
@@ -52,50 +52,81 @@ class Entry:
     reason: str | None = None
     data: str | None = None
     data_overrides: tuple[str, ...] = ()
+    stored: RunSettings | None = None
 
 
 def read_entries(folders: Iterable[Path]) -> list[Entry]:
-    """Read runs, finished or not, from their folders.
+    """Read runs, finished or not, from their folders. A run with a damaged file is listed with the state ``damaged``.
 
     Args:
-        folders: Folders of runs. If some of them are jobs of sweeps, only the settings that these sweeps vary are read.
-
-    Raises:
-        UserError: A file in a folder is damaged.
+        folders: Folders of runs. If some of them are jobs of sweeps, only the settings that these sweeps vary are read,
+            also for runs whose sweep does not vary them.
     """
     ordered = sorted(folders, key=natural_order)
-    jobs = [Job.read(folder) if (folder / Job.FILE).is_file() else None for folder in ordered]
-    varied = {key for job in jobs if job is not None for key in job.varied}
+    jobs = [_read_job(folder) for folder in ordered]
+    varied = list(dict.fromkeys(key for job in jobs if isinstance(job, Job) for key in job.varied))
     names = distinct_names(ordered)
-    entries = []
-    for folder, job, name in zip(ordered, jobs, names, strict=True):
+    entries = [_read_entry(*each, varied) for each in zip(ordered, names, jobs, strict=True)]
+    if varied:
+        return entries
+    stored = [entry.stored or RunSettings({}) for entry in entries]
+    shown = differing_settings(stored)
+    return [
+        replace(entry, settings={key: own.values[key] for key in shown if key in own.values})
+        for entry, own in zip(entries, stored, strict=True)
+    ]
+
+
+def _read_job(folder: Path) -> Job | UserError | None:
+    """Return the record of a job, the error that its file causes, or None if the run is not a job of a sweep."""
+    try:
+        return Job.read(folder) if (folder / Job.FILE).is_file() else None
+    except UserError as error:
+        return error
+
+
+def _read_entry(folder: Path, name: str, job: Job | UserError | None, varied: Sequence[str]) -> Entry:
+    """Read a run with the given settings, or with all settings in ``stored`` if no sweep varies any."""
+    record = job if isinstance(job, Job) else None
+    try:
+        if isinstance(job, UserError):
+            raise job
         summary = Summary.read(folder) if (folder / SUMMARY).is_file() else None
-        settings = _read_settings(folder) if job is None else {key: _parse(text) for key, text in job.varied.items()}
-        state = "finished" if summary is not None else job.state if job is not None else "stopped"
-        entries.append(
-            Entry(
-                name=name,
-                folder=folder,
-                state=state,
-                settings={key: value for key, value in settings.items() if not varied or key in varied},
-                metrics=summary.metrics if summary else {},
-                seconds=_duration(job, summary),
-                checkpoint=_find_checkpoint(folder, summary) if summary else None,
-                task=summary.task if summary else None,
-                reason=job.reason if job else None,
-                data=summary.data.get("name") if summary and summary.data else None,
-                data_overrides=_read_data_overrides(folder),
-            )
-        )
-    return entries
+        settings = _read_settings(folder, record, varied)
+        overrides = _read_data_overrides(folder)
+        stored = None if varied or not (folder / SETTINGS).is_file() else RunSettings.read(folder)
+    except UserError as error:
+        known = {} if record is None else record.values
+        return Entry(name, folder, DAMAGED, known, seconds=_duration(record, None), reason=error.sentence)
+    return Entry(
+        name=name,
+        folder=folder,
+        state="finished" if summary is not None else record.state if record is not None else "stopped",
+        settings=settings,
+        metrics=summary.metrics if summary else {},
+        seconds=_duration(record, summary),
+        checkpoint=_find_checkpoint(folder, summary) if summary else None,
+        task=summary.task if summary else None,
+        reason=record.reason if record else None,
+        data=summary.data.get("name") if summary and summary.data else None,
+        data_overrides=overrides,
+        stored=stored,
+    )
 
 
-def _parse(text: str) -> Any:
-    """Return the number that an override contains, or its text."""
-    for kind in (int, float):
-        with suppress(ValueError):
-            return kind(text)
-    return text
+def _read_settings(folder: Path, job: Job | None, varied: Sequence[str]) -> dict[str, Any]:
+    """Return the values of the settings that sweeps vary. Only if the own sweep does not vary one, files are read."""
+    settings = {} if job is None else job.values
+    missing = [key for key in varied if key not in settings]
+    if not missing or not (folder / SETTINGS).is_file():
+        return settings
+    stored = RunSettings.read(folder).values
+    for key in missing:
+        if key in stored:
+            settings[key] = parse_value(format_value(stored[key]))  # as it would have been typed
+        elif (choice := read_choice(folder, key)) is not None:
+            settings[key] = choice
+    return settings
 
 
 def _read_data_overrides(folder: Path) -> tuple[str, ...]:
@@ -119,20 +150,6 @@ def _duration(job: Job | None, summary: Summary | None) -> float | None:
     if job is not None and job.seconds is not None:
         return job.seconds
     return summary.total_seconds if summary else None
-
-
-def _read_settings(folder: Path) -> dict[str, Any]:
-    """Read those settings of a run that can differ between the runs of an experiment."""
-    path = folder / SETTINGS
-    if not path.is_file():
-        return {}
-    stored = load_yaml(path)
-    settings = flatten(OmegaConf.to_container(stored)) if isinstance(stored, DictConfig) else {}
-    return {
-        key: value
-        for key, value in settings.items()
-        if key not in _OWN and key.rpartition(".")[2] not in _OWN_ENDS and not key.startswith("data.otherwise")
-    }
 
 
 def rank(entries: Sequence[Entry], score: str | None, direction: str) -> list[Entry]:
@@ -163,6 +180,8 @@ def varied_settings(entries: Sequence[Entry]) -> list[str]:
 def leaderboard_table(entries: Sequence[Entry], score: str | None) -> pd.DataFrame:
     """Return one row per ranked run: its varied settings, the score, all overall metrics, its duration and its state.
 
+    Runs with equal scores have the same rank, and the rank after them is skipped (1, 1, 3).
+
     Args:
         entries: Runs, best first.
         score: Name of the metric that ranks them.
@@ -172,9 +191,11 @@ def leaderboard_table(entries: Sequence[Entry], score: str | None) -> pd.DataFra
     metrics = dict.fromkeys(name for entry in entries for name in entry.metrics if name.count("/") <= 1)
     ordered = [name for name in (score, *metrics) if name is not None]
     rows = []
+    ranks: dict[float, int] = {}
     for position, entry in enumerate(entries, start=1):
-        is_ranked = score is not None and score in entry.metrics
-        row: dict[str, Any] = {"rank": position if is_ranked else None, "run": entry.name}
+        value = entry.metrics.get(score or "")
+        # An undefined score, which is not equal to itself, has no equals.
+        row: dict[str, Any] = {"rank": None if value is None else ranks.setdefault(value, position), "run": entry.name}
         row |= {names[key]: entry.settings.get(key) for key in keys}
         row |= {name: entry.metrics.get(name) for name in dict.fromkeys(ordered)}
         row |= {"seconds": entry.seconds, "state": entry.state, "reason": entry.reason}

@@ -1,12 +1,15 @@
-"""The files in a run folder that contain its settings, from which the run can be resumed."""
+"""The files in a run folder that contain its settings, from which the run can be resumed and compared with others."""
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from celeba_lab.files import prepare_folder, write_atomically
+from celeba_lab.config import flatten
+from celeba_lab.files import load_yaml, prepare_folder, unusable, write_atomically
 
 RESUME = "resume"
 """Name of the setting that selects the folder of a resumed run. It is not stored in this folder."""
@@ -16,6 +19,99 @@ REPEAT = "repeat"
 
 SETTINGS, OVERRIDES = "config.yaml", ".hydra/overrides.yaml"
 """Files with all resolved settings, and with the overrides on the command line."""
+
+REFERENCES, HYDRA = ".hydra/config.yaml", ".hydra/hydra.yaml"
+"""Files with all settings, in which references are not resolved, and with Hydra's own settings."""
+
+# Settings that name a run, or determine what is printed or how a sweep is ranked. They never change a result.
+_LABELS = ("name", RESUME, REPEAT, "print_config", "score", "direction", "fail_fast", "trusted_modules")
+# What replaces the data if there is no CelebA. The summary says which data were used.
+_ALTERNATIVE = "data.otherwise."
+# Settings that contain the path to the run folder.
+_OWN_FOLDERS = ("dirpath", "save_dir", "default_root_dir")
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """The settings of a run that can make it differ from other runs.
+
+    Settings without any influence on the results, such as the name of the run, and paths in the folder of the run, are
+    left out.
+
+    Attributes:
+        values: Values by dotted name, with references resolved. Lists are strings.
+        derived: Names of the settings that refer to other settings or to the run folder, such as ``data.seed``.
+    """
+
+    values: dict[str, Any]
+    derived: frozenset[str] = frozenset()
+
+    @classmethod
+    def read(cls, folder: Path) -> "RunSettings":
+        """Read the settings of a run from its folder. Old runs may not have recorded which settings are derived.
+
+        Raises:
+            UserError: A file is damaged, or ``config.yaml`` is missing.
+        """
+        stored = load_yaml(folder / SETTINGS)
+        if not isinstance(stored, DictConfig):
+            raise unusable(folder / SETTINGS, "it does not contain settings")
+        values = flatten(OmegaConf.to_container(stored))
+        # The folder may have been moved since it was recorded.
+        named = [value for key, value in values.items() if key.rpartition(".")[2] in _OWN_FOLDERS]
+        own = [path for path in (*named, str(folder), os.path.realpath(folder)) if isinstance(path, str)]
+        kept = {key: value for key, value in values.items() if not _is_own(key, value, own)}
+        return cls(kept, frozenset(_derived(folder)) & kept.keys())
+
+
+def _is_own(key: str, value: object, own: Sequence[str]) -> bool:
+    if key in _LABELS or key.startswith(_ALTERNATIVE):
+        return True
+    return isinstance(value, str) and any(value == path or value.startswith(f"{path}/") for path in own if path)
+
+
+def _derived(folder: Path) -> list[str]:
+    """Return the names of settings that are references, except those to environment variables or Hydra's choices."""
+    if not (folder / REFERENCES).is_file():
+        return []
+    stored = OmegaConf.to_container(load_yaml(folder / REFERENCES, folder), resolve=False)
+    texts = {key: str(value) for key, value in flatten(stored).items()}
+    outside = ("${oc.", "${hydra:runtime.choices", "${hydra:overrides")
+    return [key for key, text in texts.items() if "${" in text and not any(start in text for start in outside)]
+
+
+def differing_settings(runs: Sequence[RunSettings]) -> list[str]:
+    """Return the names of the settings in which runs differ, in the order in which they first occur.
+
+    A setting that follows from other settings in every run that has it is left out. In runs that have not recorded
+    this, these are the seeds of the data and of models that equal the seed of the run.
+    """
+    names = dict.fromkeys(name for run in runs for name in run.values)
+    absent = object()
+    found = []
+    for name in names:
+        having = [run for run in runs if name in run.values]
+        follows = all(name in run.derived or _repeats_seed(name, run) for run in having)
+        if not follows and len({str(run.values.get(name, absent)) for run in runs}) > 1:
+            found.append(name)
+    return found
+
+
+def _repeats_seed(name: str, run: RunSettings) -> bool:
+    return not run.derived and name.endswith(".seed") and run.values[name] == run.values.get("seed")
+
+
+def read_choice(folder: Path, group: str) -> str | None:
+    """Return the choice of a configuration group, such as ``recipe``, that a run has recorded, or None.
+
+    Raises:
+        UserError: The file is damaged.
+    """
+    if not (folder / HYDRA).is_file():
+        return None
+    stored = OmegaConf.to_container(load_yaml(folder / HYDRA, folder), resolve=False)
+    choices = flatten(stored).get(f"hydra.runtime.choices.{group}")
+    return None if choices is None else str(choices)
 
 
 def write_settings(folder: Path, settings: Mapping[str, Any]) -> None:

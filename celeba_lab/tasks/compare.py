@@ -6,8 +6,11 @@ from celeba_lab.console import Progress, display_path
 from celeba_lab.data.annotations import SPLITS
 from celeba_lab.errors import check_at_least, check_choice
 from celeba_lab.reports import comparison
+from celeba_lab.reports.seed_tables import show_seeds
+from celeba_lab.reports.seeds import compare_seeds
 from celeba_lab.runs.answers import read_answers
 from celeba_lab.runs.run import Run
+from celeba_lab.runs.seeds import group_runs
 
 _FEWEST_RESAMPLES = 100  # Fewer samples would not give reliable 95% intervals.
 
@@ -22,19 +25,24 @@ def compare(
 ) -> dict[str, float]:
     """Compare the metrics and settings of finished runs, and test whether their accuracies differ.
 
+    Runs that differ only in their seed are one setting. If a setting has several seeds, the settings are compared over
+    seeds and images. The paired tests of single runs apply only to these runs.
+
     Args:
         cfg: Configuration of the run. ``seed`` determines the bootstrap samples.
         runs: Run folders, folders that contain run folders, or globs that match either.
         split: Split whose predictions are compared: train, val or test.
         metric: Validation metric by which the runs are ranked. The statistical tests always use the accuracy.
-        baseline: Name or path of the run with which the other runs are compared. Defaults to the run with the best
-            value of ``metric`` on the validation split.
+        baseline: Name or path of the run, or name of the setting (such as ``lr=0.001``), with which the others are
+            compared. Defaults to the run and the setting with the best value of ``metric`` on the validation split.
         resamples: Number of bootstrap samples for the confidence intervals.
 
     Returns:
         The metrics ``runs`` (the number of compared runs), ``split/metric/best``, ``split/metric/baseline``, ``better``
         and ``worse``. ``better`` and ``worse`` are the numbers of runs whose accuracy is significantly higher or lower
-        than the baseline's (the confidence interval of the difference excludes 0).
+        than the baseline's (the confidence interval of the difference excludes 0). If a setting has several seeds,
+        also ``settings`` (their number), ``settings/better`` and ``settings/worse``, which count the settings whose
+        ``metric`` differs from the baseline's after the adjustment for multiple comparisons.
 
     Raises:
         UserError: A setting or a run cannot be used, fewer than two runs can be compared, or the runs used different
@@ -45,9 +53,12 @@ def compare(
     run = Run.open(cfg)
     found = comparison.read_comparable(runs, split, ignore=run.path)
     comparison.check_metric(found, split, metric)
-    base = comparison.choose_baseline(found, metric, baseline)
+    groups, repeated = group_runs(found)
+    base = comparison.choose_baseline(found, metric, baseline, groups)
     answers = read_answers(found, split)
     with run.timed("compute"):
+        named = None if baseline is None else base
+        over_seeds = compare_seeds(groups, repeated, answers, split, metric, named)
         paired, details = comparison.paired_tables(answers, base.name, resamples, cfg.seed)
     table, settings = comparison.run_table(found, split), comparison.setting_table(found)
     with run.timed("report"), Progress("writing the report"):
@@ -55,11 +66,11 @@ def compare(
         run.table("settings", settings)
         run.table("paired", paired)
         run.table("mcnemar", details)
-        title = run.title(base.data["name"])
-        comparison.draw_curves(run, found, metric, title)
-        comparison.draw_differences(run, paired, title, split)
-    metrics = comparison.comparison_metrics(table[f"{split}/{metric}"], base, paired)
+        comparison.write_comparison(run, found, paired, over_seeds, split, metric, run.title(base.data["name"]))
+    metrics = comparison.comparison_metrics(table[f"{split}/{metric}"], base, paired, over_seeds)
     comparison.show_data(answers, split, base.data["name"])
+    if over_seeds is not None:
+        show_seeds(over_seeds)
     comparison.show_runs(table, metric, split)
     comparison.show_settings(settings)
     comparison.show_differences(paired, base, metric, is_chosen=baseline is not None)

@@ -9,9 +9,11 @@ from omegaconf import DictConfig
 from celeba_lab.console import Progress, command_line, console, display_path, format_override
 from celeba_lab.errors import SettingError, check_choice
 from celeba_lab.reports.leaderboard import explain_missing_score, show_leaderboard, write_leaderboard
+from celeba_lab.reports.seed_tables import show_seeds
+from celeba_lab.reports.seeds import SeedComparison, compare_folders
 from celeba_lab.reports.sweep import write_sweep_report
 from celeba_lab.runs.find import find_runs
-from celeba_lab.runs.leaderboard import Entry, rank, read_entries
+from celeba_lab.runs.leaderboard import DAMAGED, Entry, main_metrics, rank, read_entries
 from celeba_lab.runs.run import Run
 from celeba_lab.runs.sweep import DIRECTIONS
 
@@ -28,7 +30,7 @@ def leaderboard(cfg: DictConfig, runs: str | list[str]) -> dict[str, float]:
         The metrics ``runs`` (the number of runs), ``finished``, and the best value of the score under its own name.
 
     Raises:
-        UserError: No run matches, or a file in a run folder is damaged.
+        UserError: No run matches.
     """
     check_choice("direction", cfg.direction, DIRECTIONS)
     run = Run.open(cfg)
@@ -39,16 +41,31 @@ def leaderboard(cfg: DictConfig, runs: str | list[str]) -> dict[str, float]:
         raise SettingError("runs", runs, "contains no runs")
     run.begin()
     table = write_leaderboard(entries, cfg.score, run.path / "tables")
+    over_seeds = compare_entries(entries, table, cfg.score, cfg.direction)
     with run.timed("report"), Progress("writing the report"):
-        write_sweep_report(run, entries, table, cfg.score, "leaderboard", "tables/")
-    show_ranking(entries, table, cfg.score, cfg.direction)
-    metrics = {"runs": float(len(entries)), "finished": float(len(finished))}
+        write_sweep_report(run, entries, table, cfg.score, "leaderboard", "tables/", over_seeds)
+    show_ranking(entries, table, cfg.score, cfg.direction, over_seeds)
+    metrics = {"runs": float(len(entries)), "finished": float(sum(entry.state == "finished" for entry in entries))}
     if cfg.score is not None and cfg.score in entries[0].metrics:
         metrics[cfg.score] = entries[0].metrics[cfg.score]
     return run.finish(metrics, details={"runs": [str(entry.folder) for entry in entries]})
 
 
-def show_ranking(entries: Sequence[Entry], table: pd.DataFrame, score: str | None, direction: str) -> None:
+def compare_entries(
+    entries: Sequence[Entry], table: pd.DataFrame, score: str | None, direction: str
+) -> SeedComparison | None:
+    """Compare the settings of ranked runs over their seeds, or return None if no setting has several seeds."""
+    folders = [entry.folder for entry in entries if entry.state == "finished"]
+    return compare_folders(folders, main_metrics(table, score), score, direction)
+
+
+def show_ranking(
+    entries: Sequence[Entry],
+    table: pd.DataFrame,
+    score: str | None,
+    direction: str,
+    over_seeds: SeedComparison | None = None,
+) -> None:
     """Print the leaderboard, and commands for the best run or the reason why the runs are not ranked.
 
     Args:
@@ -56,8 +73,14 @@ def show_ranking(entries: Sequence[Entry], table: pd.DataFrame, score: str | Non
         table: Their leaderboard.
         score: Name of the metric that ranks them.
         direction: Whether high or low scores are better.
+        over_seeds: Comparison of the settings over seeds, which is printed below the leaderboard, or None.
     """
     show_leaderboard(table, score, f"leaderboard ({direction} {score})")
+    if over_seeds is not None:
+        show_seeds(over_seeds)
+    for entry in entries:
+        if entry.state == DAMAGED:
+            console.print(f"{entry.name} cannot be ranked. {entry.reason}", style="yellow")
     if sentence := explain_missing_score(entries, score):
         console.print(sentence, style="yellow", soft_wrap=True)
     elif entries and not math.isnan(entries[0].metrics.get(str(score), math.nan)):
