@@ -54,6 +54,7 @@ class Config:
     repeat: str | None = None
     trusted_modules: list[str] = field(default_factory=list)
     print_config: str = "changed"
+    debug: str | None = None
     data: Any = None
     model: Any = None
     recipe: Recipe = field(default_factory=Recipe)
@@ -63,11 +64,17 @@ class Config:
     task: Any = None
 
 
+# What Lightning's callbacks call the choices of ``direction``, which has been checked by then.
+_MODES = {"maximize": "max", "minimize": "min"}
+
+
 def register_schema() -> None:
     """Register the schema of the root keys. Call this function before composing the configuration."""
     ConfigStore.instance().store("schema", Config)
     # ${hydra:runtime.choices.task} would be simpler, but it cannot be resolved yet when a sweep creates its folder.
     OmegaConf.register_new_resolver("task_name", lambda target: target.rpartition(".")[2], replace=True)
+    OmegaConf.register_new_resolver("mode_of", _MODES.get, replace=True)
+    OmegaConf.register_new_resolver("folder_of", lambda debug: "debug/" if debug else "", replace=True)
     OmegaConf.register_new_resolver("oc.env", _environment_variable, replace=True)
 
 

@@ -38,7 +38,7 @@ def explain_unknown_choice(path: str, options: Iterable[str]) -> str:
         options: Choices that Hydra found.
     """
     group, _, name = path.rpartition("/")
-    choices = sorted(options)
+    choices = sorted(options) or (list_choices(group) if group in list_groups() else [])  # Hydra finds none for a list.
     if (top := path.partition("/")[0]) in _GROUPS_OF_MODELS:
         group, name, choices = top, path.removeprefix(f"{top}/"), list_choices(top)
     return f"There is no {group or 'configuration'} '{name}'.{_suggest(name, choices)}"
@@ -107,7 +107,7 @@ def check_group_overrides(arguments: Iterable[str]) -> None:
 
 
 def _names_a_choice(group: str, value: object) -> bool:
-    names = value if group == "experiment" and isinstance(value, list) else [value]
+    names = value if group in ("callbacks", "experiment") and isinstance(value, list) else [value]
     return bool(names) and all(isinstance(name, str) for name in names)
 
 

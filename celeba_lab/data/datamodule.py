@@ -1,6 +1,7 @@
 """CelebA as a Lightning data module."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -255,6 +256,15 @@ class CelebADataModule(ResumableData):
 
     # ----------------------------------------------------------------------------------------------------- data loaders
 
+    @property
+    def batch_size(self) -> int:
+        """Number of images in a training batch. A callback can change it before training."""
+        return self._loaders.batch_size
+
+    @batch_size.setter
+    def batch_size(self, size: int) -> None:
+        self._loaders = replace(self._loaders, batch_size=size)
+
     def dataset(self, split: str) -> FaceDataset:
         """Return the images of a split in table order. Call ``setup`` first to check the images."""
         return self._dataset(self.split_indices(split))
@@ -338,6 +348,15 @@ class TrainingFaces(ResumableData):
     def __init__(self, data: CelebADataModule) -> None:
         super().__init__()
         self.data = data
+
+    @property
+    def batch_size(self) -> int:
+        """Number of images in a training batch. A callback can change it before training."""
+        return self.data.batch_size
+
+    @batch_size.setter
+    def batch_size(self, size: int) -> None:
+        self.data.batch_size = size
 
     @override
     def train_dataloader(self) -> FaceLoader:

@@ -13,6 +13,8 @@ from typing_extensions import override
 from celeba_lab.console import Progress, console
 from celeba_lab.data.annotations import SPLITS
 from celeba_lab.data.datamodule import CelebADataModule
+from celeba_lab.engine.build import callbacks_of
+from celeba_lab.engine.callbacks.early_stopping import EarlyStopping
 from celeba_lab.engine.features import build_feature_extractor, check_feature_extractor
 from celeba_lab.errors import SettingError, check_at_least, check_choice
 from celeba_lab.models.gan.distances import Distance, Distances
@@ -112,10 +114,24 @@ class DistanceSchedule(Callback):
         if self.every_n_epochs is None or epoch % self.every_n_epochs or not isinstance(pl_module, GAN):
             return
         start = perf_counter()
+        measured: dict[str, Distance] = {}
         if trainer.is_global_zero:
-            self._log(trainer, epoch, self.measure(pl_module, epoch, trainer.global_step))
-        trainer.strategy.barrier("distances")
+            measured = self.measure(pl_module, epoch, trainer.global_step)
+            self._log(trainer, epoch, measured)
+        self._tell_early_stopping(trainer, pl_module, measured)
         self.seconds += perf_counter() - start
+
+    def _tell_early_stopping(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, measured: dict[str, Distance]
+    ) -> None:
+        """Let a callback that stops training early use the distances of the weights that the run reports."""
+        reported = next(iter(measured.values()), None)  # The averaged weights come first.
+        own = None if reported is None else {"heldout/kid": reported.kid, "heldout/fid": reported.fid}
+        metrics: dict[str, float] = trainer.strategy.broadcast(own)  # The other processes wait here.
+        pl_module.log_dict(metrics, logger=False)
+        for callback in callbacks_of(trainer):
+            if isinstance(callback, EarlyStopping):
+                callback.count_measurement(trainer)
 
     def _log(self, trainer: L.Trainer, epoch: int, measured: dict[str, Distance]) -> None:
         if trainer.logger is not None:

@@ -11,6 +11,7 @@ from celeba_lab.engine.callbacks import EpochLog, Stopwatch
 from celeba_lab.engine.library_errors import explaining_library_errors
 from celeba_lab.engine.resume import Resumable, beginning, show_progress_saved
 from celeba_lab.engine.signals import stopping_between_batches
+from celeba_lab.engine.training_facts import show_end_of_training
 from celeba_lab.errors import settings_of
 from celeba_lab.runs.run import Run
 
@@ -51,6 +52,7 @@ def fit(
     watch = find_callback(trainer, Stopwatch)
     if watch is not None:
         run.seconds |= {"training": round(watch.training, 3), "validation": round(watch.validation, 3)}
+    show_end_of_training(trainer)
 
 
 def last_training_metrics(trainer: L.Trainer) -> dict[str, float]:

@@ -10,8 +10,9 @@ from omegaconf import DictConfig
 from celeba_lab.config import build
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.engine.build import check_precision, count_processes
+from celeba_lab.engine.callback_rules import check_callbacks
 from celeba_lab.engine.distances import DistanceSchedule
-from celeba_lab.errors import UserError
+from celeba_lab.errors import SettingError, UserError
 from celeba_lab.models.classifier.module import AttributeClassifier
 from celeba_lab.models.gan.module import GAN
 
@@ -37,12 +38,23 @@ def strategy_for_two_networks(trainer: DictConfig) -> Any:
     return searching if searching in StrategyRegistry.available_strategies() else strategy
 
 
-def check_gan_trainer(trainer: L.Trainer, model: GAN) -> None:
-    """Check that a GAN can be trained with the Trainer's precision and strategy.
+def check_gan_trainer(trainer: L.Trainer, model: GAN, callbacks: DictConfig | None = None) -> None:
+    """Check that a GAN can be trained with the Trainer's settings and with the configured callbacks.
+
+    Args:
+        trainer: Trainer that will run the training, without its callbacks.
+        model: The GAN.
+        callbacks: The ``callbacks`` group of the configuration.
 
     Raises:
-        UserError: The precision or the strategy is unsuitable for the GAN.
+        UserError: A setting of the Trainer or a callback is unsuitable for the GAN.
     """
+    check_callbacks(callbacks, trainer, "gan")
+    for name, unused in (("accumulate_grad_batches", 1), ("gradient_clip_val", None)):
+        value = getattr(trainer, name)
+        if value not in (unused, 0):
+            rule = "is not supported for a GAN, which steps its two optimizers itself"
+            raise SettingError(f"trainer.{name}", value, rule, is_absolute=True)
     check_precision(trainer)
     precision = str(trainer.precision)
     if precision.startswith("16") and (model.hparams["r1"] or model.hparams["gradient_penalty"]):

@@ -38,7 +38,7 @@ def stopping_between_batches(trainer: L.Trainer, advise: Callable[[L.Trainer], N
     Raises:
         Interrupted: A signal has stopped the Trainer.
     """
-    stop = _StopBetweenBatches()
+    stop = StopBetweenBatches()
     try:
         with stop.receiving(trainer):
             yield
@@ -57,7 +57,7 @@ def stopping_between_batches(trainer: L.Trainer, advise: Callable[[L.Trainer], N
         raise Interrupted(cause) from None
 
 
-class _StopBetweenBatches(L.Callback):
+class StopBetweenBatches(L.Callback):
     """Raise an exception at the start of the next batch after a signal.
 
     An exception in the middle of a training step could leave some weights updated and others not, and a run that is

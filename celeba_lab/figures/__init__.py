@@ -37,7 +37,7 @@ from celeba_lab.figures.ranking import precision_recall_curves, roc_curves
 from celeba_lab.figures.runs import MOST_CURVES, run_curves, run_differences
 from celeba_lab.figures.style import CORRECT, PALETTE, STYLE, WRONG
 from celeba_lab.figures.sweeps import sweep_scores
-from celeba_lab.figures.training import learning_curves
+from celeba_lab.figures.training import learning_curves, learning_rate_search
 
 __all__ = [
     "CORRECT",
@@ -56,6 +56,7 @@ __all__ = [
     "face_grid",
     "image_caption",
     "learning_curves",
+    "learning_rate_search",
     "matrix_heatmap",
     "number_of_clusters",
     "paired_counts",

@@ -1,5 +1,7 @@
 """Learning curves of a classifier."""
 
+from collections.abc import Sequence
+
 import matplotlib
 import numpy as np
 import pandas as pd
@@ -49,6 +51,34 @@ def learning_curves(
     handles = {handle.get_label(): handle for ax in (left, right) for handle in ax.get_legend_handles_labels()[0]}
     if handles:
         figure.legend(handles=list(handles.values()), loc="outside lower center", ncols=len(handles))
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def learning_rate_search(rates: Sequence[float], losses: Sequence[float], *, lr: float, title: str) -> Figure:
+    """Draw the loss while the learning rate rose, and the learning rate that was chosen.
+
+    Args:
+        rates: Learning rate of each step.
+        losses: Smoothed loss of each step. Values can be NaN.
+        lr: The chosen learning rate.
+        title: Figure title.
+    """
+    figure = new_figure(7.2, 4.0, title, f"Chosen learning rate: {lr:.3g}, where the loss fell fastest")
+    ax = figure.subplots()
+    ax.plot(rates, losses, color=BLUE)
+    ax.axvline(lr, color=ORANGE, linestyle=(0, (5, 1.5)))
+    near = min(range(len(rates)), key=lambda step: abs(np.log(rates[step] / lr)))
+    ax.plot([rates[near]], [losses[near]], marker="o", markersize=8, color=ORANGE, linestyle="")
+    ax.set_xscale("log")
+    ax.set(xlabel="learning rate", ylabel="smoothed loss")
+    # The last losses can be many times as high as the others.
+    shown = [loss for loss in losses if np.isfinite(loss)]
+    if shown:
+        low, high = min(shown), float(np.quantile(shown, 0.9))
+        margin = max(0.1 * (high - low), 1e-3)
+        ax.set_ylim(low - margin, high + 5 * margin)
+    finish_axes(ax)
     return figure
 
 

@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterable, Sequence
 from inspect import signature
 from typing import Any
 
+import lightning as L
 import torch
+from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
@@ -86,6 +88,22 @@ def build_optimizer(name: str, modules: Iterable[nn.Module], lr: float, weight_d
     except ValueError as error:  # LBFGS and Muon do not accept these parameter groups
         rule = f"cannot train this network ({str(error).rstrip('.')})"
         raise SettingError("optimizer", name, rule, "Use AdamW, Adam or SGD.") from error
+
+
+def count_steps(trainer: L.Trainer) -> float:
+    """Return the number of optimizer steps in a whole run, or infinity if the run has no fixed end.
+
+    In contrast to Lightning's estimate, it takes into account that a callback can change the number of batches per step
+    from epoch to epoch.
+    """
+    steps: float = trainer.estimated_stepping_batches
+    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+    found = next((each for each in callbacks if isinstance(each, GradientAccumulationScheduler)), None)
+    if found is None or math.isinf(steps):
+        return steps
+    batches, epochs = trainer.num_training_batches, max(trainer.max_epochs or 1, 1)
+    total = sum(math.ceil(batches / found.get_accumulate_grad_batches(epoch)) for epoch in range(epochs))
+    return total if trainer.max_steps == -1 else min(total, trainer.max_steps)
 
 
 def build_schedule(name: str, optimizer: Optimizer, total_steps: float, warmup: float) -> LRScheduler | None:

@@ -332,6 +332,8 @@ class Run(RunFolder):
         else:
             overall = {name: value for name, value in metrics.items() if name.count("/") <= 1}
             self.log_hyperparameters(self._task_settings(), overall, step)
+        if debug := self.settings.get("debug"):
+            fields["details"] = {**fields.get("details", {}), "debug": debug}
         summary = Summary(
             experiment=self.experiment,
             task=self.task,
@@ -360,6 +362,8 @@ class Run(RunFolder):
         else:
             for figure in sorted((self.path / "figures").glob("*.png")):
                 _show("figure", str(display_path(figure)))
+        for profile in sorted((self.path / "profile").glob("*")):
+            _show("profile", str(display_path(profile)))
         for purpose, command in next_commands:
             _show(purpose, command)
 

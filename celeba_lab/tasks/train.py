@@ -6,11 +6,13 @@ from omegaconf import DictConfig
 
 from celeba_lab.console import command_line, console, display_path, format_override
 from celeba_lab.engine.build import build_callbacks, build_datamodule, build_trainer
+from celeba_lab.engine.callback_rules import check_callbacks
 from celeba_lab.engine.classifier import TrainedClassifier, build_classifier, check_monitors, check_settings, load_best
 from celeba_lab.engine.fit import fit
 from celeba_lab.engine.measure import measure_splits
 from celeba_lab.engine.resume import load_resumable
 from celeba_lab.errors import settings_of
+from celeba_lab.reports.callbacks import report_callbacks
 from celeba_lab.reports.classifier.report import ClassifierReport
 from celeba_lab.reports.classifier.training import report_training, show_training
 from celeba_lab.runs.run import Run
@@ -36,7 +38,9 @@ def train(cfg: DictConfig, report: ClassifierReport) -> dict[str, float]:
     run = Run.open(cfg)
     resumable = load_resumable(run, "classifier", _FIXED)
     # Contradictory settings and unavailable devices are reported before the data are read.
-    check_settings(cfg.model, build_trainer(cfg.trainer))
+    unused = build_trainer(cfg.trainer)
+    check_settings(cfg.model, unused)
+    check_callbacks(cfg.callbacks, unused, "classifier")
     with settings_of("callbacks", is_absolute=True):
         check_monitors(cfg.callbacks, cfg.model.attributes)
     datamodule = build_datamodule(cfg.data, cfg.model.attributes, cfg.model.resolution or cfg.model.image_size)
@@ -55,6 +59,7 @@ def train(cfg: DictConfig, report: ClassifierReport) -> dict[str, float]:
 
     with run.timed("report"), settings_of("report"):
         reported, majority_accuracy = report_training(run, report, best, datamodule, measured)
+        details = report_callbacks(run, trainer, run.title(datamodule.name))
     metrics |= reported
     show_training(run, best, datamodule, metrics, majority_accuracy)
     return run.finish(
@@ -65,17 +70,18 @@ def train(cfg: DictConfig, report: ClassifierReport) -> dict[str, float]:
         best_epoch=best.epoch,
         initial_weights=best.initial_weights,
         device=best.device,
-        hyperparameters=_hyperparameters(run, best),
+        details=details,
+        hyperparameters=_hyperparameters(run, best, datamodule.batch_size),
         step=trainer.global_step,
         next_commands=_next_commands(run, best),
     )
 
 
-def _hyperparameters(run: Run, best: TrainedClassifier) -> dict[str, Any]:
+def _hyperparameters(run: Run, best: TrainedClassifier, batch_size: int) -> dict[str, Any]:
     """Return the hyperparameters that a sweep is likely to vary."""
     settings = run.settings
     average = (settings["callbacks"] or {}).get("ema") or {}
-    own = {"seed": run.seed, "batch_size": settings["data"]["batch_size"], "ema_decay": average.get("decay")}
+    own = {"seed": run.seed, "batch_size": batch_size, "ema_decay": average.get("decay")}
     return own | {name: settings["trainer"][name] for name in ("max_epochs", "precision")} | dict(best.model.hparams)
 
 

@@ -50,7 +50,7 @@ def train_gan(
     classifier = load_classifier(auditor, "audit the faces", "auditor").to(device) if auditor else None
     model: GAN = build(cfg.model)
     # The settings and all images that the run will read are checked now, because training can take hours.
-    check_gan_trainer(build_trainer(cfg.trainer, strategy=strategy_for_two_networks(cfg.trainer)), model)
+    check_gan_trainer(build_trainer(cfg.trainer, strategy=strategy_for_two_networks(cfg.trainer)), model, cfg.callbacks)
     datamodule = build_datamodule(cfg.data, model.attributes or ["Smiling"], cfg.model.image_size)
     datamodule.setup_split("train")
     setup_references(datamodule, nearest > 0, classifier)
@@ -77,15 +77,15 @@ def train_gan(
         checkpoint=last if last.exists() else None,
         device=trainer.strategy.root_device,
         details=describe_training(trainer),
-        hyperparameters=_hyperparameters(run, model, schedule),
+        hyperparameters=_hyperparameters(run, model, datamodule.batch_size, schedule),
         step=trainer.global_step,
         next_commands=_next_commands(run, last),
     )
 
 
-def _hyperparameters(run: Run, model: GAN, schedule: DistanceSchedule | None) -> dict[str, Any]:
+def _hyperparameters(run: Run, model: GAN, size: int, schedule: DistanceSchedule | None) -> dict[str, Any]:
     """Return the hyperparameters that a sweep is likely to vary."""
-    settings = {"seed": run.seed, "batch_size": run.settings["data"]["batch_size"], **flatten(dict(model.hparams))}
+    settings = {"seed": run.seed, "batch_size": size, **flatten(dict(model.hparams))}
     return settings if schedule is None else settings | {"distances": schedule.distances.feature_extractor.name}
 
 

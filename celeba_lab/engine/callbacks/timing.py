@@ -6,8 +6,11 @@ from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import ThroughputMonitor as LightningThroughputMonitor
 from torch import Tensor
 from typing_extensions import override
+
+from celeba_lab.errors import check_at_least
 
 
 class Stopwatch(Callback):
@@ -97,3 +100,47 @@ class ImageRate(Callback):
 
     def _restart(self) -> None:
         self._start, self._images = perf_counter(), 0
+
+
+class ThroughputMonitor(LightningThroughputMonitor):
+    """Log the number of images per second during training and evaluation, summed over all processes.
+
+    The rates are logged as ``throughput/train_images_per_second``, ``throughput/validate_images_per_second`` and so on,
+    every ``log_every_n_steps`` batches. The time between training and validation is not counted.
+
+    Args:
+        window_size: Number of batches over which a rate is computed. Nothing is logged before the first window is full.
+
+    Attributes:
+        images_per_second: Last rate of each stage, such as ``train``.
+
+    Raises:
+        SettingError: ``window_size`` is below 2.
+
+    Example:
+        >>> ThroughputMonitor(window_size=10).images_per_second
+        {}
+    """
+
+    def __init__(self, window_size: int = 20) -> None:
+        check_at_least("window_size", window_size, 2)
+        super().__init__(batch_size_fn=_count_images, window_size=window_size)
+        self._module_has_flops = False  # Lightning would warn that the model does not count its operations.
+        self.images_per_second: dict[str, float] = {}
+
+    @override
+    def _compute(self, trainer: L.Trainer, iter_num: int | None = None) -> None:
+        stage = trainer.state.stage
+        assert stage is not None
+        rate = self._throughputs[stage].compute().get("device/samples_per_sec")
+        if rate is None:
+            return
+        self.images_per_second[stage.value] = rate * trainer.world_size
+        connector: Any = trainer._logger_connector
+        if connector.should_update_logs:
+            name = f"throughput/{stage.value}_images_per_second"
+            connector.log_metrics({name: rate * trainer.world_size}, step=iter_num)
+
+
+def _count_images(batch: Mapping[str, Tensor]) -> int:
+    return len(batch["image"])

@@ -32,6 +32,7 @@ from celeba_lab.models.optimization import (
     build_optimizer,
     build_schedule,
     check_optimizer,
+    count_steps,
     describe_parameters,
 )
 
@@ -308,7 +309,7 @@ class AttributeClassifier(AttributeModel):
             self.hparams["optimizer"], [self.backbone, self.head], self.hparams["lr"], self.hparams["weight_decay"]
         )
         schedule = build_schedule(
-            self.hparams["schedule"], optimizer, self.trainer.estimated_stepping_batches, self.hparams["warmup"]
+            self.hparams["schedule"], optimizer, count_steps(self.trainer), self.hparams["warmup"]
         )
         if schedule is None:
             return optimizer

@@ -12,6 +12,7 @@ from celeba_lab.engine.callbacks import EpochLog, Health, SampleGrid
 from celeba_lab.engine.callbacks.images import fixed_samples
 from celeba_lab.engine.distances import DistanceSchedule
 from celeba_lab.engine.gan import set_apart_distances
+from celeba_lab.engine.training_facts import describe_callbacks
 from celeba_lab.models.classifier.module import AttributeClassifier
 from celeba_lab.models.gan.module import GAN
 from celeba_lab.reports.gan.audit import Audit, report_audit
@@ -62,7 +63,7 @@ def report_gan(
 
 
 def describe_training(trainer: L.Trainer) -> dict[str, Any]:
-    """Return the GAN-specific part of the run summary: epochs, distances and warnings.
+    """Return the GAN-specific part of the run summary: epochs, distances, warnings and what callbacks have decided.
 
     Args:
         trainer: Trainer that fitted the model, including its callbacks.
@@ -72,6 +73,7 @@ def describe_training(trainer: L.Trainer) -> dict[str, Any]:
         "epochs": trainer.current_epoch,
         "distances": None if schedule is None else schedule.describe(),
         "warnings": [] if health is None else health.warnings,
+        **describe_callbacks(trainer),
     }
 
 
