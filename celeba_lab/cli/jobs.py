@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from celeba_lab.cli.explain import ExplainedExit
 from celeba_lab.cli.job_names import pick_varied
 from celeba_lab.cli.job_output import OUTPUT, output_to
+from celeba_lab.cli.job_process import REQUEUED, is_requeued, requeue
 from celeba_lab.cli.resume import check_run
 from celeba_lab.cli.run_folder import claim
 from celeba_lab.config import one_line, overrides_of
@@ -46,6 +47,8 @@ def run_job(cfg: DictConfig, launch: Callable[[DictConfig], float | None]) -> fl
         return None
     if (folder / SUMMARY).is_file():
         return _keep(job, folder, sweep.score)
+    if (folder / Job.FILE).is_file() and Job.read(folder).state == "failed":
+        return None  # The launcher starts its jobs again after it has lost another one.
     if cfg.fail_fast and any_failed(sweep_folder):
         replace(job, state="skipped").write(folder)
         return None
@@ -56,9 +59,13 @@ def run_job(cfg: DictConfig, launch: Callable[[DictConfig], float | None]) -> fl
             _choose_resumption(cfg, folder)
             score = launch(cfg)
             job = replace(job, state="finished", score=_finite(score))
-        except (KeyboardInterrupt, Interrupted):
-            replace(job, state="stopped", seconds=perf_counter() - start).write(folder)
-            raise
+        except (KeyboardInterrupt, Interrupted) as error:
+            job = replace(job, state="stopped", seconds=perf_counter() - start)
+            if not (isinstance(error, Interrupted) and is_requeued(error.signal)):
+                job.write(folder)
+                raise
+            replace(job, reason=REQUEUED).write(folder)
+            job = replace(job, state="failed", reason=requeue(error.signal))
         except (ExplainedExit, UserError) as error:
             job = replace(job, state="failed", reason=readable(error.sentence))
         except Exception as error:
@@ -85,14 +92,14 @@ def _keep(job: Job, folder: Path, score: str | None) -> float | None:
 
 
 def _choose_resumption(cfg: DictConfig, folder: Path) -> None:
-    """In a resumed sweep, resume the job if an earlier process has started it."""
-    if cfg.resume is None:
-        return
-    is_started = all((folder / file).is_file() for file in (SETTINGS, OVERRIDES))
-    cfg.resume = str(folder) if is_started else None
-    if is_started:
+    """Resume the job if an earlier process has started it, of a resumed sweep or before a scheduler requeued the job."""
+    if all((folder / file).is_file() for file in (SETTINGS, OVERRIDES)):
+        cfg.resume = str(folder)
         check_run(folder)
         return
+    if cfg.resume is None:
+        return  # Hydra has written the files that the following lines write.
+    cfg.resume = None
     # Hydra does not write these files, because they must not change for the jobs that have been started before.
     hydra = HydraConfig.get()
     write_config(folder / ".hydra" / "hydra.yaml", OmegaConf.create({"hydra": hydra}))

@@ -186,6 +186,7 @@ def _run_hydra(arguments: list[str]) -> None:
     from celeba_lab.cli.choices import check_group_overrides, order_arguments
     from celeba_lab.cli.hydra_settings import checked_hydra_settings
     from celeba_lab.cli.job_names import register_job_names
+    from celeba_lab.cli.plugins import own_plugins
     from celeba_lab.cli.processes import share_arguments
     from celeba_lab.cli.quiet import escape_messages
     from celeba_lab.cli.resume_arguments import expand_arguments
@@ -195,18 +196,23 @@ def _run_hydra(arguments: list[str]) -> None:
     from celeba_lab.files import config_directory
     from celeba_lab.runs.interrupts import Interrupted
 
-    def task(cfg: "DictConfig") -> float | None:
+    folder = str(Path.cwd())
+
+    def task(cfg: "DictConfig") -> float | None:  # A launcher may call this function in another process.
         from hydra.core.hydra_config import HydraConfig
         from hydra.types import RunMode
 
+        from celeba_lab.cli.job_process import job_process
         from celeba_lab.cli.jobs import run_job
         from celeba_lab.cli.output_paths import given_on_command_line
 
         sys.argv[1:] = arguments  # With trainer=ddp, Lightning starts the other processes with the same arguments.
         try:
             with given_on_command_line(arguments):
-                is_job = HydraConfig.get().mode == RunMode.MULTIRUN
-                return run_job(cfg, launch) if is_job else launch(cfg)
+                if HydraConfig.get().mode != RunMode.MULTIRUN:
+                    return launch(cfg)
+                with job_process(folder):
+                    return run_job(cfg, launch)
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt | Interrupted):
                 _note_resume_command(error)
@@ -218,7 +224,7 @@ def _run_hydra(arguments: list[str]) -> None:
     escape_messages()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Make Hydra re-raise exceptions, so that they are explained here.
     sys.argv[1:] = order_arguments(expand_arguments(share_arguments(arguments)))
-    with trusting(arguments), checked_hydra_settings(sys.argv[1:]), watching_sweep():
+    with trusting(arguments), own_plugins(), checked_hydra_settings(sys.argv[1:], arguments), watching_sweep():
         hydra.main(version_base="1.3", config_path=str(config_directory()), config_name="config")(task)()
 
 

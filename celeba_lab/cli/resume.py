@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from celeba_lab.cli.job_names import key_of
+from celeba_lab.cli.launcher_settings import list_typed
 from celeba_lab.cli.output_paths import list_permitted
 from celeba_lab.cli.targets import trusted_modules
 from celeba_lab.config import flatten, overrides_of
@@ -80,7 +81,7 @@ def resume_command(folder: Path) -> str:
     """Return the command that resumes the run in a folder.
 
     The files in a run folder cannot give permissions. The command therefore contains those that the user has typed: the
-    trusted modules, and paths of callbacks and loggers outside the run folder.
+    trusted modules, paths of callbacks and loggers outside the run folder, and commands and addresses of launchers.
     """
     return _command_for(RESUME, folder)
 
@@ -93,7 +94,8 @@ def repeat_command(folder: Path) -> str:
 def _command_for(purpose: str, folder: Path) -> str:
     trusted = list(dict.fromkeys(trusted_modules()))
     permissions = [f"trusted_modules=[{','.join(trusted)}]"] if trusted else []
-    return command_line([format_override(purpose, display_path(folder)), *permissions, *list_permitted()])
+    permissions += [*list_permitted(), *list_typed()]
+    return command_line([format_override(purpose, display_path(folder)), *permissions])
 
 
 def find_resumable(path: str) -> str | None:

@@ -62,7 +62,7 @@ class ExclusiveFolder(Callback):
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Release the folder of a run of a sweep."""
         if config.hydra.mode == RunMode.MULTIRUN:
-            _release(Path(config.hydra.runtime.output_dir))
+            release(Path(config.hydra.runtime.output_dir))
 
 
 def create_folder(path: Path) -> Path:
@@ -149,10 +149,11 @@ def check_claims() -> None:
 def release_claims() -> None:
     """Release all folders that this process has claimed."""
     for folder in list_claims():
-        _release(folder)
+        release(folder)
 
 
-def _release(folder: Path) -> None:
+def release(folder: Path) -> None:
+    """Release a folder, if this process has claimed it."""
     descriptor = _claims.pop(_absolute(folder), None)
     if descriptor is not None:
         with suppress(OSError):

@@ -60,6 +60,7 @@ def begin_sweep(config: "DictConfig") -> None:
     from celeba_lab.cli.sweep_monitor import SweepMonitor
     from celeba_lab.cli.sweep_plan import jobs_at_once, start_sweep
     from celeba_lab.console import console, display_path
+    from celeba_lab.data.workers import usable_cores
 
     folder = Path(config.hydra.sweep.dir)
     sweep = start_sweep(config)
@@ -69,18 +70,24 @@ def begin_sweep(config: "DictConfig") -> None:
     console.print(f"sweep: {jobs} in {display_path(folder)}", soft_wrap=True)
     console.print(f"if stopped: {resume_command(folder)}", soft_wrap=True)
     _started.append(_Started(folder, sweep, monitor))
-    _share_cores(jobs_at_once(config, number))
+    at_once = jobs_at_once(config, number)
+    if at_once > usable_cores() and number == at_once:
+        hint = "Start fewer with hydra.sweeper.max_batch_size, or use hydra/launcher=joblib."
+        console.print(f"all {at_once:,} jobs start at the same time. {hint}", style="yellow", soft_wrap=True)
+    _prepare_processes(at_once)
     monitor.start()
 
 
-def _share_cores(jobs: int) -> None:
-    """Give each of several jobs that run at the same time its share of the cores.
+def _prepare_processes(jobs: int) -> None:
+    """Set the environment of the processes that a launcher starts, and share the cores between jobs at the same time.
 
-    Two trainings on two cores take several times as long if each uses two threads. The launcher starts a new process
-    for each job, in which torch reads these variables on import.
+    Two trainings on two cores take several times as long if each uses two threads. torch reads these variables on
+    import.
     """
+    from celeba_lab.cli.job_process import worker_environment
     from celeba_lab.data.workers import JOBS_AT_ONCE, usable_cores
 
+    os.environ.update(worker_environment())
     if jobs > 1:
         os.environ[JOBS_AT_ONCE] = str(jobs)
         os.environ.setdefault("OMP_NUM_THREADS", str(usable_cores()))
@@ -89,13 +96,15 @@ def _share_cores(jobs: int) -> None:
 @contextmanager
 def watching_sweep() -> Iterator[None]:
     """Stop to follow the jobs at the end of this block, and exit with status 1 if a job of the sweep has failed."""
+    from celeba_lab.cli.lost_jobs import surviving_lost_jobs
     from celeba_lab.cli.resume import resume_command
     from celeba_lab.runs.interrupts import Interrupted
 
     _started.clear()
     environment = dict(os.environ)
     try:
-        yield
+        with surviving_lost_jobs():
+            yield
     except (KeyboardInterrupt, Interrupted) as error:
         for each in _started:
             error.add_note(f"To resume: {resume_command(each.folder)}")
@@ -103,6 +112,7 @@ def watching_sweep() -> Iterator[None]:
     finally:
         for name in os.environ.keys() - environment.keys():
             del os.environ[name]
+        os.environ.update(environment)
         for each in _started:
             each.monitor.stop()
     for each in _started:

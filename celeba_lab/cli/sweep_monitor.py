@@ -71,7 +71,8 @@ class SweepMonitor:
         """Return the records that have not ended when they were last read."""
         found = []
         for path in sorted(self._folder.glob(f"*/{Job.FILE}"), key=natural_order):
-            if self._states.get(path, "running") != "running":
+            # A job that was stopped may have gone back to the queue of a scheduler.
+            if self._states.get(path, "running") not in ("running", "stopped"):
                 continue
             with suppress(UserError, OSError):  # The leaderboard explains a damaged record.
                 written = path.stat().st_mtime_ns

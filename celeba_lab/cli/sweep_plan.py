@@ -73,7 +73,11 @@ def jobs_at_once(config: DictConfig, jobs: int | None) -> int:
         config: Configuration of the sweep, including the settings of Hydra.
         jobs: Number of jobs, or None if it is unknown.
     """
-    number = OmegaConf.select(config, "hydra.launcher.n_jobs", default=1)  # of the launcher joblib
+    launcher = config.hydra.launcher
+    if str(launcher.get("_target_")).endswith(".submitit_launcher.LocalLauncher"):
+        return max(1, config.hydra.sweeper.get("max_batch_size") or jobs or 1)
+    # Ray shares the cores itself, and the jobs of a cluster run on other machines.
+    number = launcher.get("n_jobs", 1) if str(launcher.get("_target_")).endswith(".JoblibLauncher") else 1
     if isinstance(number, bool) or not isinstance(number, int) or number == 0:
         return 1
     cores = usable_cores()

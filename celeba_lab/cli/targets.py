@@ -87,9 +87,14 @@ def trust_from_arguments(arguments: Iterable[str]) -> list[str]:
 
 
 @contextmanager
-def trusting(arguments: Iterable[str]) -> Iterator[None]:
-    """Within this block, the modules that the arguments declare as trusted may be imported."""
-    before, folder = os.environ.get(VARIABLE), str(Path.cwd())
+def trusting(arguments: Iterable[str], folder: str | None = None) -> Iterator[None]:
+    """Within this block, the modules that the arguments declare as trusted may be imported.
+
+    Args:
+        arguments: Command-line arguments, without those that are stored in the folder of a resumed run.
+        folder: Folder in which trusted modules are also searched for. Default: the current folder.
+    """
+    before, folder = os.environ.get(VARIABLE), folder or str(Path.cwd())
     with _searching(folder):
         trusted = [*trusted_modules(), *trust_from_arguments(arguments)]
     os.environ[VARIABLE] = ",".join(trusted)

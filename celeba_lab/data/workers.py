@@ -4,9 +4,9 @@ import os
 import signal
 
 INTERRUPTS = tuple(
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2") if hasattr(signal, name)
 )
-"""Signals that stop a run: Ctrl-C, ``kill`` and time limits, a closed terminal, and SLURM's warning signal."""
+"""Signals that stop a run: Ctrl-C, ``kill`` and time limits, a closed terminal, and warning signals of schedulers."""
 
 
 JOBS_AT_ONCE = "CELEBA_LAB_JOBS_AT_ONCE"

@@ -8,12 +8,13 @@ from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 
 from celeba_lab.engine.checkpoints import is_checkpoint, load_classifier
-from celeba_lab.engine.pretrained import fetch_weights, short_timeout
+from celeba_lab.engine.pretrained import downloading, fetch_weights, short_timeout
 from celeba_lab.errors import SettingError, UserError, did_you_mean
 from celeba_lab.models.classifier.module import AttributeClassifier
 from celeba_lab.models.gan.distances import FeatureExtractor
 
 _SETTING = "feature_extractor"
+_INCEPTION = "weights-inception-2015-12-05-6726825d.pth"  # the file that torch-fidelity downloads
 _NAMES = ("auto", "inception", "imagenet")
 
 
@@ -65,7 +66,7 @@ def inception_extractor() -> FeatureExtractor:
         UserError: The torch-fidelity package is not installed, or the weights could not be downloaded.
     """
     try:
-        with short_timeout():
+        with short_timeout(), downloading(_INCEPTION):
             network = FrechetInceptionDistance(feature=2048).inception
     except ModuleNotFoundError as error:
         hint = "Install it with pip install 'celeba-lab[inception]'."

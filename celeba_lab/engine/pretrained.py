@@ -3,10 +3,13 @@
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.error import URLError
+from urllib.parse import urlparse
 
+import torch
+from filelock import FileLock
 from torch import Tensor
 
 from celeba_lab.console import Progress
@@ -95,9 +98,28 @@ def _download(backbone: str, name: str, setting: str) -> Mapping[str, Tensor]:
     megabytes = weights.meta.get("_file_size")
     size = "" if megabytes is None else f" ({megabytes:.0f} MB)"
     # torchvision's own progress bar would interfere with this progress line and clutter log files.
-    with short_timeout(), Progress(f"downloading the weights of {backbone}{size}"):
+    name = PurePosixPath(urlparse(weights.url).path).name
+    with short_timeout(), Progress(f"downloading the weights of {backbone}{size}"), downloading(name):
         state_dict: Mapping[str, Tensor] = weights.get_state_dict(progress=False, check_hash=True)
     return state_dict
+
+
+@contextmanager
+def downloading(name: str) -> Iterator[None]:
+    """Within this block, no other process downloads a file. The others wait and then use the same file.
+
+    Runs that start at the same time, such as jobs of a sweep, would otherwise each download it.
+
+    Args:
+        name: Name of the file in the folder in which torch keeps downloaded weights.
+    """
+    path = Path(torch.hub.get_dir(), "checkpoints", name)
+    if path.is_file():
+        yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        yield
 
 
 @contextmanager

@@ -23,6 +23,9 @@ class Interrupted(SystemExit):
         self.signal = signal.Signals(number)
         super().__init__(128 + number)
 
+    def __reduce__(self) -> tuple[type["Interrupted"], tuple[int]]:
+        return type(self), (self.signal,)
+
 
 def raise_interrupted(number: int, frame: FrameType | None) -> None:
     """Signal handler that raises :class:`Interrupted`."""

@@ -1,9 +1,19 @@
 """Initial weights of a backbone specified by name or by path, without downloads."""
 
+import hashlib
+import io
 import re
 import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from types import SimpleNamespace
 from urllib.error import URLError
+from urllib.request import urlopen
 
 import pytest
 import torch
@@ -203,3 +213,38 @@ def test_a_file_takes_precedence_over_weights_of_the_same_name(tmp_path, monkeyp
     state_dict, source = fetch_weights("DEFAULT", "squeezenet1_1")
     assert source == "DEFAULT"
     assert "classifier.1.weight" in state_dict
+
+
+def test_runs_that_start_together_download_weights_once(tmp_path, monkeypatch):
+    """Threads stand for processes here, because each of them opens the lock file anew."""
+    stream = io.BytesIO()
+    torch.save({"weight": torch.ones(2)}, stream)
+    content = stream.getvalue()
+    name = f"tiny-{hashlib.sha256(content).hexdigest()[:8]}.pth"
+    requests = []
+
+    class Server(BaseHTTPRequestHandler):
+        def do_GET(self):
+            requests.append(self.path)
+            time.sleep(0.3)
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *args):
+            pass
+
+    monkeypatch.setattr("torch.hub.urlopen", urlopen)
+    monkeypatch.setattr("celeba_lab.engine.pretrained.short_timeout", nullcontext)  # is not safe for threads
+    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/{name}"
+        load = partial(torch.hub.load_state_dict_from_url, url)
+        tiny = SimpleNamespace(url=url, meta={}, get_state_dict=load)
+        monkeypatch.setattr("celeba_lab.engine.pretrained._find_weights", lambda *args: tiny)
+        with ThreadPoolExecutor(3) as pool:
+            results = list(pool.map(lambda _: fetch_weights("DEFAULT", "resnet18"), range(3)))
+        server.shutdown()
+    assert requests == [f"/{name}"]
+    assert all(torch.equal(state_dict["weight"], torch.ones(2)) for state_dict, _ in results)
