@@ -46,6 +46,7 @@ def help_text() -> str:
         "Usage: python -m celeba_lab [-m] experiment=NAME [key=value ...]\n   or: celeba-lab ...",
         _section("Experiments (experiment=NAME)", _describe("experiment")),
         _section("Tasks (task=NAME)", _describe("task")),
+        _section("Searches with Optuna (search=NAME)", _describe("search")),
         *(_section(f"{group.capitalize()} ({group}=NAME)", _describe(group)) for group in _GROUPS),
         _section("Useful overrides", _OVERRIDES),
         "Examples:\n" + "\n".join(f"  {line}" for line in _EXAMPLES),

@@ -21,6 +21,7 @@ from celeba_lab.config import one_line, overrides_of
 from celeba_lab.errors import UserError, readable
 from celeba_lab.runs.interrupts import Interrupted
 from celeba_lab.runs.job import Job
+from celeba_lab.runs.search import Pruned, conclude_trial
 from celeba_lab.runs.settings import OVERRIDES, SETTINGS, write_config, write_overrides
 from celeba_lab.runs.summary import SUMMARY, Summary
 from celeba_lab.runs.sweep import Sweep
@@ -45,11 +46,24 @@ def run_job(cfg: DictConfig, launch: Callable[[DictConfig], float | None]) -> fl
     job = Job(number=hydra.job.num, varied=pick_varied(overrides_of(hydra, "task"), sweep.varied), state="running")
     if not claim(folder):  # Another process resumes this run, or goes on although its sweep was killed.
         return None
+    score = _run_claimed(cfg, launch, job, folder, sweep)
+    conclude_trial(folder)
+    return score
+
+
+def _run_claimed(
+    cfg: DictConfig, launch: Callable[[DictConfig], float | None], job: Job, folder: Path, sweep: Sweep
+) -> float | None:
+    """Run a job whose folder is claimed, unless an earlier process has finished it. See :func:`run_job`."""
     if (folder / SUMMARY).is_file():
         return _keep(job, folder, sweep.score)
-    if (folder / Job.FILE).is_file() and Job.read(folder).state == "failed":
-        return None  # The launcher starts its jobs again after it has lost another one.
-    if cfg.fail_fast and any_failed(sweep_folder):
+    if (folder / Job.FILE).is_file():
+        earlier = Job.read(folder)
+        if earlier.state == "pruned":
+            return earlier.score
+        if earlier.state == "failed":
+            return None  # The launcher starts its jobs again after it has lost another one.
+    if cfg.fail_fast and any_failed(folder.parent):
         replace(job, state="skipped").write(folder)
         return None
     job.write(folder)
@@ -66,6 +80,8 @@ def run_job(cfg: DictConfig, launch: Callable[[DictConfig], float | None]) -> fl
                 raise
             replace(job, reason=REQUEUED).write(folder)
             job = replace(job, state="failed", reason=requeue(error.signal))
+        except Pruned as pruned:
+            job = replace(job, state="pruned", score=_finite(pruned.score), reason=str(pruned))
         except (ExplainedExit, UserError) as error:
             job = replace(job, state="failed", reason=readable(error.sentence))
         except Exception as error:

@@ -24,6 +24,7 @@ def launch(cfg: "DictConfig") -> float | None:
     from celeba_lab.cli.run_folder import check_claims
     from celeba_lab.errors import UserError, settings_of
     from celeba_lab.processes import explain_lost_connection
+    from celeba_lab.runs.search import Pruned
 
     # Errors are explained here, before Hydra can print its own message.
     try:
@@ -40,6 +41,8 @@ def launch(cfg: "DictConfig") -> float | None:
             metrics = task(cfg)
         check_claims()
         _conclude(cfg)
+    except Pruned:
+        raise
     except Exception as error:
         # While a task runs, only these types of error are user errors. An OmegaConf error would be a bug.
         is_user_error = isinstance(error, UserError) or type(error).__name__ == "MisconfigurationException"

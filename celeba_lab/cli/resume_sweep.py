@@ -32,7 +32,8 @@ def expand_sweep(folder: Path, arguments: list[str]) -> list[str]:
             raise UserError(f"{display_path(folder / Sweep.FILE)} contains {text}, which is not a setting of a sweep.")
     own, given = split_arguments(arguments)
     for text in given:
-        if key_of(text) in sweep.varied or not is_below(key_of(text).replace("/", "."), CHANGEABLE):
+        is_optimised = sweep.jobs is None and key_of(text) == "score"
+        if is_optimised or key_of(text) in sweep.varied or not is_below(key_of(text).replace("/", "."), CHANGEABLE):
             raise UserError(f"{text} cannot be changed when a sweep is resumed ({name}). Start a new sweep.")
     options = [] if any(text.startswith(("-c", "--config")) for text in own) else sweep.options
     hydra = merge_overrides(sweep.hydra_overrides, [text for text in own if text.startswith(("hydra.", "hydra/"))])

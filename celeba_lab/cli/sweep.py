@@ -61,12 +61,15 @@ def begin_sweep(config: "DictConfig") -> None:
     from celeba_lab.cli.sweep_plan import jobs_at_once, start_sweep
     from celeba_lab.console import console, display_path
     from celeba_lab.data.workers import usable_cores
+    from celeba_lab.runs.search import count_trials
 
     folder = Path(config.hydra.sweep.dir)
     sweep = start_sweep(config)
-    number = None if sweep.jobs is None else len(sweep.jobs)
+    number = count_trials(folder) if sweep.jobs is None else len(sweep.jobs)
     monitor = SweepMonitor(folder, number, sweep.score, lambda: _rank(folder, sweep))
     jobs = "a search" if number is None else f"{number:,} job{'' if number == 1 else 's'}"
+    if sweep.jobs is None and number is not None:
+        jobs = f"a search of {number:,} trial{'' if number == 1 else 's'}"
     console.print(f"sweep: {jobs} in {display_path(folder)}", soft_wrap=True)
     console.print(f"if stopped: {resume_command(folder)}", soft_wrap=True)
     _started.append(_Started(folder, sweep, monitor))
@@ -149,7 +152,7 @@ def _conclude(folder: Path, sweep: "Sweep") -> None:
     console.print(f"report: {display_path(folder / PAGE)}", soft_wrap=True)
     # A job with a damaged file has already been named.
     damaged = [entry for entry in entries if entry.state == DAMAGED]
-    unfinished = [Job.read(entry.folder) for entry in entries if entry.state not in ("finished", DAMAGED)]
+    unfinished = [Job.read(entry.folder) for entry in entries if entry.state not in ("finished", "pruned", DAMAGED)]
     for job in sorted(unfinished, key=lambda job: job.number):
         line = describe(job, None) if job.state != "running" else f"job {job.number} is still run by another process"
         print(f"celeba_lab: error: {line}", file=sys.stderr)

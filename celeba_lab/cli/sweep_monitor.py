@@ -37,7 +37,7 @@ class SweepMonitor:
         # The records of an earlier process are shown only when they change.
         self._written: dict[Path, int] = {}
         for path, job in self._read():
-            if job.state == "finished":
+            if job.state in ("finished", "pruned"):
                 self._states[path] = job.state
         self._kept = len(self._states)
         self._stopped = Event()
@@ -110,13 +110,17 @@ def describe(job: Job, score: str | None) -> str:
     Example:
         >>> describe(Job(number=2, state="finished", varied={"seed": "1"}, score=0.9, seconds=61), "val/accuracy")
         'job 2 finished: seed=1  val/accuracy=0.9000  1:01'
+        >>> describe(Job(number=3, state="pruned", score=0.6, reason="pruned after epoch 2 of 8"), "val/accuracy")
+        'job 3 pruned after epoch 2 of 8  val/accuracy=0.6000'
     """
     varied = " ".join(f"{key}={value}" for key, value in job.varied.items())
     state = "started" if job.state == "running" else job.state
+    if job.state == "pruned" and job.reason is not None:
+        state = job.reason  # "pruned after epoch 2 of 8"
     parts = [f"job {job.number} {state}: {varied}" if varied else f"job {job.number} {state}"]
     if job.score is not None:
         parts.append(f"{score}={job.score:.4f}")
     if job.seconds is not None and job.state == "finished":
         parts.append(format_seconds(job.seconds))
     line = "  ".join(parts)
-    return line if job.reason is None else f"{line}: {job.reason}"
+    return line if job.reason is None or job.state == "pruned" else f"{line}: {job.reason}"

@@ -5,16 +5,25 @@ from pathlib import Path
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from celeba_lab.cli.explain import explain
 from celeba_lab.cli.job_names import key_of, pick_varied
+from celeba_lab.cli.search_plan import (
+    OPTUNA_SWEEPER,
+    check_pruned_score,
+    first_value,
+    parse_overrides,
+    plan_search,
+    split_overrides,
+)
 from celeba_lab.config import overrides_of
 from celeba_lab.console import format_override
 from celeba_lab.data.workers import usable_cores
 from celeba_lab.errors import UserError, check_choice
 from celeba_lab.runs.job import Job
+from celeba_lab.runs.search import Search
 from celeba_lab.runs.settings import RESUME
 from celeba_lab.runs.sweep import DIRECTIONS, Sweep
 
@@ -34,13 +43,17 @@ def start_sweep(config: DictConfig) -> Sweep:
     """
     folder = Path(config.hydra.sweep.dir)
     planned = plan_sweep(config)
+    search = _plan_search(config) if config.hydra.sweeper._target_ == OPTUNA_SWEEPER else None
     if planned.jobs:
         _check_composed(config, planned.jobs[0])
     if config.get(RESUME) is None:
         planned.write(folder)
+        if search is not None:
+            search.write(folder)
         return planned
     stored = Sweep.read(folder)
-    if stored.varied != planned.varied or _values(stored) != _values(planned):
+    is_same_search = search is None or search.identity == Search.read(folder).identity
+    if stored.varied != planned.varied or _values(stored) != _values(planned) or not is_same_search:
         raise UserError(
             f"{format_override(RESUME, config.get(RESUME))} cannot be resumed, because the sweep would have other jobs"
             " than before. Undo the changes to the configuration files, or start a new sweep."
@@ -48,17 +61,33 @@ def start_sweep(config: DictConfig) -> Sweep:
     for path in folder.glob(f"*/{Job.FILE}"):  # These jobs run again.
         if Job.read(path.parent).state in ("failed", "skipped"):
             path.unlink()
+    if search is not None:
+        search.write(folder)  # The number of trials may have been increased.
     return stored
 
 
-def _check_composed(config: DictConfig, job: list[str]) -> None:
-    """Check that the settings of a job exist, before the folder of the sweep contains anything.
+def _plan_search(config: DictConfig) -> Search:
+    """Return the record of a search.
+
+    Raises:
+        UserError: A setting of the search is invalid, or a trial cannot be composed.
+    """
+    parsed = _parse(config)
+    search = plan_search(config, parsed, jobs_at_once(config, None))
+    space, fixed = split_overrides(parsed)
+    composed = _check_composed(config, [*fixed, *map(first_value, space.values())])
+    check_pruned_score(search, composed)
+    return search
+
+
+def _check_composed(config: DictConfig, job: list[str]) -> DictConfig:
+    """Compose the settings of a job, before the folder of the sweep contains anything.
 
     Raises:
         UserError: The settings of the job cannot be composed.
     """
     try:
-        GlobalHydra.instance().config_loader().load_sweep_config(config, job)
+        return GlobalHydra.instance().config_loader().load_sweep_config(config, job)
     except Exception as error:
         sentence = explain(error)
         if sentence is None:
@@ -94,9 +123,7 @@ def plan_sweep(config: DictConfig) -> Sweep:
     check_choice("direction", str(config.direction), DIRECTIONS)
     sweeper = OmegaConf.to_container(config.hydra.sweeper, resolve=False)
     assert isinstance(sweeper, dict)
-    typed = [text for text in overrides_of(config.hydra, "task") if key_of(text) != RESUME]
-    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-    parsed = parser.parse_overrides([*(f"{k}={v}" for k, v in (sweeper.get("params") or {}).items()), *typed])
+    parsed = _parse(config)
     jobs: list[list[str]] | None = None
     if sweeper["_target_"] == BASIC_SWEEPER:
         [jobs] = BasicSweeper.split_arguments(parsed, None)
@@ -104,9 +131,10 @@ def plan_sweep(config: DictConfig) -> Sweep:
             empty = [override.input_line for override in parsed if override.is_sweep_override()]
             raise UserError(f"The sweep has no jobs, because {' '.join(map(str, empty))} has no values.")
     # A key that was given twice has its first place and its last value, also if the sweep is resumed.
-    keys = dict.fromkeys(map(key_of, jobs[0]) if jobs else (key_of(str(each.get_key_element())) for each in parsed))
+    searched = [each for each in parsed if each.is_sweep_override()] or parsed
+    keys = dict.fromkeys(map(key_of, jobs[0]) if jobs else (key_of(str(each.get_key_element())) for each in searched))
     return Sweep(
-        overrides=typed,
+        overrides=_typed(config),
         hydra_overrides=[text for text in overrides_of(config.hydra, "hydra") if is_of_sweep(text)],
         options=_options(config),
         varied=[key for key in keys if jobs is None or _differs(key, jobs)],
@@ -116,10 +144,19 @@ def plan_sweep(config: DictConfig) -> Sweep:
     )
 
 
+def _typed(config: DictConfig) -> list[str]:
+    """Return the overrides of the task on the command line, without those that resume the sweep."""
+    return [text for text in overrides_of(config.hydra, "task") if key_of(text) != RESUME]
+
+
+def _parse(config: DictConfig) -> list[Override]:
+    return parse_overrides(config, GlobalHydra.instance().config_loader(), _typed(config))
+
+
 def is_of_sweep(override: str) -> bool:
     """Return whether an override of Hydra selects or changes the launcher or the sweeper."""
     key = key_of(override).removeprefix("hydra")[1:]
-    return any(key == section or key.startswith((f"{section}.", f"{section}@")) for section in _SECTIONS)
+    return any(key == section or key.startswith(tuple(f"{section}{sign}" for sign in "./@")) for section in _SECTIONS)
 
 
 def _differs(key: str, jobs: Iterable[Sequence[str]]) -> bool:

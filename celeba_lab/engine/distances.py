@@ -171,6 +171,17 @@ class DistanceSchedule(Callback):
             )
         return measured
 
+    def measured_in(self, epoch: int) -> dict[str, float]:
+        """Return the metrics measured after an epoch, under their names in the summary of a run.
+
+        They are those of the averaged weights, or of the last weights if the model does not average its weights.
+
+        Args:
+            epoch: Number of the epoch, counted from 1.
+        """
+        row = next((row for row in self.rows if row["epoch"] == epoch), None)
+        return {} if row is None else {"heldout/kid": row["kid_x1000"], "heldout/fid": row["fid"]}
+
     def describe(self) -> str:
         """Return a description of the measurement.
 

@@ -6,14 +6,15 @@ import lightning as L
 from lightning.pytorch.accelerators import CPUAccelerator
 
 from celeba_lab.engine.allocator import keep_freed_memory
-from celeba_lab.engine.build import find_callback
-from celeba_lab.engine.callbacks import EpochLog, Stopwatch
+from celeba_lab.engine.build import callbacks_of, find_callback
+from celeba_lab.engine.callbacks import EpochLog, Pruning, Stopwatch
 from celeba_lab.engine.library_errors import explaining_library_errors
 from celeba_lab.engine.resume import Resumable, beginning, show_progress_saved
 from celeba_lab.engine.signals import stopping_between_batches
 from celeba_lab.engine.training_facts import show_end_of_training
 from celeba_lab.errors import settings_of
 from celeba_lab.runs.run import Run
+from celeba_lab.runs.search import JobTrial
 
 
 def fit(
@@ -37,6 +38,7 @@ def fit(
 
     Raises:
         Interrupted: A signal has stopped training.
+        Pruned: The run belongs to a search, whose pruner has stopped training.
         UserError: The model's optimizer or schedule, a callback or the validation interval cannot be used.
     """
     if isinstance(trainer.accelerator, CPUAccelerator):
@@ -44,6 +46,7 @@ def fit(
     checkpoint = None if resumable is None else resumable.path
     weights_only = None if resumable is None else True
     stopped = partial(show_progress_saved, run)
+    _add_pruning(run, trainer)
     # Building the optimizer or the schedule may raise an error that names a setting without the prefix "model".
     settings = settings_of("model", is_absolute=True)
     begin, explaining = beginning(run, trainer, checkpoint), explaining_library_errors(run, trainer)
@@ -53,6 +56,20 @@ def fit(
     if watch is not None:
         run.seconds |= {"training": round(watch.training, 3), "validation": round(watch.validation, 3)}
     show_end_of_training(trainer)
+    pruning = find_callback(trainer, Pruning)
+    if pruning is not None:
+        pruning.check_pruned()
+
+
+def _add_pruning(run: Run, trainer: L.Trainer) -> None:
+    """If the run belongs to a search with a pruner, add a callback that reports to the search.
+
+    The callback is last, so that all values of an epoch have been measured. It is not part of the configuration,
+    because the same run outside the search is not pruned.
+    """
+    trial = JobTrial.find(run.path)
+    if trial is not None and trial.search.prunes:
+        callbacks_of(trainer).append(Pruning(trial))
 
 
 def last_training_metrics(trainer: L.Trainer) -> dict[str, float]:

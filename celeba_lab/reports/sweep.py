@@ -62,7 +62,7 @@ def write_sweep_report(
         write_seeds(over_seeds, run.path / tables)
         picture = draw_seed_differences(run, over_seeds, f"{title}: settings over seeds")
         sections.append(seed_section(over_seeds, picture, tables))
-    failed = [entry for entry in entries if entry.reason is not None]
+    failed = [entry for entry in entries if entry.reason is not None and entry.state != "pruned"]
     if failed:
         frame = pd.DataFrame([{"run": entry.name, "reason": shorten(str(entry.reason), 1000)} for entry in failed])
         sections.append(

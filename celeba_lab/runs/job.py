@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from celeba_lab.runs.record import Record
 
-State = Literal["running", "finished", "failed", "stopped", "skipped"]
+State = Literal["running", "finished", "failed", "stopped", "skipped", "pruned"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,11 +17,12 @@ class Job(Record):
         version: Version of the file format.
         number: Number of the job in its sweep, counted from 0.
         varied: The overrides of this job whose values differ within the sweep, by key.
-        state: ``running``; ``finished``; ``failed`` because of an error; ``stopped`` by a signal; or ``skipped``
-            because another job failed before. A killed job is still ``running``, but no process claims its folder.
-        score: Value of the metric that ranks the jobs, if the job is finished and its task reports this metric.
+        state: ``running``; ``finished``; ``failed`` because of an error; ``stopped`` by a signal; ``skipped``
+            because another job failed before; or ``pruned`` by a search because it was hopeless. A killed job is still ``running``, but no process claims its folder.
+        score: Value of the metric that ranks the jobs, if the job is finished and its task reports this metric. Of a
+            pruned job, the last value.
         seconds: Duration of the job in seconds, without the time of earlier processes that were interrupted.
-        reason: Sentence that explains why the job failed.
+        reason: Sentence that explains why the job failed, or says when it was pruned.
     """
 
     FILE: ClassVar[str] = "job.json"

@@ -15,7 +15,7 @@ from celeba_lab.runs.find import distinct_names
 from celeba_lab.runs.job import Job, parse_value
 from celeba_lab.runs.settings import OVERRIDES, SETTINGS, RunSettings, differing_settings, read_choice
 from celeba_lab.runs.summary import SUMMARY, Summary
-from celeba_lab.runs.sweep import short_names
+from celeba_lab.runs.sweep import Sweep, short_names
 
 DAMAGED = "damaged"
 """State of a run with a file that cannot be read."""
@@ -31,7 +31,7 @@ class Entry:
         state: State of the run; see :class:`~celeba_lab.runs.job.Job`. If a file of the run cannot be read, the state
             is ``damaged``.
         settings: Settings of the run by dotted name, or those that its sweep varies.
-        metrics: Metrics by name. A run that is not finished has none.
+        metrics: Metrics by name. A pruned run has only its last score, and another run that is not finished has none.
         seconds: Duration of the run in seconds, or None if it is unknown.
         checkpoint: Path to the checkpoint of the run, or None.
         task: Name of the task, or None if the run is not finished.
@@ -103,7 +103,7 @@ def _read_entry(folder: Path, name: str, job: Job | UserError | None, varied: Se
         folder=folder,
         state="finished" if summary is not None else record.state if record is not None else "stopped",
         settings=settings,
-        metrics=summary.metrics if summary else {},
+        metrics=summary.metrics if summary else _last_score(folder, record),
         seconds=_duration(record, summary),
         checkpoint=_find_checkpoint(folder, summary) if summary else None,
         task=summary.task if summary else None,
@@ -146,6 +146,14 @@ def _find_checkpoint(folder: Path, summary: Summary) -> str | None:
     return str(display_path(own)) if own.is_file() else summary.checkpoint
 
 
+def _last_score(folder: Path, job: Job | None) -> dict[str, float]:
+    """Return the last score of a pruned run under the name of the metric that its sweep optimises."""
+    if job is None or job.state != "pruned" or job.score is None or not (folder.parent / Sweep.FILE).is_file():
+        return {}
+    score = Sweep.read(folder.parent).score
+    return {} if score is None else {score: job.score}
+
+
 def _duration(job: Job | None, summary: Summary | None) -> float | None:
     if job is not None and job.seconds is not None:
         return job.seconds
@@ -153,7 +161,7 @@ def _duration(job: Job | None, summary: Summary | None) -> float | None:
 
 
 def rank(entries: Sequence[Entry], score: str | None, direction: str) -> list[Entry]:
-    """Sort runs by their score, best first. Runs without the score follow in their original order.
+    """Sort runs by their score, best first. Pruned runs follow, and then runs without the score in their original order.
 
     Args:
         entries: The runs.
@@ -162,10 +170,11 @@ def rank(entries: Sequence[Entry], score: str | None, direction: str) -> list[En
     """
     sign = -1.0 if direction == "maximize" else 1.0
 
-    def key(entry: Entry) -> tuple[bool, float, bool]:
+    def key(entry: Entry) -> tuple[bool, bool, float, bool]:
         value = entry.metrics.get(score or "", float("nan"))
         is_missing = value != value
-        return is_missing, 0.0 if is_missing else sign * value, entry.state != "finished"
+        number = 0.0 if is_missing else sign * value
+        return is_missing, entry.state == "pruned", number, entry.state != "finished"
 
     return sorted(entries, key=key)
 
@@ -193,7 +202,7 @@ def leaderboard_table(entries: Sequence[Entry], score: str | None) -> pd.DataFra
     rows = []
     ranks: dict[float, int] = {}
     for position, entry in enumerate(entries, start=1):
-        value = entry.metrics.get(score or "")
+        value = entry.metrics.get(score or "") if entry.state != "pruned" else None
         # An undefined score, which is not equal to itself, has no equals.
         row: dict[str, Any] = {"rank": None if value is None else ranks.setdefault(value, position), "run": entry.name}
         row |= {names[key]: entry.settings.get(key) for key in keys}

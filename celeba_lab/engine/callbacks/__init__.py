@@ -14,6 +14,7 @@ from celeba_lab.engine.callbacks.health import Health
 from celeba_lab.engine.callbacks.history import EpochLog
 from celeba_lab.engine.callbacks.images import SampleGrid, TrainingImageGrid
 from celeba_lab.engine.callbacks.progress import ModelLine, ProgressLine
+from celeba_lab.engine.callbacks.pruning import Pruning
 from celeba_lab.engine.callbacks.random_state import RandomState
 from celeba_lab.engine.callbacks.timing import ImageRate, Stopwatch, ThroughputMonitor
 
@@ -31,6 +32,7 @@ __all__ = [
     "LearningRateFinder",
     "ModelLine",
     "ProgressLine",
+    "Pruning",
     "RandomState",
     "SampleGrid",
     "StochasticWeightAveraging",

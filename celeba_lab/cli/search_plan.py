@@ -1,0 +1,258 @@
+"""Check the settings of a search before it starts: its space, its sampler, its pruner, and the score."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
+from omegaconf import DictConfig, OmegaConf
+
+from celeba_lab.errors import (
+    SettingError,
+    UserError,
+    check_at_least,
+    check_between,
+    check_choice,
+    check_keywords,
+    did_you_mean,
+    settings_of,
+)
+from celeba_lab.runs.search import Search, build_pruner, require_optuna
+
+OPTUNA_SWEEPER = "hydra_plugins.celeba_lab_optuna.OptunaSweeper"
+"""The sweeper of ``hydra/sweeper=optuna``."""
+
+_MOST_TRIALS = 10_000
+_SAMPLERS = ("tpe", "random", "grid", "cmaes", "gp")
+_PRUNERS = ("none", "median", "percentile", "successive_halving", "hyperband")
+# Samplers that do not learn from the trials, so that all trials can be chosen at once.
+_INDEPENDENT = ("random", "grid")
+_OWN_TASKS = "celeba_lab.tasks."
+
+
+def plan_search(config: DictConfig, parsed: Sequence[Override], at_once: int) -> Search:
+    """Return the record of a search that is about to start.
+
+    Args:
+        config: Configuration of the sweep, including the settings of Hydra.
+        parsed: Parameters of the sweeper and overrides of the task.
+        at_once: Number of trials that run at the same time.
+
+    Raises:
+        UserError: A setting is invalid, or Optuna is not installed.
+    """
+    require_optuna()
+    settings: Any = OmegaConf.to_container(config.hydra.sweeper, resolve=True)
+    space, _ = split_overrides(parsed)
+    with settings_of("hydra.sweeper", is_absolute=True):
+        check_between("n_trials", settings["n_trials"], 1, _MOST_TRIALS)
+        check_at_least("n_jobs", settings["n_jobs"], 1)
+        check_between("seed", settings["seed"], 0, 2**32 - 1)
+        storage, study = settings["storage"], settings["study_name"]
+        if not isinstance(storage, str) or "/" in storage or storage.startswith(".") or not storage.isprintable():
+            raise SettingError("storage", storage, "must be the name of a file, which is created in the sweep's folder")
+        sampler = _named("sampler", settings["sampler"], _SAMPLERS)
+        pruner = _named("pruner", settings["pruner"], _PRUNERS)
+    if not space:
+        raise UserError(
+            "A search needs at least one setting to search, for example 'model.lr=tag(log,interval(1e-4,1e-2))'. Add it"
+            " to the command or to hydra.sweeper.params."
+        )
+    if config.score is None:
+        raise SettingError("score", None, "cannot be optimised", "Choose a metric of the task.", is_absolute=True)
+    search = Search(
+        storage=storage,
+        study=str(study or config.name),
+        space={key: override.get_value_string() for key, override in space.items()},
+        n_trials=int(settings["n_trials"]),
+        at_once=None if sampler["name"] in _INDEPENDENT else int(settings["n_jobs"] or at_once),
+        seed=int(settings["seed"]),
+        sampler=sampler,
+        pruner=pruner,
+        score=config.score,
+        direction=config.direction,
+    )
+    return _check_built(search, list(space.values()))
+
+
+def _named(setting: str, value: Any, choices: Iterable[str]) -> dict[str, Any]:
+    """Return the settings of a sampler or a pruner, which may be given by its name alone."""
+    settings = dict(value) if isinstance(value, dict) else {"name": "none" if value is None else str(value)}
+    with settings_of(setting):
+        check_choice("name", str(settings.get("name")), choices)
+    return settings
+
+
+def _check_built(search: Search, space: list[Override]) -> Search:
+    """Build the sampler and the pruner once, and limit the number of trials to the size of a grid.
+
+    Raises:
+        UserError: A setting is not one of the sampler or the pruner, or has an invalid value.
+    """
+    distributions = {override.get_key_element(): distribution_of(override) for override in space}
+    for section, build in (("pruner", lambda: build_pruner(search.pruner)), ("sampler", None)):
+        settings: dict[str, Any] = getattr(search, section)
+        try:
+            built = build() if build else build_sampler(search, distributions, 0)
+        except (TypeError, ValueError, AttributeError) as error:
+            rule = f"is refused by Optuna ({error})"
+            raise SettingError(f"hydra.sweeper.{section}", settings["name"], rule, is_absolute=True) from error
+        del built
+    if search.sampler["name"] != "grid":
+        return search
+    size = 1
+    for key, distribution in distributions.items():
+        size *= len(_grid_values(key, distribution))
+    return Search(**{**search.__dict__, "n_trials": min(search.n_trials, size)})
+
+
+def split_overrides(parsed: Iterable[Override]) -> tuple[dict[str, Override], list[str]]:
+    """Return the searched settings by key, and the overrides that all trials share. The last value of a key counts.
+
+    Example:
+        >>> parse = OverridesParser.create().parse_overrides
+        >>> space, fixed = split_overrides(parse(["experiment=smile", "model.lr=interval(1,2)", "seed=1"]))
+        >>> list(space), fixed
+        (['model.lr'], ['experiment=smile', 'seed=1'])
+    """
+    last = {override.get_key_element(): override for override in parsed}
+    space = {key: override for key, override in last.items() if override.is_sweep_override()}
+    shared = [key for key in last if key not in space]
+    return space, [f"{key}={last[key].get_value_element_as_str()}" for key in shared]
+
+
+def parse_overrides(config: DictConfig, loader: ConfigLoader, arguments: Sequence[str]) -> list[Override]:
+    """Parse the parameters of the sweeper, followed by the overrides of the task."""
+    parameters: Any = OmegaConf.to_container(config.hydra.sweeper, resolve=False).get("params") or {}  # type: ignore[union-attr]
+    parser = OverridesParser.create(config_loader=loader)
+    return parser.parse_overrides([*(f"{key}={value}" for key, value in parameters.items()), *arguments])
+
+
+def first_value(override: Override) -> str:
+    """Return an override with the first value of a searched setting."""
+    value: Any = override.value()
+    first = value.start if isinstance(value, IntervalSweep) else next(iter(override.sweep_string_iterator()))
+    return f"{override.get_key_element()}={first}"
+
+
+def distribution_of(override: Override) -> Any:
+    """Return the Optuna distribution of a searched setting.
+
+    Intervals include both ends, and ranges do not include their end, as elsewhere in Hydra. Other values are choices.
+
+    Raises:
+        SettingError: The interval or the range is empty, or a logarithmic one is not above 0.
+    """
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    value: Any = override.value()
+    key = override.get_key_element()
+    try:
+        if isinstance(value, IntervalSweep):
+            kind = IntDistribution if isinstance(value.start, int) and isinstance(value.end, int) else FloatDistribution
+            return kind(value.start, value.end, log="log" in value.tags)
+        if isinstance(value, RangeSweep) and not value.shuffle and isinstance(values := value.range(), range):
+            low, high = sorted((values[0], values[-1]))
+            return IntDistribution(low, high, step=abs(values.step))
+        return CategoricalDistribution(tuple(override.sweep_string_iterator()))
+    except (ValueError, IndexError) as error:
+        reason = str(error) if isinstance(error, ValueError) else "it has no values"
+        rule = f"cannot be searched ({reason.rstrip('.')})"
+        raise SettingError(key, override.get_value_string(), rule, is_absolute=True) from error
+
+
+def _grid_values(key: str, distribution: Any) -> list[Any]:
+    """Return the values of a searched setting in a grid.
+
+    Raises:
+        SettingError: The setting has infinitely many values.
+    """
+    from optuna.distributions import CategoricalDistribution, IntDistribution
+
+    if isinstance(distribution, CategoricalDistribution):
+        return list(distribution.choices)
+    if isinstance(distribution, IntDistribution) and not distribution.log:
+        return list(range(distribution.low, distribution.high + 1, distribution.step))
+    rule = f"does not work with {key}, which is an interval"
+    raise SettingError("hydra/sweeper/sampler", "grid", rule, "Give a list of values.", is_absolute=True)
+
+
+def build_sampler(search: Search, space: dict[str, Any], trial: int) -> Any:
+    """Return the sampler that chooses the settings of a trial.
+
+    The random numbers depend only on the seed and the number of the trial, so a resumed search chooses what it would
+    have chosen without the interruption.
+
+    Args:
+        search: The search.
+        space: Distributions of the searched settings.
+        trial: Number of the trial.
+
+    Raises:
+        UserError: A setting is not one of the sampler, or its library is not installed.
+    """
+    import numpy as np
+    from optuna import samplers
+
+    name = search.sampler["name"]
+    settings = {key: value for key, value in search.sampler.items() if key != "name"}
+    kinds = {
+        "tpe": samplers.TPESampler,
+        "random": samplers.RandomSampler,
+        "grid": samplers.GridSampler,
+        "cmaes": samplers.CmaEsSampler,
+        "gp": samplers.GPSampler,
+    }
+    with settings_of("hydra.sweeper.sampler", is_absolute=True):
+        check_keywords(settings, kinds[name])
+    if name == "grid":  # The order of the grid is shuffled with this seed, and must stay the same.
+        values = {key: _grid_values(key, distribution) for key, distribution in space.items()}
+        return samplers.GridSampler(values, seed=search.seed, **settings)
+    seed = int(np.random.SeedSequence([search.seed, trial]).generate_state(1)[0])
+    try:
+        return kinds[name](seed=seed, **settings)
+    except ImportError as error:
+        hint = f"Install it with: pip install {error.name or 'cmaes'}"
+        rule = "needs a library that is not installed"
+        raise SettingError("hydra/sweeper/sampler", name, rule, hint, is_absolute=True) from error
+
+
+def check_pruned_score(search: Search, cfg: DictConfig) -> None:
+    """Check that the jobs of a search report its score to the pruner.
+
+    Args:
+        search: The search.
+        cfg: Configuration of a job.
+
+    Raises:
+        UserError: The task of the jobs does not train, or its validation does not log the score.
+    """
+    task = OmegaConf.select(cfg, "task._target_")
+    if not search.prunes or not isinstance(task, str) or not task.startswith(_OWN_TASKS):
+        return
+    chosen, hint = f"hydra/sweeper/pruner={search.pruner['name']}", "Use hydra/sweeper/pruner=none."
+    name = task.rpartition(".")[2]
+    if name == "train":
+        _check_metric(search.score, cfg, hint)
+    elif name == "train_gan":
+        if search.score not in ("heldout/kid", "heldout/fid"):
+            rule = "is not measured during training, so it cannot be used to prune"
+            raise SettingError("score", search.score, rule, "Use heldout/kid or heldout/fid.", is_absolute=True)
+        if OmegaConf.select(cfg, "task.distances.every_n_epochs") is None:
+            raise UserError(f"{chosen} needs distances during training. Set task.distances.every_n_epochs.")
+    else:
+        raise UserError(f"{chosen} needs a task that trains, but the jobs run task={name}. {hint}")
+
+
+def _check_metric(score: str, cfg: DictConfig, hint: str) -> None:
+    from celeba_lab.data.attributes import ATTRIBUTES
+    from celeba_lab.models.classifier.metrics import metric_names
+
+    if OmegaConf.select(cfg, "model._target_") != "celeba_lab.models.classifier.AttributeClassifier":
+        return  # A model of the user may log other metrics.
+    attributes = ATTRIBUTES if cfg.model.attributes == "all" else list(cfg.model.attributes)
+    known = [f"val/{name}" for name in metric_names(attributes)]
+    if score not in known:
+        rule = "is not a metric of the validation during training, so it cannot be used to prune"
+        raise SettingError("score", score, rule, did_you_mean(score, known) or hint, is_absolute=True)

@@ -1,0 +1,84 @@
+"""A callback that stops hopeless runs of a search."""
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+from typing_extensions import override
+
+from celeba_lab.engine.distances import DistanceSchedule
+from celeba_lab.errors import SettingError, did_you_mean
+from celeba_lab.runs.search import JobTrial, Pruned
+
+
+class Pruning(Callback):
+    """Report the score of each epoch with a validation to a search, and stop the run if it is hopeless.
+
+    Optuna's pruner decides by the scores of the other trials. After the last epoch, the run is not stopped any more.
+    For a GAN, the distances to real faces are reported in the epochs in which they are measured.
+
+    Args:
+        trial: The trial of the run.
+
+    Raises:
+        SettingError: Validation does not log the score.
+    """
+
+    def __init__(self, trial: JobTrial) -> None:
+        self.trial = trial
+        self._validated = 0  # Number of the last epoch with a validation, counted from 1.
+        self._pruned: Pruned | None = None
+
+    @override
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        # An earlier process may have been killed after it had reported a score, before it was stopped.
+        if max(self.trial.reported, default=0) == trainer.current_epoch:
+            self._decide(trainer, trainer.current_epoch)
+
+    @override
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            self._validated = trainer.current_epoch + 1
+
+    @override
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        epoch = trainer.current_epoch + 1
+        score = self._score(trainer, epoch)
+        if score is not None:
+            self.trial.report(epoch, score)
+            self._decide(trainer, epoch)
+
+    def _score(self, trainer: L.Trainer, epoch: int) -> float | None:
+        """Return the score of an epoch, or None if it was not measured in this epoch."""
+        name = self.trial.search.score
+        schedules = [each for each in trainer.callbacks if isinstance(each, DistanceSchedule)]  # type: ignore[attr-defined]
+        for schedule in schedules:
+            measured = schedule.measured_in(epoch)
+            if not measured or name in measured:
+                return measured.get(name)
+        if self._validated != epoch:
+            return None
+        metrics = trainer.callback_metrics
+        if name not in metrics:
+            known = [key for key in metrics if not key.startswith("train/")]
+            hint = did_you_mean(name, known) or " Use hydra/sweeper/pruner=none."
+            raise SettingError("score", name, "is not a metric of the validation, by which to prune", hint, True)
+        return float(metrics[name])
+
+    def _decide(self, trainer: L.Trainer, epoch: int) -> None:
+        """Stop the run if the pruner says so, and if Lightning would stop it now."""
+        epochs = trainer.max_epochs
+        is_last = epochs is not None and 0 < epochs <= epoch
+        must_go_on = epoch < (trainer.min_epochs or 0) or trainer.global_step < (trainer.min_steps or 0)
+        if is_last or must_go_on or not self.trial.should_prune():
+            return
+        trainer.should_stop = True
+        reported = self.trial.reported
+        self._pruned = Pruned(epoch, epochs, reported[max(reported)])
+
+    def check_pruned(self) -> None:
+        """Raise an exception if the run has been stopped, so that it is neither tested nor reported on.
+
+        Raises:
+            Pruned: The run has been stopped.
+        """
+        if self._pruned is not None:
+            raise self._pruned
