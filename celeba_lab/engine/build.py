@@ -123,6 +123,9 @@ def build_trainer(
         raise _explain(error) from error
     if type(built.strategy.checkpoint_io) is TorchCheckpointIO:  # A plugin from the configuration is kept.
         built.strategy.checkpoint_io = AtomicCheckpointIO(built.default_root_dir)
+    if built.strategy.root_device.type == "cpu" and built.world_size > 1 and trainer.sync_batchnorm:
+        rule = "needs GPUs, because torch does not synchronise batch normalisation on the CPU"
+        raise SettingError("trainer.sync_batchnorm", True, rule, is_absolute=True)
     replace_launcher(built)
     return built
 
