@@ -18,13 +18,16 @@ from celeba_lab.runs.run import RunFolder
 TABLE, DIFFERENCES = "seeds", "seed_differences"
 """Names of the tables, without their suffixes."""
 
-RULE = (
-    "Mean ± standard deviation over seeds (number of seeds). A value is bold only if the 95% interval of its difference"
-    " from every other setting, corrected for the number of comparisons with Bonferroni's method, excludes 0."
-)
-"""First sentences of the caption of the tables."""
+CAPTION = "Mean ± standard deviation over seeds (number of seeds)."
+"""Meaning of the numbers in the tables."""
 
-_MOST_SENTENCES = 10
+RULE = (
+    "A value is bold only if the 95% interval of its difference from every other setting, corrected for the number of"
+    " comparisons with Bonferroni's method, excludes 0."
+)
+"""Rule for the bold values in the tables."""
+
+_MOST_ROWS, _MOST_SENTENCES = 20, 10
 _MOST_COLUMNS = 5  # Tables with more settings than this show the names of the groups instead.
 
 
@@ -55,12 +58,15 @@ def _markdown(comparison: SeedComparison) -> str:
 
 
 def _caption(comparison: SeedComparison) -> str:
-    """Return the meaning of the numbers, the rule for bold values, and what the intervals cover."""
+    return f"{CAPTION} {RULE} {_coverage(comparison)}"
+
+
+def _coverage(comparison: SeedComparison) -> str:
+    """Return a sentence that says what the intervals cover."""
+    if not comparison.over_images:
+        return "The intervals cover seeds, but not images."
     over_images = enumerate_names(comparison.over_images, 20)
-    rest = " The intervals cover seeds, but not images."
-    if over_images:
-        rest = f" The intervals of {over_images} cover seeds and images, and all others cover only seeds."
-    return RULE + rest
+    return f"The intervals of {over_images} cover seeds and images, and all others cover only seeds."
 
 
 def _latex(comparison: SeedComparison) -> str:
@@ -80,10 +86,11 @@ def _latex(comparison: SeedComparison) -> str:
 
 def _shown(comparison: SeedComparison, plus_minus: str) -> pd.DataFrame:
     """Return the table as texts: the settings, or the names of the groups, and mean ± sd (n) of each metric."""
-    table = comparison.table
-    keys = list(comparison.groups[0].settings)
-    names = keys if 0 < len(keys) <= _MOST_COLUMNS else ["setting"]
-    shown = pd.DataFrame({name: [escape_controls(format_value(value)) for value in table[name]] for name in names})
+    table, groups = comparison.table, comparison.groups
+    settings = [group.settings for group in groups]
+    if not 0 < len(settings[0]) <= _MOST_COLUMNS:
+        settings = [{"setting": group.name} for group in groups]
+    shown = pd.DataFrame([{key: escape_controls(format_value(own[key])) for key in own} for own in settings])
     for metric in comparison.metrics:
         cells = zip(table[metric], table[f"{metric}/sd"], table["seeds"], strict=True)
         shown[metric] = [_cell(mean, deviation, plus_minus, f" ({n})") for mean, deviation, n in cells]
@@ -133,8 +140,8 @@ def seed_section(comparison: SeedComparison, picture: Picture | None, tables: st
         picture: Figure of the differences.
         tables: Folder of the tables, relative to the folder of the page, with a slash at its end.
     """
-    text = "\n\n".join([*describe_differences(comparison), *comparison.remarks])
-    shown = [PageTable(_caption(comparison), _shown(comparison, " ± "), f"{tables}{TABLE}.csv")]
+    text = "\n\n".join([*describe_differences(comparison), *comparison.remarks, _coverage(comparison)])
+    shown = [PageTable(CAPTION.rstrip("."), _shown(comparison, " ± "), f"{tables}{TABLE}.csv")]
     return Section("Settings over seeds", text, shown, [] if picture is None else [picture])
 
 
@@ -143,8 +150,8 @@ def show_seeds(comparison: SeedComparison) -> None:
     shown = _shown(comparison, " ± ")[comparison.metrics]
     shown = shown.map(lambda text: text.rpartition(" (")[0])
     shown.insert(0, "setting", [escape_controls(group.name) for group in comparison.groups])
-    shown.insert(1, "seeds", comparison.table["seeds"])
-    show_table("settings over seeds (mean ± standard deviation)", shown)
+    shown.insert(2, "seeds", comparison.table["seeds"])
+    show_table("settings over seeds (mean ± standard deviation)", shown, _MOST_ROWS)
     sentences = list(describe_differences(comparison))
     for sentence in sentences[:_MOST_SENTENCES]:
         console.print(sentence)

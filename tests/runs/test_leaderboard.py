@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
@@ -73,3 +74,58 @@ def test_other_runs_show_the_settings_in_their_files(tmp_path: Path) -> None:
     entries = read_entries(tmp_path.iterdir())
     assert varied_settings(entries) == ["seed"]
     assert entries[0].seconds == 3.0
+
+
+def test_equal_scores_have_the_same_rank() -> None:
+    entries = rank(
+        [entry(name, score) for name, score in zip("abcde", [0.5, 0.7, 0.7, None, 0.1], strict=True)], "val/accuracy", "maximize"
+    )
+    table = leaderboard_table(entries, "val/accuracy")
+    assert table["run"].tolist() == ["b", "c", "a", "e", "d"]
+    assert table["rank"].tolist() == [1, 1, 3, 4, pd.NA]
+
+
+def write_job(folder: Path, number: int, varied: dict[str, str], settings: dict[str, object]) -> Path:
+    folder.mkdir(parents=True)
+    Job(number=number, varied=varied, state="finished").write(folder)
+    OmegaConf.save(OmegaConf.create(settings), folder / "config.yaml")
+    Summary(experiment="smile", task="train", metrics={"val/accuracy": 0.5}).write(folder)
+    return folder
+
+
+def test_settings_that_one_of_several_sweeps_does_not_vary_are_filled_in(tmp_path: Path) -> None:
+    settings = {"seed": 7, "model": {"lr": 0.1, "compile": False, "weights": None}}
+    folders = [
+        write_job(tmp_path / "a" / "0", 0, {"model.lr": "0.1"}, settings),
+        write_job(tmp_path / "b" / "0", 0, {"seed": "1", "recipe": "strong", "model.compile": "true"}, settings),
+    ]
+    (folders[0] / ".hydra").mkdir()
+    (folders[0] / ".hydra" / "hydra.yaml").write_text("hydra: {runtime: {choices: {recipe: default}}}")
+    first, second = read_entries(folders)
+    assert first.settings == {"model.lr": 0.1, "seed": 7, "recipe": "default", "model.compile": "false"}
+    assert second.settings == {"model.lr": 0.1, "seed": 1, "recipe": "strong", "model.compile": "true"}
+    table = leaderboard_table([first, second], "val/accuracy")
+    assert "lr" not in table, "both runs have the same learning rate"
+    assert table[["seed", "recipe", "compile"]].notna().all(axis=None)
+
+
+def test_the_settings_of_a_single_sweep_are_not_read_from_its_runs(tmp_path: Path) -> None:
+    """The leaderboard is written after each job, and reading the settings of all jobs takes long."""
+    for number in range(2):
+        write_job(tmp_path / str(number), number, {"seed": str(number)}, {})
+        (tmp_path / str(number) / "config.yaml").write_text("[")
+    assert [each.state for each in read_entries(tmp_path.iterdir())] == ["finished"] * 2
+
+
+@pytest.mark.parametrize("file", ["summary.json", "job.json", "config.yaml", ".hydra/overrides.yaml"])
+def test_a_damaged_run_does_not_stop_the_leaderboard(tmp_path: Path, file: str) -> None:
+    for number in range(3):
+        folder = write_job(tmp_path / str(number), number, {"seed": str(number)}, {"seed": number})
+        if file == "config.yaml":
+            (folder / Job.FILE).unlink()
+    (tmp_path / "1" / ".hydra").mkdir()
+    (tmp_path / "1" / file).write_text("{")
+    entries = rank(read_entries(tmp_path.iterdir()), "val/accuracy", "maximize")
+    assert [(each.name, each.state) for each in entries] == [("0", "finished"), ("2", "finished"), ("1", "damaged")]
+    assert str(entries[2].reason).startswith(f"{tmp_path / '1' / file} cannot be used: ")
+    assert leaderboard_table(entries, "val/accuracy")["state"].tolist() == ["finished", "finished", "damaged"]
