@@ -42,7 +42,8 @@ def show_end_of_training(trainer: L.Trainer) -> None:
         facts = stopping.describe()
         console.print(f"training was stopped after epoch {facts['epoch']}: {facts['reason']}", soft_wrap=True)
     if (average := find_callback(trainer, StochasticWeightAveraging)) is not None:
-        console.print(f"the weights are the average of {average.averaged_epochs} epochs", soft_wrap=True)
+        count = average.averaged_epochs
+        console.print(f"the weights are the average of {count} epoch{'' if count == 1 else 's'}", soft_wrap=True)
     throughput = find_callback(trainer, ThroughputMonitor)
     if throughput is not None and throughput.images_per_second:
         rates = ", ".join(f"{stage} {rate:,.0f}" for stage, rate in throughput.images_per_second.items())

@@ -32,6 +32,20 @@ CASES = {
     "classifier, 2 workers, memory, minutes": [
         *CLASSIFIER, "data.num_workers=2", "data.store=memory", "callbacks.last.every_n_minutes=0.001",
     ],
+    "classifier, early stopping, learning rate finder, batch size finder": [
+        *CLASSIFIER, "callbacks=[default,batch_size_finder,lr_finder,early_stopping]", "trainer.max_epochs=12",
+        "callbacks.early_stopping.min_delta=0.5", "callbacks.batch_size_finder.max_val=4",
+        "callbacks.batch_size_finder.init_val=2", "callbacks.lr_finder.num_training_steps=20",
+    ],
+    "classifier, accumulation, SWA": [
+        *CLASSIFIER, "callbacks=[default,accumulation,swa]", "callbacks.ema=null", "callbacks.swa.swa_epoch_start=1",
+        "callbacks.swa.swa_lr=0.001", "callbacks.accumulation.scheduling.0=2", "+callbacks.accumulation.scheduling.2=3",
+    ],
+    "GAN, early stopping, batch size finder": [
+        *GAN, "callbacks=[gan,early_stopping,batch_size_finder,throughput]", "callbacks.early_stopping.patience=1",
+        "callbacks.early_stopping.min_delta=1e6", "task.distances.every_n_epochs=1", "recipe.max_epochs=4",
+        "callbacks.batch_size_finder.max_val=8", "task.distances.n_images=20",
+    ],
     "GAN, no workers, JPEG, averaged, augmented": [*GAN, "data.num_workers=0"],
     "GAN, 2 workers, memory, averaged, minutes": [
         *GAN, "data.num_workers=2", "data.store=memory", "callbacks.last.every_n_minutes=0.001",

@@ -1,11 +1,13 @@
 """Callbacks that search for a learning rate or a batch size before training."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
 import lightning as L
+import numpy as np
 from lightning.pytorch.callbacks import BatchSizeFinder as LightningBatchSizeFinder
 from lightning.pytorch.callbacks import LearningRateFinder as LightningLearningRateFinder
 from lightning.pytorch.tuner import lr_finder
@@ -69,12 +71,14 @@ class LearningRateFinder(LightningLearningRateFinder):
             with _searching(trainer, self._num_training_steps):
                 self.lr_find(trainer, pl_module)
             assert self.optimal_lr is not None
-            self.lr = self.optimal_lr.suggestion()
-            self.lrs, self.losses = (list(map(float, self.optimal_lr.results[key])) for key in ("lr", "loss"))
+            found = self.optimal_lr.results
+            self.lrs, self.losses = list(map(float, found["lr"])), correct_losses(found["loss"])
+            self.lr = suggest_rate(self.lrs, self.losses)
             if self.lr is None:
                 raise UserError(
-                    f"The learning rate finder found no learning rate in {len(self.lrs)} training steps. Train for more"
-                    " epochs or on more images, or remove this callback."
+                    f"The learning rate finder found no learning rate in {len(self.lrs)} training steps, because there"
+                    " were too few steps or the loss never fell. Train for more epochs or on more images, change its"
+                    " range, or remove this callback."
                 )
             console.print(f"learning rate: {self.lr:.3g}, found in {len(self.lrs)} training steps", soft_wrap=True)
         if self.lr is not None:
@@ -91,6 +95,45 @@ class LearningRateFinder(LightningLearningRateFinder):
             check_above("lr", state_dict["lr"], 0)
         self.lr = state_dict["lr"]
         self.lrs, self.losses = (list(map(float, state_dict[key])) for key in ("lrs", "losses"))
+
+
+def correct_losses(losses: Sequence[float]) -> list[float]:
+    """Return unbiased moving averages of the loss. Lightning divides by the correction of the following step.
+
+    Example:
+        >>> lightning = [0.02 * 0.7 / (1 - 0.98**2)]  # The loss of the first step was 0.7.
+        >>> print(f"{correct_losses(lightning)[0]:.2f}")
+        0.70
+    """
+    decay = 0.98  # of Lightning's moving average
+    return [float(x) * (1 - decay ** (n + 1)) / (1 - decay**n) for n, x in enumerate(losses, start=1)]
+
+
+def suggest_rate(rates: Sequence[float], losses: Sequence[float]) -> float | None:
+    """Return the learning rate at which the loss fell fastest, relative to the logarithm of the learning rate.
+
+    Lightning compares with the learning rate itself, so that it nearly always suggests one of the lowest rates of an
+    exponential search. The first ten steps and the last one are ignored.
+
+    Args:
+        rates: Learning rate of each step, increasing.
+        losses: Smoothed loss of each step. Values can be NaN.
+
+    Returns:
+        The learning rate, or None if there are fewer than two steps or if the loss never fell.
+
+    Example:
+        >>> rates = [10.0**k for k in range(-16, 2)]
+        >>> losses = [1.0] * 13 + [0.9, 0.3, 0.2, 0.2, 9.0]
+        >>> suggest_rate(rates, losses)
+        0.001
+    """
+    known = [(rate, loss) for rate, loss in list(zip(rates, losses, strict=True))[10:-1] if math.isfinite(loss)]
+    if len(known) < 2:
+        return None
+    slopes = np.gradient([loss for _, loss in known], np.log([rate for rate, _ in known]))
+    steepest = int(np.argmin(slopes))
+    return known[steepest][0] if slopes[steepest] < 0 else None
 
 
 @contextmanager
@@ -184,7 +227,9 @@ class BatchSizeFinder(LightningBatchSizeFinder):
         before = self._datamodule.batch_size
         with Progress("searching for a batch size"):
             self.scale_batch_size(trainer, pl_module)
-        self.batch_size = self._datamodule.batch_size
+        images = len(trainer.train_dataloader.dataset)  # type: ignore[union-attr]
+        self.batch_size = self._datamodule.batch_size = min(self._datamodule.batch_size, images)
+        trainer.fit_loop._combined_loader = None  # It is built again with this batch size.
         loop = trainer.fit_loop
         loop.restarting = loop.epoch_loop.restarting = False  # Lightning would assume that the run was resumed.
         trainer.strategy.setup_optimizers(trainer)  # The length of the schedule depends on the batch size.
