@@ -7,10 +7,24 @@
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
-from celeba_lab.errors import UserError, did_you_mean, find_nearest
+from celeba_lab.errors import UserError, did_you_mean, find_nearest, missing_extra
 from celeba_lab.files import config_directory
 
 _GROUPS_OF_MODELS = ("loss", "recipe")
+
+
+_EXTRAS = {
+    "hydra/launcher/joblib": "sweep",
+    "hydra/launcher/ray": "ray",
+    "hydra/launcher/submitit_local": "slurm",
+    "hydra/launcher/submitit_slurm": "slurm",
+    "hydra/sweeper/optuna": "sweep",
+}
+"""Choices that exist only if the optional libraries of an extra are installed."""
+_WHOLE = ("default", "gan")
+"""Choices of callbacks that contain everything that a run needs. The other files contain one callback each."""
+_DEBUGGED = ("train", "train_gan")
+"""Tasks for which there are debug presets."""
 
 
 def list_choices(group: str) -> list[str]:
@@ -30,6 +44,11 @@ def list_groups() -> list[str]:
     return sorted(name for name in names if not name.startswith(tuple(f"{group}/" for group in _GROUPS_OF_MODELS)))
 
 
+def list_optional_choices(group: str) -> list[str]:
+    """Return those choices in a group that need the optional libraries of an extra."""
+    return [path.rpartition("/")[2] for path in _EXTRAS if path.rpartition("/")[0] == group]
+
+
 def explain_unknown_choice(path: str, options: Iterable[str]) -> str:
     """Return an error message that names an unknown choice and lists the valid choices.
 
@@ -38,6 +57,8 @@ def explain_unknown_choice(path: str, options: Iterable[str]) -> str:
         options: Choices that Hydra found.
     """
     group, _, name = path.rpartition("/")
+    if path in _EXTRAS:
+        return missing_extra(f"{group}={name}", _EXTRAS[path]).sentence
     choices = sorted(options) or (list_choices(group) if group in list_groups() else [])  # Hydra finds none for a list.
     if (top := path.partition("/")[0]) in _GROUPS_OF_MODELS:
         group, name, choices = top, path.removeprefix(f"{top}/"), list_choices(top)
@@ -104,6 +125,19 @@ def check_group_overrides(arguments: Iterable[str]) -> None:
             [override] = OverridesParser.create().parse_overrides([text])
             if not override.is_sweep_override() and not _names_a_choice(key, override.value()):
                 raise UserError(f"{text} is not a choice. Choose one of {', '.join(list_choices(key))}.")
+            if key == "callbacks" and not override.is_sweep_override():
+                _check_pieces(override.value())
+
+
+def _check_pieces(value: object) -> None:
+    """Check that single callbacks are combined with the others, which save checkpoints and record the metrics."""
+    names = [str(name) for name in (value if isinstance(value, list) else [value])]
+    if set(names) <= set(list_choices("callbacks")) - set(_WHOLE):
+        combined = ",".join(["default", *names])
+        raise UserError(
+            f"callbacks={','.join(names)} would leave out all other callbacks, such as those that save checkpoints."
+            f" Combine them: callbacks=[{combined}], or for a GAN callbacks=[{','.join(['gan', *names])}]."
+        )
 
 
 def _names_a_choice(group: str, value: object) -> bool:
@@ -112,15 +146,23 @@ def _names_a_choice(group: str, value: object) -> bool:
 
 
 def check_choices(chosen: Mapping[str, str | None]) -> None:
-    """Check that the chosen loss and recipe belong to the chosen model.
+    """Check that the chosen loss and recipe belong to the chosen model, and the other choices to each other.
 
     Args:
         chosen: Choice for each group, or None for groups without a choice.
 
     Raises:
-        UserError: The loss or the recipe belongs to a different model.
+        UserError: The loss or the recipe belongs to a different model, single callbacks are not combined with the
+            others, or there are no debug presets for the task.
     """
     model = chosen.get("model")
+    if chosen.get("callbacks") is not None:
+        _check_pieces(chosen["callbacks"])
+    if (debug := chosen.get("debug")) is not None:
+        if chosen.get("task") not in _DEBUGGED:
+            raise UserError(f"debug={debug} does not work with task={chosen.get('task')}, which does not train a model.")
+        if debug == "overfit" and model != "classifier":
+            raise UserError("debug=overfit works only with a classifier, because the losses of a GAN do not fall to 0.")
     for group in _GROUPS_OF_MODELS:
         choice, choices = chosen.get(group), list_choices(group)
         if model is None or choice is None:

@@ -22,7 +22,7 @@ from omegaconf.errors import (
 )
 from yaml import YAMLError
 
-from celeba_lab.cli.choices import explain_unknown_choice, list_groups
+from celeba_lab.cli.choices import explain_unknown_choice, list_groups, list_optional_choices
 from celeba_lab.config import RENAMED, no_value, one_line
 from celeba_lab.errors import UserError, did_you_mean
 from celeba_lab.processes import explain_lost_connection
@@ -159,6 +159,9 @@ def _explain_key(error: OmegaConfBaseException) -> str:
     if isinstance(error.parent_node, DictConfig):
         siblings = [str(name) for name in error.parent_node if name != "hydra"]
     hint = did_you_mean(key, siblings if parent else [*siblings, *list_groups()])
+    if not hint and (section := re.fullmatch(r"hydra\.(launcher|sweeper)", parent)):
+        names = ", ".join(list_optional_choices(f"hydra/{section[1]}"))
+        return f"{full_key} is not a setting of this {section[1]}. Choose another one with hydra/{section[1]}= ({names})."
     if not hint and siblings:
         hint = f" {parent or 'The configuration'} contains {', '.join(siblings)}."
     return f"There is no setting '{full_key}'.{hint}"

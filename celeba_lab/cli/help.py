@@ -22,6 +22,7 @@ _OVERRIDES = [
     ("trainer.max_epochs=10", "Any argument of Lightning's Trainer"),
     ("checkpoint=PATH", "Checkpoint to evaluate or to predict with"),
     ("seed=1", "Seed for all random numbers"),
+    ("callbacks=[default,early_stopping]", "The usual callbacks and one more"),
     ("resume=FOLDER", "Go on with a run or a sweep that was stopped or killed"),
     ("repeat=FOLDER", "Run a finished run again, and compare the results"),
     ("score=val/loss", "Metric that ranks the runs of a sweep (with direction=minimize)"),
@@ -36,7 +37,7 @@ _EXAMPLES = [
     "python -m celeba_lab --hydra-help                   (lists Hydra's flags)",
 ]
 
-_GROUPS = ["recipe", "loss", "trainer", "data", "model", "callbacks", "logger"]
+_GROUPS = ["recipe", "loss", "trainer", "data", "model", "callbacks", "profiler", "debug", "logger"]
 
 
 def help_text() -> str:

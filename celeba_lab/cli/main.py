@@ -117,12 +117,15 @@ def prepare(cfg: "DictConfig") -> "Callable[[DictConfig], dict[str, float]]":
     from celeba_lab.cli.targets import check_targets, check_trust
     from celeba_lab.cli.trainer import check_trainer
     from celeba_lab.config import build, check_nodes, check_root_keys, check_types, resolve
+    from celeba_lab.errors import check_choice
+    from celeba_lab.runs.sweep import DIRECTIONS
 
     check_choices(HydraConfig.get().runtime.choices)
     check_processes(cfg)
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         refuse_distributed_sweep(cfg)
     check_root_keys(cfg)
+    check_choice("direction", cfg.direction, DIRECTIONS)
     resolve(cfg)  # Otherwise, an interpolation could choose another target after the targets are checked.
     check_nodes(cfg)
     check_trust(cfg)

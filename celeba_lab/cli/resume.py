@@ -61,6 +61,8 @@ CHANGEABLE = (
     "callbacks.last.every_n_minutes",
     "callbacks.health",
     "callbacks.learning_rate",
+    "callbacks.throughput",
+    "callbacks.device_stats",
 )
 # Settings that a GAN applies again when training starts.
 _CHANGEABLE_FOR_GAN = ("model.lr", "model.discriminator_lr", "model.betas")

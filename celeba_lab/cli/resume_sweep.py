@@ -1,14 +1,34 @@
 """Resume a sweep in its own folder: finished jobs are kept, the interrupted ones go on, and the others start."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from celeba_lab.cli.job_names import key_of
 from celeba_lab.cli.resume import CHANGEABLE, check_files, is_below, merge_overrides, split_arguments
 from celeba_lab.cli.sweep_plan import is_of_sweep
-from celeba_lab.console import display_path, format_override
+from celeba_lab.console import command_line, display_path, format_override
 from celeba_lab.errors import UserError
 from celeba_lab.runs.settings import RESUME
 from celeba_lab.runs.sweep import Sweep
+
+
+_FIXED = ("hydra.sweep.dir", "hydra.sweep.subdir", "hydra.run.dir", "hydra.output_subdir")
+
+
+def _check_fixed(folder: Path, sweep: Sweep, own: Iterable[str], given: Iterable[str]) -> None:
+    """Check that the folders and the ranking of a resumed sweep are not changed, because its jobs depend on them.
+
+    Raises:
+        UserError: A setting would be ignored, or would rank only some of the jobs.
+    """
+    for text in own:
+        if key_of(text) in _FIXED:
+            raise UserError(f"{text} cannot be changed when a sweep is resumed, which goes on in its own folder.")
+    for text in given:
+        before = {"score": sweep.score, "direction": sweep.direction}
+        if key_of(text) in before and text.partition("=")[2] != before[key_of(text)]:
+            ranking = command_line(["task=leaderboard", format_override("task.runs", display_path(folder)), text])
+            raise UserError(f"{text} cannot be changed when a sweep is resumed. Rank its runs again with: {ranking}")
 
 
 def expand_sweep(folder: Path, arguments: list[str]) -> list[str]:
@@ -31,6 +51,7 @@ def expand_sweep(folder: Path, arguments: list[str]) -> list[str]:
         if not is_of_sweep(text):
             raise UserError(f"{display_path(folder / Sweep.FILE)} contains {text}, which is not a setting of a sweep.")
     own, given = split_arguments(arguments)
+    _check_fixed(folder, sweep, own, given)
     for text in given:
         is_optimised = sweep.jobs is None and key_of(text) == "score"
         if is_optimised or key_of(text) in sweep.varied or not is_below(key_of(text).replace("/", "."), CHANGEABLE):

@@ -66,11 +66,13 @@ def begin_sweep(config: "DictConfig") -> None:
     folder = Path(config.hydra.sweep.dir)
     sweep = start_sweep(config)
     number = count_trials(folder) if sweep.jobs is None else len(sweep.jobs)
-    monitor = SweepMonitor(folder, number, sweep.score, lambda: _rank(folder, sweep))
+    monitor = SweepMonitor(folder, number, sweep.score, lambda: _rank_early(folder, sweep))
     jobs = "a search" if number is None else f"{number:,} job{'' if number == 1 else 's'}"
     if sweep.jobs is None and number is not None:
         jobs = f"a search of {number:,} trial{'' if number == 1 else 's'}"
     console.print(f"sweep: {jobs} in {display_path(folder)}", soft_wrap=True)
+    if number is not None and not sweep.varied:
+        console.print("  No setting has several values, as in seed=1,2, so nothing is varied.", soft_wrap=True)
     console.print(f"if stopped: {resume_command(folder)}", soft_wrap=True)
     _started.append(_Started(folder, sweep, monitor))
     at_once = jobs_at_once(config, number)
@@ -131,6 +133,14 @@ def _rank(folder: Path, sweep: "Sweep") -> "tuple[list[Entry], pd.DataFrame]":
     folders = [path.parent for path in folder.glob(f"*/{Job.FILE}")]
     entries = rank(read_entries(folders), sweep.score, sweep.direction)
     return entries, write_leaderboard(entries, sweep.score, folder)
+
+
+def _rank_early(folder: Path, sweep: "Sweep") -> str | None:
+    """Rank the jobs that have been started, and return a sentence if they do not report the score."""
+    from celeba_lab.reports.leaderboard import explain_missing_score
+
+    entries, _ = _rank(folder, sweep)
+    return explain_missing_score(entries, sweep.score)
 
 
 def _conclude(folder: Path, sweep: "Sweep") -> None:

@@ -25,15 +25,17 @@ class SweepMonitor:
         folder: Folder of the sweep.
         jobs: Number of jobs, or None if it is unknown.
         score: Metric that ranks the jobs.
-        on_end: Function that is called after a job has ended, in another thread than the jobs.
+        on_end: Function that is called after a job has ended, in another thread than the jobs. If it returns a
+            sentence, the sentence is printed once.
     """
 
     interval = 0.5
     """Number of seconds between successive looks at the records."""
 
-    def __init__(self, folder: Path, jobs: int | None, score: str | None, on_end: Callable[[], object]) -> None:
+    def __init__(self, folder: Path, jobs: int | None, score: str | None, on_end: Callable[[], str | None]) -> None:
         self._folder, self._jobs, self._score, self._on_end = folder, jobs, score, on_end
         self._states: dict[Path, str] = {}
+        self._said: set[str] = set()
         # The records of an earlier process are shown only when they change.
         self._written: dict[Path, int] = {}
         for path, job in self._read():
@@ -90,7 +92,10 @@ class SweepMonitor:
                 has_ended |= job.state != "running"
         if has_ended:
             with suppress(UserError, OSError):  # The error occurs again, and is explained, at the end of the sweep.
-                self._on_end()
+                sentence = self._on_end()
+                if sentence is not None and sentence not in self._said:
+                    self._said.add(sentence)
+                    self._console.print(sentence, soft_wrap=True)
 
     def _bar(self) -> str:
         """Return the number of jobs that have ended, and the time left."""

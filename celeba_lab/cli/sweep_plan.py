@@ -19,12 +19,15 @@ from celeba_lab.cli.search_plan import (
     split_overrides,
 )
 from celeba_lab.config import overrides_of
-from celeba_lab.console import format_override
+from celeba_lab.console import console, display_path, format_override
+from celeba_lab.data.attributes import ATTRIBUTES
+from celeba_lab.data.metric_names import metric_names
 from celeba_lab.data.workers import usable_cores
-from celeba_lab.errors import UserError, check_choice
+from celeba_lab.errors import SettingError, UserError, check_choice, did_you_mean
 from celeba_lab.runs.job import Job
 from celeba_lab.runs.search import Search
 from celeba_lab.runs.settings import RESUME
+from celeba_lab.runs.summary import SUMMARY, Summary
 from celeba_lab.runs.sweep import DIRECTIONS, Sweep
 
 BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
@@ -45,7 +48,7 @@ def start_sweep(config: DictConfig) -> Sweep:
     planned = plan_sweep(config)
     search = _plan_search(config) if config.hydra.sweeper._target_ == OPTUNA_SWEEPER else None
     if planned.jobs:
-        _check_composed(config, planned.jobs[0])
+        _check_score(_check_composed(config, planned.jobs[0]))
     if config.get(RESUME) is None:
         planned.write(folder)
         if search is not None:
@@ -58,9 +61,9 @@ def start_sweep(config: DictConfig) -> Sweep:
             f"{format_override(RESUME, config.get(RESUME))} cannot be resumed, because the sweep would have other jobs"
             " than before. Undo the changes to the configuration files, or start a new sweep."
         )
-    for path in folder.glob(f"*/{Job.FILE}"):  # These jobs run again.
-        if Job.read(path.parent).state in ("failed", "skipped"):
-            path.unlink()
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and not path.is_symlink():
+            _prepare_again(path)
     if search is not None:
         search.write(folder)  # The number of trials may have been increased.
     return stored
@@ -76,23 +79,72 @@ def _plan_search(config: DictConfig) -> Search:
     search = plan_search(config, parsed, jobs_at_once(config, None))
     space, fixed = split_overrides(parsed)
     composed = _check_composed(config, [*fixed, *map(first_value, space.values())])
+    _check_score(composed)
     check_pruned_score(search, composed)
     return search
 
 
+def _prepare_again(folder: Path) -> None:
+    """Prepare the folder of a job of a resumed sweep. Jobs that failed or were skipped run again.
+
+    A damaged record of a job is set aside, because it contains nothing that the other files do not show.
+
+    Raises:
+        UserError: The summary of the job is damaged. Its results are not overwritten.
+    """
+    if (folder / SUMMARY).is_file():
+        try:
+            Summary.read(folder)
+        except UserError as error:
+            hint = f"Or move {display_path(folder)} out of the sweep, and its job runs again."
+            raise UserError(f"{error.sentence} {hint}") from error
+    path = folder / Job.FILE
+    if not path.is_file():
+        return
+    try:
+        state = Job.read(folder).state
+    except UserError as error:
+        aside = path.with_name(f"{Job.FILE}.damaged")
+        path.replace(aside)
+        console.print(f"{error.sentence} It was renamed to {aside.name}.", style="yellow", soft_wrap=True)
+        return
+    if state in ("failed", "skipped"):
+        path.unlink()
+
+
 def _check_composed(config: DictConfig, job: list[str]) -> DictConfig:
-    """Compose the settings of a job, before the folder of the sweep contains anything.
+    """Check that the settings of a job exist, before the folder of the sweep contains anything, and return them.
 
     Raises:
         UserError: The settings of the job cannot be composed.
     """
     try:
-        return GlobalHydra.instance().config_loader().load_sweep_config(config, job)
+        composed: DictConfig = GlobalHydra.instance().config_loader().load_sweep_config(config, job)
     except Exception as error:
         sentence = explain(error)
         if sentence is None:
             raise
         raise UserError(sentence) from error
+    return composed
+
+
+def _check_score(config: DictConfig) -> None:
+    """Check the name of the score, as far as the metrics of the task are known before it runs.
+
+    Only a name that is similar to a known one is rejected, because the code of a user may log other metrics.
+
+    Raises:
+        SettingError: The score is a misspelt metric of training or validation.
+    """
+    score, task = config.score, OmegaConf.select(config, "task._target_", default="")
+    if score is None or not str(task).endswith(".train") or not str(score).startswith(("train/", "val/")):
+        return
+    chosen = OmegaConf.select(config, "model.attributes", default=None)
+    attributes = list(chosen) if OmegaConf.is_list(chosen) else list(ATTRIBUTES)
+    known = [f"train/{name}" for name in metric_names(attributes, ranking=False)]
+    known += [f"val/{name}" for name in metric_names(attributes)]
+    if score not in known and (suggestion := did_you_mean(score, known)):
+        raise SettingError("score", score, "is not a metric that this task reports", suggestion, is_absolute=True)
 
 
 def jobs_at_once(config: DictConfig, jobs: int | None) -> int:

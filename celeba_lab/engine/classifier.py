@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from celeba_lab.config import build
 from celeba_lab.console import console
 from celeba_lab.data.datamodule import CelebADataModule
+from celeba_lab.data.metric_names import metric_names
 from celeba_lab.engine.build import check_precision, find_callback
 from celeba_lab.engine.callbacks import EpochLog
 from celeba_lab.engine.checkpoints import read_checkpoint, restore_classifier
@@ -20,7 +21,6 @@ from celeba_lab.engine.pretrained import check_weights_name, fetch_weights
 from celeba_lab.engine.resume import Resumable
 from celeba_lab.errors import SettingError, UserError, did_you_mean, settings_of
 from celeba_lab.models.classifier.backbones import check_backbone_name
-from celeba_lab.models.classifier.metrics import metric_names
 from celeba_lab.models.classifier.module import AttributeClassifier
 from celeba_lab.models.optimization import check_optimizer
 

@@ -15,6 +15,8 @@ from torchmetrics.classification import (
     MultilabelStatScores,
 )
 
+from celeba_lab.data.metric_names import metric_names as metric_names
+
 
 class AttributeMetrics(nn.Module):
     """Accuracy, balanced accuracy, precision, recall, F1, and optionally AUROC and average precision.
@@ -159,22 +161,6 @@ class SplitMetrics(nn.Module):
 
     def _parts(self) -> Iterator[tuple[str, Metric]]:
         return ((name, module) for name, module in self.named_modules() if isinstance(module, Metric))
-
-
-def metric_names(attributes: Sequence[str], ranking: bool = True) -> list[str]:
-    """Return the names of the metrics that a classifier logs for a split, without the split prefix.
-
-    Args:
-        attributes: Names of the attributes.
-        ranking: If true, AUROC and average precision are included.
-
-    Example:
-        >>> metric_names(["Smiling"], ranking=False)
-        ['loss', 'accuracy', 'balanced_accuracy', 'precision', 'recall', 'f1']
-    """
-    names = ["loss", "accuracy", "balanced_accuracy", "precision", "recall", "f1"]
-    names += ["auroc", "average_precision"] if ranking else []
-    return names + ([f"accuracy/{name}" for name in attributes] if len(attributes) > 1 else [])
 
 
 def _ranking_metrics(num_attributes: int, options: dict[str, Any]) -> dict[str, Metric | MetricCollection]:

@@ -7,8 +7,8 @@ import torch
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, WeightAveraging
 from torch.optim.swa_utils import get_ema_avg_fn
 
-from celeba_lab.engine.callbacks import ExponentialMovingAverage
-from celeba_lab.errors import SettingError
+from celeba_lab.engine.callbacks import ExponentialMovingAverage, StochasticWeightAveraging
+from celeba_lab.errors import SettingError, UserError
 from celeba_lab.models.classifier.module import AttributeClassifier
 
 State = dict[str, torch.Tensor]
@@ -152,3 +152,42 @@ def test_guard_lightning_swaps_the_weights_when_stopped_in_validation(tmp_path, 
     raw = model.after_step[-1]
     confused = all(torch.equal(stored[key], value) for key, value in raw.items())
     assert confused, "the workaround is no longer needed: ExponentialMovingAverage.on_exception and _swap_models"
+
+
+def test_swa_averages_the_ends_of_the_last_epochs(tmp_path, toy, numbers, trainer, save_in, state_of, assert_same):
+    model = toy()
+    average = StochasticWeightAveraging(swa_epoch_start=2)
+    trainer(average, save_in(tmp_path, "last"), max_epochs=4).fit(model, numbers(3), numbers(1))
+    ends = model.after_step[2::3]
+    both = {
+        key: (ends[2][key] + ends[3][key]) / 2 if value.is_floating_point() else ends[3][key]
+        for key, value in ends[3].items()
+    }
+    for found, expected in zip(model.in_validation, [*ends[:3], both], strict=True):
+        assert_same(found, expected)
+    assert_same(state_of(model), both)
+    assert average.averaged_epochs == 2
+    last = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert_same(last["state_dict"], both)
+    assert_same(last["current_model_state"], ends[3])
+
+
+@pytest.mark.parametrize("start", [1, 0.4])
+def test_swa_keeps_a_constant_learning_rate(toy, numbers, trainer, start):
+    rates = []
+
+    class Recording(Callback):
+        def on_train_batch_start(self, trainer, *_):
+            rates.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+    trainer(StochasticWeightAveraging(start, swa_lr=0.02), Recording(), max_epochs=3).fit(toy(), numbers(2))
+    assert rates == [0.3] * 2 + [0.02] * 4
+
+
+def test_swa_must_begin_within_the_run(toy, numbers, trainer):
+    with pytest.raises(UserError, match="swa_epoch_start=3 is not reached in 3 epochs"):
+        trainer(StochasticWeightAveraging(3), max_epochs=3).fit(toy(), numbers(2))
+    with pytest.raises(UserError, match="needs a limited number of epochs"):
+        trainer(StochasticWeightAveraging(0.5), max_epochs=-1, max_steps=3).fit(toy(), numbers(2))
+    with pytest.raises(SettingError, match="must be an integer or a fraction"):
+        StochasticWeightAveraging(1.5)
