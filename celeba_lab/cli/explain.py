@@ -64,6 +64,8 @@ def explain(error: Exception) -> str | None:
     """
     if isinstance(error, UserError):
         return error.sentence
+    if isinstance(error, HydraException) and isinstance(error.__cause__, UserError):  # from a plugin that Hydra builds
+        return error.__cause__.sentence
     cause: BaseException = error
     while isinstance(cause, ConfigCompositionException) and cause.__cause__ is not None:
         cause = cause.__cause__

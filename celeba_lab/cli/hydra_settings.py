@@ -31,7 +31,6 @@ from yaml import YAMLError
 
 from celeba_lab.cli.config_files import check_config_file, check_interpolations
 from celeba_lab.cli.launcher_settings import check_launcher
-from celeba_lab.cli.plugins import OWN_PLUGINS
 from celeba_lab.cli.run_folder import list_claims
 from celeba_lab.cli.sweep_plan import BASIC_SWEEPER
 from celeba_lab.cli.targets import is_trusted
@@ -106,8 +105,8 @@ def checked_hydra_settings(arguments: Sequence[str], typed_now: Sequence[str] = 
         if given not in plain:
             plain[given] = load(loader, _CONFIG, list(given), RunMode.RUN, validate_sweep_overrides=False)
         check_hydra(cfg.hydra, plain[given].hydra, overrides)
-        launcher = OmegaConf.to_container(cfg.hydra, resolve=False).get("launcher")
-        check_launcher(launcher, cfg.hydra.runtime.choices.get("hydra/launcher"), typed_now)
+        hydra: Any = OmegaConf.to_container(cfg.hydra, resolve=False)
+        check_launcher(hydra.get("launcher"), cfg.hydra.runtime.choices.get("hydra/launcher"), typed_now)
         check_interpolations(cfg)
         _check_name(cfg)
         return cfg
@@ -213,8 +212,6 @@ def _check_called(node: Any, section: str) -> None:
 
 def _check_target(path: str, target: object, kind: type | None) -> None:
     if target == _OWN_CALLBACK or (isinstance(target, str) and is_trusted(target)):
-        return
-    if kind is not None and OWN_PLUGINS.get(str(target)) is kind:
         return
     found = None
     if kind and isinstance(target, str) and target.partition(".")[0] in ("hydra", "hydra_plugins"):

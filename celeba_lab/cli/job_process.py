@@ -13,6 +13,7 @@ from hydra.core.utils import JobReturn, JobStatus
 
 from celeba_lab.cli.quiet import escape_messages
 from celeba_lab.cli.targets import trusting
+from celeba_lab.data.workers import JOBS_AT_ONCE
 from celeba_lab.runs.interrupts import raise_interrupted, raising_interrupts
 
 LOST = "Its process was killed, perhaps because the machine ran out of memory, or the job reached its time limit."
@@ -42,7 +43,7 @@ def worker_environment() -> dict[str, str]:
     """
     given = [text for text in os.environ.get("PYTHONPATH", "").split(os.pathsep) if text]
     paths = [*given, *([str(_PACKAGE)] if str(_PACKAGE) not in given and str(_PACKAGE) in _search_path() else [])]
-    passed = {name: value for name, value in os.environ.items() if name.startswith(_PASSED)}
+    passed = {name: value for name, value in os.environ.items() if name.startswith(_PASSED) and name != JOBS_AT_ONCE}
     return passed | {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(paths)}
 
 

@@ -108,7 +108,7 @@ def _keep(job: Job, folder: Path, score: str | None) -> float | None:
 
 
 def _choose_resumption(cfg: DictConfig, folder: Path) -> None:
-    """Resume the job if an earlier process has started it, of a resumed sweep or before a scheduler requeued the job."""
+    """Resume the job if an earlier process has started it: of a resumed sweep, or before a scheduler requeued it."""
     if all((folder / file).is_file() for file in (SETTINGS, OVERRIDES)):
         cfg.resume = str(folder)
         check_run(folder)

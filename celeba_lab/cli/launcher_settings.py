@@ -13,7 +13,7 @@ from celeba_lab.runs.settings import RESUME
 
 # Commands in the script of a job, other options of sbatch, the environment of processes, and where files are written.
 _PROTECTED = ("setup", "additional_parameters", "submitit_folder", "runtime_env", "address", "temp_folder")
-_DEFAULTS = (None, {}, [], "${hydra.sweep.dir}/.submitit/%j")
+_DEFAULTS: tuple[Any, ...] = (None, {}, [], "${hydra.sweep.dir}/.submitit/%j")
 _SECTION = "hydra.launcher"
 _GROUP = "hydra/launcher"
 
@@ -43,7 +43,9 @@ def check_launcher(launcher: Any, choice: str | None, arguments: Sequence[str]) 
         for path, leaf in leaves_of(value, f"{_SECTION}.{name}"):
             if not any(f"{path}.".startswith(f"{_key_of(text)}.") for text in arguments):
                 rule = "is accepted only on the command line or in a file in conf/hydra/launcher"
-                hint = "A resumed sweep does not store it, so type it again." if RESUME in map(_key_of, arguments) else ""
+                hint = (
+                    "A resumed sweep does not store it, so type it again." if RESUME in map(_key_of, arguments) else ""
+                )
                 raise SettingError(path, leaf, rule, hint, is_absolute=True)
     for path, value in leaves_of(launcher, _SECTION):
         # A new line in an option of sbatch would begin a command.

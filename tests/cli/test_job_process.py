@@ -28,13 +28,12 @@ def received(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 
 
 def test_a_signal_to_requeue_stops_the_job_first(received: list[int], tmp_path: Path) -> None:
-    with pytest.raises(Interrupted) as caught, job_process(str(tmp_path)):
-        try:
+    with job_process(str(tmp_path)):
+        with pytest.raises(Interrupted) as caught:
             os.kill(os.getpid(), signal.SIGUSR2)
-        finally:
-            assert (is_requeued(signal.SIGUSR2), is_requeued(signal.SIGTERM), received) == (True, False, [])
-            requeue(signal.SIGUSR2)
-    assert (caught.value.signal, received) == (signal.SIGUSR2, [signal.SIGUSR2])
+        assert (is_requeued(signal.SIGUSR2), is_requeued(signal.SIGTERM), received) == (True, False, [])
+        requeue(caught.value.signal)
+        assert received == [signal.SIGUSR2]
     assert not is_requeued(signal.SIGUSR2)
     os.kill(os.getpid(), signal.SIGUSR2)  # Outside of the job, submitit's own handler is called.
     assert received == [signal.SIGUSR2] * 2

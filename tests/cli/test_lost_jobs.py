@@ -67,7 +67,7 @@ class Fake(Launcher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         known = {Job.read(path.parent).number: Job.read(path.parent).state for path in self.sweep.glob("*/job.json")}
         results: list[JobReturn] = []
-        todo = [n for n in range(initial_job_idx, initial_job_idx + len(job_overrides))]
+        todo = range(initial_job_idx, initial_job_idx + len(job_overrides))
         for number in todo:
             if known.get(number) in ("finished", "failed"):
                 results.append(JobReturn(status=JobStatus.COMPLETED))

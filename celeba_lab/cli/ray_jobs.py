@@ -1,11 +1,12 @@
-"""A launcher of Hydra that runs the jobs of a sweep with Ray, on this machine or on a cluster."""
+"""Run the jobs of a sweep with Ray, on this machine or on a cluster."""
 
 import atexit
 import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
@@ -14,103 +15,46 @@ from unittest.mock import patch
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, run_job, setup_globals
-from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 
 from celeba_lab.cli.job_process import LOST, LostJob, worker_environment
 from celeba_lab.cli.lost_jobs import record_lost
 from celeba_lab.config import one_line
 from celeba_lab.data.workers import JOBS_AT_ONCE, usable_cores
-from celeba_lab.errors import UserError, check_above, check_at_least, missing_extra, settings_of
+from celeba_lab.errors import UserError, missing_extra
 
 _SECONDS_TO_STOP = 60  # Time in which running jobs can save a checkpoint when the sweep is stopped.
 _LONGEST = 200  # Most characters of a message of Ray.
 
 
-class RayLauncher(Launcher):
-    """Run each job of a sweep as a task of Ray, in a process of its own.
-
-    A job whose process or node dies fails alone. No usage statistics are sent, and the dashboard is not started.
+@dataclass
+class RayJobs:
+    """Jobs that need the same resources.
 
     Args:
-        address: Address of a running cluster, such as ``auto`` or ``10.0.0.1:6379``. If None, the environment variable
-            ``RAY_ADDRESS`` is used, and without it, Ray is started on this machine, where it listens only to local
-            connections.
         num_cpus: Number of CPU cores for each job, and number of its threads.
-        num_gpus: Number of GPUs for each job. Without GPUs, a job does not see any.
+        num_gpus: Number of GPUs for each job.
         n_jobs: Largest number of jobs that run at the same time, or None for as many as the cluster can run.
-        max_retries: Number of times that a job is started again after its process or node has died. It goes on from its
-            last checkpoint.
-        runtime_env: Other environment of the jobs, such as ``{env_vars: {NCCL_DEBUG: INFO}}``; see Ray's documentation.
-
-    Raises:
-        SettingError: A number is out of range.
+        max_retries: Number of times that a job is started again after its process or node has died.
+        runtime_env: Other environment of the jobs.
     """
 
-    def __init__(
-        self,
-        address: str | None = None,
-        num_cpus: float = 1,
-        num_gpus: float = 0,
-        n_jobs: int | None = None,
-        max_retries: int = 0,
-        runtime_env: Mapping[str, Any] | None = None,
-    ) -> None:
-        with settings_of("hydra.launcher", is_absolute=True):
-            check_above("num_cpus", num_cpus, 0)
-            check_at_least("num_gpus", num_gpus, 0)
-            check_at_least("n_jobs", n_jobs, 1)
-            check_at_least("max_retries", max_retries, 0)
-        self.address, self.n_jobs, self.max_retries = address, n_jobs, max_retries
-        self.num_cpus, self.num_gpus = num_cpus, num_gpus
-        plain = OmegaConf.to_container(runtime_env) if OmegaConf.is_config(runtime_env) else runtime_env
-        self.runtime_env: dict[str, Any] = dict(plain or {})  # type: ignore[arg-type]
+    num_cpus: float
+    num_gpus: float
+    n_jobs: int | None
+    max_retries: int
+    runtime_env: dict[str, Any]
 
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Keep what the jobs need."""
-        self._context, self._task, self._config = hydra_context, task_function, config
-
-    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Run jobs, and return their results in the same order.
+    def connect(self, address: str | None) -> None:
+        """Connect to a cluster, and check that it can run the jobs.
 
         Raises:
             UserError: Ray is not installed, the cluster cannot be reached, or no node has enough CPU cores or GPUs.
         """
-        ray = _connect(self.address or os.environ.get("RAY_ADDRESS"))
-        self._check_resources(ray.nodes())
-        environment = worker_environment() | {"OMP_NUM_THREADS": str(max(1, int(self.num_cpus)))}
-        environment |= self.runtime_env.get("env_vars") or {}
-        # A process is not used for a second job, whose settings of threads and random numbers could differ.
-        remote = ray.remote(max_calls=1, scheduling_strategy="SPREAD")(_run).options(
-            num_cpus=self.num_cpus,
-            num_gpus=self.num_gpus,
-            max_retries=self.max_retries,
-            runtime_env=self.runtime_env | {"env_vars": environment},
-        )
-        shared = ray.put((os.getcwd(), self.num_cpus, self._context, self._config, self._task, Singleton.get_state()))
-        waiting = list(enumerate(job_overrides))[::-1]
-        running: dict[Any, int] = {}
-        results: dict[int, JobReturn] = {}
-        try:
-            while waiting or running:
-                while waiting and (self.n_jobs is None or len(running) < self.n_jobs):
-                    index, overrides = waiting.pop()
-                    running[remote.remote(initial_job_idx + index, list(overrides), shared)] = index
-                [ended], _ = ray.wait(list(running))
-                index = running.pop(ended)
-                results[index] = result = _result(ray, ended)
-                if isinstance(result, LostJob):
-                    folder = Path(str(self._config.hydra.sweep.dir))
-                    record_lost(folder, initial_job_idx + index, job_overrides[index], result.reason)
-        except BaseException:
-            for reference in running:
-                ray.cancel(reference)  # like Ctrl-C, so the jobs save a checkpoint
-            ray.wait(list(running), num_returns=max(1, len(running)), timeout=_SECONDS_TO_STOP)
-            raise
-        return [results[index] for index in range(len(job_overrides))]
+        self.check_resources(_connect(address or os.environ.get("RAY_ADDRESS")).nodes())
 
-    def _check_resources(self, nodes: list[dict[str, Any]]) -> None:
+    def check_resources(self, nodes: list[dict[str, Any]]) -> None:
         """Check that a job can run on at least one node, because Ray would wait for such a node forever."""
         resources = [node["Resources"] for node in nodes if node["Alive"]]
         if not any(r.get("CPU", 0) >= self.num_cpus and r.get("GPU", 0) >= self.num_gpus for r in resources):
@@ -118,6 +62,60 @@ class RayLauncher(Launcher):
                 f"None of the {len(resources)} nodes of the Ray cluster has hydra.launcher.num_cpus={self.num_cpus} and"
                 f" hydra.launcher.num_gpus={self.num_gpus}. Request less, or connect to another cluster."
             )
+
+    def run(
+        self,
+        job_overrides: Sequence[Sequence[str]],
+        first: int,
+        context: HydraContext,
+        config: DictConfig,
+        task: TaskFunction,
+    ) -> list[JobReturn]:
+        """Run jobs, and return their results in the same order.
+
+        Args:
+            job_overrides: Overrides of each job.
+            first: Number of the first job.
+            context: Hydra's state, which composes the configuration of each job.
+            config: Configuration of the sweep.
+            task: Function that runs a job.
+        """
+        import ray
+
+        remote = self._task(ray)
+        shared = ray.put((Path.cwd(), self.num_cpus, context, config, task, Singleton.get_state()))
+        waiting = list(enumerate(job_overrides))[::-1]
+        running: dict[Any, int] = {}
+        results: dict[int, JobReturn] = {}
+        try:
+            while waiting or running:
+                while waiting and (self.n_jobs is None or len(running) < self.n_jobs):
+                    index, overrides = waiting.pop()
+                    running[remote.remote(first + index, list(overrides), shared)] = index
+                [ended], _ = ray.wait(list(running))
+                index = running.pop(ended)
+                results[index] = result = _result(ray, ended)
+                if isinstance(result, LostJob):
+                    record_lost(Path(str(config.hydra.sweep.dir)), first + index, job_overrides[index], result.reason)
+        except BaseException:
+            for reference in running:
+                ray.cancel(reference)  # like Ctrl-C, so the jobs save a checkpoint
+            if running:
+                ray.wait(list(running), num_returns=len(running), timeout=_SECONDS_TO_STOP)
+            raise
+        return [results[index] for index in range(len(job_overrides))]
+
+    def _task(self, ray: Any) -> Any:
+        """Return the task of Ray that runs a job."""
+        environment = worker_environment() | {"OMP_NUM_THREADS": str(max(1, int(self.num_cpus)))}
+        environment |= self.runtime_env.get("env_vars") or {}
+        # A process is not used for a second job, whose settings of threads and random numbers could differ.
+        return ray.remote(max_calls=1, scheduling_strategy="SPREAD")(_run).options(
+            num_cpus=self.num_cpus,
+            num_gpus=self.num_gpus,
+            max_retries=self.max_retries,
+            runtime_env=self.runtime_env | {"env_vars": environment},
+        )
 
 
 def _connect(address: str | None) -> Any:
