@@ -102,7 +102,8 @@ def commands_of(page: str) -> list[list[str]]:
     for line in lines:
         words = shlex.split(line, comments=True)[3:]
         if "-m" in words:
-            words = [word.partition(",")[0] for word in words if word != "-m"]
+            words = [re.sub(r"=\S*interval\(([^,]+),.*", r"=\1", word) for word in words if word != "-m"]
+            words = [word.partition(",")[0] for word in words]
         commands.append(words)
     return [words for words in commands if words != ["--help"]]
 
@@ -149,6 +150,7 @@ def names_in(group: str) -> list[str]:
         ("docs/usage.md", "recipe"),
         ("docs/usage.md", "trainer"),
         ("docs/data.md", "data"),
+        ("docs/sweeps.md", "search"),
     ],
 )
 def test_the_tables_list_every_choice(page: str, group: str) -> None:

@@ -32,6 +32,7 @@ _OVERRIDES = [
 _EXAMPLES = [
     "python -m celeba_lab experiment=smile data.root=data/celeba",
     "python -m celeba_lab -m experiment=smile model.lr=1e-4,3e-4,1e-3",
+    "python -m celeba_lab search=smile hydra.sweeper.n_trials=10",
     "python -m celeba_lab task=predict checkpoint=PATH task.images='photos/*.jpg'",
     "python -m celeba_lab experiment=smile --cfg job     (prints every setting)",
     "python -m celeba_lab --hydra-help                   (lists Hydra's flags)",

@@ -1,6 +1,9 @@
 """Check the settings of a search before it starts: its space, its sampler, its pruner, and the score."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from math import prod
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -8,6 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from omegaconf import DictConfig, OmegaConf
 
+from celeba_lab.config import one_line
 from celeba_lab.errors import (
     SettingError,
     UserError,
@@ -91,20 +95,25 @@ def _check_built(search: Search, space: list[Override]) -> Search:
         UserError: A setting is not one of the sampler or the pruner, or has an invalid value.
     """
     distributions = {override.get_key_element(): distribution_of(override) for override in space}
-    for section, build in (("pruner", lambda: build_pruner(search.pruner)), ("sampler", None)):
-        settings: dict[str, Any] = getattr(search, section)
-        try:
-            built = build() if build else build_sampler(search, distributions, 0)
-        except (TypeError, ValueError, AttributeError) as error:
-            rule = f"is refused by Optuna ({error})"
-            raise SettingError(f"hydra.sweeper.{section}", settings["name"], rule, is_absolute=True) from error
-        del built
+    with _explaining("pruner", search.pruner["name"]):
+        build_pruner(search.pruner)
+    with _explaining("sampler", search.sampler["name"]):
+        build_sampler(search, distributions, 0)
     if search.sampler["name"] != "grid":
         return search
-    size = 1
-    for key, distribution in distributions.items():
-        size *= len(_grid_values(key, distribution))
-    return Search(**{**search.__dict__, "n_trials": min(search.n_trials, size)})
+    size = prod(len(_grid_values(key, distribution)) for key, distribution in distributions.items())
+    return replace(search, n_trials=min(search.n_trials, size))
+
+
+@contextmanager
+def _explaining(section: str, name: str) -> Iterator[None]:
+    """Within this block, explain an error with which Optuna refuses the settings of a section."""
+    try:
+        with settings_of(f"hydra.sweeper.{section}", is_absolute=True):
+            yield
+    except (TypeError, ValueError, AttributeError) as error:
+        rule = f"is refused by Optuna ({one_line(error)})"
+        raise SettingError(f"hydra.sweeper.{section}", name, rule, is_absolute=True) from error
 
 
 def split_overrides(parsed: Iterable[Override]) -> tuple[dict[str, Override], list[str]]:
@@ -204,8 +213,7 @@ def build_sampler(search: Search, space: dict[str, Any], trial: int) -> Any:
         "cmaes": samplers.CmaEsSampler,
         "gp": samplers.GPSampler,
     }
-    with settings_of("hydra.sweeper.sampler", is_absolute=True):
-        check_keywords(settings, kinds[name])
+    check_keywords(settings, kinds[name])
     if name == "grid":  # The order of the grid is shuffled with this seed, and must stay the same.
         values = {key: _grid_values(key, distribution) for key, distribution in space.items()}
         return samplers.GridSampler(values, seed=search.seed, **settings)

@@ -23,10 +23,12 @@ _POINT: dict[str, Any] = {"s": 34, "alpha": 0.75, "linewidths": 0, "zorder": 3}
 
 
 @matplotlib.rc_context(STYLE)
-def sweep_scores(settings: pd.DataFrame, scores: ArrayLike, *, best: int, label: str, title: str) -> Figure:
+def sweep_scores(
+    settings: pd.DataFrame, scores: ArrayLike, *, best: int, label: str, title: str, pruned: ArrayLike | None = None
+) -> Figure:
     """Draw one panel per setting, with the score of each run above its value of the setting.
 
-    A line connects the mean scores for the values of the setting. Positive numbers that differ by a factor of at least
+    A line connects the mean scores for the values of the setting, without pruned runs. Positive numbers that differ by a factor of at least
     10 have a logarithmic axis, and texts have equal distances.
 
     Args:
@@ -35,6 +37,7 @@ def sweep_scores(settings: pd.DataFrame, scores: ArrayLike, *, best: int, label:
         best: Row of the best run, which is highlighted.
         label: Name of the score.
         title: Figure title.
+        pruned: Whether each run was stopped early, of shape (N,). By default, none was.
 
     Raises:
         ValueError: The number of settings is not between 1 and 12, or the shapes do not match.
@@ -46,6 +49,7 @@ def sweep_scores(settings: pd.DataFrame, scores: ArrayLike, *, best: int, label:
             f"There must be 1 to {MOST_PANELS} settings and one score per run: got {count} settings,"
             f" {len(settings)} runs and scores of shape {values.shape}."
         )
+    stopped = np.zeros(len(values), dtype=bool) if pruned is None else np.asarray(pruned, dtype=bool)
     columns = 2 if count == 4 else min(3, count)
     rows = -(-count // columns)
     figure = new_figure(max(6.0, _PANEL * columns), 3.0 * rows + 0.3, title)
@@ -53,7 +57,7 @@ def sweep_scores(settings: pd.DataFrame, scores: ArrayLike, *, best: int, label:
     for position, name in enumerate(settings.columns):
         ax = figure.add_subplot(rows, columns, position + 1, sharey=first)
         first = first or ax
-        _draw_panel(ax, settings[name].tolist(), values, best)
+        _draw_panel(ax, settings[name].tolist(), values, best, stopped)
         ax.set_xlabel(wrap(str(name), (_PANEL - 0.6) * 72, 10.5), parse_math=False)
         if position % columns == 0:
             ax.set_ylabel(label, parse_math=False)
@@ -64,15 +68,21 @@ def sweep_scores(settings: pd.DataFrame, scores: ArrayLike, *, best: int, label:
         Line2D([], [], color=VERMILLION, label="best run", **look),
         Line2D([], [], color=GRAY, linewidth=1.3, label="mean"),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    if stopped.any():
+        handles.append(Line2D([], [], color=BLUE, markerfacecolor="none", label="pruned run (last score)", **look))
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure
 
 
-def _draw_panel(ax: Axes, settings: Sequence[object], scores: NDArray[np.floating], best: int) -> None:
+def _draw_panel(
+    ax: Axes, settings: Sequence[object], scores: NDArray[np.floating], best: int, pruned: NDArray[np.bool_]
+) -> None:
     places, names = _places_of(settings)
-    ax.scatter(places, scores, color=BLUE, **_POINT)
+    ax.scatter(places[~pruned], scores[~pruned], color=BLUE, **_POINT)
+    hollow: dict[str, Any] = _POINT | {"facecolors": "none", "edgecolors": BLUE, "linewidths": 1.2}
+    ax.scatter(places[pruned], scores[pruned], **hollow)
     ax.scatter(places[best : best + 1], scores[best : best + 1], color=VERMILLION, **(_POINT | {"s": 60, "alpha": 1}))
-    means = pd.Series(scores).groupby(places).mean()
+    means = pd.Series(scores[~pruned]).groupby(places[~pruned]).mean()
     ax.plot(means.index, means, color=GRAY, linewidth=1.3, zorder=2)
     if names is None and places.min() > 0 and places.max() >= 10 * places.min():
         ax.set_xscale("log")

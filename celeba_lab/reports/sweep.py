@@ -83,7 +83,12 @@ def _draw_scores(run: RunFolder, entries: Sequence[Entry], score: str | None, ti
         {names[key]: [_cell(ranked[k].settings.get(key)) for k in kept] for key in keys}, dtype=object
     )
     figure = figures.sweep_scores(
-        settings, [scores[k] for k in kept], best=0, label=str(score), title=f"{title}: {score} of each run"
+        settings,
+        [scores[k] for k in kept],
+        best=0,
+        label=str(score),
+        title=f"{title}: {score} of each run",
+        pruned=[ranked[k].state == "pruned" for k in kept],
     )
     path = run.figure("scores", figure)
     caption = f"{score} of each run, above its value of each setting that the runs vary"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from celeba_lab.console import display_path
-from celeba_lab.errors import UserError, missing_extra
+from celeba_lab.errors import UserError, check_keywords, missing_extra
 from celeba_lab.files import unusable
 from celeba_lab.runs.job import Job
 from celeba_lab.runs.record import Record
@@ -95,7 +95,11 @@ def require_optuna() -> None:
 
 
 def build_pruner(settings: dict[str, Any]) -> Any:
-    """Return the pruner with a name and settings, such as ``{"name": "median", "n_startup_trials": 5}``."""
+    """Return the pruner with a name and settings, such as ``{"name": "median", "n_startup_trials": 5}``.
+
+    Raises:
+        SettingError: A setting is not one of the pruner.
+    """
     from optuna import pruners
 
     kinds = {
@@ -105,7 +109,9 @@ def build_pruner(settings: dict[str, Any]) -> Any:
         "successive_halving": pruners.SuccessiveHalvingPruner,
         "hyperband": pruners.HyperbandPruner,
     }
-    return kinds[settings["name"]](**{name: value for name, value in settings.items() if name != "name"})
+    kind, given = kinds[settings["name"]], {name: value for name, value in settings.items() if name != "name"}
+    check_keywords(given, kind)
+    return kind(**given)
 
 
 def create_study(search: Search, folder: Path) -> "Study":

@@ -18,7 +18,7 @@ def test_the_first_comment_of_every_choice_is_its_description(own_conf: Path) ->
     (own_conf / "experiment" / "beard.yaml").write_text("# @package _global_\n# Classify beards\nname: beard\n")
     page = help_text()
     assert re.search(r"beard +Classify beards", page)
-    for group in ("experiment", "task", "recipe", "loss", "trainer", "data", "model"):
+    for group in ("experiment", "task", "recipe", "loss", "trainer", "data", "model", "search"):
         section = page.partition(f"({group}=NAME):\n")[2].partition("\n\n")[0]
         paths = [*own_conf.glob(f"{group}/*.yaml"), *own_conf.glob(f"{group}/gan/*.yaml")]
         for name in (str(path.relative_to(own_conf / group).with_suffix("")) for path in paths):

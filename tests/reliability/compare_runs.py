@@ -53,7 +53,8 @@ def _compare_files(name: str, one: Path, other: Path) -> list[str]:
 
 
 def _read_summary(folder: Path) -> dict[str, Any]:
-    summary = json.loads((folder / "summary.json").read_text())
+    path = folder / "summary.json"
+    summary = json.loads(path.read_text()) if path.exists() else {}  # A search writes no summary of a pruned run.
     return {key: value for key, value in summary.items() if key not in ("checkpoint", "git")}
 
 

@@ -4,7 +4,8 @@
 
 The sweep is killed with SIGKILL at random moments, while its jobs train, validate, save checkpoints, write files or
 report. Then it is resumed until all jobs are finished. Its leaderboard must be the same, except for the seconds, and
-the results of every job must be equal to the last bit. A job that was finished must not be run again. The script exits
+the results of every job must be equal to the last bit. A job that was finished must not be run again. The search must
+choose the same trials and prune the same ones. The script exits
 with status 1 if anything differs.
 """
 
@@ -25,6 +26,13 @@ CASES = {
         *SMALL, "-m", "experiment=smile", "model.backbone=shufflenet_v2_x0_5", "model.image_size=32",
         "model.weights=null", "trainer.max_epochs=1", "data.num_workers=0", "model.lr=1e-4,1e-3,1e-2,1e-1",
         "seed=1,2,3", "task.report.page=false", "task.report.tune=null", "task.report.estimator=null",
+    ],
+    "search": [
+        *SMALL, "-m", "experiment=smile", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=12",
+        "hydra/sweeper/pruner=median", "hydra.sweeper.sampler.n_startup_trials=4", "model.lr=tag(log,interval(1e-4,1))",
+        "model.backbone=shufflenet_v2_x0_5", "model.image_size=32", "model.weights=null", "trainer.max_epochs=3",
+        "data.num_workers=0", "score=val/loss", "direction=minimize", "task.report.page=false",
+        "task.report.tune=null", "task.report.estimator=null",
     ],
     "cooccurrence": ["-m", "experiment=cooccurrence", "data.limit=48", "task.fraction=0.5,0.75,1", "seed=1,2,3,4"],
 }  # fmt: skip

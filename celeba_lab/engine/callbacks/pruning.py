@@ -4,9 +4,12 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 from typing_extensions import override
 
+from celeba_lab.engine.build import callbacks_of
 from celeba_lab.engine.distances import DistanceSchedule
 from celeba_lab.errors import SettingError, did_you_mean
 from celeba_lab.runs.search import JobTrial, Pruned
+
+_DISTANCES = "heldout/"  # Prefix of the distances between generated and real faces.
 
 
 class Pruning(Callback):
@@ -29,6 +32,9 @@ class Pruning(Callback):
 
     @override
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self.trial.search.score.startswith(_DISTANCES) and not self._schedules(trainer):
+            rule = "is not measured, because there is no feature extractor, so it cannot be used to prune"
+            raise SettingError("score", self.trial.search.score, rule, "Use hydra/sweeper/pruner=none.", True)
         # An earlier process may have been killed after it had reported a score, before it was stopped.
         if max(self.trial.reported, default=0) == trainer.current_epoch:
             self._decide(trainer, trainer.current_epoch)
@@ -49,8 +55,7 @@ class Pruning(Callback):
     def _score(self, trainer: L.Trainer, epoch: int) -> float | None:
         """Return the score of an epoch, or None if it was not measured in this epoch."""
         name = self.trial.search.score
-        schedules = [each for each in trainer.callbacks if isinstance(each, DistanceSchedule)]  # type: ignore[attr-defined]
-        for schedule in schedules:
+        for schedule in self._schedules(trainer):
             measured = schedule.measured_in(epoch)
             if not measured or name in measured:
                 return measured.get(name)
@@ -62,6 +67,9 @@ class Pruning(Callback):
             hint = did_you_mean(name, known) or " Use hydra/sweeper/pruner=none."
             raise SettingError("score", name, "is not a metric of the validation, by which to prune", hint, True)
         return float(metrics[name])
+
+    def _schedules(self, trainer: L.Trainer) -> list[DistanceSchedule]:
+        return [each for each in callbacks_of(trainer) if isinstance(each, DistanceSchedule)]
 
     def _decide(self, trainer: L.Trainer, epoch: int) -> None:
         """Stop the run if the pruner says so, and if Lightning would stop it now."""
