@@ -121,6 +121,7 @@ def check_root_keys(cfg: DictConfig) -> None:
 
 # Groups whose choices are nodes with a _target_, or nodes that contain such nodes
 _GROUPS = ("data", "model", "trainer", "callbacks", "logger", "task")
+_NAMED = ("callbacks", "logger")  # groups of nodes with names
 _RESERVED = ("_target_", "_partial_")
 
 
@@ -128,19 +129,20 @@ def check_nodes(cfg: DictConfig) -> None:
     """Check that the groups of a configuration are nodes, and that nodes do not change how Hydra builds objects.
 
     Raises:
-        UserError: A group or a callback is not a node, the task has no ``_target_``, or a key begins with an underscore
-            that is neither ``_target_`` nor the task's ``_partial_``.
+        UserError: A group, a callback or a logger is not a node, the task has no ``_target_``, or a key begins with an
+            underscore that is neither ``_target_`` nor the task's ``_partial_``.
     """
     content: Any = OmegaConf.to_container(cfg, resolve=False)
     if not isinstance(content.get("task"), dict) or "_target_" not in content["task"]:
         raise UserError(f"task={content.get('task')} has no _target_. Choose a task, for example task=train.")
     for name in _GROUPS:
         group = content.get(name)
-        for path, node in [(name, group), *children_of(group if name == "callbacks" else None, name)]:
+        for path, node in [(name, group), *children_of(group if name in _NAMED else None, name)]:
             if node is not None and not isinstance(node, dict):
                 raise SettingError(path, node, "must be null or settings in braces, with a _target_", is_absolute=True)
-            if path.startswith("callbacks.") and node and "_target_" not in node:
-                raise UserError(f"{path} has no _target_, so no callback can be built.")
+            kind = {"callbacks": "callback", "logger": "logger"}.get(path.partition(".")[0])
+            if kind and "." in path and node and "_target_" not in node:
+                raise UserError(f"{path} has no _target_, so no {kind} can be built.")
     _check_keys(content, "")
 
 

@@ -111,7 +111,7 @@ def check_group_overrides(arguments: Iterable[str]) -> None:
         arguments: Command-line arguments.
 
     Raises:
-        UserError: The choice for a group is not a name. Only experiments can also be a list of names.
+        UserError: The choice for a group is not a name. Only experiments and loggers can also be a list of names.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import OverrideParseException
@@ -141,7 +141,7 @@ def _check_pieces(value: object) -> None:
 
 
 def _names_a_choice(group: str, value: object) -> bool:
-    names = value if group in ("callbacks", "experiment") and isinstance(value, list) else [value]
+    names = value if group in ("callbacks", "experiment", "logger") and isinstance(value, list) else [value]
     return bool(names) and all(isinstance(name, str) for name in names)
 
 

@@ -24,6 +24,7 @@ def launch(cfg: "DictConfig") -> float | None:
     from celeba_lab.cli.run_folder import check_claims
     from celeba_lab.errors import UserError, settings_of
     from celeba_lab.processes import explain_lost_connection
+    from celeba_lab.runs.loggers import closing_loggers
     from celeba_lab.runs.search import Pruned
 
     # Errors are explained here, before Hydra can print its own message.
@@ -37,7 +38,7 @@ def launch(cfg: "DictConfig") -> float | None:
         _exit_with_sentence(error, discard_folder=True)
         raise
     try:
-        with settings_of("task"):
+        with closing_loggers(), settings_of("task"):
             metrics = task(cfg)
         check_claims()
         _conclude(cfg)
@@ -106,6 +107,7 @@ def prepare(cfg: "DictConfig") -> "Callable[[DictConfig], dict[str, float]]":
     from celeba_lab.cli.announce import announce
     from celeba_lab.cli.choices import check_choices
     from celeba_lab.cli.choose_data import choose_attributes, choose_data
+    from celeba_lab.cli.extras import check_extras
     from celeba_lab.cli.names import check_names
     from celeba_lab.cli.output_paths import check_output_paths
     from celeba_lab.cli.paths import check_paths
@@ -131,6 +133,7 @@ def prepare(cfg: "DictConfig") -> "Callable[[DictConfig], dict[str, float]]":
     check_trust(cfg)
     check_targets(cfg, import_libraries=False)
     check_output_paths(cfg)
+    check_extras(cfg)
     check_seed(cfg.seed)
     without_celeba = choose_data(cfg)
     choose_attributes(cfg)

@@ -71,7 +71,7 @@ _HYDRA = ".hydra/hydra.yaml"
 _PURPOSES = {RESUME: "resumed", REPEAT: "repeated"}
 # Names of the files that celeba_lab and Hydra write, in each folder of a run.
 _FILES = {
-    ".": ("*.json", "*.yaml", "*.html", "*.log", "events.out.tfevents.*"),
+    ".": ("*.csv", "*.json", "*.yaml", "*.html", "*.log", "events.out.tfevents.*"),
     ".hydra": ("*.yaml",),
     "checkpoints": ("*.ckpt",),
     "figures": ("*.png",),

@@ -229,8 +229,9 @@ _TASK = "task._target_"
 def _check_kind(path: str, target: str) -> None:
     """Import a target, and check that it is derived from a permitted class."""
     place = path.removesuffix("._target_")
-    is_callback = place.startswith("callbacks.") and place.count(".") == 1
-    kinds = KINDS.get("callbacks" if is_callback else place, _NESTED)
+    group = place.partition(".")[0]
+    is_named = group in ("callbacks", "logger") and place.count(".") == 1
+    kinds = KINDS.get(group if is_named else place, _NESTED)
     is_group = kinds is not _NESTED
     if path == _TASK or (target.startswith("celeba_lab.") and not is_group):
         if not target.startswith("celeba_lab."):

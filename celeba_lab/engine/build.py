@@ -1,6 +1,6 @@
 """Build the data module, callbacks and Trainer of a run from the configuration."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 import lightning as L
@@ -102,14 +102,14 @@ def find_callback(trainer: L.Trainer, kind: type[_Kind]) -> _Kind | None:
 
 
 def build_trainer(
-    trainer: DictConfig, callbacks: Sequence[Callback] = (), logger: Any = None, **arguments: Any
+    trainer: DictConfig, callbacks: Sequence[Callback] = (), loggers: Iterable[Any] = (), **arguments: Any
 ) -> L.Trainer:
     """Build Lightning's Trainer, and allow GPUs to use TensorFloat-32 for float32 matrix multiplication.
 
     Args:
         trainer: The ``trainer`` group of the configuration.
         callbacks: Callbacks for the Trainer.
-        logger: Lightning logger. If None, nothing is logged.
+        loggers: Lightning loggers.
         **arguments: Trainer arguments that override the configured values.
 
     Raises:
@@ -118,7 +118,7 @@ def build_trainer(
     """
     torch.set_float32_matmul_precision("high")
     try:
-        built: L.Trainer = build(trainer, callbacks=list(callbacks), logger=logger or False, **arguments)
+        built: L.Trainer = build(trainer, callbacks=list(callbacks), logger=list(loggers) or False, **arguments)
     except (ValueError, TypeError, ImportError, RuntimeError, MisconfigurationException) as error:
         raise _explain(error) from error
     if type(built.strategy.checkpoint_io) is TorchCheckpointIO:  # A plugin from the configuration is kept.

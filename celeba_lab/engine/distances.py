@@ -134,10 +134,10 @@ class DistanceSchedule(Callback):
                 callback.count_measurement(trainer)
 
     def _log(self, trainer: L.Trainer, epoch: int, measured: dict[str, Distance]) -> None:
-        if trainer.logger is not None:
-            for name, distance in measured.items():
-                trainer.logger.log_metrics({f"heldout/kid/{name}": distance.kid}, trainer.global_step)
-                trainer.logger.log_metrics({f"heldout/fid/{name}": distance.fid}, trainer.global_step)
+        for name, distance in measured.items():
+            for logger in trainer.loggers:
+                metrics = {f"heldout/kid/{name}": distance.kid, f"heldout/fid/{name}": distance.fid}
+                logger.log_metrics(metrics, trainer.global_step)
         shown = "  ".join(f"KID x 1,000 {d.kid:.1f} FID {d.fid:.1f} ({name})" for name, d in measured.items())
         console.print(f"epoch {epoch}: {shown}", soft_wrap=True)
 

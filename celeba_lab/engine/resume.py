@@ -20,7 +20,7 @@ from celeba_lab.engine.checkpoints import check_kind, read_checkpoint
 from celeba_lab.engine.optimizer_states import check_optimizers
 from celeba_lab.errors import UserError
 from celeba_lab.models.checkpoint_format import KEY, is_count
-from celeba_lab.runs.events import EVENTS_KEY
+from celeba_lab.runs.events import EVENTS_KEY, LogPosition
 from celeba_lab.runs.run import Run
 
 _OPTIMIZERS = {"classifier": 1, "gan": 2}
@@ -47,7 +47,7 @@ def load_resumable(run: Run, kind: Literal["classifier", "gan"], fixed_settings:
     """Read the last checkpoint of a resumed run.
 
     Args:
-        run: The run. Its event files will be cut to the state in which they were when the checkpoint was saved.
+        run: The run. Its logs will be cut to the state in which they were when the checkpoint was saved.
         kind: Kind of model that the checkpoint must contain.
         fixed_settings: Names of the model settings that must have the same values as in the checkpoint.
 
@@ -81,19 +81,19 @@ def load_resumable(run: Run, kind: Literal["classifier", "gan"], fixed_settings:
             " save_weights_only=true."
         )
     try:
-        sizes = _check_training_state(checkpoint, kind)
+        position = _check_training_state(checkpoint, kind)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
             f"{path} is damaged ({type(error).__name__}: {error}), so the run cannot be resumed."
         ) from error
     _check_epochs(checkpoint, run.settings["trainer"]["max_epochs"], path)
-    run.keep_events(sizes, checkpoint["global_step"])
+    run.keep_logs(position, checkpoint["global_step"])
     console.print(f"resuming: {path}, saved after step {checkpoint['global_step']:,}", soft_wrap=True)
     return Resumable(path, hyperparameters, checkpoint.get(KEY, {}).get("initial_weights", "unknown"))
 
 
-def _check_training_state(checkpoint: dict[str, Any], kind: str) -> dict[str, int] | None:
-    """Check the parts of a checkpoint that Lightning would not check, and return the sizes of the event files.
+def _check_training_state(checkpoint: dict[str, Any], kind: str) -> LogPosition:
+    """Check the parts of a checkpoint that Lightning would not check, and return how much the loggers had written.
 
     Raises:
         KeyError: A part is missing.
@@ -115,10 +115,11 @@ def _check_training_state(checkpoint: dict[str, Any], kind: str) -> dict[str, in
         raise ValueError(f"it should contain the states of {_OPTIMIZERS[kind]} optimizers")
     if not is_count(checkpoint.get("validation", {"validated": 0})["validated"]):
         raise TypeError("the number of validated batches is not a number")
-    sizes: dict[str, int] | None = checkpoint.get(EVENTS_KEY, {}).get("sizes")
-    if sizes is not None and not all(is_count(size) for size in sizes.values()):
+    logs = checkpoint.get(EVENTS_KEY, {})
+    position = LogPosition(logs.get("sizes"), logs.get("rows"))
+    if not all(is_count(size) for size in (*(position.sizes or {}).values(), position.rows or 0)):
         raise TypeError("the size of an event file is not a number of bytes")
-    return sizes
+    return position
 
 
 def _check_counts(progress: dict[str, Any], name: str = "") -> None:
@@ -219,6 +220,7 @@ class _Start(L.Callback):
         if self._run.is_resumed:
             check_optimizers(trainer.optimizers)
         self._run.begin()
+        self._run.loggers.send_charts(getattr(pl_module, "charts", {}))
         self.is_reached = True
 
 

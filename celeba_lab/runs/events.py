@@ -1,9 +1,14 @@
-"""TensorBoard's event files: cut them before a run is resumed, and write them without importing torch or Lightning."""
+"""TensorBoard's event files: what is written to them, and how they are cut before a run is resumed.
+
+This module imports neither torch nor Lightning, which tasks that do not train a model do not need.
+"""
 
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +18,25 @@ if TYPE_CHECKING:
 
 
 EVENTS_KEY = "events"
-"""Key under which a checkpoint stores the sizes of the event files."""
+"""Key under which a checkpoint stores how much the loggers had written."""
+
+LAST = "~"
+"""Prefix of names that TensorBoard should show last. It sorts names, and opens a page with the first two groups."""
+
+_RESULTS = f"{LAST}hparams/"
+
+
+@dataclass(frozen=True)
+class LogPosition:
+    """How much the loggers of a run had written when a checkpoint was saved.
+
+    Attributes:
+        sizes: Sizes of the event files in bytes by file name, or None if it is unknown. See :func:`measure_events`.
+        rows: Number of rows of ``metrics.csv``, or None if it is unknown.
+    """
+
+    sizes: Mapping[str, int] | None
+    rows: int | None
 
 
 def measure_events(folder: Path) -> dict[str, int]:
@@ -47,38 +70,30 @@ def cut_events(folder: Path, sizes: Mapping[str, int], names: Iterable[str]) -> 
             os.truncate(folder / name, sizes[name])
 
 
-class EventLogger:
-    """A minimal replacement for Lightning's ``TensorBoardLogger`` and its writer, for runs without training.
+class EventSender:
+    """Sends everything except metrics to TensorBoard. Subclasses write single events."""
 
-    Args:
-        save_dir: Folder to which the event file is written.
-    """
-
-    def __init__(self, save_dir: str) -> None:
-        self.save_dir = save_dir
-
-    @property
-    def experiment(self) -> "EventLogger":
-        """The writer, which is this object itself. Lightning's logger has a property with the same name."""
-        return self
-
-    @cached_property
-    def _file(self) -> "EventFileWriter":
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
-
-        return EventFileWriter(self.save_dir)
-
-    def _get_file_writer(self) -> "EventLogger":
-        return self
-
-    def add_summary(self, event: "Event", step: int | None = None) -> None:
+    def write_event(self, event: "Event", step: int) -> None:
         """Write a single event."""
-        from tensorboard.compat.proto.event_pb2 import Event as Record  # type: ignore[import-untyped]
+        raise NotImplementedError
 
-        self._file.add_event(Record(summary=event, step=step or 0, wall_time=time.time()))
+    def send_figure(self, name: str, png: bytes, step: int) -> None:
+        """Send a figure, which TensorBoard shows as ``~figures/<name>``."""
+        self.send_image(f"{LAST}figures/{name}", png, step)
 
-    def add_text(self, tag: str, text: str, step: int = 0) -> None:
-        """Write text in Markdown format."""
+    def send_image(self, tag: str, png: bytes, step: int) -> None:
+        """Send an encoded PNG. The methods of ``SummaryWriter`` would encode the image again."""
+        from PIL import Image
+        from tensorboard.compat.proto.summary_pb2 import Summary as Event
+
+        with Image.open(BytesIO(png), formats=["PNG"]) as image:
+            width, height = image.size
+            channels = len(image.getbands())
+        picture = Event.Image(height=height, width=width, colorspace=channels, encoded_image_string=png)
+        self.write_event(Event(value=[Event.Value(tag=tag, image=picture)]), step)
+
+    def send_text(self, name: str, text: str, step: int) -> None:
+        """Send text in Markdown format."""
         from tensorboard.compat.proto.summary_pb2 import Summary as Event
         from tensorboard.compat.proto.summary_pb2 import SummaryMetadata
         from tensorboard.compat.proto.tensor_pb2 import TensorProto  # type: ignore[import-untyped]
@@ -87,21 +102,38 @@ class EventLogger:
         metadata = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="text"))
         shape = TensorShapeProto(dim=[TensorShapeProto.Dim(size=1)])
         tensor = TensorProto(dtype="DT_STRING", string_val=[text.encode()], tensor_shape=shape)
-        self.add_summary(Event(value=[Event.Value(tag=f"{tag}/text_summary", metadata=metadata, tensor=tensor)]), step)
+        event = Event(value=[Event.Value(tag=f"{name}/text_summary", metadata=metadata, tensor=tensor)])
+        self.write_event(event, step)
 
-    def log_hyperparams(self, params: Mapping[str, Any], metrics: Mapping[str, float], step: int = 0) -> None:
-        """Write hyperparameters and the resulting metrics for TensorBoard's HParams dashboard."""
+    def send_results(
+        self, hyperparameters: Mapping[str, Any], metrics: Mapping[str, float], step: int, varied: Collection[str] = ()
+    ) -> None:
+        """Send hyperparameters and the resulting metrics to the HParams dashboard.
+
+        The dashboard shows the varied hyperparameters first, and the metrics in the given order by their own names.
+        Their values are scalars with a prefix, because TensorBoard would otherwise show them as an additional epoch.
+        """
         from tensorboard.compat.proto.summary_pb2 import Summary as Event
         from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2  # type: ignore[import-untyped]
 
-        self.add_summary(Event(value=[Event.Value(tag=name, simple_value=v) for name, v in metrics.items()]), step)
-        shown = {name: value if isinstance(value, int | float | str) else str(value) for name, value in params.items()}
+        tags = {name: f"{_RESULTS}{name}" for name in metrics}
+        scalars = [Event.Value(tag=tags[name], simple_value=value) for name, value in metrics.items()]
+        self.write_event(Event(value=scalars), step)
+        shown = {
+            name: value if isinstance(value, int | float | str) else "none" if value is None else str(value)
+            for name, value in hyperparameters.items()
+        }
         start = plugin_data_pb2.SessionStartInfo()
         for name, value in shown.items():
             setattr(start.hparams[name], f"{_kind_of(value)}_value", value)
         experiment = api_pb2.Experiment(
-            hparam_infos=[api_pb2.HParamInfo(name=name, type=_TYPES[_kind_of(shown[name])]) for name in shown],
-            metric_infos=[api_pb2.MetricInfo(name=api_pb2.MetricName(tag=name)) for name in metrics],
+            hparam_infos=[
+                api_pb2.HParamInfo(name=name, type=_TYPES[_kind_of(shown[name])], differs=name in varied)
+                for name in shown
+            ],
+            metric_infos=[
+                api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag), display_name=name) for name, tag in tags.items()
+            ],
         )
         end = plugin_data_pb2.SessionEndInfo(status=api_pb2.STATUS_SUCCESS)
         for tag, content in (
@@ -111,11 +143,35 @@ class EventLogger:
         ):
             data = plugin_data_pb2.HParamsPluginData(version=metadata.PLUGIN_DATA_VERSION, **content)
             value = Event.Value(tag=tag, metadata=metadata.create_summary_metadata(data))
-            self.add_summary(Event(value=[value]), step)
+            self.write_event(Event(value=[value]), step)
 
-    def save(self) -> None:
-        """Flush all events to disk."""
-        self._file.flush()
+
+class EventLogger(EventSender):
+    """A minimal replacement for Lightning's ``TensorBoardLogger``, for runs without training.
+
+    Args:
+        save_dir: Folder to which the event file is written.
+    """
+
+    def __init__(self, save_dir: str) -> None:
+        self.save_dir = save_dir
+
+    @cached_property
+    def _file(self) -> "EventFileWriter":
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+        return EventFileWriter(self.save_dir)
+
+    def write_event(self, event: "Event", step: int) -> None:
+        """Write a single event."""
+        from tensorboard.compat.proto.event_pb2 import Event as Record  # type: ignore[import-untyped]
+
+        self._file.add_event(Record(summary=event, step=step, wall_time=time.time()))
+
+    def close(self, is_finished: bool) -> None:
+        """Write all events to disk."""
+        if "_file" in self.__dict__:
+            self._file.close()
 
 
 _TYPES = {"number": "DATA_TYPE_FLOAT64", "string": "DATA_TYPE_STRING"}

@@ -1,7 +1,7 @@
 """A single execution of a task, and the folder that contains its results."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from io import BytesIO
@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any, Unpack
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from rich.text import Text
+from typing_extensions import override
 
 from celeba_lab.config import build, flatten, overrides_of
 from celeba_lab.console import console, display_path
 from celeba_lab.files import check_name, remove_staged, write_atomically, write_csv
 from celeba_lab.processes import is_main_process
 from celeba_lab.runs.environment import device_name, git_commit, library_versions
-from celeba_lab.runs.events import cut_events, measure_events
+from celeba_lab.runs.events import LogPosition, cut_events, measure_events
 from celeba_lab.runs.job import Job
+from celeba_lab.runs.loggers import Loggers, register, release
 from celeba_lab.runs.settings import RESUME, write_overrides, write_settings
 from celeba_lab.runs.summary import SUMMARY, Summary, SummaryFields
 from celeba_lab.runs.sweep import short_names
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     import torch
-    from lightning.pytorch.loggers import TensorBoardLogger
     from matplotlib.figure import Figure
     from torch.utils.tensorboard import SummaryWriter
 
@@ -43,7 +44,7 @@ class RunFolder:
 
     Args:
         path: Path to the folder.
-        logger: Lightning's TensorBoard logger for the same folder. If given, every figure is also sent to TensorBoard.
+        loggers: Loggers to which every table and figure is also sent.
 
     Attributes:
         path: Path to the folder.
@@ -58,27 +59,27 @@ class RunFolder:
         ['accuracy', '0.93']
     """
 
-    def __init__(self, path: Path, logger: "TensorBoardLogger | None" = None) -> None:
+    def __init__(self, path: Path, loggers: Iterable[Any] = ()) -> None:
         self.path = path
-        self._logger = logger
+        self._loggers = Loggers(loggers)
         self.seconds: dict[str, float] = {}
 
     def begin(self) -> None:
         """Prepare the folder for new results. Every method that writes to the folder calls this method first."""
 
     @property
-    def logger(self) -> "TensorBoardLogger | None":
-        """Lightning's TensorBoard logger, or None if TensorBoard is not used."""
-        return self._logger
+    def loggers(self) -> Loggers:
+        """The loggers of the run."""
+        return self._loggers
 
     @property
     def writer(self) -> "SummaryWriter | None":
         """TensorBoard's ``SummaryWriter``, or None if TensorBoard is not used."""
         self.begin()
-        return None if self.logger is None else self.logger.experiment
+        return self.loggers.writer
 
     def table(self, name: str, frame: "pd.DataFrame") -> Path:
-        """Write a table to ``tables/<name>.csv`` and return the path.
+        """Write a table to ``tables/<name>.csv``, send it to the loggers, and return the path.
 
         Undefined values are empty cells. Texts and names of columns that a spreadsheet would run as formulas, such as
         names of images, are quoted; see :func:`~celeba_lab.files.formats.quote_cell`.
@@ -86,6 +87,7 @@ class RunFolder:
         self.begin()
         path = self.path / "tables" / f"{name}.csv"
         write_csv(path, frame)
+        self.loggers.send_table(name, frame)
         return path
 
     def matrix(self, name: str, values: "np.ndarray", rows: Sequence[str], columns: Sequence[str], corner: str) -> Path:
@@ -105,34 +107,33 @@ class RunFolder:
         return self.table(name, frame)
 
     def figure(self, name: str, figure: "Figure", step: int = 0) -> Path:
-        """Save a figure to ``figures/<name>.png`` at 150 dpi, send it to TensorBoard, and return the path."""
+        """Save a figure to ``figures/<name>.png`` at 150 dpi, send it to the loggers, and return the path."""
         self.begin()
         path = self.path / "figures" / f"{name}.png"
         stream = BytesIO()
         figure.savefig(stream, format="png", dpi=150)
         write_atomically(path, lambda file: file.write(stream.getbuffer()))
-        if self.writer is not None:
-            send_image(self.writer, f"figures/{name}", stream.getvalue(), step)
+        self.loggers.send_figure(name, stream.getvalue(), step)
         return path
 
     def log_hyperparameters(
         self, hyperparameters: Mapping[str, Any], metrics: Mapping[str, float], step: int = 0
     ) -> None:
-        """Send hyperparameters and the resulting metrics to TensorBoard's HParams dashboard.
+        """Send hyperparameters and the resulting metrics to the loggers, such as TensorBoard's HParams dashboard.
 
-        In a sweep, the settings that the sweep varies come first.
-
-        The metric names are prefixed with ``best/``. Without this prefix, TensorBoard would show the values as an
-        additional epoch.
+        The settings that a sweep varies or that were given on the command line come first, and so do the metrics of the
+        validation split.
         """
         self.begin()
-        if self.logger is None:
-            return
-        named = self._varied() | dict(hyperparameters)
-        shown = {name: "none" if value is None else value for name, value in named.items()}
-        defined = {f"best/{name}": value for name, value in metrics.items() if math.isfinite(value)}
-        self.logger.log_hyperparams(shown, defined, step)
-        self.logger.save()
+        varied = self._varied()
+        names = varied.keys() | self._given()
+        shown = dict(sorted((varied | dict(hyperparameters)).items(), key=lambda item: item[0] not in names))
+        defined = {name: float(metrics[name]) for name in sorted(metrics, key=_rank) if math.isfinite(metrics[name])}
+        self.loggers.send_results(shown, defined, step, names & shown.keys())
+
+    def _given(self) -> set[str]:
+        """Return the last parts of the names of settings that were given on the command line."""
+        return set()
 
     def _varied(self) -> dict[str, Any]:
         """Return the settings that the sweep of this run varies, by short name."""
@@ -163,7 +164,7 @@ class Run(RunFolder):
         task: Name of the task.
         settings: The resolved configuration, as nested dictionaries.
         overrides: Command-line overrides, excluding overrides of Hydra's own settings.
-        logger: Configuration of Lightning's logger. If None, TensorBoard is not used.
+        loggers: Configuration of the loggers by name.
 
     Attributes:
         path: Path to the run folder.
@@ -190,13 +191,13 @@ class Run(RunFolder):
         task: str,
         settings: Mapping[str, Any],
         overrides: Sequence[str] = (),
-        logger: DictConfig | None = None,
+        loggers: DictConfig | None = None,
     ) -> None:
         super().__init__(path)
         self.task = task
         self.settings = settings
         self.overrides = list(overrides)
-        self._logger_settings = logger
+        self._logger_settings = loggers
         self._has_begun = False
         self._is_finished = False
         self._event_sizes: Mapping[str, int] | None = {}
@@ -210,26 +211,31 @@ class Run(RunFolder):
         """Open the run that Hydra has started, in the folder created by Hydra.
 
         Raises:
-            UserError: A path in the settings, or the path to the folder, is not UTF-8 text.
+            UserError: A path in the settings, or the path to the folder, is not UTF-8 text, or a logger cannot be used.
         """
         hydra = HydraConfig.get()
         settings = OmegaConf.to_container(cfg, resolve=True)
         assert isinstance(settings, dict)
         for value in (hydra.runtime.output_dir, *flatten(settings).values()):
             check_name(Path(str(value)))
-        return cls(
+        run = cls(
             path=Path(hydra.runtime.output_dir),
             task=str(hydra.runtime.choices.get("task") or cfg.task._target_.rpartition(".")[2]),
             settings={str(name): value for name, value in settings.items()},
             overrides=overrides_of(hydra, "task"),
-            logger=cfg.logger,
+            loggers=cfg.logger,
         )
+        # A logger that needs a login or a server is built now, because reading the data can take minutes.
+        register(run.loggers)
+        return run
 
     @cached_property
-    def logger(self) -> "TensorBoardLogger | None":
-        """Lightning's TensorBoard logger, or None if not configured."""
-        logger: TensorBoardLogger | None = build(self._logger_settings)
-        return logger
+    def loggers(self) -> Loggers:
+        """The loggers of the run, in the order in which they are listed."""
+        loggers = Loggers(build(node) for node in (self._logger_settings or {}).values() if node)
+        if self.is_resumed:
+            loggers.keep_rows(0)
+        return loggers
 
     def begin(self) -> None:
         """Log the configuration, and prepare the folder of a resumed run for new results.
@@ -247,17 +253,21 @@ class Run(RunFolder):
             remove_staged(self.path)
             if self._event_sizes is not None:
                 cut_events(self.path, self._event_sizes, self._earlier_events)
-        if self.logger is not None:
-            lines = OmegaConf.to_yaml(OmegaConf.create(dict(self.settings))).splitlines()
-            text = "\n".join(f"    {line}" for line in lines)
-            self.logger.experiment.add_text("configuration", text, self._first_step)
+        settings = OmegaConf.to_yaml(OmegaConf.create(dict(self.settings)))
+        # A service does not learn where the user's folders are.
+        for folder, name in ((self.path.resolve(), str(display_path(self.path))), (Path.home(), "~")):
+            settings = settings.replace(str(folder), name)
+        lines = "\n".join(f"    {line}" for line in settings.splitlines())
+        self.loggers.send_text("configuration", lines, self._first_step)
 
     def withdraw(self) -> None:
-        """Remove the event files of a run that was refused before it began. Lightning opens them before its checks."""
+        """Remove what the loggers have stored of a run that was refused before it began.
+
+        Lightning opens the loggers before its checks.
+        """
         if self._has_begun or not is_main_process():
             return
-        if self.logger is not None:
-            self.logger.finalize("failed")
+        self.loggers.withdraw()
         for name in measure_events(self.path).keys() - self._earlier_events.keys():
             (self.path / name).unlink()
 
@@ -266,15 +276,15 @@ class Run(RunFolder):
         """Whether an earlier process has already started this run."""
         return self.settings.get(RESUME) is not None
 
-    def keep_events(self, sizes: Mapping[str, int] | None, step: int) -> None:
-        """Keep the events that a resumed run wrote before a checkpoint. By default, a resumed run removes all events.
+    def keep_logs(self, position: LogPosition, step: int) -> None:
+        """Keep what the loggers of a resumed run wrote before a checkpoint. By default, all of it is removed.
 
         Args:
-            sizes: Sizes of the event files when the checkpoint was saved; see
-                :func:`~celeba_lab.runs.events.cut_events`. If None, all events are kept.
+            position: How much the loggers had written when the checkpoint was saved. What is unknown is kept.
             step: Training step of the checkpoint, at which TensorBoard shows the configuration of the resumed run.
         """
-        self._event_sizes, self._first_step = sizes, step
+        self._event_sizes, self._first_step = position.sizes, step
+        self.loggers.keep_rows(position.rows)
 
     @property
     def last_checkpoint(self) -> Path:
@@ -291,11 +301,6 @@ class Run(RunFolder):
     def data_overrides(self) -> list[str]:
         """Overrides that make another command use the same data."""
         return [text for text in self.overrides if text.startswith("data")]
-
-    @property
-    def watch(self) -> tuple[str, str]:
-        """Purpose and command for viewing all runs in the parent folder with TensorBoard."""
-        return "watch", f"tensorboard --logdir {display_path(self.path.parent)}"
 
     def finish(
         self,
@@ -314,9 +319,9 @@ class Run(RunFolder):
             metrics: Metric values by name.
             checkpoint: Path to the checkpoint for which the metrics were computed.
             device: Device on which the model ran. Defaults to the CPU.
-            hyperparameters: Hyperparameters to show in TensorBoard. By default, the task settings are shown, together
+            hyperparameters: Hyperparameters to send to the loggers. By default, the task settings are shown, together
                 with the metrics that summarise all attributes.
-            step: Training step at which TensorBoard shows the metrics.
+            step: Training step at which the loggers show the metrics.
             next_commands: Commands to suggest to the user, as pairs of a purpose and a command.
             **fields: Additional fields of the summary; see :class:`~celeba_lab.runs.summary.Summary`.
 
@@ -347,8 +352,14 @@ class Run(RunFolder):
             **fields,
         )
         summary.write(self.path)
-        self.show(next_commands)
+        self.show([*next_commands, *self.loggers.list_views()])
+        self.loggers.close(is_finished=True)
+        release(self.loggers)
         return summary.metrics
+
+    @override
+    def _given(self) -> set[str]:
+        return {text.partition("=")[0].rpartition(".")[2] for text in self.overrides if "." in text.partition("=")[0]}
 
     def _task_settings(self) -> dict[str, Any]:
         data = self.settings["data"]
@@ -368,22 +379,25 @@ class Run(RunFolder):
             _show(purpose, command)
 
 
+_SPLITS, _METRICS = ("val", "heldout", "test"), ("accuracy", "kid", "fid", "auroc", "loss")
+
+
+def _rank(metric: str) -> tuple[int, int]:
+    """Return the place of a metric in a table, where the most important metrics come first.
+
+    Example:
+        >>> sorted(["train/loss", "test/accuracy", "val/recall", "val/accuracy"], key=_rank)
+        ['val/accuracy', 'val/recall', 'test/accuracy', 'train/loss']
+    """
+    split, _, name = metric.partition("/")
+    return tuple(  # type: ignore[return-value]
+        known.index(part) if part in known else len(known) for part, known in ((split, _SPLITS), (name, _METRICS))
+    )
+
+
 def _show(purpose: str, text: str) -> None:
     # Line breaks would make a path or a command hard to copy.
     console.print("  ", Text(f"{purpose}:", "dim"), f" {text}", sep="", soft_wrap=True)
-
-
-def send_image(writer: "SummaryWriter", tag: str, png: bytes, step: int) -> None:
-    """Send an encoded PNG to TensorBoard. The methods of ``SummaryWriter`` would encode the image again."""
-    from PIL import Image
-    from tensorboard.compat.proto.summary_pb2 import Summary as Event  # type: ignore[import-untyped]
-
-    with Image.open(BytesIO(png), formats=["PNG"]) as image:
-        width, height = image.size
-        channels = len(image.getbands())
-    picture = Event.Image(height=height, width=width, colorspace=channels, encoded_image_string=png)
-    files = writer._get_file_writer()  # type: ignore[no-untyped-call]
-    files.add_summary(Event(value=[Event.Value(tag=tag, image=picture)]), step)
 
 
 def write_bad_images(run: RunFolder, datamodule: "CelebADataModule") -> None:

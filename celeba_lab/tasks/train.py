@@ -48,7 +48,7 @@ def train(cfg: DictConfig, report: ClassifierReport) -> dict[str, float]:
     datamodule.setup("test")
     console.print(datamodule.describe())
     model = build_classifier(cfg.model, datamodule, resumable)
-    trainer = build_trainer(cfg.trainer, build_callbacks(cfg.callbacks), run.logger)
+    trainer = build_trainer(cfg.trainer, build_callbacks(cfg.callbacks), run.loggers)
     fit(run, trainer, model, datamodule, resumable)
 
     best = load_best(trainer, model)
@@ -87,10 +87,9 @@ def _hyperparameters(run: Run, best: TrainedClassifier, batch_size: int) -> dict
 
 def _next_commands(run: Run, best: TrainedClassifier) -> list[tuple[str, str]]:
     if best.checkpoint is None:
-        return [run.watch]
+        return []
     checkpoint = format_override("checkpoint", display_path(best.checkpoint))
     return [
         ("evaluate", command_line(["task=evaluate", checkpoint, "task.split=val", *run.data_overrides])),
         ("predict", command_line(["task=predict", checkpoint, "task.images=photos/*.jpg"])),
-        run.watch,
     ]

@@ -61,7 +61,7 @@ def train_gan(
     # The distances are measured last, so that the epoch timings do not include the measurements.
     callbacks = [*build_callbacks(cfg.callbacks), *([schedule] if schedule else [])]
     strategy = strategy_for_two_networks(cfg.trainer)
-    trainer = build_trainer(cfg.trainer, callbacks, run.logger, strategy=strategy)
+    trainer = build_trainer(cfg.trainer, callbacks, run.loggers, strategy=strategy)
     fit(run, trainer, model, TrainingFaces(datamodule), resumable)
 
     metrics = last_training_metrics(trainer)
@@ -91,10 +91,9 @@ def _hyperparameters(run: Run, model: GAN, size: int, schedule: DistanceSchedule
 
 def _next_commands(run: Run, last: Path) -> list[tuple[str, str]]:
     if not last.exists():
-        return [run.watch]
+        return []
     checkpoint = format_override("checkpoint", display_path(last))
     return [
         ("generate faces", command_line(["task=generate", checkpoint, *run.data_overrides])),
         ("export the generator", command_line(["task=export", checkpoint])),
-        run.watch,
     ]

@@ -1,20 +1,23 @@
-"""A callback that keeps TensorBoard's event files consistent with checkpoints."""
+"""A callback that keeps the files of loggers consistent with checkpoints."""
 
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import TensorBoardLogger
 from typing_extensions import override
 
-from celeba_lab.engine.callbacks.images import tensorboard_writer
+from celeba_lab.engine.loggers import CSVLogger
 from celeba_lab.runs.events import EVENTS_KEY, measure_events
+from celeba_lab.runs.metric_rows import count_rows
 
 
 class EventPosition(Callback):
-    """Store the sizes of TensorBoard's event files in checkpoints, so that a resumed run writes every value once.
+    """Store in checkpoints how much the loggers had written, so that a resumed run writes every value once.
 
-    Before a run is resumed, its event files are cut to these sizes; see :func:`~celeba_lab.runs.events.cut_events`.
+    When a run is resumed, its files are cut; see :func:`~celeba_lab.runs.events.cut_events` and
+    :func:`~celeba_lab.runs.metric_rows.cut_rows`. What W&B and MLflow have stored cannot be removed.
     """
 
     def __init__(self) -> None:
@@ -34,18 +37,25 @@ class EventPosition(Callback):
 
     @override
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        writer = tensorboard_writer(trainer)
-        if writer is None:
+        if not trainer.loggers or not trainer.is_global_zero:
             return
-        writer.flush()
-        sizes = measure_events(Path(writer.log_dir))
-        checkpoint[EVENTS_KEY] = {"sizes": sizes, "pending": self._pending(trainer)}
+        sizes: dict[str, int] = {}
+        rows = 0
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.flush()
+                sizes |= measure_events(Path(logger.log_dir))
+            elif isinstance(logger, CSVLogger):
+                logger.save()
+                rows = count_rows(Path(logger.save_dir))
+        checkpoint[EVENTS_KEY] = {"sizes": sizes, "rows": rows, "pending": self._pending(trainer)}
 
     @override
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         pending = checkpoint.get(EVENTS_KEY, {}).get("pending")
-        if pending is not None and trainer.state.fn == "fit" and trainer.logger is not None:
-            trainer.logger.log_metrics(pending["metrics"], pending["step"])
+        if pending is not None and trainer.state.fn == "fit":
+            for logger in trainer.loggers:
+                logger.log_metrics(pending["metrics"], pending["step"])
 
     def _pending(self, trainer: L.Trainer) -> dict[str, Any] | None:
         """Return the training metrics that Lightning logs only after the checkpoint at the end of an epoch."""

@@ -1,4 +1,4 @@
-"""Image grids for TensorBoard and the run folder."""
+"""Image grids for the loggers and the run folder."""
 
 from collections.abc import Mapping
 from io import BytesIO
@@ -7,10 +7,8 @@ from pathlib import Path
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
 from torchvision.utils import make_grid
 from typing_extensions import override
 
@@ -19,7 +17,7 @@ from celeba_lab.figures.tiles import tile_faces
 from celeba_lab.files import prepare_folder, write_atomically
 from celeba_lab.models.classifier.module import AttributeClassifier
 from celeba_lab.models.gan.module import GAN
-from celeba_lab.runs.run import send_image
+from celeba_lab.runs.loggers import Loggers
 
 SAMPLE_FILES = "epoch_*.png"
 """Glob pattern of the files written by :class:`SampleGrid`."""
@@ -28,7 +26,7 @@ _GRID_COLUMNS = 8
 
 
 class TrainingImageGrid(Callback):
-    """Send the first training batch to TensorBoard, with the augmented images below the original images.
+    """Send the first training batch to the loggers, with the augmented images below the original images.
 
     Args:
         max_images: Maximum number of images to show.
@@ -49,8 +47,8 @@ class TrainingImageGrid(Callback):
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Mapping[str, Tensor], batch_idx: int
     ) -> None:
-        writer = tensorboard_writer(trainer)
-        if writer is None or trainer.global_step > 0 or batch_idx > 0 or not isinstance(pl_module, AttributeClassifier):
+        is_first = trainer.is_global_zero and trainer.global_step == 0 and batch_idx == 0
+        if not (trainer.loggers and is_first and isinstance(pl_module, AttributeClassifier)):
             return
         count = min(self.max_images, len(batch["image"]))
         # Only complete rows are shown, so that no row mixes original and augmented images.
@@ -58,14 +56,15 @@ class TrainingImageGrid(Callback):
         images = batch["image"][:count].cpu().float() / 255
         with torch.random.fork_rng(devices=[]), torch.no_grad():  # Preserve the run's random state.
             augmented = pl_module.augment(images)
-        rows = torch.cat([images, augmented])
-        writer.add_image(
-            "train/faces_loaded_then_augmented", make_grid(rows, nrow=min(count, _GRID_COLUMNS)), global_step=0
-        )
+        grid = make_grid(torch.cat([images, augmented]), nrow=min(count, _GRID_COLUMNS))
+        pixels = (grid * 255).clamp(0, 255).byte().permute(1, 2, 0).numpy()  # (H, W, 3)
+        stream = BytesIO()
+        Image.fromarray(pixels).save(stream, format="PNG")
+        Loggers(trainer.loggers).send_image("faces_loaded_then_augmented", stream.getvalue(), 0)
 
 
 class SampleGrid(Callback):
-    """Generate faces from fixed latents after each epoch, and write them to PNG files and TensorBoard.
+    """Generate faces from fixed latents after each epoch, and write them to PNG files and the loggers.
 
     Args:
         folder: Path to the folder to which the files ``epoch_0001.png``, ``epoch_0002.png`` and so on are written.
@@ -106,8 +105,7 @@ class SampleGrid(Callback):
         Image.fromarray(tile_faces(faces)).save(stream, format="PNG", compress_level=1)
         path = self.folder / SAMPLE_FILES.replace("*", f"{epoch:04d}")
         write_atomically(path, lambda file: file.write(stream.getbuffer()))
-        if (writer := tensorboard_writer(trainer)) is not None:
-            send_image(writer, "samples", stream.getvalue(), trainer.global_step)
+        Loggers(trainer.loggers).send_image("samples", stream.getvalue(), trainer.global_step)
 
 
 def fixed_samples(model: GAN, n: int = 64) -> Tensor:
@@ -118,11 +116,3 @@ def fixed_samples(model: GAN, n: int = 64) -> Tensor:
     sampler = model.sampler()
     attributes = sampler.draw_attributes(len(model.fixed_latents), seed=0)
     return sampler.draw(model.fixed_latents[:n], None if attributes is None else attributes[:n])
-
-
-def tensorboard_writer(trainer: L.Trainer) -> SummaryWriter | None:
-    """Return TensorBoard's writer, or None outside the main process or if TensorBoard is not used."""
-    if isinstance(trainer.logger, TensorBoardLogger) and trainer.is_global_zero:
-        writer: SummaryWriter = trainer.logger.experiment
-        return writer
-    return None

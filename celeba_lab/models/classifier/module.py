@@ -234,6 +234,15 @@ class AttributeClassifier(AttributeModel):
             f" {describe_parameters(self)}"
         )
 
+    @property
+    def charts(self) -> dict[str, dict[str, list[str]]]:
+        """Metrics that are best seen in one chart, as regular expressions by the title of a group and of a chart."""
+        both = {name: [f"^val/{name}$", f"^train/{name}$"] for name in ("accuracy", "loss")}
+        charts = {"validation and training": both, "ranking": {"AUROC": ["^val/auroc$"]}}
+        if len(self.attributes) > 1:
+            charts["each attribute"] = {"validation accuracy": ["^val/accuracy/"]}
+        return charts
+
     def running_losses(self) -> dict[str, float]:
         """Return the mean training loss of the current epoch by name. This call synchronises with the device."""
         return {"loss": self.train_metrics.running_loss}

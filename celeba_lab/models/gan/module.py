@@ -333,6 +333,17 @@ class GAN(L.LightningModule):
             f" discriminator: {describe_parameters(self.discriminator)}"
         )
 
+    @property
+    def charts(self) -> dict[str, dict[str, list[str]]]:
+        """Metrics that are best seen in one chart, as regular expressions by the title of a group and of a chart."""
+        return {
+            "distances to real faces": {"KID x 1,000": ["^heldout/kid/"], "FID": ["^heldout/fid/"]},
+            "generator and discriminator": {
+                "losses": ["^train/generator_loss$", "^train/discriminator_loss$"],
+                "D(x) and D(G(z))": [r"^train/D\(x\)$", r"^train/D\(G\(z\)\)$"],
+            },
+        }
+
     def running_losses(self) -> dict[str, float]:
         """Return the mean losses of the current epoch by display name. This call synchronises with the device."""
         return {name.replace("_", " "): value for name, value in self.epoch_means().items() if name.endswith("loss")}

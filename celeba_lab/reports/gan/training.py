@@ -112,8 +112,7 @@ def report_distances(
     run.table(
         "distances", table.assign(kid_x1000_real=floor.kid, fid_real=floor.fid, real=floor.images, measured_in=words)
     )
-    if run.writer is not None:
-        run.writer.add_text("distances", f"heldout/kid and heldout/fid: {words}; {reference}")
+    run.loggers.send_text("distances", f"heldout/kid and heldout/fid: {words}; {reference}")
     names = {"ema": "averaged weights", "raw": "last weights"}
     series = {names[str(name)]: group for name, group in table.groupby("generator_weights", sort=False)}
     several = table["epoch"].nunique() > 1  # A single value is printed below, but not drawn as a curve.
