@@ -13,7 +13,7 @@ class OptunaSweeper(Sweeper):
     """Search for the settings with the best score, using Optuna; see ``celeba_lab/cli/search.py``.
 
     Args:
-        **settings: The settings in ``conf/hydra/sweeper/optuna.yaml``, which are checked before Hydra builds this class.
+        **settings: The settings in ``conf/hydra/sweeper/optuna.yaml``, which are checked before they get here.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -33,5 +33,7 @@ class OptunaSweeper(Sweeper):
         """Run the search, and return what the launcher has returned for each trial."""
         from celeba_lab.cli.search import run_search
 
-        assert self._config is not None and self._context is not None and self._launcher is not None
+        assert self._config is not None
+        assert self._context is not None
+        assert self._launcher is not None
         return run_search(self._config, self._context.config_loader, self._launcher, arguments)

@@ -82,7 +82,9 @@ def _next_jobs(search: Search, study: "Study", space: dict[str, Any], launched: 
     trials = list_trials(study)
     waiting = [k for k, trial in enumerate(trials) if trial.state == TrialState.RUNNING and k not in launched]
     if waiting:
-        return [job for job, expected in zip(waiting, range(waiting[0], waiting[0] + size), strict=False) if job == expected]
+        return [
+            job for job, expected in zip(waiting, range(waiting[0], waiting[0] + size), strict=False) if job == expected
+        ]
     new = range(len(trials), min(search.n_trials, len(trials) + size))
     _choose_settings(search, study, space, new)
     return list(new)

@@ -161,7 +161,7 @@ def _duration(job: Job | None, summary: Summary | None) -> float | None:
 
 
 def rank(entries: Sequence[Entry], score: str | None, direction: str) -> list[Entry]:
-    """Sort runs by their score, best first. Pruned runs follow, and then runs without the score in their original order.
+    """Sort runs by their score, best first. Pruned runs follow, then runs without the score in their original order.
 
     Args:
         entries: The runs.

@@ -1,7 +1,7 @@
 """A search: a sweep whose jobs are the trials of an Optuna study, which is stored in the folder of the sweep.
 
-Every process that runs a job opens the study by itself, so the jobs may run in other processes or on other machines that
-share the folder. Optuna is imported only if it is needed.
+Every process that runs a job opens the study by itself, so the jobs may run in other processes, or on other machines
+that share the folder. Optuna is imported only if it is needed.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _IDENTITY = "search"  # Attribute of a study with the settings that all of its t
 _RETRIED = "retried_job"  # Attribute of a trial that repeats a failed one, with the number of the job.
 
 
-class Pruned(Exception):
+class Pruned(Exception):  # noqa: N818  # It is not an error.
     """Raised after a run has been stopped because the pruner of its search found it hopeless.
 
     Args:

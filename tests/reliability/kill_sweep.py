@@ -5,8 +5,7 @@
 The sweep is killed with SIGKILL at random moments, while its jobs train, validate, save checkpoints, write files or
 report. Then it is resumed until all jobs are finished. Its leaderboard must be the same, except for the seconds, and
 the results of every job must be equal to the last bit. A job that was finished must not be run again. The search must
-choose the same trials and prune the same ones. The script exits
-with status 1 if anything differs.
+choose the same trials and prune the same ones. The script exits with status 1 if anything differs.
 """
 
 import random

@@ -19,6 +19,16 @@ def test_a_killed_run_resumes_exactly(case: str, tiny_celeba: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_search_that_is_killed_chooses_and_prunes_the_same_trials(tiny_celeba: Path) -> None:
+    pytest.importorskip("optuna", reason="install celeba_lab[sweep]")
+    script = SCRIPT.with_name("kill_sweep.py")
+    command = [sys.executable, "-W", "ignore", str(script), "--data", str(tiny_celeba), "--kills", "4"]
+    result = subprocess.run([*command, "--cases", "search"], capture_output=True, text=True, timeout=500)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "search: equal" in result.stdout
+
+
+@pytest.mark.slow
 def test_a_sweep_that_is_killed_ten_times_runs_each_job_once(tiny_celeba: Path) -> None:
     script = SCRIPT.with_name("kill_sweep.py")
     command = [sys.executable, "-W", "ignore", str(script), "--data", str(tiny_celeba), "--kills", "10"]

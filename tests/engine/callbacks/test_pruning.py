@@ -77,7 +77,9 @@ def test_a_resumed_run_reports_no_step_twice_and_is_pruned_at_once(toy, numbers,
 
 def test_a_score_that_validation_does_not_log_is_explained(toy, numbers, trainer) -> None:
     pruning = pruning_with(1, score="val/los")
-    with pytest.raises(SettingError, match="score=val/los is not a metric of the validation.* Did you mean 'val/loss'"):
+    with pytest.raises(
+        SettingError, match=r"score=val/los is not a metric of the validation.* Did you mean 'val/loss'"
+    ):
         trainer(pruning, max_epochs=2).fit(toy(), numbers(), numbers())
 
 
