@@ -28,8 +28,8 @@ def sweep_scores(
 ) -> Figure:
     """Draw one panel per setting, with the score of each run above its value of the setting.
 
-    A line connects the mean scores for the values of the setting, without pruned runs. Positive numbers that differ by a
-    factor of at least 10 have a logarithmic axis, and texts have equal distances.
+    A line connects the mean scores for the values of the setting, without pruned runs. Positive numbers that differ by
+    a factor of at least 10 have a logarithmic axis, and texts have equal distances.
 
     Args:
         settings: Settings of N runs, with one column per setting, for 1 to 12 settings.
