@@ -41,7 +41,9 @@ def list_groups() -> list[str]:
     conf = config_directory()
     folders = [path.parent.relative_to(conf) for path in conf.rglob("*.yaml")]
     names = {str(folder) for folder in folders if folder.parts and folder.parts[0] != "base"}
-    return sorted(name for name in names if not name.startswith(tuple(f"{group}/" for group in _GROUPS_OF_MODELS)))
+    # Plugins of Hydra add other choices to its own groups, such as hydra/launcher.
+    excluded = tuple(f"{group}/" for group in (*_GROUPS_OF_MODELS, "hydra"))
+    return sorted(name for name in names if not name.startswith(excluded))
 
 
 def list_optional_choices(group: str) -> list[str]:

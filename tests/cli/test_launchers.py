@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from inspect import signature
@@ -204,6 +205,53 @@ def test_a_requeued_job_goes_on_and_a_killed_job_fails_alone(
     result = run_process("resume=s", cwd=tmp_path)
     assert (result.returncode, states(tmp_path)) == (0, ["finished"] * 2)
     assert "resuming: s/1_seed-2/checkpoints/last.ckpt" in (second / "output.log").read_text()
+
+
+SLURM = {
+    # Runs each task of the array as SLURM would, and again if it was requeued.
+    "sbatch": """
+        n=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p' "$1")
+        export SLURM_ARRAY_JOB_ID=77 SLURM_CPUS_PER_TASK=1 SLURM_JOB_NUM_NODES=1 SLURM_NTASKS=1 SLURM_PROCID=0
+        for i in $(seq 0 "$n"); do
+            export SLURM_JOB_ID=$((77 + i)) SLURM_ARRAY_TASK_ID=$i
+            (while bash "$1" >>"$SLURM_FOLDER/log_$i" 2>&1 || [ -f "$SLURM_FOLDER/requeued_77_$i" ]; do
+                rm "$SLURM_FOLDER/requeued_77_$i" || break
+            done) >/dev/null 2>&1 &
+        done
+        echo "Submitted batch job 77"
+    """,
+    "srun": """
+        while [[ $1 == --* ]]; do if [[ $1 == --unbuffered ]]; then shift; else shift 2; fi; done
+        exec "$@"
+    """,
+    "scontrol": 'touch "$SLURM_FOLDER/$1d_$2"',
+    "sacct": "printf 'JobID|State|NodeList\\n77_0|RUNNING|node\\n77_1|RUNNING|node\\n'",
+}
+"""Programs of SLURM, as far as submitit uses them."""
+
+
+@pytest.mark.slow
+def test_the_slurm_preset_runs_and_requeues_jobs(
+    start_process, tiny_celeba: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("submitit", reason="install celeba_lab[slurm]")
+    programs = tmp_path / "slurm"
+    programs.mkdir()
+    for name, text in SLURM.items():
+        (programs / name).write_text(f"#!/bin/bash\n{textwrap.dedent(text)}\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("SLURM_FOLDER", str(programs))
+    sweep = start_process(*TRAINED, f"data.root={tiny_celeba}", "hydra/launcher=slurm")
+    first = tmp_path / "s" / "0_seed-1"
+    wait_for(first / "checkpoints" / "last.ckpt")
+    os.kill(process_of(first), signal.SIGUSR2)
+    code, log = sweep.wait(600), (tmp_path / "log").read_text()
+    assert (code, states(tmp_path)) == (0, ["finished"] * 2), log
+    assert "job 0 stopped: seed=1: It goes back to the queue" in log
+    assert (first / "output.log").read_text().count("resuming: s/0_seed-1/checkpoints/last.ckpt") == 1
+    [script] = (tmp_path / "s" / ".submitit").rglob("*.sh")
+    assert "export OMP_NUM_THREADS=$SLURM_CPUS_PER_TASK" in script.read_text()
 
 
 @pytest.mark.slow

@@ -1,8 +1,11 @@
 """The jobs of a sweep are known before it starts, and how many of them run at the same time."""
 
+import os
+
 import pytest
 from omegaconf import OmegaConf
 
+from celeba_lab.cli.sweep import _prepare_processes
 from celeba_lab.cli.sweep_plan import is_of_sweep, jobs_at_once
 
 
@@ -25,7 +28,32 @@ def test_jobs_that_run_at_the_same_time_are_counted(
     launcher: dict, jobs: int | None, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("celeba_lab.cli.sweep_plan.usable_cores", lambda: 4)
+    launcher = {"_target_": "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"} | launcher
     assert jobs_at_once(OmegaConf.create({"hydra": {"launcher": launcher}}), jobs) == expected
+
+
+@pytest.mark.parametrize(
+    ("launcher", "sweeper", "jobs", "expected"),
+    [
+        ("hydra_submitit_launcher.submitit_launcher.LocalLauncher", {"max_batch_size": None}, 9, 9),
+        ("hydra_submitit_launcher.submitit_launcher.LocalLauncher", {"max_batch_size": 2}, 9, 2),
+        ("hydra_submitit_launcher.submitit_launcher.LocalLauncher", {}, None, 1),
+        ("hydra_submitit_launcher.submitit_launcher.SlurmLauncher", {}, 9, 1),
+        ("celeba_lab_ray.RayLauncher", {}, 9, 1),
+    ],
+)
+def test_only_jobs_on_this_machine_share_its_cores(
+    launcher: str, sweeper: dict, jobs: int | None, expected: int
+) -> None:
+    settings = {"launcher": {"_target_": f"hydra_plugins.{launcher}", "n_jobs": 5}, "sweeper": sweeper}
+    assert jobs_at_once(OmegaConf.create({"hydra": settings}), jobs) == expected
+
+
+def test_processes_of_jobs_use_their_share_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {"PATH": "x"})
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(8), raising=False)
+    _prepare_processes(4)
+    assert {"OMP_NUM_THREADS": "2", "CELEBA_LAB_JOBS_AT_ONCE": "4", "PYTHONSAFEPATH": "1"}.items() <= os.environ.items()
 
 
 @pytest.mark.parametrize(
