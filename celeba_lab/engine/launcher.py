@@ -78,6 +78,7 @@ class _Launcher(_SubprocessScriptLauncher):
         self.cluster_environment.validate_settings(num_devices=self.num_processes, num_nodes=self.num_nodes)
         if not self.cluster_environment.creates_processes_externally:
             os.environ[_MAIN_PROCESS] = str(os.getpid())
+            os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # Only the main process prints warnings.
             self._call_children_scripts()
             atexit.register(_end_others, self.procs)
             threading.Thread(target=_end_if_another_fails, args=(self.procs,), daemon=True).start()

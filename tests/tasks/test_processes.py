@@ -1,0 +1,163 @@
+"""Whole commands with two processes, started by Lightning, torchrun and srun: one folder, one log, one output."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+pytestmark = pytest.mark.slow
+
+TWO = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
+PLAIN_REPORT = ["task.report.page=false", "task.report.tune=null", "task.report.estimator=null"]
+SHORT = ["model.backbone=squeezenet1_1", "model.freeze=0", *PLAIN_REPORT]
+SECONDS = 300
+
+
+def environment(**variables: object) -> dict[str, str]:
+    return os.environ | {"OMP_NUM_THREADS": "1"} | {name: str(value) for name, value in variables.items()}
+
+
+def srun(rank: int, job: int = 77, **variables: object) -> dict[str, str]:
+    """Return the variables that srun sets for two processes on one machine."""
+    own = {"SLURM_JOB_ID": job, "SLURM_STEP_ID": 0, "SLURM_NTASKS": 2, "SLURM_NTASKS_PER_NODE": 2, "SLURM_NNODES": 1}
+    own |= {"SLURM_PROCID": rank, "SLURM_LOCALID": rank, "SLURM_NODEID": 0, "SLURM_NODELIST": "127.0.0.1"}
+    return environment(**(own | variables))
+
+
+def start(arguments: list[str], cwd: Path, variables: dict[str, str]) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "celeba_lab", *arguments]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen(command, cwd=cwd, env=variables, **pipes)
+
+
+def wait_for(path: Path, process: "subprocess.Popen[str]") -> None:
+    deadline = time.monotonic() + SECONDS
+    while not path.exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def finish(processes: list["subprocess.Popen[str]"]) -> tuple[list[int], list[str]]:
+    printed = [process.communicate(timeout=SECONDS)[0] for process in processes]
+    return [process.returncode for process in processes], printed
+
+
+def metrics_of(folder: Path, read_summary: Callable) -> dict[str, float]:
+    timed = ("train/images_per_second",)
+    return {name: value for name, value in read_summary(folder)["metrics"].items() if name not in timed}
+
+
+@pytest.mark.usefixtures("blank_figures")
+def test_a_requeued_job_of_slurm_goes_on_in_its_folder_and_equals_an_uninterrupted_one(
+    small: list[str], tiny_celeba: Path, tmp_path: Path, read_summary: Callable
+) -> None:
+    """SLURM warns both processes with SIGUSR1, and starts them again with the same command."""
+    (tmp_path / "scontrol").write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/called.txt\n')
+    (tmp_path / "scontrol").chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    arguments = [*small, *SHORT, *TWO, f"data.root={tiny_celeba}", "trainer.max_epochs=6", "data.limit=31"]
+    folder = tmp_path / "outputs" / "smile" / "slurm_77"
+
+    processes = [start(arguments, tmp_path, srun(rank, PATH=path)) for rank in (0, 1)]
+    wait_for(folder / "tables" / "history.csv", processes[0])
+    for process in processes:
+        process.send_signal(signal.SIGUSR1)
+    codes, (printed, nothing) = finish(processes)
+    assert codes == [128 + signal.SIGUSR1] * 2, printed
+    assert "To resume: python -m celeba_lab resume=outputs/smile/slurm_77" in printed
+    assert "The job 77 was requeued." in printed
+    assert (tmp_path / "called.txt").read_text() == "requeue 77\n"
+    assert nothing == ""
+    assert not (folder / "summary.json").exists()
+
+    codes, (printed, nothing) = finish([start(arguments, tmp_path, srun(r, SLURM_RESTART_COUNT=1)) for r in (0, 1)])
+    assert codes == [0, 0], printed
+    assert nothing == ""
+    assert len(list(folder.glob("*.log"))) == 1
+    codes, (printed, _) = finish([start(arguments, tmp_path, srun(rank, job=78)) for rank in (0, 1)])
+    assert codes == [0, 0], printed
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["slurm_77", "slurm_78"]
+    whole = folder.with_name("slurm_78")
+    assert metrics_of(folder, read_summary) == metrics_of(whole, read_summary)
+    weights = [
+        torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"] for run in (folder, whole)
+    ]
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
+def test_torchrun_uses_one_folder_and_evaluates_like_one_process(
+    trained, tiny_celeba: Path, tmp_path: Path, run_command: Callable, read_summary: Callable
+) -> None:
+    """The eight test images are an uneven number of batches, and seven of them are not a multiple of two."""
+    evaluation = ["task=evaluate", f"checkpoint={trained.checkpoint}", f"data.root={tiny_celeba}", "data.limit=7"]
+    evaluation += [*PLAIN_REPORT, "data.eval_batch_size=3"]
+    alone = run_command(*evaluation, "trainer=cpu", "hydra.run.dir=alone", cwd=tmp_path)
+    assert alone.returncode == 0, alone.stderr
+    launcher = ["torch.distributed.run", "--nproc-per-node=2", "--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0"]
+    command = [sys.executable, "-m", *launcher, "-m", "celeba_lab", *evaluation, *TWO]
+    result = subprocess.run(
+        command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=SECONDS, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    [folder] = tmp_path.glob("outputs/*/*")
+    assert result.stdout.count("run folder:") == 1
+    assert len(list(folder.glob("*.log"))) == 1
+    found, expected = metrics_of(folder, read_summary), metrics_of(tmp_path / "alone", read_summary)
+    assert found == pytest.approx(expected, abs=1e-6, nan_ok=True)
+    tables = [pd.read_csv(path / "tables" / "predictions_test.csv") for path in (folder, tmp_path / "alone")]
+    assert tables[0]["image_id"].tolist() == tables[1]["image_id"].tolist()
+    numbers = [table.select_dtypes("number").to_numpy() for table in tables]
+    np.testing.assert_allclose(numbers[0], numbers[1], atol=1e-6)
+
+
+def children_of(process: "subprocess.Popen[str]") -> list[int]:
+    listed = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(process.pid)], capture_output=True, text=True)
+    return [int(line.split()[0]) for line in listed.stdout.splitlines() if "celeba_lab" in line]
+
+
+def test_all_processes_end_with_one_sentence_if_one_is_killed(
+    small: list[str], tiny_celeba: Path, tmp_path: Path
+) -> None:
+    arguments = [*small, *SHORT, *TWO, f"data.root={tiny_celeba}", "trainer.max_epochs=5000", "hydra.run.dir=run"]
+    process = start(arguments, tmp_path, environment())
+    wait_for(tmp_path / "run" / "tables" / "history.csv", process)
+    [child] = children_of(process)
+    os.kill(child, signal.SIGKILL)
+    [code], [printed] = finish([process])
+    assert code == 1, printed
+    assert printed.count("celeba_lab: error: ") == 1
+    assert "Another process of this run has ended unexpectedly" in printed
+    assert "To resume: python -m celeba_lab resume=run" in printed
+    assert "Traceback" not in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "sentence"),
+    [
+        (TWO[:2], {}, "srun has started 2 processes, but trainer.devices=1 and trainer.num_nodes=1 ask for 1."),
+        (["-m", "seed=1,2"], {}, "-m cannot be combined with srun"),
+        (["task=generate", "checkpoint=none.ckpt"], {}, "task=generate uses a single process, but srun has started 2."),
+        (TWO, {"SLURM_PROCID": "9"}, "SLURM_PROCID=9 must be a whole number, between 0 and 1."),
+        (TWO, {"RANK": "0"}, "RANK=0 is set, but WORLD_SIZE and LOCAL_RANK and MASTER_ADDR and MASTER_PORT are not."),
+    ],
+)
+def test_a_wrong_start_is_explained_in_one_sentence(
+    small: list[str], tiny_celeba: Path, tmp_path: Path, arguments: list[str], variables: dict[str, str], sentence: str
+) -> None:
+    command = [*small, f"data.root={tiny_celeba}", *arguments]
+    if "task=generate" in arguments:
+        command = [f"data.root={tiny_celeba}", *arguments]
+    [code], [printed] = finish([start(command, tmp_path, srun(0, **variables))])
+    assert code == 1, printed
+    assert sentence in printed.replace("\n", " ")
+    assert printed.count("celeba_lab: error: ") == 1
+    assert "Traceback" not in printed
