@@ -121,12 +121,12 @@ class RunFolder:
     ) -> None:
         """Send hyperparameters and the resulting metrics to the loggers, such as TensorBoard's HParams dashboard.
 
-        The settings that a sweep varies or that were given on the command line come first, and so do the metrics of the
-        validation split.
+        The settings that the sweep varies come first, or those on the command line if the run is not part of a sweep.
+        The metrics of the validation split come first as well.
         """
         self.begin()
         varied = self._varied()
-        names = varied.keys() | self._given()
+        names = set(varied) or self._given()
         shown = dict(sorted((varied | dict(hyperparameters)).items(), key=lambda item: item[0] not in names))
         defined = {name: float(metrics[name]) for name in sorted(metrics, key=_rank) if math.isfinite(metrics[name])}
         self.loggers.send_results(shown, defined, step, names & shown.keys())

@@ -31,7 +31,7 @@ AWAY = [
     {"callbacks": {"x": {"_target_": PLAIN, "filename": "/x"}}},
     {"callbacks": {"epoch_log": {"path": "history.csv"}}},
     {"callbacks": {"x": {"_target_": PLAIN, "deep": [{"anything": "/etc/x"}]}}},
-    {"logger": {"_target_": "lightning.pytorch.loggers.CSVLogger", "save_dir": "logs"}},
+    {"logger": {"csv": {"_target_": "lightning.pytorch.loggers.CSVLogger", "save_dir": "logs"}}},
     {"trainer": {"profiler": {"_target_": "lightning.pytorch.profilers.SimpleProfiler", "dirpath": "/tmp"}}},
     {"trainer": {"default_root_dir": "elsewhere"}},
 ]

@@ -27,7 +27,7 @@ DANGEROUS = [
     "importlib.import_module", "runpy.run_path", "urllib.request.urlretrieve", "hydra.utils.instantiate",
     "hydra.utils.get_method", "omegaconf.OmegaConf.save", "yaml.unsafe_load", "matplotlib.pyplot.savefig",
 ]  # fmt: skip
-PLACES = ["task", "model", "data", "logger", "callbacks.x", "task.report", "model.augment", "trainer.strategy"]
+PLACES = ["task", "model", "data", "logger.x", "callbacks.x", "task.report", "model.augment", "trainer.strategy"]
 
 
 def nested(place: str, target: str) -> dict:
@@ -72,7 +72,7 @@ def test_modules_that_are_not_trusted_are_not_imported(place: str, tmp_path: Pat
     [
         ("callbacks.stop", "lightning.pytorch.callbacks.EarlyStopping"),
         ("callbacks.log", "celeba_lab.engine.callbacks.EpochLog"),
-        ("logger", "lightning.pytorch.loggers.CSVLogger"),
+        ("logger.csv", "lightning.pytorch.loggers.CSVLogger"),
         ("trainer", "lightning.Trainer"),
         ("trainer.strategy", "lightning.pytorch.strategies.DDPStrategy"),
         ("trainer.profiler", "lightning.pytorch.profilers.SimpleProfiler"),
@@ -93,6 +93,7 @@ def test_targets_of_the_right_kind_are_accepted(place: str, target: str) -> None
     [
         ("model", "lightning.pytorch.callbacks.Timer", "is not a LightningModule."),
         ("callbacks.x", "torch.nn.Linear", "is not a Callback."),
+        ("logger.x", "torch.nn.Linear", "is not a Logger"),
         ("task", "lightning.pytorch.callbacks.Timer", "is not a task of celeba_lab."),
         ("callbacks.x", "lightning.pytorch.callbacks.Nothing", "cannot be imported"),
         ("callbacks.x", "Timer", "must be the dotted path of a class."),

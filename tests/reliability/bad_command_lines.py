@@ -93,7 +93,7 @@ def cases(folder: Path) -> Iterator[BadInput]:
         "callbacks.best.dirpath=/proc/x": "experiment=smile",
         "callbacks.epoch_log.path=/proc/x/log.csv": "experiment=smile",
         "callbacks.samples.folder=/proc/x": "experiment=gan",
-        "logger.save_dir=/proc/x": "experiment=gan",
+        "logger.tensorboard.save_dir=/proc/x": "experiment=gan",
     }
     for override, experiment in folders.items():
         yield BadInput("command_lines", override, [experiment, *small, override], "/proc/x", starts=True)

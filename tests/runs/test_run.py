@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
 from matplotlib.figure import Figure
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import metadata
 
+from celeba_lab.engine.loggers import TensorBoardLogger
 from celeba_lab.runs.environment import device_name
 from celeba_lab.runs.job import Job
 from celeba_lab.runs.run import PAGE, Run, RunFolder
@@ -25,13 +26,19 @@ from celeba_lab.runs.summary import Summary
 
 @pytest.fixture
 def logged(tmp_path: Path) -> RunFolder:
-    return RunFolder(tmp_path, TensorBoardLogger(tmp_path, name="", version="", default_hp_metric=False))
+    return RunFolder(tmp_path, [TensorBoardLogger(str(tmp_path))])
 
 
 def events(folder: Path) -> EventAccumulator:
     accumulator = EventAccumulator(str(folder), size_guidance={"images": 0})
     accumulator.Reload()
     return accumulator
+
+
+def shown_in_hparams(folder: Path) -> Any:
+    """Return the columns of the HParams dashboard, as TensorBoard itself reads them."""
+    content = events(folder).SummaryMetadata("_hparams_/experiment").plugin_data.content
+    return metadata.parse_experiment_plugin_data(content)
 
 
 def names_in(folder: Path) -> list[str]:
@@ -71,8 +78,8 @@ def test_a_figure_is_saved_as_png_with_150_dots_per_inch(tmp_path):
 
 def test_a_figure_is_also_logged_to_tensorboard(logged):
     logged.figure("roc_val", small_figure(), step=7)
-    logged.logger.finalize("success")
-    [image] = events(logged.path).Images("figures/roc_val")
+    logged.loggers.close(is_finished=True)
+    [image] = events(logged.path).Images("~figures/roc_val")
     assert image.step == 7
     with Image.open(io.BytesIO(image.encoded_image_string)) as shown:
         assert np.asarray(shown.convert("L")).std() > 0
@@ -87,10 +94,10 @@ def test_hyperparameters_are_logged_with_their_metrics(logged):
         "compile": False,
     }
     logged.log_hyperparameters(hyperparameters, {"val/accuracy": 0.9, "val/auroc": math.nan}, step=5)
-    logged.logger.finalize("success")
+    logged.loggers.close(is_finished=True)
     found = events(logged.path)
-    assert [(event.step, round(event.value, 3)) for event in found.Scalars("best/val/accuracy")] == [(5, 0.9)]
-    assert "best/val/auroc" not in found.Tags()["scalars"]
+    assert [(event.step, round(event.value, 3)) for event in found.Scalars("~hparams/val/accuracy")] == [(5, 0.9)]
+    assert "~hparams/val/auroc" not in found.Tags()["scalars"]
     start = found.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
     assert b"weights" in start
     assert b"none" in start
@@ -98,10 +105,20 @@ def test_hyperparameters_are_logged_with_their_metrics(logged):
 
 def test_the_settings_that_a_sweep_varies_come_first(logged):
     Job(number=0, varied={"data.limit": "64", "model.lr": "0.1"}, state="running").write(logged.path)
-    logged.log_hyperparameters({"width": 8, "lr": 0.1}, {"val/accuracy": 0.9})
-    logged.logger.finalize("success")
-    found = events(logged.path).SummaryMetadata("_hparams_/experiment").plugin_data.content
-    assert found.index(b"limit") < found.index(b"lr") < found.index(b"width")
+    logged.log_hyperparameters({"backbone": "x", "lr": 0.1}, {"train/loss": 0.1, "test/loss": 0.2, "val/accuracy": 0.9})
+    logged.loggers.close(is_finished=True)
+    experiment = shown_in_hparams(logged.path)
+    assert [(info.name, info.differs) for info in experiment.hparam_infos] == [
+        ("limit", True), ("lr", True), ("backbone", False),
+    ]  # fmt: skip
+    assert [info.display_name for info in experiment.metric_infos] == ["val/accuracy", "test/loss", "train/loss"]
+
+
+def test_the_settings_on_the_command_line_come_first(tmp_path):
+    run = Run(tmp_path, "train", SETTINGS, ["model.lr=0.1", "+data=x"], loggers=tensorboard_of(tmp_path))
+    run.finish({"val/accuracy": 0.9}, hyperparameters={"backbone": "x", "lr": 0.1})
+    infos = shown_in_hparams(tmp_path).hparam_infos
+    assert [(info.name, info.differs) for info in infos] == [("lr", True), ("backbone", False)]
 
 
 def test_without_a_logger_only_files_are_written(tmp_path):
@@ -139,13 +156,8 @@ def run_in(folder: Path, **changes: Any) -> Run:
 
 
 def tensorboard_of(folder: Path) -> DictConfig:
-    logger = {
-        "_target_": "lightning.pytorch.loggers.TensorBoardLogger",
-        "save_dir": str(folder),
-        "name": "",
-        "version": "",
-    }
-    return OmegaConf.create(logger | {"default_hp_metric": False})
+    node = {"_target_": "celeba_lab.engine.loggers.TensorBoardLogger", "save_dir": str(folder)}
+    return OmegaConf.create({"tensorboard": node})
 
 
 def test_a_run_records_its_settings(
@@ -159,7 +171,7 @@ def test_a_run_records_its_settings(
     assert (run.experiment, run.task, run.seed) == ("cooccurrence", "cooccurrence", 7)
     assert run.data_overrides == ["data=celeba", f"data.root={tiny_celeba}"]
     assert run.settings["task"]["fraction"] == 0.5
-    assert run.settings["logger"]["save_dir"] == str(run.path), "interpolations must be resolved"
+    assert run.settings["logger"]["tensorboard"]["save_dir"] == str(run.path), "interpolations must be resolved"
     assert run.path.parent == tmp_path / "outputs" / "cooccurrence"
     assert not list(run.path.rglob("events.out.*")), "no event file may exist before the first event"
 
@@ -228,11 +240,10 @@ def test_an_unknown_summary_field_is_rejected(tmp_path: Path) -> None:
 
 
 def test_hparams_contains_the_settings_of_the_task_and_the_overall_metrics(tmp_path: Path) -> None:
-    run = Run(tmp_path, "evaluate", SETTINGS, logger=tensorboard_of(tmp_path))
+    run = Run(tmp_path, "evaluate", SETTINGS, loggers=tensorboard_of(tmp_path))
     run.finish({"val/accuracy": 0.9, "val/accuracy/Smiling": 0.8})
-    run.logger.finalize("success")
     found = events(tmp_path)
-    assert found.Tags()["scalars"] == ["best/val/accuracy"]
+    assert found.Tags()["scalars"] == ["~hparams/val/accuracy"]
     start = found.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
     for name in (b"seed", b"data", b"split", b"report.bins"):
         assert name in start
@@ -241,12 +252,11 @@ def test_hparams_contains_the_settings_of_the_task_and_the_overall_metrics(tmp_p
 
 
 def test_hparams_contains_the_hyperparameters_of_the_task(tmp_path: Path) -> None:
-    run = Run(tmp_path, "train", SETTINGS, logger=tensorboard_of(tmp_path))
+    run = Run(tmp_path, "train", SETTINGS, loggers=tensorboard_of(tmp_path))
     run.finish({"val/accuracy": 0.9, "val/accuracy/Smiling": 0.8}, hyperparameters={"lr": 1e-3}, step=12)
-    run.logger.finalize("success")
     found = events(tmp_path)
-    assert found.Tags()["scalars"] == ["best/val/accuracy", "best/val/accuracy/Smiling"]
-    assert found.Scalars("best/val/accuracy")[0].step == 12
+    assert found.Tags()["scalars"] == ["~hparams/val/accuracy", "~hparams/val/accuracy/Smiling"]
+    assert found.Scalars("~hparams/val/accuracy")[0].step == 12
     start = found.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
     assert b"lr" in start
     assert b"split" not in start
@@ -261,7 +271,7 @@ def test_a_run_cannot_be_finished_twice(tmp_path: Path) -> None:
 
 
 def test_a_run_without_data_can_be_finished(tmp_path: Path) -> None:
-    Run(tmp_path, "compare", SETTINGS | {"data": None}, logger=tensorboard_of(tmp_path)).finish({"runs": 2.0})
+    Run(tmp_path, "compare", SETTINGS | {"data": None}, loggers=tensorboard_of(tmp_path)).finish({"runs": 2.0})
     assert Summary.read(tmp_path).data is None
 
 

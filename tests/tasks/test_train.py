@@ -112,13 +112,14 @@ def test_tensorboard_contains_scalars_images_text_and_hyperparameters(trained) -
     events = EventAccumulator(str(trained.folder), size_guidance={"images": 0, "tensors": 0, "scalars": 0})
     events.Reload()
     tags = events.Tags()
-    assert {"train/loss", "val/loss", "val/accuracy", "lr-AdamW/pg1", "best/test/accuracy"} <= set(tags["scalars"])
-    assert {f"figures/{name}_test" for name in ("confusion", "roc", "precision_recall", "scores")} <= set(
+    assert {"train/loss", "val/loss", "val/accuracy", "~lr-AdamW/pg1", "~hparams/test/accuracy"} <= set(tags["scalars"])
+    assert {f"~figures/{name}_test" for name in ("confusion", "roc", "precision_recall", "scores")} <= set(
         tags["images"]
     )
-    assert {"figures/learning_curves", "train/faces_loaded_then_augmented"} <= set(tags["images"])
+    assert {"~figures/learning_curves", "~faces_loaded_then_augmented"} <= set(tags["images"])
     assert {"configuration/text_summary", "test/Smiling"} <= set(tags["tensors"])
     assert "_hparams_/session_start_info" in events.summary_metadata
+    assert b"^val/accuracy$" in events.Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0]
     assert len(events.Scalars("val/loss")) == 2
 
 

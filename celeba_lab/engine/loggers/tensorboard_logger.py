@@ -80,8 +80,8 @@ class TensorBoardLogger(EventSender, loggers.TensorBoardLogger):
 
     def close(self, is_finished: bool) -> None:
         """Write all events to disk."""
-        self.save()
-        self.finalize("success" if is_finished else "failed")
+        if self._experiment is not None:  # Otherwise, an empty file would be created.
+            self.finalize("success" if is_finished else "failed")
 
     def withdraw(self) -> None:
         """Close the event files, which the run removes."""

@@ -105,6 +105,8 @@ class WandbLogger(loggers.WandbLogger):
             return super().experiment
         with _explaining():
             run = super().experiment
+        # A link to a log of wandb in the user's home folder would lead out of the run folder.
+        (Path(run.dir).parent / "logs" / "debug-core.log").unlink(missing_ok=True)
         write_id(self._folder, _SERVICE, run.id)
         return run
 
@@ -126,8 +128,10 @@ class WandbLogger(loggers.WandbLogger):
     def send_table(self, name: str, frame: "pd.DataFrame") -> None:
         """Send a table with at most 10,000 rows."""
         if len(frame) <= MOST_ROWS:
+            # A column with undefined values would otherwise contain NaN, which is not valid in JSON.
+            rows = frame.astype(object).where(frame.notna(), None).to_numpy().tolist()
             with _data_in(self._folder / "wandb" / "data"):
-                self.log_table(f"tables/{name}", dataframe=frame.rename(columns=str))
+                self.log_table(f"tables/{name}", columns=list(map(str, frame)), data=rows)
 
     def send_text(self, name: str, text: str, step: int) -> None:
         """Send a text as a file."""

@@ -238,7 +238,7 @@ class AttributeClassifier(AttributeModel):
     def charts(self) -> dict[str, dict[str, list[str]]]:
         """Metrics that are best seen in one chart, as regular expressions by the title of a group and of a chart."""
         both = {name: [f"^val/{name}$", f"^train/{name}$"] for name in ("accuracy", "loss")}
-        charts = {"validation and training": both, "ranking": {"AUROC": ["^val/auroc$"]}}
+        charts = {"validation and training": {**both, "AUROC": ["^val/auroc$"]}}
         if len(self.attributes) > 1:
             charts["each attribute"] = {"validation accuracy": ["^val/accuracy/"]}
         return charts

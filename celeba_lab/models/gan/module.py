@@ -335,12 +335,15 @@ class GAN(L.LightningModule):
 
     @property
     def charts(self) -> dict[str, dict[str, list[str]]]:
-        """Metrics that are best seen in one chart, as regular expressions by the title of a group and of a chart."""
+        """Metrics that are best seen in one chart, as regular expressions by the title of a group and of a chart.
+
+        D(x) and D(G(z)) are left out, because TensorBoard draws no lines for names with parentheses in such a chart.
+        """
         return {
             "distances to real faces": {"KID x 1,000": ["^heldout/kid/"], "FID": ["^heldout/fid/"]},
             "generator and discriminator": {
                 "losses": ["^train/generator_loss$", "^train/discriminator_loss$"],
-                "D(x) and D(G(z))": [r"^train/D\(x\)$", r"^train/D\(G\(z\)\)$"],
+                "gradient norms": ["^train/generator_gradient_norm$", "^train/discriminator_gradient_norm$"],
             },
         }
 

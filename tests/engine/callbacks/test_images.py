@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from celeba_lab.engine.callbacks import SampleGrid, TrainingImageGrid
-from celeba_lab.engine.callbacks.images import tensorboard_writer
+from celeba_lab.engine.loggers import TensorBoardLogger
 from celeba_lab.errors import SettingError, UserError
 from celeba_lab.models.classifier.module import AttributeClassifier
 from celeba_lab.models.gan.module import GAN
@@ -27,7 +26,7 @@ def fit_with_grid(trainer, faces_loader, state_of) -> Callable[..., dict[str, to
         torch.manual_seed(0)
         augment = {"flip": 0.5, "shift": 0.1, "light": 0.2}
         model = AttributeClassifier(["a"], "shufflenet_v2_x0_5", image_size=32, lr=1e-2, augment=augment)
-        logger = folder and TensorBoardLogger(folder, name="", version="", default_hp_metric=False)
+        logger = folder and TensorBoardLogger(str(folder))
         trainer(*callbacks, logger=logger or False, max_epochs=2, log_every_n_steps=1).fit(model, faces_loader())
         return state_of(model)
 
@@ -44,7 +43,7 @@ def test_the_grid_shows_the_first_batch_as_loaded(tmp_path, face_batch, fit_with
     fit_with_grid(tmp_path, TrainingImageGrid(max_images=2))
     events = EventAccumulator(str(tmp_path))
     events.Reload()
-    [image] = events.Images("train/faces_loaded_then_augmented")
+    [image] = events.Images("~faces_loaded_then_augmented")
     assert image.step == 0
     grid = np.asarray(Image.open(io.BytesIO(image.encoded_image_string)).convert("RGB")).astype(int)
     first = face_batch(8)["image"][0].permute(1, 2, 0).numpy()
@@ -54,17 +53,11 @@ def test_the_grid_shows_the_first_batch_as_loaded(tmp_path, face_batch, fit_with
     )
 
 
-def test_there_is_no_writer_without_tensorboard(tmp_path, trainer):
-    assert tensorboard_writer(trainer()) is None
-    logger = TensorBoardLogger(tmp_path, name="", version="")
-    assert tensorboard_writer(trainer(logger=logger)) is logger.experiment
-
-
 def test_each_epoch_saves_a_grid_of_the_same_latents(tmp_path):
     model = GAN(image_size=16, latent_size=8, width=4)
     grid = SampleGrid(str(tmp_path), n=16, every_n_epochs=2)
     for epoch in range(5):
-        trainer = types.SimpleNamespace(current_epoch=epoch, is_global_zero=True, max_epochs=10, logger=None)
+        trainer = types.SimpleNamespace(current_epoch=epoch, is_global_zero=True, max_epochs=10, global_step=0, loggers=[])
         grid.on_train_epoch_end(trainer, model)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["epoch_0002.png", "epoch_0004.png"]
     first, second = (np.asarray(Image.open(path)) for path in sorted(tmp_path.iterdir()))
