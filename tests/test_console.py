@@ -174,3 +174,13 @@ def test_a_table_fits_the_terminal_and_no_number_is_cut(
     assert "0.2500" in printed
     assert lines[1].endswith("┓"), "the right border is cut"
     assert ("more column" in printed) == (f"val/metric_{columns - 1}" not in printed)
+
+
+@pytest.mark.parametrize("width", [20, 40, 60])
+def test_text_that_consists_of_numbers_is_not_broken(width: int, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setattr(module.console, "_width", width)
+    means = ["0.9100 ± 0.0100", ""]
+    frame = pd.DataFrame({"setting": ["long name " * 5, "b"], "val/accuracy": means, "test/accuracy": means})
+    show_table("seeds", frame)
+    printed = capsys.readouterr().out
+    assert printed.count("0.91") == printed.count("0.9100 ± 0.0100") == (2 if width == 60 else 1 if width == 40 else 0)

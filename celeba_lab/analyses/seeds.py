@@ -145,7 +145,8 @@ def _estimate(
     if error <= rounding:
         rest = (value, value, 1.0) if abs(value) <= rounding else (math.nan, math.nan, math.nan)
         return SeedEstimate(value, 0.0, math.nan, confidence, *rest)
-    freedom = variance**2 / uncertainty
+    # A sum of variances is at least as certain as the least certain one.
+    freedom = max(variance**2 / uncertainty, min(map(len, settings)) - 1)
     half = float(student.ppf((1 + confidence) / 2, freedom)) * error
     p = 2 * float(student.sf(abs(value) / error, freedom))
     return SeedEstimate(value, error, freedom, confidence, value - half, value + half, p)

@@ -151,7 +151,7 @@ def _conclude(folder: Path, sweep: "Sweep") -> None:
     from celeba_lab.runs.job import Job
     from celeba_lab.runs.leaderboard import DAMAGED
     from celeba_lab.runs.run import PAGE, RunFolder
-    from celeba_lab.tasks.leaderboard import compare_entries, show_ranking
+    from celeba_lab.tasks.leaderboard import compare_entries, describe_damaged, show_ranking
 
     entries, table = _rank(folder, sweep)
     over_seeds = compare_entries(entries, table, sweep.score, sweep.direction)
@@ -160,8 +160,9 @@ def _conclude(folder: Path, sweep: "Sweep") -> None:
         write_sweep_report(RunFolder(folder), entries, table, sweep.score, name, over_seeds=over_seeds)
     show_ranking(entries, table, sweep.score, sweep.direction, over_seeds)
     console.print(f"report: {display_path(folder / PAGE)}", soft_wrap=True)
-    # A job with a damaged file has already been named.
-    damaged = [entry for entry in entries if entry.state == DAMAGED]
+    damaged = describe_damaged(entries)
+    for line in damaged:
+        print(f"celeba_lab: error: {line}", file=sys.stderr)
     unfinished = [Job.read(entry.folder) for entry in entries if entry.state not in ("finished", "pruned", DAMAGED)]
     for job in sorted(unfinished, key=lambda job: job.number):
         line = describe(job, None) if job.state != "running" else f"job {job.number} is still run by another process"

@@ -45,6 +45,8 @@ def leaderboard(cfg: DictConfig, runs: str | list[str]) -> dict[str, float]:
     with run.timed("report"), Progress("writing the report"):
         write_sweep_report(run, entries, table, cfg.score, "leaderboard", "tables/", over_seeds)
     show_ranking(entries, table, cfg.score, cfg.direction, over_seeds)
+    for sentence in describe_damaged(entries):
+        console.print(sentence, style="yellow", soft_wrap=True)
     metrics = {"runs": float(len(entries)), "finished": float(sum(entry.state == "finished" for entry in entries))}
     if cfg.score is not None and cfg.score in entries[0].metrics:
         metrics[cfg.score] = entries[0].metrics[cfg.score]
@@ -78,13 +80,15 @@ def show_ranking(
     show_leaderboard(table, score, f"leaderboard ({direction} {score})")
     if over_seeds is not None:
         show_seeds(over_seeds)
-    for entry in entries:
-        if entry.state == DAMAGED:
-            console.print(f"{entry.name} cannot be ranked. {entry.reason}", style="yellow")
     if sentence := explain_missing_score(entries, score):
         console.print(sentence, style="yellow", soft_wrap=True)
     elif entries and not math.isnan(entries[0].metrics.get(str(score), math.nan)):
         show_best(entries[0])
+
+
+def describe_damaged(entries: Sequence[Entry]) -> list[str]:
+    """Return a sentence about each run with a file that cannot be read."""
+    return [f"{entry.name} cannot be ranked. {entry.reason}" for entry in entries if entry.state == DAMAGED]
 
 
 def show_best(best: Entry) -> None:

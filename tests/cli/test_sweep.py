@@ -234,6 +234,63 @@ def test_a_sweep_whose_file_has_changed_is_refused(command: Command, started, ow
     assert started == [1, 2]
 
 
+@pytest.fixture
+def predicted(monkeypatch: pytest.MonkeyPatch, blank_figures: None, run_writer) -> None:
+    """The jobs take no time, and write predictions that depend on the learning rate and the seed."""
+
+    def task(cfg: DictConfig) -> dict[str, float]:
+        wrong = 6 if cfg.model.lr < 1 else 24
+        folder = Path(HydraConfig.get().runtime.output_dir)
+        probabilities = run_writer.probabilities(10 * cfg.seed + wrong, wrong)
+        settings = {"model": {"lr": cfg.model.lr}, "data": {"seed": cfg.seed}}
+        run_writer.write(folder, cfg.seed, probabilities=probabilities, settings=settings)
+        return Summary.read(folder).metrics
+
+    monkeypatch.setattr("celeba_lab.cli.main.prepare", lambda cfg: task)
+
+
+def test_a_sweep_over_seeds_ends_with_a_comparison_of_the_settings(
+    command: Command, predicted: None, tmp_path: Path
+) -> None:
+    sweep = ["-m", "experiment=smile", "hydra.sweep.dir=s", "score=test/accuracy"]
+    code, out, err = command(*sweep, "seed=1,2,3", "model.lr=0.1,10")
+    assert (code, err) == (0, "")
+    words = " ".join(out.split())
+    assert words.index("leaderboard (maximize") < words.index("settings over seeds") < words.index("best run: ")
+    assert "│ lr=0.1 │ 0.9000 ± 0.0000 │ 3 │" in words
+    assert "lr=10 is worse than lr=0.1 in test/accuracy by 0.3000" in words
+    assert {"seeds.csv", "seeds.md", "seeds.tex", "seed_differences.csv"} <= {
+        p.name for p in (tmp_path / "s").iterdir()
+    }
+    assert "Settings over seeds" in (tmp_path / "s" / "report.html").read_text()
+    # A damaged table of one run does not stop the comparison.
+    [first] = (tmp_path / "s").glob("0_*")
+    (first / "tables" / "predictions_test.csv").write_text("image_id\n")
+    code, out, err = command("resume=s")
+    assert (code, err) == (0, "")
+    assert "The intervals of test/accuracy cover seeds, but not images: " in " ".join(out.split())
+
+
+def test_a_sweep_over_seeds_alone_ends_with_their_mean(command: Command, predicted: None, tmp_path: Path) -> None:
+    code, out, _ = command("-m", "experiment=smile", "hydra.sweep.dir=s", "score=test/accuracy", "seed=1,2")
+    assert code == 0
+    words = " ".join(out.split())
+    assert "│ all runs │ 0.9000 ± 0.0000 │ 2 │" in words
+    assert "All 2 runs have the same settings, so there are no settings to compare." in words
+    assert not (tmp_path / "s" / "seed_differences.csv").exists()
+
+
+@pytest.mark.slow
+def test_a_sweep_with_a_damaged_job_ranks_the_others(command: Command, started: list[int], tmp_path: Path) -> None:
+    command("-m", *SWEEP)
+    (tmp_path / "s" / "1_seed-2" / "summary.json").write_text("{")
+    code, out, err = command("resume=s")
+    assert (code, started) == (1, [1, 2, 3, 4])
+    assert err.startswith("celeba_lab: error: 1_seed-2 cannot be ranked. s/1_seed-2/summary.json cannot be used: ")
+    assert re.search(r"│ 1 +│ +2 │ .* damaged", out)
+    assert "best run: s/3_seed-4" in out
+
+
 @pytest.mark.slow
 def test_jobs_can_run_at_the_same_time(run_process, tiny_celeba: Path, tmp_path: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="install celeba_lab[sweep]")

@@ -78,7 +78,9 @@ def test_other_runs_show_the_settings_in_their_files(tmp_path: Path) -> None:
 
 def test_equal_scores_have_the_same_rank() -> None:
     entries = rank(
-        [entry(name, score) for name, score in zip("abcde", [0.5, 0.7, 0.7, None, 0.1], strict=True)], "val/accuracy", "maximize"
+        [entry(name, score) for name, score in zip("abcde", [0.5, 0.7, 0.7, None, 0.1], strict=True)],
+        "val/accuracy",
+        "maximize",
     )
     table = leaderboard_table(entries, "val/accuracy")
     assert table["run"].tolist() == ["b", "c", "a", "e", "d"]

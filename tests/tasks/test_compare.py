@@ -13,6 +13,8 @@ import pytest
 from scipy.stats import binomtest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from celeba_lab.console import console
+
 Command = Callable[..., tuple[int, str, str]]
 RUNS = "task.runs='runs/*'"
 
@@ -52,7 +54,7 @@ def test_three_runs_are_compared(
     }
     folder, summary = read_result()
     tables = {path.stem: pd.read_csv(path) for path in (folder / "tables").glob("*.csv")}
-    assert set(tables) == {"runs", "settings", "paired", "mcnemar"}
+    assert set(tables) == {"runs", "settings", "paired", "mcnemar", "seeds", "seed_differences"}
     assert tables["runs"]["run"].tolist() == ["bad", "best", "equal"]
     assert tables["settings"]["setting"].tolist() == ["seed", "model.lr"]
     assert tables["settings"]["equal"].tolist() == [1, 3e-4]
@@ -81,9 +83,12 @@ def test_three_runs_are_compared(
         "test/accuracy/baseline": pytest.approx(50 / 60),
         "better": 0.0,
         "worse": 1.0,
+        "settings": 2.0,
+        "settings/better": 0.0,
+        "settings/worse": 0.0,
     }
     pictures = {path.stem for path in (folder / "figures").glob("*.png")}
-    assert pictures == {"curves", "differences"}
+    assert pictures == {"curves", "differences"}  # A single seed has no difference over seeds.
     events = EventAccumulator(str(folder)).Reload()
     assert {tag.removeprefix("~figures/") for tag in events.Tags()["images"]} == pictures
 
@@ -224,7 +229,7 @@ def test_drawn_faces_are_reported_as_synthetic(command: Command, tmp_path: Path,
         ),
         (
             [RUNS, "task.baseline=bset"],
-            r"task\.baseline=bset is not a run in this comparison\. Choose one of .* Did you mean 'best'\?",
+            r"task\.baseline=bset is not a run or setting in this comparison\. Choose one of .* Did you mean 'best'\?",
         ),
         ([RUNS, "task.resamples=10"], r"task\.resamples=10 must be at least 100\."),
         (
@@ -261,3 +266,108 @@ def test_runs_on_different_images_are_rejected(command: Command, runs: Path, tmp
     assert code == 1
     assert "bad and best used different images of the test split" in err
     assert not list(tmp_path.glob("outputs/compare/*/summary.json"))
+
+
+@pytest.fixture
+def seeds(tmp_path: Path, run_writer) -> Path:
+    """Six finished runs: two learning rates with three seeds each, of which the second rate makes more mistakes."""
+    for lr, wrong in ((0.1, 6), (0.2, 24)):
+        for seed in (1, 2, 3):
+            folder = tmp_path / "runs" / f"lr{lr}_seed{seed}"
+            settings = {"model": {"lr": lr}, "data": {"seed": seed}, "callbacks": {"log": {"path": f"{folder}/a.csv"}}}
+            probabilities = run_writer.probabilities(10 * seed + wrong, wrong)
+            value = 0.8 - wrong / 100 + seed / 1000
+            run_writer.write(folder, seed, probabilities=probabilities, val_accuracy=value, settings=settings)
+    return tmp_path / "runs"
+
+
+@pytest.mark.usefixtures("seeds", "blank_figures")
+@pytest.mark.parametrize("width", [80, pytest.param(120, marks=pytest.mark.slow)])
+def test_settings_are_compared_over_seeds(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read_result, width: int
+) -> None:
+    monkeypatch.setattr(console, "_width", width)
+    code, out, err = command("task=compare", RUNS)
+    assert code == 0, err
+    assert all(len(line) <= width for line in out.splitlines() if line[0] in "┏┃│└")
+    heading = next(line for line in out.splitlines() if "setting " in line)
+    assert re.split(r"[\s┃]+", heading)[1:5] == ["setting", "test/accuracy", "seeds", "val/accuracy"]
+    words = " ".join(out.split())
+    assert re.search(r"│ lr=0\.1 │ 0\.9000 ± 0\.0000 │ 3 │", words)
+    assert re.search(
+        r"lr=0\.2 is worse than lr=0\.1 in test/accuracy by 0\.3000 \(95% interval 0\.\d+ to 0\.\d+ over 3 seeds each"
+        r" and 60 images\), p = 0\.0\d+",
+        words,
+    )
+    folder, summary = read_result()
+    assert pd.read_csv(folder / "tables" / "settings.csv")["setting"].tolist() == ["seed", "model.lr"]
+    assert "**0.9000 ± 0.0000 (3)**" in (folder / "tables" / "seeds.md").read_text()
+    assert (folder / "tables" / "seeds.tex").is_file()
+    names = ["settings", "settings/better", "settings/worse", "runs"]
+    assert [summary["metrics"][name] for name in names] == [2, 0, 1, 6]
+    page = (folder / "report.html").read_text()
+    assert "Settings over seeds" in page
+    assert "0.9000 ± 0.0000 (3)" in page
+
+
+@pytest.mark.usefixtures("seeds", "blank_figures")
+@pytest.mark.parametrize(
+    ("named", "run", "setting"),
+    [
+        ('"lr=0.2"', "lr0.2_seed3", "lr=0.2"),
+        ("lr0.2_seed1", "lr0.2_seed1", "lr=0.2"),
+        pytest.param("runs/lr0.1_seed2", "lr0.1_seed2", "lr=0.1", marks=pytest.mark.slow),
+    ],
+)
+def test_the_baseline_can_be_a_setting_or_a_run(
+    command: Command, read_result, named: str, run: str, setting: str
+) -> None:
+    code, _, err = command("task=compare", RUNS, f"task.baseline={named}")
+    assert code == 0, err
+    folder, summary = read_result()
+    assert summary["details"]["baseline"] == run
+    assert set(pd.read_csv(folder / "tables" / "seed_differences.csv")["baseline"]) == {setting}
+
+
+@pytest.mark.usefixtures("seeds")
+def test_a_misspelt_setting_is_explained(command: Command) -> None:
+    code, _, err = command("task=compare", RUNS, 'task.baseline="lr=0.3"')
+    assert code == 1
+    assert re.search(r"is not a run or setting in this comparison\. Choose one of .*, lr=0\.1, lr=0\.2\.", err)
+
+
+@pytest.mark.usefixtures("blank_figures")
+def test_seeds_of_one_setting_and_repeated_seeds_are_explained(command: Command, seeds: Path, tmp_path: Path) -> None:
+    shutil.copytree(seeds / "lr0.1_seed1", seeds / "lr0.1_seed1_again")
+    code, out, err = command("task=compare", "task.runs='runs/lr0.1*'")
+    assert code == 0, err
+    words = " ".join(out.split())
+    assert "All 3 runs have the same settings, so there are no settings to compare." in words
+    assert "with the settings and the seed of another run: lr0.1_seed1_again." in words
+    assert not list(tmp_path.glob("outputs/compare/*/tables/seed_differences.csv"))
+
+
+@pytest.mark.usefixtures("blank_figures")
+def test_runs_with_one_seed_each_have_no_comparison_over_seeds(command: Command, seeds: Path, read_result) -> None:
+    code, out, err = command("task=compare", "task.runs='runs/*_seed1'")
+    assert code == 0, err
+    assert "settings over seeds" not in out
+    assert "Only one seed" not in out
+    assert "To compare settings, train each of them with several seeds." in " ".join(out.split())
+    folder, summary = read_result()
+    assert not (folder / "tables" / "seeds.csv").exists()
+    assert "settings" not in summary["metrics"]
+
+
+@pytest.mark.usefixtures("blank_figures")
+def test_a_metric_that_is_undefined_for_some_runs_has_no_mean(command: Command, seeds: Path) -> None:
+    code, out, err = command("task=compare", RUNS, "task.metric=f1")
+    assert code == 0, err
+    assert "test/f1 is undefined for a run, so the mean is undefined: lr=0.1, lr=0.2." in " ".join(out.split())
+    for folder in seeds.glob("lr0.2*"):
+        summary = json.loads((folder / "summary.json").read_text())
+        del summary["metrics"]["test/f1"]
+        (folder / "summary.json").write_text(json.dumps(summary))
+    code, _, err = command("task=compare", RUNS, "task.metric=f1")
+    assert code == 1
+    assert "task.metric=f1 is not a test metric of lr0.2_seed1" in err

@@ -50,3 +50,41 @@ def test_a_mistake_gives_a_one_sentence_error(tmp_path: Path, run_command, argum
     assert result.returncode == 1
     assert sentence in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+
+
+@pytest.mark.usefixtures("blank_figures")
+def test_settings_with_several_seeds_are_compared_below_the_leaderboard(
+    tmp_path: Path, run_writer, run_command
+) -> None:
+    for lr, wrong in ((0.1, 6), (0.2, 24)):
+        for seed in (1, 2, 3):
+            probabilities = run_writer.probabilities(10 * seed + wrong, wrong)
+            settings = {"model": {"lr": lr}}
+            run_writer.write(
+                tmp_path / "runs" / f"{lr}_{seed}",
+                seed,
+                probabilities=probabilities,
+                val_accuracy=lr + seed / 100,
+                settings=settings,
+            )
+    damaged = run_writer.write(tmp_path / "runs" / "z", 9)
+    (damaged / "summary.json").write_text("{")
+    result = run_command("task=leaderboard", "task.runs=runs", "hydra.run.dir=l", "score=test/accuracy", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    words = " ".join(result.stdout.split())
+    assert (
+        words.index("leaderboard (maximize") < words.index("settings over seeds") < words.index("best run: runs/0.1_1")
+    )
+    assert "lr=0.2 is worse than lr=0.1 in test/accuracy by 0.3000" in words
+    assert "z cannot be ranked. runs/z/summary.json cannot be used: " in words
+    tables = {path.name for path in (tmp_path / "l" / "tables").iterdir()}
+    assert {"seeds.csv", "seeds.md", "seeds.tex", "seed_differences.csv", "leaderboard.csv"} == tables - {
+        "leaderboard.md",
+        "leaderboard.tex",
+    }
+    page = (tmp_path / "l" / "report.html").read_text()
+    assert "Settings over seeds" in page
+    assert "tables/seeds.csv" in page
+    table = pd.read_csv(tmp_path / "l" / "tables" / "leaderboard.csv")
+    assert table["rank"].tolist()[:6] == [1, 1, 1, 4, 4, 4]
+    assert table["state"].tolist()[6] == "damaged"
