@@ -49,6 +49,39 @@ def test_every_experiment_can_be_composed_with_every_trainer(experiment: str, tr
     assert cfg.trainer.max_epochs == (1 if trainer == "smoke" else cfg.recipe.max_epochs)
 
 
+@pytest.mark.parametrize("piece", sorted({*list_choices("callbacks")} - {"default", "gan"}))
+def test_every_callback_can_be_combined_with_the_others(piece: str, compose) -> None:
+    cfg = compose("experiment=smile", f"callbacks=[default,{piece}]", "callbacks.last.dirpath=x")
+    assert list(cfg.callbacks)[-2:] == [piece, "ema"]
+    check_types(
+        OmegaConf.create({"callbacks": {piece: cfg.callbacks[piece]}, "score": "val/f1", "direction": "minimize"})
+    )
+    assert set(compose("experiment=gan", f"callbacks=[gan,{piece}]").callbacks) >= {piece, "samples"}
+
+
+def test_early_stopping_monitors_the_score(compose) -> None:
+    for experiment, whole, expected in (("smile", "default", "max"), ("gan", "gan", "min")):
+        cfg = compose(f"experiment={experiment}", f"callbacks=[{whole},early_stopping]")
+        assert (cfg.callbacks.early_stopping.monitor, cfg.callbacks.early_stopping.mode) == (cfg.score, expected)
+
+
+@pytest.mark.parametrize("experiment", ["smile", "attributes", "gan", "gan_notebook"])
+@pytest.mark.parametrize("debug", list_choices("debug"))
+def test_every_experiment_can_be_composed_with_every_debug_preset(experiment: str, debug: str, compose) -> None:
+    cfg = compose(f"experiment={experiment}", f"debug={debug}")
+    assert (cfg.debug, cfg.name) == (debug, experiment)
+    assert cfg.trainer.max_epochs == {"one_batch": 1, "overfit": 40, "profile": 1, "limit": 2}.get(
+        debug, cfg.recipe.max_epochs
+    )
+
+
+@pytest.mark.parametrize("profiler", list_choices("profiler"))
+def test_profilers_write_to_the_run_folder(profiler: str, compose) -> None:
+    node = compose(f"profiler={profiler}").trainer.profiler
+    assert OmegaConf.to_container(node, resolve=False)["dirpath"] == "${hydra:runtime.output_dir}/profile"
+    check_types(OmegaConf.create({"trainer": {"profiler": dict(OmegaConf.to_container(node), dirpath="x")}}))
+
+
 @pytest.mark.parametrize(("experiment", "loss"), pairs_that_go_together("loss"))
 def test_every_experiment_can_be_composed_with_every_loss_for_its_model(experiment: str, loss: str, compose) -> None:
     name = loss.removeprefix("gan/")

@@ -162,7 +162,9 @@ def check_choices(chosen: Mapping[str, str | None]) -> None:
         _check_pieces(chosen["callbacks"])
     if (debug := chosen.get("debug")) is not None:
         if chosen.get("task") not in _DEBUGGED:
-            raise UserError(f"debug={debug} does not work with task={chosen.get('task')}, which does not train a model.")
+            raise UserError(
+                f"debug={debug} does not work with task={chosen.get('task')}, which does not train a model."
+            )
         if debug == "overfit" and model != "classifier":
             raise UserError("debug=overfit works only with a classifier, because the losses of a GAN do not fall to 0.")
     for group in _GROUPS_OF_MODELS:

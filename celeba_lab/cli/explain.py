@@ -163,7 +163,9 @@ def _explain_key(error: OmegaConfBaseException) -> str:
     hint = did_you_mean(key, siblings if parent else [*siblings, *list_groups()])
     if not hint and (section := re.fullmatch(r"hydra\.(launcher|sweeper)", parent)):
         names = ", ".join(list_optional_choices(f"hydra/{section[1]}"))
-        return f"{full_key} is not a setting of this {section[1]}. Choose another one with hydra/{section[1]}= ({names})."
+        return (
+            f"{full_key} is not a setting of this {section[1]}. Choose another one with hydra/{section[1]}= ({names})."
+        )
     if not hint and siblings:
         hint = f" {parent or 'The configuration'} contains {', '.join(siblings)}."
     return f"There is no setting '{full_key}'.{hint}"

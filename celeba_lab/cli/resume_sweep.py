@@ -11,12 +11,11 @@ from celeba_lab.errors import UserError
 from celeba_lab.runs.settings import RESUME
 from celeba_lab.runs.sweep import Sweep
 
-
 _FIXED = ("hydra.sweep.dir", "hydra.sweep.subdir", "hydra.run.dir", "hydra.output_subdir")
 
 
-def _check_fixed(folder: Path, sweep: Sweep, own: Iterable[str], given: Iterable[str]) -> None:
-    """Check that the folders and the ranking of a resumed sweep are not changed, because its jobs depend on them.
+def _check_fixed(folder: Path, sweep: Sweep, own: Iterable[str], given: Iterable[str]) -> list[str]:
+    """Check that the folders and the ranking of a resumed sweep are not changed, and return the other settings.
 
     Raises:
         UserError: A setting would be ignored, or would rank only some of the jobs.
@@ -24,11 +23,13 @@ def _check_fixed(folder: Path, sweep: Sweep, own: Iterable[str], given: Iterable
     for text in own:
         if key_of(text) in _FIXED:
             raise UserError(f"{text} cannot be changed when a sweep is resumed, which goes on in its own folder.")
+    before = {"score": sweep.score, "direction": sweep.direction}
+    others = [text for text in given if key_of(text) not in before]
     for text in given:
-        before = {"score": sweep.score, "direction": sweep.direction}
-        if key_of(text) in before and text.partition("=")[2] != before[key_of(text)]:
+        if text not in others and text.partition("=")[2] != str(before[key_of(text)]):
             ranking = command_line(["task=leaderboard", format_override("task.runs", display_path(folder)), text])
             raise UserError(f"{text} cannot be changed when a sweep is resumed. Rank its runs again with: {ranking}")
+    return others
 
 
 def expand_sweep(folder: Path, arguments: list[str]) -> list[str]:
@@ -51,7 +52,7 @@ def expand_sweep(folder: Path, arguments: list[str]) -> list[str]:
         if not is_of_sweep(text):
             raise UserError(f"{display_path(folder / Sweep.FILE)} contains {text}, which is not a setting of a sweep.")
     own, given = split_arguments(arguments)
-    _check_fixed(folder, sweep, own, given)
+    given = _check_fixed(folder, sweep, own, given)
     for text in given:
         is_optimised = sweep.jobs is None and key_of(text) == "score"
         if is_optimised or key_of(text) in sweep.varied or not is_below(key_of(text).replace("/", "."), CHANGEABLE):

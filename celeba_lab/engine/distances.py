@@ -127,7 +127,7 @@ class DistanceSchedule(Callback):
         """Let a callback that stops training early use the distances of the weights that the run reports."""
         reported = next(iter(measured.values()), None)  # The averaged weights come first.
         own = None if reported is None else {"heldout/kid": reported.kid, "heldout/fid": reported.fid}
-        metrics: dict[str, float] = trainer.strategy.broadcast(own)  # The other processes wait here.
+        metrics: dict[str, float] = trainer.strategy.broadcast(own or {})  # The other processes wait here.
         pl_module.log_dict(metrics, logger=False)
         for callback in callbacks_of(trainer):
             if isinstance(callback, EarlyStopping):

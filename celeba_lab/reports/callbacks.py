@@ -48,6 +48,8 @@ def _judge_overfitting(log: EpochLog) -> dict[str, Any]:
     if reached:
         console.print(f"overfit: {change}, so this model can memorise a batch", style="bold", soft_wrap=True)
     else:
-        advice = f"which is not below {_NEARLY_ZERO}. Train for more epochs, or check the model, the labels and the rate."
+        advice = (
+            f"which is not below {_NEARLY_ZERO}. Train for more epochs, or check the model, the labels and the rate."
+        )
         console.print(f"overfit: {change}, {advice}", style="bold yellow", soft_wrap=True)
     return {"reached": reached, "first_loss": losses[0], "last_loss": losses[-1]}

@@ -126,3 +126,51 @@ def test_a_choice_must_be_a_name(text: str) -> None:
 @pytest.mark.parametrize("text", ["data=auto", "experiment=[smile]", "+experiment=smile", "data=auto,celeba"])
 def test_names_and_sweeps_over_names_are_choices(text: str) -> None:
     check_group_overrides([text])
+
+
+@pytest.mark.parametrize(
+    ("override", "combined"),
+    [
+        ("callbacks=early_stopping", "callbacks=[default,early_stopping]"),
+        ("callbacks=[early_stopping,swa]", "callbacks=[default,early_stopping,swa]"),
+    ],
+)
+def test_single_callbacks_are_combined_with_the_others(override: str, combined: str) -> None:
+    with pytest.raises(UserError) as caught:
+        check_group_overrides([override])
+    assert "would leave out all other callbacks" in str(caught.value)
+    assert combined in str(caught.value)
+    check_group_overrides([combined, "callbacks=[gan,early_stopping]", "callbacks=default,gan"])
+    with pytest.raises(UserError, match="would leave out"):
+        check_choices({"callbacks": "swa"})
+
+
+def test_a_misspelt_callback_in_a_list_is_explained(compose) -> None:
+    with pytest.raises(Exception) as caught:
+        compose("callbacks=[default,early_stoping]")
+    assert str(explain(caught.value)).startswith(
+        "There is no callbacks 'early_stoping'. Did you mean 'early_stopping'? Choose from: accumulation,"
+    )
+
+
+@pytest.mark.parametrize(
+    ("chosen", "sentence"),
+    [
+        ({"debug": "one_batch", "task": "compare"}, "debug=one_batch does not work with task=compare, which does not"),
+        ({"debug": "overfit", "task": "train_gan", "model": "gan"}, "debug=overfit works only with a classifier"),
+    ],
+)
+def test_debug_presets_are_for_training(chosen: dict, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        check_choices(chosen)
+
+
+@pytest.mark.parametrize(
+    ("path", "extra"),
+    [("hydra/launcher/joblib", "sweep"), ("hydra/launcher/submitit_slurm", "slurm"), ("hydra/launcher/ray", "ray")],
+)
+def test_a_choice_that_needs_an_extra_is_explained(path: str, extra: str) -> None:
+    assert explain_unknown_choice(path, ["basic"]) == (
+        f"hydra/launcher={path.rpartition('/')[2]} needs libraries that are not installed. Install them with:"
+        f" pip install 'celeba-lab[{extra}]'"
+    )

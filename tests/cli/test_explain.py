@@ -23,6 +23,7 @@ from celeba_lab.errors import UserError
         ("data.in_memory=true", "data.in_memory has been replaced by data.store=memory"),
         ("task/classifier=x", "task/classifier has been replaced by task/estimator."),
         ("task/estimator=logistic", "task/estimator cannot be chosen here, because this task or experiment does not"),
+        ("hydra.launcher.n_jobs=2", "hydra.launcher.n_jobs is not a setting of this launcher. Choose another one with"),
         ("modl=x", "There is no setting 'modl'. Did you mean 'model'?"),
         ("seed=abc", "seed: Value 'abc'"),
         ("model.attributes=[a", "'model.attributes=[a' on the command line cannot be parsed. Use key=value."),

@@ -303,3 +303,78 @@ def test_jobs_can_run_at_the_same_time(run_process, tiny_celeba: Path, tmp_path:
     assert len([line for line in result.stdout.splitlines() if " started: " in line or " failed: " in line]) >= 3
     result = run_process("resume=s", cwd=tmp_path)
     assert result.stdout.count(" failed: ") == 3
+
+
+def test_a_misspelt_score_is_explained_before_any_job_starts(command: Command, started, tmp_path: Path) -> None:
+    code, _, err = command("-m", *SWEEP, "score=val/acuracy")
+    assert (code, started) == (1, [])
+    assert err == (
+        "celeba_lab: error: score=val/acuracy is not a metric that this task reports. Did you mean 'val/accuracy'?\n"
+    )
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_score_that_no_job_reports_is_explained_after_the_first(
+    command: Command, started, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("celeba_lab.cli.sweep_monitor.SweepMonitor.interval", 0.01)
+    code, out, _ = command("-m", *SWEEP, "score=test/acuracy")
+    sentence = "score=test/acuracy is not a metric of these runs, so they are not ranked."
+    assert (code, started) == (0, [1, 2, 3, 4])
+    assert out.count(sentence) == 2, "once while the jobs run, and once at the end"
+
+
+def test_a_sweep_that_varies_nothing_says_so(command: Command, started, tmp_path: Path) -> None:
+    code, out, _ = command("-m", "experiment=smile", "hydra.sweep.dir=s")
+    assert (code, started) == (0, [42])
+    assert "No setting has several values, as in seed=1,2, so nothing is varied." in out
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        (
+            "score=val/loss",
+            "score=val/loss cannot be changed when a sweep is resumed. Rank its runs again with: python",
+        ),
+        ("direction=minimize", "direction=minimize cannot be changed when a sweep is resumed. Rank its runs"),
+        ("hydra.sweep.dir=t", "hydra.sweep.dir=t cannot be changed when a sweep is resumed, which goes on in its own"),
+    ],
+)
+def test_a_setting_that_a_resumed_sweep_would_ignore_is_refused(
+    command: Command, started, override: str, sentence: str
+) -> None:
+    command("-m", *SWEEP)
+    code, _, err = command("resume=s", override)
+    assert (code, len(started)) == (1, 4)
+    assert err.startswith(f"celeba_lab: error: {sentence}")
+    code, _, err = command("resume=s", "score=val/accuracy", "direction=maximize")
+    assert (code, err) == (0, "")
+
+
+def test_a_damaged_record_of_a_job_is_set_aside(command: Command, started, tmp_path: Path) -> None:
+    command("-m", *SWEEP)
+    record = tmp_path / "s" / "1_seed-2" / "job.json"
+    summary = (record.parent / "summary.json").stat().st_mtime_ns
+    record.write_text("{")
+    code, out, err = command("resume=s")
+    assert (code, err, len(started)) == (0, "", 4)
+    assert "s/1_seed-2/job.json cannot be used" in out
+    assert "It was renamed to job.json.damaged." in out
+    assert (record.parent / "job.json.damaged").read_text() == "{"
+    assert Job.read(record.parent).state == "finished"
+    assert (record.parent / "summary.json").stat().st_mtime_ns == summary
+
+
+def test_a_damaged_summary_of_a_job_is_not_overwritten(command: Command, started, tmp_path: Path) -> None:
+    command("-m", *SWEEP)
+    summary = tmp_path / "s" / "1_seed-2" / "summary.json"
+    summary.write_text("{")
+    code, _, err = command("resume=s")
+    assert (code, len(started), summary.read_text()) == (1, 4, "{")
+    assert err.count("\n") == 1
+    assert "s/1_seed-2/summary.json cannot be used" in err
+    assert err.endswith("Or move s/1_seed-2 out of the sweep, and its job runs again.\n")
+    summary.parent.rename(tmp_path / "kept")
+    code, _, err = command("resume=s")
+    assert (code, err, started) == (0, "", [1, 2, 3, 4, 2])

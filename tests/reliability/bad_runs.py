@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 from bad_inputs import BadInput
-from small_data import draw_faces, train_classifier
+from small_data import draw_faces, run, train_classifier
 
 Change = Callable[[Path], Any]
 
@@ -162,6 +162,36 @@ RESUMED: dict[str, dict[str, Change]] = {
 }
 
 
+SWEEP: dict[str, dict[str, Change]] = {
+    "sweep.json": {
+        **NOT_FILES,
+        "deep": _text("[" * 100_000),
+        "another version": _summary(version=99),
+        "a setting of Hydra": _summary(overrides=["hydra.run.dir=x"]),
+        "another field": _summary(x=1),
+        "direction": _summary(direction="up"),
+    },
+    "0_seed-1/summary.json": {"deep": _text("[" * 100_000), "not JSON": _text("{"), "version": _summary(version=99)},
+}
+
+
+def sweep_cases(folder: Path, root: Path) -> Iterator[BadInput]:
+    """Yield commands that resume a sweep with a changed file, or with a setting that cannot be changed."""
+    good, bad = folder / "sweep", folder / "bad sweep"
+    own = ["experiment=cooccurrence", f"data.root={root}", "seed=1,2", f"hydra.sweep.dir={good}"]
+    run(["-m", *own], folder)
+    for file, changes in SWEEP.items():
+        for text, change in changes.items():
+            shutil.rmtree(bad, ignore_errors=True)
+            shutil.copytree(good, bad)
+            change(bad / file)
+            yield BadInput("runs", f"sweep, {file}, {text}", [f"resume='{bad}'"], Path(file).name)
+    for override in ("score=x", "direction=minimize", "hydra.sweep.dir=x", "model.lr=1", "seed=3"):
+        yield BadInput("runs", f"sweep, {override}", [f"resume={good}", override], override)
+    yield BadInput("runs", "a job of a sweep", [f"resume={good}/0_seed-1"], "Resume its sweep instead", starts=True)
+    shutil.rmtree(bad)
+
+
 def cases(folder: Path) -> Iterator[BadInput]:
     """Yield one command for each changed file."""
     root = draw_faces(folder / "faces")
@@ -183,6 +213,7 @@ def cases(folder: Path) -> Iterator[BadInput]:
             arguments = [f"resume='{runs}/two'", "trainer.max_epochs=4", f"data.root={root}"]
             yield BadInput("runs", f"resume, {file}, {text}", arguments, Path(file).name)
     shutil.rmtree(runs)
+    yield from sweep_cases(folder, root)
 
 
 def _copy(good: Path, runs: Path) -> None:

@@ -97,7 +97,9 @@ class StochasticWeightAveraging(_RestoredAverage):
         epochs, start = trainer.max_epochs, self.swa_epoch_start
         if isinstance(start, float):
             if epochs is None or epochs < 0:
-                raise UserError("A fraction as swa_epoch_start needs a limited number of epochs. Set trainer.max_epochs.")
+                raise UserError(
+                    "A fraction as swa_epoch_start needs a limited number of epochs. Set trainer.max_epochs."
+                )
             start = int(start * epochs)
         if epochs is not None and 0 <= epochs <= start:
             raise UserError(

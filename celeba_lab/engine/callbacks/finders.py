@@ -67,7 +67,7 @@ class LearningRateFinder(LightningLearningRateFinder):
 
     @override
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if self.lr is None and not trainer.fast_dev_run:
+        if self.lr is None and not _is_fast(trainer):
             with _searching(trainer, self._num_training_steps):
                 self.lr_find(trainer, pl_module)
             assert self.optimal_lr is not None
@@ -134,6 +134,11 @@ def suggest_rate(rates: Sequence[float], losses: Sequence[float]) -> float | Non
     slopes = np.gradient([loss for _, loss in known], np.log([rate for rate, _ in known]))
     steepest = int(np.argmin(slopes))
     return known[steepest][0] if slopes[steepest] < 0 else None
+
+
+def _is_fast(trainer: L.Trainer) -> bool:
+    """Return whether ``fast_dev_run`` is set, with which Lightning does not search."""
+    return bool(trainer.fast_dev_run)  # type: ignore[attr-defined]
 
 
 @contextmanager
@@ -222,7 +227,7 @@ class BatchSizeFinder(LightningBatchSizeFinder):
 
     @override
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if self.batch_size is not None or trainer.fast_dev_run:
+        if self.batch_size is not None or _is_fast(trainer):
             return
         before = self._datamodule.batch_size
         with Progress("searching for a batch size"):

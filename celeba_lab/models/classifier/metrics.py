@@ -1,6 +1,6 @@
 """Exact metrics for K binary attributes over a whole split, rather than means of batch metrics."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch

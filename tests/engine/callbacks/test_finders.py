@@ -26,6 +26,9 @@ class Numbers(L.LightningDataModule):
     def train_dataloader(self) -> DataLoader:
         return DataLoader(torch.randn(40, 4, generator=torch.Generator().manual_seed(1)), batch_size=self.batch_size)
 
+    def val_dataloader(self) -> DataLoader:
+        return DataLoader(torch.zeros(4, 4), batch_size=2)
+
 
 @pytest.fixture
 def scheduled(toy):
