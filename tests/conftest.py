@@ -293,6 +293,8 @@ def settings(compose: Callable[..., DictConfig]) -> set[str]:
     for group in ("experiment", "task"):
         for path in (config_directory() / group).glob("*.yaml"):
             found |= set(_keys_of(OmegaConf.to_container(compose(f"{group}={path.stem}"))))
+    pieces = ",".join(sorted(path.stem for path in (config_directory() / "callbacks").glob("*.yaml")))
+    found |= set(_keys_of(OmegaConf.to_container(compose(f"callbacks=[{pieces}]", "profiler=simple"))))
     return found
 
 

@@ -1,4 +1,4 @@
-"""The report on what callbacks have done in a training run: the search for a learning rate, and a preset for debugging."""
+"""The report on what callbacks have done in a training run: a search for a learning rate, or overfitting."""
 
 from typing import Any
 

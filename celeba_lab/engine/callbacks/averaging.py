@@ -103,7 +103,8 @@ class StochasticWeightAveraging(_RestoredAverage):
             start = int(start * epochs)
         if epochs is not None and 0 <= epochs <= start:
             raise UserError(
-                f"swa_epoch_start={self.swa_epoch_start} is not reached in {epochs} epochs, so nothing would be averaged."
+                f"swa_epoch_start={self.swa_epoch_start} is not reached in {epochs} epochs, so nothing would be"
+                " averaged."
             )
         self._first = start
 

@@ -165,9 +165,11 @@ def _searching(trainer: L.Trainer, steps: int) -> Iterator[None]:
             progress.advance()
 
     try:
-        with Progress("searching for a learning rate", total=steps, unit="steps") as progress:
-            with patch.object(lr_finder, "_LRCallback", Search):
-                yield
+        with (
+            Progress("searching for a learning rate", total=steps, unit="steps") as progress,
+            patch.object(lr_finder, "_LRCallback", Search),
+        ):
+            yield
     finally:
         # After an exception, Lightning leaves only its own callback.
         trainer.callbacks = callbacks  # type: ignore[attr-defined]

@@ -5,6 +5,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+SMALL = [
+    "experiment=smile",
+    "trainer=cpu",
+    "trainer.log_every_n_steps=1",
+    "~callbacks.progress_bar",
+    "model.weights=null",
+    "model.image_size=32",
+    "data.batch_size=8",
+]
 PIECES = [
     "callbacks=[default,batch_size_finder,lr_finder,early_stopping,throughput]",
     "callbacks.batch_size_finder.init_val=2",
@@ -22,10 +31,10 @@ PIECES = [
 
 @pytest.mark.slow
 def test_a_run_records_what_its_callbacks_have_decided(
-    small, tiny_celeba: Path, tmp_path: Path, run_command, read_summary, blank_figures
+    tiny_celeba: Path, tmp_path: Path, run_command, read_summary, blank_figures
 ) -> None:
     run = ["hydra.run.dir=run", f"data.root={tiny_celeba}", "trainer.max_epochs=4"]
-    result = run_command(*small, *PIECES, *run, cwd=tmp_path)
+    result = run_command(*SMALL, *PIECES, *run, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     details = read_summary(tmp_path / "run")["details"]
     assert details["batch_size_finder"] == {"batch_size": 4}
