@@ -147,14 +147,16 @@ def _conclude(folder: Path, sweep: "Sweep") -> None:
     """Write and print the leaderboard, print one line for each job that failed, and exit with status 1 if any did."""
     from celeba_lab.cli.sweep_monitor import describe
     from celeba_lab.console import Progress, console, display_path
+    from celeba_lab.reports.leaderboard import describe_damaged
+    from celeba_lab.reports.seeds import compare_entries
     from celeba_lab.reports.sweep import write_sweep_report
     from celeba_lab.runs.job import Job
-    from celeba_lab.runs.leaderboard import DAMAGED
+    from celeba_lab.runs.leaderboard import DAMAGED, main_metrics
     from celeba_lab.runs.run import PAGE, RunFolder
-    from celeba_lab.tasks.leaderboard import compare_entries, describe_damaged, show_ranking
+    from celeba_lab.tasks.leaderboard import show_ranking
 
     entries, table = _rank(folder, sweep)
-    over_seeds = compare_entries(entries, table, sweep.score, sweep.direction)
+    over_seeds = compare_entries(entries, main_metrics(table, sweep.score), sweep.score, sweep.direction)
     with Progress("writing the report"):
         name = str(display_path(folder))
         write_sweep_report(RunFolder(folder), entries, table, sweep.score, name, over_seeds=over_seeds)

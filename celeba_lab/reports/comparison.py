@@ -1,7 +1,7 @@
 """The report for ``task=compare``: tables, figures and sentences that compare finished runs."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from textwrap import shorten
@@ -277,23 +277,27 @@ def comparison_metrics(
 def write_comparison(
     run: RunFolder,
     runs: Sequence[FinishedRun],
-    paired: pd.DataFrame,
+    tables: Mapping[str, pd.DataFrame],
     over_seeds: SeedComparison | None,
     split: str,
     metric: str,
     title: str,
 ) -> None:
-    """Draw the figures, and write the tables over seeds and ``report.html``.
+    """Write the tables and ``report.html``, and draw the figures.
 
     Args:
-        run: Run folder of the comparison, which contains the other tables.
+        run: Run folder of the comparison.
         runs: The compared runs.
-        paired: First table from :func:`paired_tables`.
+        tables: Tables from :func:`run_table`, :func:`setting_table` and :func:`paired_tables`, with the names ``runs``,
+            ``settings``, ``paired`` and ``mcnemar``.
         over_seeds: Comparison of settings over seeds, or None.
         split: Split whose predictions are compared.
         metric: Metric by which the runs are ranked.
         title: Prefix of the titles.
     """
+    for name, content in tables.items():
+        run.table(name, content)
+    paired, shown = tables["paired"], tables["runs"]
     sections = []
     if over_seeds is not None:
         write_seeds(over_seeds, run.path / "tables")
@@ -302,11 +306,10 @@ def write_comparison(
     curves = draw_curves(run, runs, metric, title)
     pictures = [draw_differences(run, paired, title, split), *([] if curves is None else [curves])]
     text = "\n\n".join([*describe(paired), CAUTION])
-    shown = run_table(runs, split)
     columns = dict.fromkeys([f"{split}/{metric}", f"val/{metric}", "seed", "best_epoch", "training_seconds", "folder"])
     frame = shown[["run", *(name for name in columns if name in shown and shown[name].notna().any())]]
     table = PageTable("The runs", frame, "tables/runs.csv")
-    settings = PageTable("Settings that differ", setting_table(runs), "tables/settings.csv", rows=_MOST_SETTINGS)
+    settings = PageTable("Settings that differ", tables["settings"], "tables/settings.csv", rows=_MOST_SETTINGS)
     sections.append(Section("Single runs", text, [table, settings], pictures))
     data = runs[0].data["name"]
     facts = {"runs": str(len(runs)), "data": str(data), "split": split_name(split), "metric": metric}

@@ -10,7 +10,7 @@ from rich.table import Table
 from celeba_lab.console import console, format_seconds
 from celeba_lab.errors import did_you_mean, escape_controls, format_value
 from celeba_lab.files import prepare_folder, write_atomically, write_csv
-from celeba_lab.runs.leaderboard import Entry, leaderboard_table, main_metrics
+from celeba_lab.runs.leaderboard import DAMAGED, Entry, leaderboard_table, main_metrics
 
 TABLE = "leaderboard"
 """Name of the tables, without their suffixes."""
@@ -101,6 +101,11 @@ def explain_missing_score(entries: Sequence[Entry], score: str | None) -> str | 
     begins = next((name for name in same if name.startswith(score)), None)
     hint = f" Did you mean '{begins}'?" if begins else did_you_mean(score, same) or did_you_mean(score, names)
     return f"score={score} is not a metric of these runs, so they are not ranked.{hint}"
+
+
+def describe_damaged(entries: Sequence[Entry]) -> list[str]:
+    """Return a sentence about each run with a file that cannot be read."""
+    return [f"{entry.name} cannot be ranked. {entry.reason}" for entry in entries if entry.state == DAMAGED]
 
 
 def _is_shown(name: str, metrics: Sequence[str]) -> bool:

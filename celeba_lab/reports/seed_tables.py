@@ -145,8 +145,10 @@ def seed_section(comparison: SeedComparison, picture: Picture | None, tables: st
     return Section("Settings over seeds", text, shown, [] if picture is None else [picture])
 
 
-def show_seeds(comparison: SeedComparison) -> None:
-    """Print the table, a sentence for each difference from the baseline, and what could not be compared."""
+def show_seeds(comparison: SeedComparison | None) -> None:
+    """Print the table, a sentence for each difference from the baseline, and what could not be compared, if any."""
+    if comparison is None:
+        return
     shown = _shown(comparison, " ± ")[comparison.metrics]
     shown = shown.map(lambda text: text.rpartition(" (")[0])
     shown.insert(0, "setting", [escape_controls(group.name) for group in comparison.groups])

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from celeba_lab.analyses.seeds import SeedEstimate, seed_difference, seed_mean
 from celeba_lab.errors import UserError, enumerate_names
 from celeba_lab.runs.answers import CorrectAnswers, read_answers
 from celeba_lab.runs.finished import FinishedRun
+from celeba_lab.runs.leaderboard import Entry
 from celeba_lab.runs.seeds import SeedGroup, group_runs, read_seed_runs
 
 _MOST_BYTES = 2**28  # Larger prediction tables would delay the end of a sweep by more than about a quarter of a minute.
@@ -195,22 +195,22 @@ def _remarks(
         yield f"All {len(baseline.runs)} runs have the same settings, so there are no settings to compare."
 
 
-def compare_folders(
-    folders: Sequence[Path], metrics: Sequence[str], score: str | None, direction: str
+def compare_entries(
+    entries: Sequence[Entry], metrics: Sequence[str], score: str | None, direction: str
 ) -> SeedComparison | None:
-    """Compare finished runs of sweeps over their seeds, or return None if no setting has several seeds.
+    """Compare the finished runs of a leaderboard over their seeds, or return None if no setting has several seeds.
 
     Runs that cannot be compared are left out, and a remark says why. No run makes this function fail.
 
     Args:
-        folders: Folders of runs.
+        entries: Runs, of which the unfinished ones are ignored.
         metrics: Metrics to compare; see :func:`~celeba_lab.runs.leaderboard.main_metrics`.
         score: Metric that ranks the runs.
         direction: Whether high or low scores are better.
     """
     if score is None or score not in metrics:
         return None
-    runs, remarks = read_seed_runs(folders)
+    runs, remarks = read_seed_runs([entry.folder for entry in entries if entry.state == "finished"])
     without = [run.name for run in runs if np.isnan(run.metrics.get(score, np.nan))]
     if without:
         remarks.append(f"Left out of the comparison over seeds, without {score}: {enumerate_names(without)}.")

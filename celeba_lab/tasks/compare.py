@@ -25,8 +25,7 @@ def compare(
 ) -> dict[str, float]:
     """Compare the metrics and settings of finished runs, and test whether their accuracies differ.
 
-    Runs that differ only in their seed are one setting. If a setting has several seeds, the settings are compared over
-    seeds and images. The paired tests of single runs apply only to these runs.
+    If there are runs that differ only in their seed, the settings are also compared over seeds and images.
 
     Args:
         cfg: Configuration of the run. ``seed`` determines the bootstrap samples.
@@ -41,8 +40,7 @@ def compare(
         The metrics ``runs`` (the number of compared runs), ``split/metric/best``, ``split/metric/baseline``, ``better``
         and ``worse``. ``better`` and ``worse`` are the numbers of runs whose accuracy is significantly higher or lower
         than the baseline's (the confidence interval of the difference excludes 0). If a setting has several seeds,
-        also ``settings`` (their number), ``settings/better`` and ``settings/worse``, which count the settings whose
-        ``metric`` differs from the baseline's after the adjustment for multiple comparisons.
+        also ``settings``, ``settings/better`` and ``settings/worse``, which are adjusted for multiple comparisons.
 
     Raises:
         UserError: A setting or a run cannot be used, fewer than two runs can be compared, or the runs used different
@@ -57,29 +55,18 @@ def compare(
     base = comparison.choose_baseline(found, metric, baseline, groups)
     answers = read_answers(found, split)
     with run.timed("compute"):
-        named = None if baseline is None else base
-        over_seeds = compare_seeds(groups, repeated, answers, split, metric, named)
-        paired, details = comparison.paired_tables(answers, base.name, resamples, cfg.seed)
+        over_seeds = compare_seeds(groups, repeated, answers, split, metric, base if baseline else None)
+        paired, mcnemar = comparison.paired_tables(answers, base.name, resamples, cfg.seed)
     table, settings = comparison.run_table(found, split), comparison.setting_table(found)
     with run.timed("report"), Progress("writing the report"):
-        run.table("runs", table)
-        run.table("settings", settings)
-        run.table("paired", paired)
-        run.table("mcnemar", details)
-        comparison.write_comparison(run, found, paired, over_seeds, split, metric, run.title(base.data["name"]))
+        tables = {"runs": table, "settings": settings, "paired": paired, "mcnemar": mcnemar}
+        comparison.write_comparison(run, found, tables, over_seeds, split, metric, run.title(base.data["name"]))
     metrics = comparison.comparison_metrics(table[f"{split}/{metric}"], base, paired, over_seeds)
     comparison.show_data(answers, split, base.data["name"])
-    if over_seeds is not None:
-        show_seeds(over_seeds)
+    show_seeds(over_seeds)
     comparison.show_runs(table, metric, split)
     comparison.show_settings(settings)
     comparison.show_differences(paired, base, metric, is_chosen=baseline is not None)
-    return run.finish(
-        metrics,
-        data=base.data,
-        details={
-            "runs": {one.name: str(display_path(one.folder)) for one in found},
-            "baseline": base.name,
-            "attributes": answers.attributes,
-        },
-    )
+    folders = {one.name: str(display_path(one.folder)) for one in found}
+    details = {"runs": folders, "baseline": base.name, "attributes": answers.attributes}
+    return run.finish(metrics, data=base.data, details=details)

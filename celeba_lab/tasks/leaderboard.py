@@ -8,12 +8,12 @@ from omegaconf import DictConfig
 
 from celeba_lab.console import Progress, command_line, console, display_path, format_override
 from celeba_lab.errors import SettingError, check_choice
-from celeba_lab.reports.leaderboard import explain_missing_score, show_leaderboard, write_leaderboard
+from celeba_lab.reports.leaderboard import describe_damaged, explain_missing_score, show_leaderboard, write_leaderboard
 from celeba_lab.reports.seed_tables import show_seeds
-from celeba_lab.reports.seeds import SeedComparison, compare_folders
+from celeba_lab.reports.seeds import SeedComparison, compare_entries
 from celeba_lab.reports.sweep import write_sweep_report
 from celeba_lab.runs.find import find_runs
-from celeba_lab.runs.leaderboard import DAMAGED, Entry, main_metrics, rank, read_entries
+from celeba_lab.runs.leaderboard import Entry, main_metrics, rank, read_entries
 from celeba_lab.runs.run import Run
 from celeba_lab.runs.sweep import DIRECTIONS
 
@@ -41,7 +41,7 @@ def leaderboard(cfg: DictConfig, runs: str | list[str]) -> dict[str, float]:
         raise SettingError("runs", runs, "contains no runs")
     run.begin()
     table = write_leaderboard(entries, cfg.score, run.path / "tables")
-    over_seeds = compare_entries(entries, table, cfg.score, cfg.direction)
+    over_seeds = compare_entries(entries, main_metrics(table, cfg.score), cfg.score, cfg.direction)
     with run.timed("report"), Progress("writing the report"):
         write_sweep_report(run, entries, table, cfg.score, "leaderboard", "tables/", over_seeds)
     show_ranking(entries, table, cfg.score, cfg.direction, over_seeds)
@@ -51,14 +51,6 @@ def leaderboard(cfg: DictConfig, runs: str | list[str]) -> dict[str, float]:
     if cfg.score is not None and cfg.score in entries[0].metrics:
         metrics[cfg.score] = entries[0].metrics[cfg.score]
     return run.finish(metrics, details={"runs": [str(entry.folder) for entry in entries]})
-
-
-def compare_entries(
-    entries: Sequence[Entry], table: pd.DataFrame, score: str | None, direction: str
-) -> SeedComparison | None:
-    """Compare the settings of ranked runs over their seeds, or return None if no setting has several seeds."""
-    folders = [entry.folder for entry in entries if entry.state == "finished"]
-    return compare_folders(folders, main_metrics(table, score), score, direction)
 
 
 def show_ranking(
@@ -78,17 +70,11 @@ def show_ranking(
         over_seeds: Comparison of the settings over seeds, which is printed below the leaderboard, or None.
     """
     show_leaderboard(table, score, f"leaderboard ({direction} {score})")
-    if over_seeds is not None:
-        show_seeds(over_seeds)
+    show_seeds(over_seeds)
     if sentence := explain_missing_score(entries, score):
         console.print(sentence, style="yellow", soft_wrap=True)
     elif entries and not math.isnan(entries[0].metrics.get(str(score), math.nan)):
         show_best(entries[0])
-
-
-def describe_damaged(entries: Sequence[Entry]) -> list[str]:
-    """Return a sentence about each run with a file that cannot be read."""
-    return [f"{entry.name} cannot be ranked. {entry.reason}" for entry in entries if entry.state == DAMAGED]
 
 
 def show_best(best: Entry) -> None:

@@ -19,9 +19,10 @@ from celeba_lab.reports.seed_tables import (
     show_seeds,
     write_seeds,
 )
-from celeba_lab.reports.seeds import SeedComparison, compare_folders, compare_groups
+from celeba_lab.reports.seeds import SeedComparison, compare_entries, compare_groups
 from celeba_lab.runs.answers import read_answers
 from celeba_lab.runs.finished import FinishedRun
+from celeba_lab.runs.leaderboard import read_entries
 from celeba_lab.runs.run import RunFolder
 from celeba_lab.runs.seeds import SeedGroup
 from celeba_lab.runs.settings import RunSettings
@@ -267,7 +268,7 @@ METRICS = ["test/loss", "train/accuracy", "test/accuracy", "val/accuracy"]
 
 
 def compare(folders: list[Path], score: str | None = "test/accuracy") -> SeedComparison | None:
-    return compare_folders(folders, METRICS, score, "maximize")
+    return compare_entries(read_entries(folders), METRICS, score, "maximize")
 
 
 def test_a_sweep_is_compared_over_seeds_and_images(tmp_path: Path, run_writer) -> None:
@@ -308,7 +309,7 @@ def test_large_tables_of_predictions_are_not_read(tmp_path: Path, run_writer, mo
 
 def test_runs_that_cannot_be_compared_do_not_stop_the_comparison(tmp_path: Path, run_writer) -> None:
     folders = write_runs(tmp_path, run_writer)
-    (folders[0] / "summary.json").write_text("{")
+    (folders[0] / "config.yaml").unlink()
     others = [
         run_writer.write(tmp_path / "drawn", data={"name": "synthetic"}),
         run_writer.write(tmp_path / "again", 2, settings={"model": {"lr": 0.2}}),
@@ -318,7 +319,7 @@ def test_runs_that_cannot_be_compared_do_not_stop_the_comparison(tmp_path: Path,
     assert found is not None
     assert [(each.name, len(each.runs)) for each in found.groups] == [("lr=0.1", 1), ("lr=0.2", 2)]
     text = "\n".join(found.remarks)
-    assert "summary.json cannot be used" in text
+    assert "config.yaml cannot be used" in text
     assert "because they used other data" in text
     assert "without test/accuracy: without." in text
     assert "with the settings and the seed of another run: again." in text
