@@ -45,7 +45,7 @@ def test_the_baseline_can_be_given_by_name_or_path(tmp_path: Path, monkeypatch: 
         assert choose_baseline(runs, "accuracy", named) is runs[expected]
     with pytest.raises(UserError, match=r"^baseline=a matches 2 runs\. Choose one of x/a, y/a"):
         choose_baseline(runs, "accuracy", "a")
-    with pytest.raises(UserError, match=r"is not a run in this comparison\. .* Did you mean 'y/a'\?"):
+    with pytest.raises(UserError, match=r"is not a run or setting in this comparison\. .* Did you mean 'y/a'\?"):
         choose_baseline(runs, "accuracy", "y/aa")
 
 
