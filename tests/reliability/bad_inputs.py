@@ -78,7 +78,7 @@ def fault_of(case: BadInput, folder: Path, seconds: float) -> str | None:
     shutil.rmtree(work / "outputs", ignore_errors=True)
     if code == 0:
         return "accepted"
-    if "Traceback" in printed or "bug" in printed:
+    if "Traceback" in printed or "This is a bug" in printed:
         return f"traceback: {' | '.join(printed.splitlines()[-3:])}"
     if code != 1 or len(errors) != 1:
         return f"exit code {code} with {len(errors)} sentences: {printed[-300:]}"
