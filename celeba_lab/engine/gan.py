@@ -50,11 +50,6 @@ def check_gan_trainer(trainer: L.Trainer, model: GAN, callbacks: DictConfig | No
         UserError: A setting of the Trainer or a callback is unsuitable for the GAN.
     """
     check_callbacks(callbacks, trainer, "gan")
-    for name, unused in (("accumulate_grad_batches", 1), ("gradient_clip_val", None)):
-        value = getattr(trainer, name)
-        if value not in (unused, 0):
-            rule = "is not supported for a GAN, which steps its two optimizers itself"
-            raise SettingError(f"trainer.{name}", value, rule, is_absolute=True)
     check_precision(trainer)
     precision = str(trainer.precision)
     if precision.startswith("16") and (model.hparams["r1"] or model.hparams["gradient_penalty"]):
@@ -67,6 +62,11 @@ def check_gan_trainer(trainer: L.Trainer, model: GAN, callbacks: DictConfig | No
             f"trainer.strategy: {type(trainer.strategy).__name__} supports only one network with one optimizer, but a"
             " GAN has two networks with one optimizer each. Use trainer=ddp."
         )
+    for name, unused in (("accumulate_grad_batches", 1), ("gradient_clip_val", None)):
+        value = getattr(trainer, name)
+        if value not in (unused, 0):
+            rule = "is not supported for a GAN, which steps its two optimizers itself"
+            raise SettingError(f"trainer.{name}", value, rule, is_absolute=True)
 
 
 def set_training_data(model: GAN, datamodule: CelebADataModule) -> None:

@@ -72,6 +72,9 @@ def test_a_configured_strategy_keeps_its_arguments(settings: DictConfig) -> None
         ("64-true", None, {}, "trainer.precision=64-true is not supported for training"),
         ("16-mixed", None, {"r1": 1.0}, "cannot be combined with a gradient penalty"),
         ("32-true", "FSDPStrategy", {}, "trainer.strategy: FSDPStrategy supports only one network"),
+        ("32-true", None, {"accumulate": 2}, "trainer.accumulate_grad_batches=2 is not supported for a GAN"),
+        ("32-true", None, {"clip": 1.0}, "trainer.gradient_clip_val=1 is not supported for a GAN"),
+        ("32-true", None, {"clip": 0}, None),
         ("16-mixed", None, {}, None),
         ("32-true", None, {"r1": 1.0}, None),
     ],
@@ -79,9 +82,14 @@ def test_a_configured_strategy_keeps_its_arguments(settings: DictConfig) -> None
 def test_unsupported_training_settings_are_rejected(
     settings: DictConfig, precision: str, strategy: str | None, changes: dict[str, Any], sentence: str | None
 ) -> None:
-    model: GAN = build(settings.model, normalization="spectral", **changes)
+
     used = object() if strategy is None else object.__new__(getattr(L.pytorch.strategies, strategy))
-    trainer: Any = SimpleNamespace(precision=precision, strategy=used)
+    accumulation = changes.get("accumulate", 1)
+    clipping = changes.get("clip")
+    model: GAN = build(settings.model, normalization="spectral", **{k: v for k, v in changes.items() if k == "r1"})
+    trainer: Any = SimpleNamespace(
+        precision=precision, strategy=used, accumulate_grad_batches=accumulation, gradient_clip_val=clipping
+    )
     if sentence is None:
         check_gan_trainer(trainer, model)
         return
