@@ -16,7 +16,7 @@ from celeba_lab.console import console, split_name
 from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.engine.checkpoint_io import AtomicCheckpointIO
-from celeba_lab.engine.launcher import replace_launcher
+from celeba_lab.engine.processes import replace_launcher
 from celeba_lab.errors import SettingError, UserError
 from celeba_lab.runs.run import Run
 

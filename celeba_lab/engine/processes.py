@@ -99,7 +99,8 @@ def _end_if_another_fails(others: Sequence["Popen[bytes]"]) -> None:
     code = others[rank - 1].returncode
     cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
     if code < 0 and is_first_to_fail():  # A process that was killed has not explained anything.
-        print(f"celeba_lab: error: Process {rank} of this run was ended by {cause}.", file=sys.stderr, flush=True)
+        sys.stderr.write(f"celeba_lab: error: Process {rank} of this run was ended by {cause}.\n")
+        sys.stderr.flush()
     for process in others:
         process.kill()
     os._exit(1)

@@ -17,7 +17,8 @@ pytestmark = pytest.mark.slow
 
 TWO = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
 PLAIN_REPORT = ["task.report.page=false", "task.report.tune=null", "task.report.estimator=null"]
-SHORT = ["model.backbone=squeezenet1_1", "model.freeze=0", *PLAIN_REPORT]
+SMALL = ["experiment=smile", "trainer=cpu", "~callbacks.progress_bar", "data.batch_size=8", *PLAIN_REPORT]
+SMALL += ["model.backbone=squeezenet1_1", "model.weights=null", "model.image_size=32", "model.freeze=0"]
 SECONDS = 300
 
 
@@ -56,15 +57,14 @@ def metrics_of(folder: Path, read_summary: Callable) -> dict[str, float]:
     return {name: value for name, value in read_summary(folder)["metrics"].items() if name not in timed}
 
 
-@pytest.mark.usefixtures("blank_figures")
 def test_a_requeued_job_of_slurm_goes_on_in_its_folder_and_equals_an_uninterrupted_one(
-    small: list[str], tiny_celeba: Path, tmp_path: Path, read_summary: Callable
+    tiny_celeba: Path, tmp_path: Path, read_summary: Callable
 ) -> None:
     """SLURM warns both processes with SIGUSR1, and starts them again with the same command."""
     (tmp_path / "scontrol").write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/called.txt\n')
     (tmp_path / "scontrol").chmod(0o755)
     path = f"{tmp_path}:{os.environ['PATH']}"
-    arguments = [*small, *SHORT, *TWO, f"data.root={tiny_celeba}", "trainer.max_epochs=6", "data.limit=31"]
+    arguments = [*SMALL, *TWO, f"data.root={tiny_celeba}", "trainer.max_epochs=6", "data.limit=31"]
     folder = tmp_path / "outputs" / "smile" / "slurm_77"
 
     processes = [start(arguments, tmp_path, srun(rank, PATH=path)) for rank in (0, 1)]
@@ -95,11 +95,13 @@ def test_a_requeued_job_of_slurm_goes_on_in_its_folder_and_equals_an_uninterrupt
 
 
 def test_torchrun_uses_one_folder_and_evaluates_like_one_process(
-    trained, tiny_celeba: Path, tmp_path: Path, run_command: Callable, read_summary: Callable
+    tiny_celeba: Path, tmp_path: Path, run_command: Callable, read_summary: Callable
 ) -> None:
     """The eight test images are an uneven number of batches, and seven of them are not a multiple of two."""
-    evaluation = ["task=evaluate", f"checkpoint={trained.checkpoint}", f"data.root={tiny_celeba}", "data.limit=7"]
-    evaluation += [*PLAIN_REPORT, "data.eval_batch_size=3"]
+    training = [*SMALL, f"data.root={tiny_celeba}", "trainer.max_epochs=1", "hydra.run.dir=trained"]
+    assert run_command(*training, cwd=tmp_path).returncode == 0
+    evaluation = ["task=evaluate", "checkpoint=trained/checkpoints/best.ckpt", f"data.root={tiny_celeba}"]
+    evaluation += [*PLAIN_REPORT, "data.limit=7", "data.eval_batch_size=3"]
     alone = run_command(*evaluation, "trainer=cpu", "hydra.run.dir=alone", cwd=tmp_path)
     assert alone.returncode == 0, alone.stderr
     launcher = ["torch.distributed.run", "--nproc-per-node=2", "--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0"]
@@ -124,10 +126,8 @@ def children_of(process: "subprocess.Popen[str]") -> list[int]:
     return [int(line.split()[0]) for line in listed.stdout.splitlines() if "celeba_lab" in line]
 
 
-def test_all_processes_end_with_one_sentence_if_one_is_killed(
-    small: list[str], tiny_celeba: Path, tmp_path: Path
-) -> None:
-    arguments = [*small, *SHORT, *TWO, f"data.root={tiny_celeba}", "trainer.max_epochs=5000", "hydra.run.dir=run"]
+def test_all_processes_end_with_one_sentence_if_one_is_killed(tiny_celeba: Path, tmp_path: Path) -> None:
+    arguments = [*SMALL, *TWO, f"data.root={tiny_celeba}", "trainer.max_epochs=5000", "hydra.run.dir=run"]
     process = start(arguments, tmp_path, environment())
     wait_for(tmp_path / "run" / "tables" / "history.csv", process)
     [child] = children_of(process)
@@ -151,11 +151,9 @@ def test_all_processes_end_with_one_sentence_if_one_is_killed(
     ],
 )
 def test_a_wrong_start_is_explained_in_one_sentence(
-    small: list[str], tiny_celeba: Path, tmp_path: Path, arguments: list[str], variables: dict[str, str], sentence: str
+    tiny_celeba: Path, tmp_path: Path, arguments: list[str], variables: dict[str, str], sentence: str
 ) -> None:
-    command = [*small, f"data.root={tiny_celeba}", *arguments]
-    if "task=generate" in arguments:
-        command = [f"data.root={tiny_celeba}", *arguments]
+    command = [*([] if "task=generate" in arguments else SMALL), f"data.root={tiny_celeba}", *arguments]
     [code], [printed] = finish([start(command, tmp_path, srun(0, **variables))])
     assert code == 1, printed
     assert sentence in printed.replace("\n", " ")
