@@ -55,7 +55,9 @@ class EventPosition(Callback):
         pending = checkpoint.get(EVENTS_KEY, {}).get("pending")
         if pending is not None and trainer.state.fn == "fit":
             for logger in trainer.loggers:
-                logger.log_metrics(pending["metrics"], pending["step"])
+                # The earlier process has probably sent these metrics to other loggers, from which they cannot be cut.
+                if isinstance(logger, TensorBoardLogger | CSVLogger):
+                    logger.log_metrics(pending["metrics"], pending["step"])
 
     def _pending(self, trainer: L.Trainer) -> dict[str, Any] | None:
         """Return the training metrics that Lightning logs only after the checkpoint at the end of an epoch."""
