@@ -16,7 +16,9 @@ def test_the_command_that_installs_a_logger_is_given(
     monkeypatch.setitem(sys.modules, name, None)
     code, _, err = command("experiment=cooccurrence", f"logger={name}")
     assert code == 1
-    expected = f"logger={name} needs libraries that are not installed. Install them with: pip install 'celeba-lab[{name}]'"
+    expected = (
+        f"logger={name} needs libraries that are not installed. Install them with: pip install 'celeba-lab[{name}]'"
+    )
     assert err.strip().endswith(expected)
     assert not (tmp_path / "outputs").exists()
 
@@ -29,7 +31,10 @@ def test_loggers_without_extras_are_accepted() -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("logger=tensorbord", "There is no logger 'tensorbord'. Did you mean 'tensorboard'? Choose from: csv, events, "),
+        (
+            "logger=tensorbord",
+            "There is no logger 'tensorbord'. Did you mean 'tensorboard'? Choose from: csv, events, ",
+        ),
         ("logger=[csv,wnb]", "There is no logger 'wnb'. Did you mean 'wandb'? Choose from: csv, events, many, mlflow"),
         ("logger=[]", "logger=[] is not a choice."),
         ("+logger.x.a=1", "logger.x has no _target_, so no logger can be built."),

@@ -65,7 +65,9 @@ def test_a_run_is_stored_by_all_loggers_and_resumed_in_the_same_place(
 
 
 @pytest.mark.slow
-def test_the_jobs_of_a_sweep_are_separate_runs(small: list[str], run_command, tiny_celeba: Path, tmp_path: Path) -> None:
+def test_the_jobs_of_a_sweep_are_separate_runs(
+    small: list[str], run_command, tiny_celeba: Path, tmp_path: Path
+) -> None:
     pytest.importorskip("wandb")
     mlflow = pytest.importorskip("mlflow")
     arguments = ["logger=[wandb,mlflow]", "logger.wandb.offline=true", "trainer.max_epochs=1", "model.lr=1e-3,3e-3"]

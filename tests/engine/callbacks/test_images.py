@@ -57,7 +57,9 @@ def test_each_epoch_saves_a_grid_of_the_same_latents(tmp_path):
     model = GAN(image_size=16, latent_size=8, width=4)
     grid = SampleGrid(str(tmp_path), n=16, every_n_epochs=2)
     for epoch in range(5):
-        trainer = types.SimpleNamespace(current_epoch=epoch, is_global_zero=True, max_epochs=10, global_step=0, loggers=[])
+        trainer = types.SimpleNamespace(
+            current_epoch=epoch, is_global_zero=True, max_epochs=10, global_step=0, loggers=[]
+        )
         grid.on_train_epoch_end(trainer, model)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["epoch_0002.png", "epoch_0004.png"]
     first, second = (np.asarray(Image.open(path)) for path in sorted(tmp_path.iterdir()))

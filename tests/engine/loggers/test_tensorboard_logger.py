@@ -27,7 +27,10 @@ def test_curves_come_before_figures_and_results(tmp_path, png):
 @pytest.mark.parametrize(
     ("model", "expected"),
     [
-        (lambda: AttributeClassifier(["a", "b"], "squeezenet1_1"), {"accuracy", "loss", "AUROC", "validation accuracy"}),
+        (
+            lambda: AttributeClassifier(["a", "b"], "squeezenet1_1"),
+            {"accuracy", "loss", "AUROC", "validation accuracy"},
+        ),
         (lambda: GAN(image_size=16, width=4), {"KID x 1,000", "FID", "losses", "gradient norms"}),
     ],
 )
