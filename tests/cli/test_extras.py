@@ -6,7 +6,6 @@ import pytest
 from omegaconf import OmegaConf
 
 from celeba_lab.cli.extras import check_extras
-from celeba_lab.errors import UserError
 
 
 @pytest.mark.parametrize("name", ["wandb", "mlflow"])

@@ -49,10 +49,14 @@ def test_what_a_logger_cannot_store_is_left_out() -> None:
 
 def test_loggers_are_closed_if_their_run_fails() -> None:
     failed, finished = Recorder(), Recorder()
-    with pytest.raises(ZeroDivisionError), closing_loggers():
+
+    def fail() -> None:
         release(register(Loggers([finished])))
         register(Loggers([failed]))
         _ = 1 / 0
+
+    with pytest.raises(ZeroDivisionError), closing_loggers():
+        fail()
     assert (failed.calls, finished.calls) == ([("close", False)], [])
 
 

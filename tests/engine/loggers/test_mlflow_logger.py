@@ -65,7 +65,11 @@ def test_everything_is_stored_and_a_resumed_run_goes_on(build, tmp_path: Path, p
     with Image.open(client.download_artifacts(run.info.run_id, "figures/roc.png")) as image:
         assert image.getpixel((1, 1)) == (255, 0, 0)
     assert any("samples+step+3" in item.path for item in client.list_artifacts(run.info.run_id, "images"))
-    assert sorted(os.listdir("outputs")) == ["mlflow.db", "mlflow.db.lock", "mlflow_artifacts"]
+    assert sorted(path.name for path in Path("outputs").iterdir()) == [
+        "mlflow.db",
+        "mlflow.db.lock",
+        "mlflow_artifacts",
+    ]
     assert json.loads(Path("sweep/run/loggers.json").read_text())["ids"] == {"mlflow": run.info.run_id}
     assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
 
