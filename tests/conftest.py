@@ -288,9 +288,9 @@ def _keys_of(node: object, prefix: str = "") -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def settings(compose: Callable[..., DictConfig]) -> set[str]:
-    """Dotted names of all settings of all tasks and experiments."""
+    """Dotted names of all settings of all tasks, experiments and loggers."""
     found: set[str] = set()
-    for group in ("experiment", "task"):
+    for group in ("experiment", "task", "logger"):
         for path in (config_directory() / group).glob("*.yaml"):
             found |= set(_keys_of(OmegaConf.to_container(compose(f"{group}={path.stem}"))))
     pieces = ",".join(sorted(path.stem for path in (config_directory() / "callbacks").glob("*.yaml")))

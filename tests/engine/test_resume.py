@@ -14,6 +14,7 @@ from celeba_lab.engine.callbacks import BestCheckpoint
 from celeba_lab.engine.resume import beginning, load_resumable, show_progress_saved
 from celeba_lab.errors import UserError
 from celeba_lab.models.gan import GAN
+from celeba_lab.runs.loggers import Loggers
 from celeba_lab.runs.run import Run
 
 
@@ -200,7 +201,10 @@ def test_a_run_begins_only_if_the_states_of_its_optimizers_are_valid(
     torch.save(content, tmp_path / "last.ckpt")
     called: list[str] = []
     run = SimpleNamespace(
-        is_resumed=True, begin=lambda: called.append("begin"), withdraw=lambda: called.append("withdraw")
+        is_resumed=True,
+        begin=lambda: called.append("begin"),
+        withdraw=lambda: called.append("withdraw"),
+        loggers=Loggers(),
     )
     model, again = toy(), trainer(max_epochs=2)
 
