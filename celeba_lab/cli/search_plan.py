@@ -159,8 +159,10 @@ def distribution_of(override: Override) -> Any:
     key = override.get_key_element()
     try:
         if isinstance(value, IntervalSweep):
-            kind = IntDistribution if isinstance(value.start, int) and isinstance(value.end, int) else FloatDistribution
-            return kind(value.start, value.end, log="log" in value.tags)
+            start: Any = value.start
+            end: Any = value.end
+            kind = IntDistribution if isinstance(start, int) and isinstance(end, int) else FloatDistribution
+            return kind(start, end, log="log" in value.tags)
         if isinstance(value, RangeSweep) and not value.shuffle and isinstance(values := value.range(), range):
             low, high = sorted((values[0], values[-1]))
             return IntDistribution(low, high, step=abs(values.step))

@@ -119,7 +119,7 @@ def describe(job: Job, score: str | None) -> str:
         'job 3 pruned after epoch 2 of 8  val/accuracy=0.6000'
     """
     varied = " ".join(f"{key}={value}" for key, value in job.varied.items())
-    state = "started" if job.state == "running" else job.state
+    state: str = "started" if job.state == "running" else job.state
     if job.state == "pruned" and job.reason is not None:
         state = job.reason  # "pruned after epoch 2 of 8"
     parts = [f"job {job.number} {state}: {varied}" if varied else f"job {job.number} {state}"]

@@ -156,7 +156,7 @@ def _searching(trainer: L.Trainer, steps: int) -> Iterator[None]:
         @override
         def on_train_batch_start(self, *args: Any, **kwargs: Any) -> None:
             for stop in stops:
-                stop.on_train_batch_start()
+                stop.on_train_batch_start(*args, **kwargs)
             super().on_train_batch_start(*args, **kwargs)
 
         @override
