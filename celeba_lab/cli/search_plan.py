@@ -159,9 +159,9 @@ def distribution_of(override: Override) -> Any:
     key = override.get_key_element()
     try:
         if isinstance(value, IntervalSweep):
-            start: Any = value.start
-            end: Any = value.end
-            kind = IntDistribution if isinstance(start, int) and isinstance(end, int) else FloatDistribution
+            start, end = value.start, value.end
+            is_whole = isinstance(start, int) and isinstance(end, int)
+            kind: Any = IntDistribution if is_whole else FloatDistribution
             return kind(start, end, log="log" in value.tags)
         if isinstance(value, RangeSweep) and not value.shuffle and isinstance(values := value.range(), range):
             low, high = sorted((values[0], values[-1]))

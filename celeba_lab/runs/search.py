@@ -78,7 +78,7 @@ class Search(Record):
     @property
     def prunes(self) -> bool:
         """Whether trials are stopped early."""
-        return bool(self.pruner["name"] != "none")
+        return str(self.pruner["name"]) != "none"
 
 
 def require_optuna() -> None:
