@@ -2,10 +2,11 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -33,10 +34,30 @@ def srun(rank: int, job: int = 77, **variables: object) -> dict[str, str]:
     return environment(**(own | variables))
 
 
-def start(arguments: list[str], cwd: Path, variables: dict[str, str]) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "celeba_lab", *arguments]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    return subprocess.Popen(command, cwd=cwd, env=variables, **pipes)
+Start = Callable[[list[str], Path, dict[str, str]], "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """``start(arguments, cwd, variables)`` starts a process, which does not outlive the test."""
+    started: list[subprocess.Popen[str]] = []
+
+    def run(arguments: list[str], cwd: Path, variables: dict[str, str]) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-m", "celeba_lab", *arguments]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        started.append(subprocess.Popen(command, cwd=cwd, env=variables, **pipes))
+        return started[-1]
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def free_port() -> int:
+    with socket.socket() as opened:
+        opened.bind(("127.0.0.1", 0))
+        return opened.getsockname()[1]
 
 
 def wait_for(path: Path, process: "subprocess.Popen[str]") -> None:
@@ -58,7 +79,7 @@ def metrics_of(folder: Path, read_summary: Callable) -> dict[str, float]:
 
 
 def test_a_requeued_job_of_slurm_goes_on_in_its_folder_and_equals_an_uninterrupted_one(
-    tiny_celeba: Path, tmp_path: Path, read_summary: Callable
+    tiny_celeba: Path, tmp_path: Path, read_summary: Callable, start: Start
 ) -> None:
     """SLURM warns both processes with SIGUSR1, and starts them again with the same command."""
     (tmp_path / "scontrol").write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/called.txt\n')
@@ -66,8 +87,9 @@ def test_a_requeued_job_of_slurm_goes_on_in_its_folder_and_equals_an_uninterrupt
     path = f"{tmp_path}:{os.environ['PATH']}"
     arguments = [*SMALL, *TWO, f"data.root={tiny_celeba}", "trainer.max_epochs=6", "data.limit=31"]
     folder = tmp_path / "outputs" / "smile" / "slurm_77"
+    own = {"PATH": path, "MASTER_PORT": free_port()}
 
-    processes = [start(arguments, tmp_path, srun(rank, PATH=path)) for rank in (0, 1)]
+    processes = [start(arguments, tmp_path, srun(rank, **own)) for rank in (0, 1)]
     wait_for(folder / "tables" / "history.csv", processes[0])
     for process in processes:
         process.send_signal(signal.SIGUSR1)
@@ -79,11 +101,13 @@ def test_a_requeued_job_of_slurm_goes_on_in_its_folder_and_equals_an_uninterrupt
     assert nothing == ""
     assert not (folder / "summary.json").exists()
 
-    codes, (printed, nothing) = finish([start(arguments, tmp_path, srun(r, SLURM_RESTART_COUNT=1)) for r in (0, 1)])
+    codes, (printed, nothing) = finish(
+        [start(arguments, tmp_path, srun(r, **own, SLURM_RESTART_COUNT=1)) for r in (0, 1)]
+    )
     assert codes == [0, 0], printed
     assert nothing == ""
     assert len(list(folder.glob("*.log"))) == 1
-    codes, (printed, _) = finish([start(arguments, tmp_path, srun(rank, job=78)) for rank in (0, 1)])
+    codes, (printed, _) = finish([start(arguments, tmp_path, srun(rank, 78, **own)) for rank in (0, 1)])
     assert codes == [0, 0], printed
     assert sorted(path.name for path in folder.parent.iterdir()) == ["slurm_77", "slurm_78"]
     whole = folder.with_name("slurm_78")
@@ -97,7 +121,7 @@ def test_a_requeued_job_of_slurm_goes_on_in_its_folder_and_equals_an_uninterrupt
 def test_torchrun_uses_one_folder_and_evaluates_like_one_process(
     tiny_celeba: Path, tmp_path: Path, run_command: Callable, read_summary: Callable
 ) -> None:
-    """The eight test images are an uneven number of batches, and seven of them are not a multiple of two."""
+    """Seven images are divided into four and three, so the processes have different numbers of batches."""
     training = [*SMALL, f"data.root={tiny_celeba}", "trainer.max_epochs=1", "hydra.run.dir=trained"]
     assert run_command(*training, cwd=tmp_path).returncode == 0
     evaluation = ["task=evaluate", "checkpoint=trained/checkpoints/best.ckpt", f"data.root={tiny_celeba}"]
@@ -126,7 +150,7 @@ def children_of(process: "subprocess.Popen[str]") -> list[int]:
     return [int(line.split()[0]) for line in listed.stdout.splitlines() if "celeba_lab" in line]
 
 
-def test_all_processes_end_with_one_sentence_if_one_is_killed(tiny_celeba: Path, tmp_path: Path) -> None:
+def test_all_processes_end_with_one_sentence_if_one_is_killed(tiny_celeba: Path, tmp_path: Path, start: Start) -> None:
     arguments = [*SMALL, *TWO, f"data.root={tiny_celeba}", "trainer.max_epochs=5000", "hydra.run.dir=run"]
     process = start(arguments, tmp_path, environment())
     wait_for(tmp_path / "run" / "tables" / "history.csv", process)
@@ -151,7 +175,12 @@ def test_all_processes_end_with_one_sentence_if_one_is_killed(tiny_celeba: Path,
     ],
 )
 def test_a_wrong_start_is_explained_in_one_sentence(
-    tiny_celeba: Path, tmp_path: Path, arguments: list[str], variables: dict[str, str], sentence: str
+    tiny_celeba: Path,
+    tmp_path: Path,
+    start: Start,
+    arguments: list[str],
+    variables: dict[str, str],
+    sentence: str,
 ) -> None:
     command = [*([] if "task=generate" in arguments else SMALL), f"data.root={tiny_celeba}", *arguments]
     [code], [printed] = finish([start(command, tmp_path, srun(0, **variables))])
