@@ -112,10 +112,10 @@ def test_a_bug_in_celeba_lab_shows_the_traceback(
 
 @pytest.mark.usefixtures("blank_figures")
 def test_a_sweep_warns_if_the_score_is_missing(command: Command, tiny_celeba: Path) -> None:
-    code, out, _ = command("-m", *TINY, f"data.root={tiny_celeba}", "score=val/acuracy")
+    code, out, _ = command("-m", *TINY, f"data.root={tiny_celeba}", "score=test/acuracy")
     assert code == 0
-    assert "score=val/acuracy is not a metric of these runs" in out
-    assert "Did you mean 'val/accuracy'?" in " ".join(out.split())
+    assert "score=test/acuracy is not a metric of these runs" in out
+    assert "Did you mean 'test/accuracy'?" in " ".join(out.split())
 
 
 def test_a_missing_key_in_the_code_of_a_task_is_not_reported_as_a_mistake(

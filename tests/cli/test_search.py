@@ -191,7 +191,7 @@ MISTAKES = [
     (["hydra/sweeper/sampler=tpee"], "There is no hydra/sweeper/sampler 'tpee'. Did you mean 'tpe'?"),
     (["hydra/sweeper/pruner=medan"], "There is no hydra/sweeper/pruner 'medan'. Did you mean 'median'?"),
     (["hydra.sweeper.n_trials=0"], "hydra.sweeper.n_trials=0 must be between 1 and 10000."),
-    (["score=val/acuracy", "hydra/sweeper/pruner=median"], "score=val/acuracy is not a metric of the validation"),
+    (["score=val/acuracy", "hydra/sweeper/pruner=median"], "score=val/acuracy is not a metric that this task reports"),
     (["hydra.sweeper.sampler=tpee"], "hydra.sweeper.sampler.name=tpee must be one of tpe, random,"),
     (["hydra.sweeper.n_trials=many"], "hydra.sweeper.n_trials=many must be a number."),
     (["hydra.sweeper.seed=-1"], "hydra.sweeper.seed=-1 must be between 0"),

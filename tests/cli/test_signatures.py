@@ -19,7 +19,8 @@ Compose = Callable[..., DictConfig]
 
 def targets() -> list[str]:
     """Return every ``_target_`` in conf/ that a run builds."""
-    text = "\n".join(path.read_text() for path in config_directory().rglob("*.yaml") if path.parent.name != "hydra")
+    conf = config_directory()
+    text = "\n".join(path.read_text() for path in conf.rglob("*.yaml") if path.relative_to(conf).parts[0] != "hydra")
     return sorted(set(re.findall(r"_target_: (\S+)", text)))
 
 
