@@ -242,6 +242,8 @@ def expand_repeat(folder: Path, arguments: list[str]) -> list[str]:
     check_run(folder, REPEAT)
     if not (folder / SUMMARY).is_file():
         hint = f"Resume it first: {resume_command(folder)}"
+        if (folder / Job.FILE).is_file() and Job.read(folder).state == "pruned":
+            hint = "It was pruned by its search. Start a new run with its settings instead."
         raise UserError(f"{name} is not a finished run. {hint}")
     own, given = split_arguments(arguments)
     overrides = merge_overrides(_read_overrides(folder), given)

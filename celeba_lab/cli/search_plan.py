@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib.util import find_spec
 from math import prod
 from typing import Any
 
@@ -219,13 +220,11 @@ def build_sampler(search: Search, space: dict[str, Any], trial: int) -> Any:
     if name == "grid":  # The order of the grid is shuffled with this seed, and must stay the same.
         values = {key: _grid_values(key, distribution) for key, distribution in space.items()}
         return samplers.GridSampler(values, seed=search.seed, **settings)
+    if name == "cmaes" and find_spec("cmaes") is None:  # Optuna imports it only when it chooses the second trial.
+        rule, hint = "needs a library that is not installed", "Install it with: pip install cmaes"
+        raise SettingError("hydra/sweeper/sampler", name, rule, hint, is_absolute=True)
     seed = int(np.random.SeedSequence([search.seed, trial]).generate_state(1)[0])
-    try:
-        return kinds[name](seed=seed, **settings)
-    except ImportError as error:
-        hint = f"Install it with: pip install {error.name or 'cmaes'}"
-        rule = "needs a library that is not installed"
-        raise SettingError("hydra/sweeper/sampler", name, rule, hint, is_absolute=True) from error
+    return kinds[name](seed=seed, **settings)
 
 
 def check_pruned_score(search: Search, cfg: DictConfig) -> None:

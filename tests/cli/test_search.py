@@ -22,7 +22,7 @@ pytest.importorskip("optuna", reason="install celeba_lab[sweep]")
 
 Command = Callable[..., tuple[int, str, str]]
 SPACE = ["model.lr=tag(log,interval(1e-4,1e-2))", "seed=range(1,4)"]
-SEARCH = ["-m", "experiment=smile", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=5", "hydra.sweep.dir=s", *SPACE]
+SEARCH = ["-m", "experiment=smile", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=4", "hydra.sweep.dir=s", *SPACE]
 
 
 @pytest.fixture
@@ -77,16 +77,16 @@ def states_in(folder: Path) -> list[str]:
 
 def test_a_search_runs_its_trials_and_ranks_them(command: Command, started, tmp_path: Path) -> None:
     code, out, err = command(*SEARCH)
-    assert (code, err, len(started)) == (0, "", 5)
-    assert out.splitlines()[0] == "sweep: a search of 5 trials in s"
-    assert [line.split(":")[0] for line in out.splitlines() if line.startswith("job 4")][-1] == "job 4 finished"
+    assert (code, err, len(started)) == (0, "", 4)
+    assert out.splitlines()[0] == "sweep: a search of 4 trials in s"
+    assert [line.split(":")[0] for line in out.splitlines() if line.startswith("job 3")][-1] == "job 3 finished"
     table = pd.read_csv(tmp_path / "s" / "leaderboard.csv")
     assert list(table.columns[:5]) == ["rank", "run", "lr", "seed", "val/accuracy"]
     assert table["lr"].tolist() == sorted(started, reverse=True)
     assert (table["lr"].between(1e-4, 1e-2)).all()
     assert set(table["seed"]) <= {1, 2, 3}
     assert all(len(text) <= 9 for job in jobs_in(tmp_path / "s") for text in job.varied.values()), "numbers are short"
-    assert states_in(tmp_path / "s") == ["COMPLETE"] * 5
+    assert states_in(tmp_path / "s") == ["COMPLETE"] * 4
     assert "report: s/report.html" in out
 
 
@@ -117,7 +117,7 @@ def test_an_interrupted_search_chooses_the_same_trials(command: Command, started
 def test_pruned_jobs_are_no_failures_and_do_not_run_again(command: Command, started, tmp_path: Path) -> None:
     pruner = ["hydra/sweeper/pruner=median", "hydra.sweeper.pruner.n_startup_trials=1"]
     code, out, err = command(*SEARCH, *pruner)
-    assert (code, err, len(started)) == (0, "", 5)
+    assert (code, err, len(started)) == (0, "", 4)
     jobs = jobs_in(tmp_path / "s")
     pruned = [job for job in jobs if job.state == "pruned"]
     assert {job.state for job in jobs} == {"finished", "pruned"}
@@ -131,24 +131,28 @@ def test_pruned_jobs_are_no_failures_and_do_not_run_again(command: Command, star
     assert table["rank"].notna().sum() == count
     assert table["val/accuracy"].notna().all()
     assert "Failures" not in (tmp_path / "s" / "report.html").read_text()
+    folder = next((tmp_path / "s").glob(f"{pruned[0].number}_*"))
+    (folder / ".hydra" / "overrides.yaml").write_text("[]")
+    code, _, err = command(f"repeat={folder}")
+    assert (code, "is not a finished run. It was pruned by its search." in err) == (1, True)
     code, _, err = command("resume=s")
-    assert (code, err, len(started)) == (0, "", 5)
+    assert (code, err, len(started)) == (0, "", 4)
 
 
 @pytest.mark.slow
 def test_failed_jobs_run_again_without_another_trial(command: Command, started, fail, tmp_path: Path) -> None:
     fail(1, UserError("no"))
     code, _, err = command(*SEARCH)
-    assert (code, len(started)) == (1, 4)
+    assert (code, len(started)) == (1, 3)
     assert "celeba_lab: error: job 1 failed: " in err
     assert states_in(tmp_path / "s")[1] == "FAIL"
     fail(1, None)
     varied = jobs_in(tmp_path / "s")[1].varied
     code, _, err = command("resume=s")
-    assert (code, err, len(started)) == (0, "", 5)
+    assert (code, err, len(started)) == (0, "", 4)
     assert jobs_in(tmp_path / "s")[1].varied == varied
-    assert states_in(tmp_path / "s") == ["COMPLETE"] * 5
-    assert [job.number for job in jobs_in(tmp_path / "s")] == list(range(5))
+    assert states_in(tmp_path / "s") == ["COMPLETE"] * 4
+    assert [job.number for job in jobs_in(tmp_path / "s")] == list(range(4))
 
 
 @pytest.mark.slow
@@ -183,8 +187,8 @@ def test_what_a_killed_process_left_incomplete_is_completed(command: Command, st
     path = next((tmp_path / "s").glob("2_*/job.json"))
     path.write_text(json.dumps(json.loads(path.read_text()) | {"state": "running", "score": None}))
     code, _, err = command("resume=s")
-    assert (code, err, len(started), len(jobs_in(tmp_path / "s"))) == (0, "", 5, 5)
-    assert states_in(tmp_path / "s") == ["COMPLETE"] * 5
+    assert (code, err, len(started), len(jobs_in(tmp_path / "s"))) == (0, "", 4, 4)
+    assert states_in(tmp_path / "s") == ["COMPLETE"] * 4
 
 
 MISTAKES = [
@@ -290,7 +294,7 @@ def test_the_storage_of_another_study_is_refused(command: Command, started, tmp_
         folder.mkdir()
         shutil.copy(tmp_path / "s" / "study.log", folder)
         code, _, err = command(*arguments, f"hydra.sweep.dir=other{number}")
-        assert (code, len(err.splitlines()), len(started)) == (1, 1, 5), err
+        assert (code, len(err.splitlines()), len(started)) == (1, 1, 4), err
         assert f"study.log is the storage of another study: {reason}." in err
     (tmp_path / "s" / "study.log").write_text("{}\n")
     code, _, err = command("resume=s")
