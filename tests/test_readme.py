@@ -74,6 +74,7 @@ def test_the_example_experiment_task_and_loss_appear_in_the_help(extended: Path)
     assert re.search(r"hinge +Hinge loss, which ignores examples outside the margin", page)
 
 
+@pytest.mark.slow
 def test_the_example_experiment_runs_with_the_example_backbone_and_loss(extended: Path, tiny_celeba: Path) -> None:
     arguments = ["experiment=male_young", "model.backbone=tiny", "loss=hinge", "trainer=smoke", "data.batch_size=4"]
     arguments += ["task.report.tune=null", "task.report.estimator=null", "task.report.page=false"]

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 EVENTS_KEY = "events"
 """Key under which a checkpoint stores how much the loggers had written."""
 
-LAST = "~"
-"""Prefix of names that TensorBoard should show last. It sorts names, and opens a page with the first two groups."""
+SECOND, LAST = "~", "~~"
+"""Prefixes of names that TensorBoard should show after others, and last. It sorts names, and opens two groups."""
 
 _RESULTS = f"{LAST}hparams/"
 
@@ -78,7 +78,7 @@ class EventSender:
         raise NotImplementedError
 
     def send_figure(self, name: str, png: bytes, step: int) -> None:
-        """Send a figure, which TensorBoard shows as ``~figures/<name>``."""
+        """Send a figure, which TensorBoard shows as ``~~figures/<name>``."""
         self.send_image(f"{LAST}figures/{name}", png, step)
 
     def send_image(self, tag: str, png: bytes, step: int) -> None:

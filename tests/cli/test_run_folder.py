@@ -72,6 +72,7 @@ def test_runs_started_in_the_same_second_have_different_folders(tmp_path: Path) 
     assert all((folder / ".hydra" / "overrides.yaml").is_file() for folder in folders)
 
 
+@pytest.mark.slow
 def test_all_runs_of_a_sweep_share_a_new_folder(tmp_path: Path) -> None:
     taken = tmp_path / "outputs" / "smile" / "sweep_2026-01-02_12-00-00"
     taken.mkdir(parents=True)

@@ -90,7 +90,8 @@ def test_a_search_runs_its_trials_and_ranks_them(command: Command, started, tmp_
     assert "report: s/report.html" in out
 
 
-@pytest.mark.parametrize("sampler", ["random", pytest.param("tpe", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
 def test_an_interrupted_search_chooses_the_same_trials(command: Command, started, fail, tmp_path, sampler) -> None:
     search = [*SEARCH, f"hydra/sweeper/sampler={sampler}"]
     if sampler == "tpe":

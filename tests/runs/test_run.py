@@ -79,7 +79,7 @@ def test_a_figure_is_saved_as_png_with_150_dots_per_inch(tmp_path):
 def test_a_figure_is_also_logged_to_tensorboard(logged):
     logged.figure("roc_val", small_figure(), step=7)
     logged.loggers.close(is_finished=True)
-    [image] = events(logged.path).Images("~figures/roc_val")
+    [image] = events(logged.path).Images("~~figures/roc_val")
     assert image.step == 7
     with Image.open(io.BytesIO(image.encoded_image_string)) as shown:
         assert np.asarray(shown.convert("L")).std() > 0
@@ -96,8 +96,8 @@ def test_hyperparameters_are_logged_with_their_metrics(logged):
     logged.log_hyperparameters(hyperparameters, {"val/accuracy": 0.9, "val/auroc": math.nan}, step=5)
     logged.loggers.close(is_finished=True)
     found = events(logged.path)
-    assert [(event.step, round(event.value, 3)) for event in found.Scalars("~hparams/val/accuracy")] == [(5, 0.9)]
-    assert "~hparams/val/auroc" not in found.Tags()["scalars"]
+    assert [(event.step, round(event.value, 3)) for event in found.Scalars("~~hparams/val/accuracy")] == [(5, 0.9)]
+    assert "~~hparams/val/auroc" not in found.Tags()["scalars"]
     start = found.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
     assert b"weights" in start
     assert b"none" in start
@@ -243,7 +243,7 @@ def test_hparams_contains_the_settings_of_the_task_and_the_overall_metrics(tmp_p
     run = Run(tmp_path, "evaluate", SETTINGS, loggers=tensorboard_of(tmp_path))
     run.finish({"val/accuracy": 0.9, "val/accuracy/Smiling": 0.8})
     found = events(tmp_path)
-    assert found.Tags()["scalars"] == ["~hparams/val/accuracy"]
+    assert found.Tags()["scalars"] == ["~~hparams/val/accuracy"]
     start = found.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
     for name in (b"seed", b"data", b"split", b"report.bins"):
         assert name in start
@@ -255,8 +255,8 @@ def test_hparams_contains_the_hyperparameters_of_the_task(tmp_path: Path) -> Non
     run = Run(tmp_path, "train", SETTINGS, loggers=tensorboard_of(tmp_path))
     run.finish({"val/accuracy": 0.9, "val/accuracy/Smiling": 0.8}, hyperparameters={"lr": 1e-3}, step=12)
     found = events(tmp_path)
-    assert found.Tags()["scalars"] == ["~hparams/val/accuracy", "~hparams/val/accuracy/Smiling"]
-    assert found.Scalars("~hparams/val/accuracy")[0].step == 12
+    assert found.Tags()["scalars"] == ["~~hparams/val/accuracy", "~~hparams/val/accuracy/Smiling"]
+    assert found.Scalars("~~hparams/val/accuracy")[0].step == 12
     start = found.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
     assert b"lr" in start
     assert b"split" not in start

@@ -164,7 +164,7 @@ def check_run(read_summary: Read) -> Callable[[Path, str], dict[str, Any]]:
         drawn = {path.stem for path in (folder / "figures").glob("*.png")}
         assert drawn
         images = EventAccumulator(str(folder)).Reload().Tags()["images"]
-        assert {tag.removeprefix("~figures/") for tag in images} == drawn
+        assert {tag.removeprefix("~~figures/") for tag in images} == drawn
         return summary
 
     return check

@@ -90,7 +90,7 @@ def test_three_runs_are_compared(
     pictures = {path.stem for path in (folder / "figures").glob("*.png")}
     assert pictures == {"curves", "differences"}  # A single seed has no difference over seeds.
     events = EventAccumulator(str(folder)).Reload()
-    assert {tag.removeprefix("~figures/") for tag in events.Tags()["images"]} == pictures
+    assert {tag.removeprefix("~~figures/") for tag in events.Tags()["images"]} == pictures
 
     words = " ".join(out.split())
     assert "data: celeba, 60 test images, 3 attributes" in words

@@ -10,7 +10,7 @@ from torch.utils.tensorboard import SummaryWriter
 from typing_extensions import override
 
 from celeba_lab.console import display_path
-from celeba_lab.runs.events import LAST, EventSender
+from celeba_lab.runs.events import LAST, SECOND, EventSender
 from celeba_lab.runs.loggers import Charts
 
 if TYPE_CHECKING:
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 class TensorBoardLogger(EventSender, loggers.TensorBoardLogger):
     """Writes event files into the run folder.
 
-    TensorBoard sorts names, and opens a page with the first two groups. Names of figures, the epoch, the learning rate
-    and less important metrics therefore get the prefix ``~``, with which they are shown last.
+    TensorBoard sorts names, and opens a page with the first two groups. So that the metrics of the validation come
+    first, those of the training get the prefix ``~``. Figures, the epoch, the learning rate and less important metrics
+    get the prefix ``~~``, with which they are shown last.
 
     Args:
         save_dir: Path to the run folder.
@@ -69,7 +70,10 @@ class TensorBoardLogger(EventSender, loggers.TensorBoardLogger):
     def send_charts(self, charts: Charts) -> None:
         """Send the layout of the Custom Scalars dashboard."""
         layout = {
-            group: {title: ["Multiline", list(tags)] for title, tags in named.items()}
+            group: {
+                title: ["Multiline", [tag.replace("^train/", f"^{SECOND}train/") for tag in tags]]
+                for title, tags in named.items()
+            }
             for group, named in charts.items()
         }
         self.writer.add_custom_scalars(layout)
@@ -96,6 +100,8 @@ def _tag(name: str) -> str:
 
     Example:
         >>> [_tag(name) for name in ("val/accuracy", "train/loss", "train/recall", "lr-AdamW")]
-        ['val/accuracy', 'train/loss', '~train/recall', '~lr-AdamW']
+        ['val/accuracy', '~train/loss', '~~train/recall', '~~lr-AdamW']
     """
-    return f"{LAST}{name}" if _SHOWN_LAST.match(name) else name
+    if _SHOWN_LAST.match(name):
+        return f"{LAST}{name}"
+    return f"{SECOND}{name}" if name.startswith("train/") else name

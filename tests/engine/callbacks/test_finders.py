@@ -104,7 +104,7 @@ def test_the_rate_is_relative_to_its_logarithm() -> None:
     assert suggest_rate(rates, [float("nan")] * 60) is None
 
 
-@pytest.mark.parametrize(("largest", "found"), [(8, 8), (1000, 40)])
+@pytest.mark.parametrize(("largest", "found"), [(8, 8), pytest.param(1000, 40, marks=pytest.mark.slow)])
 def test_training_with_a_batch_size_that_was_found_equals_training_with_this_size(
     tmp_path: Path, scheduled, trainer, assert_same, state_of, largest: int, found: int
 ) -> None:
@@ -116,6 +116,7 @@ def test_training_with_a_batch_size_that_was_found_equals_training_with_this_siz
     assert_same(state_of(model), state_of(expected))
 
 
+@pytest.mark.slow
 def test_a_batch_that_does_not_fit_is_not_used(tmp_path: Path, scheduled, trainer, monkeypatch) -> None:
     step = scheduled.training_step
 

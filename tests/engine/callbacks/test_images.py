@@ -43,7 +43,7 @@ def test_the_grid_shows_the_first_batch_as_loaded(tmp_path, face_batch, fit_with
     fit_with_grid(tmp_path, TrainingImageGrid(max_images=2))
     events = EventAccumulator(str(tmp_path))
     events.Reload()
-    [image] = events.Images("~faces_loaded_then_augmented")
+    [image] = events.Images("~~faces_loaded_then_augmented")
     assert image.step == 0
     grid = np.asarray(Image.open(io.BytesIO(image.encoded_image_string)).convert("RGB")).astype(int)
     first = face_batch(8)["image"][0].permute(1, 2, 0).numpy()

@@ -1,4 +1,4 @@
-"""TensorBoard's page begins with the curves of training and validation."""
+"""TensorBoard's page begins with the curves of validation and training."""
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -20,8 +20,8 @@ def test_curves_come_before_figures_and_results(tmp_path, png):
     logger.close(is_finished=True)
     tags = EventAccumulator(str(tmp_path)).Reload().Tags()
     groups = sorted(tag.partition("/")[0] for tag in {*tags["scalars"], *tags["images"]})
-    assert list(dict.fromkeys(groups))[:3] == ["train", "val", "~epoch"]
-    assert [tag for tag in sorted(tags["scalars"]) if tag[0] != "~"] == sorted(METRICS[:4])
+    assert list(dict.fromkeys(groups))[:3] == ["val", "~train", "~~epoch"]
+    assert sorted(tags["scalars"])[:4] == ["val/accuracy", "val/loss", "~train/accuracy", "~train/loss"]
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_metrics_that_belong_together_share_a_chart(tmp_path, model, expected):
     layout = layout_pb2.Layout.FromString(event.tensor_proto.string_val[0])
     charts = {chart.title: list(chart.multiline.tag) for group in layout.category for chart in group.chart}
     assert set(charts) == expected
-    assert charts.get("loss", ["^val/loss$", "^train/loss$"]) == ["^val/loss$", "^train/loss$"]
+    assert charts.get("loss", ["^val/loss$", "^~train/loss$"]) == ["^val/loss$", "^~train/loss$"]
 
 
 def test_no_file_is_written_for_a_logger_that_was_not_used(tmp_path):
