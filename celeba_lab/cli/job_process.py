@@ -19,8 +19,11 @@ from celeba_lab.runs.interrupts import raise_interrupted, raising_interrupts
 LOST = "Its process was killed, perhaps because the machine ran out of memory, or the job reached its time limit."
 REQUEUED = "It goes back to the queue, and will go on from its checkpoint."
 _PACKAGE = Path(__file__).resolve().parents[2]
-# Variables that processes on other machines need. Other launchers pass all variables.
-_PASSED = ("PYTHON", "CELEBA_", "TORCH_HOME", "HF_HOME", "XDG_CACHE_HOME")
+# Variables that processes on other machines need, without keys and passwords. Other launchers pass all variables.
+_PASSED = (
+    *("PYTHON", "CELEBA_", "TORCH_HOME", "HF_HOME", "XDG_CACHE_HOME"),
+    *("MLFLOW_TRACKING_URI", "WANDB_MODE", "WANDB_BASE_URL"),
+)
 
 
 class LostJob(JobReturn):

@@ -94,9 +94,8 @@ def repeat_command(folder: Path) -> str:
 
 
 def _command_for(purpose: str, folder: Path) -> str:
-    trusted = list(dict.fromkeys(trusted_modules()))
-    permissions = [f"trusted_modules=[{','.join(trusted)}]"] if trusted else []
-    permissions += [*list_permitted(), *list_typed()]
+    trusted = ",".join(dict.fromkeys(trusted_modules()))
+    permissions = [*([f"trusted_modules=[{trusted}]"] if trusted else []), *list_permitted(), *list_typed()]
     return command_line([format_override(purpose, display_path(folder)), *permissions])
 
 
@@ -120,8 +119,7 @@ def expand_run(folder: Path, arguments: list[str]) -> list[str]:
         UserError: The folder does not contain a run that can be resumed.
     """
     if {"-m", "--multirun"} & set(arguments):
-        name = format_override(RESUME, display_path(folder))
-        raise UserError(f"-m cannot be combined with {name}, because this is the folder of a single run.")
+        raise UserError(f"-m cannot be combined with resume={folder}, because this is the folder of a single run.")
     check_run(folder)
     own, given = split_arguments(arguments)
     overrides = merge_overrides(_read_overrides(folder), given)

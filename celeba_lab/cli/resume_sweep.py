@@ -54,8 +54,9 @@ def expand_sweep(folder: Path, arguments: list[str]) -> list[str]:
     own, given = split_arguments(arguments)
     given = _check_fixed(folder, sweep, own, given)
     for text in given:
-        is_optimised = sweep.jobs is None and key_of(text) == "score"
-        if is_optimised or key_of(text) in sweep.varied or not is_below(key_of(text).replace("/", "."), CHANGEABLE):
+        if text in sweep.overrides:
+            continue  # It is typed again to permit a path outside the run folders, and changes nothing.
+        if key_of(text) in sweep.varied or not is_below(key_of(text).replace("/", "."), CHANGEABLE):
             raise UserError(f"{text} cannot be changed when a sweep is resumed ({name}). Start a new sweep.")
     options = [] if any(text.startswith(("-c", "--config")) for text in own) else sweep.options
     hydra = merge_overrides(sweep.hydra_overrides, [text for text in own if text.startswith(("hydra.", "hydra/"))])

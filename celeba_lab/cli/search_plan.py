@@ -256,7 +256,7 @@ def check_pruned_score(search: Search, cfg: DictConfig) -> None:
 
 def _check_metric(score: str, cfg: DictConfig, hint: str) -> None:
     from celeba_lab.data.attributes import ATTRIBUTES
-    from celeba_lab.models.classifier.metrics import metric_names
+    from celeba_lab.data.metric_names import metric_names
 
     if OmegaConf.select(cfg, "model._target_") != "celeba_lab.models.classifier.AttributeClassifier":
         return  # A model of the user may log other metrics.

@@ -50,7 +50,7 @@ def write_sweep_report(
     facts = {
         "runs": ", ".join(f"{count} {state}" for state, count in states.items()),
         "score": str(score),
-        "best run": ranked[0].name if ranked else "none",
+        "best run": ranked[0].name if ranked and ranked[0].state == "finished" else "none",
         "data": ", ".join(data) or "none",
     }
     text = "Choose runs only by metrics of the validation split. If the test split is used to choose, it is not a test."

@@ -94,6 +94,7 @@ def _read_entry(folder: Path, name: str, job: Job | UserError | None, varied: Se
         summary = Summary.read(folder) if (folder / SUMMARY).is_file() else None
         settings = _read_settings(folder, record, varied)
         overrides = _read_data_overrides(folder)
+        metrics = summary.metrics if summary else _last_score(folder, record)
         stored = None if varied or not (folder / SETTINGS).is_file() else RunSettings.read(folder)
     except UserError as error:
         known = {} if record is None else record.values
@@ -103,7 +104,7 @@ def _read_entry(folder: Path, name: str, job: Job | UserError | None, varied: Se
         folder=folder,
         state="finished" if summary is not None else record.state if record is not None else "stopped",
         settings=settings,
-        metrics=summary.metrics if summary else _last_score(folder, record),
+        metrics=metrics,
         seconds=_duration(record, summary),
         checkpoint=_find_checkpoint(folder, summary) if summary else None,
         task=summary.task if summary else None,

@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from celeba_lab.runs.search import Pruned
+
 if TYPE_CHECKING:
     import pandas as pd
     from torch.utils.tensorboard import SummaryWriter
@@ -224,12 +226,19 @@ def release(loggers: Loggers) -> None:
 
 @contextmanager
 def closing_loggers() -> Iterator[None]:
-    """At the end of this block, close the loggers of runs that were not finished because of an exception."""
+    """At the end of this block, close the loggers of runs that were not finished because of an exception.
+
+    A run that a search has pruned has not failed.
+    """
     _open.clear()
+    is_pruned = False
     try:
         yield
+    except Pruned:
+        is_pruned = True
+        raise
     finally:
         for loggers in _open:
             with suppress(Exception):  # The exception that ended the run is more important.
-                loggers.close(is_finished=False)
+                loggers.close(is_finished=is_pruned)
         _open.clear()

@@ -139,7 +139,7 @@ class RunFolder:
         """Return the settings that the sweep of this run varies, by short name."""
         if not (self.path / Job.FILE).is_file():
             return {}
-        varied = Job.read(self.path).varied
+        varied = Job.read(self.path).values
         return {short: varied[key] for key, short in short_names(list(varied)).items()}
 
     @contextmanager

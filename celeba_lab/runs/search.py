@@ -249,7 +249,9 @@ class JobTrial:
 
     @classmethod
     def find(cls, folder: Path) -> "JobTrial | None":
-        """Return the trial of the job in a folder, or None if the folder does not belong to a search.
+        """Return the trial of the job in a folder, or None if it does not belong to a search or its trial has ended.
+
+        The job of a trial that has ended can be resumed alone, and is then trained to its end.
 
         Raises:
             UserError: A file of the search is damaged.
@@ -259,7 +261,8 @@ class JobTrial:
         require_optuna()
         search = Search.read(folder.parent)
         study = open_study(search, folder.parent)
-        return cls(search, study, list_trials(study)[Job.read(folder).number].number)
+        trial = list_trials(study)[Job.read(folder).number]
+        return None if trial.state.is_finished() else cls(search, study, trial.number)
 
     @property
     def reported(self) -> dict[int, float]:

@@ -25,8 +25,10 @@ REFERENCES, HYDRA = ".hydra/config.yaml", ".hydra/hydra.yaml"
 
 # Settings that name a run, or determine what is printed or how a sweep is ranked. They never change a result.
 _LABELS = ("name", RESUME, REPEAT, "print_config", "score", "direction", "fail_fast", "trusted_modules")
-# What replaces the data if there is no CelebA. The summary says which data were used.
-_ALTERNATIVE = "data.otherwise."
+# What replaces the data if there is no CelebA, because the summary says which data were used, and the loggers.
+_OTHERS = ("data.otherwise.", "logger.")
+# These follow from the score, which otherwise never changes a result, and determine when training stops.
+_STOPPING = (".early_stopping.monitor", ".early_stopping.mode")
 # Settings that contain the path to the run folder.
 _OWN_FOLDERS = ("dirpath", "save_dir", "default_root_dir")
 
@@ -61,11 +63,12 @@ class RunSettings:
         named = [value for key, value in values.items() if key.rpartition(".")[2] in _OWN_FOLDERS]
         own = [path for path in (*named, str(folder), os.path.realpath(folder)) if isinstance(path, str)]
         kept = {key: value for key, value in values.items() if not _is_own(key, value, own)}
-        return cls(kept, frozenset(_derived(folder)) & kept.keys())
+        derived = [key for key in _derived(folder) if key in kept and not key.endswith(_STOPPING)]
+        return cls(kept, frozenset(derived))
 
 
 def _is_own(key: str, value: object, own: Sequence[str]) -> bool:
-    if key in _LABELS or key.startswith(_ALTERNATIVE):
+    if key in _LABELS or key.startswith(_OTHERS):
         return True
     return isinstance(value, str) and any(value == path or value.startswith(f"{path}/") for path in own if path)
 

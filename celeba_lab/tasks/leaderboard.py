@@ -73,7 +73,7 @@ def show_ranking(
     show_seeds(over_seeds)
     if sentence := explain_missing_score(entries, score):
         console.print(sentence, style="yellow", soft_wrap=True)
-    elif entries and not math.isnan(entries[0].metrics.get(str(score), math.nan)):
+    elif entries and entries[0].state == "finished" and not math.isnan(entries[0].metrics.get(str(score), math.nan)):
         show_best(entries[0])
 
 

@@ -20,7 +20,7 @@ def test_text_metrics_and_hyperparameters_can_be_read(tmp_path: Path, kind: Any)
     logger.send_results(HYPERPARAMETERS, {"test/accuracy": 0.5}, 3, {"rate"})
     logger.close(is_finished=True)
     events = EventAccumulator(str(tmp_path)).Reload()
-    [text], [scalar] = events.Tensors("configuration/text_summary"), events.Scalars("~hparams/test/accuracy")
+    [text], [scalar] = events.Tensors("configuration/text_summary"), events.Scalars("~~hparams/test/accuracy")
     assert text.tensor_proto.string_val == [b"    seed: 1"]
     assert (scalar.step, scalar.value) == (3, 0.5)
     contents = {

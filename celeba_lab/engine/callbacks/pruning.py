@@ -76,7 +76,8 @@ class Pruning(Callback):
         epochs = trainer.max_epochs
         is_last = epochs is not None and 0 < epochs <= epoch
         must_go_on = epoch < (trainer.min_epochs or 0) or trainer.global_step < (trainer.min_steps or 0)
-        if is_last or must_go_on or not self.trial.should_prune():
+        has_ended = is_last or trainer.should_stop  # for example by early stopping, after which the run is tested
+        if has_ended or must_go_on or not self.trial.should_prune():
             return
         trainer.should_stop = True
         reported = self.trial.reported
