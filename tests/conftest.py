@@ -5,6 +5,7 @@ import os
 # The networks in the tests are too small to benefit from a second thread. PyTorch reads this variable on import.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import gc
 import gzip
 import io
 import json
@@ -178,6 +179,9 @@ def shared() -> Path:
         pytest.skip(f"no real CelebA in {folder} (set CELEBA_LAB_SHARED)")
     return folder
 
+
+# Searching for garbage among the many objects of the libraries takes a twentieth of the time of the tests.
+gc.set_threshold(100_000, 20, 20)
 
 Completed = subprocess.CompletedProcess[str]
 

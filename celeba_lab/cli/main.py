@@ -112,7 +112,7 @@ def prepare(cfg: "DictConfig") -> "Callable[[DictConfig], dict[str, float]]":
     from celeba_lab.cli.output_paths import check_output_paths
     from celeba_lab.cli.paths import check_paths
     from celeba_lab.cli.processes import check_processes
-    from celeba_lab.cli.quiet import quiet_libraries
+    from celeba_lab.cli.quiet import quiet_libraries, use_python_strings
     from celeba_lab.cli.rules import check_rules
     from celeba_lab.cli.seed import check_seed, seed_everything
     from celeba_lab.cli.signatures import complete_signature, read_signature
@@ -146,6 +146,7 @@ def prepare(cfg: "DictConfig") -> "Callable[[DictConfig], dict[str, float]]":
     check_targets(cfg, import_libraries=True)
     task: Callable[[DictConfig], dict[str, float]] = build(cfg.task)
     quiet_libraries()  # The task has imported Lightning, which configures its logging on import.
+    use_python_strings()
     announce(cfg, without_celeba)
     seed_everything(cfg.seed)
     return task

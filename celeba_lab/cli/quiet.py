@@ -61,3 +61,13 @@ def _report_unless_disk_error(error: threading.ExceptHookArgs) -> None:
     """
     if not issubclass(error.exc_type, OSError):
         threading.__excepthook__(error)
+
+
+def use_python_strings() -> None:
+    """Let pandas store text as Python does, also if pyarrow is installed, as by MLflow.
+
+    pyarrow cannot store names of files and folders that are not valid UTF-8.
+    """
+    import pandas as pd
+
+    pd.set_option("mode.string_storage", "python")

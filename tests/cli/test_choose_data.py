@@ -28,6 +28,7 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("blank_figures")
 def test_without_celeba_all_output_says_synthetic(faces: Path, tmp_path: Path, run_command, read_summary) -> None:
     result = run_command(*SMOKE, f"data.otherwise.root={faces}", cwd=tmp_path)

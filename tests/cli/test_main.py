@@ -110,6 +110,7 @@ def test_a_bug_in_celeba_lab_shows_the_traceback(
         command(*TINY, f"data.root={tiny_celeba}")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("blank_figures")
 def test_a_sweep_warns_if_the_score_is_missing(command: Command, tiny_celeba: Path) -> None:
     code, out, _ = command("-m", *TINY, f"data.root={tiny_celeba}", "score=test/acuracy")

@@ -2,9 +2,10 @@
 
 import logging
 
+import pandas as pd
 import pytest
 
-from celeba_lab.cli.quiet import escape_messages
+from celeba_lab.cli.quiet import escape_messages, use_python_strings
 
 
 def test_control_characters_in_messages_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:
@@ -18,3 +19,9 @@ def test_control_characters_in_messages_are_escaped(capsys: pytest.CaptureFixtur
     finally:
         logging.setLogRecordFactory(before)
     assert capsys.readouterr().err == "name=a\\x1b[31mred\\x07\nline 2\n"
+
+
+def test_names_that_are_not_utf8_can_be_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pd.option_context("mode.string_storage", "auto"):
+        use_python_strings()
+        assert pd.DataFrame({"name": ["\udcff.jpg"]})["name"][0] == "\udcff.jpg"

@@ -60,6 +60,7 @@ def test_a_number_is_appended_if_the_folder_name_is_taken(tmp_path: Path) -> Non
     assert names == ["run", "run_2", "run_3"]
 
 
+@pytest.mark.slow
 def test_runs_started_in_the_same_second_have_different_folders(tmp_path: Path) -> None:
     processes = [start("experiment=smile", f"seed={seed}", cwd=tmp_path) for seed in range(4)]
     for process in processes:

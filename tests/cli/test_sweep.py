@@ -123,6 +123,7 @@ def test_a_job_that_fails_does_not_stop_the_others(
     assert "Resume its sweep instead: python -m celeba_lab resume=s" in err
 
 
+@pytest.mark.slow
 def test_after_a_failure_the_other_jobs_can_be_skipped(command: Command, started, fail, tmp_path: Path) -> None:
     fail(2, UserError("no"))
     code, _, err = command("-m", *SWEEP, "fail_fast=true")
@@ -193,6 +194,7 @@ def test_skipping_can_be_switched_off_when_a_sweep_is_resumed(command: Command, 
     assert states(tmp_path) == ["failed", "finished", "finished", "finished"]
 
 
+@pytest.mark.slow
 def test_a_killed_job_that_wrote_its_summary_is_finished(command: Command, started, swept: Path) -> None:
     path = swept / "1_seed-2" / "job.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"state": "running", "score": None}))
@@ -278,6 +280,7 @@ def test_a_sweep_over_seeds_ends_with_a_comparison_of_the_settings(
     assert "The intervals of test/accuracy cover seeds, but not images: " in " ".join(out.split())
 
 
+@pytest.mark.slow
 def test_a_sweep_over_seeds_alone_ends_with_their_mean(command: Command, predicted: None, tmp_path: Path) -> None:
     code, out, _ = command("-m", "experiment=smile", "hydra.sweep.dir=s", "score=test/accuracy", "seed=1,2")
     assert code == 0

@@ -134,6 +134,7 @@ def test_loadings_refer_to_the_columns_after_scaling(
     assert list(loadings) == ["component", "pca0", "pca1", "pca2", "pca3", "pca4"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("blank_figures")
 def test_clusters_can_be_computed_in_a_sweep(
     command: Command, labels_only: Path, tmp_path: Path, quick_clusters, read_summary

@@ -10,7 +10,6 @@ from celeba_lab.errors import UserError
 from celeba_lab.models.gan.module import GAN
 
 
-@pytest.mark.slow
 def test_an_exported_generator_generates_the_same_faces(gan, tmp_path: Path, run_command, read_summary) -> None:
     result = run_command("task=export", f"checkpoint={gan.checkpoint}", "hydra.run.dir=e", cwd=tmp_path)
     assert result.returncode == 0, result.stderr

@@ -212,6 +212,7 @@ def test_a_sweep_has_a_folder_for_each_run(tiny_celeba: Path, tmp_path: Path, ru
     assert [path.parent.name for path in runs] == ["0_lr-0.001", "1_lr-0.0001"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("blank_figures")
 def test_bad_images_are_omitted_and_listed(write_celeba, tmp_path: Path, run_command, small, read_summary) -> None:
     root = write_celeba(tmp_path / "celeba")

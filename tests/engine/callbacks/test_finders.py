@@ -131,6 +131,7 @@ def test_a_batch_that_does_not_fit_is_not_used(tmp_path: Path, scheduled, traine
     assert finder.batch_size == 8
 
 
+@pytest.mark.slow
 def test_a_resumed_run_uses_the_batch_size_that_was_found(
     tmp_path: Path, scheduled, trainer, save_in, monkeypatch
 ) -> None:

@@ -569,6 +569,7 @@ def test_figures_keep_a_white_background_in_dark_mode(visit):
     assert dark.locator("main img").first.evaluate(color) == "rgb(255, 255, 255)"
 
 
+@pytest.mark.slow
 def test_a_printed_page_has_full_width_tables_with_their_first_rows(visit):
     page = visit(color_scheme="dark")
     page.emulate_media(media="print")
