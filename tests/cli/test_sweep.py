@@ -313,6 +313,7 @@ def test_a_misspelt_score_is_explained_before_any_job_starts(command: Command, s
     assert not (tmp_path / "s").exists()
 
 
+@pytest.mark.slow
 def test_a_score_that_no_job_reports_is_explained_after_the_first(
     command: Command, started, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

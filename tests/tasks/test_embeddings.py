@@ -31,7 +31,8 @@ def test_embeddings_are_clustered_and_compared_with_the_labels(
     assert summary["metrics"]["labels/adjusted_rand_index"] == pytest.approx(adjusted_rand_score(first, second))
     assert "agreement with the label clusters" in out
 
-    stored = np.load(folder / "features.npz")
+    with np.load(folder / "features.npz") as file:
+        stored = dict(file)
     assert stored["features"].shape == (40, 1280)
     assert stored["image_id"].tolist() == [f"{k:06d}.jpg" for k in [*range(1, 33), *range(41, 49)]]
     assert pd.read_csv(folder / "tables" / "agreement.csv").drop(columns="cluster").to_numpy().sum() == 40
@@ -55,7 +56,8 @@ def test_embeddings_are_the_features_of_the_named_images(
     options = [*quick, "task.report.tsne=null", "task.fraction=0.5", "data.partitions=[train]", "task.n_clusters=2"]
     quiet = ["trainer=cpu", "~callbacks.progress_bar", f"checkpoint={trained.checkpoint}"]
     assert command("experiment=embeddings", f"data.root={tiny_celeba}", *options, *quiet)[0] == 0
-    stored = np.load(run_folder("embeddings") / "features.npz")
+    with np.load(run_folder("embeddings") / "features.npz") as file:
+        stored = dict(file)
     model = AttributeClassifier.load_from_checkpoint(trained.checkpoint, map_location="cpu").eval()
     images = tiny_celeba / "img_align_celeba" / "img_align_celeba"
     assert len(stored["features"]) == 16

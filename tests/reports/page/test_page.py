@@ -561,6 +561,7 @@ def test_all_content_is_visible_without_javascript(visit):
     assert page.locator("input:visible, dialog:visible").count() == 0
 
 
+@pytest.mark.slow
 def test_figures_keep_a_white_background_in_dark_mode(visit):
     color = "element => getComputedStyle(element).backgroundColor"
     light, dark = visit(color_scheme="light"), visit(color_scheme="dark")
