@@ -30,7 +30,7 @@ _LIBRARIES = (
 nitpick_ignore_regex = [
     ("py:.*", rf"({_LIBRARIES})\..*"),
     # Imported only for type checking.
-    ("py:class", r"DictConfig|ListConfig|Event|Figure|SummaryWriter|TensorBoardLogger|T"),
+    ("py:class", r"DictConfig|ListConfig|Event|Figure|SummaryWriter|TensorBoardLogger|Study|FrozenTrial|T"),
     ("py:class", r"celeba_lab\..*\._\w+|celeba_lab\..*\.[A-Z]"),  # Private types.
     ("py:class", r"(dict|tuple|list)\[\w+"),  # Types in quotes, which Sphinx splits at commas.
     ("py:class", r"[a-z0-9 ]+|[A-Z]"),  # Types and shapes in "Returns:", such as float32 (B, K).
