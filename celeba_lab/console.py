@@ -1,5 +1,6 @@
 """Terminal output: tables, progress and command lines."""
 
+import os
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
@@ -16,7 +17,6 @@ from rich.text import Text
 from typing_extensions import override
 
 from celeba_lab.errors import escape_controls
-from celeba_lab.processes import is_main_process
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,6 +43,16 @@ class PlainConsole(Console):
         for segment in super().render(renderable, options):
             # Rich's own control codes, which move the cursor, are in segments of their own.
             yield segment if segment.control else segment._replace(text=escape_controls(segment.text, kept="\n\t"))
+
+
+def is_main_process() -> bool:
+    """Return whether this is the main process of a run. Only the main process prints and writes files."""
+    if "RANK" in os.environ:  # set by torchrun
+        return os.environ["RANK"] == "0"
+    own = [os.environ[name] for name in ("LOCAL_RANK", "NODE_RANK") if name in os.environ]
+    if own:  # set by Lightning's launcher, also in a job of SLURM
+        return set(own) == {"0"}
+    return os.environ.get("SLURM_PROCID", "0") == "0"
 
 
 console = PlainConsole(quiet=not is_main_process())

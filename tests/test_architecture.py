@@ -12,7 +12,7 @@ TESTS = Path(__file__).resolve().parent
 PACKAGE = TESTS.parent / "celeba_lab"
 FILES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = [
-    {"errors", "processes", "console", "files", "config"},
+    {"errors", "console", "files", "config"},
     {"data"},
     {"models", "analyses", "figures"},
     {"runs", "exports"},
@@ -26,8 +26,6 @@ LAYER = {package: layer for layer, packages in enumerate(LAYERS) for package in 
 SIDEWAYS = {
     ("config", "errors"),
     ("console", "errors"),
-    ("console", "processes"),
-    ("processes", "errors"),
     ("files", "console"),
     ("files", "errors"),
     ("__main__", "cli"),

@@ -13,9 +13,8 @@ from celeba_lab.cli.choose_data import announce_data
 from celeba_lab.cli.help import describe_option
 from celeba_lab.cli.resume import resume_command
 from celeba_lab.config import overrides_of
-from celeba_lab.console import console, display_path
+from celeba_lab.console import console, display_path, is_main_process
 from celeba_lab.errors import check_choice
-from celeba_lab.processes import is_main_process
 from celeba_lab.runs.settings import write_settings
 
 PRINT_CONFIG = ("changed", "full", "none")

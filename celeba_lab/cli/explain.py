@@ -25,7 +25,7 @@ from yaml import YAMLError
 from celeba_lab.cli.choices import explain_unknown_choice, list_groups, list_optional_choices
 from celeba_lab.config import RENAMED, no_value, one_line
 from celeba_lab.errors import UserError, did_you_mean
-from celeba_lab.processes import explain_lost_connection
+from celeba_lab.runs.processes import explain_lost_connection
 
 # File-system errors that no code can prevent, with advice for the user.
 _DISK_ERRORS = {

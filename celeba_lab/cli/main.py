@@ -23,8 +23,8 @@ def launch(cfg: "DictConfig") -> float | None:
     from celeba_lab.cli.processes import introduce_speaker
     from celeba_lab.cli.run_folder import check_claims
     from celeba_lab.errors import UserError, settings_of
-    from celeba_lab.processes import explain_lost_connection
     from celeba_lab.runs.loggers import closing_loggers
+    from celeba_lab.runs.processes import explain_lost_connection
     from celeba_lab.runs.search import Pruned
 
     # Errors are explained here, before Hydra can print its own message.
@@ -70,8 +70,7 @@ def _conclude(cfg: "DictConfig") -> None:
     from hydra.core.hydra_config import HydraConfig
 
     from celeba_lab.cli.resume import repeat_command
-    from celeba_lab.console import console
-    from celeba_lab.processes import is_main_process
+    from celeba_lab.console import console, is_main_process
 
     if not is_main_process():
         return
@@ -171,7 +170,7 @@ def main() -> None:
             _run_hydra(arguments)
     except (KeyboardInterrupt, Interrupted) as error:
         from celeba_lab.cli.processes import requeue_job
-        from celeba_lab.processes import is_main_process
+        from celeba_lab.console import is_main_process
 
         cause = error.signal if isinstance(error, Interrupted) else signal.SIGINT
         if is_main_process():  # One process of a distributed run speaks for all.
@@ -243,7 +242,7 @@ def _note_resume_command(error: BaseException) -> None:
     from hydra.types import RunMode
 
     from celeba_lab.cli.resume import find_resumable
-    from celeba_lab.processes import is_main_process
+    from celeba_lab.console import is_main_process
 
     if not HydraConfig.initialized() or not is_main_process():
         return
@@ -267,7 +266,7 @@ def _exit_with_sentence(error: Exception, discard_folder: bool = False) -> None:
     from celeba_lab.cli.explain import ExplainedExit, explain, explain_disk
     from celeba_lab.cli.processes import introduce_speaker
     from celeba_lab.errors import readable
-    from celeba_lab.processes import explain_lost_connection
+    from celeba_lab.runs.processes import explain_lost_connection
 
     sentence = explain(error)
     if sentence is not None:

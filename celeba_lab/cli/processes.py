@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from celeba_lab.console import format_override
+from celeba_lab.console import format_override, is_main_process
 from celeba_lab.errors import UserError
-from celeba_lab.processes import Launch, is_connected, is_first_to_fail, is_main_process
+from celeba_lab.runs.processes import Launch, is_connected, is_first_to_fail
 from celeba_lab.runs.settings import OVERRIDES, RESUME, SETTINGS
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import warnings
 
 from typing_extensions import override
 
+from celeba_lab.console import is_main_process
 from celeba_lab.errors import escape_controls
-from celeba_lab.processes import is_main_process
 
 
 class _EscapedRecord(logging.LogRecord):

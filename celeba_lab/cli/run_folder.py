@@ -19,9 +19,8 @@ from omegaconf.errors import OmegaConfBaseException
 from celeba_lab.cli.processes import await_folder, introduce_speaker, name_after_job, publish_folder
 from celeba_lab.cli.sweep import begin_sweep
 from celeba_lab.config import overrides_of
-from celeba_lab.console import display_path, format_override
+from celeba_lab.console import display_path, format_override, is_main_process
 from celeba_lab.errors import UserError, readable
-from celeba_lab.processes import is_main_process
 from celeba_lab.runs.settings import RESUME, SETTINGS
 from celeba_lab.runs.summary import SUMMARY
 

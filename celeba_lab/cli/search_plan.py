@@ -134,7 +134,9 @@ def split_overrides(parsed: Iterable[Override]) -> tuple[dict[str, Override], li
 
 def parse_overrides(config: DictConfig, loader: ConfigLoader, arguments: Sequence[str]) -> list[Override]:
     """Parse the parameters of the sweeper, followed by the overrides of the task."""
-    parameters: Any = OmegaConf.to_container(config.hydra.sweeper, resolve=False).get("params") or {}  # type: ignore[union-attr]
+    sweeper = OmegaConf.to_container(config.hydra.sweeper, resolve=False)
+    assert isinstance(sweeper, dict)
+    parameters: Any = sweeper.get("params") or {}
     parser = OverridesParser.create(config_loader=loader)
     return parser.parse_overrides([*(f"{key}={value}" for key, value in parameters.items()), *arguments])
 

@@ -11,7 +11,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from celeba_lab.config import one_line
 from celeba_lab.engine.build import callbacks_of
 from celeba_lab.errors import SettingError, UserError
-from celeba_lab.processes import explain_lost_connection
+from celeba_lab.runs.processes import explain_lost_connection
 from celeba_lab.runs.run import Run
 
 _LONGEST = 200  # Most characters of a message of a library.

@@ -17,7 +17,7 @@ from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from typing_extensions import override
 
 from celeba_lab.errors import UserError
-from celeba_lab.processes import Launch, is_first_to_fail
+from celeba_lab.runs.processes import Launch, is_first_to_fail
 
 _MAIN_PROCESS = "CELEBA_LAB_MAIN_PROCESS"  # environment variable with the process id of the main process
 # Seconds in which a process notices by itself that another one has failed, and in which the others end at the end.

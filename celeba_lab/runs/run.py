@@ -15,9 +15,8 @@ from rich.text import Text
 from typing_extensions import override
 
 from celeba_lab.config import build, flatten, overrides_of
-from celeba_lab.console import console, display_path
+from celeba_lab.console import console, display_path, is_main_process
 from celeba_lab.files import check_name, remove_staged, write_atomically, write_csv
-from celeba_lab.processes import is_main_process
 from celeba_lab.runs.environment import device_name, git_commit, library_versions
 from celeba_lab.runs.events import LogPosition, cut_events, measure_events
 from celeba_lab.runs.job import Job

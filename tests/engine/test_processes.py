@@ -77,7 +77,8 @@ def _fork(case: Callable[[int, Path], Result], rank: int, devices: int, port: in
         os.environ.update({name: str(value) for name, value in variables.items()})
         rank_zero_only.rank = rank
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        warnings.simplefilter("ignore")
+        # torchmetrics has already combined the processes, so Lightning need not do it.
+        warnings.filterwarnings("ignore", ".*sync_dist=True.*")
         torch.set_num_threads(1)
         _REGISTERED["plain"] = plain
         (folder / f"{case.__name__}.{rank}").write_text(json.dumps(case(devices, folder)))

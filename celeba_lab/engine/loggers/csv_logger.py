@@ -9,9 +9,8 @@ from lightning.pytorch import loggers
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from typing_extensions import override
 
-from celeba_lab.console import display_path
+from celeba_lab.console import display_path, is_main_process
 from celeba_lab.files import write_atomically
-from celeba_lab.processes import is_main_process
 from celeba_lab.runs.metric_rows import METRICS, cut_rows, read_header
 
 

@@ -17,9 +17,8 @@ from PIL import Image
 from typing_extensions import override
 
 from celeba_lab.config import flatten, one_line
-from celeba_lab.console import display_path
+from celeba_lab.console import display_path, is_main_process
 from celeba_lab.errors import SettingError, UserError, missing_extra
-from celeba_lab.processes import is_main_process
 from celeba_lab.runs.logger_ids import LoggerIds, read_id, sweep_of, write_id
 
 if TYPE_CHECKING:

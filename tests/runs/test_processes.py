@@ -2,8 +2,9 @@
 
 import pytest
 
+from celeba_lab.console import is_main_process
 from celeba_lab.errors import UserError
-from celeba_lab.processes import Launch, explain_lost_connection, is_main_process
+from celeba_lab.runs.processes import Launch, explain_lost_connection
 
 TORCHRUN = {
     "TORCHELASTIC_RUN_ID": "none",

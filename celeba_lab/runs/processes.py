@@ -1,4 +1,4 @@
-"""The processes of a run: which of them this is, and how they were started. This module does not import torch."""
+"""The processes of a run: how they were started, and which of them failed. This module does not import torch."""
 
 import os
 import sys
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from celeba_lab.console import is_main_process
 from celeba_lab.errors import UserError
 
 # Lightning does not use SLURM's variables in jobs with these names, in which commands are typed.
@@ -14,16 +15,6 @@ _TORCHRUN = "TORCHELASTIC_RUN_ID"
 _BY_TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 _BY_SLURM = ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID")
 _FAILED = "celeba_lab/failed"  # Key of the number of processes that have failed.
-
-
-def is_main_process() -> bool:
-    """Return whether this is the main process of a run. Only the main process prints and writes files."""
-    if "RANK" in os.environ:  # set by torchrun
-        return os.environ["RANK"] == "0"
-    own = [os.environ[name] for name in ("LOCAL_RANK", "NODE_RANK") if name in os.environ]
-    if own:  # set by Lightning's launcher, also in a job of SLURM
-        return set(own) == {"0"}
-    return os.environ.get("SLURM_PROCID", "0") == "0"
 
 
 @dataclass(frozen=True)
@@ -134,7 +125,7 @@ def is_first_to_fail() -> bool:
         return True
     try:
         return bool(store.add(_FAILED, 1) == 1)
-    except Exception:  # The main process has ended, and has explained why.
+    except RuntimeError:  # The main process has ended, and has explained why.
         return is_main_process()
 
 
