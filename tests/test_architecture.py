@@ -35,11 +35,26 @@ SIDEWAYS = {
 # Limits in lines. They are also stated in CONTRIBUTING.md.
 LONGEST_TASK, LONGEST_FILE, LONGEST_FUNCTION = 100, 450, 60
 
-each_file = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-
 
 def package_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(PACKAGE.parent))
+
+
+# A test for each file would take longer to report than to run.
+each_package = pytest.mark.parametrize("package", sorted({package_of(path) for path in FILES} - {"__init__"}))
+
+
+def files_of(package: str) -> list[Path]:
+    return [path for path in FILES if package_of(path) == package]
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
 
 
 def imported_modules(tree: ast.AST) -> Iterator[str]:
@@ -54,20 +69,18 @@ def imported_modules(tree: ast.AST) -> Iterator[str]:
 
 def imported_packages(path: Path) -> set[str]:
     """Return the other packages of celeba_lab that a file imports."""
-    modules = imported_modules(ast.parse(path.read_text()))
+    modules = imported_modules(tree_of(path))
     imported = {name.split(".")[1] for name in modules if name.startswith("celeba_lab.")}
     return imported - {package_of(path), "__version__"}
 
 
-@each_file
-def test_modules_import_only_from_lower_layers(path: Path) -> None:
-    package = package_of(path)
-    if package == "__init__":
-        return
-    for other in imported_packages(path):
-        assert LAYER[other] < LAYER[package] or (package, other) in SIDEWAYS, (
-            f"{package} imports {other}, which is not in a lower layer"
-        )
+@each_package
+def test_modules_import_only_from_lower_layers(package: str) -> None:
+    for path in files_of(package):
+        for other in imported_packages(path):
+            assert LAYER[other] < LAYER[package] or (package, other) in SIDEWAYS, (
+                f"{name_of(path)} imports {other}, which is not in a lower layer"
+            )
 
 
 def test_the_permitted_imports_within_a_layer_are_those_that_exist() -> None:
@@ -81,19 +94,19 @@ SETTING = r"(?<![\w.])(task|experiment|recipe|trainer|callbacks|logger|model|los
 
 def messages_of(path: Path) -> list[str]:
     """Return all strings in a file except docstrings."""
-    tree = ast.parse(path.read_text())
+    tree = tree_of(path)
     docstrings = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     strings = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and node not in docstrings]
     return [node.value for node in strings if isinstance(node.value, str)]
 
 
-@each_file
-def test_messages_below_the_engine_do_not_name_settings_of_other_packages(path: Path) -> None:
-    package = package_of(path)
-    if LAYER.get(package, 0) >= LAYER["engine"] or package == "config":
+@each_package
+def test_messages_below_the_engine_do_not_name_settings_of_other_packages(package: str) -> None:
+    if LAYER[package] >= LAYER["engine"] or package == "config":
         return
     named = {
-        found[0]
+        f"{name_of(path)}: {found[0]}"
+        for path in files_of(package)
         for text in messages_of(path)
         for found in re.finditer(SETTING, text)
         if " " in text and found[1] != package
@@ -101,13 +114,17 @@ def test_messages_below_the_engine_do_not_name_settings_of_other_packages(path: 
     assert not named, "raise a SettingError with the name of the argument, so that the caller adds the path"
 
 
-@each_file
-def test_messages_below_the_tasks_do_not_name_settings_of_tasks_or_callbacks(path: Path) -> None:
+@each_package
+def test_messages_below_the_tasks_do_not_name_settings_of_tasks_or_callbacks(package: str) -> None:
     """The table of renamed settings is in ``config``, which belongs to the configuration layer."""
-    package = package_of(path)
-    if LAYER.get(package, 0) >= LAYER["tasks"] or package == "config":
+    if LAYER[package] >= LAYER["tasks"] or package == "config":
         return
-    named = [text for text in messages_of(path) if re.search(r"(?<![\w.])(task|callbacks)(=|\.[a-z_])", text)]
+    named = [
+        f"{name_of(path)}: {text}"
+        for path in files_of(package)
+        for text in messages_of(path)
+        if re.search(r"(?<![\w.])(task|callbacks)(=|\.[a-z_])", text)
+    ]
     assert not named, "raise a SettingError with the name of the argument, so that the caller adds the path"
 
 
@@ -119,7 +136,7 @@ def test_every_package_belongs_to_a_layer() -> None:
 @cache
 def names_in(path: Path) -> set[str]:
     """Return the names that a file's code uses, such as ``HydraConfig``, ``print`` or ``torch.load``."""
-    tree = ast.parse(path.read_text())
+    tree = tree_of(path)
     found = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     found |= {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     for module in imported_modules(tree):  # from torch import load counts as a use of load and of torch.load
@@ -148,16 +165,16 @@ def test_restricted_names_are_used_only_in_their_packages(name: str, packages: s
     assert users, f"{name} is no longer used, so remove it from this test"
 
 
-@each_file
-def test_files_and_functions_can_be_read_in_one_pass(path: Path) -> None:
-    text = path.read_text()
-    lines = len(text.splitlines())
-    assert lines <= (LONGEST_TASK if package_of(path) == "tasks" else LONGEST_FILE), f"{path.name} has {lines} lines"
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            assert node.end_lineno is not None
-            length = node.end_lineno - node.lineno + 1
-            assert length <= LONGEST_FUNCTION, f"{node.name} in {path.name} has {length} lines"
+@each_package
+def test_files_and_functions_can_be_read_in_one_pass(package: str) -> None:
+    for path in files_of(package):
+        lines = len(path.read_text().splitlines())
+        assert lines <= (LONGEST_TASK if package == "tasks" else LONGEST_FILE), f"{name_of(path)} has {lines} lines"
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                assert node.end_lineno is not None
+                length = node.end_lineno - node.lineno + 1
+                assert length <= LONGEST_FUNCTION, f"{node.name} in {name_of(path)} has {length} lines"
 
 
 # These files test the whole project instead of a single module.
@@ -165,25 +182,23 @@ WHOLE = {"tasks/test_divergence.py", "cli/test_launchers.py"} | {
     f"test_{name}.py" for name in ("architecture", "docstrings", "imports", "package", "readme", "settings")
 }
 
-each_test_file = pytest.mark.parametrize(
-    "path", sorted(TESTS.rglob("test_*.py")), ids=lambda path: str(path.relative_to(TESTS))
-)
+TEST_FILES = sorted(TESTS.rglob("test_*.py"))
 
 
-@each_test_file
-def test_every_test_file_is_named_after_the_module_that_it_tests(path: Path) -> None:
-    name = path.relative_to(TESTS)
-    if str(name) in WHOLE or name.parts[0] in ("reliability", "fuzz"):  # They test whole kinds of inputs.
-        return
-    module = PACKAGE / name.parent / name.stem.removeprefix("test_")
-    assert module.is_dir() or module.with_suffix(".py").is_file(), (
-        f"there is no module in celeba_lab that corresponds to tests/{name}"
-    )
+def test_every_test_file_is_named_after_the_module_that_it_tests() -> None:
+    for path in TEST_FILES:
+        name = path.relative_to(TESTS)
+        if str(name) in WHOLE or name.parts[0] in ("reliability", "fuzz"):  # They test whole kinds of inputs.
+            continue
+        module = PACKAGE / name.parent / name.stem.removeprefix("test_")
+        assert module.is_dir() or module.with_suffix(".py").is_file(), (
+            f"there is no module in celeba_lab that corresponds to tests/{name}"
+        )
 
 
-@each_test_file
-def test_test_files_do_not_import_each_other(path: Path) -> None:
-    modules = {name.partition(".")[0] for name in imported_modules(ast.parse(path.read_text()))}
-    assert not {name for name in modules if name in ("tests", "conftest") or name.startswith("test_")}, (
-        "move the shared code to a fixture in conftest.py"
-    )
+def test_test_files_do_not_import_each_other() -> None:
+    for path in TEST_FILES:
+        modules = {name.partition(".")[0] for name in imported_modules(ast.parse(path.read_text()))}
+        assert not {name for name in modules if name in ("tests", "conftest") or name.startswith("test_")}, (
+            f"move the shared code of {path.name} to a fixture in conftest.py"
+        )

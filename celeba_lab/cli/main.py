@@ -195,6 +195,7 @@ def _run_hydra(arguments: list[str]) -> None:
     from celeba_lab.cli.choices import check_group_overrides, order_arguments
     from celeba_lab.cli.hydra_settings import checked_hydra_settings
     from celeba_lab.cli.job_names import register_job_names
+    from celeba_lab.cli.parsed_files import parsing_files_once
     from celeba_lab.cli.processes import share_arguments
     from celeba_lab.cli.quiet import escape_messages
     from celeba_lab.cli.resume_arguments import expand_arguments
@@ -232,7 +233,8 @@ def _run_hydra(arguments: list[str]) -> None:
     escape_messages()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Make Hydra re-raise exceptions, so that they are explained here.
     sys.argv[1:] = order_arguments(expand_arguments(share_arguments(arguments)))
-    with trusting(arguments), checked_hydra_settings(sys.argv[1:], arguments), watching_sweep():
+    checked = checked_hydra_settings(sys.argv[1:], arguments)
+    with parsing_files_once(), trusting(arguments), checked, watching_sweep():
         hydra.main(version_base="1.3", config_path=str(config_directory()), config_name="config")(task)()
 
 
