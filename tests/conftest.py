@@ -351,6 +351,14 @@ def _parse_once() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _small_figures() -> Iterator[None]:
+    """Let runs save small figures, which takes less time. The tests of the figures themselves do not use this value."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("celeba_lab.runs.run._DPI", 50)
+        yield
+
+
 class RunWriter:
     """Writes the files of a ``task=train`` run that other tasks read.
 

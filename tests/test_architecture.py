@@ -4,6 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,39 @@ def test_modules_import_only_from_lower_layers(package: str) -> None:
 def test_the_permitted_imports_within_a_layer_are_those_that_exist() -> None:
     found = {(package_of(path), other) for path in FILES for other in imported_packages(path)}
     assert {(one, other) for one, other in found if LAYER.get(one) == LAYER[other]} == SIDEWAYS
+
+
+def imported_with(tree: ast.Module, own: str, modules: set[str]) -> set[str]:
+    """Return the modules that Python imports together with a module, including the packages that contain them."""
+    statements = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    named = set(imported_modules(ast.Module(body=[*statements], type_ignores=[])))
+    parts = [name.split(".") for name in named]
+    found = {".".join(part[:length]) for part in parts for length in range(1, len(part) + 1)} & modules
+    # The packages that contain the module itself are imported before it.
+    return {name for name in found if not f"{own}.".startswith(f"{name}.")}
+
+
+def find_cycle(sources: dict[str, str]) -> list[str]:
+    """Return modules that import each other when they are loaded, or an empty list."""
+    graph = {name: imported_with(ast.parse(text), name, set(sources)) for name, text in sources.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_any_module_can_be_imported_first() -> None:
+    """With a cycle, it depends on the order of the imports whether they succeed."""
+    names = {path: ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in FILES}
+    cycle = find_cycle({name.removesuffix(".__init__"): path.read_text() for path, name in names.items()})
+    assert not cycle, f"these modules import each other: {', '.join(cycle)}"
+
+
+def test_a_cycle_through_a_package_is_found() -> None:
+    sources = {"a": "", "a.b": "from a.b.c import C", "a.b.c": "from a.d import D", "a.d": "from a.b.e import E"}
+    assert set(find_cycle(sources | {"a.b.e": ""})) == {"a.b", "a.b.c", "a.d"}
+    assert find_cycle(sources | {"a.d": "", "a.b.e": ""}) == []
 
 
 # Names and choices of settings. The data package may name those of its own group.

@@ -11,7 +11,7 @@ from celeba_lab.config import build
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.engine.build import check_precision, count_processes
 from celeba_lab.engine.callback_rules import check_callbacks
-from celeba_lab.engine.distances import DistanceSchedule
+from celeba_lab.engine.callbacks.distances import DistanceSchedule
 from celeba_lab.errors import SettingError, UserError
 from celeba_lab.models.classifier.module import AttributeClassifier
 from celeba_lab.models.gan.module import GAN

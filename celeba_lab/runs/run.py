@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 
 PAGE = "report.html"
+_DPI = 150
+_COMPRESS_LEVEL = 4  # takes half as long as the default of 6, and the files are 5% larger
 
 
 class RunFolder:
@@ -110,7 +112,7 @@ class RunFolder:
         self.begin()
         path = self.path / "figures" / f"{name}.png"
         stream = BytesIO()
-        figure.savefig(stream, format="png", dpi=150)
+        figure.savefig(stream, format="png", dpi=_DPI, pil_kwargs={"compress_level": _COMPRESS_LEVEL})
         write_atomically(path, lambda file: file.write(stream.getbuffer()))
         self.loggers.send_figure(name, stream.getvalue(), step)
         return path

@@ -9,8 +9,9 @@ from celeba_lab.config import build, flatten
 from celeba_lab.console import command_line, console, display_path, format_override
 from celeba_lab.data.datamodule import TrainingFaces
 from celeba_lab.engine.build import build_callbacks, build_datamodule, build_trainer, choose_device
+from celeba_lab.engine.callbacks.distances import DistanceSchedule
 from celeba_lab.engine.checkpoints import load_classifier
-from celeba_lab.engine.distances import DistanceSchedule, DistanceSettings
+from celeba_lab.engine.distances import DistanceSettings
 from celeba_lab.engine.fit import fit, last_training_metrics
 from celeba_lab.engine.gan import check_gan_trainer, set_training_data, setup_references, strategy_for_two_networks
 from celeba_lab.engine.resume import load_resumable

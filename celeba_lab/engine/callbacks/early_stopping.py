@@ -7,7 +7,7 @@ from typing_extensions import override
 
 from celeba_lab.errors import check_at_least, check_choice
 
-# Metrics with this prefix are measured by a callback every few epochs; see ``celeba_lab.engine.distances``.
+# Metrics with this prefix are measured by a callback every few epochs; see ``celeba_lab.engine.callbacks.distances``.
 _MEASURED = "heldout/"
 
 

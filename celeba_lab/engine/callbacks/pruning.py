@@ -5,7 +5,7 @@ from lightning.pytorch.callbacks import Callback
 from typing_extensions import override
 
 from celeba_lab.engine.build import callbacks_of
-from celeba_lab.engine.distances import DistanceSchedule
+from celeba_lab.engine.callbacks.distances import DistanceSchedule
 from celeba_lab.errors import SettingError, did_you_mean
 from celeba_lab.runs.search import JobTrial, Pruned
 

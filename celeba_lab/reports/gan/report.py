@@ -9,8 +9,8 @@ from celeba_lab.console import Progress, console, show_metrics
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.engine.build import find_callback
 from celeba_lab.engine.callbacks import EpochLog, Health, SampleGrid
+from celeba_lab.engine.callbacks.distances import DistanceSchedule
 from celeba_lab.engine.callbacks.images import fixed_samples
-from celeba_lab.engine.distances import DistanceSchedule
 from celeba_lab.engine.gan import set_apart_distances
 from celeba_lab.engine.training_facts import describe_callbacks
 from celeba_lab.models.classifier.module import AttributeClassifier

@@ -92,8 +92,8 @@ def report_distances(
     Args:
         run: Run folder for the table and the figures.
         distances: Distance measures that were used during training.
-        rows: Rows recorded by :class:`~celeba_lab.engine.distances.DistanceSchedule`. For each step, the row for the
-            averaged weights comes before the row for the last weights.
+        rows: Rows recorded by :class:`~celeba_lab.engine.callbacks.distances.DistanceSchedule`. For each step, the row
+            for the averaged weights comes before the row for the last weights.
         datamodule: Data module with the training faces. The distance between training faces and held-out real faces
             serves as a reference.
         title: Title for the figures.

@@ -7,7 +7,7 @@ import pytest
 from lightning.pytorch.callbacks import Callback
 
 from celeba_lab.engine.callbacks import Pruning
-from celeba_lab.engine.distances import DistanceSchedule
+from celeba_lab.engine.callbacks.distances import DistanceSchedule
 from celeba_lab.errors import SettingError
 from celeba_lab.runs.search import Pruned
 
