@@ -9,7 +9,7 @@ import pandas as pd
 
 from celeba_lab import figures
 from celeba_lab.console import console, show_table
-from celeba_lab.errors import enumerate_names, escape_controls, format_value
+from celeba_lab.errors import escape_controls, format_value
 from celeba_lab.files import prepare_folder, write_atomically, write_csv
 from celeba_lab.reports.page.page import PageTable, Picture, Section
 from celeba_lab.reports.seeds import SeedComparison
@@ -65,7 +65,7 @@ def _coverage(comparison: SeedComparison) -> str:
     """Return a sentence that says what the intervals cover."""
     if not comparison.over_images:
         return "The intervals cover seeds, but not images."
-    over_images = enumerate_names(comparison.over_images, 20)
+    over_images = " and ".join(comparison.over_images)
     return f"The intervals of {over_images} cover seeds and images, and all others cover only seeds."
 
 
@@ -140,7 +140,8 @@ def seed_section(comparison: SeedComparison, picture: Picture | None, tables: st
         picture: Figure of the differences.
         tables: Folder of the tables, relative to the folder of the page, with a slash at its end.
     """
-    text = "\n\n".join([*describe_differences(comparison), *comparison.remarks, _coverage(comparison)])
+    differences = (f"{sentence}." for sentence in describe_differences(comparison))
+    text = "\n\n".join([*differences, *comparison.remarks, _coverage(comparison)])
     shown = [PageTable(CAPTION.rstrip("."), _shown(comparison, " ± "), f"{tables}{TABLE}.csv")]
     return Section("Settings over seeds", text, shown, [] if picture is None else [picture])
 

@@ -55,9 +55,10 @@ def write_sweep_report(
     }
     text = "Choose runs only by metrics of the validation split. If the test split is used to choose, it is not a test."
     caption = f"Runs ranked by {score}"
-    sections = [
-        Section("Leaderboard", text, [PageTable(caption, page_frame(table, score), f"{tables}{TABLE}.csv")], pictures)
-    ]
+    frame = page_frame(table, score)
+    settings = [name for name in frame.columns if "/" not in name and name != "seconds"]
+    shown = PageTable(caption, frame, f"{tables}{TABLE}.csv", settings=settings)
+    sections = [Section("Leaderboard", text, [shown], pictures)]
     if over_seeds is not None:
         write_seeds(over_seeds, run.path / tables)
         picture = draw_seed_differences(run, over_seeds, f"{title}: settings over seeds")

@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from celeba_lab import __version__
+from celeba_lab.errors import format_value
 from celeba_lab.files import write_atomically
 from celeba_lab.reports.page.pictures import embed
 
@@ -31,6 +32,7 @@ class PageTable:
         frame: Contents of the table. The first column contains names and stays in place while the other columns scroll.
         file: Path to the full table, relative to the run folder, such as ``tables/attributes_test.csv``.
         rows: Maximum number of rows to show. If 0, only the caption is shown. By default (None), all rows are shown.
+        settings: Names of columns with settings, whose numbers are shown as they would be typed.
 
     Example:
         >>> table = PageTable("Scores", pd.DataFrame({"attribute": ["Smiling"], "accuracy": [0.93]}), rows=10)
@@ -42,6 +44,7 @@ class PageTable:
     frame: pd.DataFrame
     file: str | None = None
     rows: int | None = None
+    settings: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -159,7 +162,7 @@ def _grid(table: PageTable) -> _Grid:
     headings, columns = [], []
     for k, name in enumerate(map(str, shown.columns)):
         # The format depends on the whole column, so that a row looks the same regardless of the number of rows shown.
-        is_number, write = _writer(table.frame.iloc[:, k].infer_objects())
+        is_number, write = _writer(table.frame.iloc[:, k].infer_objects(), name in table.settings)
         headings.append(_Heading(name, is_number))
         columns.append([_Cell(None) if pd.isna(value) else write(value) for value in shown.iloc[:, k].to_numpy()])
     return _Grid(
@@ -176,7 +179,7 @@ def _extent(shown: int, total: int) -> str:
     return f"first {shown:,} of {rows}" if 0 < shown < total else rows
 
 
-def _writer(column: pd.Series) -> tuple[bool, Callable[[Any], _Cell]]:
+def _writer(column: pd.Series, as_typed: bool) -> tuple[bool, Callable[[Any], _Cell]]:
     """Return whether a column is numeric, and a function that formats its defined values."""
     if pd.api.types.is_bool_dtype(column):
         return False, lambda value: _Cell("yes" if value else "no")
@@ -186,7 +189,7 @@ def _writer(column: pd.Series) -> tuple[bool, Callable[[Any], _Cell]]:
 
     def write(value: Any) -> _Cell:
         exact = str(value).replace("inf", "Infinity")  # JavaScript's spelling
-        return _Cell(_number(float(value), digits), exact)
+        return _Cell(format_value(value) if as_typed else _number(float(value), digits), exact)
 
     return True, write
 

@@ -191,6 +191,12 @@ def test_numbers_are_formatted_for_reading(values, texts):
     assert column_of(values) == texts
 
 
+def test_settings_are_shown_as_they_are_typed():
+    frame = pd.DataFrame({"run": ["a", "b"], "lr": [0.00001, 0.5], "val/accuracy": [0.5, 0.25]})
+    rows = cells_of(page_of(PageTable("Runs", frame, settings=["lr"])))[1:]
+    assert [row[1:] for row in rows] == [["1e-05", "0.5000"], ["0.5", "0.2500"]]
+
+
 def test_undefined_values_are_marked():
     html = page_of(PageTable("Scores", pd.DataFrame({"attribute": ["Bald", None], "auroc": [np.nan, 0.5]})))
     undefined = [attributes for _, attributes in Elements(html).tags if attributes.get("class") == "undefined"]
