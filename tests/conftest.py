@@ -38,6 +38,7 @@ from celeba_lab.config import register_schema
 from celeba_lab.console import Progress, console
 from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.files import config_directory
+from celeba_lab.runs import run
 from celeba_lab.runs.finished import FinishedRun, read_runs
 from celeba_lab.runs.summary import Summary
 
@@ -352,11 +353,12 @@ def _parse_once() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _small_figures() -> Iterator[None]:
-    """Let runs save small figures, which takes less time. The tests of the figures themselves do not use this value."""
+def figure_dpi() -> Iterator[int]:
+    """Let runs save small figures, which takes less time, and return the resolution without this fixture, in dpi."""
+    dpi = run._DPI
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("celeba_lab.runs.run._DPI", 50)
-        yield
+        patch.setattr(run, "_DPI", 50)
+        yield dpi
 
 
 class RunWriter:

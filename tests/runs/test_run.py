@@ -68,7 +68,8 @@ def test_names_of_columns_are_no_formulas(tmp_path):
     assert path.read_text().splitlines() == ["'-setting,'=HYPERLINK(1)", "'=row,1.0"]
 
 
-def test_a_figure_is_saved_as_png_with_150_dots_per_inch(tmp_path):
+def test_a_figure_is_saved_as_png_with_150_dots_per_inch(tmp_path, monkeypatch, figure_dpi):
+    monkeypatch.setattr("celeba_lab.runs.run._DPI", figure_dpi)
     path = RunFolder(tmp_path).figure("roc_val", small_figure())
     assert path == tmp_path / "figures/roc_val.png"
     with Image.open(path) as image:
