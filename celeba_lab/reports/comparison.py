@@ -305,7 +305,7 @@ def write_comparison(
         sections.append(seed_section(over_seeds, draw_seed_differences(run, over_seeds, heading), "tables/"))
     curves = draw_curves(run, runs, metric, title)
     pictures = [draw_differences(run, paired, title, split), *([] if curves is None else [curves])]
-    text = "\n\n".join([*describe(paired), CAUTION])
+    text = "\n\n".join([*(f"{sentence}." for sentence in describe(paired)), CAUTION])
     columns = dict.fromkeys([f"{split}/{metric}", f"val/{metric}", "seed", "best_epoch", "training_seconds", "folder"])
     frame = shown[["run", *(name for name in columns if name in shown and shown[name].notna().any())]]
     table = PageTable("The runs", frame, "tables/runs.csv")
