@@ -5,9 +5,11 @@ that it has, which are those of the protocols below. A logger without a method i
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from celeba_lab.config import one_line
+from celeba_lab.errors import readable
 from celeba_lab.runs.search import Pruned
 
 if TYPE_CHECKING:
@@ -196,11 +198,22 @@ class Loggers:
         """Return a purpose and a command or an address for each logger that can be viewed."""
         return [logger.describe_view() for logger in self._loggers if isinstance(logger, Viewable)]
 
-    def close(self, is_finished: bool) -> None:
-        """Close all loggers at the end of a run."""
+    def close(self, is_finished: bool) -> list[str]:
+        """Close all loggers at the end of a run.
+
+        Returns:
+            A sentence about a finished run for each logger that could not be closed.
+        """
+        sentences = []
         for logger in self._loggers:
             if isinstance(logger, Closable):
-                logger.close(is_finished)
+                try:
+                    logger.close(is_finished)
+                except Exception as error:
+                    reason = readable(": ".join(filter(None, [type(error).__name__, one_line(error)])))
+                    lost = f"{type(logger).__name__} could not be closed ({reason}), so its last values may be lost"
+                    sentences.append(f"{lost}, but the results in the run folder are complete.")
+        return sentences
 
     def withdraw(self) -> None:
         """Remove what the loggers have stored before the run began."""
@@ -239,6 +252,5 @@ def closing_loggers() -> Iterator[None]:
         raise
     finally:
         for loggers in _open:
-            with suppress(Exception):  # The exception that ended the run is more important.
-                loggers.close(is_finished=is_pruned)
+            loggers.close(is_finished=is_pruned)  # The exception that ended the run is more important than another one.
         _open.clear()

@@ -316,6 +316,8 @@ class Run(RunFolder):
     ) -> dict[str, float]:
         """Log the hyperparameters, write the summary, print the location of the results, and return the metrics.
 
+        When the summary has been written, the run is finished: an error of a logger that is closed is only printed.
+
         Args:
             metrics: Metric values by name.
             checkpoint: Path to the checkpoint for which the metrics were computed.
@@ -352,9 +354,11 @@ class Run(RunFolder):
             git=git_commit(),
             **fields,
         )
+        commands = [*next_commands, *self.loggers.list_views()]
         summary.write(self.path)
-        self.show([*next_commands, *self.loggers.list_views()])
-        self.loggers.close(is_finished=True)
+        self.show(commands)
+        for sentence in self.loggers.close(is_finished=True):
+            console.print(sentence, style="yellow", soft_wrap=True)
         release(self.loggers)
         return summary.metrics
 

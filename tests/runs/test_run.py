@@ -271,6 +271,26 @@ def test_a_run_cannot_be_finished_twice(tmp_path: Path) -> None:
     assert Summary.read(tmp_path).metrics == {"val/accuracy": 0.9}
 
 
+def test_a_run_is_finished_although_a_logger_cannot_be_closed(tmp_path: Path, capsys, monkeypatch) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError("the server\nis down")
+
+    monkeypatch.setattr(TensorBoardLogger, "finalize", fail)
+    loggers = tensorboard_of(tmp_path)
+    loggers.csv = {"_target_": "celeba_lab.engine.loggers.CSVLogger", "save_dir": str(tmp_path)}
+    run = Run(tmp_path, "evaluate", SETTINGS, loggers=loggers)
+    for logger in run.loggers:
+        logger.log_metrics({"val/loss": 0.5}, step=1)
+    assert run.finish({"val/accuracy": 0.9}) == {"val/accuracy": 0.9}
+    assert Summary.read(tmp_path).metrics == {"val/accuracy": 0.9}
+    assert (tmp_path / "metrics.csv").read_text().split() == ["step,val/loss", "1,0.5"], "the other logger is closed"
+    sentence = (
+        "TensorBoardLogger could not be closed (OSError: the server is down), so its last values may be lost, but the"
+        " results in the run folder are complete."
+    )
+    assert capsys.readouterr().out.splitlines()[-1] == sentence
+
+
 def test_a_run_without_data_can_be_finished(tmp_path: Path) -> None:
     Run(tmp_path, "compare", SETTINGS | {"data": None}, loggers=tensorboard_of(tmp_path)).finish({"runs": 2.0})
     assert Summary.read(tmp_path).data is None
