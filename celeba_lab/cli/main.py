@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from celeba_lab.cli.sweep import refuse_distributed_sweep, score_of
+from celeba_lab.cli.sweep import score_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -115,6 +115,7 @@ def prepare(cfg: "DictConfig") -> "Callable[[DictConfig], dict[str, float]]":
     from celeba_lab.cli.rules import check_rules
     from celeba_lab.cli.seed import check_seed, seed_everything
     from celeba_lab.cli.signatures import complete_signature, read_signature
+    from celeba_lab.cli.sweep_processes import refuse_distributed_jobs
     from celeba_lab.cli.targets import check_targets, check_trust
     from celeba_lab.cli.trainer import check_trainer
     from celeba_lab.config import build, check_nodes, check_root_keys, check_types, resolve
@@ -124,7 +125,7 @@ def prepare(cfg: "DictConfig") -> "Callable[[DictConfig], dict[str, float]]":
     check_choices(HydraConfig.get().runtime.choices)
     check_processes(cfg)
     if HydraConfig.get().mode == RunMode.MULTIRUN:
-        refuse_distributed_sweep(cfg)
+        refuse_distributed_jobs(cfg)
     check_root_keys(cfg)
     check_choice("direction", cfg.direction, DIRECTIONS)
     resolve(cfg)  # Otherwise, an interpolation could choose another target after the targets are checked.

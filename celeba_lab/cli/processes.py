@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from celeba_lab.cli.sweep_processes import is_named_sweep, refuse_launched_sweep
 from celeba_lab.console import format_override, is_main_process
 from celeba_lab.errors import UserError
 from celeba_lab.runs.processes import Launch, is_connected, is_first_to_fail
@@ -40,11 +41,8 @@ def share_arguments(arguments: list[str]) -> list[str]:
         UserError: The environment variables are wrong, or a sweep was started with several processes.
     """
     launch = Launch.find()
-    if launch is not None and launch.world_size > 1 and {"-m", "--multirun"} & set(arguments):
-        raise UserError(
-            f"-m cannot be combined with {launch.launcher}, because each of its {launch.world_size} processes would"
-            f" run the whole sweep. Start the sweep without {launch.launcher}."
-        )
+    if is_named_sweep(arguments):
+        refuse_launched_sweep()
     given = _given_folder(arguments)
     if launch is None and not is_main_process() and given is None:
         raise UserError(

@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from celeba_lab.cli.processes import await_folder, introduce_speaker, name_after_job, publish_folder
 from celeba_lab.cli.sweep import begin_sweep
+from celeba_lab.cli.sweep_processes import refuse_launched_sweep
 from celeba_lab.config import overrides_of
 from celeba_lab.console import display_path, format_override, is_main_process
 from celeba_lab.errors import UserError, readable
@@ -48,6 +49,10 @@ class ExclusiveFolder(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Create and claim the folder of a sweep, and start to follow its jobs, each of which has its own subfolder."""
+        try:
+            refuse_launched_sweep()
+        except UserError as error:
+            _refuse(error.sentence)
         _prepare(config, "sweep")
         try:
             begin_sweep(config)

@@ -1,8 +1,8 @@
-"""Sweeps: the score that ranks their runs, a check that they are not distributed, and what happens around them."""
+"""Sweeps: the score that ranks their runs, and what happens before the first and after the last of them."""
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,25 +19,6 @@ if TYPE_CHECKING:
 def score_of(cfg: "DictConfig", metrics: dict[str, float]) -> float | None:
     """Return the metric selected by ``score``, or None if the task does not report this metric."""
     return metrics.get(cfg.score)
-
-
-def refuse_distributed_sweep(cfg: "DictConfig") -> None:
-    """Check that each run of a sweep uses a single process.
-
-    Raises:
-        UserError: The runs use several processes.
-    """
-    from celeba_lab.errors import UserError
-
-    if cfg.trainer is None:
-        return
-    devices = cfg.trainer.devices
-    one = str(devices) == "1" or (isinstance(devices, Sequence) and not isinstance(devices, str) and len(devices) == 1)
-    if not one or cfg.trainer.num_nodes != 1:
-        raise UserError(
-            f"-m cannot be combined with trainer.devices={devices}, because every process of a distributed run would"
-            " start the whole sweep again. Use trainer.devices=1, or start the runs one by one."
-        )
 
 
 class _Started:

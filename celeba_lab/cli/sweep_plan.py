@@ -18,6 +18,7 @@ from celeba_lab.cli.search_plan import (
     plan_search,
     split_overrides,
 )
+from celeba_lab.cli.sweep_processes import first_values, jobs_that_choose_devices, refuse_distributed_jobs
 from celeba_lab.config import overrides_of
 from celeba_lab.console import console, display_path, format_override
 from celeba_lab.data.attributes import ATTRIBUTES
@@ -42,13 +43,16 @@ def start_sweep(config: DictConfig) -> Sweep:
         config: Configuration of the sweep, including the settings of Hydra.
 
     Raises:
-        UserError: The sweep has no jobs, or the jobs of a resumed sweep have changed.
+        UserError: The sweep has no jobs, a job would use several processes, or the jobs of a resumed sweep have
+            changed.
     """
     folder = Path(config.hydra.sweep.dir)
     planned = plan_sweep(config)
     search = _plan_search(config) if config.hydra.sweeper._target_ == OPTUNA_SWEEPER else None
     if planned.jobs:
-        _check_score(_check_composed(config, planned.jobs[0]))
+        composed = _check_composed(config, planned.jobs[0])
+        _check_score(composed)
+        _check_devices(config, planned.jobs, composed)
     if config.get(RESUME) is None:
         planned.write(folder)
         if search is not None:
@@ -80,6 +84,7 @@ def _plan_search(config: DictConfig) -> Search:
     space, fixed = split_overrides(parsed)
     composed = _check_composed(config, [*fixed, *map(first_value, space.values())])
     _check_score(composed)
+    _check_devices(config, [[*fixed, *values] for values in first_values(space)], composed)
     check_pruned_score(search, composed)
     return search
 
@@ -126,6 +131,26 @@ def _check_composed(config: DictConfig, job: list[str]) -> DictConfig:
             raise
         raise UserError(sentence) from error
     return composed
+
+
+def _check_devices(config: DictConfig, jobs: Iterable[Sequence[str]], first: DictConfig) -> None:
+    """Check that each job uses a single process. A job that cannot be composed fails alone when it starts.
+
+    Args:
+        config: Configuration of the sweep, including the settings of Hydra.
+        jobs: Overrides of each job.
+        first: Composed settings of the first job.
+
+    Raises:
+        SettingError: A job would use several processes.
+    """
+    refuse_distributed_jobs(first)
+    for job in jobs_that_choose_devices(jobs, GlobalHydra.instance().config_loader()):
+        try:
+            composed = _check_composed(config, job)
+        except UserError:
+            continue
+        refuse_distributed_jobs(composed)
 
 
 def _check_score(config: DictConfig) -> None:

@@ -30,8 +30,9 @@ TINY = ["experiment=smile", "trainer=smoke", "model.weights=null", "model.image_
         (["task=predict"], "task.images has no value. Set it with task.images=..."),
         (["foo"], "'foo' on the command line cannot be parsed. Use key=value"),
         (["model.attributes=[Smiling"], "'model.attributes=[Smiling' on the command line cannot be parsed"),
-        (["-m", "trainer.devices=2"], "-m cannot be combined with trainer.devices=2"),
-        (["trainer.devices=2", "-m"], "-m cannot be combined with trainer.devices=2"),
+        (["-m", "seed=1,2", "trainer.devices=2"], "trainer.devices=2 cannot be used in a sweep, because every process"),
+        (["-m", "seed=1,2", "trainer=cpu,ddp"], "trainer.devices=auto cannot be used in a sweep"),
+        (["search=smile", "trainer.devices=1,2"], "trainer.devices=2 cannot be used in a sweep"),
         (["model._target_=celeba_lab.models.Nothing"], "model._target_=celeba_lab.models.Nothing cannot be imported"),
         (["task=evaluate"], "To evaluate, specify a checkpoint: checkpoint=outputs/"),
         (["task=evaluate", "task.split=tests", "checkpoint=x"], "task.split=tests must be one of train, val, test."),
@@ -43,12 +44,15 @@ TINY = ["experiment=smile", "trainer=smoke", "model.weights=null", "model.image_
         (["task=evaluate", "checkpoint=no.ckpt"], "checkpoint=no.ckpt does not exist."),
     ],
 )
-def test_a_mistake_gives_a_one_sentence_error(command: Command, arguments: list[str], sentence: str) -> None:
+def test_a_mistake_gives_a_one_sentence_error(
+    command: Command, tmp_path: Path, arguments: list[str], sentence: str
+) -> None:
     code, _, err = command(*arguments)
     assert code == 1
     assert sentence in err
     assert err.startswith("celeba_lab: error: ")
     assert err.count("\n") == 1
+    assert not (tmp_path / "outputs").exists()
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,7 @@ def test_all_processes_end_with_one_sentence_if_one_is_killed(tiny_celeba: Path,
     ("arguments", "variables", "sentence"),
     [
         (TWO[:2], {}, "srun has started 2 processes, but trainer.devices=1 and trainer.num_nodes=1 ask for 1."),
-        (["-m", "seed=1,2"], {}, "-m cannot be combined with srun"),
+        (["-m", "seed=1,2"], {}, "A sweep cannot be combined with srun"),
         (["task=generate", "checkpoint=none.ckpt"], {}, "task=generate uses a single process, but srun has started 2."),
         (TWO, {"SLURM_PROCID": "9"}, "SLURM_PROCID=9 must be a whole number, between 0 and 1."),
         (TWO, {"RANK": "0"}, "RANK=0 is set, but WORLD_SIZE and LOCAL_RANK and MASTER_ADDR and MASTER_PORT are not."),
