@@ -107,6 +107,25 @@ def order_arguments(arguments: Sequence[str]) -> list[str]:
     return [*options, *overrides]
 
 
+def list_option_values(arguments: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Return options with their values, each as one argument.
+
+    Args:
+        arguments: Command-line arguments.
+        names: Names of the options.
+
+    Example:
+        >>> list_option_values(["-cd", "mine", "seed=1", "--config-name=x"], ["--config-dir", "-cd", "--config-name"])
+        ['-cd=mine', '--config-name=x']
+    """
+    found = []
+    for place, text in enumerate(arguments):
+        name, has_value, _ = text.partition("=")
+        if name in names and (has_value or place + 1 < len(arguments)):
+            found.append(text if has_value else f"{name}={arguments[place + 1]}")
+    return found
+
+
 def check_group_overrides(arguments: Iterable[str]) -> None:
     """Check that the command line chooses an option of each group by its name, because Hydra accepts only names.
 

@@ -196,6 +196,7 @@ def _run_hydra(arguments: list[str]) -> None:
     from celeba_lab.cli.choices import check_group_overrides, order_arguments
     from celeba_lab.cli.hydra_settings import checked_hydra_settings
     from celeba_lab.cli.job_names import register_job_names
+    from celeba_lab.cli.output_paths import given_on_command_line
     from celeba_lab.cli.parsed_files import parsing_files_once
     from celeba_lab.cli.processes import share_arguments
     from celeba_lab.cli.quiet import escape_messages
@@ -214,7 +215,6 @@ def _run_hydra(arguments: list[str]) -> None:
 
         from celeba_lab.cli.job_process import job_process
         from celeba_lab.cli.jobs import run_job
-        from celeba_lab.cli.output_paths import given_on_command_line
 
         sys.argv[1:] = arguments  # With trainer=ddp, Lightning starts the other processes with the same arguments.
         try:
@@ -235,7 +235,7 @@ def _run_hydra(arguments: list[str]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Make Hydra re-raise exceptions, so that they are explained here.
     sys.argv[1:] = order_arguments(expand_arguments(share_arguments(arguments)))
     checked = checked_hydra_settings(sys.argv[1:], arguments)
-    with parsing_files_once(), trusting(arguments), checked, watching_sweep():
+    with parsing_files_once(), trusting(arguments), given_on_command_line(arguments), checked, watching_sweep():
         hydra.main(version_base="1.3", config_path=str(config_directory()), config_name="config")(task)()
 
 

@@ -21,7 +21,8 @@ _GROUPS = ("callbacks", "logger", "trainer")
 # Arguments of callbacks, loggers and profilers that are paths. A relative path would lead to the current folder.
 _PATHS = ("dirpath", "path", "folder", "dir", "save_dir", "root_dir", "log_dir", "output_dir", "default_root_dir")
 
-_given: list[str] = []  # settings on the command line, which may lead anywhere
+_arguments: list[str] = []  # arguments on the command line
+_given: list[str] = []  # settings among them, which may lead anywhere
 _permitted: dict[str, str] = {}  # settings that lead out of the run folder, with their values
 
 
@@ -32,13 +33,14 @@ def given_on_command_line(arguments: Iterable[str]) -> Iterator[None]:
     Args:
         arguments: Command-line arguments, without those that are stored in the folder of a resumed run.
     """
-    before = list(_given)
-    _given[:] = [key for key, value in map(_split, arguments) if _is_setting(key, value)]
+    before, keys_before = list(_arguments), list(_given)
+    _arguments[:] = arguments
+    _given[:] = [key for key, value in map(_split, _arguments) if _is_setting(key, value)]
     _permitted.clear()
     try:
         yield
     finally:
-        _given[:] = before
+        _arguments[:], _given[:] = before, keys_before
 
 
 def _split(argument: str) -> tuple[str, str | None]:
@@ -49,6 +51,25 @@ def _split(argument: str) -> tuple[str, str | None]:
 def _is_setting(key: str, value: str | None) -> bool:
     """Return whether an argument is a setting. For example, ``trainer=cpu`` only chooses a file of settings."""
     return value is not None and (key not in _GROUPS or value.startswith("{"))
+
+
+def list_given() -> list[str]:
+    """Return the arguments on the command line, without those that are stored in the folder of a resumed run."""
+    return list(_arguments)
+
+
+def is_output_setting(argument: str) -> bool:
+    """Return whether an argument is a setting that may lead out of the run folder, judged by its text alone.
+
+    Example:
+        >>> arguments = ("logger.mlflow.tracking_uri=http://x", "callbacks.best.dirpath=a,b", "trainer.max_epochs=3")
+        >>> [is_output_setting(text) for text in arguments]
+        [True, True, False]
+    """
+    key, value = _split(argument)
+    if not _is_setting(key, value) or not key.startswith(tuple(f"{group}." for group in _GROUPS) + _GROUPS):
+        return False
+    return key.rpartition(".")[2] in _PATHS or any(sign in str(value) for sign in ("/", "\\", "~", "..", "$", "{"))
 
 
 def list_permitted() -> list[str]:

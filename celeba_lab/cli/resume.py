@@ -8,9 +8,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from celeba_lab.cli.job_names import key_of
-from celeba_lab.cli.launcher_settings import list_typed
-from celeba_lab.cli.output_paths import list_permitted
 from celeba_lab.cli.targets import trusted_modules
+from celeba_lab.cli.typed import is_of_hydra, list_typed_again
 from celeba_lab.config import flatten, overrides_of
 from celeba_lab.console import command_line, display_path, format_override
 from celeba_lab.errors import SettingError, UserError, format_value
@@ -79,13 +78,13 @@ _FILES = {
 }
 
 
-def resume_command(folder: Path) -> str:
-    """Return the command that resumes the run in a folder.
+def resume_command(folder: Path, others: Iterable[str] = ()) -> str:
+    """Return the command that resumes the run or the sweep in a folder.
 
-    The files in a run folder cannot give permissions. The command therefore contains those that the user has typed: the
-    trusted modules, paths of callbacks and loggers outside the run folder, and commands and addresses of launchers.
+    The files in the folder cannot give permissions, and do not contain settings of Hydra itself. The command therefore
+    contains those that the user has typed, and ``others``, which only a sweep needs.
     """
-    return _command_for(RESUME, folder)
+    return _command_for(RESUME, folder, others)
 
 
 def repeat_command(folder: Path) -> str:
@@ -93,9 +92,9 @@ def repeat_command(folder: Path) -> str:
     return _command_for(REPEAT, folder)
 
 
-def _command_for(purpose: str, folder: Path) -> str:
+def _command_for(purpose: str, folder: Path, others: Iterable[str] = ()) -> str:
     trusted = ",".join(dict.fromkeys(trusted_modules()))
-    permissions = [*([f"trusted_modules=[{trusted}]"] if trusted else []), *list_permitted(), *list_typed()]
+    permissions = [*([f"trusted_modules=[{trusted}]"] if trusted else []), *others, *list_typed_again()]
     return command_line([format_override(purpose, display_path(folder)), *permissions])
 
 
@@ -140,7 +139,7 @@ def split_arguments(arguments: Iterable[str]) -> tuple[list[str], list[str]]:
     given: list[str] = []
     for text in arguments:
         is_word = "=" not in text and not text.startswith("~")
-        (own if text.startswith(("hydra.", "hydra/", "-")) or is_word else given).append(text)
+        (own if is_of_hydra(text) or text.startswith("-") or is_word else given).append(text)
     return own, given
 
 

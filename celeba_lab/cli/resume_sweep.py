@@ -5,13 +5,14 @@ from pathlib import Path
 
 from celeba_lab.cli.job_names import key_of
 from celeba_lab.cli.resume import CHANGEABLE, check_files, is_below, merge_overrides, split_arguments
-from celeba_lab.cli.sweep_plan import is_of_sweep
+from celeba_lab.cli.sweep_plan import SUBFOLDERS, is_of_sweep
+from celeba_lab.cli.typed import is_of_hydra
 from celeba_lab.console import command_line, display_path, format_override
 from celeba_lab.errors import UserError
 from celeba_lab.runs.settings import RESUME
 from celeba_lab.runs.sweep import Sweep
 
-_FIXED = ("hydra.sweep.dir", "hydra.sweep.subdir", "hydra.run.dir", "hydra.output_subdir")
+_FIXED = ("hydra.sweep.dir", SUBFOLDERS, "hydra.run.dir", "hydra.output_subdir")
 
 
 def _check_fixed(folder: Path, sweep: Sweep, own: Iterable[str], given: Iterable[str]) -> list[str]:
@@ -20,8 +21,13 @@ def _check_fixed(folder: Path, sweep: Sweep, own: Iterable[str], given: Iterable
     Raises:
         UserError: A setting would be ignored, or would rank only some of the jobs.
     """
+    subfolders = [text for text in sweep.hydra_overrides if key_of(text) == SUBFOLDERS]
+    for text in subfolders:
+        if text not in own:  # A file must not be able to choose where the jobs write.
+            typed = command_line([format_override(RESUME, display_path(folder)), text])
+            raise UserError(f"The sweep was started with {text}, which must be typed again: {typed}")
     for text in own:
-        if key_of(text) in _FIXED:
+        if key_of(text) in _FIXED and text not in subfolders:
             raise UserError(f"{text} cannot be changed when a sweep is resumed, which goes on in its own folder.")
     before = {"score": sweep.score, "direction": sweep.direction}
     others = [text for text in given if key_of(text) not in before]
@@ -49,7 +55,7 @@ def expand_sweep(folder: Path, arguments: list[str]) -> list[str]:
         if text.startswith("-") or key_of(text).partition(".")[0].partition("/")[0] == "hydra":
             raise UserError(f"{display_path(folder / Sweep.FILE)} contains {text}, which is not a setting of a run.")
     for text in sweep.hydra_overrides:
-        if not is_of_sweep(text):
+        if not is_of_sweep(text) and key_of(text) != SUBFOLDERS:
             raise UserError(f"{display_path(folder / Sweep.FILE)} contains {text}, which is not a setting of a sweep.")
     own, given = split_arguments(arguments)
     given = _check_fixed(folder, sweep, own, given)
@@ -59,8 +65,8 @@ def expand_sweep(folder: Path, arguments: list[str]) -> list[str]:
         if key_of(text) in sweep.varied or not is_below(key_of(text).replace("/", "."), CHANGEABLE):
             raise UserError(f"{text} cannot be changed when a sweep is resumed ({name}). Start a new sweep.")
     options = [] if any(text.startswith(("-c", "--config")) for text in own) else sweep.options
-    hydra = merge_overrides(sweep.hydra_overrides, [text for text in own if text.startswith(("hydra.", "hydra/"))])
-    options = [*options, *(text for text in own if not text.startswith(("hydra.", "hydra/")))]
+    hydra = merge_overrides(sweep.hydra_overrides, [text for text in own if is_of_hydra(text)])
+    options = [*options, *(text for text in own if not is_of_hydra(text))]
     # Without a subfolder, Hydra does not overwrite the settings of jobs that have been started before.
     fixed = [format_override("hydra.sweep.dir", folder), "hydra.output_subdir=null", format_override(RESUME, folder)]
     return ["-m", *options, *merge_overrides(sweep.overrides, given), *hydra, *fixed]

@@ -24,8 +24,8 @@ def score_of(cfg: "DictConfig", metrics: dict[str, float]) -> float | None:
 class _Started:
     """The sweep of this process, from the moment when Hydra has composed its settings."""
 
-    def __init__(self, folder: Path, sweep: "Sweep", monitor: "SweepMonitor") -> None:
-        self.folder, self.sweep, self.monitor = folder, sweep, monitor
+    def __init__(self, folder: Path, sweep: "Sweep", monitor: "SweepMonitor", resume_command: str) -> None:
+        self.folder, self.sweep, self.monitor, self.resume_command = folder, sweep, monitor, resume_command
 
 
 _started: list[_Started] = []
@@ -40,6 +40,7 @@ def begin_sweep(config: "DictConfig") -> None:
     from celeba_lab.cli.resume import resume_command
     from celeba_lab.cli.sweep_monitor import SweepMonitor
     from celeba_lab.cli.sweep_plan import jobs_at_once, start_sweep
+    from celeba_lab.cli.typed import list_typed_for_sweep
     from celeba_lab.console import console, display_path
     from celeba_lab.data.workers import usable_cores
     from celeba_lab.runs.search import count_trials
@@ -54,8 +55,9 @@ def begin_sweep(config: "DictConfig") -> None:
     console.print(f"sweep: {jobs} in {display_path(folder)}", soft_wrap=True)
     if number is not None and not sweep.varied:
         console.print("  No setting has several values, as in seed=1,2, so nothing is varied.", soft_wrap=True)
-    console.print(f"if stopped: {resume_command(folder)}", soft_wrap=True)
-    _started.append(_Started(folder, sweep, monitor))
+    command = resume_command(folder, list_typed_for_sweep(sweep))
+    console.print(f"if stopped: {command}", soft_wrap=True)
+    _started.append(_Started(folder, sweep, monitor, command))
     at_once = jobs_at_once(config, number)
     if at_once > usable_cores() and number == at_once:
         hint = "Start fewer with hydra.sweeper.max_batch_size, or use hydra/launcher=joblib."
@@ -83,7 +85,6 @@ def _prepare_processes(jobs: int) -> None:
 def watching_sweep() -> Iterator[None]:
     """Stop to follow the jobs at the end of this block, and exit with status 1 if a job of the sweep has failed."""
     from celeba_lab.cli.lost_jobs import surviving_lost_jobs
-    from celeba_lab.cli.resume import resume_command
     from celeba_lab.runs.interrupts import Interrupted
 
     _started.clear()
@@ -93,7 +94,7 @@ def watching_sweep() -> Iterator[None]:
             yield
     except (KeyboardInterrupt, Interrupted) as error:
         for each in _started:
-            error.add_note(f"To resume: {resume_command(each.folder)}")
+            error.add_note(f"To resume: {each.resume_command}")
         raise
     finally:
         for name in os.environ.keys() - environment.keys():

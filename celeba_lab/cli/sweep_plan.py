@@ -33,6 +33,8 @@ from celeba_lab.runs.sweep import DIRECTIONS, Sweep
 
 BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 """Hydra's own sweeper, which tries every combination of the values."""
+SUBFOLDERS = "hydra.sweep.subdir"
+"""Setting that names the folders of the jobs."""
 _SECTIONS = ("launcher", "sweeper")
 
 
@@ -212,7 +214,7 @@ def plan_sweep(config: DictConfig) -> Sweep:
     keys = dict.fromkeys(map(key_of, jobs[0]) if jobs else (key_of(str(each.get_key_element())) for each in searched))
     return Sweep(
         overrides=_typed(config),
-        hydra_overrides=[text for text in overrides_of(config.hydra, "hydra") if is_of_sweep(text)],
+        hydra_overrides=[*filter(is_of_sweep, overrides_of(config.hydra, "hydra")), *_subfolders(config)],
         options=_options(config),
         varied=[key for key in keys if jobs is None or _differs(key, jobs)],
         jobs=jobs,
@@ -224,6 +226,18 @@ def plan_sweep(config: DictConfig) -> Sweep:
 def _typed(config: DictConfig) -> list[str]:
     """Return the overrides of the task on the command line, without those that resume the sweep."""
     return [text for text in overrides_of(config.hydra, "task") if key_of(text) != RESUME]
+
+
+def _subfolders(config: DictConfig) -> list[str]:
+    """Return the override that names the folders of the jobs, if it was typed.
+
+    Raises:
+        UserError: The jobs would not be in the folder of the sweep itself, where they are found again.
+    """
+    typed = [text for text in overrides_of(config.hydra, "hydra") if key_of(text) == SUBFOLDERS][-1:]
+    if typed and "/" in typed[0]:
+        raise UserError(f"{typed[0]} must not contain a slash, because each job has a folder in that of the sweep.")
+    return typed
 
 
 def _parse(config: DictConfig) -> list[Override]:
