@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from celeba_lab.cli.sweep import score_of
+from celeba_lab.cli.sweep import has_queued_jobs, score_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -177,7 +177,8 @@ def main() -> None:
         if is_main_process():  # One process of a distributed run speaks for all.
             with suppress(OSError):  # After SIGHUP, the terminal no longer exists.
                 print("\n".join([f"\nceleba_lab: stopped by {cause.name}.", *_notes_of(error)]), file=sys.stderr)
-                if cause == getattr(signal, "SIGUSR1", None) and (done := requeue_job()) is not None:
+                is_warned = cause == getattr(signal, "SIGUSR1", None)
+                if is_warned and (done := requeue_job(has_queued_jobs())) is not None:
                     print(f"celeba_lab: {done}", file=sys.stderr)
         sys.exit(128 + cause)
     except Exception as error:

@@ -1,9 +1,11 @@
 """Runs whose processes were started by torchrun or srun: check them, and let them share one run folder."""
 
+import hashlib
 import os
 import shutil
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,20 +15,22 @@ from celeba_lab.cli.sweep_processes import is_named_sweep, refuse_launched_sweep
 from celeba_lab.console import format_override, is_main_process
 from celeba_lab.errors import UserError
 from celeba_lab.runs.processes import Launch, is_connected, is_first_to_fail
-from celeba_lab.runs.settings import OVERRIDES, RESUME, SETTINGS
+from celeba_lab.runs.settings import OVERRIDES, REPEAT, RESUME, SETTINGS
+from celeba_lab.runs.sweep import Sweep
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-_RUN_FOLDER = "hydra.run.dir"
+_RUN_FOLDER, _SWEEP_FOLDER = "hydra.run.dir", "hydra.sweep.dir"
 _SEVERAL = tuple(f"celeba_lab.tasks.{name}.{name}" for name in ("train", "evaluate", "predict", "train_gan"))
 _KEY = "celeba_lab/folder"  # of the path to the run folder in torchrun's store
+_MARK = ".slurm_"  # Start of the name of a file in a folder, by which a requeued job of SLURM finds the folder.
 _SECONDS_FOR_FOLDER = 600
 _SECONDS_BEHIND = 3.0
 
 
 def share_arguments(arguments: list[str]) -> list[str]:
-    """Check how the processes of this run were started, and resume the run if it was started before.
+    """Check how the processes of this run were started, and resume the run or the sweep if it was started before.
 
     torchrun restarts the processes of a run if one fails, and SLURM restarts a job that is requeued, with the arguments
     of the first start.
@@ -35,7 +39,7 @@ def share_arguments(arguments: list[str]) -> list[str]:
         arguments: Command-line arguments.
 
     Returns:
-        The arguments, with ``resume=FOLDER`` for a run that was started before.
+        The arguments, with ``resume=FOLDER`` for a run or a sweep that was started before.
 
     Raises:
         UserError: The environment variables are wrong, or a sweep was started with several processes.
@@ -52,15 +56,24 @@ def share_arguments(arguments: list[str]) -> list[str]:
     is_resumed = any(text.startswith(f"{RESUME}=") for text in arguments)
     if is_resumed or not _restarts(launch):
         return arguments
-    folder = given or _earlier_folder(launch)
-    if folder is None or not all((folder / file).is_file() for file in (SETTINGS, OVERRIDES)):
+    found = (given, _given_folder(arguments, _SWEEP_FOLDER), _earlier_folder(launch, arguments))
+    folder = next((folder for folder in found if folder is not None and _has_begun(folder)), None)
+    if folder is None:
         return arguments
-    return [*arguments, format_override(RESUME, folder)]
+    # The folder itself says where a sweep is and which run is repeated.
+    replaced = [f"{_SWEEP_FOLDER}=", f"{REPEAT}="]
+    replaced += ["task=repeat", "run=", "task.run="] if "task=repeat" in arguments else []
+    return [*(text for text in arguments if not text.startswith(tuple(replaced))), format_override(RESUME, folder)]
 
 
-def _given_folder(arguments: list[str]) -> Path | None:
-    """Return the run folder that was typed, if any."""
-    typed = [text for text in arguments if text.startswith(f"{_RUN_FOLDER}=")]
+def _has_begun(folder: Path) -> bool:
+    """Return whether a folder contains a run or a sweep that can be resumed."""
+    return (folder / Sweep.FILE).is_file() or all((folder / file).is_file() for file in (SETTINGS, OVERRIDES))
+
+
+def _given_folder(arguments: list[str], setting: str = _RUN_FOLDER) -> Path | None:
+    """Return the folder of the run or the sweep that was typed, if any."""
+    typed = [text for text in arguments if text.startswith(f"{setting}=")]
     if not typed:
         return None
     [parsed] = OverridesParser.create().parse_overrides([typed[-1]])
@@ -75,9 +88,11 @@ def _restarts(launch: Launch | None) -> int:
     return int(count) if count.isdecimal() else 0
 
 
-def _earlier_folder(launch: Launch | None) -> Path | None:
+def _earlier_folder(launch: Launch | None, arguments: Sequence[str]) -> Path | None:
     if launch is None:
-        return None
+        # A script may repeat a command. Only the run that was started last can be unfinished.
+        marks = [path for depth in ("*/*", "*/*/*") for path in Path("outputs").glob(f"{depth}/{_mark(arguments)}")]
+        return max(marks, key=lambda path: path.stat().st_mtime_ns).parent if marks else None
     if launch.launcher == "srun":
         name = _job_folder()
         return next((path for depth in ("*", "*/*") for path in Path("outputs").glob(f"{depth}/{name}")), None)
@@ -98,6 +113,30 @@ def name_after_job(folder: Path) -> Path | None:
     """Return the folder, in place of ``folder``, that all processes started by srun use, or None without srun."""
     launch = Launch.find()
     return folder.with_name(_job_folder()) if launch is not None and launch.launcher == "srun" else None
+
+
+def mark_folder(folder: Path, arguments: Sequence[str]) -> None:
+    """Let a requeued job of SLURM find the folder of a run or a sweep that has a single process.
+
+    A job can start several runs and sweeps, also from a shell, so that their folders cannot be named after the job.
+
+    Args:
+        folder: Folder of the run or the sweep.
+        arguments: Command-line arguments, which are the same after the job is requeued.
+    """
+    if "SLURM_JOB_ID" in os.environ and Launch.find() is None:
+        (folder / _mark(arguments)).touch()
+
+
+def is_mark(path: Path) -> bool:
+    """Return whether a file in a folder is that of :func:`mark_folder`."""
+    return path.name.startswith(_MARK)
+
+
+def _mark(arguments: Sequence[str]) -> str:
+    """Return the name of the file by which a requeued job of SLURM finds a folder."""
+    command = hashlib.sha256("\0".join(arguments).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return f"{_MARK}{os.environ.get('SLURM_JOB_ID', '0')}_{os.environ.get('SLURM_STEP_ID', 'batch')}_{command}"
 
 
 def publish_folder(folder: Path) -> None:
@@ -169,8 +208,11 @@ def introduce_speaker() -> str | None:
     return f"process {launch.rank}: "
 
 
-def requeue_job() -> str | None:
+def requeue_job(has_queued_jobs: bool = False) -> str | None:
     """Requeue the current job of SLURM, which was warned of the end of its time limit, and return what was done.
+
+    Args:
+        has_queued_jobs: Whether this process runs a sweep whose jobs are jobs of SLURM themselves, which go on.
 
     Returns:
         A sentence, or None if this process does not belong to a job of SLURM.
@@ -178,6 +220,8 @@ def requeue_job() -> str | None:
     job, scontrol = os.environ.get("SLURM_JOB_ID"), shutil.which("scontrol")
     if job is None or scontrol is None:
         return None
+    if has_queued_jobs:  # A resumed sweep would start the jobs that wait in the queue a second time.
+        return f"The job {job} was not requeued. Resume the sweep when its own jobs have left the queue."
     result = subprocess.run([scontrol, "requeue", job], capture_output=True, text=True, check=False)
     if result.returncode:
         return f"The job {job} could not be requeued ({' '.join(result.stderr.split())})."

@@ -32,7 +32,7 @@ def _check_fixed(folder: Path, sweep: Sweep, own: Iterable[str], given: Iterable
     before = {"score": sweep.score, "direction": sweep.direction}
     others = [text for text in given if key_of(text) not in before]
     for text in given:
-        if text not in others and text.partition("=")[2] != str(before[key_of(text)]):
+        if text not in others and text not in sweep.overrides and text.partition("=")[2] != str(before[key_of(text)]):
             ranking = command_line(["task=leaderboard", format_override("task.runs", display_path(folder)), text])
             raise UserError(f"{text} cannot be changed when a sweep is resumed. Rank its runs again with: {ranking}")
     return others

@@ -16,7 +16,15 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from celeba_lab.cli.processes import await_folder, introduce_speaker, name_after_job, publish_folder
+from celeba_lab.cli.output_paths import list_given
+from celeba_lab.cli.processes import (
+    await_folder,
+    introduce_speaker,
+    is_mark,
+    mark_folder,
+    name_after_job,
+    publish_folder,
+)
 from celeba_lab.cli.sweep import begin_sweep
 from celeba_lab.cli.sweep_processes import refuse_launched_sweep
 from celeba_lab.config import overrides_of
@@ -24,6 +32,7 @@ from celeba_lab.console import display_path, format_override, is_main_process
 from celeba_lab.errors import UserError, readable
 from celeba_lab.runs.settings import RESUME, SETTINGS
 from celeba_lab.runs.summary import SUMMARY
+from celeba_lab.runs.sweep import Sweep
 
 # Files that show that a folder contains a run or a sweep.
 _TRACES = (SETTINGS, SUMMARY, "multirun.yaml")
@@ -62,6 +71,8 @@ class ExclusiveFolder(Callback):
                 with suppress(OSError):
                     folder.rmdir()
             _refuse(error.sentence)
+        if config.get(RESUME) is None:
+            mark_folder(Path(config.hydra.sweep.dir), list_given())
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Release the folder of a run of a sweep."""
@@ -180,7 +191,7 @@ def discard_unused_folder() -> None:
         return
     folder = Path(hydra.runtime.output_dir)
     unused = {folder / ".hydra" / name for name in ("config.yaml", "hydra.yaml", "overrides.yaml")}
-    unused |= {folder / SETTINGS, folder / f"{hydra.job.name}.log"}
+    unused |= {folder / SETTINGS, folder / f"{hydra.job.name}.log", *filter(is_mark, _list(folder))}
     added = [path for path in _list(folder) if path not in _earlier_entries]
     if any(file not in unused for path in added for file in _files_in(path)):
         return
@@ -240,8 +251,9 @@ def _prepare(config: DictConfig, kind: Literal["run", "sweep"]) -> None:
     if config.get(RESUME) is None and _contains_any(folder, _TRACES):
         where = display_path(folder)
         hint = "Choose another folder, or delete this one first."
-        if kind == "run":
-            hint = f"Choose another folder, delete this one first, or resume the run: {format_override(RESUME, where)}"
+        if kind == "run" or (folder / Sweep.FILE).is_file():
+            resuming = f"resume the {kind}: {format_override(RESUME, where)}"
+            hint = f"Choose another folder, delete this one first, or {resuming}"
         _refuse(f"{format_override(key, where)} already contains a {kind}. {hint}")
     _claim_or_refuse(folder)
     if is_new:
@@ -251,6 +263,8 @@ def _prepare(config: DictConfig, kind: Literal["run", "sweep"]) -> None:
                 config.hydra.overrides.hydra.append(format_override(key, folder))
     if kind == "run":
         publish_folder(_absolute(folder))
+        if config.get(RESUME) is None:
+            mark_folder(folder, list_given())
 
 
 def _follow(config: DictConfig) -> None:

@@ -24,8 +24,11 @@ def score_of(cfg: "DictConfig", metrics: dict[str, float]) -> float | None:
 class _Started:
     """The sweep of this process, from the moment when Hydra has composed its settings."""
 
-    def __init__(self, folder: Path, sweep: "Sweep", monitor: "SweepMonitor", resume_command: str) -> None:
-        self.folder, self.sweep, self.monitor, self.resume_command = folder, sweep, monitor, resume_command
+    def __init__(
+        self, folder: Path, sweep: "Sweep", monitor: "SweepMonitor", resume_command: str, is_queued: bool
+    ) -> None:
+        self.folder, self.sweep, self.monitor = folder, sweep, monitor
+        self.resume_command, self.is_queued = resume_command, is_queued
 
 
 _started: list[_Started] = []
@@ -57,7 +60,8 @@ def begin_sweep(config: "DictConfig") -> None:
         console.print("  No setting has several values, as in seed=1,2, so nothing is varied.", soft_wrap=True)
     command = resume_command(folder, list_typed_for_sweep(sweep))
     console.print(f"if stopped: {command}", soft_wrap=True)
-    _started.append(_Started(folder, sweep, monitor, command))
+    is_queued = str(config.hydra.launcher.get("_target_")).endswith(".SlurmLauncher")
+    _started.append(_Started(folder, sweep, monitor, command, is_queued))
     at_once = jobs_at_once(config, number)
     if at_once > usable_cores() and number == at_once:
         hint = "Start fewer with hydra.sweeper.max_batch_size, or use hydra/launcher=joblib."
@@ -79,6 +83,11 @@ def _prepare_processes(jobs: int) -> None:
     if jobs > 1:
         os.environ[JOBS_AT_ONCE] = str(jobs)
         os.environ.setdefault("OMP_NUM_THREADS", str(usable_cores()))
+
+
+def has_queued_jobs() -> bool:
+    """Return whether the jobs of the sweep of this process are jobs of SLURM, which go on without it."""
+    return any(each.is_queued for each in _started)
 
 
 @contextmanager
