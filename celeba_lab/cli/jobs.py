@@ -1,4 +1,4 @@
-"""Run one job of a sweep, so that a job that fails does not stop the others."""
+"""Run one job of a sweep, so that a job that fails does not stop the others, or a run of its own."""
 
 import math
 import traceback
@@ -15,9 +15,10 @@ from celeba_lab.cli.explain import ExplainedExit
 from celeba_lab.cli.job_names import pick_varied
 from celeba_lab.cli.job_output import OUTPUT, output_to
 from celeba_lab.cli.job_process import REQUEUED, is_requeued, requeue
-from celeba_lab.cli.resume import check_run
+from celeba_lab.cli.resume import check_run, resume_command
 from celeba_lab.cli.run_folder import claim
 from celeba_lab.config import one_line, overrides_of
+from celeba_lab.console import console, display_path, is_main_process
 from celeba_lab.errors import UserError, readable
 from celeba_lab.runs.interrupts import Interrupted
 from celeba_lab.runs.job import Job
@@ -81,7 +82,7 @@ def _run_claimed(
             replace(job, reason=REQUEUED).write(folder)
             job = replace(job, state="failed", reason=requeue(error.signal))
         except Pruned as pruned:
-            job = replace(job, state="pruned", score=_finite(pruned.score), reason=str(pruned))
+            job = _pruned(job, pruned)
         except (ExplainedExit, UserError) as error:
             job = replace(job, state="failed", reason=readable(error.sentence))
         except Exception as error:
@@ -89,6 +90,41 @@ def _run_claimed(
             job = replace(job, state="failed", reason=_explain_bug(error))
     replace(job, seconds=perf_counter() - start).write(folder)
     return job.score
+
+
+def run_single(cfg: DictConfig, launch: Callable[[DictConfig], float | None]) -> float | None:
+    """Run the task of a command without a sweep. A job of a sweep can be resumed in this way, without its sweep.
+
+    Its record then changes if it finishes or is pruned. Otherwise, its sweep runs it again, whatever it has recorded.
+
+    Args:
+        cfg: Configuration of the run.
+        launch: Function that runs the task and returns the score.
+
+    Returns:
+        The score, or None if the task does not report the score or the run was pruned.
+    """
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    if not (folder / Job.FILE).is_file() or not is_main_process():
+        return launch(cfg)
+    earlier = Job.read(folder)
+    start = perf_counter()
+    try:
+        score = launch(cfg)
+        name = Sweep.read(folder.parent).score if (folder.parent / Sweep.FILE).is_file() else cfg.score
+        job = _finished(earlier, folder, name) if (folder / SUMMARY).is_file() else earlier
+    except Pruned as pruned:
+        score = None
+        job = _pruned(replace(earlier, seconds=perf_counter() - start), pruned)
+        console.print(
+            f"{display_path(folder)} was {pruned} by its search, so it is neither tested nor reported on. To train it"
+            f" to its end: {resume_command(folder)}",
+            soft_wrap=True,
+        )
+    if replace(job, seconds=earlier.seconds) != earlier:  # Nothing may have been left to do.
+        job.write(folder)
+    conclude_trial(folder)
+    return score
 
 
 def any_failed(sweep_folder: Path) -> bool:
@@ -100,11 +136,21 @@ def _keep(job: Job, folder: Path, score: str | None) -> float | None:
     """Return the score of a job that was finished by an earlier process, which may not have recorded this."""
     earlier = Job.read(folder) if (folder / Job.FILE).is_file() else job
     if earlier.state != "finished":
-        summary = Summary.read(folder)
-        value = summary.metrics.get(score) if score is not None else None
-        earlier = replace(job, state="finished", score=_finite(value), seconds=summary.total_seconds)
+        earlier = _finished(job, folder, score)
         earlier.write(folder)
     return earlier.score
+
+
+def _finished(job: Job, folder: Path, score: str | None) -> Job:
+    """Return the record of a job whose summary has been written."""
+    summary = Summary.read(folder)
+    value = None if score is None else summary.metrics.get(score)
+    return replace(job, state="finished", score=_finite(value), seconds=summary.total_seconds, reason=None)
+
+
+def _pruned(job: Job, pruned: Pruned) -> Job:
+    """Return the record of a job that its search has pruned."""
+    return replace(job, state="pruned", score=_finite(pruned.score), reason=str(pruned))
 
 
 def _choose_resumption(cfg: DictConfig, folder: Path) -> None:

@@ -215,13 +215,13 @@ def _run_hydra(arguments: list[str]) -> None:
         from hydra.types import RunMode
 
         from celeba_lab.cli.job_process import job_process
-        from celeba_lab.cli.jobs import run_job
+        from celeba_lab.cli.jobs import run_job, run_single
 
         sys.argv[1:] = arguments  # With trainer=ddp, Lightning starts the other processes with the same arguments.
         try:
             with given_on_command_line(arguments):
                 if HydraConfig.get().mode != RunMode.MULTIRUN:
-                    return launch(cfg)
+                    return run_single(cfg, launch)
                 with job_process(folder):
                     return run_job(cfg, launch)
         except BaseException as error:

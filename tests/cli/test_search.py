@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -115,7 +116,7 @@ def test_an_interrupted_search_chooses_the_same_trials(command: Command, started
     assert (code, err, len(started), len(jobs_in(tmp_path / "s"))) == (0, "", 8, 8)
 
 
-def test_pruned_jobs_are_no_failures_and_do_not_run_again(command: Command, started, tmp_path: Path) -> None:
+def test_pruned_jobs_are_no_failures_and_do_not_run_again(command: Command, started, monkeypatch, tmp_path) -> None:
     pruner = ["hydra/sweeper/pruner=median", "hydra.sweeper.pruner.n_startup_trials=1"]
     code, out, err = command(*SEARCH, *pruner)
     assert (code, err, len(started)) == (0, "", 4)
@@ -133,11 +134,22 @@ def test_pruned_jobs_are_no_failures_and_do_not_run_again(command: Command, star
     assert table["val/accuracy"].notna().all()
     assert "Failures" not in (tmp_path / "s" / "report.html").read_text()
     folder = next((tmp_path / "s").glob(f"{pruned[0].number}_*"))
-    (folder / ".hydra" / "overrides.yaml").write_text("[]")
     code, _, err = command(f"repeat={folder}")
     assert (code, "is not a finished run. It was pruned by its search." in err) == (1, True)
     code, _, err = command("resume=s")
     assert (code, err, len(started)) == (0, "", 4)
+    # Once more alone, as after a kill: the study has not been told of its end.
+    study = tmp_path / "s" / "study.log"
+    lines = study.read_text().splitlines(keepends=True)
+    told = {"op_code": 6, "trial_id": pruned[0].number, "state": 2}
+    study.write_text("".join(line for line in lines if not told.items() <= json.loads(line).items()))
+    replace(pruned[0], state="stopped", score=None, reason=None).write(folder)
+    monkeypatch.setattr("celeba_lab.cli.main._restore", lambda cfg: True)
+    code, out, err = command(f"resume={folder}")
+    assert (code, err, len(started)) == (0, "", 5)
+    assert out.startswith(f"s/{folder.name} was pruned after epoch 1 of 3 by its search, so it is neither tested nor")
+    assert replace(Job.read(folder), seconds=0.0) == replace(pruned[0], seconds=0.0)
+    assert states_in(tmp_path / "s")[pruned[0].number] == "PRUNED"
 
 
 @pytest.mark.slow
