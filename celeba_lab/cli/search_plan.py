@@ -31,7 +31,7 @@ OPTUNA_SWEEPER = "hydra_plugins.celeba_lab_optuna.OptunaSweeper"
 _MOST_TRIALS = 10_000
 _SAMPLERS = ("tpe", "random", "grid", "cmaes", "gp")
 _PRUNERS = ("none", "median", "percentile", "successive_halving", "hyperband")
-# Samplers that do not learn from the trials, so that all trials can be chosen at once.
+# Samplers that do not learn from the trials, so that all trials can be chosen together.
 _INDEPENDENT = ("random", "grid")
 _OWN_TASKS = "celeba_lab.tasks."
 
@@ -42,7 +42,7 @@ def plan_search(config: DictConfig, parsed: Sequence[Override], at_once: int) ->
     Args:
         config: Configuration of the sweep, including the settings of Hydra.
         parsed: Parameters of the sweeper and overrides of the task.
-        at_once: Number of trials that run at the same time.
+        at_once: Number of trials that run at the same time, unless ``hydra.sweeper.n_jobs`` is set.
 
     Raises:
         UserError: A setting is invalid, or Optuna is not installed.
@@ -71,7 +71,7 @@ def plan_search(config: DictConfig, parsed: Sequence[Override], at_once: int) ->
         study=str(study or config.name),
         space={key: override.get_value_string() for key, override in space.items()},
         n_trials=int(settings["n_trials"]),
-        at_once=None if sampler["name"] in _INDEPENDENT else int(settings["n_jobs"] or at_once),
+        at_once=_count_together(settings["n_jobs"], sampler["name"], at_once),
         seed=int(settings["seed"]),
         sampler=sampler,
         pruner=pruner,
@@ -79,6 +79,13 @@ def plan_search(config: DictConfig, parsed: Sequence[Override], at_once: int) ->
         direction=config.direction,
     )
     return _check_built(search, list(space.values()))
+
+
+def _count_together(given: float | None, sampler: str, at_once: int) -> int | None:
+    """Return the number of trials that are chosen and launched together, or None for all."""
+    if given is not None:
+        return int(given)
+    return None if sampler in _INDEPENDENT else at_once
 
 
 def _named(setting: str, value: Any, choices: Iterable[str]) -> dict[str, Any]:

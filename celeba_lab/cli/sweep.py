@@ -46,15 +46,17 @@ def begin_sweep(config: "DictConfig") -> None:
     from celeba_lab.cli.typed import list_typed_for_sweep
     from celeba_lab.console import console, display_path
     from celeba_lab.data.workers import usable_cores
-    from celeba_lab.runs.search import count_trials
+    from celeba_lab.runs.search import find_search
 
     folder = Path(config.hydra.sweep.dir)
     sweep = start_sweep(config)
-    number = count_trials(folder) if sweep.jobs is None else len(sweep.jobs)
+    search = find_search(folder) if sweep.jobs is None else None
+    number = len(sweep.jobs) if sweep.jobs is not None else search.n_trials if search is not None else None
+    together = number if search is None else search.launched_together
     monitor = SweepMonitor(folder, number, sweep.score, lambda: _rank_early(folder, sweep))
     jobs = "a search" if number is None else f"{number:,} job{'' if number == 1 else 's'}"
-    if sweep.jobs is None and number is not None:
-        jobs = f"a search of {number:,} trial{'' if number == 1 else 's'}"
+    if search is not None:
+        jobs = f"a search of {search.n_trials:,} trial{'' if number == 1 else 's'}"
     console.print(f"sweep: {jobs} in {display_path(folder)}", soft_wrap=True)
     if number is not None and not sweep.varied:
         console.print("  No setting has several values, as in seed=1,2, so nothing is varied.", soft_wrap=True)
@@ -62,10 +64,11 @@ def begin_sweep(config: "DictConfig") -> None:
     console.print(f"if stopped: {command}", soft_wrap=True)
     is_queued = str(config.hydra.launcher.get("_target_")).endswith(".SlurmLauncher")
     _started.append(_Started(folder, sweep, monitor, command, is_queued))
-    at_once = jobs_at_once(config, number)
-    if at_once > usable_cores() and number == at_once:
-        hint = "Start fewer with hydra.sweeper.max_batch_size, or use hydra/launcher=joblib."
-        console.print(f"all {at_once:,} jobs start at the same time. {hint}", style="yellow", soft_wrap=True)
+    at_once = jobs_at_once(config, together)
+    if at_once > usable_cores() and together == at_once:
+        setting = "max_batch_size" if search is None else "n_jobs"
+        hint = f"Start fewer with hydra.sweeper.{setting}, or use hydra/launcher=joblib."
+        console.print(f"{at_once:,} jobs start at the same time. {hint}", style="yellow", soft_wrap=True)
     _prepare_processes(at_once)
     monitor.start()
 

@@ -179,7 +179,7 @@ def jobs_at_once(config: DictConfig, jobs: int | None) -> int:
 
     Args:
         config: Configuration of the sweep, including the settings of Hydra.
-        jobs: Number of jobs, or None if it is unknown.
+        jobs: Number of jobs that are launched together, or None if it is unknown.
     """
     launcher = config.hydra.launcher
     if str(launcher.get("_target_")).endswith(".submitit_launcher.LocalLauncher"):

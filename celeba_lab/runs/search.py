@@ -76,6 +76,11 @@ class Search(Record):
         return {"space": self.space, "score": self.score}
 
     @property
+    def launched_together(self) -> int:
+        """Number of trials that the launcher starts together, which may run some of them after the others."""
+        return min(self.at_once or self.n_trials, self.n_trials)
+
+    @property
     def prunes(self) -> bool:
         """Whether trials are stopped early."""
         return str(self.pruner["name"]) != "none"
@@ -304,6 +309,6 @@ def conclude_trial(folder: Path) -> None:
         trial.conclude(Job.read(folder))
 
 
-def count_trials(folder: Path) -> int | None:
-    """Return the number of trials of the search in a folder, or None if the folder does not contain a search."""
-    return Search.read(folder).n_trials if (folder / Search.FILE).is_file() else None
+def find_search(folder: Path) -> Search | None:
+    """Return the search in a folder, or None if the folder does not contain one."""
+    return Search.read(folder) if (folder / Search.FILE).is_file() else None

@@ -3,8 +3,9 @@
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from omegaconf import OmegaConf
 
-from celeba_lab.cli.search_plan import build_sampler, distribution_of, first_value
+from celeba_lab.cli.search_plan import build_sampler, distribution_of, first_value, plan_search
 from celeba_lab.errors import SettingError
 from celeba_lab.runs.search import Search
 
@@ -43,6 +44,17 @@ def test_the_space_is_written_in_the_syntax_of_hydra(text: str, expected: object
 def test_empty_spaces_are_refused(text: str) -> None:
     with pytest.raises(SettingError, match=r"cannot be searched"):
         distribution_of(parse(text))
+
+
+@pytest.mark.parametrize(
+    ("sampler", "n_jobs", "expected"), [("tpe", None, 3), ("tpe", 5, 5), ("random", None, None), ("grid", 2, 2)]
+)
+def test_the_number_of_trials_that_start_together_can_be_set(sampler: str, n_jobs: int | None, expected) -> None:
+    settings = {"n_trials": 9, "n_jobs": n_jobs, "seed": 1, "storage": "x", "study_name": None}
+    settings |= {"sampler": sampler, "pruner": "none"}
+    config = {"name": "x", "score": "val/accuracy", "direction": "maximize", "hydra": {"sweeper": settings}}
+    search = plan_search(OmegaConf.create(config), [parse("seed=1,2")], at_once=3)
+    assert search.at_once == expected
 
 
 @pytest.mark.parametrize("name", ["tpe", "random", "gp"])

@@ -1,12 +1,15 @@
 """The jobs of a sweep are known before it starts, and how many of them run at the same time."""
 
 import os
+from dataclasses import replace
 
 import pytest
 from omegaconf import OmegaConf
 
-from celeba_lab.cli.sweep import _prepare_processes
+from celeba_lab.cli import sweep
 from celeba_lab.cli.sweep_plan import is_of_sweep, jobs_at_once
+from celeba_lab.runs.search import Search
+from celeba_lab.runs.sweep import Sweep
 
 
 @pytest.mark.parametrize(
@@ -52,8 +55,36 @@ def test_only_jobs_on_this_machine_share_its_cores(
 def test_processes_of_jobs_use_their_share_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "environ", {"PATH": "x"})
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(8), raising=False)
-    _prepare_processes(4)
+    sweep._prepare_processes(4)
     assert {"OMP_NUM_THREADS": "2", "CELEBA_LAB_JOBS_AT_ONCE": "4", "PYTHONSAFEPATH": "1"}.items() <= os.environ.items()
+
+
+SEARCH = Search(
+    storage="study.log", study="x", space={}, n_trials=40, at_once=None, seed=1, sampler={"name": "random"},
+    pruner={"name": "none"}, score="x", direction="maximize",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("at_once", "hint"),
+    [(None, "40 jobs start at the same time. Start fewer with hydra.sweeper.n_jobs"), (9, "9 jobs start"), (2, "")],
+)
+def test_trials_that_start_together_share_the_cores(
+    at_once: int | None, hint: str, monkeypatch: pytest.MonkeyPatch, tmp_path, capsys
+) -> None:
+    replace(SEARCH, at_once=at_once).write(tmp_path)
+    record = Sweep(
+        overrides=[], hydra_overrides=[], options=[], varied=["seed"], jobs=None, score=None, direction="maximize"
+    )
+    monkeypatch.setattr("celeba_lab.cli.sweep_plan.start_sweep", lambda config: record)
+    monkeypatch.setattr(os, "environ", {"PATH": "x"})
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(8), raising=False)
+    launcher = {"_target_": "hydra_plugins.hydra_submitit_launcher.submitit_launcher.LocalLauncher"}
+    sections = {"launcher": launcher, "sweeper": {}, "sweep": {"dir": str(tmp_path)}}
+    sweep.begin_sweep(OmegaConf.create({"hydra": sections}))
+    sweep._started.pop().monitor.stop()
+    assert os.environ["CELEBA_LAB_JOBS_AT_ONCE"] == str(at_once or 40)
+    assert (hint in (out := capsys.readouterr().out), "same time" in out) == (True, bool(hint))
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from celeba_lab.runs.search import (
     add_trial,
     build_pruner,
     conclude_trial,
-    count_trials,
     create_study,
+    find_search,
     list_trials,
     open_study,
 )
@@ -100,9 +100,9 @@ def test_a_job_without_a_score_fails_and_its_retry_takes_its_place(sweep: Path, 
 def test_a_folder_outside_a_search_has_no_trial(tmp_path: Path) -> None:
     assert JobTrial.find(tmp_path) is None
     conclude_trial(tmp_path)
-    assert count_trials(tmp_path) is None
+    assert find_search(tmp_path) is None
     SEARCH.write(tmp_path)
-    assert count_trials(tmp_path) == 3
+    assert find_search(tmp_path) == SEARCH
 
 
 def test_missing_and_damaged_storages_are_explained(sweep: Path) -> None:
