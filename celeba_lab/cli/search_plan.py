@@ -1,4 +1,4 @@
-"""Check the settings of a search before it starts: its space, its sampler, its pruner, and the score."""
+"""Check the settings of a search before it starts: its space, its sampler and its pruner."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +20,6 @@ from celeba_lab.errors import (
     check_between,
     check_choice,
     check_keywords,
-    did_you_mean,
     settings_of,
 )
 from celeba_lab.runs.search import Search, build_pruner, require_optuna
@@ -33,7 +32,6 @@ _SAMPLERS = ("tpe", "random", "grid", "cmaes", "gp")
 _PRUNERS = ("none", "median", "percentile", "successive_halving", "hyperband")
 # Samplers that do not learn from the trials, so that all trials can be chosen together.
 _INDEPENDENT = ("random", "grid")
-_OWN_TASKS = "celeba_lab.tasks."
 
 
 def plan_search(config: DictConfig, parsed: Sequence[Override], at_once: int) -> Search:
@@ -234,43 +232,3 @@ def build_sampler(search: Search, space: dict[str, Any], trial: int) -> Any:
         raise SettingError("hydra/sweeper/sampler", name, rule, hint, is_absolute=True)
     seed = int(np.random.SeedSequence([search.seed, trial]).generate_state(1)[0])
     return kinds[name](seed=seed, **settings)
-
-
-def check_pruned_score(search: Search, cfg: DictConfig) -> None:
-    """Check that the jobs of a search report its score to the pruner.
-
-    Args:
-        search: The search.
-        cfg: Configuration of a job.
-
-    Raises:
-        UserError: The task of the jobs does not train, or its validation does not log the score.
-    """
-    task = OmegaConf.select(cfg, "task._target_")
-    if not search.prunes or not isinstance(task, str) or not task.startswith(_OWN_TASKS):
-        return
-    chosen, hint = f"hydra/sweeper/pruner={search.pruner['name']}", "Use hydra/sweeper/pruner=none."
-    name = task.rpartition(".")[2]
-    if name == "train":
-        _check_metric(search.score, cfg, hint)
-    elif name == "train_gan":
-        if search.score not in ("heldout/kid", "heldout/fid"):
-            rule = "is not measured during training, so it cannot be used to prune"
-            raise SettingError("score", search.score, rule, "Use heldout/kid or heldout/fid.", is_absolute=True)
-        if OmegaConf.select(cfg, "task.distances.every_n_epochs") is None:
-            raise UserError(f"{chosen} needs distances during training. Set task.distances.every_n_epochs.")
-    else:
-        raise UserError(f"{chosen} needs a task that trains, but the jobs run task={name}. {hint}")
-
-
-def _check_metric(score: str, cfg: DictConfig, hint: str) -> None:
-    from celeba_lab.data.attributes import ATTRIBUTES
-    from celeba_lab.data.metric_names import metric_names
-
-    if OmegaConf.select(cfg, "model._target_") != "celeba_lab.models.classifier.AttributeClassifier":
-        return  # A model of the user may log other metrics.
-    attributes = ATTRIBUTES if cfg.model.attributes == "all" else list(cfg.model.attributes)
-    known = [f"val/{name}" for name in metric_names(attributes)]
-    if score not in known:
-        rule = "is not a metric of the validation during training, so it cannot be used to prune"
-        raise SettingError("score", score, rule, did_you_mean(score, known) or hint, is_absolute=True)

@@ -12,19 +12,17 @@ from celeba_lab.cli.explain import explain
 from celeba_lab.cli.job_names import key_of, pick_varied
 from celeba_lab.cli.search_plan import (
     OPTUNA_SWEEPER,
-    check_pruned_score,
     first_value,
     parse_overrides,
     plan_search,
     split_overrides,
 )
+from celeba_lab.cli.sweep_checks import check_score
 from celeba_lab.cli.sweep_processes import first_values, jobs_that_choose_devices, refuse_distributed_jobs
 from celeba_lab.config import overrides_of
 from celeba_lab.console import console, display_path, format_override
-from celeba_lab.data.attributes import ATTRIBUTES
-from celeba_lab.data.metric_names import metric_names
 from celeba_lab.data.workers import usable_cores
-from celeba_lab.errors import SettingError, UserError, check_choice, did_you_mean
+from celeba_lab.errors import UserError, check_choice
 from celeba_lab.runs.job import Job
 from celeba_lab.runs.search import Search
 from celeba_lab.runs.settings import RESUME
@@ -53,7 +51,7 @@ def start_sweep(config: DictConfig) -> Sweep:
     search = _plan_search(config) if config.hydra.sweeper._target_ == OPTUNA_SWEEPER else None
     if planned.jobs:
         composed = _check_composed(config, planned.jobs[0])
-        _check_score(composed)
+        check_score(composed)
         _check_devices(config, planned.jobs, composed)
     if config.get(RESUME) is None:
         planned.write(folder)
@@ -85,9 +83,8 @@ def _plan_search(config: DictConfig) -> Search:
     search = plan_search(config, parsed, jobs_at_once(config, None))
     space, fixed = split_overrides(parsed)
     composed = _check_composed(config, [*fixed, *map(first_value, space.values())])
-    _check_score(composed)
+    check_score(composed, search.pruner["name"])
     _check_devices(config, [[*fixed, *values] for values in first_values(space)], composed)
-    check_pruned_score(search, composed)
     return search
 
 
@@ -153,25 +150,6 @@ def _check_devices(config: DictConfig, jobs: Iterable[Sequence[str]], first: Dic
         except UserError:
             continue
         refuse_distributed_jobs(composed)
-
-
-def _check_score(config: DictConfig) -> None:
-    """Check the name of the score, as far as the metrics of the task are known before it runs.
-
-    Only a name that is similar to a known one is rejected, because the code of a user may log other metrics.
-
-    Raises:
-        SettingError: The score is a misspelt metric of training or validation.
-    """
-    score, task = config.score, OmegaConf.select(config, "task._target_", default="")
-    if score is None or not str(task).endswith(".train") or not str(score).startswith(("train/", "val/")):
-        return
-    chosen = OmegaConf.select(config, "model.attributes", default=None)
-    attributes = list(chosen) if OmegaConf.is_list(chosen) else list(ATTRIBUTES)
-    known = [f"train/{name}" for name in metric_names(attributes, ranking=False)]
-    known += [f"val/{name}" for name in metric_names(attributes)]
-    if score not in known and (suggestion := did_you_mean(score, known)):
-        raise SettingError("score", score, "is not a metric that this task reports", suggestion, is_absolute=True)
 
 
 def jobs_at_once(config: DictConfig, jobs: int | None) -> int:

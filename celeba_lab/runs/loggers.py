@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 Charts = Mapping[str, Mapping[str, Sequence[str]]]
 """Metrics that share a chart, as regular expressions, by the title of a group of charts and the title of a chart."""
 
+MOST_ROWS = 10_000
+"""Loggers that send tables to a service leave out tables with more rows, such as the predictions for a whole split."""
+
 
 @runtime_checkable
 class StoresFigures(Protocol):

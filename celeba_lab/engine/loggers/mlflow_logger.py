@@ -20,6 +20,7 @@ from celeba_lab.config import flatten, one_line
 from celeba_lab.console import display_path, is_main_process
 from celeba_lab.errors import SettingError, UserError, missing_extra
 from celeba_lab.runs.logger_ids import LoggerIds, read_id, sweep_of, write_id
+from celeba_lab.runs.loggers import MOST_ROWS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,8 +29,6 @@ _SERVICE = "mlflow"
 _SQLITE = "sqlite:///"
 _DATABASE = Path("outputs", "mlflow.db")
 _LONGEST = 200  # Most characters of a message of MLflow.
-MOST_ROWS = 10_000
-"""Tables with more rows, such as the predictions for a whole split of CelebA, are not stored."""
 
 
 class MLFlowLogger(loggers.MLFlowLogger):

@@ -18,6 +18,7 @@ from celeba_lab.console import display_path, is_main_process
 from celeba_lab.errors import SettingError, UserError, missing_extra
 from celeba_lab.files import check_name
 from celeba_lab.runs.logger_ids import LoggerIds, read_id, sweep_of, write_id
+from celeba_lab.runs.loggers import MOST_ROWS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 _SERVICE = "wandb"
 _DATA = "WANDB_DATA_DIR"
 _LONGEST = 200  # Most characters of a message of wandb.
-MOST_ROWS = 10_000
-"""Tables with more rows, such as the predictions for a whole split of CelebA, are not sent."""
 
 
 class WandbLogger(loggers.WandbLogger):

@@ -14,6 +14,7 @@ from PIL import Image
 from celeba_lab.engine.loggers import MLFlowLogger
 from celeba_lab.errors import SettingError, UserError
 from celeba_lab.runs.job import Job
+from celeba_lab.runs.loggers import MOST_ROWS
 
 pytest.importorskip("mlflow")
 
@@ -38,7 +39,7 @@ def test_everything_is_stored_and_a_resumed_run_goes_on(build, tmp_path: Path, p
     logger.send_figure("roc", png, 3)
     logger.send_image("samples", png, 3)
     logger.send_table("scores", pd.DataFrame({"attribute": ["Smiling"], "auroc": [0.75]}))
-    logger.send_table("predictions", pd.DataFrame({"row": range(10_001)}))  # has too many rows
+    logger.send_table("predictions", pd.DataFrame({"row": range(MOST_ROWS + 1)}))  # has too many rows
     logger.send_text("configuration", "seed: 1", 0)
     logger.send_results({"lr": 0.1, "max_epochs": 1}, {"test/accuracy": 0.25}, 3, {"lr"})
     logger.close(is_finished=True)

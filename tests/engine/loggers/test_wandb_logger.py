@@ -12,6 +12,7 @@ from PIL import Image
 from celeba_lab.engine.loggers import WandbLogger
 from celeba_lab.errors import SettingError, UserError
 from celeba_lab.runs.job import Job
+from celeba_lab.runs.loggers import MOST_ROWS
 
 wandb = pytest.importorskip("wandb")
 
@@ -24,7 +25,7 @@ def test_everything_is_stored_offline_and_a_resumed_run_goes_on(tmp_path: Path, 
     logger.log_metrics({"val/accuracy": 0.5}, step=3)
     logger.send_figure("roc", png, 3)
     logger.send_table("scores", pd.DataFrame({"attribute": ["Smiling", "Male"], "auroc": [0.75, None]}))
-    logger.send_table("predictions", pd.DataFrame({"row": range(10_001)}))  # has too many rows
+    logger.send_table("predictions", pd.DataFrame({"row": range(MOST_ROWS + 1)}))  # has too many rows
     logger.send_text("configuration", "seed: 1", 0)
     logger.send_results({"lr": 0.1, "attributes": ["Smiling"]}, {"test/accuracy": 0.25}, 3, {"lr"})
     logger.close(is_finished=True)
