@@ -53,8 +53,10 @@ def plan_search(config: DictConfig, parsed: Sequence[Override], at_once: int) ->
         check_at_least("n_jobs", settings["n_jobs"], 1)
         check_between("seed", settings["seed"], 0, 2**32 - 1)
         storage, study = settings["storage"], settings["study_name"]
-        if not isinstance(storage, str) or "/" in storage or storage.startswith(".") or not storage.isprintable():
-            raise SettingError("storage", storage, "must be the name of a file, which is created in the sweep's folder")
+        is_name = isinstance(storage, str) and "/" not in storage and storage.isprintable()
+        if not is_name or storage.startswith(".") or not storage.endswith(".log"):
+            rule = "must be the name of a file that ends in .log, which is created in the sweep's folder"
+            raise SettingError("storage", storage, rule)
         sampler = _named("sampler", settings["sampler"], _SAMPLERS)
         pruner = _named("pruner", settings["pruner"], _PRUNERS)
     if not space:

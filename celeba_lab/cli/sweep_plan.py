@@ -22,9 +22,9 @@ from celeba_lab.cli.sweep_processes import first_values, jobs_that_choose_device
 from celeba_lab.config import overrides_of
 from celeba_lab.console import console, display_path, format_override
 from celeba_lab.data.workers import usable_cores
-from celeba_lab.errors import UserError, check_choice
+from celeba_lab.errors import SettingError, UserError, check_choice
 from celeba_lab.runs.job import Job
-from celeba_lab.runs.search import Search
+from celeba_lab.runs.search import Search, create_study
 from celeba_lab.runs.settings import RESUME
 from celeba_lab.runs.summary import SUMMARY, Summary
 from celeba_lab.runs.sweep import DIRECTIONS, Sweep
@@ -54,23 +54,45 @@ def start_sweep(config: DictConfig) -> Sweep:
         check_score(composed)
         _check_devices(config, planned.jobs, composed)
     if config.get(RESUME) is None:
-        planned.write(folder)
         if search is not None:
+            create_study(search, folder)  # This refuses the study of another search before anything is written.
             search.write(folder)
+        planned.write(folder)
         return planned
     stored = Sweep.read(folder)
-    is_same_search = search is None or search.identity == Search.read(folder).identity
+    is_same_search = search is None or _is_same(search, folder)
     if stored.varied != planned.varied or _values(stored) != _values(planned) or not is_same_search:
         raise UserError(
             f"{format_override(RESUME, config.get(RESUME))} cannot be resumed, because the sweep would have other jobs"
             " than before. Undo the changes to the configuration files, or start a new sweep."
         )
-    for path in sorted(folder.iterdir()):
-        if path.is_dir() and not path.is_symlink():
-            _prepare_again(path)
+    if search is not None:
+        create_study(search, folder)  # This refuses a damaged study before anything is changed.
+    jobs = [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.is_symlink()]
+    for path in jobs:
+        _check_summary(path)
+    for path in jobs:
+        _prepare_again(path)
     if search is not None:
         search.write(folder)  # The number of trials may have been increased.
     return stored
+
+
+def _is_same(search: Search, folder: Path) -> bool:
+    """Return whether the search in the folder of a resumed sweep optimises the same, and check that its study is used.
+
+    Raises:
+        SettingError: Another study is named.
+    """
+    stored = Search.read(folder)
+    for setting, given, used in (
+        ("hydra.sweeper.study_name", search.study, stored.study),
+        ("hydra.sweeper.storage", search.storage, stored.storage),
+    ):
+        if given != used:
+            rule = f"cannot be changed when a sweep is resumed (the search uses {used})"
+            raise SettingError(setting, given, rule, "Start a new sweep to use another study.", is_absolute=True)
+    return search.identity == stored.identity
 
 
 def _plan_search(config: DictConfig) -> Search:
@@ -88,13 +110,11 @@ def _plan_search(config: DictConfig) -> Search:
     return search
 
 
-def _prepare_again(folder: Path) -> None:
-    """Prepare the folder of a job of a resumed sweep. Jobs that failed or were skipped run again.
-
-    A damaged record of a job is set aside, because it contains nothing that the other files do not show.
+def _check_summary(folder: Path) -> None:
+    """Check the summary of a job of a resumed sweep, because its results must not be overwritten.
 
     Raises:
-        UserError: The summary of the job is damaged. Its results are not overwritten.
+        UserError: The summary is damaged.
     """
     if (folder / SUMMARY).is_file():
         try:
@@ -102,6 +122,13 @@ def _prepare_again(folder: Path) -> None:
         except UserError as error:
             hint = f"Or move {display_path(folder)} out of the sweep, and its job runs again."
             raise UserError(f"{error.sentence} {hint}") from error
+
+
+def _prepare_again(folder: Path) -> None:
+    """Prepare the folder of a job of a resumed sweep. Jobs that failed or were skipped run again.
+
+    A damaged record of a job is set aside, because it contains nothing that the other files do not show.
+    """
     path = folder / Job.FILE
     if not path.is_file():
         return

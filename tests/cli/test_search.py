@@ -214,6 +214,7 @@ MISTAKES = [
     (["hydra.sweeper.seed=-1"], "hydra.sweeper.seed=-1 must be between 0"),
     (["hydra.sweeper.storage=../x.log"], "hydra.sweeper.storage=../x.log must be the name of a file"),
     (["hydra.sweeper.storage=sqlite:///x.db"], "hydra.sweeper.storage=sqlite:///x.db must be the name of a file"),
+    (["hydra.sweeper.storage=search.json"], "must be the name of a file that ends in .log"),
     (["+hydra.sweeper.sampler.n_start=1"], "hydra.sweeper.sampler.n_start=1 is not a setting."),
     (["+hydra.sweeper.pruner.n_start=1", "hydra/sweeper/pruner=median"], "hydra.sweeper.pruner.n_start=1 is not a"),
     (["hydra.sweeper.n_job=1"], "There is no setting 'hydra.sweeper.n_job'. Did you mean 'n_jobs'?"),
@@ -309,6 +310,7 @@ def test_the_storage_of_another_study_is_refused(command: Command, started, tmp_
         code, _, err = command(*arguments, f"hydra.sweep.dir=other{number}")
         assert (code, len(err.splitlines()), len(started)) == (1, 1, 4), err
         assert f"study.log is the storage of another study: {reason}." in err
+        assert [path.name for path in folder.iterdir()] == ["study.log"]
     (tmp_path / "s" / "study.log").write_text("{}\n")
     code, _, err = command("resume=s")
     assert (code, len(err.splitlines())) == (1, 1)

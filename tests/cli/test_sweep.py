@@ -360,13 +360,15 @@ def test_a_damaged_record_of_a_job_is_set_aside(command: Command, started, swept
 
 
 def test_a_damaged_summary_of_a_job_is_not_overwritten(command: Command, started, swept: Path, tmp_path: Path) -> None:
-    summary = swept / "1_seed-2" / "summary.json"
+    summary, failed = swept / "1_seed-2" / "summary.json", swept / "0_seed-1"
     summary.write_text("{")
+    replace(Job.read(failed), state="failed").write(failed)
     code, _, err = command("resume=s")
     assert (code, started, summary.read_text()) == (1, [], "{")
     assert err.count("\n") == 1
     assert "s/1_seed-2/summary.json cannot be used" in err
     assert err.endswith("Or move s/1_seed-2 out of the sweep, and its job runs again.\n")
+    assert Job.read(failed).state == "failed", "nothing is changed"
     summary.parent.rename(tmp_path / "kept")
     code, _, err = command("resume=s")
     assert (code, err, started) == (0, "", [2])

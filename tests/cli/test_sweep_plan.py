@@ -2,12 +2,16 @@
 
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
 from celeba_lab.cli import sweep
-from celeba_lab.cli.sweep_plan import is_of_sweep, jobs_at_once
+from celeba_lab.cli.search_plan import OPTUNA_SWEEPER
+from celeba_lab.cli.sweep_plan import is_of_sweep, jobs_at_once, start_sweep
+from celeba_lab.errors import UserError
+from celeba_lab.runs.job import Job
 from celeba_lab.runs.search import Search
 from celeba_lab.runs.sweep import Sweep
 
@@ -64,6 +68,37 @@ SEARCH = Search(
     pruner={"name": "none"}, score="x", direction="maximize",
 )  # fmt: skip
 
+RECORD = Sweep(
+    overrides=[], hydra_overrides=[], options=[], varied=["seed"], jobs=None, score=None, direction="maximize"
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"study": "y"}, r"hydra\.sweeper\.study_name=y cannot be changed .* \(the search uses x\)\."),
+        ({"storage": "y.log"}, r"hydra\.sweeper\.storage=y\.log cannot be changed .* \(the search uses study\.log\)\."),
+        ({"space": {"seed": "1,2"}}, r"resume=\S+ cannot be resumed, because the sweep would have other jobs"),
+        ({}, r"study\.log cannot be used: it is not the storage of a study\."),
+    ],
+)
+def test_a_refused_search_does_not_prepare_its_jobs(
+    changes: dict, sentence: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("optuna", reason="install celeba_lab[sweep]")
+    SEARCH.write(tmp_path)
+    RECORD.write(tmp_path)
+    (tmp_path / "study.log").write_text("[1]\n")
+    job = tmp_path / "0"
+    job.mkdir()
+    Job(number=0, state="failed").write(job)
+    monkeypatch.setattr("celeba_lab.cli.sweep_plan.plan_sweep", lambda config: RECORD)
+    monkeypatch.setattr("celeba_lab.cli.sweep_plan._plan_search", lambda config: replace(SEARCH, **changes))
+    sections = {"sweep": {"dir": str(tmp_path)}, "sweeper": {"_target_": OPTUNA_SWEEPER}}
+    with pytest.raises(UserError, match=sentence):
+        start_sweep(OmegaConf.create({"resume": str(tmp_path), "hydra": sections}))
+    assert Job.read(job).state == "failed"
+
 
 @pytest.mark.parametrize(
     ("at_once", "hint"),
@@ -73,10 +108,7 @@ def test_trials_that_start_together_share_the_cores(
     at_once: int | None, hint: str, monkeypatch: pytest.MonkeyPatch, tmp_path, capsys
 ) -> None:
     replace(SEARCH, at_once=at_once).write(tmp_path)
-    record = Sweep(
-        overrides=[], hydra_overrides=[], options=[], varied=["seed"], jobs=None, score=None, direction="maximize"
-    )
-    monkeypatch.setattr("celeba_lab.cli.sweep_plan.start_sweep", lambda config: record)
+    monkeypatch.setattr("celeba_lab.cli.sweep_plan.start_sweep", lambda config: RECORD)
     monkeypatch.setattr(os, "environ", {"PATH": "x"})
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(8), raising=False)
     launcher = {"_target_": "hydra_plugins.hydra_submitit_launcher.submitit_launcher.LocalLauncher"}
