@@ -10,6 +10,7 @@ from typing import Any
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from celeba_lab.config import one_line
@@ -140,11 +141,25 @@ def split_overrides(parsed: Iterable[Override]) -> tuple[dict[str, Override], li
 
 
 def parse_overrides(config: DictConfig, loader: ConfigLoader, arguments: Sequence[str]) -> list[Override]:
-    """Parse the parameters of the sweeper, followed by the overrides of the task."""
+    """Parse the parameters of the sweeper, followed by the overrides of the task.
+
+    Raises:
+        UserError: A parameter is not an override.
+    """
     sweeper = OmegaConf.to_container(config.hydra.sweeper, resolve=False)
     assert isinstance(sweeper, dict)
     parameters: Any = sweeper.get("params") or {}
     parser = OverridesParser.create(config_loader=loader)
+    for key, value in parameters.items():
+        if isinstance(value, dict):  # The command line makes a section of each part of a name.
+            hint = f"Give its full name in braces: 'hydra.sweeper.params={{{key}.{next(iter(value), 'NAME')}: ...}}'"
+            raise UserError(f"hydra.sweeper.params.{key} is a section, but must be a setting. {hint}")
+        try:
+            parser.parse_override(f"{key}={value}")
+        except HydraException as error:
+            raise SettingError(
+                "hydra.sweeper.params", f"{key}={value}", "cannot be parsed", is_absolute=True
+            ) from error
     return parser.parse_overrides([*(f"{key}={value}" for key, value in parameters.items()), *arguments])
 
 
@@ -153,6 +168,13 @@ def first_value(override: Override) -> str:
     value: Any = override.value()
     first = value.start if isinstance(value, IntervalSweep) else next(iter(override.sweep_string_iterator()))
     return f"{override.get_key_element()}={first}"
+
+
+def listed_values(override: Override) -> list[str]:
+    """Return an override with each of the values of a searched setting, or with the first value of an interval."""
+    if isinstance(override.value(), IntervalSweep):
+        return [first_value(override)]
+    return [f"{override.get_key_element()}={text}" for text in override.sweep_string_iterator()]
 
 
 def distribution_of(override: Override) -> Any:

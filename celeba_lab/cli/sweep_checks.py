@@ -1,5 +1,7 @@
 """Check the settings of a job before its sweep starts: the score, and callbacks that replace what the sweep varies."""
 
+from collections.abc import Container, Iterable
+
 from omegaconf import DictConfig, OmegaConf
 
 from celeba_lab.data.attributes import ATTRIBUTES
@@ -10,6 +12,8 @@ _OWN_TASKS = "celeba_lab.tasks."
 _CLASSIFIER = "celeba_lab.models.classifier.AttributeClassifier"
 _DISTANCES = ("heldout/kid", "heldout/fid")
 _NO_PRUNER = "Use hydra/sweeper/pruner=none."
+# Settings for which a callback searches, by the class of the callback in celeba_lab or Lightning.
+_FOUND = {"LearningRateFinder": "model.lr", "BatchSizeFinder": "data.batch_size"}
 
 
 def check_score(cfg: DictConfig, pruner: str = "none") -> None:
@@ -58,3 +62,28 @@ def _check_classifier_score(cfg: DictConfig, prunes: bool) -> None:
         rule = "is not a metric of the validation during training, so it cannot be used to prune"
         hint = did_you_mean(score, validation) or _NO_PRUNER
         raise SettingError("score", score, rule, hint, is_absolute=True)
+
+
+def are_found(settings: Iterable[str]) -> bool:
+    """Return whether there is a callback that searches for one of the settings."""
+    return any(setting in _FOUND.values() for setting in settings)
+
+
+def check_finders(cfg: DictConfig, varied: Container[str]) -> None:
+    """Check that no callback of a job searches for a setting that its sweep varies, because only its value would count.
+
+    Args:
+        cfg: Configuration of a job.
+        varied: Names of the settings that the sweep varies.
+
+    Raises:
+        UserError: A callback would replace the values.
+    """
+    for name, node in (cfg.get("callbacks") or {}).items():
+        target = str((node or {}).get("_target_"))
+        setting = _FOUND.get(target.rpartition(".")[2])
+        if setting is not None and setting in varied:
+            raise UserError(
+                f"{setting} cannot be varied, because callbacks.{name} replaces its values by the one that it finds."
+                f" Remove the callback (callbacks.{name}=null), or do not vary {setting}."
+            )

@@ -13,11 +13,12 @@ from celeba_lab.cli.job_names import key_of, pick_varied
 from celeba_lab.cli.search_plan import (
     OPTUNA_SWEEPER,
     first_value,
+    listed_values,
     parse_overrides,
     plan_search,
     split_overrides,
 )
-from celeba_lab.cli.sweep_checks import check_score
+from celeba_lab.cli.sweep_checks import are_found, check_finders, check_score
 from celeba_lab.cli.sweep_processes import first_values, jobs_that_choose_devices, refuse_distributed_jobs
 from celeba_lab.config import overrides_of
 from celeba_lab.console import console, display_path, format_override
@@ -53,6 +54,7 @@ def start_sweep(config: DictConfig) -> Sweep:
         composed = _check_composed(config, planned.jobs[0])
         check_score(composed)
         _check_devices(config, planned.jobs, composed)
+        _check_finders(config, planned.jobs, planned.varied)
     if config.get(RESUME) is None:
         if search is not None:
             create_study(search, folder)  # This refuses the study of another search before anything is written.
@@ -104,10 +106,35 @@ def _plan_search(config: DictConfig) -> Search:
     parsed = _parse(config)
     search = plan_search(config, parsed, jobs_at_once(config, None))
     space, fixed = split_overrides(parsed)
-    composed = _check_composed(config, [*fixed, *map(first_value, space.values())])
+    first = {key: first_value(override) for key, override in space.items()}
+    composed = _check_composed(config, [*fixed, *first.values()])
     check_score(composed, search.pruner["name"])
     _check_devices(config, [[*fixed, *values] for values in first_values(space)], composed)
+    choices = [{key: text} for key in space if _chooses(config, key) for text in listed_values(space[key])]
+    _check_finders(config, [[*fixed, *(first | choice).values()] for choice in [{}, *choices]], list(space))
     return search
+
+
+def _check_finders(config: DictConfig, jobs: Iterable[list[str]], varied: Sequence[str]) -> None:
+    """Check that no callback searches for a setting that the sweep varies.
+
+    Raises:
+        UserError: A callback would replace the values that the sweep varies.
+    """
+    if not are_found(varied):
+        return
+    kinds = {tuple(text for text in job if _chooses(config, key_of(text))): job for job in jobs}
+    for job in kinds.values():
+        try:
+            composed = _check_composed(config, job)
+        except UserError:
+            continue  # Only this job fails.
+        check_finders(composed, varied)
+
+
+def _chooses(config: DictConfig, key: str) -> bool:
+    """Return whether the callbacks of a job depend on an override: it chooses a file, or sets a callback."""
+    return key in config.hydra.runtime.choices or key.startswith("callbacks.")
 
 
 def _check_summary(folder: Path) -> None:
