@@ -16,7 +16,7 @@ from hydra.utils import instantiate
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.resolvers.oc import env
 
-from celeba_lab.errors import SettingError, UserError, did_you_mean
+from celeba_lab.errors import SettingError, UserError, did_you_mean, format_value
 
 RENAMED = {
     "data.in_memory": "data.store=memory (for true) or data.store=jpeg (for false)",
@@ -404,9 +404,9 @@ def leaves_of(node: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def flatten(node: Any, prefix: str = "") -> dict[str, Any]:
-    """Flatten nested dictionaries into a single dictionary with dotted keys, and convert lists to strings."""
+    """Flatten nested dictionaries into one with dotted keys, and write lists as on the command line, such as [a,b]."""
     if not isinstance(node, dict):
-        return {prefix: str(node) if isinstance(node, list) else node}
+        return {prefix: format_value(node) if isinstance(node, list) else node}
     leaves: dict[str, Any] = {}
     for key, value in node.items():
         leaves |= flatten(value, f"{prefix}.{key}" if prefix else str(key))

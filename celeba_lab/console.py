@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 from typing_extensions import override
 
-from celeba_lab.errors import escape_controls
+from celeba_lab.errors import escape_controls, quote_override
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -302,8 +302,7 @@ def format_override(key: str, value: object) -> str:
     """Return ``key=value`` in Hydra's override grammar, quoting values that contain special characters."""
     text = str(value)
     plain = all(character.isalnum() or character in "/_.-+:%" for character in text)
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"{key}={text}" if plain and text else f"{key}='{escaped}'"
+    return f"{key}={text}" if plain and text else f"{key}={quote_override(text)}"
 
 
 def display_path(path: Path) -> Path:

@@ -100,6 +100,8 @@ def format_value(value: object) -> str:
     Example:
         >>> [format_value(value) for value in (None, True, 0.5, 1e-9, "skip", ["val", 2])]
         ['null', 'true', '0.5', '1e-09', 'skip', '[val,2]']
+        >>> print(format_value([[0.5, 0.9], {"name": "a, b", "size": "8"}]))
+        [[0.5,0.9],{name:'a, b',size:'8'}]
     """
     if value is None:
         return "null"
@@ -108,8 +110,33 @@ def format_value(value: object) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, list | tuple):
-        return f"[{','.join(map(format_value, value))}]"
+        return f"[{','.join(map(_format_element, value))}]"
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{key}:{_format_element(element)}' for key, element in value.items())}}}"
     return str(value)
+
+
+_PLAIN = re.compile(r"[A-Za-z_/.][\w/.+%-]*")
+_CONSTANTS = ("null", "true", "false", "nan", "inf")
+
+
+def _format_element(value: object) -> str:
+    """Format an element of a list. Texts that Hydra would not read as one text are quoted."""
+    if not isinstance(value, str) or (_PLAIN.fullmatch(value) and value.lower() not in _CONSTANTS):
+        return format_value(value)
+    return quote_override(value)
+
+
+def quote_override(text: str) -> str:
+    r"""Quote a text for Hydra's override grammar, in which a backslash is special only before a quote.
+
+    Example:
+        >>> print(quote_override("it's"))
+        'it\'s'
+    """
+    doubled = re.sub(r"(\\+)(?='|$)", r"\1\1", text)
+    escaped = doubled.replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 def check_choice(setting: str, value: str, choices: Iterable[str]) -> None:

@@ -3,6 +3,8 @@ import pickle
 from collections.abc import Callable
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import QuotedString
 
 from celeba_lab.errors import (
     SettingError,
@@ -14,8 +16,53 @@ from celeba_lab.errors import (
     check_fraction,
     did_you_mean,
     enumerate_names,
+    format_value,
+    quote_override,
     settings_of,
 )
+
+ODD = [
+    "",
+    "a b",
+    "a,b",
+    "a=b",
+    "x:y",
+    "it's",
+    "a\\b",
+    "\\'",
+    "end\\",
+    "null",
+    "True",
+    "nan",
+    "1",
+    "1e3",
+    "1_0",
+    "-1",
+    "é",
+    "$x",
+]
+
+
+def parse(text: str) -> object:
+    """Return the value that Hydra reads, in which quoted texts are texts."""
+
+    def plain(value: object) -> object:
+        if isinstance(value, list):
+            return list(map(plain, value))
+        if isinstance(value, dict):
+            return {key: plain(each) for key, each in value.items()}
+        return value.text if isinstance(value, QuotedString) else value
+
+    return plain(OverridesParser.create().parse_override(f"key={text}").value())
+
+
+@pytest.mark.parametrize("value", [ODD, [[1, 2.5, None, True], {"a": "b", "c": ["x", "8"]}], ["/x/y.z", "..", "_1"]])
+def test_lists_are_written_in_the_grammar_of_hydra(value: list[object]) -> None:
+    assert parse(format_value(value)) == value
+
+
+def test_quoted_texts_are_read_unchanged_by_hydra() -> None:
+    assert [parse(quote_override(text)) for text in ODD] == ODD
 
 
 @pytest.mark.parametrize(

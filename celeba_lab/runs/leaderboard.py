@@ -72,7 +72,7 @@ def read_entries(folders: Iterable[Path]) -> list[Entry]:
     stored = [entry.stored or RunSettings({}) for entry in entries]
     shown = differing_settings(stored)
     return [
-        replace(entry, settings={key: own.values[key] for key in shown if key in own.values})
+        replace(entry, settings={key: _as_typed(own.values[key]) for key in shown if key in own.values})
         for entry, own in zip(entries, stored, strict=True)
     ]
 
@@ -124,10 +124,16 @@ def _read_settings(folder: Path, job: Job | None, varied: Sequence[str]) -> dict
     stored = RunSettings.read(folder).values
     for key in missing:
         if key in stored:
-            settings[key] = parse_value(format_value(stored[key]))  # as it would have been typed
+            settings[key] = _as_typed(stored[key])
         elif (choice := read_choice(folder, key)) is not None:
             settings[key] = choice
     return settings
+
+
+def _as_typed(value: Any) -> Any:
+    """Return a value in the files of a run as in the record of a job: a number, or text in Hydra's override grammar."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number else parse_value(format_value(value))
 
 
 def _read_data_overrides(folder: Path) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ class RunSettings:
     left out.
 
     Attributes:
-        values: Values by dotted name, with references resolved. Lists are strings.
+        values: Values by dotted name, with references resolved. Lists are texts, such as ``[a,b]``.
         derived: Names of the settings that refer to other settings or to the run folder, such as ``data.seed``.
     """
 

@@ -50,7 +50,7 @@ def test_empty_spaces_are_refused(text: str) -> None:
     ("sampler", "n_jobs", "expected"), [("tpe", None, 3), ("tpe", 5, 5), ("random", None, None), ("grid", 2, 2)]
 )
 def test_the_number_of_trials_that_start_together_can_be_set(sampler: str, n_jobs: int | None, expected) -> None:
-    settings = {"n_trials": 9, "n_jobs": n_jobs, "seed": 1, "storage": "x", "study_name": None}
+    settings = {"n_trials": 9, "n_jobs": n_jobs, "seed": 1, "storage": "x.log", "study_name": None}
     settings |= {"sampler": sampler, "pruner": "none"}
     config = {"name": "x", "score": "val/accuracy", "direction": "maximize", "hydra": {"sweeper": settings}}
     search = plan_search(OmegaConf.create(config), [parse("seed=1,2")], at_once=3)

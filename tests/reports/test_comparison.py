@@ -83,7 +83,7 @@ def test_only_differing_settings_are_listed(tmp_path: Path, run_writer) -> None:
         "model.lr": "0.0001",
         "model.weights": "null",
         "model.compile": "true",
-        "data.partitions": "['train', 'val']",
+        "data.partitions": "[train,val]",
     }
 
 

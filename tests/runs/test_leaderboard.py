@@ -68,11 +68,13 @@ def test_other_runs_show_the_settings_in_their_files(tmp_path: Path) -> None:
     for number in (1, 2):
         folder = tmp_path / str(number)
         folder.mkdir()
-        settings = {"name": str(number), "seed": number, "model": {"lr": 0.1}, "logger": {"save_dir": str(folder)}}
+        model = {"lr": 0.1, "attributes": ["Smiling", "Male"][:number], "compile": number == 1}
+        settings = {"name": str(number), "seed": number, "model": model, "logger": {"save_dir": str(folder)}}
         OmegaConf.save(settings, folder / "config.yaml")
         Summary(experiment="smile", task="train", metrics={}, seconds={"training": 2.0, "report": 1.0}).write(folder)
     entries = read_entries(tmp_path.iterdir())
-    assert varied_settings(entries) == ["seed"]
+    assert varied_settings(entries) == ["seed", "model.attributes", "model.compile"]
+    assert list(entries[0].settings.values()) == [1, "[Smiling]", "true"]
     assert entries[0].seconds == 3.0
 
 
@@ -96,16 +98,19 @@ def write_job(folder: Path, number: int, varied: dict[str, str], settings: dict[
 
 
 def test_settings_that_one_of_several_sweeps_does_not_vary_are_filled_in(tmp_path: Path) -> None:
-    settings = {"seed": 7, "model": {"lr": 0.1, "compile": False, "weights": None}}
+    attributes = ["Smiling", "Male"]
+    settings = {"seed": 7, "model": {"lr": 0.12345678, "compile": False, "attributes": attributes}}
+    own = {"seed": "1", "recipe": "strong", "model.compile": "true", "model.attributes": "[Young,Male]"}
     folders = [
-        write_job(tmp_path / "a" / "0", 0, {"model.lr": "0.1"}, settings),
-        write_job(tmp_path / "b" / "0", 0, {"seed": "1", "recipe": "strong", "model.compile": "true"}, settings),
+        write_job(tmp_path / "a" / "0", 0, {"model.lr": "0.12345678"}, settings),
+        write_job(tmp_path / "b" / "0", 0, own, settings),
     ]
     (folders[0] / ".hydra").mkdir()
     (folders[0] / ".hydra" / "hydra.yaml").write_text("hydra: {runtime: {choices: {recipe: default}}}")
     first, second = read_entries(folders)
-    assert first.settings == {"model.lr": 0.1, "seed": 7, "recipe": "default", "model.compile": "false"}
-    assert second.settings == {"model.lr": 0.1, "seed": 1, "recipe": "strong", "model.compile": "true"}
+    filled = {"seed": 7, "recipe": "default", "model.compile": "false", "model.attributes": "[Smiling,Male]"}
+    assert first.settings == {"model.lr": 0.12345678, **filled}
+    assert second.settings == {"model.lr": 0.12345678, **own, "seed": 1}
     table = leaderboard_table([first, second], "val/accuracy")
     assert "lr" not in table, "both runs have the same learning rate"
     assert table[["seed", "recipe", "compile"]].notna().all(axis=None)
