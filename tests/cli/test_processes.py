@@ -145,6 +145,37 @@ def test_torchrun_uses_one_folder_and_evaluates_like_one_process(
     np.testing.assert_allclose(numbers[0], numbers[1], atol=1e-6)
 
 
+def test_two_processes_predict_each_image_file_once_and_in_order(
+    write_celeba: Callable, tiny_celeba: Path, tmp_path: Path, run_command: Callable, read_summary: Callable
+) -> None:
+    """Eleven files, of which two are damaged, are divided into batches that differ between the processes."""
+    training = [*SMALL, f"data.root={tiny_celeba}", "trainer.max_epochs=1", "hydra.run.dir=trained"]
+    assert run_command(*training, cwd=tmp_path).returncode == 0
+    photos = next(write_celeba(tmp_path / "faces", n=11).glob("*/*"))
+    for name in ("000002.jpg", "000011.jpg"):
+        (photos / name).write_bytes((photos / name).read_bytes()[:500])
+    prediction = ["task=predict", "checkpoint=trained/checkpoints/best.ckpt", f"task.images={photos}"]
+    prediction += ["data.eval_batch_size=3", "data.on_bad_image=skip", "data.max_bad_fraction=1"]
+    alone = run_command(*prediction, "trainer=cpu", "hydra.run.dir=alone", cwd=tmp_path)
+    assert alone.returncode == 0, alone.stderr
+    command = [sys.executable, "-m", "celeba_lab", *prediction, *TWO]
+    result = subprocess.run(
+        command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=SECONDS, check=False
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    [folder] = tmp_path.glob("outputs/*/*")
+    assert [result.stdout.count(text) for text in ("if stopped:", "9 images:", "run folder:")] == [1, 1, 1]
+    assert len(list(folder.glob("*.log"))) == 1
+    assert read_summary(folder)["data"]["images"] == {"predict": 9}
+    tables = [pd.read_csv(path / "tables" / "predictions.csv") for path in (folder, tmp_path / "alone")]
+    names = [Path(name).name for name in tables[0]["image"]]
+    assert names == [f"{number:06d}.jpg" for number in range(1, 12) if number not in (2, 11)]
+    np.testing.assert_allclose(tables[0]["Smiling"], tables[1]["Smiling"], atol=1e-6)
+    skipped = [(path / "tables" / "bad_images.csv").read_text() for path in (folder, tmp_path / "alone")]
+    assert skipped[0] == skipped[1]
+    assert skipped[0].count("damaged") == 2
+
+
 def children_of(process: "subprocess.Popen[str]") -> list[int]:
     listed = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(process.pid)], capture_output=True, text=True)
     return [int(line.split()[0]) for line in listed.stdout.splitlines() if "celeba_lab" in line]
