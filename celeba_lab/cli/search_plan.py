@@ -50,6 +50,10 @@ def plan_search(config: DictConfig, parsed: Sequence[Override], at_once: int) ->
     settings: Any = OmegaConf.to_container(config.hydra.sweeper, resolve=True)
     space, _ = split_overrides(parsed)
     with settings_of("hydra.sweeper", is_absolute=True):
+        for name, may_be_null in (("n_trials", False), ("seed", False), ("n_jobs", True)):
+            value = settings[name]
+            if isinstance(value, bool | float) or (value is None and not may_be_null):
+                raise SettingError(name, value, "must be an integer")
         check_between("n_trials", settings["n_trials"], 1, _MOST_TRIALS)
         check_at_least("n_jobs", settings["n_jobs"], 1)
         check_between("seed", settings["seed"], 0, 2**32 - 1)
@@ -71,9 +75,9 @@ def plan_search(config: DictConfig, parsed: Sequence[Override], at_once: int) ->
         storage=storage,
         study=str(study or config.name),
         space={key: override.get_value_string() for key, override in space.items()},
-        n_trials=int(settings["n_trials"]),
+        n_trials=settings["n_trials"],
         at_once=_count_together(settings["n_jobs"], sampler["name"], at_once),
-        seed=int(settings["seed"]),
+        seed=settings["seed"],
         sampler=sampler,
         pruner=pruner,
         score=config.score,
@@ -82,10 +86,10 @@ def plan_search(config: DictConfig, parsed: Sequence[Override], at_once: int) ->
     return _check_built(search, list(space.values()))
 
 
-def _count_together(given: float | None, sampler: str, at_once: int) -> int | None:
+def _count_together(given: int | None, sampler: str, at_once: int) -> int | None:
     """Return the number of trials that are chosen and launched together, or None for all."""
     if given is not None:
-        return int(given)
+        return given
     return None if sampler in _INDEPENDENT else at_once
 
 

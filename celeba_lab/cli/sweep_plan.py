@@ -1,12 +1,14 @@
 """Determine the jobs of a sweep before it starts, and record them in its folder."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from celeba_lab.cli.explain import explain
 from celeba_lab.cli.job_names import key_of, pick_varied
@@ -25,7 +27,7 @@ from celeba_lab.console import console, display_path, format_override
 from celeba_lab.data.workers import usable_cores
 from celeba_lab.errors import SettingError, UserError, check_choice
 from celeba_lab.runs.job import Job
-from celeba_lab.runs.search import Search, create_study
+from celeba_lab.runs.search import Search, check_trials, create_study
 from celeba_lab.runs.settings import RESUME
 from celeba_lab.runs.summary import SUMMARY, Summary
 from celeba_lab.runs.sweep import DIRECTIONS, Sweep
@@ -69,7 +71,8 @@ def start_sweep(config: DictConfig) -> Sweep:
             " than before. Undo the changes to the configuration files, or start a new sweep."
         )
     if search is not None:
-        create_study(search, folder)  # This refuses a damaged study before anything is changed.
+        study = create_study(search, folder)  # This refuses a damaged study before anything is changed.
+        check_trials(study, search, folder)
     jobs = [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.is_symlink()]
     for path in jobs:
         _check_summary(path)
@@ -197,7 +200,8 @@ def _check_devices(config: DictConfig, jobs: Iterable[Sequence[str]], first: Dic
     Raises:
         SettingError: A job would use several processes.
     """
-    refuse_distributed_jobs(first)
+    with suppress(OmegaConfBaseException):  # The job explains an interpolation that cannot be resolved.
+        refuse_distributed_jobs(first)
     for job in jobs_that_choose_devices(jobs, GlobalHydra.instance().config_loader()):
         try:
             composed = _check_composed(config, job)

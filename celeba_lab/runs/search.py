@@ -4,6 +4,7 @@ Every process that runs a job opens the study by itself, so the jobs may run in 
 that share the folder. Optuna is imported only if it is needed.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -217,6 +218,29 @@ def list_trials(study: "Study") -> "list[FrozenTrial]":
     return trials
 
 
+def check_trials(study: "Study", search: Search, folder: Path) -> None:
+    """Check that a study contains the trials of all jobs in the folder of its sweep.
+
+    A trial is stored before its job starts, so they can be missing only if the file was damaged or replaced.
+
+    Raises:
+        UserError: A trial is missing.
+    """
+    numbers = []
+    for path in folder.glob(f"*/{Job.FILE}"):
+        with suppress(UserError):  # A damaged record of a job is set aside later.
+            numbers.append(Job.read(path.parent).number)
+    if numbers:
+        _find_trial(study, max(numbers), folder / search.storage)
+
+
+def _find_trial(study: "Study", job: int, path: Path) -> "FrozenTrial":
+    trials = list_trials(study)
+    if not 0 <= job < len(trials):
+        raise unusable(path, f"it does not contain the trial of job {job:,}", "Start a new sweep.")
+    return trials[job]
+
+
 def add_trial(study: "Study", trial: "FrozenTrial", retried: int | None = None) -> None:
     """Add a running trial to a study, in a single step that a killed process has either done or not.
 
@@ -266,7 +290,7 @@ class JobTrial:
         require_optuna()
         search = Search.read(folder.parent)
         study = open_study(search, folder.parent)
-        trial = list_trials(study)[Job.read(folder).number]
+        trial = _find_trial(study, Job.read(folder).number, folder.parent / search.storage)
         return None if trial.state.is_finished() else cls(search, study, trial.number)
 
     @property

@@ -135,7 +135,7 @@ def test_settings_of_hydra_can_be_given_on_the_command_line(arguments: list[str]
     ("arguments", "sentence"),
     [
         (["hydra.job.name=../precious"], "hydra.job.name=../precious must not contain a slash."),
-        (["hydra.verbose={a:1}"], "hydra.verbose={'a': 1} must be true, false"),
+        (["hydra.verbose={a:1}"], "hydra.verbose={a:1} must be true, false"),
         (["+hydra.job_logging.handlers.x=5"], "hydra.job_logging.handlers.x=5 does not contain settings of logging."),
         (["+hydra.job_logging.handlers.x.queue=a.X"], "hydra.job_logging.handlers.x.queue=a.X is not permitted"),
         (["+hydra.job_logging.filters.x.y=a.X"], "hydra.job_logging.filters.x.y=a.X is not permitted"),

@@ -55,6 +55,10 @@ def test_the_number_of_trials_that_start_together_can_be_set(sampler: str, n_job
     config = {"name": "x", "score": "val/accuracy", "direction": "maximize", "hydra": {"sweeper": settings}}
     search = plan_search(OmegaConf.create(config), [parse("seed=1,2")], at_once=3)
     assert search.at_once == expected
+    for name, value in (("n_trials", None), ("n_jobs", 1.5), ("seed", True)):
+        config["hydra"] = {"sweeper": settings | {name: value}}
+        with pytest.raises(SettingError, match=rf"hydra\.sweeper\.{name}=\S+ must be an integer"):
+            plan_search(OmegaConf.create(config), [parse("seed=1,2")], at_once=3)
 
 
 @pytest.mark.parametrize("name", ["tpe", "random", "gp"])

@@ -112,5 +112,18 @@ def cases(folder: Path) -> Iterator[BadInput]:
         "callbacks.samples.folder=/proc/x": "experiment=gan",
         "logger.tensorboard.save_dir=/proc/x": "experiment=gan",
     }
+    loggers = {
+        "logger=tensorbord": "tensorbord",
+        "logger=[tensorboard,csvv]": "csvv",
+        "logger=tensorboard,csv": "logger",
+        "+logger.x._target_=lightning.pytorch.loggers.Nothing": "Nothing",
+        "+logger.x._target_=os.getcwd": "os.getcwd",
+        "+logger.x.save_dir=x": "logger.x",
+    }
+    for override, culprit in loggers.items():
+        yield BadInput("command_lines", override, ["experiment=smile", *small, override], culprit)
+    for module in ("wandb", "mlflow"):
+        given = ["experiment=smile", *small, f"logger={module}"]
+        yield BadInput("command_lines", f"{module} is missing", given, f"celeba-lab[{module}]", hidden=module)
     for override, experiment in folders.items():
         yield BadInput("command_lines", override, [experiment, *small, override], "/proc/x", starts=True)

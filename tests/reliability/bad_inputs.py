@@ -1,4 +1,4 @@
-"""Give the program hundreds of bad inputs: settings, command lines, tables, images, archives, checkpoints and exports.
+"""Give the program a thousand bad inputs: settings, commands, searches, tables, images, archives and checkpoints.
 
     python tests/reliability/bad_inputs.py
 
@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from runner import Child
 
-KINDS = ("settings", "command_lines", "tables", "images", "checkpoints", "runs")
+KINDS = ("settings", "command_lines", "searches", "tables", "images", "checkpoints", "runs")
 # Modules whose import takes long, and which the forked runs therefore do not import again.
 SLOW = (
     "evaluate",
@@ -49,6 +49,7 @@ class BadInput:
         arguments: Command-line arguments.
         culprit: Text that the sentence must contain.
         starts: Whether the input is found only after the run has started, so that its folder remains.
+        hidden: Name of a module that is not installed, as far as the command can see.
     """
 
     kind: str
@@ -56,6 +57,7 @@ class BadInput:
     arguments: list[str]
     culprit: str
     starts: bool = False
+    hidden: str | None = None
 
 
 def listing(folder: Path) -> set[str]:
@@ -70,7 +72,8 @@ def fault_of(case: BadInput, folder: Path, seconds: float) -> str | None:
     log.unlink(missing_ok=True)
     before = listing(work)
     start = time.monotonic()
-    code, _ = Child(case.arguments, work, log).wait()
+    hide = {} if case.hidden is None else {case.hidden: None}
+    code, _ = Child(case.arguments, work, log, lambda pipe: sys.modules.update(hide)).wait()
     taken = time.monotonic() - start
     printed = log.read_text(errors="replace")
     errors = [line for line in printed.splitlines() if line.startswith("celeba_lab: error: ")]

@@ -12,6 +12,7 @@ from celeba_lab.runs.search import (
     Search,
     add_trial,
     build_pruner,
+    check_trials,
     conclude_trial,
     create_study,
     find_search,
@@ -117,6 +118,11 @@ def test_missing_and_damaged_storages_are_explained(sweep: Path) -> None:
     path.write_text("")
     with pytest.raises(UserError, match="it does not contain the study smile"):
         JobTrial.find(sweep / "0_lr")
+    create_study(SEARCH, sweep)
+    with pytest.raises(UserError, match=r"it does not contain the trial of job 0\."):
+        JobTrial.find(sweep / "0_lr")
+    with pytest.raises(UserError, match=r"it does not contain the trial of job 2\."):
+        check_trials(create_study(SEARCH, sweep), SEARCH, sweep)
     path.unlink()
     with pytest.raises(UserError, match=r"study\.log does not exist"):
         JobTrial.find(sweep / "0_lr")
