@@ -62,7 +62,7 @@ def test_the_trainer_must_not_accumulate_as_well(toy, numbers, trainer) -> None:
     ("scheduling", "sentence"),
     [
         ({}, "scheduling={} must contain at least one epoch."),
-        ({"x": 2}, "scheduling={'x': 2} contains x, which is not an epoch."),
+        ({"x": 2}, "scheduling={x:2} contains x, which is not an epoch."),
         ({"0": 0}, "scheduling.0=0 must be an integer that is at least 1."),
         ({"0": True}, "scheduling.0=true must be an integer that is at least 1."),
     ],
