@@ -170,7 +170,7 @@ def main() -> None:
         with raising_interrupts():
             _run_hydra(arguments)
     except (KeyboardInterrupt, Interrupted) as error:
-        from celeba_lab.cli.processes import requeue_job
+        from celeba_lab.cli.requeue import requeue_job
         from celeba_lab.console import is_main_process
 
         cause = error.signal if isinstance(error, Interrupted) else signal.SIGINT

@@ -1,9 +1,6 @@
 """Runs whose processes were started by torchrun or srun: check them, and let them share one run folder."""
 
-import hashlib
 import os
-import shutil
-import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from celeba_lab.cli.requeue import find_marked
 from celeba_lab.cli.sweep_processes import is_named_sweep, refuse_launched_sweep
 from celeba_lab.console import format_override, is_main_process
 from celeba_lab.errors import UserError
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
 _RUN_FOLDER, _SWEEP_FOLDER = "hydra.run.dir", "hydra.sweep.dir"
 _SEVERAL = tuple(f"celeba_lab.tasks.{name}.{name}" for name in ("train", "evaluate", "predict", "train_gan"))
 _KEY = "celeba_lab/folder"  # of the path to the run folder in torchrun's store
-_MARK = ".slurm_"  # Start of the name of a file in a folder, by which a requeued job of SLURM finds the folder.
 _SECONDS_FOR_FOLDER = 600
 _SECONDS_BEHIND = 3.0
 
@@ -90,9 +87,7 @@ def _restarts(launch: Launch | None) -> int:
 
 def _earlier_folder(launch: Launch | None, arguments: Sequence[str]) -> Path | None:
     if launch is None:
-        # A script may repeat a command. Only the run that was started last can be unfinished.
-        marks = [path for depth in ("*/*", "*/*/*") for path in Path("outputs").glob(f"{depth}/{_mark(arguments)}")]
-        return max(marks, key=lambda path: path.stat().st_mtime_ns).parent if marks else None
+        return find_marked(arguments)
     if launch.launcher == "srun":
         name = _job_folder()
         return next((path for depth in ("*", "*/*") for path in Path("outputs").glob(f"{depth}/{name}")), None)
@@ -113,30 +108,6 @@ def name_after_job(folder: Path) -> Path | None:
     """Return the folder, in place of ``folder``, that all processes started by srun use, or None without srun."""
     launch = Launch.find()
     return folder.with_name(_job_folder()) if launch is not None and launch.launcher == "srun" else None
-
-
-def mark_folder(folder: Path, arguments: Sequence[str]) -> None:
-    """Let a requeued job of SLURM find the folder of a run or a sweep that has a single process.
-
-    A job can start several runs and sweeps, also from a shell, so that their folders cannot be named after the job.
-
-    Args:
-        folder: Folder of the run or the sweep.
-        arguments: Command-line arguments, which are the same after the job is requeued.
-    """
-    if "SLURM_JOB_ID" in os.environ and Launch.find() is None:
-        (folder / _mark(arguments)).touch()
-
-
-def is_mark(path: Path) -> bool:
-    """Return whether a file in a folder is that of :func:`mark_folder`."""
-    return path.name.startswith(_MARK)
-
-
-def _mark(arguments: Sequence[str]) -> str:
-    """Return the name of the file by which a requeued job of SLURM finds a folder."""
-    command = hashlib.sha256("\0".join(arguments).encode("utf-8", "surrogateescape")).hexdigest()[:16]
-    return f"{_MARK}{os.environ.get('SLURM_JOB_ID', '0')}_{os.environ.get('SLURM_STEP_ID', 'batch')}_{command}"
 
 
 def publish_folder(folder: Path) -> None:
@@ -206,23 +177,3 @@ def introduce_speaker() -> str | None:
         return ""
     time.sleep(_SECONDS_BEHIND)
     return f"process {launch.rank}: "
-
-
-def requeue_job(has_queued_jobs: bool = False) -> str | None:
-    """Requeue the current job of SLURM, which was warned of the end of its time limit, and return what was done.
-
-    Args:
-        has_queued_jobs: Whether this process runs a sweep whose jobs are jobs of SLURM themselves, which go on.
-
-    Returns:
-        A sentence, or None if this process does not belong to a job of SLURM.
-    """
-    job, scontrol = os.environ.get("SLURM_JOB_ID"), shutil.which("scontrol")
-    if job is None or scontrol is None:
-        return None
-    if has_queued_jobs:  # A resumed sweep would start the jobs that wait in the queue a second time.
-        return f"The job {job} was not requeued. Resume the sweep when its own jobs have left the queue."
-    result = subprocess.run([scontrol, "requeue", job], capture_output=True, text=True, check=False)
-    if result.returncode:
-        return f"The job {job} could not be requeued ({' '.join(result.stderr.split())})."
-    return f"The job {job} was requeued."

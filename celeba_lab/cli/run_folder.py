@@ -17,14 +17,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from celeba_lab.cli.output_paths import list_given
-from celeba_lab.cli.processes import (
-    await_folder,
-    introduce_speaker,
-    is_mark,
-    mark_folder,
-    name_after_job,
-    publish_folder,
-)
+from celeba_lab.cli.processes import await_folder, introduce_speaker, name_after_job, publish_folder
+from celeba_lab.cli.requeue import is_mark, mark_folder
 from celeba_lab.cli.sweep import begin_sweep
 from celeba_lab.cli.sweep_processes import refuse_launched_sweep
 from celeba_lab.config import overrides_of

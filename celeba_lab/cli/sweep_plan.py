@@ -1,14 +1,12 @@
 """Determine the jobs of a sweep before it starts, and record them in its folder."""
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from celeba_lab.cli.explain import explain
 from celeba_lab.cli.job_names import key_of, pick_varied
@@ -200,8 +198,7 @@ def _check_devices(config: DictConfig, jobs: Iterable[Sequence[str]], first: Dic
     Raises:
         SettingError: A job would use several processes.
     """
-    with suppress(OmegaConfBaseException):  # The job explains an interpolation that cannot be resolved.
-        refuse_distributed_jobs(first)
+    refuse_distributed_jobs(first)
     for job in jobs_that_choose_devices(jobs, GlobalHydra.instance().config_loader()):
         try:
             composed = _check_composed(config, job)

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from omegaconf.errors import OmegaConfBaseException
+
 from celeba_lab.cli.job_names import key_of
 from celeba_lab.cli.search_plan import first_value
 from celeba_lab.console import is_main_process
@@ -57,7 +59,10 @@ def refuse_distributed_jobs(cfg: "DictConfig") -> None:
     """
     if cfg.get("trainer") is None:
         return
-    devices, nodes = cfg.trainer.get("devices", 1), cfg.trainer.get("num_nodes", 1)
+    try:
+        devices, nodes = cfg.trainer.get("devices", 1), cfg.trainer.get("num_nodes", 1)
+    except OmegaConfBaseException:
+        return  # The job itself explains an interpolation that cannot be resolved.
     one = str(devices) == "1" or (isinstance(devices, Sequence) and not isinstance(devices, str) and len(devices) == 1)
     if one and nodes == 1:
         return

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig
 
-from celeba_lab.cli.processes import mark_folder, requeue_job, share_arguments
+from celeba_lab.cli.processes import share_arguments
+from celeba_lab.cli.requeue import mark_folder, requeue_job
 from celeba_lab.runs.interrupts import Interrupted
 from celeba_lab.runs.job import Job
 from celeba_lab.runs.sweep import Sweep

@@ -72,7 +72,7 @@ def test_a_job_with_several_processes_is_refused(trainer: dict, named: str) -> N
         refuse_distributed_jobs(OmegaConf.create({"trainer": trainer}))
 
 
-@pytest.mark.parametrize("trainer", [None, {"devices": 1, "num_nodes": 1}, {"devices": [1]}, {"devices": "1"}])
+@pytest.mark.parametrize("trainer", [None, {"devices": 1, "num_nodes": 1}, {"devices": [1]}, {"devices": "${x}"}])
 def test_a_job_with_one_process_is_accepted(trainer: dict | None) -> None:
     refuse_distributed_jobs(OmegaConf.create({"trainer": trainer}))
 
