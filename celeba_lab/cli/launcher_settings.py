@@ -40,7 +40,11 @@ def check_launcher(launcher: Any, choice: str | None, arguments: Sequence[str]) 
         value = launcher.get(name)
         if value in _DEFAULTS or value == own.get(name):
             continue
+        # The order of a list of commands matters, so a changed list must be typed as a whole.
+        known = dict(leaves_of(own.get(name), f"{_SECTION}.{name}")) if isinstance(value, dict) else {}
         for path, leaf in leaves_of(value, f"{_SECTION}.{name}"):
+            if path in known and leaf == known[path]:
+                continue
             if not any(f"{path}.".startswith(f"{_key_of(text)}.") for text in arguments):
                 rule = "is accepted only on the command line or in a file in conf/hydra/launcher"
                 hint = (

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
+from itertools import islice
 from math import prod
 from typing import Any
 
@@ -29,6 +30,7 @@ OPTUNA_SWEEPER = "hydra_plugins.celeba_lab_optuna.OptunaSweeper"
 """The sweeper of ``hydra/sweeper=optuna``."""
 
 _MOST_TRIALS = 10_000
+_MOST_LISTED = 1000  # A range may have billions of values.
 _SAMPLERS = ("tpe", "random", "grid", "cmaes", "gp")
 _PRUNERS = ("none", "median", "percentile", "successive_halving", "hyperband")
 # Samplers that do not learn from the trials, so that all trials can be chosen together.
@@ -175,10 +177,10 @@ def first_value(override: Override) -> str:
 
 
 def listed_values(override: Override) -> list[str]:
-    """Return an override with each of the values of a searched setting, or with the first value of an interval."""
+    """Return an override with each of the first values of a searched setting, or with the first one of an interval."""
     if isinstance(override.value(), IntervalSweep):
         return [first_value(override)]
-    return [f"{override.get_key_element()}={text}" for text in override.sweep_string_iterator()]
+    return [f"{override.get_key_element()}={text}" for text in islice(override.sweep_string_iterator(), _MOST_LISTED)]
 
 
 def distribution_of(override: Override) -> Any:

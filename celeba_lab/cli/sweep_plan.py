@@ -19,7 +19,7 @@ from celeba_lab.cli.search_plan import (
     split_overrides,
 )
 from celeba_lab.cli.sweep_checks import are_found, check_finders, check_score
-from celeba_lab.cli.sweep_processes import first_values, jobs_that_choose_devices, refuse_distributed_jobs
+from celeba_lab.cli.sweep_processes import jobs_that_choose_devices, refuse_distributed_jobs
 from celeba_lab.config import overrides_of
 from celeba_lab.console import console, display_path, format_override
 from celeba_lab.data.workers import usable_cores
@@ -110,9 +110,11 @@ def _plan_search(config: DictConfig) -> Search:
     first = {key: first_value(override) for key, override in space.items()}
     composed = _check_composed(config, [*fixed, *first.values()])
     check_score(composed, search.pruner["name"])
-    _check_devices(config, [[*fixed, *values] for values in first_values(space)], composed)
-    choices = [{key: text} for key in space if _chooses(config, key) for text in listed_values(space[key])]
-    _check_finders(config, [[*fixed, *(first | choice).values()] for choice in [{}, *choices]], list(space))
+    decisive = [key for key in space if _chooses(config, key) or key.startswith("trainer.")]
+    choices = [first, *(first | {key: text} for key in decisive for text in listed_values(space[key]))]
+    jobs = [[*fixed, *choice.values()] for choice in choices]
+    _check_devices(config, jobs, composed)
+    _check_finders(config, jobs, list(space))
     return search
 
 
@@ -216,7 +218,8 @@ def jobs_at_once(config: DictConfig, jobs: int | None) -> int:
     """
     launcher = config.hydra.launcher
     if str(launcher.get("_target_")).endswith(".submitit_launcher.LocalLauncher"):
-        return max(1, config.hydra.sweeper.get("max_batch_size") or jobs or 1)
+        size = config.hydra.sweeper.get("max_batch_size") or jobs or 1
+        return max(1, size if jobs is None else min(size, jobs))
     # Ray shares the cores itself, and the jobs of a cluster run on other machines.
     number = launcher.get("n_jobs", 1) if str(launcher.get("_target_")).endswith(".JoblibLauncher") else 1
     if isinstance(number, bool) or not isinstance(number, int) or number == 0:

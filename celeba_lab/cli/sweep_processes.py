@@ -2,20 +2,18 @@
 
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from omegaconf.errors import OmegaConfBaseException
 
 from celeba_lab.cli.job_names import key_of
-from celeba_lab.cli.search_plan import first_value
 from celeba_lab.console import is_main_process
 from celeba_lab.errors import SettingError, UserError
 from celeba_lab.runs.processes import Launch
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
-    from hydra.core.override_parser.types import Override
     from omegaconf import DictConfig
 
 _SWEPT = ("-m", "--multirun", "hydra.mode=MULTIRUN")
@@ -92,17 +90,3 @@ def jobs_that_choose_devices(jobs: Iterable[Sequence[str]], loader: "ConfigLoade
         if number > 0 and any(can_choose[key_of(text).partition("@")[0]] for text in new):
             found.append(list(job))
     return found
-
-
-def first_values(space: Mapping[str, "Override"]) -> list[list[str]]:
-    """Return jobs with every value of the settings that a search chooses from a list, and the first ones of all others.
-
-    Args:
-        space: Searched settings by key.
-    """
-    base = {key: first_value(override) for key, override in space.items()}
-    jobs = [list(base.values())]
-    for key, override in space.items():
-        if override.is_choice_sweep():
-            jobs += [[*(base | {key: f"{key}={value}"}).values()] for value in override.sweep_string_iterator()]
-    return jobs

@@ -16,12 +16,14 @@ from lightning.fabric.utilities.distributed import _set_num_threads_if_needed
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from typing_extensions import override
 
+from celeba_lab.data.workers import INTERRUPTS
 from celeba_lab.errors import UserError
 from celeba_lab.runs.processes import Launch, is_first_to_fail
 
 _MAIN_PROCESS = "CELEBA_LAB_MAIN_PROCESS"  # environment variable with the process id of the main process
 # Seconds in which a process notices by itself that another one has failed, and in which the others end at the end.
 _SECONDS_TO_FAIL, _SECONDS_TO_END = 20.0, 5.0
+_STOPPED = {128 + number for number in INTERRUPTS}  # Exit codes of processes that a signal has stopped.
 
 
 def replace_launcher(trainer: L.Trainer) -> None:
@@ -89,9 +91,12 @@ class _Launcher(_SubprocessScriptLauncher):
 
 
 def _end_if_another_fails(others: Sequence["Popen[bytes]"]) -> None:
-    """End the main process if another process has failed, and the main process still waits for it after some time."""
-    while not (failed := [k for k, process in enumerate(others, 1) if process.poll()]):
-        if all(process.returncode == 0 for process in others):
+    """End the main process if another process has failed, and the main process still waits for it after some time.
+
+    A process that was stopped by a signal has not failed: the main process stops as well, which may take longer.
+    """
+    while not (failed := [k for k, each in enumerate(others, 1) if each.poll() and each.returncode not in _STOPPED]):
+        if all(process.returncode is not None for process in others):
             return
         time.sleep(0.5)
     time.sleep(_SECONDS_TO_FAIL)

@@ -54,6 +54,16 @@ def test_the_files_of_the_user_can_contain_them(own_conf: Path) -> None:
             check_launcher(launcher, choice, [])
 
 
+def test_an_option_is_added_to_those_in_the_chosen_file(own_conf: Path) -> None:
+    (own_conf / "hydra" / "launcher" / "mine.yaml").write_text("additional_parameters: {requeue: true}\nsetup: [a]\n")
+    added = {"additional_parameters": {"requeue": True, "mail-type": "END"}, "setup": ["a"]}
+    check_launcher(added, "mine", ["+hydra.launcher.additional_parameters.mail-type=END"])
+    with pytest.raises(SettingError, match=r"additional_parameters\.mail-type=END is accepted only"):
+        check_launcher(added, "mine", [])
+    with pytest.raises(SettingError, match=r"setup\.0=a is accepted only"):  # Another command follows.
+        check_launcher({"setup": ["a", "b"]}, "mine", ["+hydra.launcher.setup.1=b"])
+
+
 def test_a_resumed_sweep_needs_them_again() -> None:
     with pytest.raises(SettingError, match=r"does not store it, so type it again\.$"):
         check_launcher({"address": "auto"}, "ray", ["resume=s"])

@@ -5,7 +5,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
-from celeba_lab.cli.search_plan import build_sampler, distribution_of, first_value, plan_search
+from celeba_lab.cli.search_plan import build_sampler, distribution_of, first_value, listed_values, plan_search
 from celeba_lab.errors import SettingError
 from celeba_lab.runs.search import Search
 
@@ -75,3 +75,10 @@ def test_a_trial_does_not_depend_on_the_process_that_chooses_it(name: str) -> No
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     assert choose(1) == choose(1)
     assert len({choose(number) for number in range(5)}) == 5
+
+
+def test_the_first_values_of_a_setting_are_listed() -> None:
+    texts = ["trainer.devices=range(1,3)", "seed=range(1,1000000000)", "model.lr=interval(0.1,1)", "trainer=cpu,gpu"]
+    listed = [listed_values(override) for override in OverridesParser.create().parse_overrides(texts)]
+    assert [len(values) for values in listed] == [2, 1000, 1, 2]
+    assert [listed[0], listed[2]] == [["trainer.devices=1", "trainer.devices=2"], ["model.lr=0.1"]]

@@ -44,6 +44,7 @@ def test_jobs_that_run_at_the_same_time_are_counted(
     [
         ("hydra_submitit_launcher.submitit_launcher.LocalLauncher", {"max_batch_size": None}, 9, 9),
         ("hydra_submitit_launcher.submitit_launcher.LocalLauncher", {"max_batch_size": 2}, 9, 2),
+        ("hydra_submitit_launcher.submitit_launcher.LocalLauncher", {"max_batch_size": 8}, 2, 2),
         ("hydra_submitit_launcher.submitit_launcher.LocalLauncher", {}, None, 1),
         ("hydra_submitit_launcher.submitit_launcher.SlurmLauncher", {}, 9, 1),
         ("celeba_lab_ray.RayLauncher", {}, 9, 1),

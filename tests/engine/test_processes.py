@@ -7,6 +7,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 import traceback
 import warnings
@@ -24,6 +26,7 @@ from torch.utils.data import DataLoader
 
 from celeba_lab.data.loaders import LoaderSettings, Processes
 from celeba_lab.data.position import ResumableData
+from celeba_lab.engine import processes
 from celeba_lab.engine.build import build_trainer
 from celeba_lab.engine.callbacks import ExponentialMovingAverage, LastCheckpoint, RandomState
 from celeba_lab.engine.measure import CollectPredictions
@@ -289,7 +292,21 @@ def test_a_signal_to_one_process_stops_both_and_the_resumed_run_is_equal(run_ran
     assert alone["sentence"].startswith("The checkpoint was saved by 2 processes, but this run uses 1 process.")
 
 
+@pytest.mark.parametrize(("code", "ends"), [(1, True), (-9, True), (128 + signal.SIGTERM, False), (0, False)])
+def test_a_process_that_fails_ends_the_main_process_unless_a_signal_stopped_it(
+    code: int, ends: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[int] = []
+    monkeypatch.setattr(processes, "_SECONDS_TO_FAIL", 0.0)
+    monkeypatch.setattr(os, "_exit", ended.append)
+    program = f"import os; os.kill(os.getpid(), {-code})" if code < 0 else f"raise SystemExit({code})"
+    with subprocess.Popen([sys.executable, "-S", "-c", program]) as process:
+        process.wait()
+        processes._end_if_another_fails([process])
+    assert ended == ([1] if ends else [])
+
+
 def test_batch_normalisation_cannot_be_synchronised_on_the_cpu(compose: Callable) -> None:
-    processes = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.default_root_dir=null"]
+    asked = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.default_root_dir=null"]
     with pytest.raises(UserError, match=r"trainer\.sync_batchnorm=true needs GPUs"):
-        build_trainer(compose("experiment=smile", *processes, "trainer.sync_batchnorm=true").trainer)
+        build_trainer(compose("experiment=smile", *asked, "trainer.sync_batchnorm=true").trainer)
