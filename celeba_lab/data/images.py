@@ -7,10 +7,10 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import simplejpeg
-import torch
 from PIL import Image
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
@@ -19,10 +19,12 @@ from PIL.JpegImagePlugin import jpeg_factory
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
-from torchvision.transforms.v2 import functional as F
 
 from celeba_lab.errors import UserError
 from celeba_lab.files import read_file
+
+if TYPE_CHECKING:
+    import torch
 
 # Pillow's other formats are rare, and every additional decoder increases the attack surface.
 _READERS: tuple[Callable[[io.BytesIO], ImageFile], ...] = (
@@ -99,7 +101,7 @@ def decode_image(data: bytes, name: str, max_pixels: int) -> np.ndarray:
         ) from error
 
 
-def resize_images(arrays: Sequence[np.ndarray], size: int) -> torch.Tensor:
+def resize_images(arrays: Sequence[np.ndarray], size: int) -> "torch.Tensor":
     """Resize images to squares with antialiased bilinear interpolation. The aspect ratio is not preserved.
 
     Args:
@@ -109,6 +111,9 @@ def resize_images(arrays: Sequence[np.ndarray], size: int) -> torch.Tensor:
     Returns:
         The resized images, uint8 (B, 3, S, S).
     """
+    import torch  # slow to import, like torchvision, and not needed to decode images
+    from torchvision.transforms.v2 import functional as F
+
     if len({array.shape for array in arrays}) > 1:
         return torch.cat([resize_images([array], size) for array in arrays])
     images = torch.stack([torch.from_numpy(array).permute(2, 0, 1) for array in arrays])  # (B, 3, H, W)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 # Values that depend on the clock or on the run folder.
 CLOCK = ("seconds", "images_per_second", "elapsed", "validation", "training", "dirpath", "_path", "events", "sizes")
+_WRITTEN_FIRST = ("configuration", "custom_scalars__config__", "_hparams_")
 
 
 def differences(one: Path, other: Path) -> list[str]:
@@ -90,7 +91,7 @@ def _is_same_path(one: Any, other: Any) -> bool:
 def _compare_events(one: Path, other: Path) -> list[str]:
     read = [_read_events(folder) for folder in (one, other)]
     # Lightning itself writes the epoch once with the training metrics and once with the validation metrics.
-    repeated = [key for key, values in read[1].items() if len(values) > 1 and key[0] != "epoch"]
+    repeated = [key for key, values in read[1].items() if len(values) > 1 and key[0] != "~~epoch"]
     found = [f"TensorBoard has several values of {key}" for key in repeated]
     found += [f"TensorBoard: only one run has {key}" for key in sorted(read[0].keys() ^ read[1].keys())]
     shared = read[0].keys() & read[1].keys()
@@ -98,11 +99,11 @@ def _compare_events(one: Path, other: Path) -> list[str]:
 
 
 def _read_events(folder: Path) -> dict[tuple[str, int], list[bytes]]:
-    """Return all values in the event files by tag and step, except for times and the configuration."""
+    """Return all values in the event files by tag and step, except for times and what every process writes first."""
     values: dict[tuple[str, int], list[bytes]] = {}
     for path in sorted(folder.glob("events.out.tfevents.*")):
         for event in EventFileLoader(str(path)).Load():
             for value in event.summary.value:
-                if not _is_clock(value.tag) and not value.tag.startswith(("configuration", "_hparams_")):
+                if not _is_clock(value.tag) and not value.tag.startswith(_WRITTEN_FIRST):
                     values.setdefault((value.tag, event.step), []).append(value.SerializeToString())
     return values
