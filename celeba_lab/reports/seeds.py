@@ -83,7 +83,8 @@ def compare_groups(
     """
     first = metrics[0]
     sign = 1.0 if first in lower else -1.0
-    ordered = [groups[k] for k in np.argsort([sign * group.values(first).mean() for group in groups], kind="stable")]
+    means = [group.scores(first, answers.get(first.partition("/")[0])).mean() for group in groups]
+    ordered = [groups[k] for k in np.argsort([sign * mean for mean in means], kind="stable")]
     base = baseline or next((group for group in ordered if len(group.runs) > 1), ordered[0])
     scores = {name: [group.scores(name, answers.get(name.partition("/")[0])) for group in ordered] for name in metrics}
     position = ordered.index(base)
@@ -187,7 +188,7 @@ def _remarks(
     alone = [group.name for group in groups if len(group.runs) == 1]
     if alone:
         names = enumerate_names(alone)
-        yield f"Only one seed, so no interval over seeds is possible: {names}. Run each setting with several seeds."
+        yield f"These settings have only one seed, so they have no interval over seeds: {names}."
     unknown = [group.name for group, values in zip(groups, scores, strict=True) if np.isnan(values).any()]
     if unknown:
         yield f"{metric} is undefined for a run, so the mean is undefined: {enumerate_names(unknown)}."
@@ -213,7 +214,8 @@ def compare_entries(
     runs, remarks = read_seed_runs([entry.folder for entry in entries if entry.state == "finished"])
     without = [run.name for run in runs if np.isnan(run.metrics.get(score, np.nan))]
     if without:
-        remarks.append(f"Left out of the comparison over seeds, without {score}: {enumerate_names(without)}.")
+        reason = f"because they do not report {score}: {enumerate_names(without)}."
+        remarks.append(f"These runs were left out of the comparison over seeds, {reason}")
     groups, repeated = group_runs([run for run in runs if run.name not in without])
     if all(len(group.runs) < 2 for group in groups):
         return None
@@ -241,13 +243,14 @@ def describe_repeated(runs: Sequence[FinishedRun]) -> list[str]:
     if not runs:
         return []
     names = enumerate_names([run.name for run in runs])
-    return [f"Left out of the comparison over seeds, with the settings and the seed of another run: {names}."]
+    reason = "because they have the settings and the seed of another run"
+    return [f"These runs were left out of the comparison over seeds, {reason}: {names}."]
 
 
 def _read_all_answers(
     runs: Sequence[FinishedRun], metrics: Sequence[str]
 ) -> tuple[dict[str, CorrectAnswers], list[str]]:
-    """Read the predictions of those splits whose accuracies are compared, if all runs have saved them."""
+    """Read the predictions of those splits whose accuracies are compared, if all runs saved the same attributes."""
     answers: dict[str, CorrectAnswers] = {}
     sentences = []
     for split in dict.fromkeys(name.partition("/")[0] for name in metrics if name.partition("/")[2] == "accuracy"):
@@ -260,7 +263,12 @@ def _read_all_answers(
             reason = f"the tables of predictions are larger than {_MOST_BYTES >> 20} MiB"
         else:
             try:
-                answers[split] = read_answers(runs, split)
+                found = read_answers(runs, split)
+                # Accuracies over only the shared attributes would differ from those in the leaderboard.
+                if found.left_out:
+                    reason = f"only some of the runs predict these attributes: {enumerate_names(found.left_out)}"
+                else:
+                    answers[split] = found
             except UserError as error:
                 reason = error.sentence
         if reason is not None:

@@ -122,11 +122,13 @@ def read_seed_runs(folders: Sequence[Path]) -> tuple[list[FinishedRun], list[str
         try:
             runs.append(FinishedRun.read(folder, name, with_history=False))
         except UserError as error:
-            sentences.append(f"Left out of the comparison over seeds: {error.sentence}")
+            sentences.append(f"A run was left out of the comparison over seeds: {error.sentence}")
     data = [str(sorted(identify_data(run).items())) for run in runs]
     usual = Counter(data).most_common(1)[0][0] if data else ""
     others = [str(display_path(run.folder)) for run, own in zip(runs, data, strict=True) if own != usual]
     if others:
         names = enumerate_names(others)
-        sentences.append(f"Left out of the comparison over seeds, because they used other data: {names}.")
+        sentences.append(
+            f"These runs were left out of the comparison over seeds, because they used other data: {names}."
+        )
     return [run for run, own in zip(runs, data, strict=True) if own == usual], sentences

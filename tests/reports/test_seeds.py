@@ -20,7 +20,7 @@ from celeba_lab.reports.seed_tables import (
     write_seeds,
 )
 from celeba_lab.reports.seeds import SeedComparison, compare_entries, compare_groups
-from celeba_lab.runs.answers import read_answers
+from celeba_lab.runs.answers import CorrectAnswers, read_answers
 from celeba_lab.runs.finished import FinishedRun
 from celeba_lab.runs.leaderboard import read_entries
 from celeba_lab.runs.run import RunFolder
@@ -203,7 +203,7 @@ def test_the_adjustment_for_several_comparisons_is_described() -> None:
         (GROUPS[:1], "All 3 runs have the same settings, so there are no settings to compare."),
         (
             (GROUPS[0], group("alone", ACCURACY, 0.5)),
-            "Only one seed, so no interval over seeds is possible: alone. Run each setting with several seeds.",
+            "These settings have only one seed, so they have no interval over seeds: alone.",
         ),
         (
             (GROUPS[0], group("bad", ACCURACY, 0.5, float("nan"))),
@@ -321,9 +321,41 @@ def test_runs_that_cannot_be_compared_do_not_stop_the_comparison(tmp_path: Path,
     text = "\n".join(found.remarks)
     assert "config.yaml cannot be used" in text
     assert "because they used other data" in text
-    assert "without test/accuracy: without." in text
-    assert "with the settings and the seed of another run: again." in text
-    assert "Only one seed, so no interval over seeds is possible: lr=0.1." in text
+    assert "because they do not report test/accuracy: without." in text
+    assert "because they have the settings and the seed of another run: again." in text
+    assert "These settings have only one seed, so they have no interval over seeds: lr=0.1." in text
+
+
+def test_accuracies_over_different_attributes_are_those_of_the_leaderboard(tmp_path: Path, run_writer) -> None:
+    folders = []
+    for count, mistakes in ((1, 20), (2, 5)):
+        names, labels = run_writer.names[:count], run_writer.labels[:, :count]
+        for seed in (1, 2):
+            probabilities = run_writer.probabilities(seed, mistakes, labels)
+            settings = {"model": {"attributes": list(names)}}
+            folder = tmp_path / f"{count}-{seed}"
+            folders.append(run_writer.write(folder, seed, names=names, probabilities=probabilities, settings=settings))
+    found = compare(folders)
+    assert found is not None
+    reported = [np.mean([run.metrics["test/accuracy"] for run in each.runs]) for each in found.groups]
+    assert found.table["test/accuracy"].tolist() == reported == sorted(reported, reverse=True)
+    assert found.over_images == []
+    assert found.remarks[0] == (
+        "The intervals of test/accuracy cover seeds, but not images: only some of the runs predict these attributes:"
+        " Male."
+    )
+
+
+def test_the_order_is_that_of_the_printed_means() -> None:
+    """The predictions of the better runs in the summaries are worse for the attributes that all runs share."""
+    groups = [group(name, ACCURACY, value, value) for name, value in (("a", 0.9), ("b", 0.8))]
+    correct = {run.name: np.arange(10)[:, None] < (4 if run.name < "b" else 6) for each in groups for run in each.runs}
+    labels = np.ones((10, 1), dtype=np.uint8)
+    answers = CorrectAnswers(np.arange(10).astype(str), ["Smiling"], ["Male"], labels, correct)
+    found = compare_groups(groups, [ACCURACY], frozenset(), {"val": answers})
+    assert [each.name for each in found.groups] == ["b", "a"]
+    assert found.table[ACCURACY].tolist() == [0.6, 0.4]
+    assert found.baseline.name == "b"
 
 
 def test_without_several_seeds_there_is_no_comparison(tmp_path: Path, run_writer) -> None:

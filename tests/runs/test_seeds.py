@@ -95,5 +95,7 @@ def test_runs_that_cannot_be_compared_are_left_out_with_a_sentence(tmp_path: Pat
     assert [run.folder for run in runs] == [folders[0], folders[2], folders[3]]
     assert len(sentences) == 2
     assert "config.yaml cannot be used: No such file or directory" in sentences[0]
-    assert sentences[1].startswith("Left out of the comparison over seeds, because they used other data: ")
+    assert sentences[1].startswith(
+        "These runs were left out of the comparison over seeds, because they used other data: "
+    )
     assert read_seed_runs([]) == ([], [])

@@ -343,7 +343,7 @@ def test_seeds_of_one_setting_and_repeated_seeds_are_explained(command: Command,
     assert code == 0, err
     words = " ".join(out.split())
     assert "All 3 runs have the same settings, so there are no settings to compare." in words
-    assert "with the settings and the seed of another run: lr0.1_seed1_again." in words
+    assert "because they have the settings and the seed of another run: lr0.1_seed1_again." in words
     assert not list(tmp_path.glob("outputs/compare/*/tables/seed_differences.csv"))
 
 
@@ -352,7 +352,7 @@ def test_runs_with_one_seed_each_have_no_comparison_over_seeds(command: Command,
     code, out, err = command("task=compare", "task.runs='runs/*_seed1'")
     assert code == 0, err
     assert "settings over seeds" not in out
-    assert "Only one seed" not in out
+    assert "only one seed" not in out
     assert "To compare settings, train each of them with several seeds." in " ".join(out.split())
     folder, summary = read_result()
     assert not (folder / "tables" / "seeds.csv").exists()
