@@ -5,15 +5,14 @@ from collections.abc import Container, Iterable
 from omegaconf import DictConfig, OmegaConf
 
 from celeba_lab.data.attributes import ATTRIBUTES
-from celeba_lab.data.metric_names import metric_names
+from celeba_lab.data.metric_names import DISTANCE_METRICS, metric_names
 from celeba_lab.errors import SettingError, UserError, did_you_mean
 
 _OWN_TASKS = "celeba_lab.tasks."
 _CLASSIFIER = "celeba_lab.models.classifier.AttributeClassifier"
-_DISTANCES = ("heldout/kid", "heldout/fid")
 _NO_PRUNER = "Use hydra/sweeper/pruner=none."
 # Settings for which a callback searches, by the class of the callback in celeba_lab or Lightning.
-_FOUND = {"LearningRateFinder": "model.lr", "BatchSizeFinder": "data.batch_size"}
+_FINDERS = {"LearningRateFinder": "model.lr", "BatchSizeFinder": "data.batch_size"}
 
 
 def check_score(cfg: DictConfig, pruner: str = "none") -> None:
@@ -36,9 +35,9 @@ def check_score(cfg: DictConfig, pruner: str = "none") -> None:
     if task == "train":
         _check_classifier_score(cfg, prunes)
     elif prunes and task == "train_gan":
-        if cfg.score not in _DISTANCES:
+        if cfg.score not in DISTANCE_METRICS:
             rule = "is not measured during training, so it cannot be used to prune"
-            raise SettingError("score", cfg.score, rule, f"Use {' or '.join(_DISTANCES)}.", is_absolute=True)
+            raise SettingError("score", cfg.score, rule, f"Use {' or '.join(DISTANCE_METRICS)}.", is_absolute=True)
         if OmegaConf.select(cfg, "task.distances.every_n_epochs") is None:
             needed = "needs distances during training. Set task.distances.every_n_epochs."
             raise UserError(f"hydra/sweeper/pruner={pruner} {needed}")
@@ -64,9 +63,9 @@ def _check_classifier_score(cfg: DictConfig, prunes: bool) -> None:
         raise SettingError("score", score, rule, hint, is_absolute=True)
 
 
-def are_found(settings: Iterable[str]) -> bool:
+def has_finder(settings: Iterable[str]) -> bool:
     """Return whether there is a callback that searches for one of the settings."""
-    return any(setting in _FOUND.values() for setting in settings)
+    return any(setting in _FINDERS.values() for setting in settings)
 
 
 def check_finders(cfg: DictConfig, varied: Container[str]) -> None:
@@ -81,7 +80,7 @@ def check_finders(cfg: DictConfig, varied: Container[str]) -> None:
     """
     for name, node in (cfg.get("callbacks") or {}).items():
         target = str((node or {}).get("_target_"))
-        setting = _FOUND.get(target.rpartition(".")[2])
+        setting = _FINDERS.get(target.rpartition(".")[2])
         if setting is not None and setting in varied:
             raise UserError(
                 f"{setting} cannot be varied, because callbacks.{name} replaces its values by the one that it finds."

@@ -18,7 +18,7 @@ from celeba_lab.cli.search_plan import (
     plan_search,
     split_overrides,
 )
-from celeba_lab.cli.sweep_checks import are_found, check_finders, check_score
+from celeba_lab.cli.sweep_checks import check_finders, check_score, has_finder
 from celeba_lab.cli.sweep_processes import jobs_that_choose_devices, refuse_distributed_jobs
 from celeba_lab.config import overrides_of
 from celeba_lab.console import console, display_path, format_override
@@ -124,7 +124,7 @@ def _check_finders(config: DictConfig, jobs: Iterable[list[str]], varied: Sequen
     Raises:
         UserError: A callback would replace the values that the sweep varies.
     """
-    if not are_found(varied):
+    if not has_finder(varied):
         return
     kinds = {tuple(text for text in job if _chooses(config, key_of(text))): job for job in jobs}
     for job in kinds.values():

@@ -1,6 +1,9 @@
-"""Names of the metrics of a classifier, in a module that does not import torch."""
+"""Names of the metrics of a classifier and of the distances of a GAN, in a module that does not import torch."""
 
 from collections.abc import Sequence
+
+DISTANCE_METRICS = ("heldout/kid", "heldout/fid")
+"""Names of the distances between generated and real faces, which can be measured during the training of a GAN."""
 
 
 def metric_names(attributes: Sequence[str], ranking: bool = True) -> list[str]:

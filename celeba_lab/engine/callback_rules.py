@@ -15,6 +15,7 @@ from lightning.pytorch.callbacks import (
 from omegaconf import DictConfig
 
 from celeba_lab.config import locate
+from celeba_lab.data.metric_names import DISTANCE_METRICS
 from celeba_lab.errors import SettingError, UserError, missing_extra
 
 _AVERAGES = (WeightAveraging, StochasticWeightAveraging)
@@ -62,7 +63,7 @@ def _check_for_gan(path: str, found: type) -> None:
 
 
 def _check_gan_monitor(path: str, monitor: object) -> None:
-    """Check that a callback of a GAN does not monitor a metric of the validation."""
-    if isinstance(monitor, str) and not monitor.startswith(("train/", "heldout/")):
+    """Check that a callback of a GAN monitors a metric of training or a distance to real faces."""
+    if isinstance(monitor, str) and not monitor.startswith("train/") and monitor not in DISTANCE_METRICS:
         rule = "is not a metric of a GAN, which has no validation"
-        raise SettingError(path, monitor, rule, "Choose heldout/kid, heldout/fid or a metric of training.", True)
+        raise SettingError(path, monitor, rule, f"Choose {', '.join(DISTANCE_METRICS)} or a metric of training.", True)

@@ -12,6 +12,7 @@ from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.engine.build import check_precision, count_processes
 from celeba_lab.engine.callback_rules import check_callbacks
 from celeba_lab.engine.callbacks.distances import DistanceSchedule
+from celeba_lab.engine.distances import DistanceSettings, check_monitors
 from celeba_lab.errors import SettingError, UserError
 from celeba_lab.models.classifier.module import AttributeClassifier
 from celeba_lab.models.gan.module import GAN
@@ -38,18 +39,22 @@ def strategy_for_two_networks(trainer: DictConfig) -> Any:
     return searching if searching in StrategyRegistry.available_strategies() else strategy
 
 
-def check_gan_trainer(trainer: L.Trainer, model: GAN, callbacks: DictConfig | None = None) -> None:
+def check_gan_trainer(
+    trainer: L.Trainer, model: GAN, callbacks: DictConfig | None = None, distances: DistanceSettings | None = None
+) -> None:
     """Check that a GAN can be trained with the Trainer's settings and with the configured callbacks.
 
     Args:
         trainer: Trainer that will run the training, without its callbacks.
         model: The GAN.
         callbacks: The ``callbacks`` group of the configuration.
+        distances: Settings for the distances between generated and real faces, which a callback can monitor.
 
     Raises:
         UserError: A setting of the Trainer or a callback is unsuitable for the GAN.
     """
     check_callbacks(callbacks, trainer, "gan")
+    check_monitors(callbacks, distances)
     check_precision(trainer)
     precision = str(trainer.precision)
     if precision.startswith("16") and (model.hparams["r1"] or model.hparams["gradient_penalty"]):

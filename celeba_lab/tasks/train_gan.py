@@ -51,18 +51,18 @@ def train_gan(
     classifier = load_classifier(auditor, "audit the faces", "auditor").to(device) if auditor else None
     model: GAN = build(cfg.model)
     # The settings and all images that the run will read are checked now, because training can take hours.
-    check_gan_trainer(build_trainer(cfg.trainer, strategy=strategy_for_two_networks(cfg.trainer)), model, cfg.callbacks)
+    unused = build_trainer(cfg.trainer, strategy=strategy_for_two_networks(cfg.trainer))
+    check_gan_trainer(unused, model, cfg.callbacks, distances)
     datamodule = build_datamodule(cfg.data, model.attributes or ["Smiling"], cfg.model.image_size)
     datamodule.setup_split("train")
     setup_references(datamodule, nearest > 0, classifier)
     console.print(datamodule.describe())
     set_training_data(model, datamodule)
     with settings_of("distances"):
-        schedule = distances.schedule(datamodule, device) if distances else None
+        schedule = distances.schedule(datamodule, device, cfg.callbacks) if distances else None
     # The distances are measured last, so that the epoch timings do not include the measurements.
     callbacks = [*build_callbacks(cfg.callbacks), *([schedule] if schedule else [])]
-    strategy = strategy_for_two_networks(cfg.trainer)
-    trainer = build_trainer(cfg.trainer, callbacks, run.loggers, strategy=strategy)
+    trainer = build_trainer(cfg.trainer, callbacks, run.loggers, strategy=strategy_for_two_networks(cfg.trainer))
     fit(run, trainer, model, TrainingFaces(datamodule), resumable)
 
     metrics = last_training_metrics(trainer)

@@ -43,6 +43,18 @@ def test_a_gan_has_no_metrics_of_the_validation(compose) -> None:
         check(compose, "experiment=gan", "callbacks=[default,early_stopping]")
 
 
+@pytest.mark.parametrize("monitor", ["heldout/kid/ema", "heldout/kdi"])
+def test_a_gan_has_only_the_distances_of_the_reported_weights(compose, monitor: str) -> None:
+    with pytest.raises(UserError) as caught:
+        check(
+            compose, "experiment=gan", "callbacks=[gan,early_stopping]", f"callbacks.early_stopping.monitor={monitor}"
+        )
+    assert str(caught.value) == (
+        f"callbacks.early_stopping.monitor={monitor} is not a metric of a GAN, which has no validation. Choose"
+        " heldout/kid, heldout/fid or a metric of training."
+    )
+
+
 def test_the_weights_are_averaged_once(compose) -> None:
     with pytest.raises(UserError) as caught:
         check(compose, "experiment=smile", "callbacks=[default,swa]")

@@ -7,7 +7,7 @@ import torch
 
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.engine import distances
-from celeba_lab.engine.distances import DistanceSettings
+from celeba_lab.engine.distances import DistanceSettings, check_monitors
 from celeba_lab.errors import SettingError
 from celeba_lab.models.gan.distances import FeatureExtractor
 
@@ -49,3 +49,41 @@ def test_reading_the_real_faces_and_computing_their_features_shows_progress(
     assert work_shown["reading faces"] == "4/4 batches"
     assert work_shown["computing features"] == "1/1 batches"
     assert "computing the features of 16 real faces" in work_shown
+
+
+@pytest.fixture
+def callbacks(compose):
+    """Callbacks of a GAN that stop training early."""
+    return compose("experiment=gan", "callbacks=[gan,early_stopping]").callbacks
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [(None, "distances"), (DistanceSettings(every_n_epochs=None), "distances.every_n_epochs")],
+)
+def test_a_callback_can_monitor_only_distances_that_are_measured_during_training(callbacks, settings, name) -> None:
+    with pytest.raises(SettingError) as caught:
+        check_monitors(callbacks, settings)
+    assert str(caught.value) == (
+        f"{name}=null must not be null, because callbacks.early_stopping.monitor=heldout/kid needs distances during"
+        " training."
+    )
+    check_monitors(callbacks, DistanceSettings(every_n_epochs=1))
+    callbacks.early_stopping.monitor = "train/loss"
+    check_monitors(callbacks, settings)
+    check_monitors(None, settings)
+
+
+def test_a_callback_can_monitor_distances_only_with_a_feature_extractor(
+    callbacks, tiny_celeba: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(distances, "build_feature_extractor", lambda *_: None)
+    data = CelebADataModule(str(tiny_celeba), ["Smiling"], image_size=16)
+    with pytest.raises(
+        SettingError,
+        match=r"^callbacks\.early_stopping\.monitor=heldout/kid is not measured, because neither",
+    ):
+        DistanceSettings(every_n_epochs=1).schedule(data, torch.device("cpu"), callbacks)
+    callbacks.early_stopping = None
+    assert DistanceSettings(every_n_epochs=1).schedule(data, torch.device("cpu"), callbacks) is None
+    assert "NO DISTANCES: neither the Inception weights" in capsys.readouterr().out

@@ -5,10 +5,8 @@ from lightning.pytorch.callbacks import EarlyStopping as LightningEarlyStopping
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 from typing_extensions import override
 
+from celeba_lab.data.metric_names import DISTANCE_METRICS
 from celeba_lab.errors import check_at_least, check_choice
-
-# Metrics with this prefix are measured by a callback every few epochs; see ``celeba_lab.engine.callbacks.distances``.
-_MEASURED = "heldout/"
 
 
 class EarlyStopping(LightningEarlyStopping):
@@ -52,11 +50,11 @@ class EarlyStopping(LightningEarlyStopping):
 
     @override
     def _should_skip_check(self, trainer: L.Trainer) -> bool:
-        return self.monitor.startswith(_MEASURED) or super()._should_skip_check(trainer)
+        return self.monitor in DISTANCE_METRICS or super()._should_skip_check(trainer)
 
     def count_measurement(self, trainer: L.Trainer) -> None:
         """Take into account a new measurement of the metric, if it is measured every few epochs."""
-        if self.monitor.startswith(_MEASURED):
+        if self.monitor in DISTANCE_METRICS:
             self._run_early_stopping_check(trainer)
 
     @property
@@ -75,7 +73,7 @@ class EarlyStopping(LightningEarlyStopping):
             EarlyStoppingReason.STOPPING_THRESHOLD: f"{self.monitor} has reached {self.stopping_threshold}",
             EarlyStoppingReason.NON_FINITE_METRIC: f"{self.monitor} is not finite",
         }
-        if self.monitor.startswith(_MEASURED):
+        if self.monitor in DISTANCE_METRICS:
             reasons = {key: text.replace("validations", "measurements") for key, text in reasons.items()}
         epoch = self.stopped_epoch + 1 if self.has_stopped else None
         return {"monitor": self.monitor, "epoch": epoch, "reason": reasons.get(self.stopping_reason)}

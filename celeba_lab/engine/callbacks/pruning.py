@@ -4,12 +4,11 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 from typing_extensions import override
 
+from celeba_lab.data.metric_names import DISTANCE_METRICS
 from celeba_lab.engine.build import callbacks_of
 from celeba_lab.engine.callbacks.distances import DistanceSchedule
 from celeba_lab.errors import SettingError, did_you_mean
 from celeba_lab.runs.search import JobTrial, Pruned
-
-_DISTANCES = "heldout/"  # Prefix of the distances between generated and real faces.
 
 
 class Pruning(Callback):
@@ -32,7 +31,7 @@ class Pruning(Callback):
 
     @override
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if self.trial.search.score.startswith(_DISTANCES) and not self._schedules(trainer):
+        if self.trial.search.score in DISTANCE_METRICS and not self._schedules(trainer):
             rule = "is not measured, because there is no feature extractor, so it cannot be used to prune"
             raise SettingError("score", self.trial.search.score, rule, "Use hydra/sweeper/pruner=none.", True)
         # An earlier process may have been killed after it had reported a score, before it was stopped.
