@@ -48,6 +48,21 @@ def write_id(folder: Path, service: str, value: str) -> None:
         LoggerIds(ids=ids | {service: value}).write(folder)
 
 
+def remove_id(folder: Path, service: str) -> None:
+    """Remove the id of a run, and the file if it contains no other ids.
+
+    Raises:
+        UserError: The file is damaged.
+    """
+    if not (folder / LoggerIds.FILE).is_file():
+        return
+    ids = {name: value for name, value in LoggerIds.read(folder).ids.items() if name != service}
+    if ids:
+        LoggerIds(ids=ids).write(folder)
+    else:
+        (folder / LoggerIds.FILE).unlink(missing_ok=True)
+
+
 def sweep_of(folder: Path) -> str | None:
     """Return the name of the sweep to which the run in a folder belongs, or None if it is a single run."""
     return folder.resolve().parent.name if (folder / Job.FILE).is_file() else None

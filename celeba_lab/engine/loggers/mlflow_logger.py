@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 from lightning.pytorch import loggers
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
 from typing_extensions import override
@@ -19,7 +20,7 @@ from typing_extensions import override
 from celeba_lab.config import flatten, one_line
 from celeba_lab.console import display_path, is_main_process
 from celeba_lab.errors import SettingError, UserError, missing_extra
-from celeba_lab.runs.logger_ids import LoggerIds, read_id, sweep_of, write_id
+from celeba_lab.runs.logger_ids import read_id, remove_id, sweep_of, write_id
 from celeba_lab.runs.loggers import MOST_ROWS
 
 if TYPE_CHECKING:
@@ -142,6 +143,11 @@ class MLFlowLogger(loggers.MLFlowLogger):
         if self._initialized and self._checkpoint_callback:
             self._scan_and_log_checkpoints(self._checkpoint_callback)
 
+    @override
+    def _scan_and_log_checkpoints(self, checkpoint_callback: ModelCheckpoint) -> None:
+        with _explaining():
+            super()._scan_and_log_checkpoints(checkpoint_callback)
+
     def send_figure(self, name: str, png: bytes, step: int) -> None:
         """Store a figure as an artifact."""
         with _explaining(), Image.open(BytesIO(png), formats=["PNG"]) as image:
@@ -188,7 +194,7 @@ class MLFlowLogger(loggers.MLFlowLogger):
             return
         if self._earlier_id is None:
             self.experiment.delete_run(self.run_id)
-            (self._folder / LoggerIds.FILE).unlink(missing_ok=True)
+            remove_id(self._folder, _SERVICE)
         else:
             self.close(is_finished=False)
 
@@ -223,10 +229,11 @@ def _explaining() -> Iterator[None]:
         UserError: A request has failed.
     """
     from mlflow.exceptions import MlflowException
+    from requests import RequestException
 
     try:
         yield
-    except MlflowException as error:
+    except (MlflowException, RequestException) as error:
         raise UserError(f"MLflow could not store the run ({shorten(one_line(error), _LONGEST)}).") from error
 
 

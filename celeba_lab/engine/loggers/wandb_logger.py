@@ -10,6 +10,7 @@ from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch import loggers
+from lightning.pytorch.callbacks import ModelCheckpoint
 from PIL import Image
 from typing_extensions import override
 
@@ -17,7 +18,7 @@ from celeba_lab.config import one_line
 from celeba_lab.console import display_path, is_main_process
 from celeba_lab.errors import SettingError, UserError, missing_extra
 from celeba_lab.files import check_name
-from celeba_lab.runs.logger_ids import LoggerIds, read_id, sweep_of, write_id
+from celeba_lab.runs.logger_ids import read_id, remove_id, sweep_of, write_id
 from celeba_lab.runs.loggers import MOST_ROWS
 
 if TYPE_CHECKING:
@@ -110,10 +111,25 @@ class WandbLogger(loggers.WandbLogger):
         return run
 
     @override
+    def log_hyperparams(self, params: Any) -> None:
+        with _explaining():
+            super().log_hyperparams(params)
+
+    @override
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        with _explaining():
+            super().log_metrics(metrics, step)
+
+    @override
     def finalize(self, status: str) -> None:
         # Lightning calls this method after training, when the report has not been written yet.
         if self._experiment is not None:
             super().finalize(status)
+
+    @override
+    def _scan_and_log_checkpoints(self, checkpoint_callback: ModelCheckpoint) -> None:
+        with _explaining():
+            super()._scan_and_log_checkpoints(checkpoint_callback)
 
     def send_figure(self, name: str, png: bytes, step: int) -> None:
         """Send a figure."""
@@ -121,7 +137,7 @@ class WandbLogger(loggers.WandbLogger):
 
     def send_image(self, tag: str, png: bytes, step: int) -> None:
         """Send an image that belongs to a training step."""
-        with Image.open(BytesIO(png), formats=["PNG"]) as image:
+        with _explaining(), Image.open(BytesIO(png), formats=["PNG"]) as image:
             self.log_image(tag, [image.copy()], step)
 
     def send_table(self, name: str, frame: "pd.DataFrame") -> None:
@@ -129,7 +145,7 @@ class WandbLogger(loggers.WandbLogger):
         if len(frame) <= MOST_ROWS:
             # A column with undefined values would otherwise contain NaN, which is not valid in JSON.
             rows = frame.astype(object).where(frame.notna(), None).to_numpy().tolist()
-            with _data_in(self._folder / "wandb" / "data"):
+            with _explaining(), _data_in(self._folder / "wandb" / "data"):
                 self.log_table(f"tables/{name}", columns=list(map(str, frame)), data=rows)
 
     def send_text(self, name: str, text: str, step: int) -> None:
@@ -144,7 +160,8 @@ class WandbLogger(loggers.WandbLogger):
     ) -> None:
         """Add hyperparameters to the configuration of the run, and metrics with the prefix ``best/`` to its summary."""
         self.log_hyperparams(dict(hyperparameters))
-        self.experiment.summary.update({f"best/{name}": value for name, value in metrics.items()})
+        with _explaining():
+            self.experiment.summary.update({f"best/{name}": value for name, value in metrics.items()})
 
     def describe_view(self) -> tuple[str, str]:
         """Return the address of the run, or the command that sends it."""
@@ -162,7 +179,7 @@ class WandbLogger(loggers.WandbLogger):
         self.close(is_finished=False)
         if self._earlier_id is None:
             shutil.rmtree(self._folder / "wandb", ignore_errors=True)
-            (self._folder / LoggerIds.FILE).unlink(missing_ok=True)
+            remove_id(self._folder, _SERVICE)
 
 
 def _settings(describe_computer: bool) -> dict[str, Any]:

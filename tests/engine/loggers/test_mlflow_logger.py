@@ -9,14 +9,19 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from lightning.pytorch.callbacks import ModelCheckpoint
 from PIL import Image
 
 from celeba_lab.engine.loggers import MLFlowLogger
 from celeba_lab.errors import SettingError, UserError
 from celeba_lab.runs.job import Job
+from celeba_lab.runs.logger_ids import write_id
 from celeba_lab.runs.loggers import MOST_ROWS
 
 pytest.importorskip("mlflow")
+
+from mlflow.exceptions import MlflowException
+from requests import RequestException
 
 
 @pytest.fixture
@@ -74,11 +79,24 @@ def test_everything_is_stored_and_a_resumed_run_goes_on(build, tmp_path: Path, p
     assert json.loads(Path("sweep/run/loggers.json").read_text())["ids"] == {"mlflow": run.info.run_id}
     assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
 
+    write_id(Path("sweep/refused"), "wandb", "earlier")
     new = MLFlowLogger("sweep/refused", experiment_name="gan")
     new.log_metrics({"train/loss": 1.0}, step=1)
     new.withdraw()
     assert len(client.search_runs([experiment.experiment_id])) == 1
-    assert not list(Path("sweep/refused").iterdir())
+    assert json.loads(Path("sweep/refused/loggers.json").read_text())["ids"] == {"wandb": "earlier"}
+
+
+@pytest.mark.parametrize("error", [MlflowException, RequestException])
+def test_checkpoints_that_the_server_refuses_are_explained(build, monkeypatch: pytest.MonkeyPatch, error) -> None:
+    def refuse(*_: object) -> None:
+        raise error("server\nis down")
+
+    monkeypatch.setattr("lightning.pytorch.loggers.MLFlowLogger._scan_and_log_checkpoints", refuse)
+    logger = build(log_model=True)
+    logger._initialized, logger._checkpoint_callback = True, ModelCheckpoint()
+    with pytest.raises(UserError, match=r"^MLflow could not store the run \(server is down\)\.$"):
+        logger.finalize()
 
 
 @pytest.mark.parametrize("uri", ["htp://server", "file:./mlruns", "postgresql://server/runs"])

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from lightning.pytorch.callbacks import ModelCheckpoint
 from PIL import Image
 
 from celeba_lab.engine.loggers import WandbLogger
 from celeba_lab.errors import SettingError, UserError
 from celeba_lab.runs.job import Job
+from celeba_lab.runs.logger_ids import read_id, write_id
 from celeba_lab.runs.loggers import MOST_ROWS
 
 wandb = pytest.importorskip("wandb")
@@ -87,6 +89,30 @@ def test_an_error_of_the_service_is_explained(tmp_path: Path, monkeypatch: pytes
     logger = WandbLogger(str(tmp_path), offline=True)
     with pytest.raises(UserError, match=r"^W&B could not be used \(permission denied\)\. Check the connection"):
         logger.log_metrics({"val/loss": 1.0}, 1)
+
+
+@pytest.mark.parametrize("method", ["log_metrics", "log_hyperparams", "_scan_and_log_checkpoints"])
+def test_an_error_of_the_service_during_training_is_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise wandb.errors.CommError("connection lost")
+
+    monkeypatch.setattr(f"lightning.pytorch.loggers.WandbLogger.{method}", fail)
+    logger = WandbLogger(str(tmp_path), offline=True)
+    calls = {
+        "log_metrics": lambda: logger.log_metrics({"val/loss": 1.0}, 1),
+        "log_hyperparams": lambda: logger.log_hyperparams({"lr": 0.1}),
+        "_scan_and_log_checkpoints": lambda: logger._scan_and_log_checkpoints(ModelCheckpoint()),
+    }
+    with pytest.raises(UserError, match=r"^W&B could not be used \(connection lost\)\. Check the connection"):
+        calls[method]()
+
+
+def test_a_withdrawn_run_keeps_the_ids_of_other_services(tmp_path: Path) -> None:
+    write_id(tmp_path, "mlflow", "earlier")
+    WandbLogger(str(tmp_path), offline=True).withdraw()
+    assert read_id(tmp_path, "mlflow") == "earlier"
 
 
 def test_the_command_that_installs_wandb_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
