@@ -276,6 +276,16 @@ def format_seconds(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
+def format_p(p: float) -> str:
+    """Format a p-value.
+
+    Example:
+        >>> format_p(0.0123), format_p(0.0001)
+        ('p = 0.012', 'p < 0.001')
+    """
+    return f"p = {p:.2g}" if p >= 0.001 else "p < 0.001"
+
+
 def _cell(value: object) -> str:
     if isinstance(value, float):
         return _number(value)

@@ -62,14 +62,14 @@ def job_process(folder: str) -> Iterator[None]:
         folder: The current folder of the sweep, in which trusted modules are searched for.
     """
     escape_messages()
-    if threading.current_thread() is not threading.main_thread():  # which alone can receive signals
+    if threading.current_thread() is not threading.main_thread():  # Other threads cannot receive signals.
         yield
         return
     with trusting((), folder), raising_interrupts(), _receiving_requeue():
         yield
 
 
-_requeue: dict[int, Callable[[int, Any], None]] = {}  # submitit's handler, by the number of its signal
+_requeue: dict[int, Callable[[int, Any], None]] = {}  # Submitit's handler, by the number of its signal.
 
 
 @contextmanager

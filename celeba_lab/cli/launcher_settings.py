@@ -6,6 +6,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from celeba_lab.cli.job_names import key_of as _key_of
 from celeba_lab.config import leaves_of
 from celeba_lab.errors import SettingError, UserError
 from celeba_lab.files import load_yaml
@@ -17,7 +18,7 @@ _DEFAULTS: tuple[Any, ...] = (None, {}, [], "${hydra.sweep.dir}/.submitit/%j")
 _SECTION = "hydra.launcher"
 _GROUP = "hydra/launcher"
 
-_typed: list[str] = []  # protected settings on the command line
+_typed: list[str] = []  # Protected settings on the command line.
 
 
 def check_launcher(launcher: Any, choice: str | None, arguments: Sequence[str]) -> None:
@@ -64,10 +65,6 @@ def check_launcher(launcher: Any, choice: str | None, arguments: Sequence[str]) 
 def list_typed() -> list[str]:
     """Return the protected settings on the command line, which must be typed again when the sweep is resumed."""
     return list(_typed)
-
-
-def _key_of(argument: str) -> str:
-    return argument.lstrip("+").partition("=")[0]
 
 
 def _is_protected(key: str) -> bool:

@@ -20,7 +20,7 @@ _BUG = "This is a bug in celeba_lab. Please report it, and include the lines abo
 def launch(cfg: "DictConfig") -> float | None:
     """Run the task of a composed configuration, and return the metric selected by ``score``."""
     from celeba_lab.cli.explain import ExplainedExit, explain_disk
-    from celeba_lab.cli.processes import introduce_speaker
+    from celeba_lab.cli.processes import error_prefix
     from celeba_lab.cli.run_folder import check_claims
     from celeba_lab.errors import UserError, settings_of
     from celeba_lab.runs.loggers import closing_loggers
@@ -49,7 +49,7 @@ def launch(cfg: "DictConfig") -> float | None:
         is_user_error = isinstance(error, UserError) or type(error).__name__ == "MisconfigurationException"
         if is_user_error or explain_disk(error) is not None or explain_lost_connection(error) is not None:
             _exit_with_sentence(error, discard_folder=True)
-        if introduce_speaker() is None:
+        if error_prefix() is None:
             raise ExplainedExit("") from error
         error.add_note(_BUG)
         raise
@@ -174,7 +174,7 @@ def main() -> None:
         from celeba_lab.console import is_main_process
 
         cause = error.signal if isinstance(error, Interrupted) else signal.SIGINT
-        if is_main_process():  # One process of a distributed run speaks for all.
+        if is_main_process():  # The other processes of a distributed run print nothing.
             with suppress(OSError):  # After SIGHUP, the terminal no longer exists.
                 print("\n".join([f"\nceleba_lab: stopped by {cause.name}.", *_notes_of(error)]), file=sys.stderr)
                 is_warned = cause == getattr(signal, "SIGUSR1", None)
@@ -268,7 +268,7 @@ def _exit_with_sentence(error: Exception, discard_folder: bool = False) -> None:
         discard_folder: If true, also remove the run folder, provided that the task has not written to it.
     """
     from celeba_lab.cli.explain import ExplainedExit, explain, explain_disk
-    from celeba_lab.cli.processes import introduce_speaker
+    from celeba_lab.cli.processes import error_prefix
     from celeba_lab.errors import readable
     from celeba_lab.runs.processes import explain_lost_connection
 
@@ -278,10 +278,10 @@ def _exit_with_sentence(error: Exception, discard_folder: bool = False) -> None:
             from celeba_lab.cli.run_folder import discard_unused_folder
 
             discard_unused_folder()
-        introduction = introduce_speaker()
-        if introduction is None:
+        prefix = error_prefix()
+        if prefix is None:
             raise ExplainedExit(readable(sentence))
-        print(f"celeba_lab: error: {introduction}{readable(sentence)}", file=sys.stderr)
+        print(f"celeba_lab: error: {prefix}{readable(sentence)}", file=sys.stderr)
         if explain_disk(error) is not None or explain_lost_connection(error) is not None:
             _note_resume_command(error)
             print("\n".join(_notes_of(error)), file=sys.stderr)

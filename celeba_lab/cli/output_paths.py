@@ -12,6 +12,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from celeba_lab.cli.job_names import key_of
 from celeba_lab.cli.targets import is_trusted
 from celeba_lab.config import children_of
 from celeba_lab.console import format_override
@@ -44,8 +45,9 @@ def given_on_command_line(arguments: Iterable[str]) -> Iterator[None]:
 
 
 def _split(argument: str) -> tuple[str, str | None]:
-    key, sign, value = argument.lstrip("+").partition("=")
-    return key, value if sign else None
+    """Return the key and the value of an argument, or None as the value if it removes a setting or is an option."""
+    _, sign, value = argument.partition("=")
+    return key_of(argument), value if sign and not argument.startswith("~") else None
 
 
 def _is_setting(key: str, value: str | None) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from celeba_lab.cli.job_names import key_of
 from celeba_lab.cli.requeue import find_marked
 from celeba_lab.cli.sweep_processes import is_named_sweep, refuse_launched_sweep
 from celeba_lab.console import format_override, is_main_process
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 _RUN_FOLDER, _SWEEP_FOLDER = "hydra.run.dir", "hydra.sweep.dir"
 _SEVERAL = tuple(f"celeba_lab.tasks.{name}.{name}" for name in ("train", "evaluate", "predict", "train_gan"))
-_KEY = "celeba_lab/folder"  # of the path to the run folder in torchrun's store
+_KEY = "celeba_lab/folder"  # Key of the path to the run folder in torchrun's store.
 _SECONDS_FOR_FOLDER = 600
 _SECONDS_BEHIND = 3.0
 
@@ -60,7 +61,10 @@ def share_arguments(arguments: list[str]) -> list[str]:
     # The folder itself says where a sweep is and which run is repeated.
     replaced = [f"{_SWEEP_FOLDER}=", f"{REPEAT}="]
     replaced += ["task=repeat", "run=", "task.run="] if "task=repeat" in arguments else []
-    return [*(text for text in arguments if not text.startswith(tuple(replaced))), format_override(RESUME, folder)]
+    return [
+        *(text for text in arguments if not text.lstrip("+").startswith(tuple(replaced))),
+        format_override(RESUME, folder),
+    ]
 
 
 def _has_begun(folder: Path) -> bool:
@@ -70,7 +74,7 @@ def _has_begun(folder: Path) -> bool:
 
 def _given_folder(arguments: list[str], setting: str = _RUN_FOLDER) -> Path | None:
     """Return the folder of the run or the sweep that was typed, if any."""
-    typed = [text for text in arguments if text.startswith(f"{setting}=")]
+    typed = [text for text in arguments if key_of(text) == setting and "=" in text]
     if not typed:
         return None
     [parsed] = OverridesParser.create().parse_overrides([typed[-1]])
@@ -161,8 +165,8 @@ def check_processes(cfg: "DictConfig") -> None:
     )
 
 
-def introduce_speaker() -> str | None:
-    """Return the words with which this process begins to explain its failure, or None if it is silent.
+def error_prefix() -> str | None:
+    """Return the prefix of this process's error message, or None if another process prints the error.
 
     Processes that fail for the same reason print one explanation. Until they are connected, the main process explains,
     and another process only if its failure has not ended it within some seconds.

@@ -55,7 +55,14 @@ class RayJobs:
         self.check_resources(_connect(address or os.environ.get("RAY_ADDRESS")).nodes())
 
     def check_resources(self, nodes: list[dict[str, Any]]) -> None:
-        """Check that a job can run on at least one node, because Ray would wait for such a node forever."""
+        """Check that a job can run on at least one node, because Ray would wait for such a node forever.
+
+        Args:
+            nodes: The nodes of the cluster, as listed by ``ray.nodes()``.
+
+        Raises:
+            UserError: No node has enough CPU cores or GPUs.
+        """
         resources = [node["Resources"] for node in nodes if node["Alive"]]
         if not any(r.get("CPU", 0) >= self.num_cpus and r.get("GPU", 0) >= self.num_gpus for r in resources):
             raise UserError(
@@ -99,7 +106,7 @@ class RayJobs:
                     record_lost(Path(str(config.hydra.sweep.dir)), first + index, job_overrides[index], result.reason)
         except BaseException:
             for reference in running:
-                ray.cancel(reference)  # like Ctrl-C, so the jobs save a checkpoint
+                ray.cancel(reference)  # This has the effect of Ctrl-C: the jobs save a checkpoint.
             if running:
                 ray.wait(list(running), num_returns=len(running), timeout=_SECONDS_TO_STOP)
             raise
@@ -150,7 +157,7 @@ def _connect(address: str | None) -> Any:
         except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
             what = "start on this machine" if address is None else f"connect to hydra.launcher.address={address}"
             raise UserError(f"Ray cannot {what} ({shorten(one_line(error), _LONGEST)}).") from error
-    atexit.register(ray.shutdown)  # before its folder is removed
+    atexit.register(ray.shutdown)  # Ray stops before its folder is removed.
     return ray
 
 

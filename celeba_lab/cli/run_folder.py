@@ -16,8 +16,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
+from celeba_lab.cli.job_names import key_of
 from celeba_lab.cli.output_paths import list_given
-from celeba_lab.cli.processes import await_folder, introduce_speaker, name_after_job, publish_folder
+from celeba_lab.cli.processes import await_folder, error_prefix, name_after_job, publish_folder
 from celeba_lab.cli.requeue import is_mark, mark_folder
 from celeba_lab.cli.sweep import begin_sweep
 from celeba_lab.cli.sweep_processes import refuse_launched_sweep
@@ -219,7 +220,7 @@ def _is_ours(hydra: HydraConf, key: str) -> bool:
 
 
 def _is_given(hydra: HydraConf, key: str) -> bool:
-    return any(text.lstrip("+").startswith(f"{key}=") for text in overrides_of(hydra, "hydra"))
+    return any(key_of(text) == key for text in overrides_of(hydra, "hydra"))
 
 
 def _prepare(config: DictConfig, kind: Literal["run", "sweep"]) -> None:
@@ -296,7 +297,7 @@ def _contains_any(folder: Path, names: Iterable[str]) -> bool:
 
 def _refuse(sentence: str) -> None:
     # Hydra would only warn about an exception in a callback, and then write to the folder.
-    introduction = introduce_speaker()
-    if introduction is not None:
-        print(f"celeba_lab: error: {introduction}{readable(sentence)}", file=sys.stderr)
+    prefix = error_prefix()
+    if prefix is not None:
+        print(f"celeba_lab: error: {prefix}{readable(sentence)}", file=sys.stderr)
     sys.exit(1)

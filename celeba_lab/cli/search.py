@@ -78,7 +78,7 @@ def _next_jobs(search: Search, study: "Study", space: dict[str, Any], launched: 
     """Return the numbers of the jobs to launch, which are consecutive: interrupted ones first, then new ones."""
     from optuna.trial import TrialState
 
-    size = search.launched_together
+    size = search.trials_per_launch
     trials = list_trials(study)
     waiting = [k for k, trial in enumerate(trials) if trial.state == TrialState.RUNNING and k not in launched]
     if waiting:

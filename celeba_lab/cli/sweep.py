@@ -52,7 +52,7 @@ def begin_sweep(config: "DictConfig") -> None:
     sweep = start_sweep(config)
     search = find_search(folder) if sweep.jobs is None else None
     number = len(sweep.jobs) if sweep.jobs is not None else search.n_trials if search is not None else None
-    together = number if search is None else search.launched_together
+    together = number if search is None else search.trials_per_launch
     monitor = SweepMonitor(folder, number, sweep.score, lambda: _rank_early(folder, sweep))
     jobs = "a search" if number is None else f"{number:,} job{'' if number == 1 else 's'}"
     if search is not None:
@@ -161,7 +161,8 @@ def _conclude(folder: Path, sweep: "Sweep") -> None:
         print(f"celeba_lab: error: {line}", file=sys.stderr)
     unfinished = [Job.read(entry.folder) for entry in entries if entry.state not in ("finished", "pruned", DAMAGED)]
     for job in sorted(unfinished, key=lambda job: job.number):
-        line = describe(job, None) if job.state != "running" else f"job {job.number} is still run by another process"
+        is_running = f"job {job.number} is being run by another process. Resume the sweep when it has ended."
+        line = is_running if job.state == "running" else describe(job, None)
         print(f"celeba_lab: error: {line}", file=sys.stderr)
     if unfinished or damaged:
         sys.exit(1)

@@ -58,7 +58,7 @@ def _check_classifier_score(cfg: DictConfig, prunes: bool) -> None:
     if is_logged and score not in known and (suggestion := did_you_mean(score, known)):
         raise SettingError("score", score, "is not a metric that this task reports", suggestion, is_absolute=True)
     if prunes and score not in validation:
-        rule = "is not a metric of the validation during training, so it cannot be used to prune"
+        rule = "is not a metric that validation logs, so it cannot be used to prune"
         hint = did_you_mean(score, validation) or _NO_PRUNER
         raise SettingError("score", score, rule, hint, is_absolute=True)
 

@@ -35,7 +35,7 @@ class SweepMonitor:
     def __init__(self, folder: Path, jobs: int | None, score: str | None, on_end: Callable[[], str | None]) -> None:
         self._folder, self._jobs, self._score, self._on_end = folder, jobs, score, on_end
         self._states: dict[Path, str] = {}
-        self._said: set[str] = set()
+        self._printed: set[str] = set()
         # The records of an earlier process are shown only when they change.
         self._written: dict[Path, int] = {}
         for path, job in self._read():
@@ -93,8 +93,8 @@ class SweepMonitor:
         if has_ended:
             with suppress(UserError, OSError):  # The error occurs again, and is explained, at the end of the sweep.
                 sentence = self._on_end()
-                if sentence is not None and sentence not in self._said:
-                    self._said.add(sentence)
+                if sentence is not None and sentence not in self._printed:
+                    self._printed.add(sentence)
                     self._console.print(sentence, soft_wrap=True)
 
     def _bar(self) -> str:

@@ -33,10 +33,10 @@ def explaining_library_errors(run: Run, trainer: L.Trainer) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except (OSError, MemoryError):  # are explained elsewhere
+    except (OSError, MemoryError):  # These errors are explained elsewhere.
         raise
     except Exception as error:
-        if explain_lost_connection(error) is not None:  # explained elsewhere as well
+        if explain_lost_connection(error) is not None:  # It is explained elsewhere as well.
             raise
         _explain_interval(error, trainer)
         if isinstance(error, RuntimeError | MisconfigurationException):

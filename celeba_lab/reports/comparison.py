@@ -12,7 +12,7 @@ import pandas as pd
 
 from celeba_lab import figures
 from celeba_lab.analyses.paired import FEW, holm, mcnemar, paired_bootstrap
-from celeba_lab.console import Progress, console, display_path, progress, show_table, split_name
+from celeba_lab.console import Progress, console, display_path, format_p, progress, show_table, split_name
 from celeba_lab.data.synthetic.settings import NOTICE
 from celeba_lab.errors import SettingError, did_you_mean, enumerate_names
 from celeba_lab.reports.page.page import PageTable, Picture, Section, write_page
@@ -234,7 +234,7 @@ def _sentence(row: Any, comparisons: int) -> str:
             f"{row.run} and {row.baseline} predict the same number of attributes correctly in each of the"
             f" {row.images:,} images"
         )
-    p = f"p = {row.p:.2g}" if row.p >= 0.001 else "p < 0.001"
+    p = format_p(row.p)
     if row.low <= 0 <= row.high:
         numbers = f"{row.difference:+.4f}, 95% interval {row.low:+.4f} to {row.high:+.4f}, {p}"
         return f"{row.run} and {row.baseline} do not differ significantly on {row.images:,} images ({numbers})"

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from celeba_lab import figures
-from celeba_lab.console import console, show_table
+from celeba_lab.console import console, format_p, show_table
 from celeba_lab.errors import escape_controls, format_value
 from celeba_lab.files import prepare_folder, write_atomically, write_csv
 from celeba_lab.reports.page.page import PageTable, Picture, Section
@@ -176,7 +176,7 @@ def _sentence(row: Mapping[Any, Any], metric: str, is_lower: bool, comparisons: 
     seeds, others = row["seeds"], row["baseline_seeds"]
     over = f"over {seeds} seeds each" if seeds == others else f"over {seeds} and {others} seeds"
     over += "" if pd.isna(row["images"]) else f" and {row['images']:,} images"
-    p = f"p = {row['p']:.2g}" if row["p"] >= 0.001 else "p < 0.001"
+    p = format_p(row["p"])
     if row["low"] <= 0 <= row["high"]:
         numbers = f"{row['difference']:+.4f}, 95% interval {row['low']:+.4f} to {row['high']:+.4f} {over}, {p}"
         return f"{row['setting']} and {row['baseline']} do not differ significantly in {metric} ({numbers})"
@@ -188,6 +188,6 @@ def _sentence(row: Mapping[Any, Any], metric: str, is_lower: bool, comparisons: 
     )
     if comparisons == 1:
         return sentence
-    adjusted = f"p = {row['p_adjusted']:.2g}" if row["p_adjusted"] >= 0.001 else "p < 0.001"
+    adjusted = format_p(row["p_adjusted"])
     word = "but" if row["p_adjusted"] >= 0.05 else "and"
     return f"{sentence}, {word} {adjusted} after Holm's adjustment for {comparisons} comparisons"

@@ -18,8 +18,8 @@ class Job(Record):
         number: Number of the job in its sweep, counted from 0.
         varied: The overrides of this job whose values differ within the sweep, by key.
         state: ``running``; ``finished``; ``failed`` because of an error; ``stopped`` by a signal; ``skipped``
-            because another job failed before; or ``pruned`` by a search because it was hopeless. A killed job is still
-            ``running``, but no process claims its folder.
+            because another job failed before; or ``pruned`` by a search because it was unpromising. A killed job is
+            still ``running``, but no process claims its folder.
         score: Value of the metric that ranks the jobs, if the job is finished and its task reports this metric. Of a
             pruned job, the last value.
         seconds: Duration of the job in seconds, without the time of earlier processes that were interrupted.

@@ -225,7 +225,7 @@ class Loggers:
                 logger.withdraw()
 
 
-_open: list[Loggers] = []  # loggers of runs that have not been finished
+_open: list[Loggers] = []  # Loggers of runs that have not been finished.
 
 
 def register(loggers: Loggers) -> Loggers:

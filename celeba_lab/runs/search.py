@@ -25,7 +25,7 @@ _RETRIED = "retried_job"  # Attribute of a trial that repeats a failed one, with
 
 
 class Pruned(Exception):  # noqa: N818  # It is not an error.
-    """Raised after a run has been stopped because the pruner of its search found it hopeless.
+    """Raised after a run has been stopped because the pruner of its search found it unpromising.
 
     Args:
         epoch: Number of the last epoch, counted from 1.
@@ -49,7 +49,7 @@ class Search(Record):
         study: Name of the study.
         space: Values of each searched setting, as in ``interval(1e-4,1e-2)``.
         n_trials: Number of trials.
-        at_once: Number of trials that are chosen and launched together, or None for all.
+        at_once: Setting for the largest number of trials that are chosen and launched together, or None for all.
         seed: Seed of the sampler.
         sampler: Name of the sampler, and its settings.
         pruner: Name of the pruner, and its settings.
@@ -77,8 +77,8 @@ class Search(Record):
         return {"space": self.space, "score": self.score}
 
     @property
-    def launched_together(self) -> int:
-        """Number of trials that the launcher starts together, which may run some of them after the others."""
+    def trials_per_launch(self) -> int:
+        """Number of trials in each launch, which is at most ``n_trials``. A launcher may run them one after another."""
         return min(self.at_once or self.n_trials, self.n_trials)
 
     @property
@@ -124,6 +124,7 @@ def create_study(search: Search, folder: Path) -> "Study":
     """Create the study of a search in the folder of its sweep, or open it if it exists.
 
     Raises:
+        SettingError: A setting is not one of the pruner.
         UserError: The file is damaged, or contains the study of another search.
     """
     import optuna
@@ -188,6 +189,7 @@ def open_study(search: Search, folder: Path) -> "Study":
     """Open the study of a search whose sweep has been started.
 
     Raises:
+        SettingError: A setting is not one of the pruner.
         UserError: The file is missing or damaged, or does not contain the study.
     """
     import optuna
@@ -295,11 +297,16 @@ class JobTrial:
 
     @property
     def reported(self) -> dict[int, float]:
-        """The reported scores by step."""
+        """The reported scores by the number of the epoch, counted from 1."""
         return self._study.trials[self._number].intermediate_values
 
     def report(self, step: int, score: float) -> None:
-        """Report a score, unless an earlier process has already reported this step."""
+        """Report a score, unless an earlier process has already reported this step.
+
+        Args:
+            step: Number of the epoch, counted from 1.
+            score: Value of the metric after this epoch.
+        """
         if step not in self.reported:
             self._trial().report(score, step)
 

@@ -265,7 +265,7 @@ def test_jobs_outlive_a_killed_sweep_and_are_not_started_twice(
     sweep.kill()
     sweep.wait()
     result = run_process("resume=s", cwd=tmp_path)
-    assert "is still run by another process" in result.stderr
+    assert "is being run by another process" in result.stderr
     for folder in ("0_seed-1", "1_seed-2"):
         wait_for(tmp_path / "s" / folder / "summary.json")
     result = run_process("resume=s", cwd=tmp_path)

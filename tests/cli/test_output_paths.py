@@ -47,7 +47,14 @@ def test_a_path_that_leads_out_of_the_run_folder_is_refused(settings: dict) -> N
 def test_paths_on_the_command_line_may_lead_anywhere(settings: dict) -> None:
     with given_on_command_line([f"{group}={{}}" for group in settings]):
         check_output_paths(OmegaConf.create(settings))
-    others = ["seed=1", "+logging=/x", *(f"{group}=cpu" for group in settings), *(f"{group}/x=y" for group in settings)]
+    removed = [f"~{group}={{}}" for group in settings]
+    others = [
+        "seed=1",
+        "+logging=/x",
+        *removed,
+        *(f"{group}=cpu" for group in settings),
+        *(f"{group}/x=y" for group in settings),
+    ]
     with pytest.raises(SettingError), given_on_command_line(others):
         check_output_paths(OmegaConf.create(settings))
 

@@ -66,6 +66,7 @@ def test_a_requeued_job_goes_on_in_the_folder_that_was_given(slurm: pytest.Monke
     begin_sweep("s")
     slurm.setenv("SLURM_RESTART_COUNT", "1")
     assert share_arguments(["-m", "seed=1,2", "hydra.sweep.dir=s"]) == ["-m", "seed=1,2", "resume=s"]
+    assert share_arguments(["-m", "seed=1,2", "++hydra.sweep.dir=s"]) == ["-m", "seed=1,2", "resume=s"]
     assert share_arguments(["-m", "hydra.sweep.dir=t"]) == ["-m", "hydra.sweep.dir=t"], "it had not begun"
 
 

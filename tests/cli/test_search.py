@@ -1,4 +1,4 @@
-"""A search runs the given number of trials, prunes hopeless ones, and goes on after it was interrupted."""
+"""A search runs the given number of trials, prunes unpromising ones, and goes on after it was interrupted."""
 
 import json
 import shutil

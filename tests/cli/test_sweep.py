@@ -171,7 +171,7 @@ def test_a_job_that_another_process_runs_is_left_to_it(command: Command, started
     finally:
         os.close(descriptor)
     assert (code, started) == (1, [1, 2, 3, 4])
-    assert err == "celeba_lab: error: job 1 is still run by another process\n"
+    assert err == "celeba_lab: error: job 1 is being run by another process. Resume the sweep when it has ended.\n"
     assert "best run: s/3_seed-4" in out
     code, _, err = command("resume=s")
     assert (code, err, started) == (0, "", [1, 2, 3, 4, 2])

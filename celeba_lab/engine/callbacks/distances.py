@@ -44,10 +44,10 @@ class DistanceSchedule(Callback):
         if trainer.is_global_zero:
             measured = self.measure(pl_module, epoch, trainer.global_step)
             self._log(trainer, epoch, measured)
-        self._tell_early_stopping(trainer, pl_module, measured)
+        self._update_early_stopping(trainer, pl_module, measured)
         self.seconds += perf_counter() - start
 
-    def _tell_early_stopping(
+    def _update_early_stopping(
         self, trainer: L.Trainer, pl_module: L.LightningModule, measured: dict[str, Distance]
     ) -> None:
         """Let a callback that stops training early use the distances of the weights that the run reports."""

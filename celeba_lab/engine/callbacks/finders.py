@@ -45,6 +45,7 @@ class LearningRateFinder(LightningLearningRateFinder):
 
     Raises:
         SettingError: A number is out of range, or ``mode`` is unknown.
+        UserError: No learning rate was found; raised before training.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class LearningRateFinder(LightningLearningRateFinder):
             console.print(f"learning rate: {self.lr:.3g}, found in {len(self.lrs)} training steps", soft_wrap=True)
         if self.lr is not None:
             pl_module.hparams["lr"] = self.lr
-            trainer.strategy.setup_optimizers(trainer)  # also the schedule, whose peak is the learning rate
+            trainer.strategy.setup_optimizers(trainer)  # It also builds the schedule, whose peak is this rate.
 
     @override
     def state_dict(self) -> dict[str, Any]:
@@ -100,12 +101,18 @@ class LearningRateFinder(LightningLearningRateFinder):
 def correct_losses(losses: Sequence[float]) -> list[float]:
     """Return unbiased moving averages of the loss. Lightning divides by the correction of the following step.
 
+    Args:
+        losses: Moving averages of the loss that Lightning has computed, one for each step.
+
+    Returns:
+        The averages with the correction of their own step.
+
     Example:
         >>> lightning = [0.02 * 0.7 / (1 - 0.98**2)]  # The loss of the first step was 0.7.
         >>> print(f"{correct_losses(lightning)[0]:.2f}")
         0.70
     """
-    decay = 0.98  # of Lightning's moving average
+    decay = 0.98  # Decay of Lightning's moving average.
     return [float(x) * (1 - decay ** (n + 1)) / (1 - decay**n) for n, x in enumerate(losses, start=1)]
 
 
@@ -195,6 +202,7 @@ class BatchSizeFinder(LightningBatchSizeFinder):
 
     Raises:
         SettingError: A number is out of range, or ``mode`` is unknown.
+        UserError: The run uses several processes; raised before training.
     """
 
     def __init__(

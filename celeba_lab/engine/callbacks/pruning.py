@@ -1,4 +1,4 @@
-"""A callback that stops hopeless runs of a search."""
+"""A callback that stops unpromising runs of a search."""
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
@@ -12,7 +12,7 @@ from celeba_lab.runs.search import JobTrial, Pruned
 
 
 class Pruning(Callback):
-    """Report the score of each epoch with a validation to a search, and stop the run if it is hopeless.
+    """Report the score of each epoch with a validation to a search, and stop the run if it is unpromising.
 
     Optuna's pruner decides by the scores of the other trials. After the last epoch, the run is not stopped any more.
     For a GAN, the distances to real faces are reported in the epochs in which they are measured.
@@ -63,8 +63,9 @@ class Pruning(Callback):
         metrics = trainer.callback_metrics
         if name not in metrics:
             known = [key for key in metrics if not key.startswith("train/")]
+            rule = "is not a metric that validation logs, so it cannot be used to prune"
             hint = did_you_mean(name, known) or " Use hydra/sweeper/pruner=none."
-            raise SettingError("score", name, "is not a metric of the validation, by which to prune", hint, True)
+            raise SettingError("score", name, rule, hint, True)
         return float(metrics[name])
 
     def _schedules(self, trainer: L.Trainer) -> list[DistanceSchedule]:
@@ -75,7 +76,7 @@ class Pruning(Callback):
         epochs = trainer.max_epochs
         is_last = epochs is not None and 0 < epochs <= epoch
         must_go_on = epoch < (trainer.min_epochs or 0) or trainer.global_step < (trainer.min_steps or 0)
-        has_ended = is_last or trainer.should_stop  # for example by early stopping, after which the run is tested
+        has_ended = is_last or trainer.should_stop  # A run that was stopped early, for example, is tested.
         if has_ended or must_go_on or not self.trial.should_prune():
             return
         trainer.should_stop = True

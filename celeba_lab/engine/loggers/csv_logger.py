@@ -50,7 +50,7 @@ class CSVLogger(loggers.CSVLogger):
         self._kept = count
 
     def describe_view(self) -> tuple[str, str]:
-        """Return the path to the table."""
+        """Return the purpose ``metrics`` and the path to the table."""
         return "metrics", str(display_path(Path(self.save_dir, METRICS)))
 
     def close(self, is_finished: bool) -> None:

@@ -78,7 +78,7 @@ class MLFlowLogger(loggers.MLFlowLogger):
                 artifact_location=None if self._database is None else str(self._database.parent / "mlflow_artifacts"),
                 run_id=self._earlier_id,
             )
-            self._mlflow_client.get_experiment_by_name(experiment_name)  # fails if a server cannot be reached
+            self._mlflow_client.get_experiment_by_name(experiment_name)  # This fails if a server cannot be reached.
 
     def _lock(self) -> Any:
         """Return a lock for a local database, because processes that create it at the same time would fail."""

@@ -65,7 +65,7 @@ class TensorBoardLogger(EventSender, loggers.TensorBoardLogger):
         self, hyperparameters: Mapping[str, Any], metrics: Mapping[str, float], step: int, varied: Collection[str] = ()
     ) -> None:
         super().send_results(hyperparameters, metrics, step, varied)
-        self.hparams = {**dict(self.hparams), **hyperparameters}  # are written to hparams.yaml
+        self.hparams = {**dict(self.hparams), **hyperparameters}  # They are written to hparams.yaml.
 
     def send_charts(self, charts: Charts) -> None:
         """Send the layout of the Custom Scalars dashboard."""

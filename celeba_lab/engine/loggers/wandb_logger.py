@@ -187,7 +187,7 @@ def _settings(describe_computer: bool) -> dict[str, Any]:
     settings: dict[str, Any] = {"silent": True, "console": "off", "save_code": False, "disable_code": True}
     settings["symlink"] = False  # Links would become invalid when the run folder is moved.
     settings["allow_offline_artifacts"] = False  # Otherwise, a table would be lost when the run folder is moved.
-    settings["init_timeout"] = 60.0  # is the longest time in seconds for which a run waits for the service
+    settings["init_timeout"] = 60.0  # Longest time in seconds for which a run waits for the service.
     if not describe_computer:
         settings |= {"disable_git": True, "x_disable_meta": True, "x_disable_stats": True}
         settings |= {"x_disable_machine_info": True, "x_save_requirements": False, "host": "not sent"}

@@ -1,4 +1,4 @@
-"""Runs of a search report their score after each epoch, and are stopped if they are hopeless."""
+"""Runs of a search report their score after each epoch, and are stopped if they are unpromising."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -13,10 +13,10 @@ from celeba_lab.runs.search import Pruned
 
 
 class Trial:
-    """A trial that is hopeless from an epoch on. It records the reports like a storage."""
+    """A trial that is unpromising from an epoch on. It records the reports like a storage."""
 
-    def __init__(self, hopeless_from: int, score: str = "val/loss") -> None:
-        self.hopeless_from = hopeless_from
+    def __init__(self, unpromising_from: int, score: str = "val/loss") -> None:
+        self.unpromising_from = unpromising_from
         self.search = SimpleNamespace(score=score)
         self.reported: dict[int, float] = {}
 
@@ -25,14 +25,14 @@ class Trial:
         self.reported[step] = score
 
     def should_prune(self) -> bool:
-        return max(self.reported, default=0) >= self.hopeless_from
+        return max(self.reported, default=0) >= self.unpromising_from
 
 
 def pruning_with(*arguments: Any, **named: Any) -> Pruning:
     return Pruning(Trial(*arguments, **named))  # type: ignore[arg-type]
 
 
-def test_a_hopeless_run_stops_at_the_end_of_its_epoch(toy, numbers, trainer) -> None:
+def test_a_unpromising_run_stops_at_the_end_of_its_epoch(toy, numbers, trainer) -> None:
     pruning = pruning_with(2)
     fitted = trainer(pruning, max_epochs=5)
     model = toy()
@@ -64,7 +64,7 @@ def test_a_resumed_run_reports_no_step_twice_and_is_pruned_at_once(toy, numbers,
     pruning = pruning_with(9)
     trainer(pruning, save_in(tmp_path), max_epochs=2).fit(toy(), numbers(), numbers())
     [path] = tmp_path.glob("*.ckpt")
-    pruning.trial.hopeless_from = 2  # The earlier process was killed before it was stopped.
+    pruning.trial.unpromising_from = 2  # The earlier process was killed before it was stopped.
     resumed = Pruning(pruning.trial)
     fitted = trainer(resumed, max_epochs=5)
     model = toy()
@@ -78,7 +78,8 @@ def test_a_resumed_run_reports_no_step_twice_and_is_pruned_at_once(toy, numbers,
 def test_a_score_that_validation_does_not_log_is_explained(toy, numbers, trainer) -> None:
     pruning = pruning_with(1, score="val/los")
     with pytest.raises(
-        SettingError, match=r"score=val/los is not a metric of the validation.* Did you mean 'val/loss'"
+        SettingError,
+        match=r"score=val/los is not a metric that validation logs, .* Did you mean 'val/loss'",
     ):
         trainer(pruning, max_epochs=2).fit(toy(), numbers(), numbers())
 
