@@ -107,11 +107,13 @@ class StopBetweenBatches(L.Callback):
             console.print("\nstopping after this batch; press Ctrl-C again to stop at once", style="yellow")
 
     def _check(self, trainer: L.Trainer) -> None:
+        agreed = int(self.cause or 0)
         if trainer.world_size > 1:
-            number = torch.tensor(self.cause or 0, device=trainer.strategy.root_device)
+            number = torch.tensor(agreed, device=trainer.strategy.root_device)
             torch.distributed.all_reduce(number, op=torch.distributed.ReduceOp.MAX)
-            self.cause = signal.Signals(int(number)) if number else None
-        if self.cause is not None:
+            agreed = int(number)
+        if agreed:  # A signal that arrived while the processes agreed counts before the next batch.
+            self.cause = signal.Signals(agreed)
             raise SIGTERMException
 
     def _check_evaluation(self, trainer: L.Trainer, batch_idx: int) -> None:

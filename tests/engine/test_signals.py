@@ -4,8 +4,13 @@ import json
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
+import torch
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+from celeba_lab.engine.signals import StopBetweenBatches
 
 # Each case is the number of batches and the signals that arrive during the first training step.
 CASES = {
@@ -97,3 +102,23 @@ def test_a_batch_is_completed_before_a_signal_stops_training(outcomes, case: str
 @pytest.mark.parametrize("case", ["ctrl-c twice", "ctrl-c after terminate"])
 def test_ctrl_c_after_another_signal_stops_the_process_at_once(outcomes, case: str) -> None:
     assert outcomes[case] == ["code 130"]
+
+
+@pytest.mark.parametrize("others", [0, int(signal.SIGTERM)])
+def test_a_signal_that_arrives_while_the_processes_agree_is_not_lost(
+    others: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    callback = StopBetweenBatches()
+
+    def agree(number: torch.Tensor, op: object) -> None:
+        if callback.cause is None:
+            callback._receive(signal.SIGUSR1, None)
+        number.fill_(max(int(number), others))
+
+    monkeypatch.setattr(torch.distributed, "all_reduce", agree)
+    trainer = SimpleNamespace(world_size=2, strategy=SimpleNamespace(root_device=torch.device("cpu")))
+    if not others:
+        callback._check(trainer)
+    with pytest.raises(SIGTERMException):
+        callback._check(trainer)
+    assert callback.cause == (others or signal.SIGUSR1)
