@@ -61,10 +61,8 @@ def share_arguments(arguments: list[str]) -> list[str]:
     # The folder itself says where a sweep is and which run is repeated.
     replaced = [f"{_SWEEP_FOLDER}=", f"{REPEAT}="]
     replaced += ["task=repeat", "run=", "task.run="] if "task=repeat" in arguments else []
-    return [
-        *(text for text in arguments if not text.lstrip("+").startswith(tuple(replaced))),
-        format_override(RESUME, folder),
-    ]
+    kept = [text for text in arguments if not text.lstrip("+").startswith(tuple(replaced))]
+    return [*kept, format_override(RESUME, folder)]
 
 
 def _has_begun(folder: Path) -> bool:

@@ -161,8 +161,9 @@ def _conclude(folder: Path, sweep: "Sweep") -> None:
         print(f"celeba_lab: error: {line}", file=sys.stderr)
     unfinished = [Job.read(entry.folder) for entry in entries if entry.state not in ("finished", "pruned", DAMAGED)]
     for job in sorted(unfinished, key=lambda job: job.number):
-        is_running = f"job {job.number} is being run by another process. Resume the sweep when it has ended."
-        line = is_running if job.state == "running" else describe(job, None)
+        line = describe(job, None)
+        if job.state == "running":
+            line = f"job {job.number} is being run by another process. Resume the sweep when it has ended."
         print(f"celeba_lab: error: {line}", file=sys.stderr)
     if unfinished or damaged:
         sys.exit(1)
