@@ -250,7 +250,7 @@ def test_the_slurm_preset_runs_and_requeues_jobs(
     assert (code, states(tmp_path)) == (0, ["finished"] * 2), log
     assert "job 0 stopped: seed=1: It goes back to the queue" in log
     assert (first / "output.log").read_text().count("resuming: s/0_seed-1/checkpoints/last.ckpt") == 1
-    [script] = (tmp_path / "s" / ".submitit").rglob("*.sh")
+    [script] = (tmp_path / "s" / ".submitit").rglob("*_submission.sh")  # A link to it has another name.
     assert "export OMP_NUM_THREADS=$SLURM_CPUS_PER_TASK" in script.read_text()
 
 
