@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from celeba_lab.cli.job_names import key_of as _key_of
+from celeba_lab.cli.job_names import key_of
 from celeba_lab.config import leaves_of
 from celeba_lab.errors import SettingError, UserError
 from celeba_lab.files import load_yaml
@@ -35,7 +35,7 @@ def check_launcher(launcher: Any, choice: str | None, arguments: Sequence[str]) 
     """
     if not isinstance(launcher, dict):
         return
-    _typed[:] = [text for text in arguments if _is_protected(_key_of(text))]
+    _typed[:] = [text for text in arguments if _is_protected(key_of(text))]
     own = _read_own(choice)
     for name in _PROTECTED:
         value = launcher.get(name)
@@ -46,10 +46,10 @@ def check_launcher(launcher: Any, choice: str | None, arguments: Sequence[str]) 
         for path, leaf in leaves_of(value, f"{_SECTION}.{name}"):
             if path in known and leaf == known[path]:
                 continue
-            if not any(f"{path}.".startswith(f"{_key_of(text)}.") for text in arguments):
+            if not any(f"{path}.".startswith(f"{key_of(text)}.") for text in arguments):
                 rule = "is accepted only on the command line or in a file in conf/hydra/launcher"
                 hint = (
-                    "A resumed sweep does not store it, so type it again." if RESUME in map(_key_of, arguments) else ""
+                    "A resumed sweep does not store it, so type it again." if RESUME in map(key_of, arguments) else ""
                 )
                 raise SettingError(path, leaf, rule, hint, is_absolute=True)
     for path, value in leaves_of(launcher, _SECTION):

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from hydra.core.config_loader import ConfigLoader
 from omegaconf.errors import OmegaConfBaseException
 
 from celeba_lab.cli.job_names import key_of
@@ -13,7 +14,6 @@ from celeba_lab.errors import SettingError, UserError
 from celeba_lab.runs.processes import Launch
 
 if TYPE_CHECKING:
-    from hydra.core.config_loader import ConfigLoader
     from omegaconf import DictConfig
 
 _SWEPT = ("-m", "--multirun", "hydra.mode=MULTIRUN")
@@ -69,7 +69,7 @@ def refuse_distributed_jobs(cfg: "DictConfig") -> None:
     raise SettingError(name, value, rule, f"Use {name}=1, or start the runs one by one.", is_absolute=True)
 
 
-def jobs_that_choose_devices(jobs: Iterable[Sequence[str]], loader: "ConfigLoader") -> list[list[str]]:
+def jobs_that_choose_devices(jobs: Iterable[Sequence[str]], loader: ConfigLoader) -> list[list[str]]:
     """Return one job with each choice of a group and each value of a setting of the Trainer that the first job lacks.
 
     Only these overrides determine how many processes a job uses, so the other jobs need not be composed.
