@@ -223,7 +223,10 @@ MISTAKES = [
     (["model.lr=tag(log,interval(0,1))"], "model.lr=tag(log,interval(0,1)) cannot be searched"),
     (["seed=range(3,3)"], "seed=range(3,3) cannot be searched (it has no values)."),
     (["model.lrr=interval(1,2)"], "There is no setting 'model.lrr'. Did you mean 'lr'?"),
-    (["score=test/accuracy", "hydra/sweeper/pruner=median"], "score=test/accuracy is not a metric of the validation"),
+    (
+        ["score=test/accuracy", "hydra/sweeper/pruner=median"],
+        "score=test/accuracy is not a metric that validation logs",
+    ),
     (["score=null"], "score=null cannot be optimised."),
 ]
 

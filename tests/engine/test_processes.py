@@ -114,7 +114,8 @@ class Faces:
 
 class Settings(LoaderSettings):
     def _loader(self, dataset, processes, sampler, batch_size, drop_last=False) -> DataLoader:
-        return DataLoader(dataset, batch_size, sampler=sampler, drop_last=drop_last, collate_fn=lambda batch: batch)
+        own: dict[str, Any] = {"generator": torch.Generator(), "collate_fn": lambda batch: batch}
+        return DataLoader(dataset, batch_size, sampler=sampler, drop_last=drop_last, **own)
 
 
 class Data(ResumableData):
@@ -250,11 +251,17 @@ def test_two_processes_train_the_same_gan_as_one_with_the_same_noise(run_ranks: 
 class Stop(L.Callback):
     """Sends a signal to only one process."""
 
-    def __init__(self, when: tuple[int, int]) -> None:
+    def __init__(self, when: tuple[int, int | str]) -> None:
         self.when = when
 
     def on_train_batch_end(self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        if (trainer.current_epoch, batch_idx) == self.when and trainer.global_rank == 1:
+        self.stop(trainer, batch_idx)
+
+    def on_validation_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
+        self.stop(trainer, "validation")
+
+    def stop(self, trainer: L.Trainer, where: int | str) -> None:
+        if (trainer.current_epoch, where) == self.when and trainer.global_rank == 1:
             os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -276,6 +283,12 @@ def stop_and_resume(devices: int, folder: Path) -> Result:
     return {"whole": whole, "stopped": stopped, "resumed": fit(folder / "parts", devices=devices, resume=True)}
 
 
+def stop_in_validation_and_resume(devices: int, folder: Path) -> Result:
+    whole = fit(folder / "whole", devices=devices)
+    stopped = fit(folder / "parts", Stop((1, "validation")), devices=devices)
+    return {"whole": whole, "stopped": stopped, "resumed": fit(folder / "parts", devices=devices, resume=True)}
+
+
 def resume_alone(devices: int, folder: Path) -> Result:
     with pytest.raises(UserError) as error:
         fit(folder / "parts", devices=1, resume=True)
@@ -284,9 +297,12 @@ def resume_alone(devices: int, folder: Path) -> Result:
 
 @pytest.mark.slow
 def test_a_signal_to_one_process_stops_both_and_the_resumed_run_is_equal(run_ranks: Callable) -> None:
-    """The run is stopped within its second epoch."""
+    """The run is stopped within its second epoch, while it trains or validates."""
     for found in run_ranks(stop_and_resume, 2):
         assert found["stopped"] == {"code": 143, "steps": 7}
+        assert flat(found["resumed"]) == flat(found["whole"])
+    for found in run_ranks(stop_in_validation_and_resume, 2):
+        assert found["stopped"] == {"code": 143, "steps": 8}
         assert flat(found["resumed"]) == flat(found["whole"])
     [alone] = run_ranks(resume_alone, 1)
     assert alone["sentence"].startswith("The checkpoint was saved by 2 processes, but this run uses 1 process.")

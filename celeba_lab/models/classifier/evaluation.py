@@ -80,7 +80,9 @@ class AttributeModel(L.LightningModule):
         self._log_metrics("test", self.test_metrics)
 
     def _log_metrics(self, split: str, metrics: SplitMetrics) -> None:
-        if metrics.is_empty:  # the run was interrupted during validation and resumed after the last training batch
+        # The metrics are empty if the run was interrupted during validation and resumed after the last training batch.
+        # The main process alone may have sums from the checkpoint, and all processes must compute the metrics together.
+        if not self.trainer.strategy.reduce_boolean_decision(not metrics.is_empty, all=False):
             return
         scores = metrics.compute()
         metrics.reset()

@@ -152,11 +152,16 @@ class SplitMetrics(nn.Module):
         """Return the sums over the batches that this process has added so far, for a checkpoint."""
         return {name: dict(metric.metric_state) for name, metric in self._parts()}
 
-    def restore(self, sums: Mapping[str, dict[str, Any]]) -> None:
-        """Discard all batches, and continue with the sums that :meth:`save` returned."""
+    def restore(self, sums: Mapping[str, dict[str, Any]] | None) -> None:
+        """Discard all batches, and continue with the sums that :meth:`save` returned.
+
+        Args:
+            sums: The sums, or None if another process continues with them.
+        """
         self.reset()
         for name, metric in self._parts():
-            metric.merge_state(sums[name])
+            if sums is not None:
+                metric.merge_state(sums[name])
             metric._update_count = 1  # merge_state leaves it at 0, and compute would warn that no batch was added
 
     def _parts(self) -> Iterator[tuple[str, Metric]]:

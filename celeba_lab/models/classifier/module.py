@@ -290,9 +290,9 @@ class AttributeClassifier(AttributeModel):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._complete_validations = correct_loop_progress(checkpoint)
         self._validated = checkpoint.get("validation", {}).get("validated", 0)
-        # The checkpoint contains the sums over all processes.
-        if "train_metrics" in checkpoint and self._trainer is not None and self.trainer.is_global_zero:
-            self.train_metrics.restore(checkpoint["train_metrics"])
+        # The checkpoint contains the sums over all processes, with which the main process continues.
+        if "train_metrics" in checkpoint and self._trainer is not None:
+            self.train_metrics.restore(checkpoint["train_metrics"] if self.trainer.is_global_zero else None)
 
     def _sum_over_processes(self, sums: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         """Add up the sums of the training metrics of all processes, which all save a checkpoint at the same time."""
