@@ -47,10 +47,10 @@ class PlainConsole(Console):
 
 def is_main_process() -> bool:
     """Return whether this is the main process of a run. Only the main process prints and writes files."""
-    if "RANK" in os.environ:  # set by torchrun
+    if "RANK" in os.environ:  # torchrun has set it.
         return os.environ["RANK"] == "0"
     own = [os.environ[name] for name in ("LOCAL_RANK", "NODE_RANK") if name in os.environ]
-    if own:  # set by Lightning's launcher, also in a job of SLURM
+    if own:  # Lightning's launcher has set them, also in a job of SLURM.
         return set(own) == {"0"}
     return os.environ.get("SLURM_PROCID", "0") == "0"
 

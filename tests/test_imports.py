@@ -38,8 +38,8 @@ def run_lines(*lines: list[str], cwd: Path) -> list[tuple[str, set[str]]]:
 
 
 MISTAKES = {
-    "There is no choice 'smlie' for experiment": ["experiment=smlie"],
-    "There is no choice 'hinge' for loss": ["experiment=gan", "loss=hinge"],
+    "'smlie' is not a choice for experiment": ["experiment=smlie"],
+    "'hinge' is not a choice for loss": ["experiment=gan", "loss=hinge"],
     "loss=gan/hinge does not work with model=classifier": ["experiment=smile", "loss=gan/hinge"],
     "There is no setting 'model.lrr'": ["experiment=smile", "model.lrr=1"],
     "model.lrr is not a setting of": ["experiment=smile", "+model.lrr=1"],

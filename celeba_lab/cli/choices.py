@@ -64,8 +64,8 @@ def explain_unknown_choice(path: str, options: Iterable[str]) -> str:
     choices = sorted(options) or (list_choices(group) if group in list_groups() else [])  # Hydra finds none for a list.
     if (top := path.partition("/")[0]) in _GROUPS_OF_MODELS:
         group, name, choices = top, path.removeprefix(f"{top}/"), list_choices(top)
-    missing = f"choice '{name}' for {group}" if group else f"configuration '{name}'"
-    return f"There is no {missing}.{_suggest(name, choices)}"
+    sentence = f"'{name}' is not a choice for {group}." if group else f"The configuration '{name}' does not exist."
+    return f"{sentence}{_suggest(name, choices)}"
 
 
 # Hydra's options, with and without a value.

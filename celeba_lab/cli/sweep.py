@@ -95,7 +95,7 @@ def has_queued_jobs() -> bool:
 
 @contextmanager
 def watching_sweep() -> Iterator[None]:
-    """Stop to follow the jobs at the end of this block, and exit with status 1 if a job of the sweep has failed."""
+    """Stop following the jobs at the end of this block, and exit with status 1 if a job of the sweep has failed."""
     from celeba_lab.cli.lost_jobs import surviving_lost_jobs
     from celeba_lab.runs.interrupts import Interrupted
 

@@ -111,7 +111,7 @@ def resize_images(arrays: Sequence[np.ndarray], size: int) -> "torch.Tensor":
     Returns:
         The resized images, uint8 (B, 3, S, S).
     """
-    import torch  # slow to import, like torchvision, and not needed to decode images
+    import torch  # It is slow to import, like torchvision, and decoding does not need it.
     from torchvision.transforms.v2 import functional as F
 
     if len({array.shape for array in arrays}) > 1:

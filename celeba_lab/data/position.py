@@ -29,7 +29,7 @@ class Position:
         loop = trainer.fit_loop.epoch_loop
         epochs: Any = trainer.fit_loop.epoch_progress.current
         batches: Any = loop.batch_progress.current
-        if epochs.processed == epochs.ready:  # also if max_steps or max_time has ended the epoch
+        if epochs.processed == epochs.ready:  # This also holds if max_steps or max_time has ended the epoch.
             return cls(epochs.ready)
         # A batch that was interrupted is used again.
         return cls(epochs.processed, batches.processed)

@@ -57,7 +57,7 @@ def _check_group(group: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
         is_known = value is None or isinstance(value, bool) if name in _IMPLEMENTATIONS else _is_like(value, default)
         if not is_known:
             raise TypeError(f"{name} of an optimizer is {_describe(value)}, unlike {_describe(default)}")
-    for name in group.keys() - defaults.keys() - set(_PARAMETERS):  # for example initial_lr of a schedule
+    for name in group.keys() - defaults.keys() - set(_PARAMETERS):  # A schedule adds initial_lr, for example.
         is_name = name == "name" and isinstance(group[name], str)  # LearningRateMonitor shows it.
         if not is_name and not _is_finite(group[name]):
             raise TypeError(f"{name} of an optimizer is {_describe(group[name])}, not a finite number")

@@ -259,7 +259,7 @@ def dendrogram(linkage: ArrayLike, names: Sequence[str], *, label: str, title: s
             "The linkage matrix is invalid: it contains NaN or infinity, or it merges clusters that do not exist or"
             " have already been merged."
         )
-    from scipy.cluster import hierarchy  # slow to import and not needed by other figures
+    from scipy.cluster import hierarchy  # It is slow to import, and other figures do not need it.
 
     tree = hierarchy.dendrogram(steps, no_plot=True)
     figure = new_figure(8.6, 0.235 * len(names) + 1.0, title, note)

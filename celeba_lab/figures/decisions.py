@@ -84,7 +84,7 @@ def _count(truth: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> NDArray[np
     """Return the confusion matrix, int (2, 2), even if there are no images or only one class."""
     if not len(truth):
         return np.zeros((2, 2), dtype=int)
-    from sklearn.metrics import confusion_matrix  # slow to import and not needed by other figures
+    from sklearn.metrics import confusion_matrix  # It is slow to import, and other figures do not need it.
 
     matrix: NDArray[np.int_] = confusion_matrix(truth, predicted, labels=[False, True])
     return matrix

@@ -65,14 +65,14 @@ class _Kind:
 
 
 def _compute_roc(truth: NDArray[np.bool_], probabilities: NDArray[np.floating]) -> _Points:
-    from sklearn.metrics import roc_curve  # slow to import and not needed by other figures
+    from sklearn.metrics import roc_curve  # It is slow to import, and other figures do not need it.
 
     x, y, _ = roc_curve(truth, probabilities)
     return x, y
 
 
 def _compute_precision_recall(truth: NDArray[np.bool_], probabilities: NDArray[np.floating]) -> _Points:
-    from sklearn.metrics import precision_recall_curve  # slow to import and not needed by other figures
+    from sklearn.metrics import precision_recall_curve  # It is slow to import, and other figures do not need it.
 
     precision, recall, _ = precision_recall_curve(truth, probabilities, drop_intermediate=True)
     return recall, precision

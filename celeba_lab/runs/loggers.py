@@ -134,7 +134,7 @@ class Loggers:
         >>> loggers = Loggers([Titles()])
         >>> loggers.send_figure("roc", b"PNG", step=3)
         roc: 3 bytes after step 3
-        >>> loggers.send_text("configuration", "seed: 1")  # is not stored by any logger
+        >>> loggers.send_text("configuration", "seed: 1")  # No logger stores it.
     """
 
     def __init__(self, loggers: Iterable[Any] = ()) -> None:

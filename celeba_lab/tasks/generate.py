@@ -60,7 +60,7 @@ def generate(
     check_generator_weights(generator_weights)
     sampler, classifier = _load_models(cfg, generator_weights, auditor)
     run = Run.open(cfg)
-    faces, requested = sampler.sample(n, cfg.seed, truncation, attributes)  # also checks the attributes
+    faces, requested = sampler.sample(n, cfg.seed, truncation, attributes)  # This also checks the attributes.
     datamodule, nearest = _setup_data(cfg, sampler, classifier, nearest)
     enlarge = partial(enlarge_faces, scale=upscale, name=upscale_filter)
     title = partial(generation_title, cfg.checkpoint, cfg.seed)

@@ -20,30 +20,30 @@ LOSSES = "asymmetric, bce, focal, weighted_bce"
 @pytest.mark.parametrize(
     ("path", "sentence"),
     [
-        ("loss/hinge", f"There is no choice 'hinge' for loss. Did you mean 'gan/hinge'? Choose from: {GAN_LOSSES}."),
-        ("loss/r1", f"There is no choice 'r1' for loss. Did you mean 'gan/r1'? Choose from: {GAN_LOSSES}."),
+        ("loss/hinge", f"'hinge' is not a choice for loss. Did you mean 'gan/hinge'? Choose from: {GAN_LOSSES}."),
+        ("loss/r1", f"'r1' is not a choice for loss. Did you mean 'gan/r1'? Choose from: {GAN_LOSSES}."),
         (
             "loss/wassertein",
-            f"There is no choice 'wassertein' for loss. Did you mean 'gan/wasserstein'? Choose from: {GAN_LOSSES}.",
+            f"'wassertein' is not a choice for loss. Did you mean 'gan/wasserstein'? Choose from: {GAN_LOSSES}.",
         ),
         (
             "loss/gan/hing",
-            f"There is no choice 'gan/hing' for loss. Did you mean 'gan/hinge'? Choose from: {GAN_LOSSES}.",
+            f"'gan/hing' is not a choice for loss. Did you mean 'gan/hinge'? Choose from: {GAN_LOSSES}.",
         ),
-        ("loss/bcee", f"There is no choice 'bcee' for loss. Did you mean 'bce'? Choose from: {LOSSES}."),
-        ("loss/zzz", f"There is no choice 'zzz' for loss. Choose from: {LOSSES}, {GAN_LOSSES}."),
+        ("loss/bcee", f"'bcee' is not a choice for loss. Did you mean 'bce'? Choose from: {LOSSES}."),
+        ("loss/zzz", f"'zzz' is not a choice for loss. Choose from: {LOSSES}, {GAN_LOSSES}."),
         (
             "recipe/gan",
-            "There is no choice 'gan' for recipe. Did you mean 'gan/default'? Choose from: gan/default, gan/notebook.",
+            "'gan' is not a choice for recipe. Did you mean 'gan/default'? Choose from: gan/default, gan/notebook.",
         ),
         (
             "recipe/gan_notebook",
-            "There is no choice 'gan_notebook' for recipe. Did you mean 'gan/notebook'?"
+            "'gan_notebook' is not a choice for recipe. Did you mean 'gan/notebook'?"
             " Choose from: gan/default, gan/notebook.",
         ),
         (
             "recipe/notebok",
-            "There is no choice 'notebok' for recipe. Did you mean 'notebook'?"
+            "'notebok' is not a choice for recipe. Did you mean 'notebook'?"
             " Choose from: attributes, default, notebook, strong.",
         ),
     ],
@@ -54,7 +54,7 @@ def test_an_unknown_choice_error_suggests_choices_for_the_same_model(path: str, 
 
 def test_other_groups_list_the_choices_known_to_hydra() -> None:
     assert explain_unknown_choice("task/scaler/standart", ["none", "standard"]) == (
-        "There is no choice 'standart' for task/scaler. Did you mean 'standard'? Choose from: none, standard."
+        "'standart' is not a choice for task/scaler. Did you mean 'standard'? Choose from: none, standard."
     )
 
 
@@ -101,13 +101,13 @@ def test_compatible_choices_are_accepted(chosen: dict[str, str | None]) -> None:
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
-        (["experiment=gan", "loss=hinge"], "There is no choice 'hinge' for loss. Did you mean 'gan/hinge'?"),
-        (["experiment=gan", "recipe=gan"], "There is no choice 'gan' for recipe. Did you mean 'gan/default'?"),
+        (["experiment=gan", "loss=hinge"], "'hinge' is not a choice for loss. Did you mean 'gan/hinge'?"),
+        (["experiment=gan", "recipe=gan"], "'gan' is not a choice for recipe. Did you mean 'gan/default'?"),
         (["experiment=logistic", "task/classifier=logistic"], "task/classifier has been replaced by task/estimator."),
         (["experiment=logistic", "task/estimatr=logistic"], "'task/estimatr'. Did you mean 'task/estimator'?"),
         (["experiment=logistic", "task/scaler=none"], "task/scaler cannot be chosen here"),
-        (["task=no_model"], "There is no choice 'no_model' for task."),
-        (["task=base/no_model"], "There is no choice 'no_model' for task/base."),
+        (["task=no_model"], "'no_model' is not a choice for task."),
+        (["task=base/no_model"], "'no_model' is not a choice for task/base."),
         (["losss=focal"], "There is no setting 'losss'. Did you mean 'loss'?"),
     ],
 )
@@ -153,7 +153,7 @@ def test_a_misspelt_callback_in_a_list_is_explained(compose) -> None:
     with pytest.raises(Exception) as caught:
         compose("callbacks=[default,early_stoping]")
     assert str(explain(caught.value)).startswith(
-        "There is no choice 'early_stoping' for callbacks. Did you mean 'early_stopping'? Choose from: accumulation,"
+        "'early_stoping' is not a choice for callbacks. Did you mean 'early_stopping'? Choose from: accumulation,"
     )
 
 

@@ -18,7 +18,7 @@ from celeba_lab.errors import UserError
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [
-        ("experiment=smlie", "There is no choice 'smlie' for experiment. Did you mean 'smile'?"),
+        ("experiment=smlie", "'smlie' is not a choice for experiment. Did you mean 'smile'?"),
         ("model.lrr=1", "There is no setting 'model.lrr'. Did you mean 'lr'?"),
         ("data.in_memory=true", "data.in_memory has been replaced by data.store=memory"),
         ("task/classifier=x", "task/classifier has been replaced by task/estimator."),

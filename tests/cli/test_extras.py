@@ -32,15 +32,15 @@ def test_loggers_without_extras_are_accepted() -> None:
     [
         (
             "logger=tensorbord",
-            "There is no choice 'tensorbord' for logger. Did you mean 'tensorboard'? Choose from: csv, events, ",
+            "'tensorbord' is not a choice for logger. Did you mean 'tensorboard'? Choose from: csv, events, ",
         ),
         (
             "logger=[csv,wnb]",
-            "There is no choice 'wnb' for logger. Did you mean 'wandb'? Choose from: csv, events, many, mlflow",
+            "'wnb' is not a choice for logger. Did you mean 'wandb'? Choose from: csv, events, many, mlflow",
         ),
         ("logger=[]", "logger=[] is not a choice."),
         ("+logger.x.a=1", "logger.x has no _target_, so no logger can be built."),
-        ("logger=x.Y", "There is no choice 'x.Y' for logger."),
+        ("logger=x.Y", "'x.Y' is not a choice for logger."),
     ],
 )
 def test_an_unknown_logger_is_explained(command, text: str, sentence: str) -> None:

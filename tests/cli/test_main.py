@@ -14,10 +14,10 @@ TINY = ["experiment=smile", "trainer=smoke", "model.weights=null", "model.image_
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["experiment=smlie"], "There is no choice 'smlie' for experiment. Did you mean 'smile'?"),
-        (["task=trian"], "There is no choice 'trian' for task. Did you mean 'train'?"),
-        (["data=celebA"], "There is no choice 'celebA' for data. Did you mean 'celeba'?"),
-        (["trainer=gpuu"], "There is no choice 'gpuu' for trainer. Did you mean 'gpu'?"),
+        (["experiment=smlie"], "'smlie' is not a choice for experiment. Did you mean 'smile'?"),
+        (["task=trian"], "'trian' is not a choice for task. Did you mean 'train'?"),
+        (["data=celebA"], "'celebA' is not a choice for data. Did you mean 'celeba'?"),
+        (["trainer=gpuu"], "'gpuu' is not a choice for trainer. Did you mean 'gpu'?"),
         (["datta=celeba"], "There is no setting 'datta'. Did you mean 'data'?"),
         (["experiment=smile", "model.lrr=1"], "There is no setting 'model.lrr'. Did you mean 'lr'?"),
         (["experiment=smile", "callbacks.best.monitr=x"], "'callbacks.best.monitr'. Did you mean 'monitor'?"),

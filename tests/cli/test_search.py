@@ -205,8 +205,8 @@ def test_what_a_killed_process_left_incomplete_is_completed(command: Command, st
 
 
 MISTAKES = [
-    (["hydra/sweeper/sampler=tpee"], "There is no choice 'tpee' for hydra/sweeper/sampler. Did you mean 'tpe'?"),
-    (["hydra/sweeper/pruner=medan"], "There is no choice 'medan' for hydra/sweeper/pruner. Did you mean 'median'?"),
+    (["hydra/sweeper/sampler=tpee"], "'tpee' is not a choice for hydra/sweeper/sampler. Did you mean 'tpe'?"),
+    (["hydra/sweeper/pruner=medan"], "'medan' is not a choice for hydra/sweeper/pruner. Did you mean 'median'?"),
     (["hydra.sweeper.n_trials=0"], "hydra.sweeper.n_trials=0 must be between 1 and 10000."),
     (["score=val/acuracy", "hydra/sweeper/pruner=median"], "score=val/acuracy is not a metric that this task reports"),
     (["hydra.sweeper.sampler=tpee"], "hydra.sweeper.sampler.name=tpee must be one of tpe, random,"),

@@ -64,7 +64,7 @@ class Pruning(Callback):
         if name not in metrics:
             known = [key for key in metrics if not key.startswith("train/")]
             rule = "is not a metric that validation logs, so it cannot be used to prune"
-            hint = did_you_mean(name, known) or " Use hydra/sweeper/pruner=none."
+            hint = did_you_mean(name, known) or "Use hydra/sweeper/pruner=none."
             raise SettingError("score", name, rule, hint, True)
         return float(metrics[name])
 

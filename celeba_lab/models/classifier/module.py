@@ -351,5 +351,5 @@ class AttributeClassifier(AttributeModel):
 
 
 def _build_mixup(alpha: float) -> v2.MixUp | None:
-    with torch.device("cpu"):  # also while the network is built without memory, on the device meta
+    with torch.device("cpu"):  # The network itself may be built without memory, on the device meta.
         return v2.MixUp(alpha=alpha) if alpha else None
