@@ -12,6 +12,8 @@ from celeba_lab.engine.checkpoints import load_sampler
 from celeba_lab.models.gan import GAN
 
 SLOW = {"torch", "torchvision", "torchmetrics", "lightning", "sklearn", "scipy", "pandas", "numpy", "matplotlib"}
+# What an analysis needs for its tables and figures.
+TABLES = {"numpy", "pandas", "matplotlib", "scipy"}
 
 # Runs command lines in one process. After each one, prints its errors and the slow modules imported so far.
 SCRIPT = """
@@ -93,6 +95,38 @@ def test_showing_a_configuration_does_not_import_slow_modules(tmp_path: Path) ->
     assert not modules
     assert not error
     assert not list(tmp_path.iterdir()), "showing a configuration created a folder"
+
+
+def test_an_analysis_of_the_labels_imports_neither_torch_nor_lightning(tmp_path: Path, tiny_celeba: Path) -> None:
+    task = ["experiment=cooccurrence", "task.attributes=[Male,Smiling]", "data=celeba", f"data.root={tiny_celeba}"]
+    [(error, modules)] = run_lines([*task, "hydra.run.dir=pairs"], cwd=tmp_path)
+    assert not error
+    assert (tmp_path / "pairs" / "summary.json").is_file()
+    assert modules == TABLES
+
+
+ANALYSES = {
+    "leaderboard": (["task=leaderboard", "task.runs=runs", "score=test/accuracy"], TABLES),
+    "logistic": (["experiment=logistic", "task.attributes=[Male,Smiling,Young]"], TABLES | {"sklearn"}),
+    "clusters": (["experiment=clusters", "task.fraction=1"], TABLES | {"sklearn"}),
+    "synthesize": (["task=synthesize", "task.n=30"], TABLES),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ANALYSES)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_task_without_a_model_imports_only_what_it_needs(
+    name: str, tmp_path: Path, tiny_celeba: Path, run_writer
+) -> None:
+    run_writer.write(tmp_path / "runs" / "one", 1)
+    arguments, needed = ANALYSES[name]
+    root = "drawn" if name == "synthesize" else tiny_celeba
+    data = [] if name == "leaderboard" else [f"data.root={root}"]
+    [(error, modules)] = run_lines([*arguments, *data, "hydra.run.dir=out"], cwd=tmp_path)
+    assert not error
+    assert (tmp_path / "out" / "summary.json").is_file()
+    assert modules == needed
 
 
 @pytest.mark.slow

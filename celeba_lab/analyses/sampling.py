@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import train_test_split
 
 from celeba_lab.console import split_name
 from celeba_lab.data.annotations import SPLITS
-from celeba_lab.data.datamodule import CelebADataModule
+from celeba_lab.data.celeba import CelebA
 from celeba_lab.errors import SettingError, check_inner_fraction, check_positive_fraction
 
 
@@ -18,14 +17,14 @@ class LabelSample:
     """Labels of the faces used in an analysis.
 
     Attributes:
-        datamodule: Data module that provides the labels and, optionally, the images.
+        data: The labels and, optionally, the image files of all faces.
         rows: Row indices of the faces in the annotations, int64 (N,), in the order of the sample.
         attributes: Names of the K attributes.
         labels: Labels, int8 (N, K), each 0 or 1.
         title: Description of the faces for the titles of figures and tables.
     """
 
-    datamodule: CelebADataModule
+    data: CelebA
     rows: np.ndarray
     attributes: list[str]
     labels: np.ndarray
@@ -82,6 +81,8 @@ def split_randomly(rows: np.ndarray, test_size: float, seed: int) -> tuple[np.nd
     Raises:
         SettingError: ``test_size`` is out of range, or no rows would be left for training or testing.
     """
+    from sklearn.model_selection import train_test_split  # slow to import and not needed by other analyses
+
     check_inner_fraction("test_size", test_size)
     try:
         train, test = train_test_split(rows, test_size=test_size, random_state=seed)

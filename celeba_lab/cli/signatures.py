@@ -114,6 +114,25 @@ def find_name(module_name: str, name: str) -> tuple[Module, ast.AST]:
     return find_name(_absolute(module, node), original)
 
 
+def ancestors_of(target: str) -> set[str]:
+    """Return the dotted paths of a class and of all its base classes, as far as the source code shows them.
+
+    A base class is followed through the imports of celeba_lab, but not into the libraries.
+    """
+    module_name, _, name = target.rpartition(".")
+    try:
+        module, node = find_name(module_name, name)
+    except UnknownError:
+        return {target}
+    if not isinstance(node, ast.ClassDef):
+        return set()
+    found = {f"{module.name}.{node.name}"}
+    for base in node.bases:
+        if isinstance(base, ast.Name):
+            found |= ancestors_of(f"{module.name}.{base.id}")
+    return found
+
+
 def _absolute(module: Module, node: ast.ImportFrom) -> str:
     if not node.level:
         return str(node.module)

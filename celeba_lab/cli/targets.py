@@ -19,7 +19,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from celeba_lab.cli.signatures import UnknownError, find_name
+from celeba_lab.cli.signatures import UnknownError, ancestors_of, find_name
 from celeba_lab.config import locate, one_line
 from celeba_lab.errors import SettingError, UserError
 
@@ -29,7 +29,7 @@ VARIABLE = "CELEBA_LAB_TRUSTED_MODULES"
 KINDS: dict[str, tuple[str, ...]] = {
     "callbacks": ("lightning.pytorch.callbacks.Callback",),
     "logger": ("lightning.pytorch.loggers.Logger", "celeba_lab.runs.events.EventLogger"),
-    "data": ("lightning.pytorch.LightningDataModule",),
+    "data": ("celeba_lab.data.celeba.CelebA", "lightning.pytorch.LightningDataModule"),
     "model": ("lightning.pytorch.LightningModule",),
     "trainer": ("lightning.pytorch.Trainer",),
     "trainer.profiler": ("lightning.pytorch.profilers.Profiler",),
@@ -237,6 +237,8 @@ def _check_kind(path: str, target: str) -> None:
         if not target.startswith("celeba_lab."):
             raise SettingError(path, target, "is not a task of celeba_lab", is_absolute=True)
         return  # _check_own has checked it.
+    if target.startswith("celeba_lab.") and not ancestors_of(target).isdisjoint(kinds):
+        return  # The source shows it, and analyses of the labels do not need the libraries that an import would load.
     try:
         found = locate(target)
     except Exception as error:

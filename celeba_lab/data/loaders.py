@@ -1,4 +1,4 @@
-"""Settings and samplers of the data loaders."""
+"""Data loaders and their samplers."""
 
 import atexit
 import multiprocessing
@@ -15,12 +15,10 @@ from torch.utils.data import DataLoader, DistributedSampler, Sampler, Sequential
 from typing_extensions import override
 
 from celeba_lab.data.datasets import FaceDataset
+from celeba_lab.data.loader_settings import LoaderSettings
 from celeba_lab.data.position import Position
 from celeba_lab.data.workers import ignore_interrupts, spare_cores
-from celeba_lab.errors import UserError, check_at_least, check_between
-
-MOST_WORKERS = 256
-"""Maximum number of worker processes of a loader. More would slow down or exhaust any machine."""
+from celeba_lab.errors import UserError
 
 FaceLoader: TypeAlias = DataLoader[dict[str, Any]]
 """A data loader that yields batches of type :class:`~celeba_lab.data.batch.Batch`."""
@@ -55,31 +53,8 @@ class Processes:
         return cls(trainer.world_size, trainer.global_rank, trainer.num_devices, device)
 
 
-@dataclass(frozen=True)
-class LoaderSettings:
-    """Settings shared by all loaders of a data module.
-
-    Attributes:
-        batch_size: Number of images in a training batch.
-        eval_batch_size: Number of images in a validation, test or prediction batch. If None, twice ``batch_size``
-            is used.
-        num_workers: Number of worker processes per loader. If None, the number depends on the device and store.
-        seed: Seed for shuffling the training images.
-
-    Raises:
-        SettingError: A value is out of range.
-    """
-
-    batch_size: int
-    eval_batch_size: int | None
-    num_workers: int | None
-    seed: int
-
-    def __post_init__(self) -> None:
-        check_at_least("batch_size", self.batch_size, 2)  # Batch normalisation cannot be trained with one face.
-        check_at_least("eval_batch_size", self.eval_batch_size, 1)
-        check_between("num_workers", self.num_workers, 0, MOST_WORKERS)
-        check_at_least("seed", self.seed, 0)
+class Loaders(LoaderSettings):
+    """The loaders of a data module, which share its settings."""
 
     def training_loader(self, dataset: FaceDataset, processes: Processes, position: Position) -> FaceLoader:
         """Return a loader over shuffled faces, in an order that depends only on the seed and the epoch.

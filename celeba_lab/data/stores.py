@@ -3,13 +3,15 @@
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import torch
 
 from celeba_lab.console import Progress, console
 from celeba_lab.data.images import load_image, resize_images
+
+if TYPE_CHECKING:
+    import torch
 
 # Decoded images above this size in bytes are resized one by one, because a batch of them could exhaust the memory.
 _LARGE = 3 * 2**20
@@ -35,7 +37,7 @@ class FaceStore(Protocol):
             processes: Number of processes on this machine that prepare the same faces.
         """
 
-    def read(self, rows: np.ndarray) -> torch.Tensor:
+    def read(self, rows: np.ndarray) -> "torch.Tensor":
         """Return the faces in the given rows, uint8 (B, 3, S, S)."""
 
     def decodes(self, rows: np.ndarray) -> bool:
@@ -79,7 +81,7 @@ class JpegFolder:
     def prepare(self, rows: np.ndarray, processes: int = 1) -> None:
         """Do nothing, because files do not need any preparation."""
 
-    def read(self, rows: np.ndarray) -> torch.Tensor:
+    def read(self, rows: np.ndarray) -> "torch.Tensor":
         """Return the decoded and resized images in the given rows, uint8 (B, 3, S, S).
 
         Raises:
@@ -118,6 +120,8 @@ class InMemory:
     """
 
     def __init__(self, source: FaceStore) -> None:
+        import torch  # slow to import, and not needed to read the original images
+
         self.source = source
         self.image_size = source.image_size
         self._rows = np.empty(0, dtype=np.int64)  # (M,), ascending
@@ -125,6 +129,8 @@ class InMemory:
 
     def prepare(self, rows: np.ndarray, processes: int = 1) -> None:
         """Decode and store the given faces, unless they are already in memory or would not fit."""
+        import torch
+
         if self._holds(rows):
             return
         if processes * len(rows) * 3 * self.image_size**2 > memory_bytes() / 2:
@@ -141,8 +147,10 @@ class InMemory:
                 progress.advance(len(chunk))
         self._rows, self._faces = rows, faces
 
-    def read(self, rows: np.ndarray) -> torch.Tensor:
+    def read(self, rows: np.ndarray) -> "torch.Tensor":
         """Return the faces in the given rows from memory if possible, otherwise from ``source``, uint8 (B, 3, S, S)."""
+        import torch
+
         if not self._holds(rows):
             return self.source.read(rows)
         return self._faces[torch.from_numpy(np.searchsorted(self._rows, rows))]

@@ -10,67 +10,30 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback
 from omegaconf import DictConfig
 
-from celeba_lab.analyses.sampling import LabelSample, take_fraction
 from celeba_lab.config import build, one_line
-from celeba_lab.console import console, split_name
 from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.engine.checkpoint_io import AtomicCheckpointIO
 from celeba_lab.engine.processes import replace_launcher
 from celeba_lab.errors import SettingError, UserError
-from celeba_lab.runs.run import Run
 
 _Kind = TypeVar("_Kind", bound=Callback)
 
 
-def build_datamodule(data: DictConfig, attributes: Sequence[str], image_size: int) -> CelebADataModule:
+def build_datamodule(data: DictConfig, attributes: Sequence[str] | None, image_size: int) -> CelebADataModule:
     """Build the data module for a model's attributes and image size.
 
     Args:
         data: The ``data`` group of the configuration.
-        attributes: Names of the attributes.
+        attributes: Names of the attributes. Defaults to all 40 attributes.
         image_size: Side length of the images in pixels.
 
     Raises:
         UserError: A data setting is invalid, or an attribute is unknown or repeated.
     """
-    datamodule: CelebADataModule = build(data, attributes=list(attributes), image_size=image_size)
+    names = list(ATTRIBUTES if attributes is None else attributes)
+    datamodule: CelebADataModule = build(data, attributes=names, image_size=image_size)
     return datamodule
-
-
-def sample_labels(
-    run: Run, data: DictConfig, attributes: Sequence[str] | None, fraction: float, image_size: int | None = None
-) -> LabelSample:
-    """Read the annotations of the configured splits and sample a fraction of the images.
-
-    Args:
-        run: The run, whose seed determines the sample.
-        data: The ``data`` group of the configuration.
-        attributes: Names of the attributes. Defaults to all 40 attributes.
-        fraction: Fraction of the images to sample, greater than 0 and at most 1.
-        image_size: Side length of the images in pixels. If given, the image files are checked as well. If None, only
-            the labels are read.
-
-    Raises:
-        UserError: The data cannot be used, or an attribute or the fraction is invalid.
-    """
-    datamodule = build_datamodule(data, ATTRIBUTES if attributes is None else attributes, image_size or 128)
-    names = datamodule.attributes
-    annotations = datamodule.annotations
-    splits = [split for split in datamodule.partitions if datamodule.counts[split]]
-    if not splits:
-        raise UserError(
-            f"data.partitions=[{','.join(datamodule.partitions)}] does not select any images in {datamodule.root}."
-        )
-    if image_size is not None:
-        for split in splits:
-            datamodule.setup_split(split)
-    rows = take_fraction(datamodule.rows, fraction, run.seed)
-    where = " + ".join(split_name(split) for split in splits)
-    console.print(f"labels: {len(rows):,} of the {len(datamodule.rows):,} faces in {where}, {len(names)} attributes")
-    labels = annotations.labels[rows][:, annotations.columns(names)]
-    title = f"{run.title(datamodule.name)} · {len(rows):,} faces from {where}"
-    return LabelSample(datamodule, rows, names, labels, title)
 
 
 def build_callbacks(callbacks: DictConfig | None) -> list[Callback]:

@@ -217,7 +217,7 @@ def _write_clusters(result: ClusteringResult) -> None:
     columns = {"cluster": result.numbers, "faces": clustering.sizes, "share": share}
     frame = pd.DataFrame(columns | {"description": result.descriptions})
     run.table("clusters", frame)
-    image_ids = sample.datamodule.image_ids(sample.rows)
+    image_ids = sample.data.image_ids(sample.rows)
     run.table("assignments", pd.DataFrame({"image_id": image_ids, "cluster": clustering.clusters + 1}))
     prevalence = clustering.means(sample.labels)
     run.matrix("cluster_prevalence", prevalence, result.numbers, sample.attributes, corner="cluster")
@@ -259,21 +259,20 @@ def _draw_distances(result: ClusteringResult) -> None:
 
 def _write_faces(result: ClusteringResult, each: int) -> None:
     """Draw random members of each cluster, skipping members with unreadable images."""
-    datamodule = result.sample.datamodule
-    if not datamodule.has_images:
-        console.print(f"Skipping the figure of cluster faces, because there are no images in {datamodule.root}.")
+    data = result.sample.data
+    if not data.has_images:
+        console.print(f"Skipping the figure of cluster faces, because there are no images in {data.root}.")
         return
     faces, captions, borders, rows = [], [], [], []
     for cluster, position, face in readable_members(result.sample, result.clustering, each, result.seed):
-        [image_id] = datamodule.image_ids([result.sample.rows[position]])
+        [image_id] = data.image_ids([result.sample.rows[position]])
         faces.append(face)
         captions.append(f"cluster {cluster + 1}\n{image_id}")
         borders.append(figures.cluster_color(cluster))
         rows.append((image_id, cluster + 1))
     if not faces:
         console.print(
-            f"Skipping the figure of cluster faces, because none of the selected images in {datamodule.root} can be"
-            " read."
+            f"Skipping the figure of cluster faces, because none of the selected images in {data.root} can be read."
         )
         return
     result.run.table("faces", pd.DataFrame(rows, columns=["image_id", "cluster"]))
@@ -304,7 +303,7 @@ def readable_members(
             if not left:
                 break
             try:
-                [face] = sample.datamodule.raw_images([sample.rows[position]])
+                [face] = sample.data.raw_images([sample.rows[position]])
             except UserError:
                 continue
             left -= 1
@@ -364,7 +363,7 @@ def _write_tsne(result: ClusteringResult, tsne: BaseEstimator, most: int) -> Non
     console.print(what)
     clusters = result.clustering.clusters[chosen]
     frame = pd.DataFrame(positions[:, :2], columns=["x", "y"])
-    frame.insert(0, "image_id", result.sample.datamodule.image_ids(result.sample.rows[chosen]))
+    frame.insert(0, "image_id", result.sample.data.image_ids(result.sample.rows[chosen]))
     frame["cluster"] = clusters + 1
     result.run.table("tsne", frame)
     settings = "" if perplexity is None else f", perplexity {perplexity:g}"

@@ -24,7 +24,7 @@ def write_features(run: RunFolder, sample: LabelSample, features: np.ndarray) ->
         sample: Sample that contains one face for each row of ``features``.
         features: Features of the N faces, float32 (N, D).
     """
-    ids = np.array(sample.datamodule.image_ids(sample.rows))
+    ids = np.array(sample.data.image_ids(sample.rows))
     with Progress("writing the features"):
         write_atomically(run.path / "features.npz", lambda file: np.savez(file, features=features, image_id=ids))
 
@@ -42,12 +42,12 @@ def write_projector(result: ClusteringResult, features: np.ndarray, most: int) -
         return
     chosen = np.sort(np.random.default_rng(result.seed).permutation(len(features))[:most])
     numbers = (result.clustering.clusters[chosen] + 1).tolist()
-    ids = sample.datamodule.image_ids(sample.rows[chosen])
+    ids = sample.data.image_ids(sample.rows[chosen])
     metadata = [
         [name, cluster, *row] for name, cluster, row in zip(ids, numbers, sample.labels[chosen].tolist(), strict=True)
     ]
     with Progress(f"sending {len(chosen):,} faces to the projector"):
-        faces = np.stack(sample.datamodule.raw_images(sample.rows[chosen], size=_SPRITE))  # (N, H, W, 3)
+        faces = np.stack(sample.data.raw_images(sample.rows[chosen], size=_SPRITE))  # (N, H, W, 3)
         writer.add_embedding(
             features[chosen],
             metadata=metadata,

@@ -8,7 +8,7 @@ from celeba_lab import figures
 from celeba_lab.analyses.regression import Regression
 from celeba_lab.console import console, show_table
 from celeba_lab.errors import enumerate_names
-from celeba_lab.reports.classifier.scores import attribute_table
+from celeba_lab.reports.attribute_table import attribute_table
 from celeba_lab.runs.run import RunFolder
 
 _SHOWN = {
@@ -24,7 +24,7 @@ _SHOWN = {
 def regression_table(results: list[Regression], labels: np.ndarray, attributes: list[str]) -> pd.DataFrame:
     """Return a table of scores, log loss and convergence, with one row per attribute.
 
-    The score columns are the same as in :func:`~celeba_lab.reports.classifier.scores.attribute_table`.
+    The score columns are the same as in :func:`~celeba_lab.reports.attribute_table.attribute_table`.
 
     Args:
         results: Regression results, one for each of the K attributes.

@@ -4,27 +4,27 @@ import pandas as pd
 
 from celeba_lab import figures
 from celeba_lab.data.attributes import ATTRIBUTES
-from celeba_lab.data.datamodule import CelebADataModule
+from celeba_lab.data.celeba import CelebA
 from celeba_lab.data.synthetic.gallery import draw_gallery
 from celeba_lab.runs.run import RunFolder
 
 _SHOWN = 32
 
 
-def report_synthetic(run: RunFolder, datamodule: CelebADataModule, n: int, seed: int) -> None:
+def report_synthetic(run: RunFolder, data: CelebA, n: int, seed: int) -> None:
     """Write each attribute's prevalence, and draw example faces and the same person with and without each attribute.
 
     Args:
         run: Run folder for the table and the figures.
-        datamodule: Data module that reads the synthetic faces.
+        data: The synthetic faces.
         n: Number of synthetic faces.
         seed: Seed for the appearance of the person drawn with and without each attribute.
     """
-    labels = datamodule.annotations.labels
+    labels = data.annotations.labels
     run.table("prevalence", pd.DataFrame({"attribute": ATTRIBUTES, "prevalence": labels.mean(axis=0)}))
     shown = range(min(_SHOWN, n))
     title = f"synthetic: first {len(shown)} of {n:,} faces"
-    run.figure("faces", figures.face_grid(datamodule.raw_images(shown), datamodule.image_ids(shown), title=title))
+    run.figure("faces", figures.face_grid(data.raw_images(shown), data.image_ids(shown), title=title))
     pairs = draw_gallery(seed)
     title = "synthetic: the same person without (left) and with (right) each attribute"
     captions = ["Attractive (not drawn)" if name == "Attractive" else name for name in pairs]

@@ -12,6 +12,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from celeba_lab.console import display_path
+
 if TYPE_CHECKING:
     from tensorboard.compat.proto.summary_pb2 import Summary as Event  # type: ignore[import-untyped]
     from tensorboard.summary.writer.event_file_writer import EventFileWriter  # type: ignore[import-untyped]
@@ -167,6 +169,10 @@ class EventLogger(EventSender):
         from tensorboard.compat.proto.event_pb2 import Event as Record  # type: ignore[import-untyped]
 
         self._file.add_event(Record(summary=event, step=step, wall_time=time.time()))
+
+    def describe_view(self) -> tuple[str, str]:
+        """Return the command that shows all runs in the parent folder of the run."""
+        return "watch", f"tensorboard --logdir {display_path(Path(self.save_dir).parent)}"
 
     def close(self, is_finished: bool) -> None:
         """Write all events to disk."""

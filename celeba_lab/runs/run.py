@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch.utils.tensorboard import SummaryWriter
 
-    from celeba_lab.data.datamodule import CelebADataModule
+    from celeba_lab.data.celeba import CelebA
 
 
 PAGE = "report.html"
@@ -405,7 +405,7 @@ def _show(purpose: str, text: str) -> None:
     console.print("  ", Text(f"{purpose}:", "dim"), f" {text}", sep="", soft_wrap=True)
 
 
-def write_bad_images(run: RunFolder, datamodule: "CelebADataModule") -> None:
+def write_bad_images(run: RunFolder, data: "CelebA") -> None:
     """Write the names of any skipped images to ``tables/bad_images.csv``."""
-    if len(datamodule.bad_images):
-        run.table("bad_images", datamodule.bad_images)
+    if len(data.bad_images):
+        run.table("bad_images", data.bad_images)

@@ -6,7 +6,7 @@ from sklearn.base import ClusterMixin, TransformerMixin
 from celeba_lab.analyses.clustering import configure_clusterer, find_clusters, scale
 from celeba_lab.analyses.estimators import check_parameters
 from celeba_lab.analyses.sampling import check_several
-from celeba_lab.engine.build import sample_labels
+from celeba_lab.engine.labels import build_faces, sample_labels
 from celeba_lab.errors import check_at_least, check_positive_fraction, settings_of
 from celeba_lab.reports.clusters import ClusteringResult, ClusterReport
 from celeba_lab.runs.run import Run
@@ -44,10 +44,10 @@ def clusters(
     check_parameters(scaler, "scaler")
     clusterer = configure_clusterer(clusterer, n_clusters)
     run = Run.open(cfg)
-    sample = sample_labels(run, cfg.data, attributes, fraction)
+    sample = sample_labels(run, build_faces(cfg.data, attributes), fraction)
     points, axes = scale(sample.labels, scaler, sample.attributes)
     with run.timed("compute"):
         clustering = find_clusters(points, clusterer)
     with run.timed("report"), settings_of("report"):
         metrics = report.write(ClusteringResult(run, sample, clustering, clusterer, axes, cfg.seed))
-    return run.finish(metrics, data=sample.datamodule.facts(), details={"rows": len(sample.rows)})
+    return run.finish(metrics, data=sample.data.facts(), details={"rows": len(sample.rows)})

@@ -5,7 +5,7 @@ from omegaconf import DictConfig
 from celeba_lab.analyses.cooccurrence import Cooccurrence, pair_table
 from celeba_lab.analyses.sampling import check_several
 from celeba_lab.console import Progress
-from celeba_lab.engine.build import sample_labels
+from celeba_lab.engine.labels import build_faces, sample_labels
 from celeba_lab.errors import check_positive_fraction
 from celeba_lab.reports.cooccurrence import show_cooccurrence, write_cooccurrence
 from celeba_lab.runs.run import Run
@@ -28,7 +28,7 @@ def cooccurrence(cfg: DictConfig, attributes: list[str] | None = None, fraction:
     check_several(attributes)
     check_positive_fraction("fraction", fraction)
     run = Run.open(cfg)
-    sample = sample_labels(run, cfg.data, attributes, fraction)
+    sample = sample_labels(run, build_faces(cfg.data, attributes), fraction)
     names = sample.attributes
     with run.timed("compute"), Progress("counting the pairs of attributes"):
         found = Cooccurrence.of(sample.labels)
@@ -41,4 +41,4 @@ def cooccurrence(cfg: DictConfig, attributes: list[str] | None = None, fraction:
         "phi/smallest": float(pairs["phi"].min()),
     }
     show_cooccurrence(pairs, sample.title)
-    return run.finish(metrics, data=sample.datamodule.facts(), details={"rows": found.n})
+    return run.finish(metrics, data=sample.data.facts(), details={"rows": found.n})

@@ -10,11 +10,12 @@ from sklearn.base import ClusterMixin, TransformerMixin
 
 from celeba_lab.analyses.clustering import configure_clusterer, find_clusters, scale
 from celeba_lab.analyses.estimators import check_parameters
-from celeba_lab.analyses.sampling import LabelSample
 from celeba_lab.console import display_path
+from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.data.loaders import Processes
-from celeba_lab.engine.build import build_evaluator, sample_labels
+from celeba_lab.engine.build import build_datamodule, build_evaluator
 from celeba_lab.engine.checkpoints import load_classifier
+from celeba_lab.engine.labels import sample_labels
 from celeba_lab.engine.signals import stopping_between_batches
 from celeba_lab.errors import check_at_least, check_between, check_positive_fraction, settings_of
 from celeba_lab.models.classifier.embedder import Embedder
@@ -48,9 +49,8 @@ def embeddings(
         projector_images: Maximum number of faces in TensorBoard's projector, or 0 to omit the projector.
 
     Returns:
-        The metrics returned by :meth:`~celeba_lab.reports.clusters.ClusterReport.write`, and the metrics
-        ``labels/adjusted_rand_index`` and ``labels/adjusted_mutual_information``, which measure the agreement with the
-        label clusters.
+        The metrics returned by :meth:`~celeba_lab.reports.clusters.ClusterReport.write`, and the agreement with the
+        label clusters, ``labels/adjusted_rand_index`` and ``labels/adjusted_mutual_information``.
 
     Raises:
         UserError: A setting, the checkpoint or the data cannot be used.
@@ -62,12 +62,13 @@ def embeddings(
     check_between("projector_images", projector_images, 0, MOST_SPRITES)
     run = Run.open(cfg)
     model = load_classifier(cfg.checkpoint, "embed faces")
-    sample = sample_labels(run, cfg.data, attributes, fraction, image_size=model.input_size)
+    datamodule = build_datamodule(cfg.data, attributes, model.input_size)
+    sample = sample_labels(run, datamodule, fraction, with_images=True)
     # The labels are clustered first, so that an invalid setting raises an error before the features are computed.
     of_labels = find_clusters(scale(sample.labels, scaler)[0], clusterer)
     trainer = _build_trainer(cfg)
     with run.timed("embed"), stopping_between_batches(trainer):
-        features = _embed(trainer, model, sample)
+        features = _embed(trainer, model, datamodule, sample.rows)
     write_features(run, sample, features)
     with run.timed("compute"):
         clustering = find_clusters(scale(features, scaler)[0], clusterer, "features")
@@ -75,10 +76,10 @@ def embeddings(
         result = ClusteringResult(run, sample, clustering, clusterer, axes=None, seed=cfg.seed)
         write_projector(result, features, projector_images)
         metrics = report_agreement(result, of_labels) | report.write(result)
-        write_bad_images(run, sample.datamodule)
+        write_bad_images(run, datamodule)
     return run.finish(
         metrics,
-        data=sample.datamodule.facts(),
+        data=datamodule.facts(),
         checkpoint=cfg.checkpoint,
         device=trainer.strategy.root_device,
         details={"rows": len(sample.rows)},
@@ -92,8 +93,7 @@ def _build_trainer(cfg: DictConfig) -> L.Trainer:
     return build_evaluator(cfg.trainer, cfg.callbacks, **whole)
 
 
-def _embed(trainer: L.Trainer, model: AttributeClassifier, sample: LabelSample) -> np.ndarray:
-    """Return the features of the sampled faces, float32 (N, D)."""
-    loader = sample.datamodule.rows_dataloader(sample.rows, Processes.of(trainer))
-    batches: Any = trainer.predict(Embedder(model), dataloaders=loader)
+def _embed(trainer: L.Trainer, model: AttributeClassifier, data: CelebADataModule, rows: np.ndarray) -> np.ndarray:
+    """Return the features of the faces in the given rows, float32 (N, D)."""
+    batches: Any = trainer.predict(Embedder(model), data.rows_dataloader(rows, Processes.of(trainer)))
     return torch.cat(batches).numpy()

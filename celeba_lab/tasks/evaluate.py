@@ -11,10 +11,11 @@ from celeba_lab.engine.checkpoints import load_classifier
 from celeba_lab.engine.measure import measure_splits
 from celeba_lab.errors import check_choice, settings_of
 from celeba_lab.models.classifier.ensemble import Ensemble
+from celeba_lab.reports.attribute_table import mean_majority_accuracy
 from celeba_lab.reports.classifier.facts import facts_of_run
 from celeba_lab.reports.classifier.report import ClassifierReport
 from celeba_lab.reports.classifier.result import EvaluationResult
-from celeba_lab.reports.classifier.scores import mean_majority_accuracy, show_evaluation
+from celeba_lab.reports.classifier.scores import show_evaluation
 from celeba_lab.runs.run import Run, write_bad_images
 
 

@@ -7,7 +7,7 @@ from sklearn.base import ClassifierMixin
 from celeba_lab.analyses.regression import check_estimator, regress_each
 from celeba_lab.analyses.sampling import LabelSample, check_several, split_officially, split_randomly
 from celeba_lab.console import Progress, progress
-from celeba_lab.engine.build import sample_labels
+from celeba_lab.engine.labels import build_faces, sample_labels
 from celeba_lab.errors import check_at_least, check_choice, check_inner_fraction, check_positive_fraction
 from celeba_lab.reports.logistic import (
     majority_accuracy,
@@ -55,9 +55,9 @@ def logistic(
     check_at_least("workers", workers, 1)
     check_estimator(estimator)
     run = Run.open(cfg)
-    sample = sample_labels(run, cfg.data, attributes, fraction)
+    sample = sample_labels(run, build_faces(cfg.data, attributes), fraction)
     train, test = _split(sample, split, test_size, cfg.seed)
-    labels = sample.datamodule.annotations.labels[:, sample.datamodule.annotations.columns(sample.attributes)]
+    labels = sample.data.annotations.labels[:, sample.data.annotations.columns(sample.attributes)]
     with run.timed("compute"):
         fits = regress_each(labels[train], labels[test], estimator, workers)
         results = list(progress(fits, "fitting", len(sample.attributes), "attributes"))
@@ -70,12 +70,12 @@ def logistic(
     return run.finish(
         metrics,
         majority_accuracy={"test": majority_accuracy(table)},
-        data=sample.datamodule.facts(),
+        data=sample.data.facts(),
         details={"rows": {"train": len(train), "test": len(test)}},
     )
 
 
 def _split(sample: LabelSample, split: str, test_size: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     if split == "official":
-        return split_officially(sample.rows, sample.datamodule.annotations.partition)
+        return split_officially(sample.rows, sample.data.annotations.partition)
     return split_randomly(sample.rows, test_size, seed)

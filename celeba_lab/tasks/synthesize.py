@@ -6,10 +6,9 @@ from time import perf_counter
 from omegaconf import DictConfig
 
 from celeba_lab.console import Progress, command_line, console, format_override
-from celeba_lab.data.attributes import ATTRIBUTES
-from celeba_lab.data.synthetic.datamodule import draw_faces
+from celeba_lab.data.synthetic.faces import draw_faces
 from celeba_lab.data.synthetic.settings import DEFAULT_N, Settings, find_settings
-from celeba_lab.engine.build import build_datamodule
+from celeba_lab.engine.labels import build_faces
 from celeba_lab.errors import check_at_least
 from celeba_lab.reports.synthetic import report_synthetic
 from celeba_lab.runs.run import Run
@@ -45,10 +44,10 @@ def synthesize(
     start = perf_counter()
     draw_faces(root, settings, workers, overwrite)
     seconds = perf_counter() - start
-    datamodule = build_datamodule(cfg.data, ATTRIBUTES, image_size=128)
-    console.print(datamodule.describe())
+    faces = build_faces(cfg.data)
+    console.print(faces.describe())
     with Progress("writing the report"):
-        report_synthetic(run, datamodule, n, cfg.seed)
+        report_synthetic(run, faces, n, cfg.seed)
     metrics = {"images": float(n)} | ({"images_per_second": n / seconds} if is_new else {})
     train = ["experiment=smile", "data=synthetic", format_override("data.root", root)]
-    return run.finish(metrics, data=datamodule.facts(), next_commands=[("train", command_line(train))])
+    return run.finish(metrics, data=faces.facts(), next_commands=[("train", command_line(train))])

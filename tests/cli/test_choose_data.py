@@ -9,7 +9,8 @@ from celeba_lab.cli.choose_data import choose_attributes, choose_data
 from celeba_lab.config import build
 from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.data.datamodule import CelebADataModule
-from celeba_lab.data.synthetic.datamodule import SyntheticDataModule, draw_faces
+from celeba_lab.data.synthetic.datamodule import SyntheticDataModule
+from celeba_lab.data.synthetic.faces import draw_faces
 from celeba_lab.data.synthetic.settings import Settings
 from celeba_lab.errors import UserError
 

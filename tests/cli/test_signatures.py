@@ -9,7 +9,7 @@ from typing import Any, Union, get_args, get_origin
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from celeba_lab.cli.signatures import complete_signature, read_signature
+from celeba_lab.cli.signatures import ancestors_of, complete_signature, read_signature
 from celeba_lab.config import check_types, import_signature
 from celeba_lab.errors import UserError
 from celeba_lab.files import config_directory
@@ -159,3 +159,16 @@ def test_types_are_checked_without_an_import(package: str, values: dict[str, Any
     else:
         with pytest.raises(UserError, match=sentence):
             check_types(cfg, read_signature)
+
+
+def test_the_base_classes_of_celeba_lab_are_read_from_the_source() -> None:
+    data = "celeba_lab.data"
+    assert ancestors_of(f"{data}.synthetic.datamodule.SyntheticDataModule") >= {
+        f"{data}.synthetic.faces.SyntheticFaces",
+        f"{data}.datamodule.CelebADataModule",
+        f"{data}.celeba.CelebA",
+        f"{data}.position.ResumableData",
+    }
+    assert ancestors_of(f"{data}.celeba.CelebA") == {f"{data}.celeba.CelebA"}
+    assert ancestors_of("celeba_lab.tasks.train.train") == set()
+    assert ancestors_of("celeba_lab.nowhere.Nothing") == {"celeba_lab.nowhere.Nothing"}

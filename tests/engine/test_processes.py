@@ -24,7 +24,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch import nn
 from torch.utils.data import DataLoader
 
-from celeba_lab.data.loaders import LoaderSettings, Processes
+from celeba_lab.data.loaders import Loaders, Processes
 from celeba_lab.data.position import ResumableData
 from celeba_lab.engine import processes
 from celeba_lab.engine.build import build_trainer
@@ -112,7 +112,7 @@ class Faces:
         return {"image": self.images[rows], "label": self.labels[rows], "index": torch.tensor(rows)}
 
 
-class Settings(LoaderSettings):
+class Settings(Loaders):
     def _loader(self, dataset, processes, sampler, batch_size, drop_last=False) -> DataLoader:
         own: dict[str, Any] = {"generator": torch.Generator(), "collate_fn": lambda batch: batch}
         return DataLoader(dataset, batch_size, sampler=sampler, drop_last=drop_last, **own)

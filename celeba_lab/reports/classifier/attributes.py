@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 
 from celeba_lab import figures
+from celeba_lab.reports.attribute_table import attribute_table, mean_majority_accuracy
 from celeba_lab.reports.classifier.result import EvaluationResult, first_names, percent
-from celeba_lab.reports.classifier.scores import attribute_table, mean_majority_accuracy
 from celeba_lab.reports.page.page import Picture, Section
 
 _COLUMNS = {
@@ -34,7 +34,7 @@ def report_attributes(result: EvaluationResult, bins: int = 15) -> tuple[Section
         bins: Number of probability bins for the calibration error.
 
     Returns:
-        The section, and the table from :func:`~celeba_lab.reports.classifier.scores.attribute_table`.
+        The section, and the table from :func:`~celeba_lab.reports.attribute_table.attribute_table`.
     """
     found, names = result.predictions, result.names
     table = attribute_table(found.labels, found.probabilities, names, found.threshold, bins)

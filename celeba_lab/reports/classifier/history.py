@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from celeba_lab import figures
-from celeba_lab.reports.classifier.scores import mean_majority_accuracy
+from celeba_lab.reports.attribute_table import mean_majority_accuracy
 from celeba_lab.reports.page.page import PageTable, Picture, Section
 from celeba_lab.runs.run import RunFolder
 
@@ -20,7 +20,7 @@ def report_history(
         run: Run folder for the tables and figures.
         history: Metrics with one row per epoch and one column per metric.
         best_epoch: Epoch of the reported checkpoint.
-        val: Table from :func:`~celeba_lab.reports.classifier.scores.attribute_table` for the validation split.
+        val: Table from :func:`~celeba_lab.reports.attribute_table.attribute_table` for the validation split.
         title: Title for the figures.
 
     Returns:

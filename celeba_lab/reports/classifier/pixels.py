@@ -28,7 +28,7 @@ def report_pixels(
 
     Args:
         result: Predictions to report. The estimator is fitted to the labels of the train split.
-        scores: Table from :func:`~celeba_lab.reports.classifier.scores.attribute_table`.
+        scores: Table from :func:`~celeba_lab.reports.attribute_table.attribute_table`.
         estimator: Unfitted scikit-learn classifier. If None, the comparison is skipped.
 
     Returns:

@@ -6,11 +6,12 @@ from celeba_lab.console import Progress, console, display_path
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.engine.classifier import TrainedClassifier
 from celeba_lab.engine.measure import Measurement
+from celeba_lab.reports.attribute_table import mean_majority_accuracy
 from celeba_lab.reports.classifier.facts import facts_of_run
 from celeba_lab.reports.classifier.history import report_history
 from celeba_lab.reports.classifier.report import ClassifierReport
 from celeba_lab.reports.classifier.result import EvaluationResult
-from celeba_lab.reports.classifier.scores import mean_majority_accuracy, show_scores
+from celeba_lab.reports.classifier.scores import show_scores
 from celeba_lab.runs.run import Run, write_bad_images
 
 

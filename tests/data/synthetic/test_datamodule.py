@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from celeba_lab.data.synthetic import datamodule
-from celeba_lab.data.synthetic.datamodule import SyntheticDataModule, draw_faces
+from celeba_lab.data.synthetic import faces
+from celeba_lab.data.synthetic.datamodule import SyntheticDataModule
+from celeba_lab.data.synthetic.faces import draw_faces
 from celeba_lab.data.synthetic.settings import Settings, find_settings
 
 
 def test_missing_faces_are_drawn_on_first_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(datamodule, "Settings", lambda: Settings(n=12))
+    monkeypatch.setattr(faces, "Settings", lambda: Settings(n=12))
     data = SyntheticDataModule(str(tmp_path / "faces"), ["Smiling"], image_size=32, name="synthetic")
     assert not (tmp_path / "faces").exists()
     assert len(data.annotations) == 12

@@ -17,6 +17,7 @@ from celeba_lab.analyses.predictions import Predictions
 from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.errors import UserError
+from celeba_lab.reports.attribute_table import attribute_table
 from celeba_lab.reports.classifier import report as classifier
 from celeba_lab.reports.classifier.attributes import report_attributes
 from celeba_lab.reports.classifier.calibration import report_calibration
@@ -24,7 +25,7 @@ from celeba_lab.reports.classifier.history import report_history
 from celeba_lab.reports.classifier.mistakes import report_mistakes
 from celeba_lab.reports.classifier.report import ClassifierReport
 from celeba_lab.reports.classifier.result import EvaluationResult
-from celeba_lab.reports.classifier.scores import attribute_table, mistakes
+from celeba_lab.reports.classifier.scores import mistakes
 from celeba_lab.reports.classifier.thresholds import report_thresholds
 from celeba_lab.runs.run import Run, RunFolder
 

@@ -7,7 +7,8 @@ from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from celeba_lab.analyses.predictions import Predictions
-from celeba_lab.reports.classifier.scores import attribute_table, mistakes
+from celeba_lab.reports.attribute_table import attribute_table
+from celeba_lab.reports.classifier.scores import mistakes
 
 
 def predictions(labels, probabilities, threshold=0.5, **options) -> Predictions:

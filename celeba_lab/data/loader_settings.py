@@ -1,0 +1,35 @@
+"""Settings of the data loaders. This module does not import torch."""
+
+from dataclasses import dataclass
+
+from celeba_lab.errors import check_at_least, check_between
+
+MOST_WORKERS = 256
+"""Maximum number of worker processes of a loader. More would slow down or exhaust any machine."""
+
+
+@dataclass(frozen=True)
+class LoaderSettings:
+    """Settings shared by all loaders of a data module.
+
+    Attributes:
+        batch_size: Number of images in a training batch.
+        eval_batch_size: Number of images in a validation, test or prediction batch. If None, twice ``batch_size``
+            is used.
+        num_workers: Number of worker processes per loader. If None, the number depends on the device and store.
+        seed: Seed for shuffling the training images.
+
+    Raises:
+        SettingError: A value is out of range.
+    """
+
+    batch_size: int
+    eval_batch_size: int | None
+    num_workers: int | None
+    seed: int
+
+    def __post_init__(self) -> None:
+        check_at_least("batch_size", self.batch_size, 2)  # Batch normalisation cannot be trained with one face.
+        check_at_least("eval_batch_size", self.eval_batch_size, 1)
+        check_between("num_workers", self.num_workers, 0, MOST_WORKERS)
+        check_at_least("seed", self.seed, 0)
