@@ -81,7 +81,7 @@ def split_randomly(rows: np.ndarray, test_size: float, seed: int) -> tuple[np.nd
     Raises:
         SettingError: ``test_size`` is out of range, or no rows would be left for training or testing.
     """
-    from sklearn.model_selection import train_test_split  # slow to import and not needed by other analyses
+    from sklearn.model_selection import train_test_split  # It is slow to import.
 
     check_inner_fraction("test_size", test_size)
     try:

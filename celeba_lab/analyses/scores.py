@@ -44,7 +44,7 @@ def attribute_scores(
 
 
 def _ranking_scores(positive: np.ndarray, probabilities: np.ndarray) -> dict[str, np.ndarray]:
-    from sklearn.metrics import average_precision_score, roc_auc_score  # slow to import, and not always needed
+    from sklearn.metrics import average_precision_score, roc_auc_score  # It is slow to import.
 
     scores = {name: np.full(positive.shape[1], np.nan) for name in ("auroc", "average_precision")}
     for k in np.flatnonzero(positive.any(axis=0) & ~positive.all(axis=0)):

@@ -20,6 +20,7 @@ _BUG = "This is a bug in celeba_lab. Please report it, and include the lines abo
 def launch(cfg: "DictConfig") -> float | None:
     """Run the task of a composed configuration, and return the metric selected by ``score``."""
     from celeba_lab.cli.explain import ExplainedExit, explain_disk
+    from celeba_lab.cli.imports import importing
     from celeba_lab.cli.processes import error_prefix
     from celeba_lab.cli.run_folder import check_claims
     from celeba_lab.errors import UserError, settings_of
@@ -33,7 +34,8 @@ def launch(cfg: "DictConfig") -> float | None:
             return None
         if cfg.repeat is not None and cfg.resume is None:
             _restore_repeated(cfg)
-        task = prepare(cfg)
+        with importing():
+            task = prepare(cfg)
     except Exception as error:
         _exit_with_sentence(error, discard_folder=True)
         raise

@@ -120,7 +120,7 @@ class InMemory:
     """
 
     def __init__(self, source: FaceStore) -> None:
-        import torch  # slow to import, and not needed to read the original images
+        import torch  # It is slow to import, and reading the original images does not need it.
 
         self.source = source
         self.image_size = source.image_size
