@@ -32,7 +32,8 @@ def choose_data(cfg: DictConfig) -> str | None:
     with open_dict(cfg.data):
         otherwise = cfg.data.pop("otherwise", None)
         missing = None
-        if otherwise is not None and not holds_annotations(_folder(cfg)):
+        # Shards may be in an object store, which is not looked at before the run starts.
+        if otherwise is not None and cfg.data.store != "shards" and not holds_annotations(_folder(cfg)):
             missing = str(cfg.data.root)
             cfg.data.update(otherwise)
         elif cfg.data.name == "auto":

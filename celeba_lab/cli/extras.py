@@ -3,7 +3,7 @@
 import importlib.util
 import sys
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from celeba_lab.errors import missing_extra
 
@@ -17,7 +17,7 @@ _LOGGERS = {
 
 
 def check_extras(cfg: DictConfig) -> None:
-    """Check that the libraries of the loggers are installed.
+    """Check that the libraries of the loggers and of shards are installed.
 
     Raises:
         UserError: A library is missing.
@@ -26,6 +26,9 @@ def check_extras(cfg: DictConfig) -> None:
         module, extra = _LOGGERS.get(str((node or {}).get("_target_")), (None, ""))
         if module is not None and not _is_installed(module):
             raise missing_extra(f"logger={extra}", extra)
+    for setting in ("data.store", "task.format"):
+        if OmegaConf.select(cfg, setting) == "shards" and not all(map(_is_installed, ("litdata", "obstore"))):
+            raise missing_extra(f"{setting}=shards", "shards")
 
 
 def _is_installed(module: str) -> bool:

@@ -19,6 +19,7 @@ from celeba_lab.console import format_override
 from celeba_lab.errors import SettingError
 
 _GROUPS = ("callbacks", "logger", "trainer")
+_SETTINGS = ("data.cache", "task.output")  # other settings that are paths to which files are written
 # Arguments of callbacks, loggers and profilers that are paths. A relative path would lead to the current folder.
 _PATHS = ("dirpath", "path", "folder", "dir", "save_dir", "root_dir", "log_dir", "output_dir", "default_root_dir")
 
@@ -90,9 +91,11 @@ def check_output_paths(cfg: DictConfig) -> None:
     """
     folder = Path(HydraConfig.get().runtime.output_dir).resolve()
     content: Any = OmegaConf.to_container(cfg, resolve=False)
-    for group in _GROUPS:
+    for group in (*_GROUPS, *(setting.partition(".")[0] for setting in _SETTINGS)):
         for path, value in _untrusted_texts(content.get(group), group):
-            is_path = path.rpartition(".")[2] in _PATHS and value
+            if group not in _GROUPS and path not in _SETTINGS:
+                continue
+            is_path = (path.rpartition(".")[2] in _PATHS or path in _SETTINGS) and value
             if _leads_away(value, folder) or (is_path and not Path(value).resolve().is_relative_to(folder)):
                 if any(path == key or path.startswith(f"{key}.") for key in _given):
                     _permitted[path] = value

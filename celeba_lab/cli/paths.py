@@ -60,7 +60,12 @@ def check_paths(cfg: DictConfig) -> None:
 
 
 def _reads_celeba(cfg: DictConfig) -> bool:
-    if cfg.data is None or cfg.data.get("_target_") != _CELEBA or cfg.data.name == "files":
+    if (
+        cfg.data is None
+        or cfg.data.get("_target_") != _CELEBA
+        or cfg.data.name == "files"
+        or "://" in str(cfg.data.root)
+    ):
         return False
     generates_only = OmegaConf.select(cfg, "task.nearest") is False and OmegaConf.select(cfg, "task.auditor") is None
     return not generates_only

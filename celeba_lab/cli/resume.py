@@ -19,8 +19,7 @@ from celeba_lab.runs.settings import OVERRIDES, REPEAT, RESUME, SETTINGS
 from celeba_lab.runs.summary import SUMMARY
 from celeba_lab.runs.sweep import Sweep
 
-# Settings for which a finished run is continued: how long it trains, and what it reports. A name also stands for all
-# settings below it.
+# Settings, with all settings below them, for which a finished run is continued: how long it trains, what it reports.
 _EXTENDING = (
     "recipe.max_epochs",
     "trainer.max_epochs",
@@ -41,6 +40,7 @@ CHANGEABLE = (
     "data.root",
     "data.num_workers",
     "data.store",
+    "data.cache",
     "data.eval_batch_size",
     "data.max_pixels",
     "trainer.accelerator",

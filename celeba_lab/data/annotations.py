@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from celeba_lab.data.attributes import ATTRIBUTES, check_attributes
 from celeba_lab.data.layouts import LABEL_TABLE, PARTITION_TABLE, find_table, list_tables, only_one
@@ -21,6 +22,13 @@ _LANDMARKS = tuple(
     f"{part}_{axis}" for part in ("lefteye", "righteye", "nose", "leftmouth", "rightmouth") for axis in "xy"
 )
 _BBOX = ("x_1", "y_1", "width", "height")
+_EXTRAS: dict[str, tuple[str, ...]] = {
+    "identity_CelebA": ("identity",),
+    "list_landmarks_align_celeba": _LANDMARKS,
+    "list_bbox_celeba": _BBOX,
+}
+TABLES = tuple(f"{stem}.csv" for stem in (LABEL_TABLE, PARTITION_TABLE, *_EXTRAS))
+"""Names of all tables in the layout of Kaggle, of which the last three are optional."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +112,7 @@ class Annotations:
     @cached_property
     def identity(self) -> np.ndarray | None:
         """Identity number of the person in each image, int32 (N,), or None if there is no identity table."""
-        values = self._extra("identity_CelebA", ("identity",))
+        values = self._extra("identity_CelebA")
         return None if values is None else values[:, 0]
 
     @cached_property
@@ -113,7 +121,7 @@ class Annotations:
 
         Coordinates are in pixels of the aligned 178 x 218 image. The value is None if there is no landmark table.
         """
-        values = self._extra("list_landmarks_align_celeba", _LANDMARKS)
+        values = self._extra("list_landmarks_align_celeba")
         return None if values is None else values.reshape(-1, 5, 2)
 
     @cached_property
@@ -122,13 +130,35 @@ class Annotations:
 
         The columns are the left edge, top edge, width and height in pixels.
         """
-        return self._extra("list_bbox_celeba", _BBOX)
+        return self._extra("list_bbox_celeba")
 
-    def _extra(self, stem: str, columns: Sequence[str]) -> np.ndarray | None:
+    def to_csv(self, rows: np.ndarray) -> dict[str, str]:
+        """Return tables in the layout of Kaggle that contain only the given faces, by file name.
+
+        Args:
+            rows: Rows of the faces, int64 (M,), in the order of the new tables.
+        """
+        tables = {
+            LABEL_TABLE: (2 * self.labels - 1, ATTRIBUTES),
+            PARTITION_TABLE: (self.partition[:, None], ("partition",)),
+        }
+        for stem, columns in _EXTRAS.items():
+            values = self._extra(stem)
+            if values is not None:
+                tables[stem] = (values, columns)
+        index = pd.Index(self.image_ids[rows], name="image_id")
+        return {
+            f"{stem}.csv": pd.DataFrame(values[rows], index, list(columns)).to_csv()
+            for stem, (values, columns) in tables.items()
+        }
+
+    def _extra(self, stem: str) -> np.ndarray | None:
         paths = list_tables(self.root, stem)
         if not paths:
             return None
-        return _align(read_table(only_one(paths), columns, _INT32), self.image_ids, find_table(self.root, LABEL_TABLE))
+        return _align(
+            read_table(only_one(paths), _EXTRAS[stem], _INT32), self.image_ids, find_table(self.root, LABEL_TABLE)
+        )
 
 
 def _check_one_convention(table: Table) -> None:

@@ -14,7 +14,10 @@ from celeba_lab.data.checks import ImageChecks
 from celeba_lab.data.images import resize_images
 from celeba_lab.data.layouts import find_image_folder, holds_images
 from celeba_lab.data.loader_settings import LoaderSettings
-from celeba_lab.data.stores import STORES, FaceStore, JpegFolder
+from celeba_lab.data.packed import STORES, build_store
+from celeba_lab.data.shards import ShardFolder, Shards
+from celeba_lab.data.stores import FaceStore, JpegFolder
+from celeba_lab.data.synthetic.settings import holds_drawn_faces
 from celeba_lab.errors import SettingError, UserError, check_at_least, check_between, check_choice
 
 _LARGEST = 4096  # Maximum side length of the images in pixels.
@@ -45,10 +48,14 @@ class CelebA:
             image once before use, leaves out unusable images and lists them in ``bad_images``.
         max_bad_fraction: Maximum fraction of a split that ``skip`` may leave out.
         max_pixels: Maximum number of pixels in an image (width times height), checked before decoding.
-        store: Source of the pixels. ``jpeg`` decodes the image files in every epoch. ``memory`` decodes the training
-            images once and stores them in memory, which is faster if decoding an image takes longer than training on
-            it. At a size of 32 pixels, 200,000 faces take 0.6 GB; at 64 pixels, they take 2.5 GB. If the faces would
-            fill more than half of the memory, they are decoded in every epoch instead.
+        store: Source of the pixels. ``packed`` decodes the images once, into a file that all runs share. ``auto`` does
+            so if the run itself becomes faster, and always reads the faces that have been packed before. ``memory``
+            decodes the training and validation images once in every run and keeps them in memory. ``jpeg`` decodes the
+            image files whenever they are read. ``shards`` does so if ``root`` is a folder or an address of shards; see
+            :mod:`celeba_lab.data.shards`. At a size of 32 pixels, 200,000 faces take 0.6 GB; at 64 pixels, they take
+            2.5 GB; and at 128 pixels, 9.8 GB.
+        cache: Folder for the files with packed faces, or for copies of shards. Default: the folder ``packed`` in
+            ``root``; see :func:`~celeba_lab.data.packed.pack_folder`.
         seed: Seed for shuffling the training images.
         name: Name of the dataset in reports. Default: ``celeba``.
 
@@ -82,7 +89,8 @@ class CelebA:
         on_bad_image: str = "raise",
         max_bad_fraction: float = 0.01,
         max_pixels: int = 50_000_000,
-        store: str = "jpeg",
+        store: str = "auto",
+        cache: str | None = None,
         seed: int = 0,
         name: str | None = None,
     ) -> None:
@@ -98,6 +106,8 @@ class CelebA:
         self.partitions = _check_partitions(list(SPLITS) if partitions is None else partitions)
         self.max_pixels = max_pixels
         self.store = store
+        self.cache = None if cache is None else Path(cache).expanduser()
+        self._shards = ShardFolder(root, self.cache) if store == "shards" else None
         self.name = name or self.default_name
         self._checks = ImageChecks(on_bad_image, max_bad_fraction)
         self._loader_settings = LoaderSettings(batch_size, eval_batch_size, num_workers, seed)
@@ -114,8 +124,22 @@ class CelebA:
         """Annotations in ``root``, read on first use. Images are not needed."""
         if self._annotations is None:
             with Progress("reading the labels"):
-                self._annotations = Annotations.load(self.root)
+                self._annotations = Annotations.load(self.tables_folder)
         return self._annotations
+
+    @property
+    def tables_folder(self) -> Path:
+        """Folder that contains the tables: ``root``, or a local copy if ``root`` is an address.
+
+        Raises:
+            UserError: ``root`` does not contain shards, although ``store`` is ``shards``.
+        """
+        if self._shards is None:
+            return self.root
+        folder = self._shards.tables()
+        if self.notice is None and holds_drawn_faces(folder):
+            raise UserError(f"{self._shards.root} contains synthetic faces. Use data=synthetic.")
+        return folder
 
     @property
     def image_folder(self) -> Path:
@@ -127,18 +151,20 @@ class CelebA:
     @property
     def has_images(self) -> bool:
         """Whether ``root`` contains an image folder. Analyses of the labels need only the annotations."""
-        return holds_images(self.root)
+        return self._shards is not None or holds_images(self.root)
 
     @property
     def files(self) -> JpegFolder:
         """Image files for all rows of the annotations."""
+        if self._shards is not None:
+            return Shards(self._shards, self.annotations.image_ids, self.image_size, self.max_pixels)
         return JpegFolder(self.image_folder, self.annotations.image_ids, self.image_size, self.max_pixels)
 
     @property
     def faces(self) -> FaceStore:
         """Images for all rows of the annotations, read from the source that ``store`` selects."""
         if self._faces is None:
-            self._faces = STORES[self.store](self.files)
+            self._faces = build_store(self.store, self.files, self.root, self.cache)
         return self._faces
 
     def split_indices(self, split: str) -> np.ndarray:
@@ -172,6 +198,11 @@ class CelebA:
         """Return the binary labels of the given rows, with columns in the order of ``attributes``, uint8 (N, K)."""
         labels: np.ndarray = self.annotations.labels[rows][:, self.annotations.columns(self.attributes)]
         return labels.astype(np.uint8)
+
+    @property
+    def on_bad_image(self) -> str:
+        """What is done with an unusable image, ``raise`` or ``skip``."""
+        return self._checks.on_bad_image
 
     @property
     def bad_images(self) -> pd.DataFrame:
@@ -213,7 +244,8 @@ class CelebA:
 
     def facts(self) -> dict[str, Any]:
         """Return the information that a run records: name, folder, images per split, fingerprint and provenance."""
-        own = {"name": self.name, "root": str(self.root), "images": self.counts}
+        root = str(self.root) if self._shards is None else self._shards.root
+        own = {"name": self.name, "root": root, "images": self.counts}
         return own | {"fingerprint": self.annotations.fingerprint, **self.provenance}
 
     @property
@@ -248,7 +280,9 @@ class CelebA:
                 f"The {split_name(split)} split of {self.root} is empty: no image has partition {SPLITS.index(split)}"
                 " in list_eval_partition. Correct this table or choose another split."
             )
-        self._rows[split] = self._checks.usable_rows(self.files, rows, split)
+        # Shards contain all images of the tables.
+        check = self._checks.usable_rows if self._shards is None else self._checks.leave_out
+        self._rows[split] = check(self.files, rows, split)
 
 
 def _check_partitions(names: list[str]) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import astuple, replace
 from pathlib import Path
 
+import lightning
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,7 +14,9 @@ from celeba_lab.console import progress
 from celeba_lab.data.celeba import CelebA
 from celeba_lab.data.datasets import FaceDataset
 from celeba_lab.data.loaders import FaceLoader, Loaders, Processes
+from celeba_lab.data.on_device import place
 from celeba_lab.data.position import Position, ResumableData
+from celeba_lab.data.reads import training_reads, validation_reads
 from celeba_lab.data.stores import JpegFolder
 
 
@@ -32,6 +35,11 @@ class CelebADataModule(CelebA, ResumableData):
     name: str
 
     @property
+    @override
+    def order(self) -> str | None:
+        return None if self._shards is None else self._shards.fingerprint
+
+    @property
     def batch_size(self) -> int:
         """Number of images in a training batch. A callback can change it before training."""
         return self._loader_settings.batch_size
@@ -44,30 +52,41 @@ class CelebADataModule(CelebA, ResumableData):
         """Return the images of a split in table order. Call ``setup`` first to check the images."""
         return self._dataset(self.split_indices(split))
 
-    def shuffled_dataloader(self, processes: Processes, position: Position | None = None) -> FaceLoader:
+    def shuffled_dataloader(
+        self, processes: Processes, position: Position | None = None, trainer: lightning.Trainer | None = None
+    ) -> FaceLoader:
         """Return a loader over the training images, in an order that depends only on the seed and the epoch.
 
         Args:
             processes: Processes among which the images are divided.
             position: Position of the first batch. Default: the start of the first epoch.
+            trainer: Trainer that uses the loader, whose settings tell how often the images will be read.
         """
-        dataset = self.dataset("train")
-        dataset.store.prepare(dataset.rows, processes.local)
-        return self._loaders.training_loader(dataset, processes, position or Position())
+        dataset, position = self.dataset("train"), position or Position()
+        reads = training_reads(trainer, position, len(dataset), self.batch_size)
+        self.faces.prepare(dataset.rows, reads, processes.local)
+        return self._loaders.training_loader(place(dataset, processes.torch_device, reads), processes, position)
 
-    def evaluation_dataloader(self, split: str, processes: Processes | None = None) -> FaceLoader:
+    def evaluation_dataloader(self, split: str, processes: Processes | None = None, reads: float = 0) -> FaceLoader:
         """Return a loader over one split in table order.
 
         Args:
             split: Name of the split.
             processes: Processes among which the images are divided. Each image is loaded by only one process. Default:
                 a single process on the CPU.
+            reads: Expected number of images that will be read. Default: each image once.
         """
-        return self._loaders.evaluation_loader(self.dataset(split), processes or Processes())
+        return self._evaluation_loader(self.split_indices(split), processes or Processes(), reads)
 
     def rows_dataloader(self, rows: np.ndarray, processes: Processes | None = None) -> FaceLoader:
         """Return a loader over the given annotation rows, int64 (N,), in the given order."""
-        return self._loaders.evaluation_loader(self._dataset(rows), processes or Processes())
+        return self._evaluation_loader(rows, processes or Processes())
+
+    def _evaluation_loader(self, rows: np.ndarray, processes: Processes, reads: float = 0) -> FaceLoader:
+        reads = max(reads, len(rows))
+        self.faces.prepare(rows, reads, processes.local)
+        dataset = place(self._dataset(rows), processes.torch_device, reads)
+        return self._loaders.evaluation_loader(dataset, processes)
 
     def files_dataloader(self, paths: Sequence[Path], processes: Processes | None = None) -> FaceLoader:
         """Return a loader over image files. Neither ``root`` nor annotations are needed.
@@ -90,11 +109,20 @@ class CelebADataModule(CelebA, ResumableData):
 
     @override
     def train_dataloader(self) -> FaceLoader:
-        return self.shuffled_dataloader(self._processes, self.position)
+        train, val = self.split_indices("train"), self.split_indices("val")
+        reads = training_reads(self.trainer, self.position, len(train), self.batch_size) + self._validation_reads
+        self.faces.prepare(np.union1d(train, val) if self._validation_reads else train, reads, self._processes.local)
+        return self.shuffled_dataloader(self._processes, self.position, self.trainer)
 
     @override
     def val_dataloader(self) -> FaceLoader:
-        return self.evaluation_dataloader("val", self._processes)
+        return self.evaluation_dataloader("val", self._processes, self._validation_reads)
+
+    @property
+    def _validation_reads(self) -> float:
+        """Number of validation images that training will read, or 0 without a Trainer."""
+        images, size = len(self.split_indices("val")), self._loaders.evaluation_batch_size
+        return validation_reads(self.trainer, self.position, images, size)
 
     @override
     def test_dataloader(self) -> FaceLoader:
@@ -109,7 +137,7 @@ class CelebADataModule(CelebA, ResumableData):
         return Loaders(*astuple(self._loader_settings))
 
     def _dataset(self, rows: np.ndarray) -> FaceDataset:
-        return FaceDataset(self.faces, rows, self.labels(rows))
+        return FaceDataset(self.faces, rows, self.labels(rows), self.faces.groups_of(rows))
 
     @property
     def _processes(self) -> Processes:
@@ -129,6 +157,11 @@ class TrainingFaces(ResumableData):
         self.data = data
 
     @property
+    @override
+    def order(self) -> str | None:
+        return self.data.order
+
+    @property
     def batch_size(self) -> int:
         """Number of images in a training batch. A callback can change it before training."""
         return self.data.batch_size
@@ -140,4 +173,4 @@ class TrainingFaces(ResumableData):
     @override
     def train_dataloader(self) -> FaceLoader:
         assert self.trainer is not None
-        return self.data.shuffled_dataloader(Processes.of(self.trainer), self.position)
+        return self.data.shuffled_dataloader(Processes.of(self.trainer), self.position, self.trainer)

@@ -53,13 +53,21 @@ def load_image(path: Path, max_pixels: int) -> np.ndarray:
     Raises:
         UserError: The file cannot be read or decoded.
     """
+    return decode_image(read_image(path), str(path), max_pixels)
+
+
+def read_image(path: Path) -> bytes:
+    """Return the content of an image file, which is not decoded.
+
+    Raises:
+        UserError: The file cannot be read.
+    """
     try:
-        data = read_file(Path(path), _MOST_BYTES)
+        return read_file(Path(path), _MOST_BYTES)
     except OSError as error:
         raise UserError(
             f"{path} cannot be read ({error.strerror or error}). Check the path and its permissions."
         ) from error
-    return decode_image(data, str(path), max_pixels)
 
 
 def decode_image(data: bytes, name: str, max_pixels: int) -> np.ndarray:
@@ -109,17 +117,17 @@ def resize_images(arrays: Sequence[np.ndarray], size: int) -> "torch.Tensor":
         size: Side length of the squares, S, in pixels.
 
     Returns:
-        The resized images, uint8 (B, 3, S, S).
+        The resized images, uint8 (B, 3, S, S), in the memory format ``channels_last``.
     """
     import torch  # It is slow to import, like torchvision, and decoding does not need it.
     from torchvision.transforms.v2 import functional as F
 
     if len({array.shape for array in arrays}) > 1:
         return torch.cat([resize_images([array], size) for array in arrays])
-    images = torch.stack([torch.from_numpy(array).permute(2, 0, 1) for array in arrays])  # (B, 3, H, W)
-    # Resizing all images in one call takes half as long as B separate calls.
+    # Resizing all images in one call takes half as long as B separate calls, and less in the order of the decoder.
+    images = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2)  # (B, 3, H, W)
     resized: torch.Tensor = F.resize(images, [size, size], antialias=True)
-    return resized.contiguous()
+    return resized.contiguous(memory_format=torch.channels_last)
 
 
 def _read_header(data: bytes) -> ImageFile:

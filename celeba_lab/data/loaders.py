@@ -14,11 +14,15 @@ from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from torch.utils.data import DataLoader, DistributedSampler, Sampler, SequentialSampler
 from typing_extensions import override
 
-from celeba_lab.data.datasets import FaceDataset
+from celeba_lab.data.datasets import FaceDataset, keep_batch
 from celeba_lab.data.loader_settings import LoaderSettings
+from celeba_lab.data.on_device import OnDevice
 from celeba_lab.data.position import Position
 from celeba_lab.data.workers import ignore_interrupts, spare_cores
 from celeba_lab.errors import UserError
+
+GROUPS_AT_ONCE = 8
+"""Number of groups, such as shards, whose samples are shuffled together and which are read at the same time."""
 
 FaceLoader: TypeAlias = DataLoader[dict[str, Any]]
 """A data loader that yields batches of type :class:`~celeba_lab.data.batch.Batch`."""
@@ -35,26 +39,38 @@ class Processes:
         rank: Index of this process, counted from 0.
         local: Number of processes on this machine.
         device: Device type, such as ``cpu`` or ``cuda``.
+        index: Number of the device of this process among those of its type on this machine.
 
     Example:
         >>> Processes(world_size=2, rank=1, local=2)
-        Processes(world_size=2, rank=1, local=2, device='cpu')
+        Processes(world_size=2, rank=1, local=2, device='cpu', index=0)
     """
 
     world_size: int = 1
     rank: int = 0
     local: int = 1
     device: str = "cpu"
+    index: int = 0
 
     @classmethod
     def of(cls, trainer: lightning.Trainer) -> "Processes":
         """Return the processes of a Trainer."""
-        device = trainer.strategy.root_device.type
-        return cls(trainer.world_size, trainer.global_rank, trainer.num_devices, device)
+        device = trainer.strategy.root_device
+        return cls(trainer.world_size, trainer.global_rank, trainer.num_devices, device.type, device.index or 0)
+
+    @property
+    def torch_device(self) -> torch.device:
+        """Device of this process."""
+        return torch.device(self.device, self.index) if self.device == "cuda" else torch.device(self.device)
 
 
 class Loaders(LoaderSettings):
     """The loaders of a data module, which share its settings."""
+
+    @property
+    def evaluation_batch_size(self) -> int:
+        """Number of images in a validation, test or prediction batch."""
+        return 2 * self.batch_size if self.eval_batch_size is None else self.eval_batch_size
 
     def training_loader(self, dataset: FaceDataset, processes: Processes, position: Position) -> FaceLoader:
         """Return a loader over shuffled faces, in an order that depends only on the seed and the epoch.
@@ -77,7 +93,7 @@ class Loaders(LoaderSettings):
             # Lightning would wrap an EpochSampler in a DistributedSampler and no longer set its epoch.
             sampler = DistributedEpochSampler(dataset, processes, self.seed, position.epoch, first)
         else:
-            sampler = EpochSampler(len(dataset), self.seed, position.epoch, first)
+            sampler = EpochSampler(len(dataset), self.seed, position.epoch, first, dataset.groups)
         return self._loader(dataset, processes, sampler, self.batch_size, drop_last=len(sampler) > self.batch_size)
 
     def evaluation_loader(self, dataset: FaceDataset, processes: Processes) -> FaceLoader:
@@ -86,7 +102,7 @@ class Loaders(LoaderSettings):
         Raises:
             UserError: There are fewer images than processes.
         """
-        batch_size = 2 * self.batch_size if self.eval_batch_size is None else self.eval_batch_size
+        batch_size = self.evaluation_batch_size
         if processes.world_size == 1:
             return self._loader(dataset, processes, SequentialSampler(dataset), batch_size)
         _check_share(dataset, processes)
@@ -105,15 +121,18 @@ class Loaders(LoaderSettings):
         batch_size: int,
         drop_last: bool = False,
     ) -> FaceLoader:
-        workers = self._workers(dataset, processes)
+        is_on_device = isinstance(dataset, OnDevice)
+        workers = 0 if is_on_device else self._workers(dataset, processes)
         return DataLoader(
             dataset,
             batch_size=batch_size,
             sampler=sampler,
             num_workers=workers,
             drop_last=drop_last,
-            pin_memory=processes.device == "cuda",
+            collate_fn=keep_batch,
+            pin_memory=processes.device == "cuda" and not is_on_device,
             persistent_workers=workers > 0,
+            multiprocessing_context=dataset.store.start_method if workers else None,
             worker_init_fn=_init_worker,
             # With a separate generator, loading does not change the global random state that the model uses.
             generator=torch.Generator().manual_seed(self.seed),
@@ -160,6 +179,9 @@ class EpochSampler(Sampler[int]):
         epoch: Index of the first epoch, counted from 0.
         first: Number of samples of the first epoch to skip, because a resumed run has already used them. The length
             includes skipped samples.
+        groups: Group of each sample, such as the shard that contains it, int64 (n,). The samples are then shuffled
+            within sets of :data:`GROUPS_AT_ONCE` groups, and these sets contain other groups in each epoch. By default,
+            all samples are shuffled together.
 
     Example:
         >>> sampler = EpochSampler(5, seed=0)
@@ -171,8 +193,9 @@ class EpochSampler(Sampler[int]):
         True
     """
 
-    def __init__(self, n: int, seed: int, epoch: int = 0, first: int = 0) -> None:
+    def __init__(self, n: int, seed: int, epoch: int = 0, first: int = 0, groups: np.ndarray | None = None) -> None:
         self.n = n
+        self.groups = groups
         self.seed = seed
         self.epoch = epoch
         self._skipped = {epoch: first}
@@ -188,7 +211,11 @@ class EpochSampler(Sampler[int]):
         # Adding the seed and the epoch would give epoch 1 with seed 0 the same order as epoch 0 with seed 1.
         mixed = np.random.SeedSequence((self.seed, self.epoch)).generate_state(1, np.uint64)[0]
         generator = torch.Generator().manual_seed(int(mixed >> np.uint64(1)))
-        yield from torch.randperm(self.n, generator=generator).tolist()[self._skipped.get(self.epoch, 0) :]
+        order = torch.randperm(self.n, generator=generator)
+        if self.groups is not None:
+            places = torch.randperm(int(self.groups.max()) + 1, generator=generator) // GROUPS_AT_ONCE
+            order = order[places[torch.from_numpy(self.groups)[order]].argsort(stable=True)]
+        yield from order.tolist()[self._skipped.get(self.epoch, 0) :]
 
 
 class DistributedEpochSampler(DistributedSampler[dict[str, Any]]):
@@ -207,7 +234,7 @@ class DistributedEpochSampler(DistributedSampler[dict[str, Any]]):
 
     def __init__(self, dataset: FaceDataset, processes: Processes, seed: int, epoch: int = 0, first: int = 0) -> None:
         super().__init__(dataset, processes.world_size, processes.rank, seed=seed, drop_last=True)
-        self._all = EpochSampler(len(dataset), seed)
+        self._all = EpochSampler(len(dataset), seed, groups=dataset.groups)
         self.set_epoch(epoch)
         self._skipped = {epoch: first}
 

@@ -6,6 +6,8 @@ from typing import Any
 import lightning
 from typing_extensions import override
 
+from celeba_lab.errors import UserError
+
 
 @dataclass(frozen=True, order=True)
 class Position:
@@ -51,10 +53,22 @@ class ResumableData(lightning.LightningDataModule):
         """Position of the next training batch."""
         return self._resumed if self.trainer is None else max(self._resumed, Position.of(self.trainer))
 
+    @property
+    def order(self) -> str | None:
+        """What the order of the training images depends on, apart from the seed, or None if on nothing else."""
+        return None
+
     @override
     def state_dict(self) -> dict[str, Any]:
-        return asdict(self.position)
+        order = {} if self.order is None else {"order": self.order}
+        return asdict(self.position) | order
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._resumed = Position(**state_dict)
+        position = dict(state_dict)
+        if position.pop("order", None) != self.order:
+            raise UserError(
+                "The order of the training images depends on the shards, and the run was started with other shards or"
+                " without shards. Resume it with the same data.store and with the same shards as before."
+            )
+        self._resumed = Position(**position)

@@ -1,14 +1,14 @@
-"""Sources of pixels: image files that are decoded on demand, or memory."""
+"""Sources of pixels: image files that are decoded on demand, or memory. ``packed`` has a third one."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from celeba_lab.console import Progress, console
-from celeba_lab.data.images import load_image, resize_images
+from celeba_lab.data.images import load_image, read_image, resize_images
 
 if TYPE_CHECKING:
     import torch
@@ -25,20 +25,26 @@ class FaceStore(Protocol):
 
     Attributes:
         image_size: Side length of the images, S, in pixels.
+        start_method: How worker processes that read from the store must be started, or None for Python's default.
     """
 
     image_size: int
+    start_method: str | None
 
-    def prepare(self, rows: np.ndarray, processes: int = 1) -> None:
-        """Prepare to read the given faces once per epoch.
+    def prepare(self, rows: np.ndarray, reads: float, processes: int = 1) -> None:
+        """Prepare to read the given faces, if that pays.
 
         Args:
             rows: Row indices of the faces in ascending order, int64 (N,).
+            reads: Expected number of faces that will be read, which counts a face once for each time that it is read.
             processes: Number of processes on this machine that prepare the same faces.
         """
 
     def read(self, rows: np.ndarray) -> "torch.Tensor":
         """Return the faces in the given rows, uint8 (B, 3, S, S)."""
+
+    def groups_of(self, rows: np.ndarray) -> np.ndarray | None:
+        """Return the groups in which the given faces should be read, int64 (N,), or None for any order."""
 
     def decodes(self, rows: np.ndarray) -> bool:
         """Return whether reading the given faces requires decoding, so that worker processes would speed up loading."""
@@ -59,6 +65,8 @@ class JpegFolder:
         '000001.jpg'
     """
 
+    start_method: str | None = None
+
     def __init__(self, folder: Path, names: Sequence[str] | np.ndarray, image_size: int, max_pixels: int) -> None:
         self.folder = folder
         # Each worker process copies the names, and an array is cheaper to copy than a list.
@@ -70,6 +78,14 @@ class JpegFolder:
         """Return the path of one image."""
         return self.folder / str(self.names[row])
 
+    def content(self, row: int) -> bytes:
+        """Return the content of one image file.
+
+        Raises:
+            UserError: The file cannot be read.
+        """
+        return read_image(self.path(row))
+
     def load(self, row: int) -> np.ndarray:
         """Return one image at its original size, uint8 (H, W, 3).
 
@@ -78,7 +94,11 @@ class JpegFolder:
         """
         return load_image(self.path(row), self.max_pixels)
 
-    def prepare(self, rows: np.ndarray, processes: int = 1) -> None:
+    def groups_of(self, rows: np.ndarray) -> np.ndarray | None:
+        """Return None, because files can be read in any order."""
+        return None
+
+    def prepare(self, rows: np.ndarray, reads: float, processes: int = 1) -> None:
         """Do nothing, because files do not need any preparation."""
 
     def read(self, rows: np.ndarray) -> "torch.Tensor":
@@ -103,7 +123,7 @@ class JpegFolder:
 class InMemory:
     """Faces that are decoded once, by ``prepare``, and stored in memory. All other faces are read from ``source``.
 
-    Nothing is stored if the faces would fill more than half of the machine's memory.
+    Faces are not stored if they will be read only once, or if they would fill more than half of the machine's memory.
 
     Args:
         source: Store that the faces are read from.
@@ -114,24 +134,22 @@ class InMemory:
         >>> with TemporaryDirectory() as folder:
         ...     Image.new("RGB", (178, 218)).save(f"{folder}/1.jpg")
         ...     faces = InMemory(JpegFolder(Path(folder), ["1.jpg"], image_size=8, max_pixels=100_000))
-        ...     faces.prepare(np.array([0]))
+        ...     faces.prepare(np.array([0]), reads=2)
         >>> faces.read(np.array([0])).shape  # The file no longer exists.
         torch.Size([1, 3, 8, 8])
     """
 
-    def __init__(self, source: FaceStore) -> None:
-        import torch  # It is slow to import, and reading the original images does not need it.
+    start_method: str | None = None
 
+    def __init__(self, source: FaceStore) -> None:
         self.source = source
         self.image_size = source.image_size
         self._rows = np.empty(0, dtype=np.int64)  # (M,), ascending
-        self._faces = torch.empty((0, 3, self.image_size, self.image_size), dtype=torch.uint8)  # (M, 3, S, S)
+        self._faces = np.empty((0, self.image_size, self.image_size, 3), dtype=np.uint8)  # (M, S, S, 3)
 
-    def prepare(self, rows: np.ndarray, processes: int = 1) -> None:
-        """Decode and store the given faces, unless they are already in memory or would not fit."""
-        import torch
-
-        if self._holds(rows):
+    def prepare(self, rows: np.ndarray, reads: float, processes: int = 1) -> None:
+        """Decode and store the given faces, unless they are already in memory, are read once, or would not fit."""
+        if reads <= len(rows) or self._holds(rows):
             return
         if processes * len(rows) * 3 * self.image_size**2 > memory_bytes() / 2:
             console.print(
@@ -140,20 +158,22 @@ class InMemory:
                 style="yellow",
             )
             return
-        faces = torch.empty((len(rows), 3, self.image_size, self.image_size), dtype=torch.uint8)
-        with Progress("Decoding the training images", len(rows), "images") as progress:
+        faces = np.empty((len(rows), *self._faces.shape[1:]), dtype=np.uint8)
+        with Progress("Decoding the images", len(rows), "images") as progress:
             for chunk in np.array_split(np.arange(len(rows)), max(1, len(rows) // 256)):
-                faces[chunk] = self.source.read(rows[chunk])
+                faces[chunk] = self.source.read(rows[chunk]).permute(0, 2, 3, 1).numpy()
                 progress.advance(len(chunk))
         self._rows, self._faces = rows, faces
 
     def read(self, rows: np.ndarray) -> "torch.Tensor":
         """Return the faces in the given rows from memory if possible, otherwise from ``source``, uint8 (B, 3, S, S)."""
-        import torch
-
         if not self._holds(rows):
             return self.source.read(rows)
-        return self._faces[torch.from_numpy(np.searchsorted(self._rows, rows))]
+        return gather(self._faces, np.searchsorted(self._rows, rows))
+
+    def groups_of(self, rows: np.ndarray) -> np.ndarray | None:
+        """Return None, because memory can be read in any order."""
+        return None
 
     def decodes(self, rows: np.ndarray) -> bool:
         """Return whether reading the given faces requires decoding image files."""
@@ -164,12 +184,14 @@ class InMemory:
         return len(self._rows) > 0 and bool((self._rows[np.minimum(places, len(self._rows) - 1)] == rows).all())
 
 
-def _files_themselves(files: JpegFolder) -> FaceStore:
-    return files
+def gather(faces: np.ndarray, places: np.ndarray) -> "torch.Tensor":
+    """Copy the faces at the given places of an array, uint8 (N, S, S, 3), to a batch, uint8 (B, 3, S, S).
 
+    The batch is in the memory format ``channels_last``. Indexing a torch tensor would take ten times as long.
+    """
+    import torch
 
-STORES: dict[str, Callable[[JpegFolder], FaceStore]] = {"jpeg": _files_themselves, "memory": InMemory}
-"""Functions that create a store from the image files of the dataset, keyed by the value of ``data.store``."""
+    return torch.from_numpy(np.take(faces, places, axis=0)).permute(0, 3, 1, 2)
 
 
 def memory_bytes() -> float:

@@ -148,7 +148,10 @@ def test_the_facts_state_the_source_of_the_images(make_data, tiny_celeba):
         ({"max_bad_fraction": 1.5}, r"^max_bad_fraction=1\.5 must be between 0 and 1\.$"),
         ({"max_pixels": 0}, r"^max_pixels=0 must be at least 1\.$"),
         ({"seed": -1}, r"^seed=-1 must be at least 0\.$"),
-        ({"store": "memry"}, r"^store=memry must be one of jpeg, memory\. Did you mean 'memory'\?$"),
+        (
+            {"store": "memry"},
+            r"^store=memry must be one of auto, packed, memory, jpeg, shards\. Did you mean 'memory'\?$",
+        ),
     ],
 )
 def test_arguments_out_of_range_are_rejected(make_data, tiny_celeba, options, words):

@@ -202,6 +202,7 @@ def test_the_default_number_of_workers_depends_on_device_and_cores(
     expected: int,
 ) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
+    monkeypatch.setattr("celeba_lab.data.on_device.free_bytes", lambda _: 0)
     data = make_data(tiny_celeba, num_workers=None, store=store)
     loader = data.shuffled_dataloader(processes, Position(epoch=4))
     assert loader.num_workers == expected

@@ -10,7 +10,8 @@ import torch
 
 from celeba_lab.data import stores
 from celeba_lab.data.images import load_image, resize_images
-from celeba_lab.data.stores import STORES, FaceStore, InMemory, JpegFolder
+from celeba_lab.data.packed import STORES, build_store
+from celeba_lab.data.stores import FaceStore, InMemory, JpegFolder
 from celeba_lab.errors import UserError
 
 SIZE = 16
@@ -36,21 +37,24 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", STORES)
-def test_every_store_returns_the_resized_images_in_the_given_order(kind: str, files: JpegFolder) -> None:
-    store: FaceStore = STORES[kind](files)
-    store.prepare(np.arange(2, 12))
+def test_every_store_returns_the_resized_images_in_the_given_order(
+    kind: str, files: JpegFolder, tmp_path: Path
+) -> None:
+    store: FaceStore = build_store(kind, files, tmp_path, None)
+    store.prepare(np.arange(2, 12), reads=100)
     for rows in ([11, 2, 7], [3, 40]):  # The second list has a face that was not prepared.
         faces = store.read(np.array(rows))
         assert faces.dtype == torch.uint8
         assert faces.shape == (len(rows), 3, SIZE, SIZE)
+        assert faces.is_contiguous(memory_format=torch.channels_last)
         for row, face in zip(rows, faces, strict=True):
             assert torch.equal(face, resize_images([load_image(files.path(row), 10**6)], SIZE)[0])
 
 
 @pytest.mark.parametrize("kind", STORES)
-def test_every_store_can_be_pickled(kind: str, files: JpegFolder) -> None:
-    store = STORES[kind](files)
-    store.prepare(np.arange(4))
+def test_every_store_can_be_pickled(kind: str, files: JpegFolder, tmp_path: Path) -> None:
+    store = build_store(kind, files, tmp_path, None)
+    store.prepare(np.arange(4), reads=100)
     sent = pickle.loads(pickle.dumps(store))
     assert torch.equal(sent.read(np.array([3, 9])), store.read(np.array([3, 9])))
 
@@ -58,7 +62,7 @@ def test_every_store_can_be_pickled(kind: str, files: JpegFolder) -> None:
 def test_the_memory_store_decodes_each_prepared_face_once(files: JpegFolder, decoded: list[str]) -> None:
     store = InMemory(files)
     for _ in range(2):
-        store.prepare(np.arange(10))
+        store.prepare(np.arange(10), reads=20)
         store.read(np.array([9, 0]))
     assert sorted(decoded) == [f"{k + 1:06d}.jpg" for k in range(10)]
 
@@ -66,7 +70,7 @@ def test_the_memory_store_decodes_each_prepared_face_once(files: JpegFolder, dec
 def test_the_memory_store_decodes_only_faces_that_are_not_in_memory(files: JpegFolder) -> None:
     store = InMemory(files)
     assert store.decodes(np.array([1, 2]))
-    store.prepare(np.arange(10))
+    store.prepare(np.arange(10), reads=20)
     assert not store.decodes(np.array([9, 0]))
     assert store.decodes(np.array([9, 10]))
     assert files.decodes(np.array([0]))
@@ -78,11 +82,18 @@ def test_faces_that_would_fill_the_memory_are_not_stored(
 ) -> None:
     monkeypatch.setattr(stores, "memory_bytes", lambda: 2 * 10 * 3 * SIZE * SIZE)
     store = InMemory(files)
-    store.prepare(np.arange(10), processes)
+    store.prepare(np.arange(10), 20, processes)
     assert store.decodes(np.arange(10)) != fits
     sentence = "10 faces of 16 x 16 pixels would fill more than half of the memory, so they are read from disk"
     assert (sentence in " ".join(capsys.readouterr().out.split())) != fits
     assert len(store.read(np.arange(10))) == 10
+
+
+def test_faces_that_are_read_once_are_not_stored(files: JpegFolder, decoded: list[str]) -> None:
+    store = InMemory(files)
+    store.prepare(np.arange(10), reads=10)
+    assert store.decodes(np.arange(10))
+    assert not decoded
 
 
 def test_each_image_is_resized_before_the_next_one_is_decoded(

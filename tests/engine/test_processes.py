@@ -100,6 +100,8 @@ def plain() -> nn.Module:
 class Faces:
     """Random images and labels."""
 
+    groups = None
+
     def __init__(self, n: int) -> None:
         draw = torch.Generator().manual_seed(n)
         self.images = torch.randint(0, 256, (n, 3, 16, 16), dtype=torch.uint8, generator=draw)

@@ -41,11 +41,11 @@ class SyntheticFaces(CelebA):
     @property
     def provenance(self) -> dict[str, Any]:
         """Settings that the faces were drawn with."""
-        settings = find_settings(self.root)
+        settings = find_settings(self.tables_folder)
         return {} if settings is None else {"synthetic": asdict(settings)}
 
     def _draw_missing(self) -> None:
-        if self._annotations is None and find_settings(self.root) is None:
+        if self._annotations is None and self._shards is None and find_settings(self.root) is None:
             draw_faces(self.root, Settings())
 
 
