@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from celeba_lab.data import on_device
-from celeba_lab.data.loaders import LoaderSettings, Processes
+from celeba_lab.data.loaders import Loaders, Processes
 from celeba_lab.data.on_device import OnDevice, place
 from celeba_lab.data.position import Position
 
@@ -19,10 +19,10 @@ def test_the_batches_are_equal(
 ) -> None:
     monkeypatch.setattr(on_device, "_CHUNK", 5)
     dataset = make_data(tiny_celeba, store="packed", cache=str(tmp_path)).dataset("train")
-    settings = LoaderSettings(batch_size=7, eval_batch_size=None, num_workers=2, seed=3)
+    loaders = Loaders(batch_size=7, eval_batch_size=None, num_workers=2, seed=3)
     for expected, found in zip(
-        settings.training_loader(dataset, Processes(), Position(epoch=2)),
-        settings.training_loader(OnDevice(dataset, CPU), Processes(), Position(epoch=2)),
+        loaders.training_loader(dataset, Processes(), Position(epoch=2)),
+        loaders.training_loader(OnDevice(dataset, CPU), Processes(), Position(epoch=2)),
         strict=True,
     ):
         assert list(found) == list(expected)
@@ -33,8 +33,8 @@ def test_the_batches_are_equal(
 
 
 def test_batches_on_a_device_are_not_pinned_and_need_no_workers(make_data: Callable, tiny_celeba: Path) -> None:
-    settings = LoaderSettings(batch_size=7, eval_batch_size=None, num_workers=2, seed=3)
-    loader = settings.training_loader(
+    loaders = Loaders(batch_size=7, eval_batch_size=None, num_workers=2, seed=3)
+    loader = loaders.training_loader(
         OnDevice(make_data(tiny_celeba).dataset("train"), CPU), Processes(device="cuda"), Position()
     )
     assert loader.num_workers == 0
