@@ -18,6 +18,7 @@ from celeba_lab.data.datasets import FaceDataset, keep_batch
 from celeba_lab.data.loader_settings import LoaderSettings
 from celeba_lab.data.on_device import OnDevice
 from celeba_lab.data.position import Position
+from celeba_lab.data.threads import read_ahead
 from celeba_lab.data.workers import ignore_interrupts, spare_cores
 from celeba_lab.errors import UserError
 
@@ -123,7 +124,8 @@ class Loaders(LoaderSettings):
     ) -> FaceLoader:
         is_on_device = isinstance(dataset, OnDevice)
         workers = 0 if is_on_device else self._workers(dataset, processes)
-        return DataLoader(
+        kind = EvaluationLoader if isinstance(sampler, SequentialSampler | UnrepeatedDistributedSampler) else DataLoader
+        return kind(
             dataset,
             batch_size=batch_size,
             sampler=sampler,
@@ -144,6 +146,18 @@ class Loaders(LoaderSettings):
         if processes.device == "cpu" or not dataset.store.decodes(dataset.rows):
             return 0
         return spare_cores(processes.local)
+
+
+class EvaluationLoader(DataLoader[dict[str, Any]]):
+    """Data loader that decodes the next batch in a thread while the model processes the current one.
+
+    With worker processes, or if PyTorch uses only one thread, it is the same as torch's ``DataLoader``.
+    """
+
+    @override
+    def __iter__(self) -> Any:
+        batches = super().__iter__()
+        return batches if self.num_workers or torch.get_num_threads() == 1 else read_ahead(batches)
 
 
 def _check_share(dataset: FaceDataset, processes: Processes) -> None:

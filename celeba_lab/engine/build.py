@@ -112,7 +112,9 @@ def check_precision(trainer: L.Trainer) -> None:
 
 
 def build_evaluator(trainer: DictConfig, callbacks: DictConfig | None, *more: Callback, **arguments: Any) -> L.Trainer:
-    """Build a Trainer for evaluation. Of the configured callbacks, only the progress bar is used.
+    """Build a Trainer for evaluation, which prepares networks for inference.
+
+    Of the configured callbacks, only the progress bar is used.
 
     Args:
         trainer: The ``trainer`` group of the configuration.
@@ -123,8 +125,10 @@ def build_evaluator(trainer: DictConfig, callbacks: DictConfig | None, *more: Ca
     Raises:
         UserError: See :func:`build_trainer`.
     """
+    from celeba_lab.engine.inference import FastInference  # It imports torchvision, which not every task needs.
+
     node = None if callbacks is None else callbacks.get("progress_bar")
-    return build_trainer(trainer, [*([build(node)] if node else []), *more], **arguments)
+    return build_trainer(trainer, [*([build(node)] if node else []), FastInference(), *more], **arguments)
 
 
 def choose_device(trainer: DictConfig) -> torch.device:

@@ -8,6 +8,7 @@ from lightning.pytorch.accelerators import CPUAccelerator
 from celeba_lab.engine.allocator import keep_freed_memory
 from celeba_lab.engine.build import callbacks_of, find_callback
 from celeba_lab.engine.callbacks import EpochLog, Pruning, Stopwatch
+from celeba_lab.engine.inference import FastInference
 from celeba_lab.engine.library_errors import explaining_library_errors
 from celeba_lab.engine.resume import Resumable, beginning, show_progress_saved
 from celeba_lab.engine.signals import stopping_between_batches
@@ -46,6 +47,7 @@ def fit(
     checkpoint = None if resumable is None else resumable.path
     weights_only = None if resumable is None else True
     stopped = partial(show_progress_saved, run)
+    callbacks_of(trainer).append(FastInference())
     _add_pruning(run, trainer)
     # Building the optimizer or the schedule may raise an error that names a setting without the prefix "model".
     settings = settings_of("model", is_absolute=True)

@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from celeba_lab.errors import SettingError, did_you_mean, enumerate_names
 from celeba_lab.models.classifier.frozen import FrozenStages, split_frozen
+from celeba_lab.models.inference import Function, Inference
 
 # Number of ImageNet classes. The head of a torchvision model is the layer with this number of outputs.
 IMAGENET_CLASSES = 1000
@@ -47,6 +48,7 @@ class Backbone(nn.Module):
         self.name = name
         self.image_size = image_size
         self._split: tuple[FrozenStages, nn.Module] | None = None
+        self._inference: Inference | None = None  # Its network is not a submodule, so the state dict does not change.
         try:
             if name in _REGISTERED:
                 self.network, self.head_name = _REGISTERED[name](), ""
@@ -69,12 +71,52 @@ class Backbone(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return the features, float (B, D), for normalised images, float (B, 3, H, W)."""
         features: Tensor
-        if self._split is None:
+        if self._inference is not None and not self.training:
+            features = self._inference.network(images)
+        elif self._split is None:
             features = self.network(images)
         else:
             frozen, rest = self._split
             features = rest(frozen(images))
         return features
+
+    def prepare_inference(self, chooses_precision: bool = False) -> None:
+        """Compute features faster in evaluation mode, until :meth:`end_inference` is called.
+
+        The network and its state dict do not change. Its weights must not be changed before :meth:`end_inference`.
+
+        Args:
+            chooses_precision: See :class:`~celeba_lab.models.inference.Inference`.
+        """
+        self.end_inference()
+        if self.training or self._compiled_call_impl is not None:  # A folded network would not be compiled.
+            return
+        tensor = next(chain(self.network.parameters(), self.network.buffers()), torch.zeros(()))
+        generator = torch.Generator().manual_seed(0)  # The random state of the run must not change.
+        example = torch.randn(2, 3, self.image_size, self.image_size, generator=generator).to(tensor)
+        self._inference = Inference(self.network, example, chooses_precision)
+
+    def end_inference(self) -> None:
+        """Compute features with the network itself again."""
+        if self._inference is not None:
+            self._inference.close()
+            self._inference = None
+
+    def map(self, function: Function, images: Tensor) -> Tensor:
+        """Return the outputs of a function that uses this backbone. It may be called for parts of the batch.
+
+        Args:
+            function: Function that computes one row of its output for each image.
+            images: Images, (B, ...).
+        """
+        if self._inference is None or self.training:
+            return function(images)
+        return self._inference.map(function, images)
+
+    @override
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().__getstate__()  # type: ignore[no-untyped-call]
+        return {**state, "_inference": None}  # Threads can neither be copied nor stored.
 
     def fold_frozen(self) -> None:
         """Run the frozen stages in a faster, equivalent form until :meth:`unfold_frozen` is called."""
@@ -95,6 +137,7 @@ class Backbone(nn.Module):
             SettingError: The weights do not fit the network.
         """
         self.unfold_frozen()
+        self.end_inference()
         own = self.network.state_dict()
         weights = {_present_name(key): value for key, value in state_dict.items()}
         weights = {key: value for key, value in weights.items() if key in own}

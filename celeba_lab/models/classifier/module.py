@@ -167,8 +167,7 @@ class AttributeClassifier(AttributeModel):
 
     def features(self, images: Tensor) -> Tensor:
         """Return the backbone's features, float (B, D), for raw faces, uint8 (B, 3, H, W) of any size."""
-        features: Tensor = self.backbone(self._normalize(self._to_unit_range(images)))
-        return features
+        return self.backbone.map(lambda part: self._view_features(self._to_unit_range(part)), images)
 
     @property
     @override
@@ -199,13 +198,21 @@ class AttributeClassifier(AttributeModel):
 
     @override
     def evaluation_logits(self, images: Tensor) -> Tensor:
+        return self.backbone.map(self._average_views, images)
+
+    def _average_views(self, images: Tensor) -> Tensor:
         views = [self._to_unit_range(images)]
         if zoom := self.hparams["zoom_average"]:
             views += [enlarge(views[0], factor) for factor in (1 + zoom, 1 / (1 + zoom))]
         if self.hparams["flip_average"]:
             views += [view.flip(-1) for view in views]
-        logits = [self.head(self.backbone(self._normalize(view))) for view in views]
+        logits = [self.head(self._view_features(view)) for view in views]
         return torch.stack(logits).mean(dim=0)
+
+    def _view_features(self, images: Tensor) -> Tensor:
+        """Return the features, float (B, D), for faces with values in [0, 1], float (B, 3, S, S)."""
+        features: Tensor = self.backbone(self._normalize(images))
+        return features
 
     def _to_unit_range(self, images: Tensor) -> Tensor:
         """Convert raw faces to float (B, 3, S, S) in [0, 1], where S is the model's image size."""

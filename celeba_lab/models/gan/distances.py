@@ -1,5 +1,6 @@
 """Fréchet and kernel distances between generated and real faces, computed from a network's features."""
 
+from contextlib import closing
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +11,7 @@ from typing_extensions import override
 
 from celeba_lab.console import progress
 from celeba_lab.errors import UserError
+from celeba_lab.models.inference import FEWEST_IMAGES, Inference
 
 # By convention, kernel distances are multiplied by 1,000.
 KID_SCALE = 1000.0
@@ -49,7 +51,10 @@ class FeatureExtractor(nn.Module):
         """Return the features of any number of faces, uint8 (N, 3, H, W), as float32 (N, D) on the CPU."""
         device = next(self.network.parameters()).device
         batches = progress(torch.split(images, _BATCH), "computing features", unit="batches")
-        return torch.cat([self.network(batch.to(device)).float().cpu() for batch in batches])
+        if len(images) < FEWEST_IMAGES:
+            return torch.cat([self.network(batch.to(device)).float().cpu() for batch in batches])
+        with closing(Inference(self.network, images[:2].to(device))) as inference:
+            return torch.cat([inference.map(inference.network, batch.to(device)).float().cpu() for batch in batches])
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from celeba_lab.analyses.groups import amplification_pairs
 from celeba_lab.analyses.intervals import wilson_interval
 from celeba_lab.console import Progress, console, progress, show_table, split_name
 from celeba_lab.data.datamodule import CelebADataModule
+from celeba_lab.engine.inference import fast_inference
 from celeba_lab.models.classifier.module import AttributeClassifier
 from celeba_lab.models.gan.sampler import FaceSampler
 from celeba_lab.runs.run import RunFolder
@@ -49,7 +50,8 @@ class Audit:
         """Predict the attributes of faces, uint8 (N, 3, S, S), and return them as bool (N, K)."""
         auditor = self.auditor
         batches = progress(torch.split(faces, _BATCH), "classifying faces", unit="batches")
-        probabilities = [auditor.probabilities(batch.to(auditor.device)).cpu() for batch in batches]
+        with fast_inference(auditor, len(faces)):
+            probabilities = [auditor.probabilities(batch.to(auditor.device)).cpu() for batch in batches]
         return torch.cat(probabilities).numpy() >= auditor.threshold
 
 
