@@ -47,8 +47,7 @@ class FastInference(Callback):
         if not isinstance(trainer.strategy, _WHOLE) or not isinstance(batch, Mapping) or "image" not in batch:
             return
         if sum(_count_batches(trainer)) * len(batch["image"]) >= FEWEST_IMAGES:
-            # Validation during training always uses the Trainer's precision, so that resumed runs remain exact.
-            _prepare(pl_module, chooses_precision=trainer.state.fn != "fit")
+            _prepare(pl_module)
 
     def _end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         _end(pl_module)
@@ -81,7 +80,7 @@ def fast_inference(model: nn.Module, n_images: int) -> Iterator[None]:
     if next(model.parameters(), torch.empty(0)).device.type == "cpu":
         keep_freed_memory()
     if n_images >= FEWEST_IMAGES:
-        _prepare(model, chooses_precision=True)
+        _prepare(model)
     try:
         yield
     finally:
@@ -95,9 +94,9 @@ def _count_batches(trainer: L.Trainer) -> list[int | float]:
     return trainer.num_test_batches if trainer.testing else trainer.num_predict_batches
 
 
-def _prepare(model: nn.Module, chooses_precision: bool) -> None:
+def _prepare(model: nn.Module) -> None:
     for backbone in _backbones(model):
-        backbone.prepare_inference(chooses_precision)
+        backbone.prepare_inference()
 
 
 def _end(model: nn.Module) -> None:

@@ -5,16 +5,14 @@ import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from time import perf_counter
 
 import torch
 from torch import Tensor, fx, nn
 from torch.fx.experimental.optimization import fuse
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from celeba_lab.console import console
 from celeba_lab.data.threads import use_one_thread
 
 FEWEST_IMAGES = 256
@@ -46,8 +44,6 @@ class Inference:
     Args:
         network: Network in evaluation mode.
         example: Two or more images, a valid argument of the network on its device.
-        chooses_precision: If true, and if autocast is enabled on the CPU, measure whether autocast is faster than
-            float32, and use the faster one. If false, always use autocast if it is enabled.
 
     Attributes:
         network: The folded network.
@@ -61,8 +57,7 @@ class Inference:
         >>> inference.close()
     """
 
-    def __init__(self, network: nn.Module, example: Tensor, chooses_precision: bool = False) -> None:
-        self._uses_autocast = None if chooses_precision else True
+    def __init__(self, network: nn.Module, example: Tensor) -> None:
         self._threads = _count_threads() if example.device.type == "cpu" else 1
         self._pool: ThreadPoolExecutor | None = None
         if self._threads > 1:
@@ -85,10 +80,6 @@ class Inference:
         count = self._threads * math.ceil(len(images) / (self._threads * _CHUNK))
         chunks = [chunk for chunk in images.tensor_split(count) if len(chunk)]
         apply = map if self._pool is None else self._pool.map
-        if mode.autocast:
-            if self._uses_autocast is None:
-                self._uses_autocast = next(iter(apply(partial(_is_autocast_faster, mode, function), chunks[:1])))
-            mode = replace(mode, autocast=self._uses_autocast)
         return torch.cat(list(apply(partial(mode.run, function), chunks)))
 
     def close(self) -> None:
@@ -120,25 +111,6 @@ class _Mode:
 
 def _count_threads() -> int:
     return torch.get_num_threads()
-
-
-def _is_autocast_faster(mode: _Mode, function: Function, images: Tensor) -> bool:
-    """Compare the time for a few images with and without autocast, which takes about a tenth of a second.
-
-    Lower precision is slower than float32 on processors that do not support it.
-    """
-    few = images[: _CHUNK // 4]
-    seconds = {True: math.inf, False: math.inf}
-    for _ in range(3):
-        for autocast in seconds:
-            start = perf_counter()
-            replace(mode, autocast=autocast).run(function, few)
-            seconds[autocast] = min(seconds[autocast], perf_counter() - start)
-    if seconds[True] < seconds[False]:
-        return True
-    name = str(mode.dtype).removeprefix("torch.")
-    console.print(f"precision: float32 is used for inference, because {name} is slower on this processor")
-    return False
 
 
 def _fold_if_equal(network: nn.Module, example: Tensor) -> nn.Module:

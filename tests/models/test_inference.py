@@ -1,14 +1,12 @@
 """Networks prepared for inference compute the same output as the original networks."""
 
 import threading
-from time import sleep
 
 import pytest
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from celeba_lab.console import console
 from celeba_lab.models.classifier.backbones import Backbone
 from celeba_lab.models.inference import _CHUNK, Inference, fold_batch_norm
 
@@ -191,32 +189,3 @@ def test_an_error_in_a_thread_is_raised(two_threads):
     with pytest.raises(ValueError, match="no faces"):
         inference.map(fail, torch.zeros(64, 1))
     inference.close()
-
-
-@pytest.mark.parametrize(("slower", "chosen"), [(True, False), (False, True)])
-def test_autocast_is_used_if_it_is_faster_than_float32(slower, chosen):
-    def slow(part):
-        enabled = torch.is_autocast_enabled("cpu")
-        seen.append(enabled)
-        sleep(0.01 if enabled == slower else 0)
-        return part
-
-    images = torch.zeros(8, 1)
-    for chooses, expected in ((True, chosen), (False, True)):
-        inference = Inference(nn.Identity(), images, chooses_precision=chooses)
-        with torch.autocast("cpu", torch.bfloat16), console.capture() as printed:
-            seen: list[bool] = []
-            inference.map(slow, images)
-            measured = len(seen) > 1
-            seen.clear()
-            inference.map(slow, images)
-        assert (measured, seen) == (chooses, [expected]), "the measurement should be made only once"
-        said = "float32 is used for inference, because bfloat16 is slower" in " ".join(printed.get().split())
-        assert said == (chooses and not expected)
-
-
-def test_autocast_is_not_used_unless_it_is_enabled():
-    inference = Inference(nn.Identity(), torch.zeros(2, 1), chooses_precision=True)
-    seen = []
-    inference.map(lambda part: seen.append(torch.is_autocast_enabled("cpu")) or part, torch.zeros(8, 1))
-    assert seen == [False]

@@ -80,13 +80,10 @@ class Backbone(nn.Module):
             features = rest(frozen(images))
         return features
 
-    def prepare_inference(self, chooses_precision: bool = False) -> None:
+    def prepare_inference(self) -> None:
         """Compute features faster in evaluation mode, until :meth:`end_inference` is called.
 
         The network and its state dict do not change. Its weights must not be changed before :meth:`end_inference`.
-
-        Args:
-            chooses_precision: See :class:`~celeba_lab.models.inference.Inference`.
         """
         self.end_inference()
         if self.training or self._compiled_call_impl is not None:  # A folded network would not be compiled.
@@ -94,7 +91,7 @@ class Backbone(nn.Module):
         tensor = next(chain(self.network.parameters(), self.network.buffers()), torch.zeros(()))
         generator = torch.Generator().manual_seed(0)  # The random state of the run must not change.
         example = torch.randn(2, 3, self.image_size, self.image_size, generator=generator).to(tensor)
-        self._inference = Inference(self.network, example, chooses_precision)
+        self._inference = Inference(self.network, example)
 
     def end_inference(self) -> None:
         """Compute features with the network itself again."""
