@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch import nn
 
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.reports.gan.audit import Audit, report_audit
@@ -15,7 +16,7 @@ from celeba_lab.runs.run import RunFolder
 NAMES = ["Smiling", "Eyeglasses", "Male"]
 
 
-class Reader:
+class Reader(nn.Module):
     """Classifier that predicts attribute k if pixel k of the first row is bright."""
 
     attributes = NAMES
