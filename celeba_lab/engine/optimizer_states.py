@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-# Settings that only select an implementation. A run that is resumed on another device may contain either value.
-_IMPLEMENTATIONS = ("fused", "foreach")
+from celeba_lab.models.optimization import IMPLEMENTATIONS
+
 # Entries of a parameter group that are not settings.
 _PARAMETERS = ("params", "param_names")
 # Length of each dimension of the small parameters from which the shapes of a state are learned.
@@ -54,7 +54,7 @@ def _check_group(group: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
                 continue
             raise ValueError(f"an optimizer lacks {name}")
         value = group[name]
-        is_known = value is None or isinstance(value, bool) if name in _IMPLEMENTATIONS else _is_like(value, default)
+        is_known = value is None or isinstance(value, bool) if name in IMPLEMENTATIONS else _is_like(value, default)
         if not is_known:
             raise TypeError(f"{name} of an optimizer is {_describe(value)}, unlike {_describe(default)}")
     for name in group.keys() - defaults.keys() - set(_PARAMETERS):  # A schedule adds initial_lr, for example.

@@ -8,13 +8,16 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import GradientAccumulationScheduler
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from typing_extensions import override
 
 from celeba_lab.errors import SettingError, check_above, check_choice, did_you_mean
 from celeba_lab.models.checkpoint_format import is_count
+
+IMPLEMENTATIONS = ("fused", "foreach")
+"""Settings of an optimizer that only select an implementation."""
 
 
 def check_optimizer(name: str) -> None:
@@ -55,14 +58,24 @@ def _in_words(count: int) -> str:
     return f"{count / 1e6:.1f} million" if count >= 1e5 else f"{count:,}"
 
 
-def build_optimizer(name: str, modules: Iterable[nn.Module], lr: float, weight_decay: float) -> Optimizer:
+# Types of devices on which all parameters are updated by a single kernel if the optimizer supports it.
+_FUSED_ON = ("cpu", "cuda")
+
+
+def build_optimizer(
+    name: str, modules: Iterable[nn.Module], lr: float, weight_decay: float, allow_fused: bool = True
+) -> Optimizer:
     """Build an optimizer that does not apply weight decay to biases and normalisation parameters.
+
+    On the CPU and on NVIDIA and AMD GPUs, torch's fused implementation is used if the optimizer has one. A restored
+    state never changes the implementation, so a run can be resumed on another device.
 
     Args:
         name: Name of an optimizer in ``torch.optim``.
         modules: Modules whose parameters are optimised.
         lr: Learning rate.
         weight_decay: Weight decay for parameters with two or more dimensions.
+        allow_fused: If false, the fused implementation is not used; see :func:`allows_fused`.
 
     Raises:
         SettingError: The optimizer is unknown or cannot train this network, or the learning rate is not above 0.
@@ -80,14 +93,37 @@ def build_optimizer(name: str, modules: Iterable[nn.Module], lr: float, weight_d
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
     build: Callable[..., Optimizer] = getattr(torch.optim, name)
-    # On a GPU, torch uses a fast implementation by default. On the CPU, this implementation must be requested.
-    on_cpu = all(parameter.device.type == "cpu" for parameter in parameters)
-    options = {"fused": True} if on_cpu and "fused" in signature(build).parameters else {}
+    options = {"fused": True} if allow_fused and _can_be_fused(build, parameters) else {}
     try:
-        return build(groups, lr=lr, **options)
+        optimizer = build(groups, lr=lr, **options)
     except ValueError as error:  # LBFGS and Muon do not accept these parameter groups
         rule = f"cannot train this network ({str(error).rstrip('.')})"
         raise SettingError("optimizer", name, rule, "Use AdamW, Adam or SGD.") from error
+    optimizer.register_load_state_dict_pre_hook(_keep_implementation)
+    return optimizer
+
+
+def allows_fused(trainer: L.Trainer) -> bool:
+    """Return whether a Trainer can use fused optimizers.
+
+    In float16, they divide the gradients by the scale of the loss themselves, which is too late for gradient clipping.
+    """
+    is_scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
+    return not (is_scaled and trainer.gradient_clip_val)
+
+
+def _can_be_fused(build: Callable[..., Optimizer], parameters: Iterable[Tensor]) -> bool:
+    devices = {parameter.device.type for parameter in parameters}
+    return len(devices) == 1 and devices <= set(_FUSED_ON) and "fused" in signature(build).parameters
+
+
+def _keep_implementation(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+    """Replace the implementation in a saved state, which was chosen for another device, by that of the optimizer.
+
+    It also determines on which device torch restores the number of steps.
+    """
+    own = {name: optimizer.defaults[name] for name in IMPLEMENTATIONS if name in optimizer.defaults}
+    return {**state, "param_groups": [{**group, **own} for group in state["param_groups"]]}
 
 
 def count_steps(trainer: L.Trainer) -> float:

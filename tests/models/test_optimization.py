@@ -1,14 +1,17 @@
 """Weight decay, learning-rate schedules and errors about invalid settings."""
 
+import copy
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
+from celeba_lab.engine.optimizer_states import check_optimizers
 from celeba_lab.errors import UserError
-from celeba_lab.models.optimization import build_optimizer, build_schedule
+from celeba_lab.models.optimization import allows_fused, build_optimizer, build_schedule
 
 
 def network() -> nn.Module:
@@ -58,6 +61,62 @@ def test_optimizers_are_built_by_their_torch_names(name):
     optimizer = build_optimizer(name, [network()], 0.25, 0.0)
     assert type(optimizer) is getattr(torch.optim, name)
     assert all(group["lr"] == 0.25 for group in optimizer.param_groups)
+
+
+@pytest.mark.parametrize(
+    ("name", "device", "is_fused"),
+    [
+        ("AdamW", "cpu", True),
+        ("Adam", "cpu", True),
+        ("SGD", "cpu", True),
+        ("Adagrad", "cpu", True),
+        ("RMSprop", "cpu", None),
+        ("AdamW", "meta", None),
+        pytest.param(
+            "AdamW", "cuda", True, marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+        ),
+    ],
+)
+def test_optimizers_are_fused_where_torch_supports_it(name, device, is_fused):
+    optimizer = build_optimizer(name, [network().to(device)], 0.1, 0.0)
+    assert optimizer.defaults.get("fused") is is_fused
+    assert build_optimizer(name, [network().to(device)], 0.1, 0.0, allow_fused=False).defaults.get("fused") is None
+
+
+def step(model: nn.Module, optimizer: torch.optim.Optimizer, seed: int) -> None:
+    images = torch.randn(6, 3, 3, 3, generator=torch.Generator().manual_seed(seed))
+    optimizer.zero_grad()
+    model(images).square().mean().backward()
+    optimizer.step()
+
+
+@pytest.mark.parametrize("saved", [True, False])
+@pytest.mark.parametrize("name", ["Adam", "AdamW", "SGD", "Adagrad"])
+def test_a_restored_state_keeps_the_implementation_and_continues_training(name, saved):
+    torch.manual_seed(0)
+    first = nn.Sequential(nn.Flatten(), nn.Linear(27, 4), nn.Tanh(), nn.Linear(4, 2))
+    second = copy.deepcopy(first)
+    one = build_optimizer(name, [first], 0.05, 0.1, allow_fused=saved)
+    for seed in range(3):
+        step(first, one, seed)
+    second.load_state_dict(first.state_dict())
+    other = build_optimizer(name, [second], 0.05, 0.1, allow_fused=not saved)
+    state = one.state_dict()
+    other.load_state_dict(copy.deepcopy(state))
+    assert state["param_groups"][0]["fused"] is (saved or None), "the saved state itself is not changed"
+    assert {group["fused"] for group in other.param_groups} == {None if saved else True}
+    check_optimizers([other])
+    for seed in range(3, 6):
+        step(first, one, seed)
+        step(second, other, seed)
+    for expected, found in zip(first.parameters(), second.parameters(), strict=True):
+        torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize(("scaler", "clip", "allowed"), [(None, 1.0, True), (1, None, True), (1, 0.5, False)])
+def test_fused_optimizers_are_not_combined_with_scaled_and_clipped_gradients(scaler, clip, allowed):
+    plugin = SimpleNamespace(scaler=scaler)
+    assert allows_fused(SimpleNamespace(precision_plugin=plugin, gradient_clip_val=clip)) is allowed
 
 
 @pytest.mark.parametrize(("wrong", "meant"), [("Adamw", "AdamW"), ("adam", "Adam"), ("sgd", "SGD")])

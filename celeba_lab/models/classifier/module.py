@@ -29,6 +29,7 @@ from celeba_lab.models.classifier.metrics import SplitMetrics
 from celeba_lab.models.loop_progress import correct_loop_progress, note_validation, restore_validation_progress
 from celeba_lab.models.optimization import (
     SCHEDULES,
+    allows_fused,
     build_optimizer,
     build_schedule,
     check_optimizer,
@@ -321,9 +322,8 @@ class AttributeClassifier(AttributeModel):
     @override
     def configure_optimizers(self) -> OptimizerLRScheduler:
         # The optimizer also receives the frozen parameters, because they may be unfrozen later.
-        optimizer = build_optimizer(
-            self.hparams["optimizer"], [self.backbone, self.head], self.hparams["lr"], self.hparams["weight_decay"]
-        )
+        name, lr, decay = (self.hparams[key] for key in ("optimizer", "lr", "weight_decay"))
+        optimizer = build_optimizer(name, [self.backbone, self.head], lr, decay, allows_fused(self.trainer))
         schedule = build_schedule(
             self.hparams["schedule"], optimizer, count_steps(self.trainer), self.hparams["warmup"]
         )
