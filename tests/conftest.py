@@ -4,6 +4,19 @@ import os
 
 # The networks in the tests are too small to benefit from a second thread. PyTorch reads this variable on import.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Runs remember in the cache folder which precision is faster. The tests neither read nor change that of the user, but
+# share one of their own, also with processes that they start. Other libraries keep their usual folders.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    import atexit
+    import shutil
+    import tempfile
+    from pathlib import Path
+
+    usual = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    for variable, folder in (("TORCH_HOME", "torch"), ("MPLCONFIGDIR", "matplotlib")):
+        os.environ.setdefault(variable, str(usual / folder))
+    os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="celeba_lab_cache_")
+    atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
 import gc
 import gzip

@@ -39,7 +39,9 @@ def test_every_experiment_can_be_composed_with_every_recipe_for_its_model(
     assert set(cfg) == {field.name for field in fields(Config)}
     assert cfg.name == experiment
     assert cfg.trainer.max_epochs == cfg.recipe.max_epochs
-    assert cfg.trainer.precision == cfg.recipe.precision
+    is_notebook = "notebook" in recipe
+    assert (cfg.recipe.precision == "auto") == (not is_notebook)
+    assert cfg.trainer.precision is None
 
 
 @pytest.mark.parametrize("trainer", list_choices("trainer"))
@@ -105,7 +107,7 @@ def test_the_notebook_recipe_has_the_settings_of_the_notebook(compose) -> None:
         "constant",
         0,
     )
-    assert (cfg.trainer.max_epochs, cfg.trainer.precision, cfg.data.batch_size, cfg.model.image_size) == (
+    assert (cfg.trainer.max_epochs, cfg.recipe.precision, cfg.data.batch_size, cfg.model.image_size) == (
         3,
         "32-true",
         32,

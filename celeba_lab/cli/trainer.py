@@ -7,7 +7,7 @@ import re
 
 from omegaconf import DictConfig
 
-from celeba_lab.errors import SettingError, check_above, check_at_least, settings_of
+from celeba_lab.errors import SettingError, check_above, check_at_least, check_choice, settings_of
 
 _LEAST = {
     "num_nodes": 1,
@@ -39,12 +39,18 @@ def _check_duration(duration: object) -> None:
         raise SettingError("max_time", duration, "must have the form DD:HH:MM:SS, in quotes")
 
 
+# In lower precision, training loses small updates. In double precision, a run could not be resumed exactly.
+_PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed", "32", "bf16", "16")
+
+
 def check_trainer(cfg: DictConfig) -> None:
     """Check that the numeric settings of the Trainer are in range, and that its limits do not contradict each other.
 
     Raises:
-        SettingError: A number is out of range.
+        SettingError: A number is out of range, or the precision of the recipe is unknown or unsuitable for training.
     """
+    with settings_of("recipe", is_absolute=True):
+        check_choice("precision", cfg.recipe.precision, _PRECISIONS)
     if cfg.trainer is None:
         return
     numbers = {

@@ -11,6 +11,7 @@ from celeba_lab.console import console
 from celeba_lab.data.pack import Pack, format_bytes
 from celeba_lab.data.stores import FaceStore, InMemory, JpegFolder, gather
 from celeba_lab.errors import UserError
+from celeba_lab.files import cache_directory
 
 if TYPE_CHECKING:
     import torch
@@ -143,7 +144,7 @@ def pack_folder(root: Path, images: Path, cache: Path | None) -> Path:
         is_writable = root.is_dir() and root.stat().st_mode & 0o222 and os.access(root, os.W_OK)
         if (root / _FOLDER).is_dir() or is_writable:
             return root / _FOLDER
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "celeba_lab"
+        cache = cache_directory()
     where = hashlib.sha256(str(images.resolve()).encode()).hexdigest()[:8]
     return cache / f"{root.resolve().name}-{where}"
 

@@ -1,15 +1,17 @@
 """Setup specific to GAN training: strategy, precision and labels."""
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import lightning as L
 from hydra.utils import get_class
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.strategies import DDPStrategy, DeepSpeedStrategy, FSDPStrategy, StrategyRegistry
 from omegaconf import DictConfig
 
 from celeba_lab.config import build
 from celeba_lab.data.datamodule import CelebADataModule
-from celeba_lab.engine.build import check_precision, count_processes
+from celeba_lab.engine.build import build_trainer, check_precision, count_processes
 from celeba_lab.engine.callback_rules import check_callbacks
 from celeba_lab.engine.callbacks.distances import DistanceSchedule
 from celeba_lab.engine.distances import DistanceSettings, check_monitors
@@ -37,6 +39,13 @@ def strategy_for_two_networks(trainer: DictConfig) -> Any:
         strategy = "ddp"
     searching = f"{str(strategy).removesuffix(_NOT_SEARCHING)}{_SEARCHING}"
     return searching if searching in StrategyRegistry.available_strategies() else strategy
+
+
+def build_gan_trainer(
+    trainer: DictConfig, callbacks: Sequence[Callback] = (), loggers: Iterable[Any] = (), **arguments: Any
+) -> L.Trainer:
+    """Build a Trainer whose strategy supports two networks; see :func:`~celeba_lab.engine.build.build_trainer`."""
+    return build_trainer(trainer, callbacks, loggers, strategy=strategy_for_two_networks(trainer), **arguments)
 
 
 def check_gan_trainer(

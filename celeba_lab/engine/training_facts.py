@@ -16,12 +16,12 @@ from celeba_lab.engine.callbacks import (
 
 
 def describe_callbacks(trainer: L.Trainer) -> dict[str, Any]:
-    """Return what the callbacks have decided, for ``summary.json``.
+    """Return the precision of a training run and what its callbacks have decided, for ``summary.json``.
 
     Args:
         trainer: Trainer that fitted a model, including its callbacks.
     """
-    facts: dict[str, Any] = {}
+    facts: dict[str, Any] = {"precision": str(trainer.precision)}
     if (stopping := find_callback(trainer, EarlyStopping)) is not None:
         facts["early_stopping"] = stopping.describe()
     if (rate := find_callback(trainer, LearningRateFinder)) is not None:

@@ -17,6 +17,7 @@ from celeba_lab.files.formats import (
 )
 from celeba_lab.files.storage import (
     MAX_WEIGHTS_BYTES,
+    cache_directory,
     check_name,
     check_regular,
     config_directory,
@@ -34,6 +35,7 @@ __all__ = [
     "MAX_NODES",
     "MAX_WEIGHTS_BYTES",
     "MAX_YAML_BYTES",
+    "cache_directory",
     "check_name",
     "check_regular",
     "check_yaml",

@@ -32,6 +32,11 @@ def config_directory() -> Path:
     return installed if installed.is_dir() else package.parent / "conf"
 
 
+def cache_directory() -> Path:
+    """Return the user's folder for files that can be made again: ``~/.cache`` or ``$XDG_CACHE_HOME``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "celeba_lab"
+
+
 def check_name(path: Path) -> None:
     """Check that a path is valid Unicode. Tables, figures and reports could not show other names.
 

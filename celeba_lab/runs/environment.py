@@ -49,16 +49,17 @@ def device_name(device: "torch.device | None" = None) -> str:
     """
     torch = sys.modules.get("torch")  # A run that does not need torch should not wait for its import.
     if torch is None:
-        return _processor_name()
+        return processor_name()
     if device is not None and device.type == "cuda":
         return str(torch.cuda.get_device_name(device))
     if device is not None and device.type == "mps":
         return "Apple GPU"
     threads = torch.get_num_threads()
-    return f"{_processor_name()}, {threads} thread{'' if threads == 1 else 's'}"
+    return f"{processor_name()}, {threads} thread{'' if threads == 1 else 's'}"
 
 
-def _processor_name() -> str:
+def processor_name() -> str:
+    """Return the model of the processor."""
     information = Path("/proc/cpuinfo")
     if information.exists():
         for line in information.read_text().splitlines():

@@ -196,10 +196,11 @@ class Run(RunFolder):
     ) -> None:
         super().__init__(path)
         self.task = task
-        self.settings = settings
+        self.settings = dict(settings)
         self.overrides = list(overrides)
         self._logger_settings = loggers
         self._has_begun = False
+        self._has_recorded = False
         self._is_finished = False
         self._event_sizes: Mapping[str, int] | None = {}
         self._earlier_events = measure_events(path)
@@ -249,7 +250,9 @@ class Run(RunFolder):
         self._has_begun = True
         if self.is_resumed:
             (self.path / SUMMARY).unlink(missing_ok=True)
+        if self.is_resumed or self._has_recorded:
             write_settings(self.path, self.settings)
+        if self.is_resumed:
             write_overrides(self.path, self.overrides)
             remove_staged(self.path)
             if self._event_sizes is not None:
@@ -260,6 +263,19 @@ class Run(RunFolder):
             settings = settings.replace(str(folder), name)
         lines = "\n".join(f"    {line}" for line in settings.splitlines())
         self.loggers.send_text("configuration", lines, self._first_step)
+
+    def record(self, group: str, name: str, value: Any) -> None:
+        """Record the value that the run has chosen for a setting, which a resumed or repeated run uses as well.
+
+        ``config.yaml`` contains it as soon as the run begins.
+
+        Args:
+            group: Group of the setting, such as ``recipe``.
+            name: Name of the setting.
+            value: The value.
+        """
+        self.settings[group] = {**self.settings[group], name: value}
+        self._has_recorded = True
 
     def withdraw(self) -> None:
         """Remove what the loggers have stored of a run that was refused before it began.

@@ -10,6 +10,7 @@ from celeba_lab.engine.callback_rules import check_callbacks
 from celeba_lab.engine.classifier import TrainedClassifier, build_classifier, check_monitors, check_settings, load_best
 from celeba_lab.engine.fit import fit
 from celeba_lab.engine.measure import measure_splits
+from celeba_lab.engine.precision import choose_precision, given_precision
 from celeba_lab.engine.resume import load_resumable
 from celeba_lab.errors import settings_of
 from celeba_lab.reports.callbacks import report_callbacks
@@ -38,7 +39,7 @@ def train(cfg: DictConfig, report: ClassifierReport) -> dict[str, float]:
     run = Run.open(cfg)
     resumable = load_resumable(run, "classifier", _FIXED)
     # Contradictory settings and unavailable devices are reported before the data are read.
-    unused = build_trainer(cfg.trainer)
+    unused = build_trainer(cfg.trainer, precision=given_precision(cfg))
     check_settings(cfg.model, unused)
     check_callbacks(cfg.callbacks, unused, "classifier")
     with settings_of("callbacks", is_absolute=True):
@@ -48,7 +49,8 @@ def train(cfg: DictConfig, report: ClassifierReport) -> dict[str, float]:
     datamodule.setup("test")
     console.print(datamodule.describe())
     model = build_classifier(cfg.model, datamodule, resumable)
-    trainer = build_trainer(cfg.trainer, build_callbacks(cfg.callbacks), run.loggers)
+    precision = choose_precision(run, cfg)
+    trainer = build_trainer(cfg.trainer, build_callbacks(cfg.callbacks), run.loggers, precision=precision)
     fit(run, trainer, model, datamodule, resumable)
 
     best = load_best(trainer, model)
@@ -71,18 +73,18 @@ def train(cfg: DictConfig, report: ClassifierReport) -> dict[str, float]:
         initial_weights=best.initial_weights,
         device=best.device,
         details=details,
-        hyperparameters=_hyperparameters(run, best, datamodule.batch_size),
+        hyperparameters=_hyperparameters(run, best, datamodule.batch_size, precision),
         step=trainer.global_step,
         next_commands=_next_commands(run, best),
     )
 
 
-def _hyperparameters(run: Run, best: TrainedClassifier, batch_size: int) -> dict[str, Any]:
+def _hyperparameters(run: Run, best: TrainedClassifier, batch_size: int, precision: str) -> dict[str, Any]:
     """Return the hyperparameters that a sweep is likely to vary."""
     settings = run.settings
     average = (settings["callbacks"] or {}).get("ema") or {}
-    own = {"seed": run.seed, "batch_size": batch_size, "ema_decay": average.get("decay")}
-    return own | {name: settings["trainer"][name] for name in ("max_epochs", "precision")} | dict(best.model.hparams)
+    own = {"seed": run.seed, "batch_size": batch_size, "ema_decay": average.get("decay"), "precision": precision}
+    return own | {"max_epochs": settings["trainer"]["max_epochs"]} | dict(best.model.hparams)
 
 
 def _next_commands(run: Run, best: TrainedClassifier) -> list[tuple[str, str]]:

@@ -8,12 +8,13 @@ from omegaconf import DictConfig
 from celeba_lab.config import build, flatten
 from celeba_lab.console import command_line, console, display_path, format_override
 from celeba_lab.data.datamodule import TrainingFaces
-from celeba_lab.engine.build import build_callbacks, build_datamodule, build_trainer, choose_device
+from celeba_lab.engine.build import build_callbacks, build_datamodule, choose_device
 from celeba_lab.engine.callbacks.distances import DistanceSchedule
 from celeba_lab.engine.checkpoints import load_classifier
 from celeba_lab.engine.distances import DistanceSettings
 from celeba_lab.engine.fit import fit, last_training_metrics
-from celeba_lab.engine.gan import check_gan_trainer, set_training_data, setup_references, strategy_for_two_networks
+from celeba_lab.engine.gan import build_gan_trainer, check_gan_trainer, set_training_data, setup_references
+from celeba_lab.engine.precision import choose_precision, given_precision
 from celeba_lab.engine.resume import load_resumable
 from celeba_lab.errors import check_between, settings_of
 from celeba_lab.models.gan.module import GAN
@@ -51,7 +52,7 @@ def train_gan(
     classifier = load_classifier(auditor, "audit the faces", "auditor").to(device) if auditor else None
     model: GAN = build(cfg.model)
     # The settings and all images that the run will read are checked now, because training can take hours.
-    unused = build_trainer(cfg.trainer, strategy=strategy_for_two_networks(cfg.trainer))
+    unused = build_gan_trainer(cfg.trainer, precision=given_precision(cfg))
     check_gan_trainer(unused, model, cfg.callbacks, distances)
     datamodule = build_datamodule(cfg.data, model.attributes or ["Smiling"], cfg.model.image_size)
     datamodule.setup_split("train")
@@ -62,7 +63,7 @@ def train_gan(
         schedule = distances.schedule(datamodule, device, cfg.callbacks) if distances else None
     # The distances are measured last, so that the epoch timings do not include the measurements.
     callbacks = [*build_callbacks(cfg.callbacks), *([schedule] if schedule else [])]
-    trainer = build_trainer(cfg.trainer, callbacks, run.loggers, strategy=strategy_for_two_networks(cfg.trainer))
+    trainer = build_gan_trainer(cfg.trainer, callbacks, run.loggers, precision=choose_precision(run, cfg))
     fit(run, trainer, model, TrainingFaces(datamodule), resumable)
 
     metrics = last_training_metrics(trainer)

@@ -99,6 +99,12 @@ def test_a_precision_that_is_suitable_for_training_is_accepted(trainer: DictConf
     check_precision(build_trainer(trainer))
 
 
+@pytest.mark.parametrize(("given", "used"), [(None, "32-true"), ("bf16-mixed", "bf16-mixed")])
+def test_evaluation_is_in_float32_unless_another_precision_is_given(trainer: DictConfig, given, used: str) -> None:
+    trainer.precision = given
+    assert build_evaluator(trainer, None).precision == used
+
+
 def test_a_precision_whose_library_is_missing_is_explained(trainer: DictConfig) -> None:
     trainer.precision = "transformer-engine"
     with pytest.raises(UserError, match=r"^trainer cannot be built: .*transformer_engine"):

@@ -109,7 +109,7 @@ def test_an_audit_without_real_faces_is_rejected_before_training(
             "task.distances.feature_extractor=inceptoin must be one of auto, inception, imagenet",
         ),
         (["task.distances.n_images=2"], "task.distances.n_images=2 must be at least 3"),
-        (["recipe.precision=bf16-true"], "trainer.precision=bf16-true is not precise enough"),
+        (["recipe.precision=bf16-true"], "recipe.precision=bf16-true must be one of auto, 32-true"),
     ],
 )
 def test_invalid_settings_are_rejected(
@@ -159,7 +159,7 @@ def test_the_notebook_gan_has_the_hyperparameters_of_the_notebook(compose) -> No
     for optimizer in model.configure_optimizers():
         assert type(optimizer) is torch.optim.Adam
         assert {(g["lr"], g["betas"], g["weight_decay"]) for g in optimizer.param_groups} == {(2e-4, (0.5, 0.999), 0.0)}
-    assert (cfg.data.batch_size, cfg.trainer.max_epochs, cfg.trainer.precision) == (32, 10, "bf16-mixed")
+    assert (cfg.data.batch_size, cfg.trainer.max_epochs, cfg.recipe.precision) == (32, 10, "bf16-mixed")
     assert model.average is None
     assert not any((model.hparams["flip"], model.hparams["joint_batch"], *model.hparams["augment"].values()))
     assert model.hparams["loss"] == {"name": "non_saturating", "smooth": 0.0}
