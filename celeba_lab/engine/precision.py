@@ -166,7 +166,7 @@ def measure(build: BuildStep) -> dict[str, float]:
                 before = perf_counter()
                 with torch.autocast("cpu", torch.bfloat16, enabled=precision == _MIXED, cache_enabled=False):
                     loss = compute().float().square().mean()
-                loss.backward()
+                torch.autograd.backward(loss)
                 if repeat:  # The first pass allocates memory and chooses algorithms.
                     seconds[precision] = min(seconds[precision], perf_counter() - before)
             if repeat and perf_counter() - start > _MOST_SECONDS:

@@ -52,8 +52,7 @@ def train_gan(
     classifier = load_classifier(auditor, "audit the faces", "auditor").to(device) if auditor else None
     model: GAN = build(cfg.model)
     # The settings and all images that the run will read are checked now, because training can take hours.
-    unused = build_gan_trainer(cfg.trainer, precision=given_precision(cfg))
-    check_gan_trainer(unused, model, cfg.callbacks, distances)
+    check_gan_trainer(build_gan_trainer(cfg.trainer, precision=given_precision(cfg)), model, cfg.callbacks, distances)
     datamodule = build_datamodule(cfg.data, model.attributes or ["Smiling"], cfg.model.image_size)
     datamodule.setup_split("train")
     setup_references(datamodule, nearest > 0, classifier)

@@ -9,16 +9,31 @@ from torch import Tensor
 from typing_extensions import override
 
 from celeba_lab.errors import SettingError, UserError, check_above, check_at_least, check_fraction
-from celeba_lab.models.averaging import MovingAverage, Tensors
+from celeba_lab.models.averaging import AveragedWeights, MovingAverage, Tensors
 
 
 class _RestoredAverage(WeightAveraging):
-    """Lightning's average, which does not leave the averaged weights in the model if validation is interrupted.
+    """Lightning's average, on the device of the model, which is updated without waiting for this device.
 
-    A checkpoint would otherwise store them as the current weights.
+    It does not leave the averaged weights in the model if validation is interrupted. A checkpoint would otherwise store
+    them as the current weights.
     """
 
     _swapped = False
+    _average_model: AveragedWeights | None
+
+    @override
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        if stage == "fit":
+            self._average_model = AveragedWeights(
+                pl_module, self._device, use_buffers=self._use_buffers, **self._kwargs
+            )
+
+    @override
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        # Lightning moves the model after the setup. Otherwise, all weights would be copied to the CPU in each step.
+        if self._average_model is not None and self._device is None:
+            self._average_model.to(pl_module.device)
 
     @override
     def _swap_models(self, pl_module: L.LightningModule) -> None:
@@ -124,9 +139,9 @@ class StochasticWeightAveraging(_RestoredAverage):
         average = self._average_model
         assert average is not None
         if trainer.current_epoch < self._first:  # Until the average begins, it is equal to the current weights.
-            average.n_averaged.zero_()
+            average.restart()
             average.update_parameters(pl_module)
-            average.n_averaged.zero_()
+            average.restart()
         elif trainer.is_last_batch:
             average.update_parameters(pl_module)
 

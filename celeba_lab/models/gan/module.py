@@ -11,7 +11,6 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.swa_utils import AveragedModel
 from typing_extensions import override
 
 from celeba_lab.errors import (
@@ -23,7 +22,7 @@ from celeba_lab.errors import (
     check_keywords,
     settings_of,
 )
-from celeba_lab.models.averaging import MovingAverage
+from celeba_lab.models.averaging import AveragedWeights, MovingAverage
 from celeba_lab.models.checkpoint_format import mark_checkpoint
 from celeba_lab.models.gan.augment import DiffAugment
 from celeba_lab.models.gan.losses import (
@@ -279,7 +278,7 @@ class GAN(L.LightningModule):
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)  # only precision=16-mixed uses a scaler
         if scaler is None:
             return norm
-        unscaled: Tensor = norm / scaler.get_scale()
+        unscaled: Tensor = norm / scaler.scale(norm.new_ones(()))  # scaler.get_scale() would wait for the device.
         return unscaled.nan_to_num(nan=0.0, posinf=0.0)  # Lightning skips steps with overflowing gradients
 
     def _real_images(self, images: Tensor) -> Tensor:
@@ -402,9 +401,9 @@ class GAN(L.LightningModule):
                 group["betas"] = tuple(self.hparams["betas"] or (0.5, 0.999))
 
 
-def _average(generator: Generator, decay: float) -> AveragedModel:
+def _average(generator: Generator, decay: float) -> AveragedWeights:
     """Return a moving average of a generator's weights. The average itself is not trained."""
-    average = AveragedModel(generator, multi_avg_fn=MovingAverage(decay), use_buffers=True)
+    average = AveragedWeights(generator, multi_avg_fn=MovingAverage(decay), use_buffers=True)
     return average.requires_grad_(False)
 
 

@@ -273,7 +273,7 @@ def test_gradient_norms_in_float16_are_unscaled(monkeypatch: pytest.MonkeyPatch,
     model = build()
     gradient = torch.full((3,), 2.0)
     network = torch.nn.Linear(3, 1, bias=False)
-    scaler = types.SimpleNamespace(get_scale=lambda: 1024.0)
+    scaler = types.SimpleNamespace(scale=lambda one: one * 1024.0)
     plugin = types.SimpleNamespace(scaler=None)
     model._trainer = types.SimpleNamespace(precision_plugin=plugin)
     norms = []
