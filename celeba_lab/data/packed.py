@@ -1,6 +1,7 @@
 """Faces that are decoded once, into a file that all runs share."""
 
 import hashlib
+import mmap
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 # With ``auto``, faces are packed if that saves decoding at least so many images, which takes one to two seconds.
 _FEWEST_SAVED = 5_000
 _FOLDER = "packed"
+_MOST_MAPPED = 2**24  # Number of bytes after which the pages that have been read are released.
 
 
 class Packed:
@@ -47,6 +49,7 @@ class Packed:
         self._held = np.zeros(len(source.names), dtype=bool)  # (N,), whether a face can be read from the pack
         self._faces: np.ndarray | None = None  # (N, S, S, 3), or None until the file has been opened
         self._file: tuple[int, int] | None = None  # device and number of the file that was prepared
+        self._mapped = 0  # number of bytes that have been read from the file since its pages were last released
         self._said = ""
 
     def prepare(self, rows: np.ndarray, reads: float, processes: int = 1) -> None:
@@ -103,7 +106,22 @@ class Packed:
         """
         if not self._held[rows].all() or (faces := self._open()) is None:
             return self.source.read(rows)
+        self._mapped += len(rows) * 3 * self.image_size**2
+        if self._mapped > _MOST_MAPPED:
+            self._release(faces)
         return gather(faces, rows)
+
+    def _release(self, faces: np.ndarray) -> None:
+        """Remove the pages of the file from the memory of this process. They stay in the cache of the system.
+
+        Otherwise, the process would seem to need as much memory as all the faces that it has read.
+        """
+        pages = faces.base
+        while isinstance(pages, np.ndarray):
+            pages = pages.base
+        if isinstance(pages, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+            pages.madvise(mmap.MADV_DONTNEED)
+        self._mapped = 0
 
     def groups_of(self, rows: np.ndarray) -> np.ndarray | None:
         """Return None, because the file can be read in any order."""

@@ -61,6 +61,25 @@ def test_workers_read_packed_faces(
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs Linux")
+def test_pages_that_have_been_read_do_not_stay_in_the_memory_of_the_process(
+    files: JpegFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mapped() -> int:
+        entries = Path("/proc/self/smaps").read_text().split(str(tmp_path))[1:]
+        return sum(int(entry.partition("Rss:")[2].split()[0]) for entry in entries)
+
+    faces = Packed(files, tmp_path, always=True)
+    faces.prepare(ROWS, reads=48)
+    expected = faces.read(ROWS)
+    assert mapped() > 0
+    monkeypatch.setattr(packed, "_MOST_MAPPED", 0)
+    assert torch.equal(faces.read(ROWS), expected)
+    faces._release(faces._open())
+    assert mapped() == 0
+    assert torch.equal(faces.read(ROWS), expected)
+
+
 def test_a_worker_does_not_read_a_file_that_has_been_replaced(files: JpegFolder, tmp_path: Path) -> None:
     faces = Packed(files, tmp_path, always=True)
     faces.prepare(ROWS, reads=48)

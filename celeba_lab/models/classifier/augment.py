@@ -50,20 +50,28 @@ class RandomAugment(nn.Module):
         if self.shift or self.scale or self.rotate:
             images = self._move(images)
         elif self.flip:
-            mirror = torch.rand(len(images), 1, 1, 1, device=images.device) < self.flip
-            images = torch.where(mirror, images.flip(-1), images)
+            images = mirror(images, self.draw_mirrored(len(images), images.device))
         if self.light:
             images = self._relight(images)
         return images
+
+    @property
+    def only_flips(self) -> bool:
+        """Whether no other augmentation than the horizontal flip is used."""
+        return not (self.shift or self.scale or self.rotate or self.light)
+
+    def draw_mirrored(self, n: int, device: torch.device) -> Tensor:
+        """Draw for each of n images whether it is mirrored, bool (n,)."""
+        return torch.rand(n, device=device) < self.flip
 
     def _move(self, images: Tensor) -> Tensor:
         B = len(images)  # noqa: N806 (shape letters are capitals)
         zoom = (1 + self.scale) ** _uniform(B, images)
         angle = _uniform(B, images) * math.radians(self.rotate)
-        mirror = torch.where(torch.rand(B, device=images.device) < self.flip, -1.0, 1.0)
+        signs = torch.where(self.draw_mirrored(B, images.device), -1.0, 1.0)
         x, y = _uniform(B, images) * 2 * self.shift, _uniform(B, images) * 2 * self.shift  # the grid spans [-1, 1]
         cos, sin = zoom * torch.cos(angle), zoom * torch.sin(angle)
-        theta = torch.stack([cos * mirror, -sin, x, sin * mirror, cos, y], dim=1).view(B, 2, 3)
+        theta = torch.stack([cos * signs, -sin, x, sin * signs, cos, y], dim=1).view(B, 2, 3)
         grid = F.affine_grid(theta.to(images.dtype), list(images.shape), align_corners=False)
         return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
 
@@ -73,6 +81,20 @@ class RandomAugment(nn.Module):
         contrast = 1 + self.light * _uniform(len(images), images).view(shape)
         mean = images.mean(dim=(1, 2, 3), keepdim=True)
         return ((images - mean) * contrast + mean * brightness).clamp(0, 1)
+
+
+def mirror(images: Tensor, mirrored: Tensor) -> Tensor:
+    """Mirror the selected images of a batch, (B, 3, H, W).
+
+    Args:
+        images: The images.
+        mirrored: Whether each image is mirrored, bool (B,).
+
+    Example:
+        >>> mirror(torch.tensor([[[[1, 2]]], [[[3, 4]]]]), torch.tensor([True, False])).tolist()
+        [[[[2, 1]]], [[[3, 4]]]]
+    """
+    return torch.where(mirrored.view(-1, 1, 1, 1), images.flip(-1), images)
 
 
 def enlarge(images: Tensor, factor: float) -> Tensor:

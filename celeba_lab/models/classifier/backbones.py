@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from celeba_lab.errors import SettingError, did_you_mean, enumerate_names
 from celeba_lab.models.classifier.frozen import FrozenStages, split_frozen
+from celeba_lab.models.classifier.frozen_outputs import FrozenOutputs
 from celeba_lab.models.inference import Function, Inference
 
 # Number of ImageNet classes. The head of a torchvision model is the layer with this number of outputs.
@@ -48,6 +49,7 @@ class Backbone(nn.Module):
         self.name = name
         self.image_size = image_size
         self._split: tuple[FrozenStages, nn.Module] | None = None
+        self._frozen_outputs: FrozenOutputs | None = None
         self._inference: Inference | None = None  # Its network is not a submodule, so the state dict does not change.
         try:
             if name in _REGISTERED:
@@ -119,9 +121,35 @@ class Backbone(nn.Module):
         """Run the frozen stages in a faster, equivalent form until :meth:`unfold_frozen` is called."""
         self._split = split_frozen(self.network)
 
+    def store_frozen(self, n_images: int) -> None:
+        """Keep the outputs of the folded stages for training images until :meth:`unfold_frozen` is called.
+
+        They are used by :meth:`forward_stored`. If no stages are folded, this method has no effect.
+
+        Args:
+            n_images: See :class:`~celeba_lab.models.classifier.frozen_outputs.FrozenOutputs`.
+        """
+        if self._split is not None:
+            self._frozen_outputs = FrozenOutputs(self._split[0], n_images)
+
+    @property
+    def stores_frozen(self) -> bool:
+        """Whether outputs of frozen stages are kept for training images."""
+        return self._frozen_outputs is not None
+
+    def forward_stored(self, read: Callable[[Tensor], Tensor], rows: Tensor, mirrored: Tensor) -> Tensor:
+        """Return the features, float (B, D), for training images, with the stored outputs of the frozen stages.
+
+        The arguments are those of :class:`~celeba_lab.models.classifier.frozen_outputs.FrozenOutputs`.
+        """
+        assert self._split is not None
+        assert self._frozen_outputs is not None
+        features: Tensor = self._split[1](self._frozen_outputs(read, rows, mirrored))
+        return features
+
     def unfold_frozen(self) -> None:
         """Run all stages in their original form."""
-        self._split = None
+        self._split = self._frozen_outputs = None
 
     def load_pretrained(self, state_dict: Mapping[str, Tensor], origin: str) -> None:
         """Load pretrained weights, ignoring the weights of the head.

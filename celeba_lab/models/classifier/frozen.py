@@ -30,8 +30,8 @@ class FrozenStages:
         True
     """
 
-    # Number of images processed at a time on the CPU.
-    _CHUNK = 4
+    CHUNK = 4
+    """Number of images that are processed at a time on the CPU."""
 
     def __init__(self, stages: nn.Sequential) -> None:
         self._folded = fuse(copy.deepcopy(stages).eval())
@@ -40,7 +40,7 @@ class FrozenStages:
     def __call__(self, images: Tensor) -> Tensor:
         """Return the output of the stages."""
         if images.device.type == "cpu":
-            return torch.cat([self._folded(part) for part in torch.split(images, self._CHUNK)])
+            return torch.cat([self._folded(part) for part in torch.split(images, self.CHUNK)])
         output: Tensor = self._folded(images)
         return output
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 from typing_extensions import override
 
+from celeba_lab.data.datasets import FaceDataset
 from celeba_lab.errors import (
     check_above,
     check_at_least,
@@ -21,7 +22,7 @@ from celeba_lab.errors import (
     settings_of,
 )
 from celeba_lab.models.checkpoint_format import mark_checkpoint
-from celeba_lab.models.classifier.augment import RandomAugment, enlarge
+from celeba_lab.models.classifier.augment import RandomAugment, enlarge, mirror
 from celeba_lab.models.classifier.backbones import Backbone
 from celeba_lab.models.classifier.evaluation import AttributeModel
 from celeba_lab.models.classifier.losses import build_loss
@@ -187,15 +188,32 @@ class AttributeClassifier(AttributeModel):
 
     @override
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
-        images, labels = self.augment(self._to_unit_range(batch["image"])), batch["label"].float()
-        if self.mixup is not None:
-            images, labels = self.mixup(images, labels)
-        logits = self.head(self.backbone(self._normalize(images))).float()  # (B, K)
+        labels = batch["label"].float()
+        if self.backbone.stores_frozen:
+            features = self._features_from_stored(batch)
+        else:
+            images = self.augment(self._to_unit_range(batch["image"]))
+            if self.mixup is not None:
+                images, labels = self.mixup(images, labels)
+            features = self._view_features(images)
+        logits = self.head(features).float()  # (B, K)
         loss = self.training_loss(logits, self._smooth(labels))
         self.train_metrics.update(loss.detach(), logits.detach().sigmoid(), labels >= 0.5)
         # This value is shown by Lightning's own progress bars, which can be used instead of ProgressLine.
         self.log("loss", loss.detach(), prog_bar=True, logger=False)
         return loss
+
+    def _features_from_stored(self, batch: dict[str, Tensor]) -> Tensor:
+        """Return the features, float (B, D), for a training batch whose images are at most mirrored."""
+        images = batch["image"]
+        mirrored = torch.zeros(len(images), dtype=torch.bool)
+        if self.augment.flip:
+            mirrored = self.augment.draw_mirrored(len(images), images.device)
+
+        def read(places: Tensor) -> Tensor:
+            return self._normalize(mirror(self._to_unit_range(images[places]), mirrored[places]))
+
+        return self.backbone.forward_stored(read, batch["index"], mirrored)
 
     @override
     def evaluation_logits(self, images: Tensor) -> Tensor:
@@ -262,6 +280,21 @@ class AttributeClassifier(AttributeModel):
         # layers would not be compiled.
         if not self.hparams["compile"]:
             self.backbone.fold_frozen()
+            if (n_images := self._count_images_to_store()) is not None:
+                self.backbone.store_frozen(n_images)
+
+    def _count_images_to_store(self) -> int | None:
+        """Return the number of training images if the outputs of frozen stages can be kept for them, otherwise None.
+
+        They can be kept if images are only mirrored, and are read in several epochs by a single process on the CPU. On
+        a GPU, frozen stages take a smaller part of the time, and memory is scarce.
+        """
+        dataset, most = getattr(self.trainer.train_dataloader, "dataset", None), self.trainer.max_epochs
+        is_repeated = most is None or most < 0 or most - self.current_epoch > 1
+        is_fixed = self.augment.only_flips and self.mixup is None and self.hparams["unfreeze_epoch"] is None
+        is_alone = self.device.type == "cpu" and self.trainer.world_size == 1
+        # Other datasets may return different images in each epoch.
+        return len(dataset) if is_repeated and is_fixed and is_alone and isinstance(dataset, FaceDataset) else None
 
     @override
     def on_train_end(self) -> None:
