@@ -212,7 +212,7 @@ def test_files_and_functions_can_be_read_in_one_pass(package: str) -> None:
 
 
 # These files test the whole project instead of a single module.
-WHOLE = {"tasks/test_divergence.py", "cli/test_launchers.py"} | {
+WHOLE = {"tasks/test_divergence.py", "cli/test_launchers.py", "engine/test_synchronization.py"} | {
     f"test_{name}.py" for name in ("architecture", "docstrings", "imports", "package", "readme", "settings")
 }
 

@@ -9,7 +9,16 @@ from celeba_lab.errors import UserError
 
 
 def test_choices_for_a_single_model_are_listed_last() -> None:
-    assert list_choices("recipe") == ["attributes", "default", "notebook", "strong", "gan/default", "gan/notebook"]
+    assert list_choices("recipe") == [
+        "attributes",
+        "attributes_gpu",
+        "default",
+        "gpu",
+        "notebook",
+        "strong",
+        "gan/default",
+        "gan/notebook",
+    ]
     assert "estimator/logistic" not in list_choices("task")
 
 
@@ -44,7 +53,7 @@ LOSSES = "asymmetric, bce, focal, weighted_bce"
         (
             "recipe/notebok",
             "'notebok' is not a choice for recipe. Did you mean 'notebook'?"
-            " Choose from: attributes, default, notebook, strong.",
+            " Choose from: attributes, attributes_gpu, default, gpu, notebook, strong.",
         ),
     ],
 )
@@ -74,7 +83,7 @@ def test_other_groups_list_the_choices_known_to_hydra() -> None:
         (
             {"model": "classifier", "recipe": "gan/default"},
             "recipe=gan/default does not work with model=classifier. Did you mean 'default'?"
-            " Choose from: attributes, default, notebook, strong.",
+            " Choose from: attributes, attributes_gpu, default, gpu, notebook, strong.",
         ),
     ],
 )

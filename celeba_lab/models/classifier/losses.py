@@ -62,7 +62,7 @@ def weighted_binary_cross_entropy(
         power: Exponent of the weights. 0 gives the plain cross-entropy, and 1 gives both classes the same total weight.
         largest: Upper bound on the weights of rare classes.
     """
-    share = prevalence.to(logits)
+    share = prevalence.to(logits, non_blocking=True)
     present, absent = ((0.5 / part.clamp_min(1e-6)).pow(power).clamp_max(largest) for part in (share, 1 - share))
     weight = labels * present + (1 - labels) * absent  # (B, K)
     return F.binary_cross_entropy_with_logits(logits, labels, weight=weight)

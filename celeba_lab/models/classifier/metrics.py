@@ -14,6 +14,7 @@ from torchmetrics.classification import (
     MultilabelAveragePrecision,
     MultilabelStatScores,
 )
+from typing_extensions import override
 
 from celeba_lab.data.metric_names import metric_names as metric_names
 
@@ -44,7 +45,8 @@ class AttributeMetrics(nn.Module):
         self, num_attributes: int, threshold: float = 0.5, ranking: bool = True, synchronize: bool = True
     ) -> None:
         super().__init__()
-        options: dict[str, Any] = {"sync_on_compute": synchronize}
+        # To check the arguments, torchmetrics would wait for the device in each update.
+        options: dict[str, Any] = {"sync_on_compute": synchronize, "validate_args": False}
         self.single = num_attributes == 1  # torchmetrics' multilabel metrics reject a single label
         self.threshold = threshold
         # The other metrics are computed from these counts, because torchmetrics would set undefined ratios to 0.
@@ -93,6 +95,15 @@ class AttributeMetrics(nn.Module):
             self.ranking.reset()
 
 
+class _MeanLoss(MeanMetric):
+    """torchmetrics' mean, which is NaN if a value is NaN, and does not wait for the device to find this out."""
+
+    @override
+    def update(self, value: Tensor, weight: int) -> None:  # type: ignore[override]
+        self.mean_value += value.to(self.dtype) * weight
+        self.weight += weight
+
+
 class SplitMetrics(nn.Module):
     """Mean loss and :class:`AttributeMetrics` of a split.
 
@@ -111,7 +122,7 @@ class SplitMetrics(nn.Module):
 
     def __init__(self, num_attributes: int, threshold: float = 0.5, ranking: bool = True) -> None:
         super().__init__()
-        self.loss = MeanMetric(nan_strategy=torch.nan)  # by default, NaN would be ignored
+        self.loss = _MeanLoss()
         self.attributes = AttributeMetrics(num_attributes, threshold, ranking)
 
     @property
@@ -133,7 +144,7 @@ class SplitMetrics(nn.Module):
             probabilities: Predicted probabilities, float (B, K) in [0, 1].
             labels: Binary labels, (B, K).
         """
-        self.loss.update(loss, weight=len(labels))
+        self.loss.update(loss, len(labels))
         self.attributes.update(probabilities, labels)
 
     def compute(self) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 import copy
 import math
 import types
+from functools import partial
 
 import lightning as L
 import pytest
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn
 
+from celeba_lab.engine.callbacks import ExponentialMovingAverage
 from celeba_lab.errors import UserError
 from celeba_lab.models.classifier.module import IMAGENET_MEAN, IMAGENET_STD, AttributeClassifier
 
@@ -326,6 +328,39 @@ def test_compiling_does_not_change_names_in_the_checkpoint(classifier):
     compiled.setup("fit")  # compilation itself would happen at the first batch
     assert compiled.backbone._compiled_call_impl is not None
     assert list(compiled.state_dict()) == list(plain.state_dict())
+
+
+@pytest.mark.parametrize(("device", "options"), [("cpu", {}), ("cuda", {"mode": "reduce-overhead", "dynamic": False})])
+def test_compiled_backbones_use_cuda_graphs_on_a_gpu(classifier, monkeypatch, device, options):
+    model = classifier(compile=True)
+    model._trainer = types.SimpleNamespace(strategy=types.SimpleNamespace(root_device=torch.device(device)))
+    given = []
+    monkeypatch.setattr(model.backbone, "compile", lambda **options: given.append(options))
+    model.setup("fit")
+    assert given == [options]
+
+
+@pytest.mark.slow
+def test_a_compiled_classifier_trains_like_the_plain_one_and_saves_the_same_names(
+    classifier, trainer, loader, tmp_path, monkeypatch
+):
+    """The backend runs the captured operations without a compiler, which takes a minute."""
+    states = []
+    for is_compiled in (False, True):
+        torch.manual_seed(0)
+        model = classifier(2, "squeezenet1_1", compile=is_compiled, lr=1e-2)
+        monkeypatch.setattr(model.backbone, "compile", partial(model.backbone.compile, backend="eager"))
+        fit = trainer(
+            enable_checkpointing=True,
+            max_epochs=2,
+            callbacks=[ModelCheckpoint(tmp_path, f"{is_compiled}"), ExponentialMovingAverage()],
+        )
+        fit.fit(model, loader(count=2), loader(n=12, count=2))
+        states.append(torch.load(tmp_path / f"{is_compiled}.ckpt", weights_only=True)["state_dict"])
+    plain, compiled = states
+    assert list(compiled) == list(plain)
+    for name, value in plain.items():
+        torch.testing.assert_close(compiled[name], value, msg=name)
 
 
 def test_guard_torch_compile_changes_names_in_the_state_dict():
