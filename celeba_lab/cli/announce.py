@@ -16,6 +16,7 @@ from celeba_lab.config import overrides_of
 from celeba_lab.console import console, display_path, is_main_process
 from celeba_lab.errors import check_choice
 from celeba_lab.runs.settings import write_settings
+from celeba_lab.runs.threads import record_threads
 
 PRINT_CONFIG = ("changed", "full", "none")
 """Choices for ``print_config``, which selects the settings to print when a run starts."""
@@ -56,6 +57,7 @@ def announce(cfg: DictConfig, without_celeba: str | None) -> None:
     if cfg.resume is None:
         settings: Any = OmegaConf.to_container(cfg, resolve=True)
         write_settings(folder, settings)
+        record_threads(folder)
 
 
 def _show_configuration(cfg: DictConfig) -> None:

@@ -15,6 +15,7 @@ from celeba_lab.cli.quiet import escape_messages
 from celeba_lab.cli.targets import trusting
 from celeba_lab.data.workers import JOBS_AT_ONCE
 from celeba_lab.runs.interrupts import raise_interrupted, raising_interrupts
+from celeba_lab.runs.threads import CHOSEN
 
 LOST = "Its process was killed, perhaps because the machine ran out of memory, or the job reached its time limit."
 REQUEUED = "It goes back to the queue, and will go on from its checkpoint."
@@ -46,7 +47,8 @@ def worker_environment() -> dict[str, str]:
     """
     given = [text for text in os.environ.get("PYTHONPATH", "").split(os.pathsep) if text]
     paths = [*given, *([str(_PACKAGE)] if str(_PACKAGE) not in given and str(_PACKAGE) in _search_path() else [])]
-    passed = {name: value for name, value in os.environ.items() if name.startswith(_PASSED) and name != JOBS_AT_ONCE}
+    own = (JOBS_AT_ONCE, CHOSEN)  # They describe this machine.
+    passed = {name: value for name, value in os.environ.items() if name.startswith(_PASSED) and name not in own}
     return passed | {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(paths)}
 
 

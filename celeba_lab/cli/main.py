@@ -23,24 +23,29 @@ def launch(cfg: "DictConfig") -> float | None:
     from celeba_lab.cli.imports import importing
     from celeba_lab.cli.processes import error_prefix
     from celeba_lab.cli.run_folder import check_claims
+    from celeba_lab.cli.threads import announce_threads, choose_for_run
+    from celeba_lab.data.cores import OtherLoad
     from celeba_lab.errors import UserError, settings_of
     from celeba_lab.runs.loggers import closing_loggers
     from celeba_lab.runs.processes import explain_lost_connection
     from celeba_lab.runs.search import Pruned
+    from celeba_lab.runs.waiting import waiting_for_others
 
     # Errors are explained here, before Hydra can print its own message.
     try:
+        threads, load = choose_for_run(cfg), OtherLoad()
         if cfg.resume is not None and not _restore(cfg):
             return None
         if cfg.repeat is not None and cfg.resume is None:
             _restore_repeated(cfg)
         with importing():
             task = prepare(cfg)
+        announce_threads(threads, load)
     except Exception as error:
         _exit_with_sentence(error, discard_folder=True)
         raise
     try:
-        with closing_loggers(), settings_of("task"):
+        with closing_loggers(), settings_of("task"), waiting_for_others():
             metrics = task(cfg)
         check_claims()
         _conclude(cfg)
@@ -209,6 +214,7 @@ def _run_hydra(arguments: list[str]) -> None:
     from celeba_lab.config import register_schema
     from celeba_lab.files import config_directory
     from celeba_lab.runs.interrupts import Interrupted
+    from celeba_lab.runs.threads import choose_threads
 
     folder = str(Path.cwd())
 
@@ -239,6 +245,7 @@ def _run_hydra(arguments: list[str]) -> None:
     sys.argv[1:] = order_arguments(expand_arguments(share_arguments(arguments)))
     checked = checked_hydra_settings(sys.argv[1:], arguments)
     with parsing_files_once(), trusting(arguments), given_on_command_line(arguments), checked, watching_sweep():
+        choose_threads()  # A sweep imports NumPy. The threads of a run are chosen again when its settings are known.
         hydra.main(version_base="1.3", config_path=str(config_directory()), config_name="config")(task)()
 
 

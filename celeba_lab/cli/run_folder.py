@@ -28,6 +28,7 @@ from celeba_lab.errors import UserError, readable
 from celeba_lab.runs.settings import RESUME, SETTINGS
 from celeba_lab.runs.summary import SUMMARY
 from celeba_lab.runs.sweep import Sweep
+from celeba_lab.runs.threads import RECORD
 
 # Files that show that a folder contains a run or a sweep.
 _TRACES = (SETTINGS, SUMMARY, "multirun.yaml")
@@ -186,7 +187,7 @@ def discard_unused_folder() -> None:
         return
     folder = Path(hydra.runtime.output_dir)
     unused = {folder / ".hydra" / name for name in ("config.yaml", "hydra.yaml", "overrides.yaml")}
-    unused |= {folder / SETTINGS, folder / f"{hydra.job.name}.log", *filter(is_mark, _list(folder))}
+    unused |= {folder / SETTINGS, folder / RECORD, folder / f"{hydra.job.name}.log", *filter(is_mark, _list(folder))}
     added = [path for path in _list(folder) if path not in _earlier_entries]
     if any(file not in unused for path in added for file in _files_in(path)):
         return

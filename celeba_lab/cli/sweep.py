@@ -80,12 +80,13 @@ def _prepare_processes(jobs: int) -> None:
     import.
     """
     from celeba_lab.cli.job_process import worker_environment
-    from celeba_lab.data.workers import JOBS_AT_ONCE, usable_cores
+    from celeba_lab.data.workers import JOBS_AT_ONCE
+    from celeba_lab.runs.threads import choose_threads
 
     os.environ.update(worker_environment())
     if jobs > 1:
         os.environ[JOBS_AT_ONCE] = str(jobs)
-        os.environ.setdefault("OMP_NUM_THREADS", str(usable_cores()))
+        choose_threads()
 
 
 def has_queued_jobs() -> bool:

@@ -3,6 +3,8 @@
 import os
 import signal
 
+from celeba_lab.data.cores import Cores
+
 INTERRUPTS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2") if hasattr(signal, name)
 )
@@ -13,14 +15,19 @@ JOBS_AT_ONCE = "CELEBA_LAB_JOBS_AT_ONCE"
 """Environment variable with the number of jobs of a sweep that run on this machine at the same time."""
 
 
+def jobs_at_once() -> int:
+    """Return the number of jobs of a sweep that share the CPU cores of this machine, or 1 outside a sweep."""
+    jobs = os.environ.get(JOBS_AT_ONCE, "1")
+    return int(jobs) if jobs.isdecimal() and int(jobs) > 0 else 1
+
+
 def usable_cores() -> int:
     """Return the number of CPU cores that this process may use, which can be lower than the machine's total.
 
-    Jobs of a sweep that run at the same time share the cores.
+    The affinity of the process and the CPU limits of containers are considered; see
+    :class:`~celeba_lab.data.cores.Cores`. Jobs of a sweep that run at the same time share the cores.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    jobs = os.environ.get(JOBS_AT_ONCE, "1")
-    return max(1, cores // int(jobs)) if jobs.isdigit() and int(jobs) > 0 else cores
+    return max(1, Cores.find().number // jobs_at_once())
 
 
 def spare_cores(processes: int) -> int:

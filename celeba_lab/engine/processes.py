@@ -12,13 +12,13 @@ from subprocess import Popen, TimeoutExpired
 from typing import Any
 
 import lightning as L
-from lightning.fabric.utilities.distributed import _set_num_threads_if_needed
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from typing_extensions import override
 
 from celeba_lab.data.workers import INTERRUPTS
 from celeba_lab.errors import UserError
 from celeba_lab.runs.processes import Launch, is_first_to_fail
+from celeba_lab.runs.threads import share_threads
 
 _MAIN_PROCESS = "CELEBA_LAB_MAIN_PROCESS"  # environment variable with the process id of the main process
 # Seconds in which a process notices by itself that another one has failed, and in which the others end at the end.
@@ -86,7 +86,7 @@ class _Launcher(_SubprocessScriptLauncher):
             threading.Thread(target=_end_if_another_fails, args=(self.procs,), daemon=True).start()
         elif os.environ.get(_MAIN_PROCESS) == str(os.getppid()):
             threading.Thread(target=_end_with_main_process, args=(os.getppid(),), daemon=True).start()
-        _set_num_threads_if_needed(num_processes=self.num_processes)
+        share_threads(self.num_processes)
         return function(*args, **kwargs)
 
 

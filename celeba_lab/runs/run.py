@@ -24,6 +24,8 @@ from celeba_lab.runs.loggers import Loggers, register, release
 from celeba_lab.runs.settings import RESUME, write_overrides, write_settings
 from celeba_lab.runs.summary import SUMMARY, Summary, SummaryFields
 from celeba_lab.runs.sweep import short_names
+from celeba_lab.runs.threads import thread_facts
+from celeba_lab.runs.waiting import waiting_facts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -356,8 +358,9 @@ class Run(RunFolder):
         else:
             overall = {name: value for name, value in metrics.items() if name.count("/") <= 1}
             self.log_hyperparameters(self._task_settings(), overall, step)
+        details = {**fields.pop("details", {}), "threads": thread_facts() | waiting_facts()}
         if debug := self.settings.get("debug"):
-            fields["details"] = {**fields.get("details", {}), "debug": debug}
+            details["debug"] = debug
         summary = Summary(
             experiment=self.experiment,
             task=self.task,
@@ -368,6 +371,7 @@ class Run(RunFolder):
             seconds=self.seconds,
             versions=library_versions(),
             git=git_commit(),
+            details=details,
             **fields,
         )
         commands = [*next_commands, *self.loggers.list_views()]
