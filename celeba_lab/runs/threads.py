@@ -63,7 +63,7 @@ def choose_threads(recorded: int | None = None) -> Threads:
     """
     chosen = _choose(recorded)
     if not is_given():
-        for name in (_VARIABLE, CHOSEN):
+        for name in (*GIVEN, CHOSEN):
             os.environ.pop(name, None)
         if chosen.number is not None:
             os.environ |= dict.fromkeys((_VARIABLE, CHOSEN), str(chosen.number))
@@ -92,8 +92,9 @@ def _choose(recorded: int | None) -> Threads:
 
 def given_variable() -> str | None:
     """Return the name of the environment variable with which the user has set the number of threads, or None."""
-    given = (name for name in GIVEN if name in os.environ)
-    return next((name for name in given if name != _VARIABLE or os.environ[name] != os.environ.get(CHOSEN)), None)
+    if _VARIABLE in os.environ and os.environ[_VARIABLE] == os.environ.get(CHOSEN):
+        return None  # If the others are set, then by a launcher such as joblib, after the number was chosen here.
+    return next((name for name in GIVEN if name in os.environ), None)
 
 
 def is_given() -> bool:

@@ -105,9 +105,14 @@ class IdleThreads:
 
 
 def load_openmp() -> ctypes.CDLL | None:
-    """Return GNU OpenMP as it was loaded by torch, or None if torch has not been imported or uses another library."""
+    """Return GNU OpenMP as it was loaded by torch.
+
+    Returns:
+        The library, or None if torch has not been imported, uses another library, or uses a single thread.
+    """
     torch = sys.modules.get("torch")
-    if torch is None or getattr(torch, "get_num_threads", None) is None:  # It may still be being imported.
+    count = getattr(torch, "get_num_threads", None)  # Another thread may still be importing torch.
+    if torch is None or count is None or count() == 1:
         return None
     try:
         lines = Path("/proc/self/maps").read_text(errors="replace").splitlines()

@@ -93,6 +93,9 @@ def test_a_number_that_was_chosen_here_is_not_the_users(environment, set_cores) 
     del environment[JOBS_AT_ONCE]
     assert choose_threads().number is None
     assert not {"OMP_NUM_THREADS", CHOSEN} & environment.keys()
+    environment |= {CHOSEN: "2", "OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "1"}  # joblib sets the last one.
+    assert choose_threads(recorded=8).number == 8
+    assert "MKL_NUM_THREADS" not in environment
     environment |= {CHOSEN: "2", "OMP_NUM_THREADS": "3"}  # Somebody has changed it since.
     assert choose_threads().chosen_by == "OMP_NUM_THREADS"
 
