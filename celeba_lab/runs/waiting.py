@@ -1,14 +1,14 @@
-"""Let the threads of torch wait without using the CPU while other processes need it.
+"""Let the threads of a run wait without using the CPU while other processes need it.
 
 The threads of a run work on parts of the same tensor, and wait for each other thousands of times in each second. By
 default, a thread that waits uses the CPU, because the others are usually ready within microseconds. On a busy machine,
 the system stops one of the threads to run another process, and the others then use the CPU only to wait for it. Several
 threads take much longer than one in this case.
 
-GNU OpenMP, which torch uses, reads the waiting policy only once, when it is loaded. However, it uses the CPU to wait
-only as long as the process does not have more OpenMP threads than CPU cores. Idle additional threads therefore switch
-to the other way of waiting, and back when they end. The number of threads that compute, and therefore the result, stays
-the same.
+GNU OpenMP, which torch and scikit-learn use, reads the waiting policy only once, when it is loaded. However, it uses the
+CPU to wait only as long as the process does not have more OpenMP threads than CPU cores (see GOMP_SPINCOUNT in its
+manual). Idle additional threads therefore switch to the other way of waiting, and back when they end. The number of
+threads that compute, and therefore the result, stays the same.
 """
 
 import ctypes
@@ -72,10 +72,10 @@ def _read_words(path: Path) -> list[str]:
 
 
 class IdleThreads:
-    """Idle OpenMP threads, with which this process has more threads than CPU cores until :meth:`end` is called.
+    """Idle threads, with which this process has more OpenMP threads than CPU cores until :meth:`end` is called.
 
     Args:
-        openmp: GNU OpenMP, as loaded by torch.
+        openmp: GNU OpenMP, as loaded by torch or scikit-learn. Each library may have its own copy.
     """
 
     def __init__(self, openmp: ctypes.CDLL) -> None:
@@ -92,43 +92,35 @@ class IdleThreads:
         self._thread.join()
 
     def _hold(self) -> None:
-        """Start threads that belong to this one. OpenMP ends them together with it."""
-        import torch
-
-        # The first call in a new thread also sets its number of OpenMP threads, as in the main thread.
-        missing = self._openmp.omp_get_num_procs() - torch.get_num_threads()
-        # This applies only to this thread, which is itself not counted.
-        self._openmp.omp_set_num_threads(max(0, missing) + 2)
-        torch.ones(2**20)
+        """Let OpenMP start threads that belong to this one. It ends them together with it."""
+        cores: int = self._openmp.omp_get_num_procs()
+        # The libraries use at least two threads, and by default one for each physical core. This thread is not counted.
+        computing = max(2, min(cores // 2, _threads_of(self._openmp)))
+        nothing = ctypes.cast(ctypes.CDLL(None).getpid, ctypes.c_void_p)
+        self._openmp.GOMP_parallel(nothing, None, max(0, cores - computing) + 2, 0)
         self._ready.set()
         self._ended.wait()
 
 
-def load_openmp() -> ctypes.CDLL | None:
-    """Return GNU OpenMP as it was loaded by torch.
+def _threads_of(openmp: ctypes.CDLL) -> int:
+    """Return the number of threads with which OpenMP and torch compute, in a thread that has not used them yet."""
+    number: int = openmp.omp_get_max_threads()
+    count = getattr(sys.modules.get("torch"), "get_num_threads", None)  # Another thread may still be importing torch.
+    return number if count is None else min(number, count())
 
-    Returns:
-        The library, or None if torch has not been imported, uses another library, or uses a single thread.
-    """
-    torch = sys.modules.get("torch")
-    count = getattr(torch, "get_num_threads", None)  # Another thread may still be importing torch.
-    if torch is None or count is None or count() == 1:
-        return None
+
+def find_openmp() -> set[Path]:
+    """Return the paths of all copies of GNU OpenMP that have been loaded."""
     try:
         lines = Path("/proc/self/maps").read_text(errors="replace").splitlines()
     except OSError:
-        return None
-    loaded = {Path(line.split(maxsplit=5)[-1]) for line in lines if "libgomp" in line}
-    own = Path(str(torch.__file__)).parent
-    found = [path for path in loaded if path.is_relative_to(own)] or [p for p in loaded if p.name == "libgomp.so.1"]
-    try:
-        return ctypes.CDLL(str(found[0])) if found else None
-    except OSError:
-        return None
+        return set()
+    paths = {Path(line.split(maxsplit=5)[-1]) for line in lines if "libgomp" in line}
+    return {path for path in paths if path.name.startswith("libgomp")}
 
 
 class Waiting:
-    """Decides how the threads of torch wait, from measurements of how long they do not get a CPU core.
+    """Decides how threads wait, from measurements of how long they do not get a CPU core.
 
     Attributes:
         seconds: Time in seconds for which they have waited without using the CPU.
@@ -136,13 +128,14 @@ class Waiting:
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        self._idle: IdleThreads | None = None
+        self._idle: dict[Path, IdleThreads] = {}
         self._calm = 0
+        self._modules = 0  # number of imported modules at the last search for libraries
 
     @property
     def is_passive(self) -> bool:
         """Whether threads wait without using the CPU at the moment."""
-        return self._idle is not None
+        return bool(self._idle)
 
     def update(self, delay: float | None, seconds: float) -> None:
         """Change the way of waiting if the machine has become busy or free.
@@ -151,26 +144,31 @@ class Waiting:
             delay: Measurement of :class:`RunDelay`.
             seconds: Time since the last measurement, in seconds.
         """
-        if self._idle is not None:
+        if self.is_passive:
             self.seconds += seconds
         if delay is None:
             return
-        if self._idle is None and delay > _BUSY:
+        if delay > _BUSY and self._modules != len(sys.modules):
+            self._modules = len(sys.modules)  # A module that is imported later may load another copy of OpenMP.
             self._begin()
         self._calm = self._calm + 1 if delay < _FREE else 0
         if self._calm >= _CALM:
             self.end()
 
     def _begin(self) -> None:
-        openmp = load_openmp()
-        if openmp is not None:
-            self._idle = IdleThreads(openmp)
+        for path in find_openmp() - self._idle.keys():
+            try:
+                openmp = ctypes.CDLL(str(path))
+            except OSError:  # The file has been replaced since it was loaded.
+                continue
+            if openmp.omp_get_num_procs() > 1 and _threads_of(openmp) > 1:
+                self._idle[path] = IdleThreads(openmp)
 
     def end(self) -> None:
         """Let threads wait as usual."""
-        if self._idle is not None:
-            self._idle.end()
-            self._idle = None
+        for idle in self._idle.values():
+            idle.end()
+        self._idle, self._modules = {}, 0
 
 
 _current: list[Waiting] = []
@@ -178,7 +176,7 @@ _current: list[Waiting] = []
 
 @contextmanager
 def waiting_for_others() -> Iterator[None]:
-    """Within this block, let the threads of torch wait without using the CPU whenever the machine is busy.
+    """Within this block, let threads wait without using the CPU whenever the machine is busy.
 
     Nothing is changed if the user has chosen how threads wait, or if the system does not measure the delay.
     """

@@ -47,7 +47,7 @@ class FakeIdle:
 
     log: list[str] = []
 
-    def __init__(self, openmp: object) -> None:
+    def __init__(self, path: Path) -> None:
         self.log.append("begin")
 
     def end(self) -> None:
@@ -57,8 +57,13 @@ class FakeIdle:
 @pytest.fixture
 def idle(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(FakeIdle, "log", [])
-    monkeypatch.setattr(waiting, "IdleThreads", FakeIdle)
-    monkeypatch.setattr(waiting, "load_openmp", object)
+
+    def begin(self: Waiting) -> None:
+        for path in waiting.find_openmp() - self._idle.keys():
+            self._idle[path] = FakeIdle(path)
+
+    monkeypatch.setattr(Waiting, "_begin", begin)
+    monkeypatch.setattr(waiting, "find_openmp", lambda: {Path("libgomp.so.1")})
     return FakeIdle.log
 
 
@@ -86,11 +91,24 @@ def test_the_way_of_waiting_follows_the_load(idle, delays: list, log: list, seco
     assert policy.seconds == seconds
 
 
+def test_a_copy_of_openmp_that_is_loaded_later_is_found(idle: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = Waiting()
+    policy.update(BUSY, 0.5)
+    monkeypatch.setattr(waiting, "find_openmp", lambda: {Path("libgomp.so.1"), Path("libgomp-a3.so.1")})
+    policy.update(BUSY, 0.5)
+    assert idle == ["begin"], "there is no reason to search again"
+    monkeypatch.setitem(sys.modules, "a_new_module", threading)
+    for delay in (BUSY, BUSY, *[FREE] * 4):
+        policy.update(delay, 0.5)
+    assert idle == ["begin", "begin", "end", "end"]
+
+
 def test_nothing_changes_with_another_openmp_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "load_openmp", lambda: None)
+    monkeypatch.setattr(waiting, "find_openmp", set)
     policy = Waiting()
     policy.update(BUSY, 0.5)
     assert not policy.is_passive
+    assert policy.seconds == 0
 
 
 @pytest.mark.parametrize("name", GIVEN)
@@ -109,7 +127,8 @@ def test_the_machine_is_watched_only_within_the_block(monkeypatch: pytest.Monkey
     monkeypatch.setattr(waiting, "_PERIOD", 0.001)
     monkeypatch.setattr(RunDelay, "measure", lambda self: BUSY)
     begun = threading.Event()
-    monkeypatch.setattr(Waiting, "_begin", lambda self: (setattr(self, "_idle", FakeIdle(None)), begun.set()))
+    begin = Waiting._begin
+    monkeypatch.setattr(Waiting, "_begin", lambda self: (begin(self), begun.set()))
     with waiting_for_others():
         assert begun.wait(10)
     assert idle == ["begin", "end"]
@@ -121,10 +140,11 @@ def test_the_machine_is_watched_only_within_the_block(monkeypatch: pytest.Monkey
 def test_idle_threads_exceed_the_cores_and_leave_the_number_of_threads_alone() -> None:
     """Beyond the number of cores, OpenMP does not use the CPU to wait."""
     code = (
-        "import json, os, time, torch\n"
-        "from celeba_lab.runs.waiting import IdleThreads, load_openmp\n"
+        "import ctypes, json, os, time, torch\n"
+        "from celeba_lab.runs.waiting import IdleThreads, find_openmp\n"
         "count = lambda: len(os.listdir('/proc/self/task'))\n"
-        "openmp, found = load_openmp(), []\n"
+        "[path] = [path for path in find_openmp() if 'torch' in path.parts]\n"
+        "openmp, found = ctypes.CDLL(str(path)), []\n"
         "images, weights = torch.randn(4, 16, 64, 64), torch.randn(32, 16, 3, 3)\n"
         "expected = torch.nn.functional.conv2d(images, weights)\n"
         "for _ in range(2):\n"
