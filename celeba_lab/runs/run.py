@@ -358,9 +358,10 @@ class Run(RunFolder):
         else:
             overall = {name: value for name, value in metrics.items() if name.count("/") <= 1}
             self.log_hyperparameters(self._task_settings(), overall, step)
-        details = {**fields.pop("details", {}), "threads": thread_facts() | waiting_facts()}
+        details = {**fields.get("details", {}), "threads": thread_facts() | waiting_facts()}
         if debug := self.settings.get("debug"):
             details["debug"] = debug
+        fields["details"] = details
         summary = Summary(
             experiment=self.experiment,
             task=self.task,
@@ -371,7 +372,6 @@ class Run(RunFolder):
             seconds=self.seconds,
             versions=library_versions(),
             git=git_commit(),
-            details=details,
             **fields,
         )
         commands = [*next_commands, *self.loggers.list_views()]

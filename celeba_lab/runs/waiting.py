@@ -5,8 +5,8 @@ default, a thread that waits uses the CPU, because the others are usually ready 
 the system stops one of the threads to run another process, and the others then use the CPU only to wait for it. Several
 threads take much longer than one in this case.
 
-GNU OpenMP, which torch and scikit-learn use, reads the waiting policy only once, when it is loaded. However, it uses the
-CPU to wait only as long as the process does not have more OpenMP threads than CPU cores (see GOMP_SPINCOUNT in its
+GNU OpenMP, which torch and scikit-learn use, reads the waiting policy only once, when it is loaded. However, it uses
+the CPU to wait only as long as the process does not have more OpenMP threads than CPU cores (see GOMP_SPINCOUNT in its
 manual). Idle additional threads therefore switch to the other way of waiting, and back when they end. The number of
 threads that compute, and therefore the result, stays the same.
 """
@@ -55,10 +55,10 @@ class RunDelay:
         """Return the time that each thread has waited since it was started, in nanoseconds."""
         found = {}
         try:
-            for task in os.listdir(self._tasks):
+            for task in self._tasks.iterdir():
                 # A thread may end in between. The second of the three numbers is the time.
-                if len(words := _read_words(self._tasks / task / "schedstat")) == 3 and words[1].isdecimal():
-                    found[task] = int(words[1])
+                if len(words := _read_words(task / "schedstat")) == 3 and words[1].isdecimal():
+                    found[task.name] = int(words[1])
         except OSError:  # Other systems than Linux do not have this folder.
             pass
         return found

@@ -14,6 +14,8 @@ V1 = (
     "32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n"
     "33 31 0:30 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
 )
+# Only the group /docker/1 is visible.
+V2_INSIDE, V1_INSIDE = (text.replace(" / /sys", " /docker/1 /sys") for text in (V2, V1))
 
 
 @pytest.fixture(autouse=True)
@@ -63,16 +65,16 @@ def v1(path: str, mountinfo: str = V1, **limits: tuple[str, str]) -> dict[str, s
         (v2("/a/b/c", a="300000 100000\n", a_b="max 100000\n", a_b_c="600000 100000\n"), Cores(3, "container")),
         (v2("/a/b", a_b="400000 100000\n", other="100000 100000\n"), Cores(4, "container")),
         # In a container, the path may be one of the host, of which only the own group is visible.
-        (v2("/docker/1", V2.replace(" / /sys", " /docker/1 /sys"), **{".": "200000 100000"}), Cores(2, "container")),
-        (v2("/docker/1/x", V2.replace(" / /sys", " /docker/1 /sys"), x="100000 100000"), Cores(1, "container")),
+        (v2("/docker/1", V2_INSIDE, **{".": "200000 100000"}), Cores(2, "container")),
+        (v2("/docker/1/x", V2_INSIDE, x="100000 100000"), Cores(1, "container")),
         (v2("/../../else", **{".": "500000 100000"}), Cores(5, "container")),
-        (v2("/somewhere/else", V2.replace(" / /sys", " /docker/1 /sys"), **{".": "200000 100000"}), Cores(2, "container")),
+        (v2("/somewhere/else", V2_INSIDE, **{".": "200000 100000"}), Cores(2, "container")),
         (v1("/a", a=("200000", "100000")), Cores(2, "container")),
         (v1("/a", a=("-1", "100000")), Cores(8, "machine")),
         (v1("/a/b", a=("300000", "100000"), a_b=("-1\n", "100000\n")), Cores(3, "container")),
         (v1("/a", a=("0", "100000")), Cores(8, "machine")),
         (v1("/a", a=("100000", "0")), Cores(8, "machine")),
-        (v1("/docker/1", V1.replace(" / /sys", " /docker/1 /sys"), **{".": ("150000", "50000")}), Cores(3, "container")),
+        (v1("/docker/1", V1_INSIDE, **{".": ("150000", "50000")}), Cores(3, "container")),
         # Both versions are mounted, and only the controllers of version 1 limit the CPU.
         (v1("/a", V1 + V2.replace("/cgroup rw", "/cgroup/unified rw"), a=("100000", "100000")), Cores(1, "container")),
     ],
@@ -81,7 +83,9 @@ def test_cpu_limits_of_containers_are_read(system: Callable[..., Path], files: d
     assert Cores.find(system(files)) == expected
 
 
-@pytest.mark.parametrize("text", ["", "max", "x y", "100000", "1 2 3", "-5 10", "1.5 2", "\xff\xfe\x00", "9" * 9999 + " 1"])
+@pytest.mark.parametrize(
+    "text", ["", "max", "x y", "100000", "1 2 3", "-5 10", "1.5 2", "\xff\xfe\x00", "9" * 9999 + " 1"]
+)
 def test_damaged_limits_are_ignored(system: Callable[..., Path], text: str) -> None:
     assert Cores.find(system(v2("/a", a=text))).number == 8
     if text != "100000":
@@ -89,7 +93,9 @@ def test_damaged_limits_are_ignored(system: Callable[..., Path], text: str) -> N
 
 
 @pytest.mark.parametrize("name", ["proc/self/cgroup", "proc/self/mountinfo"])
-@pytest.mark.parametrize("text", ["", "\n\n", "x", "0::", ":", "1 2 3 4 5\n", " - \n", "1 2 - cgroup2\n", "\xff\x00 - a b"])
+@pytest.mark.parametrize(
+    "text", ["", "\n\n", "x", "0::", ":", "1 2 3 4 5\n", " - \n", "1 2 - cgroup2\n", "\xff\x00 - a b"]
+)
 def test_damaged_lists_of_control_groups_are_ignored(system: Callable[..., Path], name: str, text: str) -> None:
     assert Cores.find(system(v2("/a", a="200000 100000") | {name: text})).number in (2, 8)
 

@@ -108,9 +108,7 @@ def test_the_next_job_of_a_process_does_not_keep_the_number_of_the_last_one(envi
 
 
 @pytest.mark.parametrize(("processes", "expected"), [(1, 8), (2, 4), (3, 2), (20, 1)])
-def test_the_processes_of_a_run_share_the_cores(
-    environment, set_cores, counts, processes: int, expected: int
-) -> None:
+def test_the_processes_of_a_run_share_the_cores(environment, set_cores, counts, processes: int, expected: int) -> None:
     set_cores(8, "machine")
     choose_threads()
     share_threads(processes)

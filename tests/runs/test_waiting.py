@@ -6,11 +6,12 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from celeba_lab.runs import waiting
-from celeba_lab.runs.waiting import GIVEN, RunDelay, Waiting, waiting_for_others, waiting_facts
+from celeba_lab.runs.waiting import GIVEN, RunDelay, Waiting, waiting_facts, waiting_for_others
 
 BUSY, BETWEEN, FREE = 0.6, 0.2, 0.01
 
@@ -45,7 +46,7 @@ def test_without_measurements_the_delay_is_unknown(tmp_path: Path, text: str | N
 class FakeIdle:
     """Stands for the idle threads, and lists when they begin and end."""
 
-    log: list[str] = []
+    log: ClassVar[list[str]] = []
 
     def __init__(self, path: Path) -> None:
         self.log.append("begin")
