@@ -153,6 +153,7 @@ RESUMED: dict[str, dict[str, Change]] = {
         **YAML,
     },
     ".hydra/overrides.yaml": {"30 GB": _huge, **YAML},
+    ".hydra/threads.yaml": {"30 GB": _huge, **YAML},
     ".hydra/hydra.yaml": {"30 GB": _huge, "aliases": _text(LAUGHS), "deep": _text("[" * 100_000)},
     **{
         name: {"folder": _folder}

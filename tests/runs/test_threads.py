@@ -121,7 +121,13 @@ def test_the_number_is_recorded(environment, set_cores, counts, tmp_path: Path) 
     assert read_threads(tmp_path) == 8
 
 
-@pytest.mark.parametrize("text", ["", "threads: 0", "threads: true", "threads: x", "threads: 1.5", "- 1", "{", "a: 1"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "threads: 0", "threads: true", "threads: x", "threads: 1.5", "threads: 99999", "- 1", "{", "a: 1", "5"),
+        *("[" * 100_000, "threads: ${oc.env:HOME}", "threads: !!python/object/apply:os.getcwd []", "threads: &a [*a]"),
+    ],
+)
 def test_a_damaged_record_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / RECORD).parent.mkdir()
     (tmp_path / RECORD).write_text(text)
