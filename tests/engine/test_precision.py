@@ -171,7 +171,7 @@ def test_both_precisions_are_used_alternately():
         return output
 
     measure(lambda: compute)
-    assert types == [torch.float32, torch.bfloat16] * 4
+    assert types == [torch.float32, torch.bfloat16] * 6
     assert layer.weight.grad is not None
 
 
