@@ -21,10 +21,12 @@ garbage-collected like any other object, and drawing them does not require a dis
 - :mod:`~celeba_lab.figures.matrices`: heat maps.
 - :mod:`~celeba_lab.figures.associations`: associations between attributes.
 - :mod:`~celeba_lab.figures.runs`: comparisons between runs.
+- :mod:`~celeba_lab.figures.benchmarks`: results of a benchmark.
 - :mod:`~celeba_lab.figures.clusters`: cluster maps and principal components.
 """
 
 from celeba_lab.figures.associations import attribute_scores, dendrogram, strongest_pairs, top_associations
+from celeba_lab.figures.benchmarks import benchmark_bars
 from celeba_lab.figures.calibration import reliability_diagrams
 from celeba_lab.figures.clusters import cluster_color, cluster_scatter, number_of_clusters, pca_overview
 from celeba_lab.figures.comparisons import paired_counts, score_comparison
@@ -47,6 +49,7 @@ __all__ = [
     "WRONG",
     "adversarial_curves",
     "attribute_scores",
+    "benchmark_bars",
     "cluster_color",
     "cluster_profile",
     "cluster_scatter",

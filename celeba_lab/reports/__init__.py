@@ -18,6 +18,7 @@
 - :mod:`~celeba_lab.reports.logistic`: attributes predicted from one another.
 - :mod:`~celeba_lab.reports.predictions`: predictions for image files.
 - :mod:`~celeba_lab.reports.synthetic`: examples of synthetic faces.
+- :mod:`~celeba_lab.reports.benchmark`: speed and memory beside reference loops.
 - :mod:`~celeba_lab.reports.comparison`: comparison of finished runs.
 - :mod:`~celeba_lab.reports.page`: the HTML page for a report.
 """
