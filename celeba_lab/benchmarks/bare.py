@@ -6,7 +6,6 @@ averaged weights, schedules and callbacks. The networks, the optimizers, the los
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -58,7 +57,7 @@ def train_classifier(checkpoint: str, batch_size: int, steps: int, device: str, 
             logits = model.head(model.backbone(batch))
         loss = model.training_loss(logits.float(), labels)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     return {"step": clock.rate}
 
@@ -85,13 +84,13 @@ def train_gan(checkpoint: str, batch_size: int, steps: int, device: str, precisi
             fake = model.generator(torch.randn(batch_size, settings["latent_size"], device=device)).to(real.dtype)
             d_loss = model.adversarial_loss.discriminator(*judge(real, fake.detach()))
         d_optimizer.zero_grad()
-        d_loss.backward()
+        d_loss.backward()  # type: ignore[no-untyped-call]
         d_optimizer.step()
         model.discriminator.requires_grad_(False)
         with _autocast(device, precision):
             g_loss = model.adversarial_loss.generator(*judge(real, fake))
         g_optimizer.zero_grad()
-        g_loss.backward()
+        g_loss.backward()  # type: ignore[no-untyped-call]
         g_optimizer.step()
         model.discriminator.requires_grad_(True)
     return {"step": clock.rate}
@@ -146,7 +145,8 @@ def classify(checkpoint: str, images: int, device: str, precision: str, folded: 
 
 
 def _average(network: nn.Module, head: nn.Module, faces: Tensor) -> Tensor:
-    return (head(network(faces)) + head(network(faces.flip(-1)))) / 2
+    logits: Tensor = (head(network(faces)) + head(network(faces.flip(-1)))) / 2
+    return logits
 
 
 def _prepare(device: str) -> None:
@@ -160,8 +160,3 @@ def _autocast(device: str, precision: str) -> AbstractContextManager[Any]:
     if precision == "bf16-mixed":
         return torch.autocast(kind, torch.bfloat16)
     return torch.autocast(kind, torch.float16) if precision == "16-mixed" else nullcontext()
-
-
-def checkpoint_in(run: Path) -> Path:
-    """Return the last checkpoint of a training run."""
-    return run / "checkpoints" / "last.ckpt"

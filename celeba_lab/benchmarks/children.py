@@ -17,7 +17,7 @@ BUSY = ("-c", "while True: pass")
 """Arguments of Python for a process that keeps a core busy until it is ended."""
 
 _SECONDS_TO_END = 10.0
-_SECONDS_BETWEEN_SAMPLES = 0.5
+_SECONDS_BETWEEN_SAMPLES = 0.25
 # Variables with which a run chooses its threads. The measured commands choose theirs.
 _THREADS = ("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_")
 _PROC = Path("/proc")
@@ -47,7 +47,7 @@ def run_python(arguments: Sequence[str], log: Path, watch_memory: bool = False) 
     Args:
         arguments: Arguments of Python.
         log: New file for the output.
-        watch_memory: If true, the memory is measured twice a second.
+        watch_memory: If true, the memory is measured four times a second.
 
     Raises:
         NotMeasuredError: The process has failed.

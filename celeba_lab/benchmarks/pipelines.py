@@ -44,7 +44,7 @@ def read_faces_reference(root: str, image_size: int, workers: int, seconds: floa
 def read_faces_torchvision(root: str, image_size: int, workers: int, seconds: float) -> dict[str, Any]:
     """Read the images with torchvision's ``CelebA``, with all of its labels."""
     faces = _Subset(root, split="train", transform=face_transform(image_size))
-    loader = DataLoader(faces, batch_size=BATCH_SIZE, shuffle=True, num_workers=workers)
+    loader: Any = DataLoader(faces, batch_size=BATCH_SIZE, shuffle=True, num_workers=workers)
     return {measurement_of(workers): _rate(loader, seconds)}
 
 
@@ -53,7 +53,7 @@ class _Subset(torchvision.datasets.CelebA):  # type: ignore[misc]
 
     @override
     def _check_integrity(self) -> bool:
-        return (Path(self.root) / self.base_folder / "img_align_celeba").is_dir()
+        return Path(self.root, self.base_folder, "img_align_celeba").is_dir()
 
 
 def measurement_of(workers: int) -> str:

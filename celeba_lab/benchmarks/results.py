@@ -14,6 +14,7 @@ SECTIONS = (
     *("analyses", "startup", "memory", "growth", "processes", "neighbours"),
 )
 """Names of all sections, in the order in which they run."""
+_WITHOUT_REFERENCE = ("startup", "memory", "growth", "processes", "neighbours")
 MOST_LOAD = 0.05
 """Largest share of the machine's cores that other processes may use without disturbing a measurement."""
 OURS, BARE, REFERENCE = "celeba_lab", "bare", "reference"
@@ -92,8 +93,9 @@ def results_table(results: Sequence[Result]) -> "pd.DataFrame":
     """Return a table with one row per result.
 
     The columns ``times_reference`` and ``times_bare`` say how many times as good a candidate is as the reference and as
-    the bare network in the same measurement, above 1 if it is better. A measurement without a reference is compared
-    with its first candidate. The columns are NaN if there is nothing to compare with.
+    the bare network in the same measurement, above 1 if it is better. The sections from ``startup`` on have
+    no reference, so their candidates are compared with the first one. The columns are NaN if there is nothing to
+    compare with.
     """
     import pandas as pd
 
@@ -101,6 +103,7 @@ def results_table(results: Sequence[Result]) -> "pd.DataFrame":
     for result in results:
         measured = [other for other in results if _place(other) == _place(result)]
         same = {other.candidate: other for other in measured}
+        first = measured[0] if result.section in _WITHOUT_REFERENCE else None
         rows.append(
             {
                 "section": result.section,
@@ -111,7 +114,7 @@ def results_table(results: Sequence[Result]) -> "pd.DataFrame":
                 "lowest": result.lowest,
                 "highest": result.highest,
                 "repeats": len(result.values),
-                "times_reference": _compare(result, same.get(REFERENCE, measured[0])),
+                "times_reference": _compare(result, same.get(REFERENCE, first)),
                 "times_bare": _compare(result, same.get(BARE)),
                 "other_load": result.other_load,
                 "disturbed": result.is_disturbed,

@@ -8,7 +8,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from celeba_lab.figures.style import BLACK, BLUE, GRAY, LINE_HEIGHT, SMALL_SIZE, STYLE, finish_axes, new_figure
 
@@ -54,12 +54,13 @@ def benchmark_bars(panels: Sequence[Bars], *, title: str, note: str = "") -> Fig
     grid = figure.add_gridspec(len(rows), _COLUMNS, height_ratios=heights)
     for k, row in enumerate(rows):
         for j, panel in enumerate(row):
-            _draw_bars(figure.add_subplot(grid[k, j]), panel)
+            _draw_bars(figure.add_subplot(grid[k, j]), panel, max(len(each.labels) for each in row))
     return figure
 
 
-def _draw_bars(ax: Axes, panel: Bars) -> None:
-    heights = np.arange(len(panel.labels))
+def _draw_bars(ax: Axes, panel: Bars, rows: int) -> None:
+    """Draw one panel with room for a number of bars, so that the bars of all panels have the same height."""
+    heights = [float(k) for k in range(len(panel.labels))]
     colors = [BLUE if is_marked else GRAY for is_marked in panel.marked]
     ax.barh(heights, np.nan_to_num(panel.values), height=0.65, color=colors, alpha=0.85)
     reach = max((high for _, high in panel.ranges if not math.isnan(high)), default=1.0) or 1.0
@@ -69,9 +70,10 @@ def _draw_bars(ax: Axes, panel: Bars) -> None:
             ax.plot([low, high], [y, y], color=BLACK, linewidth=1.2, solid_capstyle="butt")
         ax.text(end + 0.02 * reach, y, text, va="center", size=SMALL_SIZE, parse_math=False)
     ax.set_yticks(heights, labels=list(panel.labels), parse_math=False)
-    ax.set_ylim(len(panel.labels) - 0.45, -0.55)
+    ax.set_ylim(rows - 0.45, -0.55)
     ax.set_xlim(0, _ROOM * reach)
     ax.xaxis.set_major_locator(MaxNLocator(nbins=4))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     ax.set_title(panel.title, loc="left", size=SMALL_SIZE + 1, pad=LINE_HEIGHT * 3, parse_math=False)
     finish_axes(ax, tick_size=SMALL_SIZE)
     ax.grid(False, axis="y")

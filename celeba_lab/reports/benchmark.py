@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -58,7 +59,7 @@ def show_section(table: pd.DataFrame, section: str) -> None:
     """Print the results of a section, and the reasons why candidates could not be measured."""
     rows = table[table["section"] == section]
     show_table(section, present(rows))
-    for candidate, note in sorted({(row.candidate, row.note) for row in rows.itertuples() if row.note}):
+    for candidate, note in sorted({(row.candidate, row.note) for row in _records(rows) if row.note}):
         console.print(f"{candidate} was not measured. {note}", style="yellow", soft_wrap=True)
 
 
@@ -72,16 +73,21 @@ def present(rows: pd.DataFrame) -> pd.DataFrame:
     """
     frame = pd.DataFrame(
         {
-            "measured": [spell(row.measurement) for row in rows.itertuples()],
-            "by": [spell(row.candidate) for row in rows.itertuples()],
-            "median": [f"{short(row.median)}{'!' if row.disturbed else ''}" for row in rows.itertuples()],
-            "range": [_range(row.lowest, row.highest) for row in rows.itertuples()],
+            "measured": [spell(row.measurement) for row in _records(rows)],
+            "by": [spell(row.candidate) for row in _records(rows)],
+            "median": [f"{short(row.median)}{'!' if row.disturbed else ''}" for row in _records(rows)],
+            "range": [_range(row.lowest, row.highest) for row in _records(rows)],
             "unit": rows["unit"].tolist(),
-            "x ref.": [short(row.times_reference) for row in rows.itertuples()],
-            "x bare": [short(row.times_bare) for row in rows.itertuples()],
+            "x ref.": [short(row.times_reference) for row in _records(rows)],
+            "x bare": [short(row.times_bare) for row in _records(rows)],
         }
     )
     return frame.loc[:, [name for name in frame if name == "median" or set(frame[name]) != {_UNDEFINED}]]
+
+
+def _records(frame: pd.DataFrame) -> list[Any]:
+    """Return the rows of a table as named tuples."""
+    return list(frame.itertuples(index=False))
 
 
 def spell(name: str) -> str:
@@ -135,7 +141,7 @@ def write_benchmark(run: Run, table: pd.DataFrame, machine: Mapping[str, str], d
     """
     title = run.title(data.name)
     run.table("benchmark", table)
-    shown = {name: present(rows) for name, rows in table.groupby("section", sort=False)}
+    shown = {str(name): present(rows) for name, rows in table.groupby("section", sort=False)}
     if len(whole := extrapolate(table, int(run.settings["task"]["images"]))):
         shown["celeba"] = whole
         run.table("celeba", whole)
@@ -159,14 +165,15 @@ def write_benchmark(run: Run, table: pd.DataFrame, machine: Mapping[str, str], d
 def panels_of(table: pd.DataFrame) -> list[Bars]:
     """Return the bars of each measurement. Candidates that could not be measured are left out."""
     panels = []
-    for (section, measurement), rows in table[table["repeats"] > 0].groupby(["section", "measurement"], sort=False):
-        texts = []
-        for row in rows.itertuples():
+    groups: Any = table[table["repeats"] > 0].groupby(["section", "measurement"], sort=False)
+    for (section, measurement), rows in groups:
+        texts, unit = [], str(rows["unit"].iloc[0])
+        for row in _records(rows):
             ratio = "" if math.isnan(row.times_reference) else f"  ({short(row.times_reference)} x)"
             texts.append(f"{short(row.median)}{'!' if row.disturbed else ''}{ratio}")
         panels.append(
             Bars(
-                title=f"{section}: {spell(measurement)} ({rows['unit'].iloc[0]})",
+                title=f"{section}: {spell(measurement)} ({unit}{'' if unit.endswith('/s') else ', low is good'})",
                 labels=[spell(name) for name in rows["candidate"]],
                 values=rows["median"].tolist(),
                 ranges=list(zip(rows["lowest"], rows["highest"], strict=True)),
@@ -188,7 +195,7 @@ def extrapolate(table: pd.DataFrame, images: int) -> pd.DataFrame:
         The columns ``what``, ``basis`` (``measured`` or ``counted``), ``one`` and ``eight`` (processors or GPUs), with
         times as text. Measured speeds are not extrapolated to eight. Empty without a measured epoch.
     """
-    medians = {(row.section, row.measurement, row.candidate): row.median for row in table.itertuples()}
+    medians = {(row.section, row.measurement, row.candidate): row.median for row in _records(table)}
     rows = []
     for candidate in (_OURS, "reference"):
         seconds = medians.get(("smile", "epoch", candidate), math.nan)

@@ -7,11 +7,11 @@ from omegaconf import DictConfig
 
 from celeba_lab.benchmarks.machine import describe_machine
 from celeba_lab.benchmarks.results import SECTIONS, Result, results_metrics, results_table
-from celeba_lab.benchmarks.sections import MEASURES
+from celeba_lab.benchmarks.sections import measure_section
 from celeba_lab.benchmarks.workplace import Sizes, Workplace
 from celeba_lab.console import console
 from celeba_lab.engine.labels import build_faces
-from celeba_lab.errors import UserError, check_choice
+from celeba_lab.errors import SettingError, UserError, check_choice
 from celeba_lab.reports.benchmark import describe_load, show_section, write_benchmark
 from celeba_lab.runs.run import Run
 
@@ -62,6 +62,8 @@ def benchmark(
     """
     for name in sections or ():
         check_choice("sections", name, SECTIONS)
+    if scratch is not None and not Path(scratch).is_dir():
+        raise SettingError("scratch", scratch, "is not a folder")
     sizes = Sizes(
         *(images, epochs, steps, inference_images, growth or (1000, 2000, 4000, 8000), workers, repeats, seconds),
         *(image_size, backbone, initial_weights),
@@ -77,7 +79,7 @@ def benchmark(
         place = Workplace(Path(folder).resolve(), data, sizes, _forwarded_overrides(run))
         for name in [name for name in SECTIONS if name in (sections or SECTIONS)]:
             with run.timed(name):
-                results += MEASURES[name](place)
+                results += measure_section(name, place)
             show_section(results_table(results), name)
     if not any(result.values for result in results):
         raise UserError(f"Nothing could be measured. {results[0].note}")
