@@ -55,6 +55,12 @@ _BOUNDS = {
 _GPUS = 8
 
 
+def show_start(data: CelebA, machine: Mapping[str, str]) -> None:
+    """Print the faces and the machine that are used."""
+    console.print(data.describe())
+    console.print(f"machine: {machine['processor']}, {machine['cores']} cores, {machine['memory']}", soft_wrap=True)
+
+
 def show_section(table: pd.DataFrame, section: str) -> None:
     """Print the results of a section, and the reasons why candidates could not be measured."""
     rows = table[table["section"] == section]
@@ -131,7 +137,7 @@ def describe_load(table: pd.DataFrame) -> str:
 
 
 def write_benchmark(run: Run, table: pd.DataFrame, machine: Mapping[str, str], data: CelebA) -> None:
-    """Write the tables, the figure and the page.
+    """Write the tables, the figure and the page, and warn if other processes disturbed.
 
     Args:
         run: The run.
@@ -145,13 +151,14 @@ def write_benchmark(run: Run, table: pd.DataFrame, machine: Mapping[str, str], d
     if len(whole := extrapolate(table, int(run.settings["task"]["images"]))):
         shown["celeba"] = whole
         run.table("celeba", whole)
-    text = markdown(shown, machine, describe_load(table))
+    load = describe_load(table)
+    text = markdown(shown, machine, load)
     write_atomically(run.path / "tables" / "benchmark.md", lambda file: file.write(text.encode()))
     note = "Medians. Thin lines show the lowest and the highest value, and x is the ratio to the reference"
     path = run.figure("benchmark", figures.benchmark_bars(panels_of(table), title=title, note=note))
     overview = Section(
         "Overview",
-        describe_load(table) or "Other processes hardly used the machine during the measurements.",
+        load or "Other processes hardly used the machine during the measurements.",
         pictures=[Picture(path, note, "One panel with bars for each measurement")],
     )
     file = {"celeba": "tables/celeba.csv"}
@@ -160,6 +167,8 @@ def write_benchmark(run: Run, table: pd.DataFrame, machine: Mapping[str, str], d
         for name, frame in shown.items()
     ]
     write_page(run.path / PAGE, title, machine, [overview, *sections], warning=data.notice)
+    if load:
+        console.print(load, style="yellow", soft_wrap=True)
 
 
 def panels_of(table: pd.DataFrame) -> list[Bars]:

@@ -1,5 +1,6 @@
 """Measure the speed and the memory of this framework, beside plain reference loops."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -9,10 +10,9 @@ from celeba_lab.benchmarks.machine import describe_machine
 from celeba_lab.benchmarks.results import SECTIONS, Result, results_metrics, results_table
 from celeba_lab.benchmarks.sections import measure_section
 from celeba_lab.benchmarks.workplace import Sizes, Workplace
-from celeba_lab.console import console
 from celeba_lab.engine.labels import build_faces
 from celeba_lab.errors import SettingError, UserError, check_choice
-from celeba_lab.reports.benchmark import describe_load, show_section, write_benchmark
+from celeba_lab.reports.benchmark import show_section, show_start, write_benchmark
 from celeba_lab.runs.run import Run
 
 # The data folders of the measurements contain links to a number of faces, so these settings do not apply to them.
@@ -40,18 +40,17 @@ def benchmark(
     Args:
         cfg: Configuration of the run.
         sections: Names of the sections to measure. Default: all.
-        images: Number of faces in most measurements; see :class:`~celeba_lab.benchmarks.workplace.Sizes`, which also
-            describes the following arguments.
-        epochs: Number of epochs of a measured training run.
-        steps: Number of batches of the reference loops and of the bare training steps.
-        inference_images: Number of faces that are classified.
+        images: Number of faces. :class:`~celeba_lab.benchmarks.workplace.Sizes` describes the sizes in detail.
+        epochs: Number of epochs.
+        steps: Number of batches of plain loops.
+        inference_images: Number of faces to classify.
         growth: Numbers of faces with which the time per face is measured. Default: 1,000, 2,000, 4,000 and 8,000.
-        workers: Number of worker processes, which is compared with none.
-        repeats: Number of times that everything is measured.
-        seconds: Duration of each measurement of an input pipeline in seconds.
-        image_size: Side length of the images in pixels. Default: that of each recipe.
-        backbone: Name of the backbone. Default: that of the recipes.
-        initial_weights: Origin of the initial weights of classifiers.
+        workers: Number of worker processes.
+        repeats: Number of repeats.
+        seconds: Duration of the measurement of an input pipeline.
+        image_size: Side length of the images in pixels.
+        backbone: Name of the backbone.
+        initial_weights: Origin of the initial weights.
         scratch: Folder for temporary files. Default: that of the system.
 
     Returns:
@@ -72,22 +71,26 @@ def benchmark(
     data, machine = build_faces(cfg.data), describe_machine()
     for split in (split for split in data.partitions if data.counts[split]):
         data.setup_split(split)
-    console.print(data.describe())
-    console.print(f"machine: {machine['processor']}, {machine['cores']} cores, {machine['memory']}", soft_wrap=True)
-    results: list[Result] = []
+    show_start(data, machine)
     with TemporaryDirectory(prefix="celeba_lab_benchmark_", dir=scratch, ignore_cleanup_errors=True) as folder:
         place = Workplace(Path(folder).resolve(), data, sizes, _forwarded_overrides(run))
-        for name in [name for name in SECTIONS if name in (sections or SECTIONS)]:
-            with run.timed(name):
-                results += measure_section(name, place)
-            show_section(results_table(results), name)
-    if not any(result.values for result in results):
-        raise UserError(f"Nothing could be measured. {results[0].note}")
-    table = results_table(results)
+        table = results_table(results := _measure(run, place, sections or SECTIONS))
     with run.timed("report"):
         write_benchmark(run, table, machine, data)
-    console.print(describe_load(table), style="yellow", soft_wrap=True)
     return run.finish(results_metrics(results), data=data.facts(), details={"machine": machine})
+
+
+def _measure(run: Run, place: Workplace, sections: Sequence[str]) -> list[Result]:
+    """Measure the sections in their usual order, and print the results of each section."""
+    results: list[Result] = []
+    for name in [name for name in SECTIONS if name in sections]:
+        with run.timed(name):
+            found = measure_section(name, place)
+        show_section(results_table(found), name)
+        results += found
+    if not any(result.values for result in results):
+        raise UserError(f"Nothing could be measured. {results[0].note}")
+    return results
 
 
 def _forwarded_overrides(run: Run) -> list[str]:
