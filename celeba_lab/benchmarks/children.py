@@ -16,7 +16,7 @@ from celeba_lab.benchmarks.repeats import NotMeasuredError
 BUSY = ("-c", "while True: pass")
 """Arguments of Python for a process that keeps a core busy until it is ended."""
 
-_SECONDS_TO_END = 10.0
+_SECONDS_TO_END = 5.0
 _SECONDS_BETWEEN_SAMPLES = 0.25
 # Variables with which a run chooses its threads. The measured commands choose theirs.
 _THREADS = ("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_")

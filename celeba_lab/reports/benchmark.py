@@ -43,6 +43,7 @@ DESCRIPTIONS = {
 """What each section measures, and what its candidates are."""
 
 _UNDEFINED = "-"
+_NOT_MEASURED = "not measured"
 _OURS = "celeba_lab"
 # CelebA, the epochs of the default recipe, and counted bounds of one NVIDIA H200 in images per second.
 _TRAIN, _ALL, _EPOCHS = 162_770, 202_599, 4
@@ -158,7 +159,7 @@ def write_benchmark(run: Run, table: pd.DataFrame, machine: Mapping[str, str], d
     path = run.figure("benchmark", figures.benchmark_bars(panels_of(table), title=title, note=note))
     overview = Section(
         "Overview",
-        load or "Other processes hardly used the machine during the measurements.",
+        "Medians of all measurements. The tables below contain the ranges, and the text above them the meaning.",
         pictures=[Picture(path, note, "One panel with bars for each measurement")],
     )
     file = {"celeba": "tables/celeba.csv"}
@@ -166,7 +167,8 @@ def write_benchmark(run: Run, table: pd.DataFrame, machine: Mapping[str, str], d
         Section(name, DESCRIPTIONS[name], [PageTable(name, frame, file.get(name, "tables/benchmark.csv"))])
         for name, frame in shown.items()
     ]
-    write_page(run.path / PAGE, title, machine, [overview, *sections], warning=data.notice)
+    warning = " ".join(filter(None, [data.notice, load])) or None
+    write_page(run.path / PAGE, title, machine, [overview, *sections], warning)
     if load:
         console.print(load, style="yellow", soft_wrap=True)
 
@@ -201,7 +203,7 @@ def extrapolate(table: pd.DataFrame, images: int) -> pd.DataFrame:
         images: Number of faces in the measured data folder, of which 80% are for training.
 
     Returns:
-        The columns ``what``, ``basis`` (``measured`` or ``counted``), ``one`` and ``eight`` (processors or GPUs), with
+        The columns ``what``, ``basis`` (``measured``, ``counted`` or ``goal``), ``one`` and ``eight`` (GPUs), with
         times as text. Measured speeds are not extrapolated to eight. Empty without a measured epoch.
     """
     medians = {(row.section, row.measurement, row.candidate): row.median for row in _records(table)}
@@ -210,15 +212,17 @@ def extrapolate(table: pd.DataFrame, images: int) -> pd.DataFrame:
         seconds = medians.get(("smile", "epoch", candidate), math.nan)
         if not math.isnan(seconds):
             whole = _EPOCHS * seconds * _TRAIN / (0.8 * images)
-            rows.append((f"smile with validation, {candidate}, on this machine", "measured", _time(whole), _UNDEFINED))
+            rows.append(
+                (f"smile with validation, {candidate}, on this machine", "measured", _time(whole), _NOT_MEASURED)
+            )
     if not rows:
         return pd.DataFrame(columns=["what", "basis", "one", "eight"])
     rate = medians.get(("packing", "pack", _OURS), math.nan)
     if not math.isnan(rate):
-        rows.append(("packing all images, on this machine", "measured", _time(_ALL / rate), _UNDEFINED))
+        rows.append(("packing all images, on this machine", "measured", _time(_ALL / rate), _NOT_MEASURED))
     for name, bound in _BOUNDS.items():
         seconds = _EPOCHS * _TRAIN / bound
-        rows.append((f"smile, {name}", "counted", _time(seconds), _time(seconds / _GPUS)))
+        rows.append((f"smile, {name}", "goal" if "goal" in name else "counted", _time(seconds), _time(seconds / _GPUS)))
     return pd.DataFrame(rows, columns=["what", "basis", "one", "eight"])
 
 

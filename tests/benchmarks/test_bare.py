@@ -22,23 +22,22 @@ def save(model: L.LightningModule, path: Path) -> Path:
 @pytest.fixture(scope="module")
 def classifier(made_once: Callable[..., Path]) -> Path:
     def make(folder: Path) -> None:
-        save(AttributeClassifier(["Smiling"], "mobilenet_v2", image_size=32, freeze=0.175), folder / "last.ckpt")
+        save(AttributeClassifier(["Smiling"], "shufflenet_v2_x0_5", image_size=32, freeze=0.175), folder / "last.ckpt")
 
     return made_once("bare_classifier", make) / "last.ckpt"
 
 
-@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
-def test_the_step_of_a_classifier_runs(classifier: Path, precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_step_of_a_classifier_runs(classifier: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     built = []
     build = bare.build_optimizer
     monkeypatch.setattr(bare, "build_optimizer", lambda *given: built.append(build(*given)) or built[-1])
     before = torch.load(classifier, weights_only=True)["state_dict"]
-    assert bare.train_classifier(str(classifier), 8, 4, "cpu", precision)["step"] > 0
+    assert bare.train_classifier(str(classifier), 8, 4, "cpu", "32-true")["step"] > 0
     [optimizer] = built
     assert type(optimizer).__name__ == "AdamW"
     weights = [tensor for group in optimizer.param_groups for tensor in group["params"]]
     assert any(not tensor.requires_grad for tensor in weights)  # the frozen stages
-    moved = [tensor for tensor in weights if tensor.requires_grad and tensor.shape == (1, 1280)]
+    moved = [tensor for tensor in weights if tensor.requires_grad and tensor.shape == (1, 1024)]
     assert not torch.equal(moved[0], before["head.weight"])
 
 

@@ -31,9 +31,13 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_selected_sections_are_measured_and_reported(
     command: Callable, tiny_celeba: Path, tmp_path: Path, in_process: None, blank_figures: None, read_summary: Callable
 ) -> None:
-    data = ["data=celeba", f"data.root={tiny_celeba}"]
+    (tmp_path / "scratch").mkdir()
+    before = sorted(tiny_celeba.rglob("*"))
+    data = ["data=celeba", f"data.root={tiny_celeba}", "task.scratch=scratch"]
     code, out, err = command("experiment=benchmark", *data, *TINY, "task.sections=[input]", "hydra.run.dir=run")
     assert code == 0, err
+    assert list((tmp_path / "scratch").iterdir()) == []
+    assert sorted(tiny_celeba.rglob("*")) == before, "the data folder should stay as it is"
     assert "torchvision was not measured. It is missing." in out
     table = pd.read_csv(tmp_path / "run/tables/benchmark.csv").set_index(["measurement", "candidate"])
     assert set(table["section"]) == {"input"}
@@ -49,18 +53,6 @@ def test_the_selected_sections_are_measured_and_reported(
     assert "Faces per second that reach the training loop" in page
     assert "processor" in page
     assert (tmp_path / "run/figures/benchmark.png").is_file()
-
-
-def test_temporary_folders_are_removed_and_the_data_stay_as_they_are(
-    command: Callable, tiny_celeba: Path, tmp_path: Path, in_process: None, blank_figures: None
-) -> None:
-    before = sorted(tiny_celeba.rglob("*"))
-    (tmp_path / "scratch").mkdir()
-    data = ["data=celeba", f"data.root={tiny_celeba}", "task.scratch=scratch"]
-    code, _, err = command("experiment=benchmark", *data, *TINY, "task.sections=[input]", "task.repeats=1")
-    assert code == 0, err
-    assert list((tmp_path / "scratch").iterdir()) == []
-    assert sorted(tiny_celeba.rglob("*")) == before
 
 
 def test_unknown_sections_are_refused(command: Callable, tmp_path: Path) -> None:
@@ -98,7 +90,7 @@ def test_a_benchmark_without_any_result_fails_with_a_reason(
 
     monkeypatch.setattr(Workplace, "command", fail)
     data = ["data=celeba", f"data.root={tiny_celeba}"]
-    code, _, err = command("experiment=benchmark", *data, "task.sections=[packing]")
+    code, _, err = command("experiment=benchmark", *data, *TINY, "task.sections=[packing]")
     assert code == 1
     assert "Nothing could be measured. The command failed with exit code 1: no space left." in err
 

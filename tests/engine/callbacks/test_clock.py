@@ -28,8 +28,8 @@ class Pause(Callback):
 
 @pytest.mark.parametrize(
     ("warmup", "step_images", "step_seconds"),
-    [(2, 5, 2), (0, 11, 4), (9, 11, 4)],
-    ids=["without the first two", "all", "too short"],
+    [(2, 5, 2), (9, 11, 4)],
+    ids=["without the first two", "too short"],
 )
 def test_steps_and_epochs_are_timed(
     warmup: int,
@@ -41,7 +41,7 @@ def test_steps_and_epochs_are_timed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     torch.manual_seed(0)
-    model, pause = AttributeClassifier(["a"], "shufflenet_v2_x0_5", image_size=32), Pause()
+    model, pause = AttributeClassifier(["a"], "squeezenet1_1", image_size=32), Pause()
     monkeypatch.setattr("celeba_lab.engine.callbacks.clock.perf_counter", lambda: pause.now)
     clock = StepClock(str(tmp_path / "clock.json"), warmup)
     before = time()
