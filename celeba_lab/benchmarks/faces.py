@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from celeba_lab.data.annotations import SPLITS, Annotations
+from celeba_lab.data.annotations import SPLITS
 from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.data.celeba import CelebA
 from celeba_lab.data.synthetic.settings import RECORD
@@ -27,7 +27,7 @@ def link_faces(data: CelebA, folder: Path, n: int) -> None:
     """
     annotations = data.annotations
     counts = split_counts(n)
-    rows = np.concatenate([_take(annotations, split, count) for split, count in zip(SPLITS, counts, strict=True)])
+    rows = np.concatenate([_take(data, split, count) for split, count in zip(SPLITS, counts, strict=True)])
     names = [f"{k:06d}{Path(str(annotations.image_ids[row])).suffix}" for k, row in enumerate(rows, start=1)]
     images = folder / _IMAGES
     images.mkdir(parents=True)
@@ -50,13 +50,13 @@ def split_counts(n: int) -> list[int]:
     return [n - sum(held_out), *held_out]
 
 
-def _take(annotations: Annotations, split: str, count: int) -> np.ndarray:
+def _take(data: CelebA, split: str, count: int) -> np.ndarray:
     """Return the rows of the first ``count`` faces of a split, which are repeated if there are fewer, int64 (count,).
 
     If the split is empty, the faces of all splits are used.
     """
-    rows = annotations.rows(split)
-    return np.resize(rows if len(rows) else np.arange(len(annotations)), count)
+    rows = data.split_indices(split)
+    return np.resize(rows if len(rows) else data.rows, count)
 
 
 def write_tables(folder: Path, labels: np.ndarray, partition: np.ndarray, names: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ from celeba_lab.benchmarks.results import BARE, OURS, REFERENCE, Result
 from celeba_lab.benchmarks.workplace import Training, Workplace, read_clock
 from celeba_lab.console import format_override
 from celeba_lab.data.attributes import ATTRIBUTES
+from celeba_lab.errors import quote_override
 from celeba_lab.runs.summary import Summary
 
 _SIZE = 128  # Side length of the images of the default recipe in pixels.
@@ -185,7 +186,7 @@ def measure_analyses(place: Workplace) -> list[Result]:
     def script(name: str) -> dict[str, float]:
         return {name: place.work(f"reference_{name}", root=str(place.labels))["seconds"]}
 
-    runs = ",".join(str(run) for run in place.two_runs)
+    runs = ",".join(quote_override(str(run)) for run in place.two_runs)
     results = []
     for name in ("cooccurrence", "logistic", "clusters", "compare"):
         candidates = [Candidate(OURS, lambda name=name: command(name))]  # type: ignore[misc]
@@ -258,9 +259,8 @@ def measure_processes(place: Workplace) -> list[Result]:
     """Measure training with one and with two processes on this machine."""
 
     def train(count: int) -> dict[str, float]:
-        devices = ["trainer=ddp", f"trainer.devices={count}"]
-        on_cpu = _device(place, "smile") == "cpu"
-        devices += ["trainer.accelerator=cpu"] if on_cpu else []
+        devices = ["trainer.strategy=ddp", f"trainer.devices={count}"]
+        devices += ["trainer.accelerator=cpu"] if _device(place, "smile") == "cpu" else []
         return {"step": place.train("smile", place.sizes.images, *devices).images_per_second}
 
     candidates = [Candidate(f"{n}_processes", lambda n=n: train(n)) for n in (1, 2)]  # type: ignore[misc]

@@ -124,6 +124,7 @@ class Workplace:
 
     Attributes:
         sizes: Sizes of the measurements.
+        devices: Names of the devices on which models have been trained.
     """
 
     def __init__(self, folder: Path, data: CelebA, sizes: Sizes, overrides: Sequence[str] = ()) -> None:
@@ -131,6 +132,7 @@ class Workplace:
         self.data = data
         self.sizes = sizes
         self.overrides = list(overrides)
+        self.devices: set[str] = set()
         self._numbers = count()
         self._latest: dict[str, Training] = {}
         self._packed: set[tuple[int, int]] = set()
@@ -221,6 +223,7 @@ class Workplace:
         arguments, clock, run = self._training(experiment, n, overrides)
         process = run_python(arguments, self.new("log"), watch_memory)
         training = Training(run, read_clock(clock), process)
+        self.devices.add(training.clock["device_name"])
         if experiment in self._latest:
             shutil.rmtree(self._latest[experiment].folder)
         self._latest[experiment] = training

@@ -75,6 +75,7 @@ def benchmark(
     with TemporaryDirectory(prefix="celeba_lab_benchmark_", dir=scratch, ignore_cleanup_errors=True) as folder:
         place = Workplace(Path(folder).resolve(), data, sizes, _forwarded_overrides(run))
         table = results_table(results := _measure(run, place, sections or SECTIONS))
+        machine |= {"trained on": "; ".join(sorted(place.devices))} if place.devices else {}
     with run.timed("report"):
         write_benchmark(run, table, machine, data)
     return run.finish(results_metrics(results), data=data.facts(), details={"machine": machine})
@@ -96,4 +97,4 @@ def _measure(run: Run, place: Workplace, sections: Sequence[str]) -> list[Result
 def _forwarded_overrides(run: Run) -> list[str]:
     """Return the overrides of the Trainer and of the loaders, which all measured commands use as well."""
     loaders = [text for text in run.data_overrides if not text.startswith(_OWN_DATA)]
-    return [text for text in run.overrides if text.startswith("trainer")] + loaders
+    return [text for text in run.overrides if text.lstrip("+~").startswith("trainer")] + loaders

@@ -45,7 +45,7 @@ class Recorded(list[list[str]]):
     def write_clock(self, path: Path) -> None:
         """Write the clock of two epochs of 80 images."""
         epoch = {"images": 80, "seconds": 1.0, "step_images": 60, "step_seconds": 0.5}
-        content = {"first_step": 4.0, "end": 19.0, "device": "cpu", "precision": "32-true", "threads": 1}
+        content = {"first_step": 4.0, "end": 19.0, "device": "cpu", "device_name": "Fast", "precision": "32-true"}
         content |= {"batch_size": 32, "image_size": 128, "world_size": 1, "epochs": [epoch, epoch]}
         path.write_text(json.dumps(content))
 

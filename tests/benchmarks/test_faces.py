@@ -41,3 +41,13 @@ def test_the_tables_for_torchvision_are_those_of_the_same_faces(tiny_celeba: Pat
     expected, found = Annotations.load(tmp_path / "faces"), Annotations.load(tmp_path / "torchvision")
     assert (found.labels == expected.labels).all()
     assert (found.partition == expected.partition).all()
+
+
+def test_bad_images_are_left_out(write_celeba: Callable[..., Path], tmp_path: Path) -> None:
+    root = write_celeba(tmp_path / "celeba")
+    (root / "img_align_celeba/img_align_celeba/000001.jpg").write_bytes(b"damaged")
+    data = CelebA(str(root), ["Smiling"], on_bad_image="skip", max_bad_fraction=0.5)
+    data.setup_split("train")
+    link_faces(data, tmp_path / "faces", 40)
+    image = tmp_path / "faces/img_align_celeba/img_align_celeba/000001.jpg"
+    assert image.resolve().name == "000002.jpg"

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from celeba_lab.benchmarks import worker
 from celeba_lab.benchmarks.repeats import NotMeasuredError
 from celeba_lab.benchmarks.workplace import Workplace
+from celeba_lab.tasks.benchmark import _forwarded_overrides
 
 TINY = ["task.images=60", "task.steps=4", "task.repeats=2", "task.seconds=0.01", "task.image_size=32"]
 TINY += ["task.inference_images=40", "task.growth=[40]", "task.epochs=1", "task.workers=1"]
@@ -53,6 +55,13 @@ def test_the_selected_sections_are_measured_and_reported(
     assert "Faces per second that reach the training loop" in page
     assert "processor" in page
     assert (tmp_path / "run/figures/benchmark.png").is_file()
+
+
+def test_overrides_of_the_trainer_and_the_loaders_are_forwarded() -> None:
+    given = ["experiment=benchmark", "data=celeba", "data.root=faces", "data.limit=9", "data.batch_size=64"]
+    run = SimpleNamespace(overrides=[*given, "trainer=gpu", "trainer.precision=32-true", "task.images=99"])
+    run.data_overrides = [text for text in run.overrides if text.startswith("data")]
+    assert _forwarded_overrides(run) == ["trainer=gpu", "trainer.precision=32-true", "data.batch_size=64"]
 
 
 def test_unknown_sections_are_refused(command: Callable, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from celeba_lab.errors import check_at_least
 from celeba_lab.files import write_atomically
+from celeba_lab.runs.environment import device_name
 
 
 class StepClock(Callback):
@@ -23,8 +24,8 @@ class StepClock(Callback):
     the other steps. The callback should be the last one, so that the time of the others is included.
 
     The file contains ``first_step`` and ``end`` (the end of the first step and of training, in seconds since 1970),
-    ``device``, ``precision``, ``threads``, ``batch_size`` (of each process), ``image_size`` and ``world_size``, and
-    for each of the ``epochs`` the ``images`` of all processes, the ``seconds`` from its start to its end, including
+    ``device``, ``device_name``, ``precision``, ``batch_size`` (of each process), ``image_size`` and ``world_size``,
+    and for each of the ``epochs`` the ``images`` of all processes, the ``seconds`` from its start to its end, including
     validation, and the ``step_images`` and ``step_seconds`` of the steps after the first ``warmup`` ones.
 
     Args:
@@ -96,8 +97,8 @@ class StepClock(Callback):
             "first_step": self._first_step,
             "end": time(),
             "device": str(trainer.strategy.root_device),
+            "device_name": device_name(trainer.strategy.root_device),
             "precision": str(trainer.precision),
-            "threads": torch.get_num_threads(),
             "batch_size": self._batch_size,
             "image_size": self._image_size,
             "world_size": trainer.world_size,
