@@ -25,7 +25,8 @@ napoleon_use_rtype = False  # The signature already shows the return type.
 # All references to names in this package must resolve. Names in other libraries are not linked.
 nitpicky = True
 _LIBRARIES = (
-    "ast|collections|datetime|hydra|lightning|matplotlib|np|numpy|omegaconf|pandas|pathlib|pd|rich|sklearn|torch|types"
+    "ast|collections|contextlib|datetime|hydra|lightning|matplotlib|np|numpy|omegaconf|pandas|pathlib|pd|PIL|rich|sklearn"
+    "|subprocess|torch|types"
 )
 nitpick_ignore_regex = [
     ("py:.*", rf"({_LIBRARIES})\..*"),

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter, sleep, time
+from typing import NamedTuple
 
 import celeba_lab
 from celeba_lab.benchmarks.repeats import NotMeasuredError
@@ -23,6 +24,18 @@ _THREADS = ("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_")
 _PROC = Path("/proc")
 
 
+class Sample(NamedTuple):
+    """Memory at a certain time.
+
+    Attributes:
+        time: Time in seconds since 1970.
+        memory: Memory in bytes; see :func:`memory_of`.
+    """
+
+    time: float
+    memory: int
+
+
 @dataclass
 class Finished:
     """A process that has ended without an error.
@@ -31,14 +44,13 @@ class Finished:
         started: Time at which it was started, in seconds since 1970.
         seconds: Time from its start to its end.
         output: What it wrote to its standard output and standard error.
-        memory: Memory of the process and of all processes that it started, in bytes, at several times; see
-            :func:`memory_of`. Each sample is preceded by its time in seconds since 1970.
+        memory: Memory of the process and of all processes that it started, at several times.
     """
 
     started: float
     seconds: float
     output: str
-    memory: list[tuple[float, int]] = field(default_factory=list)
+    memory: list[Sample] = field(default_factory=list)
 
 
 def run_python(arguments: Sequence[str], log: Path, watch_memory: bool = False) -> Finished:
@@ -103,7 +115,7 @@ def wait_for(child: Child, watch_memory: bool = False) -> Finished:
     """
     samples = []
     while watch_memory and child.process.poll() is None:
-        samples.append((time(), memory_of(child.process.pid)))
+        samples.append(Sample(time(), memory_of(child.process.pid)))
         sleep(_SECONDS_BETWEEN_SAMPLES)
     code = child.process.wait()
     seconds = perf_counter() - child.clock

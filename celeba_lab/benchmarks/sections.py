@@ -231,14 +231,14 @@ def summarize_memory(training: Training) -> dict[str, float]:
         NotMeasuredError: The memory could not be read, or training was too short.
     """
     first, end = training.clock["first_step"], training.clock["end"]
-    during = [memory / 1e6 for when, memory in training.process.memory if first <= when <= end]
+    during = [each.memory / 1e6 for each in training.process.memory if first <= each.time <= end]
     if len(during) < 4 or not max(during):
         raise NotMeasuredError("The memory was not read often enough during training.")
     quarter = len(during) // 4
     return {
         "start": statistics.median(during[:quarter]),
         "end": statistics.median(during[-quarter:]),
-        "largest": max(memory for _, memory in training.process.memory) / 1e6,
+        "largest": max(each.memory for each in training.process.memory) / 1e6,
     }
 
 

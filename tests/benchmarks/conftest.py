@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from celeba_lab.benchmarks import sections, workplace
-from celeba_lab.benchmarks.children import Finished
+from celeba_lab.benchmarks.children import Finished, Sample
 from celeba_lab.benchmarks.workplace import Sizes, Workplace
 from celeba_lab.data.celeba import CelebA
 from celeba_lab.runs.summary import Summary
@@ -39,7 +39,7 @@ class Recorded(list[list[str]]):
             Path(arguments[-1]).write_text(
                 json.dumps({"step": 50.0, "epoch": 9.0, "mirrored": 300.0, "2_workers": 7.0})
             )
-        memory = [(float(second), 10**9 + 10**7 * second) for second in range(20)]
+        memory = [Sample(float(second), 10**9 + 10**7 * second) for second in range(20)]
         return Finished(started=0.0, seconds=3.0, output="", memory=memory)
 
     def write_clock(self, path: Path) -> None:

@@ -63,7 +63,7 @@ def test_the_memory_of_all_processes_of_a_session_is_measured(tmp_path: Path) ->
     with running_python([*QUICK, finished_code], tmp_path / "second") as child:
         samples = wait_for(child, watch_memory=True).memory
     assert samples
-    assert samples[0][1] > 1e6
+    assert samples[0].memory > 1e6
     assert memory_of(child.process.pid) == 0
 
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from omegaconf import DictConfig
 
-from celeba_lab.benchmarks.children import Finished
+from celeba_lab.benchmarks.children import Finished, Sample
 from celeba_lab.benchmarks.repeats import NotMeasuredError
 from celeba_lab.benchmarks.sections import MEASURES, measure_section, summarize_memory
 
@@ -67,8 +67,8 @@ def test_rates_are_computed_from_the_clock_and_from_the_summary(build_place: Cal
 
 
 def test_memory_is_summarised_at_the_start_and_the_end_of_training() -> None:
-    samples = [(float(t), 10**9) for t in range(10)] + [(float(t), 2 * 10**9) for t in range(10, 19)]
-    process = Finished(0.0, 30.0, "", [*samples, (25.0, 3 * 10**9)])
+    samples = [Sample(float(t), 10**9 * (1 + (t >= 10))) for t in range(19)]
+    process = Finished(0.0, 30.0, "", [*samples, Sample(25.0, 3 * 10**9)])
     training = SimpleNamespace(clock={"first_step": 2.0, "end": 18.0}, process=process)
     assert summarize_memory(training) == {"start": 1000, "end": 2000, "largest": 3000}
     process.memory = samples[:4]
