@@ -23,7 +23,7 @@ CANDIDATES = {
     "startup": {"import_hydra", "help", "first_step"},
     "memory": {"0_workers", "2_workers"},
     "growth": {"40", "60"},
-    "processes": {"1_processes", "2_processes"},
+    "processes": {"1_process", "2_processes"},
     "neighbours": {"alone", "two_runs", "beside_busy_process", "beside_training"},
 }
 
