@@ -59,11 +59,11 @@ def test_the_memory_of_all_processes_of_a_session_is_measured(tmp_path: Path) ->
         while not (tmp_path / "log").read_text():
             time.sleep(0.01)
         assert 50e6 < memory_of(child.process.pid) < 100e6
-    finished_code = "import time; time.sleep(0.1)"
+    finished_code = "import time; time.sleep(0.5)"
     with running_python([*QUICK, finished_code], tmp_path / "second") as child:
         samples = wait_for(child, watch_memory=True).memory
     assert samples
-    assert samples[0].memory > 1e6
+    assert max(sample.memory for sample in samples) > 1e6
     assert memory_of(child.process.pid) == 0
 
 
