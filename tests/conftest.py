@@ -358,6 +358,18 @@ def _seed() -> None:
     torch.manual_seed(0)
 
 
+@pytest.fixture(autouse=True)
+def _keep_threads() -> Iterator[None]:
+    """Restore the number of threads, which commands that run in this process can change.
+
+    With several threads, all later tests would be slower, and processes that are forked could wait forever.
+    """
+    number = torch.get_num_threads()
+    yield
+    if torch.get_num_threads() != number:
+        torch.set_num_threads(number)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _parse_once() -> Iterator[None]:
     """Let Hydra parse each configuration file once, unless the file changes. Parsing takes a third of a composition."""
