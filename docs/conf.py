@@ -25,13 +25,14 @@ napoleon_use_rtype = False  # The signature already shows the return type.
 # All references to names in this package must resolve. Names in other libraries are not linked.
 nitpicky = True
 _LIBRARIES = (
-    "ast|collections|contextlib|datetime|hydra|lightning|matplotlib|np|numpy|omegaconf|pandas|pathlib|pd|PIL|rich|sklearn"
+    "ast|collections|contextlib|ctypes|datetime|hydra|lightning|matplotlib|np|numpy|omegaconf|pandas|pathlib|pd|PIL|rich|sklearn"
     "|subprocess|torch|types"
 )
 nitpick_ignore_regex = [
     ("py:.*", rf"({_LIBRARIES})\..*"),
     # Imported only for type checking.
     ("py:class", r"DictConfig|ListConfig|Event|Figure|SummaryWriter|TensorBoardLogger|Study|FrozenTrial|T"),
+    ("py:class", r"Dataset|Sampler|_T_co|_collate_fn_t|_worker_init_fn_t"),  # Inherited from torch's DataLoader.
     ("py:class", r"celeba_lab\..*\._\w+|celeba_lab\..*\.[A-Z]"),  # Private types.
     ("py:class", r"(dict|tuple|list)\[\w+"),  # Types in quotes, which Sphinx splits at commas.
     ("py:class", r"[a-z0-9 ]+|[A-Z]"),  # Types and shapes in "Returns:", such as float32 (B, K).
