@@ -57,7 +57,7 @@ def train_classifier(checkpoint: str, batch_size: int, steps: int, device: str, 
             logits = model.head(model.backbone(batch))
         loss = model.training_loss(logits.float(), labels)
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         optimizer.step()
     return {"step": clock.rate}
 
@@ -84,13 +84,13 @@ def train_gan(checkpoint: str, batch_size: int, steps: int, device: str, precisi
             fake = model.generator(torch.randn(batch_size, settings["latent_size"], device=device)).to(real.dtype)
             d_loss = model.adversarial_loss.discriminator(*judge(real, fake.detach()))
         d_optimizer.zero_grad()
-        d_loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(d_loss)
         d_optimizer.step()
         model.discriminator.requires_grad_(False)
         with _autocast(device, precision):
             g_loss = model.adversarial_loss.generator(*judge(real, fake))
         g_optimizer.zero_grad()
-        g_loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(g_loss)
         g_optimizer.step()
         model.discriminator.requires_grad_(True)
     return {"step": clock.rate}

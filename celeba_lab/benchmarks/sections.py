@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -189,9 +190,9 @@ def measure_analyses(place: Workplace) -> list[Result]:
     runs = ",".join(quote_override(str(run)) for run in place.two_runs)
     results = []
     for name in ("cooccurrence", "logistic", "clusters", "compare"):
-        candidates = [Candidate(OURS, lambda name=name: command(name))]  # type: ignore[misc]
+        candidates = [Candidate(OURS, partial(command, name))]
         if name != "compare":
-            candidates.append(Candidate(REFERENCE, lambda name=name: script(name)))  # type: ignore[misc]
+            candidates.append(Candidate(REFERENCE, partial(script, name)))
         results += alternate("analyses", {name: "s"}, candidates, place.sizes.repeats, f"analyses: {name}")
     return results
 
@@ -220,7 +221,7 @@ def measure_memory(place: Workplace) -> list[Result]:
         training = place.train("smile", place.sizes.images, f"data.num_workers={workers}", watch_memory=True)
         return summarize_memory(training)
 
-    candidates = [Candidate(f"{n}_workers", lambda n=n: run(n)) for n in (0, place.sizes.workers)]  # type: ignore[misc]
+    candidates = [Candidate(f"{n}_workers", partial(run, n)) for n in (0, place.sizes.workers)]
     return alternate("memory", {"start": "MB", "end": "MB", "largest": "MB"}, candidates, place.sizes.repeats)
 
 
@@ -251,7 +252,7 @@ def measure_growth(place: Workplace) -> list[Result]:
         run = place.train("smile", n, "trainer.max_epochs=1")
         return {"image": 1000 * run.epoch_seconds / run.images}
 
-    candidates = [Candidate(str(n), lambda n=n: train(n)) for n in place.sizes.growth]  # type: ignore[misc]
+    candidates = [Candidate(str(n), partial(train, n)) for n in place.sizes.growth]
     return alternate("growth", {"image": "ms/image"}, candidates, place.sizes.repeats)
 
 

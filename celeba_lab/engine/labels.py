@@ -24,15 +24,8 @@ def build_faces(data: DictConfig, attributes: Sequence[str] | None = None, image
     """Build the labels and image files of the configured data, without loaders.
 
     The data module of :func:`~celeba_lab.engine.build.build_datamodule` has loaders as well. It is not needed to read
-    labels, and torch and Lightning are then not imported. Data modules of the user are built as they are.
-
-    Args:
-        data: The ``data`` group of the configuration.
-        attributes: Names of the attributes. Defaults to all 40 attributes.
-        image_size: Side length of the images in pixels.
-
-    Raises:
-        UserError: A data setting is invalid, or an attribute is unknown or repeated.
+    labels, and torch and Lightning are then not imported. Data modules of the user are built as they are. The arguments
+    and errors are the same.
     """
     names = list(ATTRIBUTES if attributes is None else attributes)
     node = copy(data)

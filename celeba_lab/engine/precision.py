@@ -78,7 +78,7 @@ def _choose(cfg: DictConfig, device: torch.device) -> tuple[str, str]:
         return _FULL, "the default for several processes on the CPU"
     try:
         seconds, is_remembered = _seconds_of(*_network(cfg.model))
-    except (RuntimeError, NotImplementedError):  # A layer of the network does not support bfloat16.
+    except RuntimeError:  # A layer of the network does not support bfloat16.
         return _FULL, "because this network could not be measured in bf16-mixed"
     ratio = seconds[_FULL] / seconds[_MIXED]
     how = "measured before" if is_remembered else "measured now"

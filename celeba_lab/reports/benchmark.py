@@ -156,6 +156,7 @@ def write_benchmark(run: Run, table: pd.DataFrame, machine: Mapping[str, str], d
     text = markdown(shown, machine, load)
     write_atomically(run.path / "tables" / "benchmark.md", lambda file: file.write(text.encode()))
     note = "Medians. Thin lines show the lowest and the highest value, and x is the ratio to the reference"
+    note += ". With !, other programs disturbed the measurement" if load else ""
     path = run.figure("benchmark", figures.benchmark_bars(panels_of(table), title=title, note=note))
     overview = Section(
         "Overview",

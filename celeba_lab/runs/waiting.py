@@ -97,8 +97,10 @@ class IdleThreads:
         # The libraries use at least two threads, and by default one for each physical core. This thread is not counted.
         computing = max(2, min(cores // 2, _threads_of(self._openmp)))
         nothing = ctypes.cast(ctypes.CDLL(None).getpid, ctypes.c_void_p)
-        self._openmp.GOMP_parallel(nothing, None, max(0, cores - computing) + 2, 0)
-        self._ready.set()
+        try:
+            self._openmp.GOMP_parallel(nothing, None, max(0, cores - computing) + 2, 0)
+        finally:
+            self._ready.set()  # Otherwise, the run would wait forever after an error.
         self._ended.wait()
 
 
@@ -161,7 +163,8 @@ class Waiting:
                 openmp = ctypes.CDLL(str(path))
             except OSError:  # The file has been replaced since it was loaded.
                 continue
-            if openmp.omp_get_num_procs() > 1 and _threads_of(openmp) > 1:
+            is_gnu = hasattr(openmp, "GOMP_parallel")
+            if is_gnu and openmp.omp_get_num_procs() > 1 and _threads_of(openmp) > 1:
                 self._idle[path] = IdleThreads(openmp)
 
     def end(self) -> None:

@@ -52,7 +52,7 @@ def test_ctrl_c_ends_the_process(tmp_path: Path) -> None:
     assert child.process.returncode != 0
 
 
-@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").is_file(), reason="the system does not tell the memory")
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").is_file(), reason="the system does not report memory")
 def test_the_memory_of_all_processes_of_a_session_is_measured(tmp_path: Path) -> None:
     code = "x = bytearray(b'1') * 50_000_000; print('ready', flush=True); import time; time.sleep(60)"
     with running_python([*QUICK, code], tmp_path / "log") as child:
