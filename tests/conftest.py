@@ -41,7 +41,7 @@ import torch
 from filelock import FileLock
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
-from matplotlib.figure import Figure
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image, ImageDraw
 
@@ -51,7 +51,7 @@ from celeba_lab.config import register_schema
 from celeba_lab.console import Progress, console
 from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.files import config_directory
-from celeba_lab.runs import run
+from celeba_lab.runs import drawing
 from celeba_lab.runs.finished import FinishedRun, read_runs
 from celeba_lab.runs.summary import Summary
 
@@ -244,10 +244,10 @@ def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     Drawing the figures takes half the time of a small run.
     """
 
-    def save(figure: Figure, file: Any, **options: Any) -> None:
+    def save(canvas: FigureCanvasAgg, file: Any, **options: Any) -> None:
         Image.new("RGB", (8, 8), "white").save(file, "PNG")
 
-    monkeypatch.setattr(Figure, "savefig", save)
+    monkeypatch.setattr(FigureCanvasAgg, "print_png", save)
 
 
 @pytest.fixture
@@ -379,10 +379,14 @@ def _parse_once() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def figure_dpi() -> Iterator[int]:
-    """Let runs save small figures, which takes less time, and return the resolution without this fixture, in dpi."""
-    dpi = run._DPI
+    """Let runs save small figures in this process, and return the resolution without this fixture, in dpi.
+
+    Both take less time: other processes would have to import matplotlib.
+    """
+    dpi = drawing._DPI
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "_DPI", 50)
+        patch.setattr(drawing, "_DPI", 50)
+        patch.setattr(drawing, "usable_cores", lambda: 1)
         yield dpi
 
 

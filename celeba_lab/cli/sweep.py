@@ -145,9 +145,9 @@ def _conclude(folder: Path, sweep: "Sweep") -> None:
     from celeba_lab.reports.leaderboard import describe_damaged
     from celeba_lab.reports.seeds import compare_entries
     from celeba_lab.reports.sweep import write_sweep_report
+    from celeba_lab.runs.folder import PAGE, RunFolder
     from celeba_lab.runs.job import Job
     from celeba_lab.runs.leaderboard import DAMAGED, main_metrics
-    from celeba_lab.runs.run import PAGE, RunFolder
     from celeba_lab.tasks.leaderboard import show_ranking
 
     entries, table = _rank(folder, sweep)

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import threading
+from multiprocessing import parent_process
 
 from celeba_lab.data.cores import Cores
 
@@ -43,3 +45,15 @@ def ignore_interrupts() -> None:
     """
     for number in INTERRUPTS:
         signal.signal(number, signal.SIG_IGN)
+
+
+def exit_with_parent() -> None:
+    """Exit when the parent process ends, even if it is killed. This is for processes started by multiprocessing."""
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
+
+
+def _wait_for_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -18,7 +18,7 @@ from celeba_lab.engine.build import build_evaluator
 from celeba_lab.engine.callbacks import ProgressLine
 from celeba_lab.engine.signals import stopping_between_batches
 from celeba_lab.models.classifier.evaluation import AttributeModel
-from celeba_lab.runs.run import RunFolder
+from celeba_lab.runs.folder import RunFolder
 
 
 @dataclass(frozen=True)

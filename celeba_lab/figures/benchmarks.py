@@ -8,7 +8,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from celeba_lab.figures.style import BLACK, BLUE, GRAY, LINE_HEIGHT, SMALL_SIZE, STYLE, finish_axes, new_figure
 
@@ -73,7 +73,7 @@ def _draw_bars(ax: Axes, panel: Bars, rows: int) -> None:
     ax.set_ylim(rows - 0.45, -0.55)
     ax.set_xlim(0, _ROOM * reach)
     ax.xaxis.set_major_locator(MaxNLocator(nbins=4))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
     ax.set_title(panel.title, loc="left", size=SMALL_SIZE + 1, pad=LINE_HEIGHT * 3, parse_math=False)
     finish_axes(ax, tick_size=SMALL_SIZE)
     ax.grid(False, axis="y")

@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, PercentFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from celeba_lab.figures.bars import draw_values
-from celeba_lab.figures.numbers import value_text
+from celeba_lab.figures.numbers import whole_number_text
 from celeba_lab.figures.rows import name_rows
 from celeba_lab.figures.style import (
     BLACK,
@@ -96,7 +96,7 @@ def _draw_curve(ax: Axes, counts: NDArray[np.integer], values: NDArray[np.floati
         write_centered(ax, "undefined or not computed")
         ax.set(yticks=())
     elif np.abs(values[known]).max() >= 1000:
-        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: value_text(value, ",.0f")))
+        ax.yaxis.set_major_formatter(FuncFormatter(whole_number_text))
     finish_axes(ax)
 
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import StrMethodFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from celeba_lab.figures.numbers import score_text
@@ -155,7 +155,7 @@ def paired_counts(
     ax.set_xlim(0, 1.18 * max(int(max(values.max() for values in counts)), 1))
     ax.set_xlabel("images")
     integer_ticks(ax.xaxis, 8)
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
+    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     handles = [Patch(color=color, label=name) for color, name in zip((ORANGE, BLUE), series, strict=True)]
     figure.legend(handles=handles, loc="outside lower center", ncols=2)
     return figure

@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 from numpy.typing import ArrayLike, NDArray
 
-from celeba_lab.figures.numbers import ratio_text, ratio_ticks, value_format, value_text
+from celeba_lab.figures.numbers import ratio_text, ratio_ticks, value_format, value_text, whole_number_text
 from celeba_lab.figures.style import (
     BLUE,
     GRAY,
@@ -356,7 +356,7 @@ def _draw_bar(figure: Figure, colors: _Colors, label: str, layout: _Layout, *, u
         ticks, labels = ratio_ticks(colors.low, colors.high)
         bar.set_ticks(ticks, labels=labels)
     elif colors.high >= 1000:
-        bar.formatter = FuncFormatter(lambda value, _: value_text(value, ",.0f"))
+        bar.formatter = FuncFormatter(whole_number_text)
     finish_axes(bar.ax, tick_size=SMALL_SIZE, grid=False)
 
 

@@ -24,6 +24,11 @@ def value_text(value: float, form: str) -> str:
     return text.replace("-", "−") if re.search("[1-9]", text) else text.removeprefix("-")
 
 
+def whole_number_text(value: float, position: int | None = None) -> str:
+    """Format the number at a tick of an axis without decimal places. Matplotlib also passes the tick's position."""
+    return value_text(value, ",.0f")
+
+
 def score_text(value: float) -> str:
     """Format a score with three decimal places, or as "undefined" if it is NaN."""
     return "undefined" if np.isnan(value) else value_text(value, ".3f")

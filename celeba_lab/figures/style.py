@@ -12,7 +12,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
 BLUE = "#0072B2"
@@ -173,7 +173,7 @@ def count_axis(ax: Axes, highest: int, ticks: Iterable[int]) -> None:
     ax.set_yscale("symlog", linthresh=1, linscale=0.5)
     ax.set_ylim(0, 1.5 * max(highest, 10))
     ax.yaxis.set_major_locator(FixedLocator([0, *ticks]))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
+    ax.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     ax.yaxis.set_minor_locator(NullLocator())
 
 

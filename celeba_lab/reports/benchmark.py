@@ -13,7 +13,8 @@ from celeba_lab.data.celeba import CelebA
 from celeba_lab.figures.benchmarks import Bars
 from celeba_lab.files import write_atomically
 from celeba_lab.reports.page.page import PageTable, Picture, Section, write_page
-from celeba_lab.runs.run import PAGE, Run
+from celeba_lab.runs.folder import PAGE
+from celeba_lab.runs.run import Run
 
 DESCRIPTIONS = {
     "input": "Faces per second that reach the training loop, by the number of worker processes. packed, memory and jpeg"
@@ -169,6 +170,7 @@ def write_benchmark(run: Run, table: pd.DataFrame, machine: Mapping[str, str], d
         for name, frame in shown.items()
     ]
     warning = " ".join(filter(None, [data.notice, load])) or None
+    run.complete_figures()
     write_page(run.path / PAGE, title, machine, [overview, *sections], warning)
     if load:
         console.print(load, style="yellow", soft_wrap=True)

@@ -15,7 +15,7 @@ from celeba_lab.analyses.sampling import LabelSample
 from celeba_lab.console import Progress, console, progress, show_table
 from celeba_lab.errors import SettingError, UserError, check_at_least, check_between
 from celeba_lab.reports.iterations import fit_with_progress
-from celeba_lab.runs.run import RunFolder
+from celeba_lab.runs.folder import RunFolder
 
 # Figures with more clusters or more faces per cluster than these limits would be hard to read and slow to draw.
 _MOST_SHOWN = 20

@@ -21,7 +21,7 @@ from celeba_lab.reports.seeds import SeedComparison, is_loss
 from celeba_lab.runs.answers import CorrectAnswers
 from celeba_lab.runs.find import find_runs
 from celeba_lab.runs.finished import FinishedRun, check_same_data, read_runs
-from celeba_lab.runs.run import PAGE, RunFolder
+from celeba_lab.runs.folder import PAGE, RunFolder
 from celeba_lab.runs.seeds import SeedGroup
 from celeba_lab.runs.settings import differing_settings
 
@@ -313,6 +313,7 @@ def write_comparison(
     sections.append(Section("Single runs", text, [table, settings], pictures))
     data = runs[0].data["name"]
     facts = {"runs": str(len(runs)), "data": str(data), "split": split_name(split), "metric": metric}
+    run.complete_figures()
     write_page(run.path / PAGE, title, facts, sections, warning=NOTICE if data == "synthetic" else None)
 
 

@@ -7,7 +7,7 @@ from scipy.cluster.hierarchy import leaves_list
 from celeba_lab import figures
 from celeba_lab.analyses.cooccurrence import Cooccurrence, cluster_attributes
 from celeba_lab.console import show_table
-from celeba_lab.runs.run import RunFolder
+from celeba_lab.runs.folder import RunFolder
 
 _SHOWN = ["first", "second", "both", "lift", "phi"]
 

@@ -10,7 +10,7 @@ from celeba_lab.analyses.sampling import LabelSample
 from celeba_lab.console import Progress, console
 from celeba_lab.files import write_atomically
 from celeba_lab.reports.clusters import ClusteringResult
-from celeba_lab.runs.run import RunFolder
+from celeba_lab.runs.folder import RunFolder
 
 _SPRITE = 48  # Side length of a face in TensorBoard's projector, in pixels.
 MOST_SPRITES = (8192 // _SPRITE) ** 2  # The sprite image can be at most 8,192 x 8,192 pixels.

@@ -9,7 +9,7 @@ from celeba_lab.analyses.regression import Regression
 from celeba_lab.console import console, show_table
 from celeba_lab.errors import enumerate_names
 from celeba_lab.reports.attribute_table import attribute_table
-from celeba_lab.runs.run import RunFolder
+from celeba_lab.runs.folder import RunFolder
 
 _SHOWN = {
     "attribute": "attribute",

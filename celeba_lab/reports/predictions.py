@@ -11,7 +11,7 @@ from PIL import Image
 from celeba_lab import figures
 from celeba_lab.console import console, progress
 from celeba_lab.data.images import load_image
-from celeba_lab.runs.run import RunFolder
+from celeba_lab.runs.folder import RunFolder
 
 _THUMBNAIL = 400  # Maximum side length in pixels. A sheet of full-size photographs might not fit in memory.
 

@@ -13,7 +13,7 @@ from celeba_lab.errors import escape_controls, format_value
 from celeba_lab.files import prepare_folder, write_atomically, write_csv
 from celeba_lab.reports.page.page import PageTable, Picture, Section
 from celeba_lab.reports.seeds import SeedComparison
-from celeba_lab.runs.run import RunFolder
+from celeba_lab.runs.folder import RunFolder
 
 TABLE, DIFFERENCES = "seeds", "seed_differences"
 """Names of the tables, without their suffixes."""

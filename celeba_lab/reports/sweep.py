@@ -15,8 +15,8 @@ from celeba_lab.reports.page.page import PageTable, Picture, Section, write_page
 from celeba_lab.reports.seed_tables import draw_seed_differences, seed_section, write_seeds
 from celeba_lab.reports.seeds import SeedComparison
 from celeba_lab.runs.finished import read_history
+from celeba_lab.runs.folder import PAGE, RunFolder
 from celeba_lab.runs.leaderboard import Entry, varied_settings
-from celeba_lab.runs.run import PAGE, RunFolder
 from celeba_lab.runs.sweep import short_names
 
 _LONGEST = 60  # Most characters of a setting on the page.
@@ -69,6 +69,7 @@ def write_sweep_report(
         sections.append(
             Section("Failures", "These runs have failed or cannot be read.", [PageTable("Failed runs", frame)])
         )
+    run.complete_figures()
     write_page(run.path / PAGE, title, facts, sections, warning=NOTICE if "synthetic" in data else None)
 
 

@@ -6,7 +6,7 @@ from celeba_lab import figures
 from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.data.celeba import CelebA
 from celeba_lab.data.synthetic.gallery import draw_gallery
-from celeba_lab.runs.run import RunFolder
+from celeba_lab.runs.folder import RunFolder
 
 _SHOWN = 32
 

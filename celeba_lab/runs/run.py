@@ -1,12 +1,8 @@
-"""A single execution of a task, and the folder that contains its results."""
+"""A single execution of a task."""
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from io import BytesIO
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING, Any, Unpack
 
 from hydra.core.hydra_config import HydraConfig
@@ -16,143 +12,20 @@ from typing_extensions import override
 
 from celeba_lab.config import build, flatten, overrides_of
 from celeba_lab.console import console, display_path, is_main_process
-from celeba_lab.files import check_name, remove_staged, write_atomically, write_csv
+from celeba_lab.files import check_name, remove_staged
 from celeba_lab.runs.environment import device_name, git_commit, library_versions
 from celeba_lab.runs.events import LogPosition, cut_events, measure_events
-from celeba_lab.runs.job import Job
+from celeba_lab.runs.folder import PAGE, RunFolder
 from celeba_lab.runs.loggers import Loggers, register, release
 from celeba_lab.runs.settings import RESUME, write_overrides, write_settings
 from celeba_lab.runs.summary import SUMMARY, Summary, SummaryFields
-from celeba_lab.runs.sweep import short_names
 from celeba_lab.runs.threads import thread_facts
 from celeba_lab.runs.waiting import waiting_facts
 
 if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
     import torch
-    from matplotlib.figure import Figure
-    from torch.utils.tensorboard import SummaryWriter
 
     from celeba_lab.data.celeba import CelebA
-
-
-PAGE = "report.html"
-_DPI = 150
-_COMPRESS_LEVEL = 4  # takes half as long as the default of 6, and the files are 5% larger
-
-
-class RunFolder:
-    """A run folder, in which reports save ``tables/*.csv`` and ``figures/*.png``.
-
-    Args:
-        path: Path to the folder.
-        loggers: Loggers to which every table and figure is also sent.
-
-    Attributes:
-        path: Path to the folder.
-        seconds: Wall-clock time of each part of the run, in seconds.
-
-    Example:
-        >>> from tempfile import TemporaryDirectory
-        >>> import pandas as pd
-        >>> with TemporaryDirectory() as folder:
-        ...     path = RunFolder(Path(folder)).table("scores", pd.DataFrame({"accuracy": [0.93]}))
-        ...     path.read_text().splitlines()
-        ['accuracy', '0.93']
-    """
-
-    def __init__(self, path: Path, loggers: Iterable[Any] = ()) -> None:
-        self.path = path
-        self._loggers = Loggers(loggers)
-        self.seconds: dict[str, float] = {}
-
-    def begin(self) -> None:
-        """Prepare the folder for new results. Every method that writes to the folder calls this method first."""
-
-    @property
-    def loggers(self) -> Loggers:
-        """The loggers of the run."""
-        return self._loggers
-
-    @property
-    def writer(self) -> "SummaryWriter | None":
-        """TensorBoard's ``SummaryWriter``, or None if TensorBoard is not used."""
-        self.begin()
-        return self.loggers.writer
-
-    def table(self, name: str, frame: "pd.DataFrame") -> Path:
-        """Write a table to ``tables/<name>.csv``, send it to the loggers, and return the path.
-
-        Undefined values are empty cells. Texts and names of columns that a spreadsheet would run as formulas, such as
-        names of images, are quoted; see :func:`~celeba_lab.files.formats.quote_cell`.
-        """
-        self.begin()
-        path = self.path / "tables" / f"{name}.csv"
-        write_csv(path, frame)
-        self.loggers.send_table(name, frame)
-        return path
-
-    def matrix(self, name: str, values: "np.ndarray", rows: Sequence[str], columns: Sequence[str], corner: str) -> Path:
-        """Write a matrix to ``tables/<name>.csv`` and return the path.
-
-        Args:
-            name: Name of the table.
-            values: Values of the matrix, (R, C).
-            rows: Names of the R rows, which are written to the first column.
-            columns: Names of the C columns.
-            corner: Heading of the first column.
-        """
-        import pandas as pd
-
-        frame = pd.DataFrame(values, columns=list(columns))
-        frame.insert(0, corner, list(rows))
-        return self.table(name, frame)
-
-    def figure(self, name: str, figure: "Figure", step: int = 0) -> Path:
-        """Save a figure to ``figures/<name>.png`` at 150 dpi, send it to the loggers, and return the path."""
-        self.begin()
-        path = self.path / "figures" / f"{name}.png"
-        stream = BytesIO()
-        figure.savefig(stream, format="png", dpi=_DPI, pil_kwargs={"compress_level": _COMPRESS_LEVEL})
-        write_atomically(path, lambda file: file.write(stream.getbuffer()))
-        self.loggers.send_figure(name, stream.getvalue(), step)
-        return path
-
-    def log_hyperparameters(
-        self, hyperparameters: Mapping[str, Any], metrics: Mapping[str, float], step: int = 0
-    ) -> None:
-        """Send hyperparameters and the resulting metrics to the loggers, such as TensorBoard's HParams dashboard.
-
-        The settings that the sweep varies come first, or those on the command line if the run is not part of a sweep.
-        The metrics of the validation split come first as well.
-        """
-        self.begin()
-        varied = self._varied()
-        names = set(varied) or self._given()
-        shown = dict(sorted((varied | dict(hyperparameters)).items(), key=lambda item: item[0] not in names))
-        defined = {name: float(metrics[name]) for name in sorted(metrics, key=_rank) if math.isfinite(metrics[name])}
-        self.loggers.send_results(shown, defined, step, names & shown.keys())
-
-    def _given(self) -> set[str]:
-        """Return the last parts of the names of settings that were given on the command line."""
-        return set()
-
-    def _varied(self) -> dict[str, Any]:
-        """Return the settings that the sweep of this run varies, by short name."""
-        if not (self.path / Job.FILE).is_file():
-            return {}
-        varied = Job.read(self.path).values
-        return {short: varied[key] for key, short in short_names(list(varied)).items()}
-
-    @contextmanager
-    def timed(self, name: str) -> Iterator[None]:
-        """Add the wall-clock time of the ``with`` block to ``seconds[name]``."""
-        start = perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = round(self.seconds.get(name, 0.0) + perf_counter() - start, 3)
 
 
 class Run(RunFolder):
@@ -402,22 +275,6 @@ class Run(RunFolder):
             _show("profile", str(display_path(profile)))
         for purpose, command in next_commands:
             _show(purpose, command)
-
-
-_SPLITS, _METRICS = ("val", "heldout", "test"), ("accuracy", "kid", "fid", "auroc", "loss")
-
-
-def _rank(metric: str) -> tuple[int, int]:
-    """Return the place of a metric in a table, where the most important metrics come first.
-
-    Example:
-        >>> sorted(["train/loss", "test/accuracy", "val/recall", "val/accuracy"], key=_rank)
-        ['val/accuracy', 'val/recall', 'test/accuracy', 'train/loss']
-    """
-    split, _, name = metric.partition("/")
-    return tuple(  # type: ignore[return-value]
-        known.index(part) if part in known else len(known) for part, known in ((split, _SPLITS), (name, _METRICS))
-    )
 
 
 def _show(purpose: str, text: str) -> None:

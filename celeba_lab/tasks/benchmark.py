@@ -76,7 +76,7 @@ def benchmark(
         place = Workplace(Path(folder).resolve(), data, sizes, _forwarded_overrides(run))
         table = results_table(results := _measure(run, place, sections or SECTIONS))
         machine |= {"trained on": "; ".join(sorted(place.devices))} if place.devices else {}
-    with run.timed("report"):
+    with run.reporting():
         write_benchmark(run, table, machine, data)
     return run.finish(results_metrics(results), data=data.facts(), details={"machine": machine})
 

@@ -48,6 +48,6 @@ def clusters(
     points, axes = scale(sample.labels, scaler, sample.attributes)
     with run.timed("compute"):
         clustering = find_clusters(points, clusterer)
-    with run.timed("report"), settings_of("report"):
+    with run.reporting(), settings_of("report"):
         metrics = report.write(ClusteringResult(run, sample, clustering, clusterer, axes, cfg.seed))
     return run.finish(metrics, data=sample.data.facts(), details={"rows": len(sample.rows)})

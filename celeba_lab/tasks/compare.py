@@ -58,7 +58,7 @@ def compare(
         over_seeds = compare_seeds(groups, repeated, answers, split, metric, base if baseline else None)
         paired, mcnemar = comparison.paired_tables(answers, base.name, resamples, cfg.seed)
     table, settings = comparison.run_table(found, split), comparison.setting_table(found)
-    with run.timed("report"), Progress("writing the report"):
+    with run.reporting(), Progress("writing the report"):
         tables = {"runs": table, "settings": settings, "paired": paired, "mcnemar": mcnemar}
         comparison.write_comparison(run, found, tables, over_seeds, split, metric, run.title(base.data["name"]))
     metrics = comparison.comparison_metrics(table[f"{split}/{metric}"], base, paired, over_seeds)

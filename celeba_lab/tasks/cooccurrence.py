@@ -33,7 +33,7 @@ def cooccurrence(cfg: DictConfig, attributes: list[str] | None = None, fraction:
     with run.timed("compute"), Progress("counting the pairs of attributes"):
         found = Cooccurrence.of(sample.labels)
     pairs = pair_table(found, names)
-    with run.timed("report"), Progress("writing the report"):
+    with run.reporting(), Progress("writing the report"):
         write_cooccurrence(run, found, pairs, names, sample.title)
     metrics = {
         "images": float(found.n),

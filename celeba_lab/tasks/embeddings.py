@@ -72,7 +72,7 @@ def embeddings(
     write_features(run, sample, features)
     with run.timed("compute"):
         clustering = find_clusters(scale(features, scaler)[0], clusterer, "features")
-    with run.timed("report"), settings_of("report"):
+    with run.reporting(), settings_of("report"):
         result = ClusteringResult(run, sample, clustering, clusterer, axes=None, seed=cfg.seed)
         write_projector(result, features, projector_images)
         metrics = report_agreement(result, of_labels) | report.write(result)

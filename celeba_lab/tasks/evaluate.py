@@ -55,7 +55,7 @@ def evaluate(
         return metrics
     validation = measured["val"].predictions if len(splits) > 1 else None
     result = EvaluationResult(run, datamodule, measured[split].predictions, validation)
-    with run.timed("report"), settings_of("report"):
+    with run.reporting(), settings_of("report"):
         table, added = report.write(result, facts_of_run(run, datamodule, checkpoints, device))
         write_bad_images(run, datamodule)
     metrics |= added

@@ -42,7 +42,7 @@ def leaderboard(cfg: DictConfig, runs: str | list[str]) -> dict[str, float]:
     run.begin()
     table = write_leaderboard(entries, cfg.score, run.path / "tables")
     over_seeds = compare_entries(entries, main_metrics(table, cfg.score), cfg.score, cfg.direction)
-    with run.timed("report"), Progress("writing the report"):
+    with run.reporting(), Progress("writing the report"):
         write_sweep_report(run, entries, table, cfg.score, "leaderboard", "tables/", over_seeds)
     show_ranking(entries, table, cfg.score, cfg.direction, over_seeds)
     for sentence in describe_damaged(entries):

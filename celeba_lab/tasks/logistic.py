@@ -63,7 +63,7 @@ def logistic(
         results = list(progress(fits, "fitting", len(sample.attributes), "attributes"))
         table = regression_table(results, labels[test], sample.attributes)
     title = regression_title(sample.title, estimator, split)
-    with run.timed("report"), Progress("writing the report"):
+    with run.reporting(), Progress("writing the report"):
         write_regressions(run, results, table, title)
     metrics = regression_metrics(table)
     show_regressions(table, title)

@@ -59,7 +59,7 @@ def train(cfg: DictConfig, report: ClassifierReport) -> dict[str, float]:
     if not trainer.is_global_zero:
         return metrics
 
-    with run.timed("report"), settings_of("report"):
+    with run.reporting(), settings_of("report"):
         reported, majority_accuracy = report_training(run, report, best, datamodule, measured)
         details = report_callbacks(run, trainer, run.title(datamodule.name))
     metrics |= reported

@@ -68,7 +68,7 @@ def train_gan(
     metrics = last_training_metrics(trainer)
     if not trainer.is_global_zero:
         return metrics
-    with run.timed("report"):
+    with run.reporting():
         metrics |= report_gan(run, trainer, model.eval(), datamodule, classifier, nearest)
     show_results(run, datamodule.name, metrics)
     last = run.last_checkpoint

@@ -19,12 +19,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import lightning.pytorch.loops.evaluation_loop as evaluation
 import lightning.pytorch.loops.training_epoch_loop as training
 import torch
-from matplotlib.figure import Figure
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from celeba_lab.cli.main import main
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.engine.callbacks import LastCheckpoint
+from celeba_lab.runs import drawing
 from celeba_lab.tasks import train, train_gan
 
 torch.set_num_threads(1)
@@ -44,10 +45,11 @@ LIMIT = 300.0
 def draw_blank_figures() -> None:
     """Save a white square instead of every figure, because drawing takes most of the time of a small run."""
 
-    def save(figure: Figure, file: Any, **options: Any) -> None:
+    def save(canvas: FigureCanvasAgg, file: Any, **options: Any) -> None:
         Image.new("RGB", (8, 8), "white").save(file, "PNG")
 
-    Figure.savefig = save
+    FigureCanvasAgg.print_png = save
+    drawing.usable_cores = lambda: 1  # Figures are drawn in this process.
 
 
 def parser_of(description: str | None, count: str, default: int, meaning: str) -> argparse.ArgumentParser:

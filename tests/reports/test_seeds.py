@@ -22,8 +22,8 @@ from celeba_lab.reports.seed_tables import (
 from celeba_lab.reports.seeds import SeedComparison, compare_entries, compare_groups
 from celeba_lab.runs.answers import CorrectAnswers, read_answers
 from celeba_lab.runs.finished import FinishedRun
+from celeba_lab.runs.folder import RunFolder
 from celeba_lab.runs.leaderboard import read_entries
-from celeba_lab.runs.run import RunFolder
 from celeba_lab.runs.seeds import SeedGroup
 from celeba_lab.runs.settings import RunSettings
 from celeba_lab.runs.summary import Summary

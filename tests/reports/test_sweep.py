@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from celeba_lab.reports.sweep import write_sweep_report
+from celeba_lab.runs.folder import RunFolder
 from celeba_lab.runs.leaderboard import Entry, leaderboard_table
-from celeba_lab.runs.run import RunFolder
 
 FAILED = Entry("9_bad", Path("9_bad"), "failed", {"model.lr": -1}, reason="model.lr=-1 must be <b>above</b> 0.")
 

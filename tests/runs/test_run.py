@@ -19,8 +19,9 @@ from tensorboard.plugins.hparams import metadata
 
 from celeba_lab.engine.loggers import TensorBoardLogger
 from celeba_lab.runs.environment import device_name
+from celeba_lab.runs.folder import PAGE, RunFolder
 from celeba_lab.runs.job import Job
-from celeba_lab.runs.run import PAGE, Run, RunFolder
+from celeba_lab.runs.run import Run
 from celeba_lab.runs.summary import Summary
 
 
@@ -69,7 +70,7 @@ def test_names_of_columns_are_no_formulas(tmp_path):
 
 
 def test_a_figure_is_saved_as_png_with_150_dots_per_inch(tmp_path, monkeypatch, figure_dpi):
-    monkeypatch.setattr("celeba_lab.runs.run._DPI", figure_dpi)
+    monkeypatch.setattr("celeba_lab.runs.drawing._DPI", figure_dpi)
     path = RunFolder(tmp_path).figure("roc_val", small_figure())
     assert path == tmp_path / "figures/roc_val.png"
     with Image.open(path) as image:
@@ -131,7 +132,7 @@ def test_without_a_logger_only_files_are_written(tmp_path):
 
 
 def test_the_seconds_of_a_repeated_phase_are_added(tmp_path, monkeypatch):
-    monkeypatch.setattr("celeba_lab.runs.run.perf_counter", iter([0, 2, 10, 13.5, 20, 21]).__next__)
+    monkeypatch.setattr("celeba_lab.runs.folder.perf_counter", iter([0, 2, 10, 13.5, 20, 21]).__next__)
     run = RunFolder(tmp_path)
     for _ in range(2):
         with run.timed("val"):

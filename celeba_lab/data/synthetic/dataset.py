@@ -2,15 +2,13 @@
 
 import errno
 import json
-import os
 import secrets
 import shutil
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +17,7 @@ from filelock import FileLock
 
 from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.data.synthetic.settings import RECORD, Settings, find_settings
-from celeba_lab.data.workers import usable_cores
+from celeba_lab.data.workers import exit_with_parent, usable_cores
 from celeba_lab.errors import SettingError, UserError, check_at_least
 
 _CHUNK = 50  # number of faces that a worker draws at a time
@@ -141,14 +139,7 @@ def _prepare_worker() -> None:
     import cv2
 
     cv2.setNumThreads(1)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    exit_with_parent()
 
 
 def _write_tables(folder: Path, settings: Settings, labels: np.ndarray) -> None:

@@ -6,7 +6,7 @@ import pandas as pd
 from celeba_lab import figures
 from celeba_lab.reports.attribute_table import mean_majority_accuracy
 from celeba_lab.reports.page.page import PageTable, Picture, Section
-from celeba_lab.runs.run import RunFolder
+from celeba_lab.runs.folder import RunFolder
 
 _PREFIX = "val/accuracy/"
 

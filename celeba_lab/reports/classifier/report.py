@@ -20,7 +20,7 @@ from celeba_lab.reports.classifier.pixels import report_pixels
 from celeba_lab.reports.classifier.result import EvaluationResult
 from celeba_lab.reports.classifier.thresholds import report_thresholds
 from celeba_lab.reports.page.page import Section, write_page
-from celeba_lab.runs.run import PAGE
+from celeba_lab.runs.folder import PAGE
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,7 @@ class ClassifierReport:
             ]
             if self.page:
                 sections = [part for part in [*parts, more] if part is not None]
+                result.run.complete_figures()
                 write_page(result.run.path / PAGE, result.title, facts, sections, warning=result.datamodule.notice)
             progress.advance()
         return table, metrics | calibrated | compared | worst | amplified | contradicted

@@ -16,7 +16,7 @@ from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.engine.inference import fast_inference
 from celeba_lab.models.classifier.module import AttributeClassifier
 from celeba_lab.models.gan.sampler import FaceSampler
-from celeba_lab.runs.run import RunFolder
+from celeba_lab.runs.folder import RunFolder
 
 _FACES = 2000  # Number of faces to generate for the comparison with real faces.
 _REQUESTED = 500  # Number of faces to generate for each requested value of an attribute.

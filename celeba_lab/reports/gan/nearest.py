@@ -8,7 +8,7 @@ from celeba_lab import figures
 from celeba_lab.analyses.neighbours import nearest_images
 from celeba_lab.console import progress, split_name
 from celeba_lab.data.datamodule import CelebADataModule
-from celeba_lab.runs.run import RunFolder
+from celeba_lab.runs.folder import RunFolder
 
 _SHOWN = 64
 _SPLIT = "val"  # Split that provides the held-out real faces.

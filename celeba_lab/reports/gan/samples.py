@@ -19,7 +19,7 @@ from celeba_lab.errors import SettingError, check_above, check_at_least, check_c
 from celeba_lab.figures.tiles import FILTERS
 from celeba_lab.files import write_atomically
 from celeba_lab.models.gan.sampler import FaceSampler, slerp
-from celeba_lab.runs.run import RunFolder
+from celeba_lab.runs.folder import RunFolder
 
 _GRID_FACES = 64  # Maximum number of faces in the grid.
 _WALKS = 8  # Maximum number of interpolations. Each interpolation takes up one row of the figure.

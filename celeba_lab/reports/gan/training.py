@@ -17,7 +17,7 @@ from celeba_lab.engine.callbacks.images import SAMPLE_FILES
 from celeba_lab.errors import UserError
 from celeba_lab.files import write_atomically
 from celeba_lab.models.gan.distances import Distances
-from celeba_lab.runs.run import RunFolder
+from celeba_lab.runs.folder import RunFolder
 
 _COLORS = 128  # Number of colours per frame. An animation with 32 frames takes up about 5 MB.
 # Maximum number of pixels per frame. A grid of 64 faces of the largest size has 4 million pixels.

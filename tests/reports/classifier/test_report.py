@@ -27,7 +27,8 @@ from celeba_lab.reports.classifier.report import ClassifierReport
 from celeba_lab.reports.classifier.result import EvaluationResult
 from celeba_lab.reports.classifier.scores import mistakes
 from celeba_lab.reports.classifier.thresholds import report_thresholds
-from celeba_lab.runs.run import Run, RunFolder
+from celeba_lab.runs.folder import RunFolder
+from celeba_lab.runs.run import Run
 
 REPORT = ClassifierReport(
     estimator=LogisticRegression(), smallest=2, contradictions=[["Bald", "Bangs"], ["Straight_Hair", "Wavy_Hair"]]

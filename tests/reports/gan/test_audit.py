@@ -11,7 +11,7 @@ from torch import nn
 
 from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.reports.gan.audit import Audit, report_audit
-from celeba_lab.runs.run import RunFolder
+from celeba_lab.runs.folder import RunFolder
 
 NAMES = ["Smiling", "Eyeglasses", "Male"]
 

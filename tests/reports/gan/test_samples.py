@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from celeba_lab.reports.gan.samples import Samples
-from celeba_lab.runs.run import RunFolder
+from celeba_lab.runs.folder import RunFolder
 
 
 def test_writing_the_faces_shows_progress(tmp_path: Path, blank_figures, work_shown: dict[str, str]) -> None:

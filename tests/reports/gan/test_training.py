@@ -13,7 +13,7 @@ from celeba_lab.data.datamodule import CelebADataModule
 from celeba_lab.models.gan.distances import Distances, FeatureExtractor
 from celeba_lab.reports.gan.nearest import report_nearest
 from celeba_lab.reports.gan.training import animate, report_distances
-from celeba_lab.runs.run import RunFolder
+from celeba_lab.runs.folder import RunFolder
 
 
 class Corners(torch.nn.Module):

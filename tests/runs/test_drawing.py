@@ -1,0 +1,110 @@
+"""Tests of drawing figures, also in other processes."""
+
+import io
+import os
+import signal
+from concurrent.futures import ProcessPoolExecutor
+
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+from PIL import Image
+
+from celeba_lab.runs import drawing
+from celeba_lab.runs.drawing import BackgroundDrawing, draw_png
+from celeba_lab.runs.folder import RunFolder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def usual_resolution(figure_dpi):
+    """Other processes do not know the lower resolution of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(drawing, "_DPI", figure_dpi)
+        yield
+
+
+@pytest.fixture(scope="module")
+def processes():
+    """Let figures be drawn in two other processes."""
+    drawing._start_pool.cache_clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(drawing, "usable_cores", lambda: 2)
+        yield
+    if (pool := drawing._start_pool()) is not None:
+        pool.shutdown()
+    drawing._start_pool.cache_clear()
+
+
+def make_figure(title: str = "") -> Figure:
+    figure = Figure(figsize=(2, 1), layout="constrained")
+    axes = figure.subplots(1, 2)
+    axes[0].imshow([[0, 1], [2, 3]])
+    axes[1].set_ylabel("faces")
+    figure.suptitle(title)
+    return figure
+
+
+def test_a_figure_looks_as_matplotlib_saves_it():
+    figure, saved = make_figure("two panels"), io.BytesIO()
+    canvas, dpi = figure.canvas, figure.get_dpi()
+    make_figure("two panels").savefig(saved, dpi=drawing._DPI)
+    with Image.open(io.BytesIO(draw_png(figure))) as drawn, Image.open(saved) as expected:
+        assert drawn.tobytes() == expected.tobytes()
+    assert (figure.canvas, figure.get_dpi()) == (canvas, dpi)
+
+
+def test_other_processes_draw_the_same_figures_in_order(processes, tmp_path):
+    run = RunFolder(tmp_path)
+    with run.reporting():
+        assert isinstance(run._drawing._pool, ProcessPoolExecutor)
+        paths = [run.figure(name, make_figure(name)) for name in ("first", "second", "third")]
+    assert [path.read_bytes() for path in paths] == [draw_png(make_figure(path.stem)) for path in paths]
+    assert run.seconds["report"] > 0
+
+
+def test_a_figure_that_cannot_be_pickled_is_drawn_in_this_process(processes):
+    figure, images = make_figure(), []
+    figure.axes[1].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value} faces"))
+    background = BackgroundDrawing()
+    background.add(figure, images.append)
+    background.add(make_figure("after"), images.append)
+    background.complete()
+    assert images == [draw_png(figure), draw_png(make_figure("after"))]
+
+
+def test_an_error_in_another_process_is_raised(processes, tmp_path):
+    run = RunFolder(tmp_path)
+    with pytest.raises(ValueError, match="frac"), run.reporting():
+        run.figure("broken", make_figure(r"$\frac$"))
+    assert not (tmp_path / "figures").exists()
+    assert run.figure("later", make_figure()).is_file()
+
+
+def test_figures_of_a_killed_process_are_drawn_in_this_process(processes):
+    images, background = [], BackgroundDrawing()
+    background.add(make_figure("first"), images.append)
+    for process in drawing._start_pool()._processes:
+        os.kill(process, signal.SIGKILL)
+    background.add(make_figure("second"), images.append)
+    background.complete()
+    assert images == [draw_png(make_figure("first")), draw_png(make_figure("second"))]
+
+
+def test_figures_are_saved_before_a_page_shows_them(processes, tmp_path):
+    run = RunFolder(tmp_path)
+    with run.reporting():
+        path = run.figure("roc", make_figure())
+        run.complete_figures()
+        assert path.read_bytes() == draw_png(make_figure())
+
+
+@pytest.mark.parametrize("reason", ["one core", "no such processes"])
+def test_figures_are_drawn_in_this_process_if_others_would_not_help(reason, monkeypatch, tmp_path):
+    drawing._start_pool.cache_clear()
+    monkeypatch.setattr(drawing, "usable_cores", lambda: 1 if reason == "one core" else 2)
+    monkeypatch.setattr(drawing.multiprocessing, "get_all_start_methods", lambda: ["spawn"])
+    run = RunFolder(tmp_path)
+    with run.reporting():
+        path = run.figure("roc", make_figure())
+    assert path.read_bytes() == draw_png(make_figure())
+    drawing._start_pool.cache_clear()
