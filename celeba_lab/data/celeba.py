@@ -35,10 +35,10 @@ class CelebA:
         root: The data folder, in any layout supported by :mod:`celeba_lab.data.layouts`.
         attributes: Names of the K attributes whose labels are loaded.
         image_size: Side length of the square images, in pixels.
-        batch_size: Number of images in a training batch. An incomplete last batch is dropped, because batch
-            normalisation fails on a single image. A split smaller than ``batch_size`` is used as one batch.
+        batch_size: Number of images in a training batch. Default: 32. An incomplete last batch is dropped, because
+            batch normalisation fails on a single image. A split smaller than ``batch_size`` is used as one batch.
         eval_batch_size: Number of images in a validation, test or prediction batch. Default: twice ``batch_size``,
-            because evaluation stores no gradients.
+            because evaluation stores no gradients, or 512 on a GPU if neither is given.
         num_workers: Number of worker processes that load images. Default: 0 if the images are in memory, or if the
             model runs on the CPU and therefore needs all cores. Otherwise, the default is one worker per spare core,
             but at most 8.
@@ -81,7 +81,7 @@ class CelebA:
         root: str,
         attributes: list[str],
         image_size: int = 128,
-        batch_size: int = 32,
+        batch_size: int | None = None,
         eval_batch_size: int | None = None,
         num_workers: int | None = None,
         limit: int | None = None,

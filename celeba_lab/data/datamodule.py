@@ -42,7 +42,7 @@ class CelebADataModule(CelebA, ResumableData):
     @property
     def batch_size(self) -> int:
         """Number of images in a training batch. A callback can change it before training."""
-        return self._loader_settings.batch_size
+        return self._loaders.training_batch_size
 
     @batch_size.setter
     def batch_size(self, size: int) -> None:
@@ -121,7 +121,7 @@ class CelebADataModule(CelebA, ResumableData):
     @property
     def _validation_reads(self) -> float:
         """Number of validation images that training will read, or 0 without a Trainer."""
-        images, size = len(self.split_indices("val")), self._loaders.evaluation_batch_size
+        images, size = len(self.split_indices("val")), self._loaders.evaluation_batch_size(self._processes.device)
         return validation_reads(self.trainer, self.position, images, size)
 
     @override

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from celeba_lab.errors import check_at_least, check_between
 
+DEFAULT_BATCH_SIZE = 32
+"""Number of images in a training batch, unless a batch size is given or chosen for the device."""
+
 MOST_WORKERS = 256
 """Maximum number of worker processes of a loader. More would slow down or exhaust any machine."""
 
@@ -13,9 +16,9 @@ class LoaderSettings:
     """Settings shared by all loaders of a data module.
 
     Attributes:
-        batch_size: Number of images in a training batch.
-        eval_batch_size: Number of images in a validation, test or prediction batch. If None, twice ``batch_size``
-            is used.
+        batch_size: Number of images in a training batch. Default: :data:`DEFAULT_BATCH_SIZE`.
+        eval_batch_size: Number of images in a validation, test or prediction batch. Default: twice ``batch_size``, or
+            512 on a GPU if neither is given.
         num_workers: Number of worker processes per loader. If None, the number depends on the device and store.
         seed: Seed for shuffling the training images.
 
@@ -23,7 +26,7 @@ class LoaderSettings:
         SettingError: A value is out of range.
     """
 
-    batch_size: int
+    batch_size: int | None
     eval_batch_size: int | None
     num_workers: int | None
     seed: int

@@ -15,12 +15,14 @@ from torch.utils.data import DataLoader, DistributedSampler, Sampler, Sequential
 from typing_extensions import override
 
 from celeba_lab.data.datasets import FaceDataset, keep_batch
-from celeba_lab.data.loader_settings import LoaderSettings
+from celeba_lab.data.loader_settings import DEFAULT_BATCH_SIZE, LoaderSettings
 from celeba_lab.data.on_device import OnDevice
 from celeba_lab.data.position import Position
 from celeba_lab.data.threads import read_ahead
 from celeba_lab.data.workers import ignore_interrupts, spare_cores
 from celeba_lab.errors import UserError
+
+_GPU_BATCH_SIZE = 512  # Smaller batches would make a GPU wait for the CPU. MobileNetV2 needs about 1 GB for them.
 
 GROUPS_AT_ONCE = 8
 """Number of groups, such as shards, whose samples are shuffled together and which are read at the same time."""
@@ -69,9 +71,15 @@ class Loaders(LoaderSettings):
     """The loaders of a data module, which share its settings."""
 
     @property
-    def evaluation_batch_size(self) -> int:
-        """Number of images in a validation, test or prediction batch."""
-        return 2 * self.batch_size if self.eval_batch_size is None else self.eval_batch_size
+    def training_batch_size(self) -> int:
+        """Number of images in a training batch."""
+        return self.batch_size or DEFAULT_BATCH_SIZE
+
+    def evaluation_batch_size(self, device: str) -> int:
+        """Return the number of images in a validation, test or prediction batch on a device, such as ``cuda``."""
+        if self.eval_batch_size is not None:
+            return self.eval_batch_size
+        return _GPU_BATCH_SIZE if self.batch_size is None and device == "cuda" else 2 * self.training_batch_size
 
     def training_loader(self, dataset: FaceDataset, processes: Processes, position: Position) -> FaceLoader:
         """Return a loader over shuffled faces, in an order that depends only on the seed and the epoch.
@@ -88,14 +96,15 @@ class Loaders(LoaderSettings):
             UserError: There are fewer images than processes.
         """
         _check_share(dataset, processes)
-        first = position.batches * self.batch_size
+        first = position.batches * self.training_batch_size
         sampler: EpochSampler | DistributedEpochSampler
         if processes.world_size > 1:
             # Lightning would wrap an EpochSampler in a DistributedSampler and no longer set its epoch.
             sampler = DistributedEpochSampler(dataset, processes, self.seed, position.epoch, first)
         else:
             sampler = EpochSampler(len(dataset), self.seed, position.epoch, first, dataset.groups)
-        return self._loader(dataset, processes, sampler, self.batch_size, drop_last=len(sampler) > self.batch_size)
+        size = self.training_batch_size
+        return self._loader(dataset, processes, sampler, size, drop_last=len(sampler) > size)
 
     def evaluation_loader(self, dataset: FaceDataset, processes: Processes) -> FaceLoader:
         """Return a loader that keeps the order of the dataset. Each image is loaded by exactly one process.
@@ -103,7 +112,7 @@ class Loaders(LoaderSettings):
         Raises:
             UserError: There are fewer images than processes.
         """
-        batch_size = self.evaluation_batch_size
+        batch_size = self.evaluation_batch_size(processes.device)
         if processes.world_size == 1:
             return self._loader(dataset, processes, SequentialSampler(dataset), batch_size)
         _check_share(dataset, processes)

@@ -5,6 +5,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from celeba_lab.console import command_line, console, display_path, format_override
+from celeba_lab.engine.batch_size import choose_batch_size
 from celeba_lab.engine.build import build_callbacks, build_datamodule, build_trainer
 from celeba_lab.engine.callback_rules import check_callbacks
 from celeba_lab.engine.classifier import TrainedClassifier, build_classifier, check_monitors, check_settings, load_best
@@ -48,6 +49,7 @@ def train(cfg: DictConfig, report: ClassifierReport) -> dict[str, float]:
     datamodule.setup("fit")
     datamodule.setup("test")
     console.print(datamodule.describe())
+    choose_batch_size(run, cfg, datamodule)
     model = build_classifier(cfg.model, datamodule, resumable)
     precision = choose_precision(run, cfg)
     trainer = build_trainer(cfg.trainer, build_callbacks(cfg.callbacks), run.loggers, precision=precision)

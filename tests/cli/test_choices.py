@@ -11,9 +11,7 @@ from celeba_lab.errors import UserError
 def test_choices_for_a_single_model_are_listed_last() -> None:
     assert list_choices("recipe") == [
         "attributes",
-        "attributes_gpu",
         "default",
-        "gpu",
         "notebook",
         "strong",
         "gan/default",
@@ -53,7 +51,7 @@ LOSSES = "asymmetric, bce, focal, weighted_bce"
         (
             "recipe/notebok",
             "'notebok' is not a choice for recipe. Did you mean 'notebook'?"
-            " Choose from: attributes, attributes_gpu, default, gpu, notebook, strong.",
+            " Choose from: attributes, default, notebook, strong.",
         ),
     ],
 )
@@ -83,7 +81,7 @@ def test_other_groups_list_the_choices_known_to_hydra() -> None:
         (
             {"model": "classifier", "recipe": "gan/default"},
             "recipe=gan/default does not work with model=classifier. Did you mean 'default'?"
-            " Choose from: attributes, attributes_gpu, default, gpu, notebook, strong.",
+            " Choose from: attributes, default, notebook, strong.",
         ),
     ],
 )
