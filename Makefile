@@ -30,7 +30,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 .PHONY: demo
 demo: $(INSTALLED)  ## train the smile classifier on synthetic faces, or on CelebA: make demo DATA=path/to/celeba
 	$(BIN)/python -m celeba_lab experiment=smile \
-		$(if $(DATA),data=celeba "data.root='$(DATA)'",data=synthetic model.weights=null) $(ARGS)
+		$(if $(DATA),data=celeba "data.root='$(DATA)'",data=synthetic recipe=scratch) $(ARGS)
 
 # mypy uses a single core, so it runs in parallel with the tests.
 .PHONY: test

@@ -42,15 +42,16 @@ def choose_batch_size(run: Run, cfg: DictConfig, datamodule: CelebADataModule) -
         return
     datamodule.batch_size = size
     factor = size / DEFAULT_BATCH_SIZE
-    changes = [f"model.lr={_set(run, cfg, 'model', 'lr', float(f'{cfg.model.lr * factor**0.5:.2g}')):g}"]
+    lr = float(f"{cfg.model.lr * factor**0.5:.2g}")
+    _set(run, cfg, "model", "lr", lr)
+    changes = f"a learning rate of {lr:g}"
     average = (cfg.callbacks or {}).get("ema")
     if average is not None and "decay" in average:
         decay = float(f"{average.decay**factor:.3g}")
         _set(run, cfg, "callbacks", "ema", OmegaConf.to_container(OmegaConf.merge(average, {"decay": decay})))
-        changes.append(f"callbacks.ema.decay={decay:g}")
+        changes += f" and averaged weights with a decay of {decay:g}"
     console.print(
-        f"batches: {size} faces instead of {DEFAULT_BATCH_SIZE}, which keep this GPU busy, with"
-        f" {' and '.join(changes)}."
+        f"batches: {size} faces instead of {DEFAULT_BATCH_SIZE}, which keep this GPU busy, with {changes}."
         f" data.batch_size={DEFAULT_BATCH_SIZE} keeps these settings as they were.",
         soft_wrap=True,
     )
@@ -79,7 +80,6 @@ def _is_searched(cfg: DictConfig) -> bool:
     return any(target.endswith(("BatchSizeFinder", "LearningRateFinder")) for target in targets)
 
 
-def _set(run: Run, cfg: DictConfig, group: str, name: str, value: Any) -> Any:
+def _set(run: Run, cfg: DictConfig, group: str, name: str, value: Any) -> None:
     run.record(group, name, value)
     OmegaConf.update(cfg, f"{group}.{name}", value)
-    return value

@@ -13,6 +13,7 @@ def test_choices_for_a_single_model_are_listed_last() -> None:
         "attributes",
         "default",
         "notebook",
+        "scratch",
         "strong",
         "gan/default",
         "gan/notebook",
@@ -51,7 +52,7 @@ LOSSES = "asymmetric, bce, focal, weighted_bce"
         (
             "recipe/notebok",
             "'notebok' is not a choice for recipe. Did you mean 'notebook'?"
-            " Choose from: attributes, default, notebook, strong.",
+            " Choose from: attributes, default, notebook, scratch, strong.",
         ),
     ],
 )
@@ -81,7 +82,7 @@ def test_other_groups_list_the_choices_known_to_hydra() -> None:
         (
             {"model": "classifier", "recipe": "gan/default"},
             "recipe=gan/default does not work with model=classifier. Did you mean 'default'?"
-            " Choose from: attributes, default, notebook, strong.",
+            " Choose from: attributes, default, notebook, scratch, strong.",
         ),
     ],
 )

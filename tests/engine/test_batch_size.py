@@ -67,15 +67,15 @@ def test_batches_of_256_keep_a_gpu_busy(settings, gpu, capsys):
     average = {**before["callbacks"]["ema"], "decay": 0.923}
     assert run.recorded == {("data", "batch_size"): 256, ("model", "lr"): 5.7e-3, ("callbacks", "ema"): average}
     assert capsys.readouterr().out == (
-        "batches: 256 faces instead of 32, which keep this GPU busy, with model.lr=0.0057 and"
-        " callbacks.ema.decay=0.923. data.batch_size=32 keeps these settings as they were.\n"
+        "batches: 256 faces instead of 32, which keep this GPU busy, with a learning rate of 0.0057 and"
+        " averaged weights with a decay of 0.923. data.batch_size=32 keeps these settings as they were.\n"
     )
 
 
 def test_nothing_else_changes_without_averaged_weights(settings, gpu, capsys):
     run, size = chosen(settings("trainer.devices=1", "~callbacks.ema"))
     assert (size, set(run.recorded)) == (256, {("data", "batch_size"), ("model", "lr")})
-    assert "with model.lr=0.0057." in capsys.readouterr().out
+    assert "with a learning rate of 0.0057." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

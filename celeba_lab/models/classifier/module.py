@@ -73,6 +73,10 @@ class AttributeClassifier(AttributeModel):
         warmup: Fraction of the training steps during which the learning rate increases.
         freeze: Fraction of the backbone's layers to freeze, counted from the input. Frozen layers keep their pretrained
             weights and running statistics. If 1.0, only the head is trained.
+        freeze_later: Fraction of the backbone's layers that are frozen from the second epoch on, if it is larger than
+            ``freeze``: the first layers change little after the first epoch (Brock et al., "FreezeOut", 2017). If None,
+            no further layers are frozen. It has no effect if ``freeze`` is 0, if ``unfreeze_epoch`` is set, or if
+            training uses several processes, which would wait for the gradients of the frozen layers.
         unfreeze_epoch: Epoch, counted from 0, at which all layers are unfrozen. If None, frozen layers stay frozen.
         loss: Name and settings of the training loss; see :func:`~celeba_lab.models.classifier.losses.build_loss`. The
             default is binary cross-entropy. Validation and testing always report binary cross-entropy, so that runs
@@ -102,6 +106,7 @@ class AttributeClassifier(AttributeModel):
 
     divergence_advice = "Lower lr, or set gradient_clip_val=1"
 
+    initial_weights = "random"
     mean: Tensor
     std: Tensor
 
@@ -118,6 +123,7 @@ class AttributeClassifier(AttributeModel):
         schedule: str = "one_cycle",
         warmup: float = 0.3,
         freeze: float = 0.0,
+        freeze_later: float | None = None,
         unfreeze_epoch: int | None = None,
         loss: dict[str, Any] | None = None,
         prevalence: list[float] | None = None,
@@ -138,6 +144,7 @@ class AttributeClassifier(AttributeModel):
         check_choice("schedule", schedule, SCHEDULES)
         check_fraction("warmup", warmup)
         check_fraction("freeze", freeze)
+        check_fraction("freeze_later", freeze_later)
         check_at_least("unfreeze_epoch", unfreeze_epoch, 0)
         check_at_least("mixup", mixup, 0)
         check_between("label_smoothing", label_smoothing, 0, 0.99)
@@ -145,11 +152,9 @@ class AttributeClassifier(AttributeModel):
         check_fraction("zoom_average", zoom_average)
         check_optimizer(optimizer)
         self.save_hyperparameters()
-        self.initial_weights = "random"
         self._validated = 0  # training batches before the last complete validation
         self._complete_validations: dict[str, int] | None = None
-        self.attributes = list(attributes)
-        self.threshold = threshold
+        self.attributes, self.threshold = list(attributes), threshold
         self.backbone = Backbone(backbone, image_size)
         self.head = nn.Linear(self.backbone.num_features, len(attributes))
         with settings_of("augment"):
@@ -280,9 +285,11 @@ class AttributeClassifier(AttributeModel):
 
     @override
     def on_train_start(self) -> None:
-        self._unfreeze_if_due()  # Lightning skips on_train_epoch_start if a run is resumed within an epoch.
-        # The weights have now been loaded and moved to the device. A compiled backbone is not folded, because folded
-        # layers would not be compiled.
+        self._freeze_if_due()  # Lightning skips on_train_epoch_start if a run is resumed within an epoch.
+        self._fold_frozen()  # The weights have now been loaded and moved to the device.
+
+    def _fold_frozen(self) -> None:
+        """Compute the frozen stages faster. In a compiled backbone, folded layers would not be compiled."""
         if not self.hparams["compile"]:
             self.backbone.fold_frozen()
             if (n_images := self._count_images_to_store()) is not None:
@@ -291,11 +298,12 @@ class AttributeClassifier(AttributeModel):
     def _count_images_to_store(self) -> int | None:
         """Return the number of training images if the outputs of frozen stages can be kept for them, otherwise None.
 
-        They can be kept if images are only mirrored, and are read in several epochs by a single process on the CPU. On
-        a GPU, frozen stages take a smaller part of the time, and memory is scarce.
+        They can be kept if images are only mirrored, and the same stages are frozen in several epochs of a single
+        process on the CPU. On a GPU, frozen stages take a smaller part of the time, and memory is scarce.
         """
         dataset, most = getattr(self.trainer.train_dataloader, "dataset", None), self.trainer.max_epochs
         is_repeated = most is None or most < 0 or most - self.current_epoch > 1
+        is_repeated &= self._count_layers(self._fraction_to_freeze(self.current_epoch + 1)) == len(self._frozen)
         is_fixed = self.augment.only_flips and self.mixup is None and self.hparams["unfreeze_epoch"] is None
         is_alone = self.device.type == "cpu" and self.trainer.world_size == 1
         # Other datasets may return different images in each epoch.
@@ -307,7 +315,8 @@ class AttributeClassifier(AttributeModel):
 
     @override
     def on_train_epoch_start(self) -> None:
-        self._unfreeze_if_due()
+        if self._freeze_if_due():
+            self._fold_frozen()
 
     @override
     def on_train_epoch_end(self) -> None:
@@ -379,16 +388,32 @@ class AttributeClassifier(AttributeModel):
             layer.training = False
         return self
 
-    def _unfreeze_if_due(self) -> None:
-        """Unfreeze all layers from epoch ``unfreeze_epoch`` on."""
-        if self.hparams["unfreeze_epoch"] is not None and self.current_epoch >= self.hparams["unfreeze_epoch"]:
-            self._freeze_layers(0.0)
+    def _freeze_if_due(self) -> bool:
+        """Freeze or unfreeze layers if the current epoch requires it, and return whether this was the case."""
+        fraction = self._fraction_to_freeze(self.current_epoch)
+        if self._count_layers(fraction) == len(self._frozen):
+            return False
+        self._freeze_layers(fraction)
+        return True
+
+    def _fraction_to_freeze(self, epoch: int) -> float:
+        """Return the fraction of the backbone's layers that are frozen in an epoch."""
+        first, later, unfreeze_epoch = (self.hparams[name] for name in ("freeze", "freeze_later", "unfreeze_epoch"))
+        if unfreeze_epoch is not None:
+            return 0.0 if epoch >= unfreeze_epoch else float(first)
+        if later is None or first == 0 or epoch == 0 or self.trainer.world_size > 1:
+            return float(first)
+        return float(max(first, later))
+
+    def _count_layers(self, fraction: float) -> int:
+        """Return the number of layers of the backbone in a fraction of them."""
+        return round(fraction * len(self.backbone.layers()))
 
     def _freeze_layers(self, fraction: float) -> None:
         """Freeze the given fraction of the backbone's layers, counted from the input, and unfreeze the other layers."""
         self.backbone.unfold_frozen()
         layers = self.backbone.layers()
-        self._frozen = layers[: round(fraction * len(layers))]
+        self._frozen = layers[: self._count_layers(fraction)]
         frozen = {parameter for layer in self._frozen for parameter in layer.parameters(recurse=False)}
         for parameter in self.backbone.parameters():
             parameter.requires_grad_(parameter not in frozen)

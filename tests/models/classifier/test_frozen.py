@@ -154,6 +154,70 @@ def test_layers_are_unfrozen_at_unfreeze_epoch(names, loader, trainer, state_of)
     assert history[2] == [True] * layers
 
 
+class Counter(AttributeClassifier):
+    """A classifier that counts its frozen layers after each epoch."""
+
+    def on_train_epoch_end(self) -> None:
+        super().on_train_epoch_end()
+        self.counts = [*getattr(self, "counts", []), len(self._frozen)]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, [0.25, 0.5, 0.5]),
+        ({"freeze_later": None}, [0.25, 0.25, 0.25]),
+        ({"freeze_later": 0.1}, [0.25, 0.25, 0.25]),
+        ({"freeze": 0.0}, [0.0, 0.0, 0.0]),
+        ({"unfreeze_epoch": 1}, [0.25, 0.0, 0.0]),
+    ],
+    ids=str,
+)
+def test_more_layers_are_frozen_later(options, expected, names, loader, trainer, state_of):
+    settings = {"freeze": 0.25, "freeze_later": 0.5, "lr": 1e-2, "schedule": "constant"} | options
+    model = Counter(names(1), SMALL, image_size=32, **settings)
+    trainer(max_epochs=3).fit(model, loader())
+    layers = len(model.backbone.layers())
+    assert model.counts == [round(fraction * layers) for fraction in expected]
+
+
+def test_layers_that_are_frozen_later_keep_their_trained_weights(names, loader, trainer, state_of):
+    states = []
+
+    class Watched(AttributeClassifier):
+        def on_train_epoch_end(self):
+            super().on_train_epoch_end()
+            states.append(state_of(self.backbone))
+
+    settings = {"freeze": 0.25, "freeze_later": 0.5, "lr": 1e-2, "schedule": "constant", "weight_decay": 0.1}
+    model = Watched(names(1), SMALL, image_size=32, **settings)
+    start = state_of(model.backbone)
+    trainer(max_epochs=3).fit(model, loader())
+    layers = len(model.backbone.layers())
+    quarter, half = round(0.25 * layers), round(0.5 * layers)
+    model.backbone.load_state_dict(states[0])
+    assert changed_layers(model, start) == [False] * quarter + [True] * (layers - quarter)
+    model.backbone.load_state_dict(states[2])
+    assert changed_layers(model, states[0]) == [False] * half + [True] * (layers - half)
+
+
+def test_several_processes_freeze_no_further_layers(classifier, trainer, loader, monkeypatch):
+    model = classifier(freeze=0.25, freeze_later=0.5)
+    trainer(max_epochs=1).fit(model, loader())
+    monkeypatch.setattr(type(model.trainer), "world_size", 2)
+    assert model._fraction_to_freeze(epoch=1) == 0.25
+
+
+def test_a_resumed_run_freezes_the_same_layers(names, loader, trainer, tmp_path):
+    settings = {"freeze": 0.25, "freeze_later": 0.5, "lr": 1e-2, "schedule": "constant"}
+    first = trainer(max_epochs=2)
+    first.fit(Counter(names(1), SMALL, image_size=32, **settings), loader())
+    first.save_checkpoint(tmp_path / "last.ckpt")
+    resumed = Counter(names(1), SMALL, image_size=32, **settings)
+    trainer(max_epochs=3).fit(resumed, loader(), ckpt_path=tmp_path / "last.ckpt")
+    assert resumed.counts == [round(0.5 * len(resumed.backbone.layers()))]
+
+
 def test_the_backbone_stays_frozen_before_unfreeze_epoch(classifier, loader, trainer, state_of):
     model = classifier(freeze=1.0, unfreeze_epoch=1, lr=1e-2, schedule="constant")
     before = state_of(model.backbone)

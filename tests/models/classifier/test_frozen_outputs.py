@@ -98,6 +98,11 @@ def test_training_is_the_same_to_the_last_bit(computed: list[int], monkeypatch: 
     assert all(torch.equal(stored[name], again[name]) for name in stored)
 
 
+def test_outputs_are_stored_when_no_further_stages_are_frozen(computed: list[int]) -> None:
+    train(augment={}, freeze=0.175, freeze_later=0.29)
+    assert sum(computed) == N, "those of the first epoch would not be used again"
+
+
 def test_faces_that_are_not_mirrored_are_computed_once(computed: list[int]) -> None:
     train(augment={})
     assert sum(computed) == N
