@@ -25,7 +25,9 @@ _BATCHES = 8  # number of different batches in memory
 _PLAIN_BATCH = 64  # images in a batch of a network that is not folded
 
 
-def train_classifier(checkpoint: str, batch_size: int, steps: int, device: str, precision: str) -> dict[str, Any]:
+def train_classifier(
+    checkpoint: str, batch_size: int, steps: int, device: str, precision: str, epochs: int = 1
+) -> dict[str, Any]:
     """Repeat the training step of a classifier.
 
     Args:
@@ -34,16 +36,17 @@ def train_classifier(checkpoint: str, batch_size: int, steps: int, device: str, 
         steps: Number of steps.
         device: Device, such as ``cpu`` or ``cuda:0``.
         precision: Precision of Lightning's Trainer, such as ``32-true`` or ``bf16-mixed``.
+        epochs: Number of epochs of training with which the result is compared. More layers can be frozen from the
+            second epoch on, so the steps of the first and of the later epochs are measured separately.
 
     Returns:
-        ``step``: training images per second.
+        ``step``: training images per second, averaged over the epochs.
     """
     _prepare(device)
     model = load_classifier(checkpoint, "measure").to(device)
     settings = model.hparams
     model.setup("fit")
     model.train()
-    model.backbone.fold_frozen()
     optimizer = build_optimizer(
         settings["optimizer"], [model.backbone, model.head], settings["lr"], settings["weight_decay"]
     )
@@ -51,15 +54,19 @@ def train_classifier(checkpoint: str, batch_size: int, steps: int, device: str, 
     images = torch.randn(_BATCHES, batch_size, 3, settings["image_size"], settings["image_size"], device=device)
     batches = [batch.contiguous(memory_format=layout) for batch in images]
     labels = torch.randint(0, 2, (batch_size, len(model.attributes)), device=device).float()
-    clock = Clock(device)
-    for [batch] in clock.first(([batches[k % _BATCHES]] for k in range(steps)), steps):
-        with _autocast(device, precision):
-            logits = model.head(model.backbone(batch))
-        loss = model.training_loss(logits.float(), labels)
-        optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        optimizer.step()
-    return {"step": clock.rate}
+    clock, rates = Clock(device), []
+    for fraction in (settings["freeze"], max(settings["freeze"], settings["freeze_later"] or 0)):
+        model.freeze_layers(fraction if settings["freeze"] else 0.0)
+        model.backbone.fold_frozen()
+        for [batch] in clock.first(([batches[k % _BATCHES]] for k in range(steps)), steps):
+            with _autocast(device, precision):
+                logits = model.head(model.backbone(batch))
+            loss = model.training_loss(logits.float(), labels)
+            optimizer.zero_grad()
+            torch.autograd.backward(loss)
+            optimizer.step()
+        rates.append(clock.rate)
+    return {"step": epochs / (1 / rates[0] + (epochs - 1) / rates[1])}
 
 
 def train_gan(checkpoint: str, batch_size: int, steps: int, device: str, precision: str) -> dict[str, Any]:

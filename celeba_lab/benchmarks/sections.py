@@ -101,7 +101,7 @@ def _measure_classifier(place: Workplace, experiment: str, attributes: Sequence[
 
     candidates = [
         Candidate(OURS, ours),
-        Candidate(BARE, lambda: _bare_step(place, experiment, "bare_classifier", sizes.steps)),
+        Candidate(BARE, lambda: _bare_step(place, experiment, "bare_classifier", sizes.steps, epochs=sizes.epochs)),
         Candidate(REFERENCE, reference),
     ]
     return alternate(experiment, {"step": "images/s", "epoch": "s"}, candidates, sizes.repeats)
@@ -112,7 +112,7 @@ def measure_gan(place: Workplace) -> list[Result]:
     sizes = place.sizes
 
     def ours() -> dict[str, float]:
-        run = place.train("gan", sizes.images, f"trainer.max_epochs={_LONGER * sizes.epochs}")
+        run = place.train("gan", sizes.images, f"trainer.max_epochs={2 * sizes.epochs}")
         return {"step": run.images_per_second}
 
     def reference() -> dict[str, float]:
@@ -133,9 +133,9 @@ def _device(place: Workplace, experiment: str) -> str:
     return device
 
 
-def _bare_step(place: Workplace, experiment: str, function: str, steps: int) -> dict[str, float]:
+def _bare_step(place: Workplace, experiment: str, function: str, steps: int, **options: int) -> dict[str, float]:
     run = place.latest(experiment)
-    return {"step": place.work(function, checkpoint=str(run.checkpoint), steps=steps, **run.config)["step"]}
+    return {"step": place.work(function, checkpoint=str(run.checkpoint), steps=steps, **options, **run.config)["step"]}
 
 
 def measure_inference(place: Workplace) -> list[Result]:

@@ -48,7 +48,7 @@ class Sizes:
     """
 
     images: int = 2000
-    epochs: int = 2
+    epochs: int = 4
     steps: int = 50
     inference_images: int = 8000
     growth: Sequence[int] = (1000, 2000, 4000, 8000)

@@ -12,7 +12,7 @@ POSITIVE = ["0", "-1", "nan", "inf", "-inf", "fast"]
 # Bad values of each setting, by experiment. A setting that accepts null does not list it.
 SMILE = {
     "seed": ["-1", "4294967296", "1.5", "one", "null"],
-    "data.batch_size": ["0", "1", *INTEGERS],
+    "data.batch_size": ["0", "1", *(value for value in INTEGERS if value != "null")],
     "data.eval_batch_size": ["0", "-1", "1.5", "x"],
     "data.num_workers": ["-1", "1.5", "x", "100000"],
     "data.limit": ["0", "1", "-1", "1.5", "x"],
@@ -27,6 +27,7 @@ SMILE = {
     "model.weight_decay": ["-1", "nan", "inf", "x", "null"],
     "model.warmup": FRACTIONS,
     "model.freeze": FRACTIONS,
+    "model.freeze_later": ["-0.1", "1.1", "x", "nan"],
     "model.unfreeze_epoch": ["-1", "1.5", "x"],
     "model.label_smoothing": ["-0.1", "1", "2", "nan", "x"],
     "model.mixup": ["-1", "nan", "inf", "x", "null"],

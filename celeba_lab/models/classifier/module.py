@@ -362,7 +362,7 @@ class AttributeClassifier(AttributeModel):
     @override
     def setup(self, stage: str) -> None:
         if stage == "fit":  # layers must be frozen before a strategy wraps the module
-            self._freeze_layers(self.hparams["freeze"])
+            self.freeze_layers(self.hparams["freeze"])
         if self.hparams["compile"]:  # compiled in place, to keep the names in the state dict
             self.backbone.compile(**_compile_options(self._trainer))
 
@@ -393,7 +393,7 @@ class AttributeClassifier(AttributeModel):
         fraction = self._fraction_to_freeze(self.current_epoch)
         if self._count_layers(fraction) == len(self._frozen):
             return False
-        self._freeze_layers(fraction)
+        self.freeze_layers(fraction)
         return True
 
     def _fraction_to_freeze(self, epoch: int) -> float:
@@ -409,7 +409,7 @@ class AttributeClassifier(AttributeModel):
         """Return the number of layers of the backbone in a fraction of them."""
         return round(fraction * len(self.backbone.layers()))
 
-    def _freeze_layers(self, fraction: float) -> None:
+    def freeze_layers(self, fraction: float) -> None:
         """Freeze the given fraction of the backbone's layers, counted from the input, and unfreeze the other layers."""
         self.backbone.unfold_frozen()
         layers = self.backbone.layers()
