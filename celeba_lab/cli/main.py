@@ -202,6 +202,7 @@ def _run_hydra(arguments: list[str]) -> None:
     import hydra
 
     from celeba_lab.cli.choices import check_group_overrides, order_arguments
+    from celeba_lab.cli.composed_once import composing_once
     from celeba_lab.cli.hydra_settings import checked_hydra_settings
     from celeba_lab.cli.job_names import register_job_names
     from celeba_lab.cli.output_paths import given_on_command_line
@@ -244,7 +245,14 @@ def _run_hydra(arguments: list[str]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Make Hydra re-raise exceptions, so that they are explained here.
     sys.argv[1:] = order_arguments(expand_arguments(share_arguments(arguments)))
     checked = checked_hydra_settings(sys.argv[1:], arguments)
-    with parsing_files_once(), trusting(arguments), given_on_command_line(arguments), checked, watching_sweep():
+    with (
+        parsing_files_once(),
+        trusting(arguments),
+        given_on_command_line(arguments),
+        checked,
+        composing_once(),
+        watching_sweep(),
+    ):
         choose_threads()  # A sweep imports NumPy. The threads of a run are chosen again when its settings are known.
         hydra.main(version_base="1.3", config_path=str(config_directory()), config_name="config")(task)()
 
