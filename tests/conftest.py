@@ -22,6 +22,7 @@ import gc
 import gzip
 import io
 import json
+import pickle
 import re
 import shutil
 import subprocess
@@ -41,6 +42,12 @@ import torch
 from filelock import FileLock
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from hydra._internal import config_loader_impl
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import ConfigRepository, IConfigRepository
+from hydra.core.config_store import ConfigStore
+from hydra.core.default_element import ResultDefault
+from hydra.core.override_parser.types import Override
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image, ImageDraw
@@ -51,6 +58,7 @@ from celeba_lab.config import register_schema
 from celeba_lab.console import Progress, console
 from celeba_lab.data.attributes import ATTRIBUTES
 from celeba_lab.files import config_directory
+from celeba_lab.models.classifier.backbones import _REGISTERED, Backbone
 from celeba_lab.runs import drawing
 from celeba_lab.runs.finished import FinishedRun, read_runs
 from celeba_lab.runs.summary import Summary
@@ -355,7 +363,10 @@ def find_unknown_settings(settings: set[str]) -> Callable[[str], set[str]]:
 
 @pytest.fixture(autouse=True)
 def _seed() -> None:
-    torch.manual_seed(0)
+    if torch.cuda.is_initialized():
+        torch.manual_seed(0)
+    else:  # Otherwise, seeding would also format a stack trace for each kind of GPU, which takes a millisecond.
+        torch.default_generator.manual_seed(0)
 
 
 @pytest.fixture(autouse=True)
@@ -372,8 +383,70 @@ def _keep_threads() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _parse_once() -> Iterator[None]:
-    """Let Hydra parse each configuration file once, unless the file changes. Parsing takes a third of a composition."""
+    """Let Hydra parse each content of a configuration file once. Parsing takes a third of a composition."""
     with parsing_files_once():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _merge_files_once() -> Iterator[None]:
+    """Let Hydra merge the files of conf/ once for each choice of files, which takes most of a composition.
+
+    Overrides of single settings are applied to a copy each time. What Hydra refuses, and folders of files that a test
+    has written, are composed as usual.
+    """
+    kept: dict[tuple[object, ...], bytes] = {}
+    create, merge = config_loader_impl.create_defaults_list, ConfigLoaderImpl._compose_config_from_defaults_list
+    own = str(config_directory())
+
+    def once(make: Callable[[], Any], repo: IConfigRepository, *key: object) -> Any:
+        sources = [(source.scheme(), source.path) for source in repo.get_sources()]
+        if any(scheme == "file" and path != own for scheme, path in sources):
+            return make()
+        # Files are read by another function while the settings of Hydra are checked.
+        complete = (*key, *sources, ConfigRepository.load_config.__code__, *ConfigStore.instance().repo)
+        if complete not in kept:
+            kept[complete] = pickle.dumps(make())
+        return pickle.loads(kept[complete])
+
+    def create_once(repo: IConfigRepository, config_name: str, overrides_list: list[Override], **named: Any) -> Any:
+        chosen: list[Override] = []
+        others: list[Override] = []  # They do not affect which files are merged.
+        for override in overrides_list:
+            if not override.is_sweep_override():
+                is_choice = repo.group_exists(override.key_or_group) and not isinstance(override.value(), dict)
+                (chosen if is_choice else others).append(override)
+        texts = tuple(override.input_line for override in chosen)
+        found = once(lambda: create(repo, config_name, chosen, **named), repo, config_name, texts, *named.items())
+        found.config_overrides = found.overrides.config_overrides = others
+        return found
+
+    def merge_once(loader: ConfigLoaderImpl, defaults: list[ResultDefault], repo: IConfigRepository) -> DictConfig:
+        merged: DictConfig = once(lambda: merge(loader, defaults, repo), repo, str(defaults))
+        return merged
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(config_loader_impl, "create_defaults_list", create_once)
+        patch.setattr(ConfigLoaderImpl, "_compose_config_from_defaults_list", merge_once)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _measure_backbones_once() -> Iterator[None]:
+    """Count the features of each torchvision network once, because many tests build the same ones."""
+    measure = Backbone._measure_features
+    counted: dict[tuple[object, ...], int] = {}
+
+    def measure_once(backbone: Backbone) -> int:
+        key = (backbone.name, backbone.image_size, str(torch.get_default_device()))
+        if backbone.name in _REGISTERED:  # Tests register different networks under the same name.
+            return measure(backbone)
+        if key not in counted:
+            counted[key] = measure(backbone)
+        return counted[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Backbone, "_measure_features", measure_once)
         yield
 
 

@@ -344,6 +344,7 @@ def test_two_processes_evaluate_every_image_once(
     assert read_summary(summary.parent)["metrics"]["test/accuracy"] == pytest.approx(accuracy)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("blank_figures")
 def test_training_on_real_faces_beats_the_majority_class(
     shared: Path, tmp_path: Path, run_command, read_summary
