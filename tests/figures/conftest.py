@@ -80,7 +80,7 @@ def assert_texts_stay_apart() -> Callable[[Figure], None]:
 
     def check(figure: Figure) -> None:
         canvas = FigureCanvasAgg(figure)
-        canvas.draw()
+        figure.draw_without_rendering()
         renderer = canvas.get_renderer()
         axes = [axis for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)]
         labels = {label for axis in axes for tick in axis.get_major_ticks() for label in (tick.label1, tick.label2)}
