@@ -1,6 +1,10 @@
 """Shared fixtures: a tiny CelebA, the command line, composed configurations and finished runs."""
 
+import gc
 import os
+
+# Searching for garbage among the many objects of the libraries takes a tenth of the time of the tests.
+gc.set_threshold(100_000, 20, 20)
 
 # The networks in the tests are too small to benefit from a second thread. PyTorch reads this variable on import.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -18,7 +22,6 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="celeba_lab_cache_")
     atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
-import gc
 import gzip
 import io
 import json
@@ -64,6 +67,14 @@ from celeba_lab.runs.finished import FinishedRun, read_runs
 from celeba_lab.runs.summary import Summary
 
 SMILING = ATTRIBUTES.index("Smiling")
+
+
+def pytest_collection_finish() -> None:
+    """Search for garbage only among the objects that the tests create."""
+    gc.collect()
+    gc.freeze()
+
+
 # Folders of the attribute table, the partition table and the images in each layout.
 FOLDERS = {
     "kaggle": ("", "", "img_align_celeba/img_align_celeba"),
@@ -199,9 +210,6 @@ def shared() -> Path:
         pytest.skip(f"no real CelebA in {folder} (set CELEBA_LAB_SHARED)")
     return folder
 
-
-# Searching for garbage among the many objects of the libraries takes a twentieth of the time of the tests.
-gc.set_threshold(100_000, 20, 20)
 
 Completed = subprocess.CompletedProcess[str]
 

@@ -22,5 +22,6 @@ def test_the_best_checkpoint_is_read_once(tmp_path: Path, trainer, save_in, monk
     monkeypatch.setattr(checkpoints, "read_torch_file", lambda path: read.append(path) or read_torch_file(path))
     best = load_best(finished, model)
     assert (best.epoch, best.checkpoint, best.model.training) == (5, tmp_path / "best.ckpt", False)
-    assert all(torch.equal(value, best.model.state_dict()[name]) for name, value in model.state_dict().items())
+    weights = best.model.state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
     assert read == [tmp_path / "best.ckpt"]

@@ -35,8 +35,9 @@ def test_a_damaged_checkpoint_is_rejected_or_loaded_exactly(data, damaged, check
         assert "damaged.ckpt" in str(error)
         return
     expected = load_generator(str(place.write("whole.ckpt", checkpoint)), "generate faces")
+    weights = sampler.network.state_dict()
     for name, value in expected.network.state_dict().items():
-        assert torch.equal(value, sampler.network.state_dict()[name])
+        assert torch.equal(value, weights[name])
 
 
 @given(data=st.data())

@@ -296,8 +296,9 @@ def test_a_run_resumed_in_validation_equals_an_uninterrupted_run(run, tmp_path, 
         run(tmp_path, stop_at)
     resumed, fit, validated = run(tmp_path, ckpt_path=tmp_path / "last.ckpt", weights_only=True)
     assert fit.global_step == whole_fit.global_step == 6
+    weights = resumed.state_dict()
     for key, value in whole.state_dict().items():
-        assert torch.equal(resumed.state_dict()[key], value), key
+        assert torch.equal(weights[key], value), key
     # An interrupted validation must start over. Otherwise, its metrics would cover only part of the split.
     assert validated == [(epoch, batch) for epoch in range(stop_at[0], 3) for batch in range(3)]
     expected = {key: value for key, value in whole_fit.callback_metrics.items() if key.startswith("val/")}
@@ -319,8 +320,9 @@ def test_a_run_resumed_after_an_epoch_equals_an_uninterrupted_run(run, tmp_path,
     with pytest.raises(SystemExit):
         fit.fit(model, loader(count=2), loader(n=12, count=2))
     resumed, *_ = run(tmp_path, ckpt_path=tmp_path / "last.ckpt", weights_only=True)
+    weights = resumed.state_dict()
     for key, value in whole.state_dict().items():
-        assert torch.equal(resumed.state_dict()[key], value), key
+        assert torch.equal(weights[key], value), key
 
 
 def test_compiling_does_not_change_names_in_the_checkpoint(classifier):
