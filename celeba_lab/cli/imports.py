@@ -3,6 +3,13 @@
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+# Tasks that take only seconds, most of which they need to import libraries and to draw figures.
+_QUICK_TASKS = ("clusters", "compare", "cooccurrence", "leaderboard", "logistic")
 
 
 @contextmanager
@@ -15,3 +22,15 @@ def importing() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
+
+
+def start_drawing_early(cfg: "DictConfig") -> None:
+    """Start the processes that draw the figures of a quick task, so that they import libraries at the same time.
+
+    Args:
+        cfg: Configuration of the run, whose settings have been checked.
+    """
+    if cfg.task._target_.rpartition(".")[2] in _QUICK_TASKS:
+        from celeba_lab.runs.drawing import start_processes
+
+        start_processes()

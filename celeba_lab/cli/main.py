@@ -114,6 +114,7 @@ def prepare(cfg: "DictConfig") -> "Callable[[DictConfig], dict[str, float]]":
     from celeba_lab.cli.choices import check_choices
     from celeba_lab.cli.choose_data import choose_attributes, choose_data
     from celeba_lab.cli.extras import check_extras
+    from celeba_lab.cli.imports import start_drawing_early
     from celeba_lab.cli.names import check_names
     from celeba_lab.cli.output_paths import check_output_paths
     from celeba_lab.cli.paths import check_paths
@@ -150,6 +151,7 @@ def prepare(cfg: "DictConfig") -> "Callable[[DictConfig], dict[str, float]]":
     check_names(cfg)
     check_paths(cfg)
     check_types(cfg, complete_signature)
+    start_drawing_early(cfg)
     check_targets(cfg, import_libraries=True)
     task: Callable[[DictConfig], dict[str, float]] = build(cfg.task)
     quiet_libraries()  # The task has imported Lightning, which configures its logging on import.

@@ -55,7 +55,7 @@ class BackgroundDrawing:
 
     def __init__(self) -> None:
         self._pending: list[tuple[Figure, Future[bytes], Callable[[bytes], object]]] = []
-        self._pool = _start_pool()
+        self._pool = start_processes()
 
     def add(self, figure: "Figure", use: Callable[[bytes], object]) -> None:
         """Draw a figure, which must not be changed afterwards.
@@ -74,7 +74,7 @@ class BackgroundDrawing:
                 image = future.result()
             except BrokenProcessPool:  # A process was killed, perhaps because the machine ran out of memory.
                 self._pool = None
-                _start_pool.cache_clear()
+                start_processes.cache_clear()
                 image = draw_png(figure)
             use(image)
 
@@ -90,8 +90,14 @@ class BackgroundDrawing:
 
 
 @lru_cache(maxsize=1)
-def _start_pool() -> ProcessPoolExecutor | None:
-    """Start the processes, which import matplotlib while this process goes on. They end with this process."""
+def start_processes() -> ProcessPoolExecutor | None:
+    """Start the processes that draw figures, unless they have been started before.
+
+    They import matplotlib while this process goes on, and end with this process.
+
+    Returns:
+        The processes, or None if they would not help or are not supported.
+    """
     # Forking this process would be unsafe, because torch and OpenMP may have started threads.
     cores, method = usable_cores(), "forkserver"
     if cores < 2 or method not in multiprocessing.get_all_start_methods():

@@ -26,13 +26,13 @@ def usual_resolution(figure_dpi):
 @pytest.fixture(scope="module")
 def processes():
     """Let figures be drawn in two other processes."""
-    drawing._start_pool.cache_clear()
+    drawing.start_processes.cache_clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(drawing, "usable_cores", lambda: 2)
         yield
-    if (pool := drawing._start_pool()) is not None:
+    if (pool := drawing.start_processes()) is not None:
         pool.shutdown()
-    drawing._start_pool.cache_clear()
+    drawing.start_processes.cache_clear()
 
 
 def make_figure(title: str = "") -> Figure:
@@ -83,7 +83,7 @@ def test_an_error_in_another_process_is_raised(processes, tmp_path):
 def test_figures_of_a_killed_process_are_drawn_in_this_process(processes):
     images, background = [], BackgroundDrawing()
     background.add(make_figure("first"), images.append)
-    for process in drawing._start_pool()._processes:
+    for process in drawing.start_processes()._processes:
         os.kill(process, signal.SIGKILL)
     background.add(make_figure("second"), images.append)
     background.complete()
@@ -100,11 +100,11 @@ def test_figures_are_saved_before_a_page_shows_them(processes, tmp_path):
 
 @pytest.mark.parametrize("reason", ["one core", "no such processes"])
 def test_figures_are_drawn_in_this_process_if_others_would_not_help(reason, monkeypatch, tmp_path):
-    drawing._start_pool.cache_clear()
+    drawing.start_processes.cache_clear()
     monkeypatch.setattr(drawing, "usable_cores", lambda: 1 if reason == "one core" else 2)
     monkeypatch.setattr(drawing.multiprocessing, "get_all_start_methods", lambda: ["spawn"])
     run = RunFolder(tmp_path)
     with run.reporting():
         path = run.figure("roc", make_figure())
     assert path.read_bytes() == draw_png(make_figure())
-    drawing._start_pool.cache_clear()
+    drawing.start_processes.cache_clear()
