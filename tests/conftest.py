@@ -75,6 +75,10 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_unconfigure() -> None:
+    gc.unfreeze()  # Otherwise, some libraries report leaks when the process ends.
+
+
 # Folders of the attribute table, the partition table and the images in each layout.
 FOLDERS = {
     "kaggle": ("", "", "img_align_celeba/img_align_celeba"),
