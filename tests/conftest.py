@@ -4,7 +4,7 @@ import gc
 import os
 
 # Searching for garbage among the many objects of the libraries takes a tenth of the time of the tests.
-gc.set_threshold(100_000, 20, 20)
+gc.set_threshold(400_000, 20, 20)
 
 # The networks in the tests are too small to benefit from a second thread. PyTorch reads this variable on import.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -45,11 +45,11 @@ import torch
 from filelock import FileLock
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
-from hydra._internal import config_loader_impl
+from hydra._internal import config_loader_impl, defaults_list
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import ConfigRepository, IConfigRepository
 from hydra.core.config_store import ConfigStore
-from hydra.core.default_element import ResultDefault
+from hydra.core.default_element import InputDefault, ResultDefault
 from hydra.core.override_parser.types import Override
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from omegaconf import DictConfig, OmegaConf
@@ -69,10 +69,25 @@ from celeba_lab.runs.summary import Summary
 SMILING = ATTRIBUTES.index("Smiling")
 
 
-def pytest_collection_finish() -> None:
-    """Search for garbage only among the objects that the tests create."""
+_MODULES = 300
+_frozen_modules = 0
+
+
+def _freeze() -> None:
+    """Search for garbage only among the objects that are created from now on."""
+    global _frozen_modules
     gc.collect()
     gc.freeze()
+    _frozen_modules = len(sys.modules)
+
+
+def pytest_collection_finish() -> None:
+    _freeze()
+
+
+def pytest_runtest_logfinish() -> None:
+    if len(sys.modules) > _frozen_modules + _MODULES:  # A test has imported other libraries.
+        _freeze()
 
 
 def pytest_unconfigure() -> None:
@@ -408,6 +423,7 @@ def _merge_files_once() -> Iterator[None]:
     has written, are composed as usual.
     """
     kept: dict[tuple[object, ...], bytes] = {}
+    describe = defaults_list._create_interpolation_map
     create, merge = config_loader_impl.create_defaults_list, ConfigLoaderImpl._compose_config_from_defaults_list
     own = str(config_directory())
 
@@ -433,12 +449,17 @@ def _merge_files_once() -> Iterator[None]:
         found.config_overrides = found.overrides.config_overrides = others
         return found
 
+    def describe_interpolated(overrides: object, listed: list[InputDefault], self_added: bool) -> DictConfig | None:
+        """Describe the choices only for interpolations in a defaults list. Hydra always describes them."""
+        return describe(overrides, listed, self_added) if "${" in str(listed) else None
+
     def merge_once(loader: ConfigLoaderImpl, defaults: list[ResultDefault], repo: IConfigRepository) -> DictConfig:
         merged: DictConfig = once(lambda: merge(loader, defaults, repo), repo, str(defaults))
         return merged
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(config_loader_impl, "create_defaults_list", create_once)
+        patch.setattr(defaults_list, "_create_interpolation_map", describe_interpolated)
         patch.setattr(ConfigLoaderImpl, "_compose_config_from_defaults_list", merge_once)
         # Each composition would copy all registered settings, although there is only one store, which it only reads.
         patch.setattr(ConfigStore, "__deepcopy__", lambda store, _: store, raising=False)

@@ -17,6 +17,7 @@ from celeba_lab.models.classifier.ensemble import Ensemble
 from celeba_lab.models.classifier.module import AttributeClassifier
 from celeba_lab.models.gan.distances import FeatureExtractor
 
+SLOW = pytest.mark.slow
 SMALL = "shufflenet_v2_x0_5"
 N = 260
 
@@ -75,7 +76,16 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize(("name", "verb"), list(zip(MODELS, ["validate", "predict", "test", "test"], strict=True)))
+VERBS = dict(zip(MODELS, ["validate", "predict", "test", "test"], strict=True))
+# Every model is tested with one thread, and the one with the most views also with two.
+PREDICTED = [
+    pytest.param(number, name, verb, marks=SLOW if number == 2 and name != "mirror and zoom" else ())
+    for number in (1, 2)
+    for name, verb in VERBS.items()
+]
+
+
+@pytest.mark.parametrize(("threads", "name", "verb"), PREDICTED, indirect=["threads"])
 def test_prepared_classifiers_predict_the_same_probabilities(threads, name, verb, trainer, faces, face_batch):
     model = MODELS[name](face_batch)
     expected = model.probabilities(face_batch(N)["image"]).numpy()
@@ -131,7 +141,10 @@ def fit(faces, face_batch, trainer, *callbacks: Callback) -> tuple[AttributeClas
     return model, fitting
 
 
-@pytest.mark.parametrize("average", [False, True], ids=["last weights", "averaged weights"])
+TRAINING = [(1, True), (2, False), pytest.param(1, False, marks=SLOW), pytest.param(2, True, marks=SLOW)]
+
+
+@pytest.mark.parametrize(("threads", "average"), TRAINING, indirect=["threads"])
 def test_training_is_the_same_with_prepared_validations(threads, average, trainer, faces, face_batch):
     def callbacks() -> list[Callback]:
         return [ExponentialMovingAverage(0.9)] if average else []
