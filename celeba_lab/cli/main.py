@@ -1,5 +1,7 @@
 """The entry point of the command-line interface, which checks the configuration, builds the task and runs it."""
 
+import atexit
+import gc
 import os
 import signal
 import sys
@@ -175,6 +177,7 @@ def main() -> None:
 
     from celeba_lab.runs.interrupts import Interrupted, raising_interrupts
 
+    atexit.register(gc.freeze)  # Searching for garbage among the objects of all libraries would take up to a second.
     try:
         with raising_interrupts():
             _run_hydra(arguments)

@@ -76,13 +76,13 @@ def write_regressions(run: RunFolder, results: list[Regression], table: pd.DataF
     run.table("attributes", table)
     names = table["attribute"].tolist()
     majority = table["majority_accuracy"].to_numpy(np.float32)  # same precision as the scores
-    _draw_scores(run, table, "accuracy", majority, title)
-    _draw_scores(run, table, "balanced_accuracy", np.full(len(table), 0.5), title)
     coefficients = np.stack([result.coefficients for result in results])  # (K, K) log odds, one row per target
     if np.isnan(coefficients).all():
         console.print("Skipping the odds ratios, because this estimator has no coefficients.")
-        return
-    _write_odds(run, np.exp(coefficients), names, title)
+    else:  # These figures take the longest, so their drawing starts first.
+        _write_odds(run, np.exp(coefficients), names, title)
+    _draw_scores(run, table, "accuracy", majority, title)
+    _draw_scores(run, table, "balanced_accuracy", np.full(len(table), 0.5), title)
 
 
 def _draw_scores(run: RunFolder, table: pd.DataFrame, metric: str, baseline: np.ndarray, title: str) -> None:
@@ -101,6 +101,7 @@ def _write_odds(run: RunFolder, odds: np.ndarray, names: list[str], title: str) 
     """Write and draw the (K, K) matrix of odds ratios, with one row per predicted attribute."""
     run.matrix("odds_ratios", odds, names, names, corner="attribute")
     note = "The three attributes that most increase and the three that most decrease the odds of each attribute (bold)"
+    run.figure("associations", figures.top_associations(odds, names, title=title, note=note))
     heatmap = figures.matrix_heatmap(
         odds,
         names,
@@ -115,7 +116,6 @@ def _write_odds(run: RunFolder, odds: np.ndarray, names: list[str], title: str) 
         title=title,
     )
     run.figure("odds_ratios", heatmap)
-    run.figure("associations", figures.top_associations(odds, names, title=title, note=note))
 
 
 def show_regressions(table: pd.DataFrame, title: str) -> None:

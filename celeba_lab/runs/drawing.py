@@ -7,6 +7,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache
 from io import BytesIO
+from multiprocessing import forkserver
 from typing import TYPE_CHECKING
 
 from celeba_lab.data.workers import exit_with_parent, ignore_interrupts, usable_cores
@@ -103,10 +104,9 @@ def start_processes() -> ProcessPoolExecutor | None:
     if cores < 2 or method not in multiprocessing.get_all_start_methods():
         return None
     context = multiprocessing.get_context(method)
-    context.set_forkserver_preload([__name__, "celeba_lab.figures", "matplotlib.backends.backend_agg"])
-    pool = ProcessPoolExecutor(min(cores, _MOST_PROCESSES), context, _prepare_process)
-    pool.submit(int)
-    return pool
+    context.set_forkserver_preload(["celeba_lab.runs.drawing_server"])
+    forkserver.ensure_running()  # In contrast to the first call of submit, this does not wait for the imports.
+    return ProcessPoolExecutor(min(cores, _MOST_PROCESSES), context, _prepare_process)
 
 
 def _prepare_process() -> None:
