@@ -150,3 +150,19 @@ def test_compare_does_not_import_torch_and_export_does_not_import_lightning(tmp_
     assert second == first | {"torch"}
     sampler = load_sampler(str(tmp_path / "exported" / "generator.safetensors"))
     assert torch.equal(sampler.sample(4, seed=1)[0], model.eval().sampler().sample(4, seed=1)[0])
+
+
+@pytest.mark.parametrize("module", ["torch", "torch._dynamo"])
+def test_a_run_with_torch_ends_without_a_message(module: str) -> None:
+    """Extension modules report objects that Python's search for garbage at the end has not freed."""
+    script = f"import {module}; from celeba_lab.cli.imports import skip_last_search; skip_last_search()"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_python_ends_without_a_search_for_garbage() -> None:
+    script = (
+        "import gc; from celeba_lab.cli.imports import skip_last_search as skip; skip(); print(gc.get_freeze_count())"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
+    assert int(result.stdout) > 1000

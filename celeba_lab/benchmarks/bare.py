@@ -36,8 +36,8 @@ def train_classifier(
         steps: Number of steps.
         device: Device, such as ``cpu`` or ``cuda:0``.
         precision: Precision of Lightning's Trainer, such as ``32-true`` or ``bf16-mixed``.
-        epochs: Number of epochs of training with which the result is compared. More layers can be frozen from the
-            second epoch on, so the steps of the first and of the later epochs are measured separately.
+        epochs: Number of epochs of training with which the result is compared. Epochs in which other layers are frozen
+            are measured separately.
 
     Returns:
         ``step``: training images per second, averaged over the epochs.
@@ -54,9 +54,10 @@ def train_classifier(
     images = torch.randn(_BATCHES, batch_size, 3, settings["image_size"], settings["image_size"], device=device)
     batches = [batch.contiguous(memory_format=layout) for batch in images]
     labels = torch.randint(0, 2, (batch_size, len(model.attributes)), device=device).float()
-    clock, rates = Clock(device), []
-    for fraction in (settings["freeze"], max(settings["freeze"], settings["freeze_later"] or 0)):
-        model.freeze_layers(fraction if settings["freeze"] else 0.0)
+    clock, seconds = Clock(device), {}  # seconds of an image by the fraction of frozen layers
+    fractions = [model.frozen_fraction(epoch) for epoch in range(epochs)]
+    for fraction in dict.fromkeys(fractions):
+        model.freeze_layers(fraction)
         model.backbone.fold_frozen()
         for [batch] in clock.first(([batches[k % _BATCHES]] for k in range(steps)), steps):
             with _autocast(device, precision):
@@ -65,8 +66,8 @@ def train_classifier(
             optimizer.zero_grad()
             torch.autograd.backward(loss)
             optimizer.step()
-        rates.append(clock.rate)
-    return {"step": epochs / (1 / rates[0] + (epochs - 1) / rates[1])}
+        seconds[fraction] = 1 / clock.rate
+    return {"step": epochs / sum(seconds[fraction] for fraction in fractions)}
 
 
 def train_gan(checkpoint: str, batch_size: int, steps: int, device: str, precision: str) -> dict[str, Any]:

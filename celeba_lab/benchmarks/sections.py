@@ -112,7 +112,7 @@ def measure_gan(place: Workplace) -> list[Result]:
     sizes = place.sizes
 
     def ours() -> dict[str, float]:
-        run = place.train("gan", sizes.images, f"trainer.max_epochs={2 * sizes.epochs}")
+        run = place.train("gan", sizes.images, f"trainer.max_epochs={2 * sizes.epochs}")  # Its epochs are short.
         return {"step": run.images_per_second}
 
     def reference() -> dict[str, float]:

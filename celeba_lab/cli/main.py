@@ -1,7 +1,6 @@
 """The entry point of the command-line interface, which checks the configuration, builds the task and runs it."""
 
 import atexit
-import gc
 import os
 import signal
 import sys
@@ -175,9 +174,10 @@ def main() -> None:
         print(help_text())
         return
 
+    from celeba_lab.cli.imports import skip_last_search
     from celeba_lab.runs.interrupts import Interrupted, raising_interrupts
 
-    atexit.register(gc.freeze)  # Searching for garbage among the objects of all libraries would take up to a second.
+    atexit.register(skip_last_search)
     try:
         with raising_interrupts():
             _run_hydra(arguments)

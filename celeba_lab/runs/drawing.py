@@ -8,7 +8,7 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache
 from io import BytesIO
 from multiprocessing import forkserver
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from celeba_lab.data.workers import exit_with_parent, ignore_interrupts, usable_cores
 
@@ -30,9 +30,8 @@ def draw_png(figure: "Figure") -> bytes:
     canvas, dpi, stream = figure.canvas, figure.get_dpi(), BytesIO()
     try:
         figure.set_dpi(_DPI)
-        FigureCanvasAgg(figure).print_png(  # type: ignore[no-untyped-call]
-            stream, pil_kwargs={"compress_level": _COMPRESS_LEVEL}
-        )
+        canvas_type: Any = FigureCanvasAgg  # Its type hints in matplotlib are incomplete.
+        canvas_type(figure).print_png(stream, pil_kwargs={"compress_level": _COMPRESS_LEVEL})
     finally:
         figure.set_dpi(dpi)
         figure.set_canvas(canvas)
@@ -104,7 +103,7 @@ def start_processes() -> ProcessPoolExecutor | None:
     if cores < 2 or method not in multiprocessing.get_all_start_methods():
         return None
     context = multiprocessing.get_context(method)
-    context.set_forkserver_preload(["celeba_lab.runs.drawing_server"])
+    context.set_forkserver_preload(["celeba_lab.figures", "celeba_lab.runs.drawing_server"])
     forkserver.ensure_running()  # In contrast to the first call of submit, this does not wait for the imports.
     return ProcessPoolExecutor(min(cores, _MOST_PROCESSES), context, _prepare_process)
 

@@ -7,7 +7,6 @@ import gc
 
 from matplotlib.figure import Figure
 
-import celeba_lab.figures  # noqa: F401
 from celeba_lab.runs.drawing import draw_png
 
 _figure = Figure(figsize=(1, 1), layout="constrained")

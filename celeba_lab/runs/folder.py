@@ -175,6 +175,4 @@ def _rank(metric: str) -> tuple[int, int]:
         ['val/accuracy', 'val/recall', 'test/accuracy', 'train/loss']
     """
     split, _, name = metric.partition("/")
-    return tuple(  # type: ignore[return-value]
-        known.index(part) if part in known else len(known) for part, known in ((split, _SPLITS), (name, _METRICS))
-    )
+    return (*_SPLITS, split).index(split), (*_METRICS, name).index(name)

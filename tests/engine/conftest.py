@@ -143,6 +143,22 @@ def _face_batch(n: int) -> dict[str, torch.Tensor]:
     }
 
 
+class Recorder:
+    """A run that records the values which it chooses for settings, by group and name."""
+
+    def __init__(self) -> None:
+        self.recorded: dict[tuple[str, str], Any] = {}
+
+    def record(self, group: str, name: str, value: Any) -> None:
+        self.recorded[group, name] = value
+
+
+@pytest.fixture(scope="session")
+def recorder() -> type[Recorder]:
+    """``recorder()``: a run whose ``recorded`` contains the values that were chosen for settings."""
+    return Recorder
+
+
 @pytest.fixture(scope="session")
 def face_batch() -> Callable[[int], dict[str, torch.Tensor]]:
     """``face_batch(n)``: raw faces with two labels each and an index that differs from the position."""

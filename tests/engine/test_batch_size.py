@@ -14,16 +14,6 @@ from celeba_lab.models.classifier.backbones import list_backbones
 CELEBA = 162_770  # training images
 
 
-class Recorder:
-    """A run that records the values of settings."""
-
-    def __init__(self) -> None:
-        self.recorded: dict[tuple[str, str], Any] = {}
-
-    def record(self, group: str, name: str, value: Any) -> None:
-        self.recorded[group, name] = value
-
-
 @pytest.fixture
 def settings(compose):
     """``settings(*overrides)`` returns the settings of a smile classifier."""
@@ -51,13 +41,19 @@ def gpu(monkeypatch):
     return use
 
 
-def chosen(cfg: DictConfig, images: int = CELEBA) -> tuple[Recorder, int]:
-    run, data = Recorder(), SimpleNamespace(batch_size=32, counts={"train": images})
-    choose_batch_size(run, cfg, data)
-    return run, data.batch_size
+@pytest.fixture
+def chosen(recorder):
+    """``chosen(cfg, images)`` chooses a batch size, and returns the run and the batch size of the data."""
+
+    def choose(cfg: DictConfig, images: int = CELEBA) -> tuple[Any, int]:
+        run, data = recorder(), SimpleNamespace(batch_size=32, counts={"train": images})
+        choose_batch_size(run, cfg, data)
+        return run, data.batch_size
+
+    return choose
 
 
-def test_batches_of_256_keep_a_gpu_busy(settings, gpu, capsys):
+def test_batches_of_256_keep_a_gpu_busy(chosen, settings, gpu, capsys):
     cfg = settings("trainer.devices=1")
     before = OmegaConf.to_container(cfg)
     run, size = chosen(cfg)
@@ -72,7 +68,7 @@ def test_batches_of_256_keep_a_gpu_busy(settings, gpu, capsys):
     )
 
 
-def test_nothing_else_changes_without_averaged_weights(settings, gpu, capsys):
+def test_nothing_else_changes_without_averaged_weights(chosen, settings, gpu, capsys):
     run, size = chosen(settings("trainer.devices=1", "~callbacks.ema"))
     assert (size, set(run.recorded)) == (256, {("data", "batch_size"), ("model", "lr")})
     assert "with a learning rate of 0.0057." in capsys.readouterr().out
@@ -94,13 +90,13 @@ def test_nothing_else_changes_without_averaged_weights(settings, gpu, capsys):
         (CELEBA, 80, ("callbacks=[default,lr_finder]",), 32),
     ],
 )  # fmt: skip
-def test_the_size_suits_the_data_the_gpu_and_the_network(settings, gpu, images, memory, overrides, expected):
+def test_the_size_suits_the_data_the_gpu_and_the_network(chosen, settings, gpu, images, memory, overrides, expected):
     gpu(memory)
     run, size = chosen(settings("trainer.devices=1", *overrides), images)
     assert (size, run.recorded["data", "batch_size"]) == (expected, expected)
 
 
-def test_a_cpu_uses_batches_of_32(settings, capsys):
+def test_a_cpu_uses_batches_of_32(chosen, settings, capsys):
     cfg = settings("trainer=cpu")
     run, size = chosen(cfg)
     assert (size, run.recorded) == (32, {("data", "batch_size"): 32})
@@ -116,7 +112,7 @@ def test_the_size_of_every_backbone_is_known():
 
 
 @pytest.mark.parametrize("override", ["data.batch_size=32", "data.batch_size=64", "recipe=notebook"])
-def test_a_given_size_is_used_as_it_is(settings, gpu, override):
+def test_a_given_size_is_used_as_it_is(chosen, settings, gpu, override):
     cfg = settings("trainer.devices=1", override)
     lr = cfg.model.lr
     run, size = chosen(cfg)

@@ -1,7 +1,6 @@
 """The precision that is chosen for a device, and what is remembered of a measurement."""
 
 import json
-from typing import Any
 
 import pytest
 import torch
@@ -12,16 +11,6 @@ from celeba_lab.engine import precision
 from celeba_lab.engine.precision import choose_precision, given_precision, measure
 
 SECONDS = {"32-true": 0.2, "bf16-mixed": 0.1}
-
-
-class Recorder:
-    """A run that records the values of settings."""
-
-    def __init__(self) -> None:
-        self.recorded: dict[tuple[str, str], Any] = {}
-
-    def record(self, group: str, name: str, value: Any) -> None:
-        self.recorded[group, name] = value
 
 
 @pytest.fixture
@@ -42,8 +31,8 @@ def measured(monkeypatch, tmp_path) -> list[dict[str, float]]:
     return results
 
 
-def test_the_faster_precision_is_measured_once_and_recorded(settings, measured, tmp_path, capsys):
-    runs = [Recorder(), Recorder()]
+def test_the_faster_precision_is_measured_once_and_recorded(recorder, settings, measured, tmp_path, capsys):
+    runs = [recorder(), recorder()]
     assert [choose_precision(run, settings) for run in runs] == ["bf16-mixed"] * 2
     assert [run.recorded for run in runs] == [{("recipe", "precision"): "bf16-mixed"}] * 2
     assert len(measured) == 1
@@ -59,50 +48,50 @@ def test_the_faster_precision_is_measured_once_and_recorded(settings, measured, 
 @pytest.mark.parametrize(
     "change", [{"image_size": 48}, {"backbone": "resnet18"}], ids=["another size", "another network"]
 )
-def test_another_network_is_measured_again(settings, measured, change):
-    choose_precision(Recorder(), settings)
+def test_another_network_is_measured_again(recorder, settings, measured, change):
+    choose_precision(recorder(), settings)
     settings.model.update(change)
-    choose_precision(Recorder(), settings)
+    choose_precision(recorder(), settings)
     assert len(measured) == 2
 
 
 @pytest.mark.parametrize(("faster", "expected"), [(1.04, "32-true"), (1.06, "bf16-mixed"), (0.8, "32-true")])
-def test_bfloat16_must_be_clearly_faster(settings, measured, monkeypatch, faster, expected, capsys):
+def test_bfloat16_must_be_clearly_faster(recorder, settings, measured, monkeypatch, faster, expected, capsys):
     monkeypatch.setattr(precision, "measure", lambda build: {"32-true": faster, "bf16-mixed": 1.0})
-    assert choose_precision(Recorder(), settings) == expected
+    assert choose_precision(recorder(), settings) == expected
     assert f"{faster:.2f} times as fast" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     "content", ["", "[]", "{}", '{"seconds": 3}', '{"seconds": {"32-true": 0.1}}', '{"threads": 10000}', "\x00"]
 )
-def test_a_damaged_measurement_is_repeated(settings, measured, tmp_path, content):
-    choose_precision(Recorder(), settings)
+def test_a_damaged_measurement_is_repeated(recorder, settings, measured, tmp_path, content):
+    choose_precision(recorder(), settings)
     [path] = (tmp_path / "celeba_lab" / "precision").iterdir()
     valid = path.read_text()
     path.write_text(json.dumps(json.loads(valid) | json.loads(content)) if content.startswith('{"') else content)
-    assert choose_precision(Recorder(), settings) == "bf16-mixed"
+    assert choose_precision(recorder(), settings) == "bf16-mixed"
     assert len(measured) == 2
     assert path.read_text() == valid
 
 
-def test_a_cache_folder_that_cannot_be_written_is_not_an_error(settings, measured, tmp_path, monkeypatch):
+def test_a_cache_folder_that_cannot_be_written_is_not_an_error(recorder, settings, measured, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    assert choose_precision(Recorder(), settings) == choose_precision(Recorder(), settings) == "bf16-mixed"
+    assert choose_precision(recorder(), settings) == choose_precision(recorder(), settings) == "bf16-mixed"
     assert len(measured) == 2
 
 
-def test_runs_that_start_together_use_the_measurement_that_is_stored_first(settings, measured, monkeypatch):
+def test_runs_that_start_together_use_the_measurement_that_is_stored_first(recorder, settings, measured, monkeypatch):
     def slow(build) -> dict[str, float]:
         if not measured:  # Another run is faster.
             measured.append(SECONDS)
-            choose_precision(Recorder(), settings)
+            choose_precision(recorder(), settings)
         return {"32-true": 0.1, "bf16-mixed": 0.2}
 
     quick = precision.measure
     monkeypatch.setattr(precision, "measure", lambda build: slow(build) if not measured else quick(build))
-    assert choose_precision(Recorder(), settings) == "bf16-mixed"
+    assert choose_precision(recorder(), settings) == "bf16-mixed"
 
 
 @pytest.mark.parametrize(
@@ -113,17 +102,17 @@ def test_runs_that_start_together_use_the_measurement_that_is_stored_first(setti
         ({"recipe.precision": "bf16-mixed", "trainer.precision": "32-true"}, "32-true"),
     ],
 )
-def test_a_given_precision_is_used_without_a_measurement(settings, measured, changes, expected, capsys):
+def test_a_given_precision_is_used_without_a_measurement(recorder, settings, measured, changes, expected, capsys):
     for name, value in changes.items():
         OmegaConf.update(settings, name, value)
-    run = Recorder()
+    run = recorder()
     assert choose_precision(run, settings) == given_precision(settings) == expected
     assert (run.recorded, measured, capsys.readouterr().out) == ({}, [], "")
 
 
-def test_several_processes_on_the_cpu_do_not_measure(settings, measured):
+def test_several_processes_on_the_cpu_do_not_measure(recorder, settings, measured):
     settings.trainer.devices = 2
-    assert choose_precision(Recorder(), settings) == "32-true"
+    assert choose_precision(recorder(), settings) == "32-true"
     assert measured == []
 
 
@@ -132,21 +121,21 @@ def test_several_processes_on_the_cpu_do_not_measure(settings, measured):
     [("cuda", True, "bf16-mixed"), ("cuda", False, "32-true"), ("mps", True, "32-true")],
 )
 def test_the_precision_of_other_devices_is_not_measured(
-    settings, measured, monkeypatch, device, supported, expected, capsys
+    recorder, settings, measured, monkeypatch, device, supported, expected, capsys
 ):
     monkeypatch.setattr(precision, "choose_device", lambda trainer: torch.device(device))
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: supported)
-    assert choose_precision(Recorder(), settings) == expected
+    assert choose_precision(recorder(), settings) == expected
     assert capsys.readouterr().out.startswith(f"precision: {expected}, ")
     assert measured == []
 
 
-def test_a_network_that_does_not_support_bfloat16_trains_in_float32(settings, measured, monkeypatch):
+def test_a_network_that_does_not_support_bfloat16_trains_in_float32(recorder, settings, measured, monkeypatch):
     def fail(build) -> dict[str, float]:
         raise RuntimeError("not implemented for 'BFloat16'")
 
     monkeypatch.setattr(precision, "measure", fail)
-    assert choose_precision(Recorder(), settings) == "32-true"
+    assert choose_precision(recorder(), settings) == "32-true"
 
 
 @pytest.mark.parametrize("experiment", ["smile", "gan"])

@@ -303,7 +303,7 @@ class AttributeClassifier(AttributeModel):
         """
         dataset, most = getattr(self.trainer.train_dataloader, "dataset", None), self.trainer.max_epochs
         is_repeated = most is None or most < 0 or most - self.current_epoch > 1
-        is_repeated &= self._count_layers(self._fraction_to_freeze(self.current_epoch + 1)) == len(self._frozen)
+        is_repeated &= self._is_frozen_in(self.current_epoch + 1)
         is_fixed = self.augment.only_flips and self.mixup is None and self.hparams["unfreeze_epoch"] is None
         is_alone = self.device.type == "cpu" and self.trainer.world_size == 1
         # Other datasets may return different images in each epoch.
@@ -390,18 +390,26 @@ class AttributeClassifier(AttributeModel):
 
     def _freeze_if_due(self) -> bool:
         """Freeze or unfreeze layers if the current epoch requires it, and return whether this was the case."""
-        fraction = self._fraction_to_freeze(self.current_epoch)
-        if self._count_layers(fraction) == len(self._frozen):
+        if self._is_frozen_in(self.current_epoch):
             return False
-        self.freeze_layers(fraction)
+        self.freeze_layers(self.frozen_fraction(self.current_epoch, self.trainer.world_size))
         return True
 
-    def _fraction_to_freeze(self, epoch: int) -> float:
-        """Return the fraction of the backbone's layers that are frozen in an epoch."""
+    def _is_frozen_in(self, epoch: int) -> bool:
+        """Return whether the layers that are frozen now are those that are frozen in an epoch."""
+        return self._count_layers(self.frozen_fraction(epoch, self.trainer.world_size)) == len(self._frozen)
+
+    def frozen_fraction(self, epoch: int, processes: int = 1) -> float:
+        """Return the fraction of the backbone's layers that are frozen in an epoch.
+
+        Args:
+            epoch: The epoch, counted from 0.
+            processes: Number of training processes.
+        """
         first, later, unfreeze_epoch = (self.hparams[name] for name in ("freeze", "freeze_later", "unfreeze_epoch"))
         if unfreeze_epoch is not None:
             return 0.0 if epoch >= unfreeze_epoch else float(first)
-        if later is None or first == 0 or epoch == 0 or self.trainer.world_size > 1:
+        if later is None or first == 0 or epoch == 0 or processes > 1:
             return float(first)
         return float(max(first, later))
 

@@ -201,11 +201,10 @@ def test_layers_that_are_frozen_later_keep_their_trained_weights(names, loader, 
     assert changed_layers(model, states[0]) == [False] * half + [True] * (layers - half)
 
 
-def test_several_processes_freeze_no_further_layers(classifier, trainer, loader, monkeypatch):
+def test_several_processes_freeze_no_further_layers(classifier):
     model = classifier(freeze=0.25, freeze_later=0.5)
-    trainer(max_epochs=1).fit(model, loader())
-    monkeypatch.setattr(type(model.trainer), "world_size", 2)
-    assert model._fraction_to_freeze(epoch=1) == 0.25
+    assert [model.frozen_fraction(epoch, processes=2) for epoch in range(2)] == [0.25, 0.25]
+    assert [model.frozen_fraction(epoch) for epoch in range(2)] == [0.25, 0.5]
 
 
 def test_a_resumed_run_freezes_the_same_layers(names, loader, trainer, tmp_path):
