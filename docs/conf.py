@@ -25,8 +25,8 @@ napoleon_use_rtype = False  # The signature already shows the return type.
 # All references to names in this package must resolve. Names in other libraries are not linked.
 nitpicky = True
 _LIBRARIES = (
-    "ast|collections|contextlib|ctypes|datetime|hydra|lightning|matplotlib|np|numpy|omegaconf|pandas|pathlib|pd|PIL|rich|sklearn"
-    "|subprocess|torch|types"
+    "ast|collections|concurrent|contextlib|ctypes|datetime|hydra|lightning|matplotlib|np|numpy|omegaconf|pandas"
+    "|pathlib|pd|PIL|rich|sklearn|subprocess|torch|types"
 )
 nitpick_ignore_regex = [
     ("py:.*", rf"({_LIBRARIES})\..*"),

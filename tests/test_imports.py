@@ -166,3 +166,12 @@ def test_python_ends_without_a_search_for_garbage() -> None:
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
     assert int(result.stdout) > 1000
+
+
+def test_help_can_be_read_in_part() -> None:
+    command = [sys.executable, "-m", "celeba_lab", "--help"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait()) == (b"", 0)

@@ -169,9 +169,7 @@ def main() -> None:
     """
     arguments = sys.argv[1:]
     if not arguments or {"-h", "--help"} & set(arguments):
-        from celeba_lab.cli.help import help_text
-
-        print(help_text())
+        _print_help()
         return
 
     from celeba_lab.cli.imports import skip_last_search
@@ -200,6 +198,15 @@ def main() -> None:
     finally:
         if "celeba_lab.cli.run_folder" in sys.modules:
             sys.modules["celeba_lab.cli.run_folder"].release_claims()
+
+
+def _print_help() -> None:
+    from celeba_lab.cli.help import help_text
+
+    try:
+        print(help_text(), flush=True)
+    except BrokenPipeError:  # The reader, such as head, has read enough. Python would fail again when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run_hydra(arguments: list[str]) -> None:

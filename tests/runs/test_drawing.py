@@ -1,8 +1,11 @@
 """Tests of drawing figures, also in other processes."""
 
+import gc
 import io
 import os
 import signal
+import subprocess
+import sys
 from concurrent.futures import ProcessPoolExecutor
 
 import pytest
@@ -96,6 +99,21 @@ def test_figures_are_saved_before_a_page_shows_them(processes, tmp_path):
         path = run.figure("roc", make_figure())
         run.complete_figures()
         assert path.read_bytes() == draw_png(make_figure())
+
+
+def frozen_objects() -> int:
+    return gc.get_freeze_count()
+
+
+def test_the_processes_are_forked_from_one_that_is_prepared(processes):
+    pool = drawing.start_processes()
+    assert pool is not None
+    assert pool.submit(frozen_objects).result() > 1000
+
+
+def test_an_import_prepares_no_other_process():
+    script = "import gc, celeba_lab.runs.drawing_server; print(gc.get_freeze_count())"
+    assert subprocess.check_output([sys.executable, "-c", script], text=True, timeout=60) == "0\n"
 
 
 @pytest.mark.parametrize("reason", ["one core", "no such processes"])
