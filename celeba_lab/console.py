@@ -151,6 +151,7 @@ class Progress:
         what: Description of the work.
         total: Total number of steps, or None if it is unknown.
         unit: Plural noun for the steps, such as ``images``.
+        started: Time at which the work started, from ``time.perf_counter``. Default: when the ``with`` block starts.
 
     Example:
         >>> with Progress("decoding", total=3, unit="images") as progress:
@@ -165,18 +166,19 @@ class Progress:
     _open: ClassVar[list["Progress"]] = []  # active progress lines, outermost first
     _printed: ClassVar[float] = perf_counter()  # time of the last line in a log, initially the import time
 
-    def __init__(self, what: str, total: float | None = None, unit: str = "") -> None:
+    def __init__(self, what: str, total: float | None = None, unit: str = "", *, started: float | None = None) -> None:
         self.what = what
         self.total = total
         self.unit = unit
         self.done = 0.0
         self.note = ""
+        self._started = started
         self._start = perf_counter()
         self._stopped = Event()
         self._thread: Thread | None = None
 
     def __enter__(self) -> "Progress":
-        self._start = perf_counter()
+        self._start = perf_counter() if self._started is None else self._started
         self._open.append(self)
         if len(self._open) == 1 and not console.quiet:
             self._stopped.clear()
@@ -234,7 +236,9 @@ class Progress:
     def _show_live(self) -> None:
         if self._stopped.wait(self.delay):
             return
-        with Live(console=console, transient=True, refresh_per_second=8, get_renderable=lambda: Text(self._shown())):
+        # Live must not replace sys.stdout, because this thread would put it back at the wrong time.
+        options: dict[str, Any] = {"transient": True, "refresh_per_second": 8, "redirect_stdout": False}
+        with Live(console=console, get_renderable=lambda: Text(self._shown()), **options):
             self._stopped.wait()
 
     def _log(self) -> None:

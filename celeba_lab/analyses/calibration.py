@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.special import expit, logit
 
 # The spacing of float32 values just below 1 is about 6e-8. The logit of 1 - 1e-7 is about 16.
@@ -121,6 +120,8 @@ def _fit(truth: np.ndarray, column: np.ndarray) -> float:
         The cross-entropy is convex in 1 / T, so the derivative changes sign at most once.
         """
         return float(logits @ expit(logits * np.exp(-log_temperature)) - target)
+
+    from scipy.optimize import brentq  # It is slow to import, and most commands do not need it.
 
     low, high = np.log(_TEMPERATURES)
     if slope(low) <= 0:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.transforms import Bbox
+from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
 
 from celeba_lab.figures.style import LIGHT_GRAY, LINE_HEIGHT, SMALL_SIZE, STYLE, fit_title, text_width, wrap
@@ -127,12 +128,15 @@ def face_grid(
     figure.suptitle(
         heading, x=_GAP / figure_width, y=1 - _GAP / height, ha="left", va="top", size=size, parse_math=False
     )
+    # All faces share one pair of axes, whose unit is an inch. Axes for each face would take far longer to create.
+    ax = figure.add_axes((0, 0, 1, 1), xlim=(0, figure_width), ylim=(0, height))
+    ax.set_axis_off()
     left = (figure_width - columns * (width + _GAP) + _GAP) / 2
     bottom = height - heading_height
     for row, (face, caption) in zip(rows, heights, strict=True):
         bottom -= face
         for column, cell in enumerate(row):
-            _draw_cell(figure, cell, Bbox.from_bounds(left + column * (width + _GAP), bottom, width, face))
+            _draw_cell(ax, cell, left + column * (width + _GAP) + width / 2, bottom, width, face)
         bottom -= caption + _GAP
     return figure
 
@@ -185,16 +189,24 @@ def _caption_height(row: Sequence[_Cell]) -> float:
     return _CAPTION_GAP + lines * SMALL_SIZE * LINE_HEIGHT / 72 if lines else 0.0
 
 
-def _draw_cell(figure: Figure, cell: _Cell, box: Bbox) -> None:
-    """Draw one face with its caption. ``box`` is the position of the face in inches from the lower left corner."""
-    width, height = figure.get_size_inches()
-    place = (box.x0 / width, box.y0 / height, box.width / width, box.height / height)
-    ax = figure.add_axes(place, anchor="S")  # A face that is shorter than its row is drawn directly above its caption.
+def _draw_cell(ax: Axes, cell: _Cell, middle: float, bottom: float, width: float, height: float) -> None:
+    """Draw one face, at most ``width`` by ``height`` inches, directly above its caption, however tall its row is.
+
+    Args:
+        ax: Axes whose unit is an inch.
+        cell: The face.
+        middle: Horizontal position of the middle of the face.
+        bottom: Vertical position of the lower edge of the face.
+        width: Maximum width of the face.
+        height: Maximum height of the face.
+    """
+    rows, columns = cell.image.shape[:2]
+    scale = min(width / columns, height / rows)
+    x, y, width, height = middle - scale * columns / 2, bottom, scale * columns, scale * rows
     # Enlarged faces are interpolated smoothly. For other faces, Matplotlib's default interpolation prevents aliasing.
-    enlarged = cell.image.shape[1] < box.width * figure.dpi
-    ax.imshow(cell.image, interpolation="bicubic" if enlarged else None)
-    ax.set(xticks=(), yticks=())
-    for spine in ax.spines.values():
-        spine.set(visible=True, edgecolor=cell.border or LIGHT_GRAY, linewidth=3 if cell.border else 0.8)
-    x, y = (box.x0 + box.width / 2) / width, (box.y0 - _CAPTION_GAP) / height
-    figure.text(x, y, cell.caption, ha="center", va="top", size=SMALL_SIZE, linespacing=1.15, parse_math=False)
+    interpolation = "bicubic" if columns < width * ax.figure.dpi else None
+    ax.imshow(cell.image, interpolation=interpolation, extent=(x, x + width, y, y + height), aspect="auto")
+    color, thickness = cell.border or LIGHT_GRAY, 3 if cell.border else 0.8
+    ax.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor=color, linewidth=thickness))
+    place = (middle / ax.get_xlim()[1], (y - _CAPTION_GAP) / ax.get_ylim()[1])
+    ax.figure.text(*place, cell.caption, ha="center", va="top", size=SMALL_SIZE, linespacing=1.15, parse_math=False)

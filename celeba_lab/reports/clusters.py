@@ -14,7 +14,7 @@ from celeba_lab.analyses.estimators import check_parameters, has_parameter, refu
 from celeba_lab.analyses.sampling import LabelSample
 from celeba_lab.console import Progress, console, progress, show_table
 from celeba_lab.errors import SettingError, UserError, check_at_least, check_between
-from celeba_lab.reports.iterations import fit_with_progress
+from celeba_lab.reports.iterations import BackgroundFit
 from celeba_lab.runs.folder import RunFolder
 
 # Figures with more clusters or more faces per cluster than these limits would be hard to read and slow to draw.
@@ -140,6 +140,8 @@ class ClusterReport:
         """
         with Progress("writing the report on the clusters"):
             _write_clusters(result)
+            # t-SNE takes longest, and is computed while the rest is written.
+            tsne = None if self.tsne is None else _start_tsne(result, clone(self.tsne), self.tsne_sample)
             _draw_profile(result)
             _draw_distances(result)
             if self.faces:
@@ -149,8 +151,8 @@ class ClusterReport:
             metrics = self._measure(result)
             self._write_numbers(result)
             metrics |= self._write_stability(result)
-            if self.tsne is not None:
-                _write_tsne(result, clone(self.tsne), self.tsne_sample)
+            if tsne is not None:
+                _write_tsne(result, tsne)
         return metrics
 
     def _measure(self, result: ClusteringResult) -> dict[str, float]:
@@ -342,8 +344,25 @@ def _write_pca(result: ClusteringResult, pca: TransformerMixin) -> None:
     result.run.figure("pca", figure)
 
 
-def _write_tsne(result: ClusteringResult, tsne: BaseEstimator, most: int) -> None:
-    """Compute, write and draw the t-SNE coordinates of up to ``most`` faces."""
+@dataclass(frozen=True)
+class _Tsne:
+    """The computation of a t-SNE map.
+
+    Attributes:
+        estimator: The estimator that computes the map.
+        chosen: Indices of the points on the map, int64 (M,).
+        what: Description of the map.
+        fit: The fit, which may still go on.
+    """
+
+    estimator: BaseEstimator
+    chosen: np.ndarray
+    what: str
+    fit: BackgroundFit
+
+
+def _start_tsne(result: ClusteringResult, tsne: BaseEstimator, most: int) -> _Tsne | None:
+    """Start to compute the t-SNE coordinates of up to ``most`` faces, or return None if there are too few."""
     points = result.clustering.points
     chosen = np.sort(np.random.default_rng(result.seed).permutation(result.shown)[:most])
     perplexity = tsne.get_params().get("perplexity")
@@ -353,14 +372,21 @@ def _write_tsne(result: ClusteringResult, tsne: BaseEstimator, most: int) -> Non
             f"Skipping t-SNE for {len(chosen)} rows with {points.shape[1]} columns, because it needs at least two"
             f" rows and two columns{needs}."
         )
-        return
+        return None
     what = f"t-SNE of {len(chosen):,} of the {len(points):,} faces"
-    with result.run.timed("tsne"):
-        with refusals_of(tsne, "tsne"):
-            positions = fit_with_progress(tsne, points[chosen], what)
-        if positions.shape[1] < 2:
-            raise SettingError("tsne", type(tsne).__name__, "must have n_components of at least 2 to draw a map")
-    console.print(what)
+    return _Tsne(tsne, chosen, what, BackgroundFit(tsne, points[chosen], what))
+
+
+def _write_tsne(result: ClusteringResult, tsne: _Tsne) -> None:
+    """Wait for the t-SNE coordinates, and write and draw them."""
+    chosen, perplexity = tsne.chosen, tsne.estimator.get_params().get("perplexity")
+    with refusals_of(tsne.estimator, "tsne"):
+        positions = tsne.fit.wait()
+    result.run.seconds["tsne"] = round(tsne.fit.seconds, 3)
+    if positions.shape[1] < 2:
+        name = type(tsne.estimator).__name__
+        raise SettingError("tsne", name, "must have n_components of at least 2 to draw a map")
+    console.print(tsne.what)
     clusters = result.clustering.clusters[chosen]
     frame = pd.DataFrame(positions[:, :2], columns=["x", "y"])
     frame.insert(0, "image_id", result.sample.data.image_ids(result.sample.rows[chosen]))
