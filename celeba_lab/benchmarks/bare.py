@@ -55,7 +55,7 @@ def train_classifier(
     batches = [batch.contiguous(memory_format=layout) for batch in images]
     labels = torch.randint(0, 2, (batch_size, len(model.attributes)), device=device).float()
     clock, seconds = Clock(device), {}  # seconds of an image by the fraction of frozen layers
-    fractions = [model.frozen_fraction(epoch) for epoch in range(epochs)]
+    fractions = [model.freeze_plan.fraction(epoch, epochs) for epoch in range(epochs)]
     for fraction in dict.fromkeys(fractions):
         model.freeze_layers(fraction)
         model.backbone.fold_frozen()

@@ -48,6 +48,7 @@ def read_faces_torchvision(root: str, image_size: int, workers: int, seconds: fl
     return {measurement_of(workers): _rate(loader, seconds)}
 
 
+# torchvision has no type hints.
 class _Subset(torchvision.datasets.CelebA):  # type: ignore[misc]
     """Torchvision's dataset, which otherwise accepts only the original tables of all 202,599 images."""
 

@@ -78,16 +78,15 @@ class OtherLoad:
         rows = (line.split() for line in _read_text(self._system / "proc/stat").splitlines())
         try:
             ticks = {row[0]: [int(text) for text in row[1:9]] for row in rows if row and row[0] in allowed}
-            busy = {name: sum(row[k] for k in _BUSY) / _per_second() for name, row in ticks.items()}
+            counts = {name: sum(row[k] for k in _BUSY) for name, row in ticks.items()}
         except (ValueError, IndexError):
             return None
+        if not counts:  # Only Linux has this file, and not all systems have os.sysconf.
+            return None
+        per_second = os.sysconf("SC_CLK_TCK")
+        busy = {name: count / per_second for name, count in counts.items()}
         times = os.times()
-        total = sum(map(sum, ticks.values())) / _per_second()
-        return (busy, total, sum(times[:4])) if busy else None
-
-
-def _per_second() -> int:
-    return os.sysconf("SC_CLK_TCK")
+        return busy, sum(map(sum, ticks.values())) / per_second, sum(times[:4])
 
 
 def _allowed(total: int) -> set[int]:

@@ -97,10 +97,12 @@ class Found(NamedTuple):
     Attributes:
         held: Whether each of the faces can be read from the file, bool (M,). Unusable images cannot.
         missing: Number of faces that have to be packed, in whole blocks, to make the others available.
+        file: Device and number of the file, or None if it does not exist. A file that replaces it has other numbers.
     """
 
     held: np.ndarray
     missing: int
+    file: tuple[int, int] | None
 
 
 class Pack:
@@ -167,6 +169,7 @@ class Pack:
             rows: Rows of the faces, int64 (M,).
         """
         blocks = _blocks_of(rows)
+        file = _identify(self.path)
         index = self._read_index()
         if index is not None and not self._is_unchanged(index):
             try:
@@ -176,14 +179,14 @@ class Pack:
                 index = None
             except OSError:  # Nobody can fill a pack in a folder that is read-only.
                 index = self._verify(index)
-        if index is None:
-            return Found(np.zeros(len(rows), dtype=bool), sum(len(self._rows_of(block)) for block in blocks))
+        if index is None or _identify(self.path) != file:  # Another process has replaced the file just now.
+            return Found(np.zeros(len(rows), dtype=bool), sum(len(self._rows_of(block)) for block in blocks), file)
         missing = self._select_missing(index, blocks)
         held = np.zeros(len(self.files.names), dtype=bool)
         for number in set(blocks).difference(missing):
             held[self._rows_of(number)] = True
             held[index.blocks[number].unusable] = False
-        return Found(held[rows], sum(len(self._rows_of(block)) for block in missing))
+        return Found(held[rows], sum(len(self._rows_of(block)) for block in missing), file)
 
     def _select_missing(self, index: Index, blocks: Sequence[int]) -> list[int]:
         """Return the blocks that are not complete, or whose image files have changed since."""
@@ -376,6 +379,15 @@ class Pack:
 def _blocks_of(rows: np.ndarray) -> list[int]:
     numbers: list[int] = np.unique(rows // BLOCK).tolist()
     return numbers
+
+
+def _identify(path: Path) -> tuple[int, int] | None:
+    """Return the device and the number of a file, or None if it does not exist."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _describe(path: Path) -> list[int]:

@@ -66,7 +66,7 @@ class Packed:
             self._fill(rows, found.missing)
             found = self.pack.find(rows)
         if found.held.any():
-            self._take(rows[found.held])
+            self._take(rows[found.held], found.file)
         elif reads > len(rows):
             self._say("images: decoded whenever they are read, because packing so few would not make this run faster")
 
@@ -83,9 +83,7 @@ class Packed:
                 raise
             console.print(f"data.store=auto decodes the images in every epoch: {error}", style="yellow", soft_wrap=True)
 
-    def _take(self, rows: np.ndarray) -> None:
-        status = self.pack.path.stat()
-        file = (status.st_dev, status.st_ino)
+    def _take(self, rows: np.ndarray, file: tuple[int, int] | None) -> None:
         if file != self._file:  # Another process with other settings may have replaced the file.
             self._file, self._faces = file, None
             self._held[:] = False

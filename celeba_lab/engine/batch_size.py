@@ -14,6 +14,7 @@ from celeba_lab.engine.build import choose_device, count_processes
 from celeba_lab.runs.run import Run
 
 _SIZES = (256, 128, 64)
+_DEPENDENT = {("model", "lr"), ("callbacks", "ema"), ("callbacks", "ema", "decay")}
 _FEWEST_STEPS = 500  # Steps of an epoch. With larger batches, a small dataset would be left with too few steps.
 _MOST_OPERATIONS = 2.0  # Billions for an image of 224 x 224 pixels. ResNet-18 needs 1.8, and MobileNetV2 needs 0.3.
 # Memory for a training image of 128 x 128 pixels, in bytes. MobileNetV2 needs half of this in float32.
@@ -27,7 +28,8 @@ def choose_batch_size(run: Run, cfg: DictConfig, datamodule: CelebADataModule) -
     the CPU, which starts thousands of operations in each step. For larger batches, ``model.lr`` is multiplied by the
     square root of the factor, as is usual for Adam, and the decay of the average of the weights is chosen such that it
     covers as many images as before. The choice is printed, and replaces the settings that are stored in the run folder,
-    so a run that is resumed or repeated uses it again.
+    so a run that is resumed or repeated uses it again. Batches also have 32 images if the learning rate or the decay
+    was given on the command line, because these values are meant for this size.
 
     Args:
         run: The run.
@@ -36,11 +38,14 @@ def choose_batch_size(run: Run, cfg: DictConfig, datamodule: CelebADataModule) -
     """
     if cfg.data.batch_size is not None:
         return
-    size = _choose(cfg, choose_device(cfg.trainer), datamodule.counts["train"])
+    is_given = any(tuple(text.lstrip("+").split("=")[0].split(".")) in _DEPENDENT for text in run.overrides)
+    size = DEFAULT_BATCH_SIZE
+    if not is_given:
+        size = _choose(cfg, choose_device(cfg.trainer), datamodule.counts["train"])
     _set(run, cfg, "data", "batch_size", size)
+    datamodule.batch_size = size  # The size of the validation batches depends on it.
     if size == DEFAULT_BATCH_SIZE:
         return
-    datamodule.batch_size = size
     factor = size / DEFAULT_BATCH_SIZE
     lr = float(f"{cfg.model.lr * factor**0.5:.2g}")
     _set(run, cfg, "model", "lr", lr)

@@ -68,8 +68,8 @@ def check_gan_trainer(
     precision = str(trainer.precision)
     if precision.startswith("16") and (model.hparams["r1"] or model.hparams["gradient_penalty"]):
         raise UserError(
-            f"trainer.precision={precision} cannot be combined with a gradient penalty, because the squared gradients"
-            " overflow in float16. Use trainer.precision=bf16-mixed or 32-true."
+            f"The precision {precision} cannot be combined with a gradient penalty, because the squared gradients"
+            " overflow in float16. Use recipe.precision=bf16-mixed or 32-true, and do not set trainer.precision."
         )
     if isinstance(trainer.strategy, FSDPStrategy | DeepSpeedStrategy):
         raise UserError(

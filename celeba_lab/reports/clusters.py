@@ -1,6 +1,7 @@
 """The report on clusters of faces: their members, differences and stability."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -138,10 +139,11 @@ class ClusterReport:
         Raises:
             SettingError: An estimator rejects its parameters or the data.
         """
-        with Progress("writing the report on the clusters"):
+        with Progress("writing the report on the clusters"), ExitStack() as stack:
             _write_clusters(result)
-            # t-SNE takes longest, and is computed while the rest is written.
-            tsne = None if self.tsne is None else _start_tsne(result, clone(self.tsne), self.tsne_sample)
+            tsne = None if self.tsne is None else _prepare_tsne(result, clone(self.tsne), self.tsne_sample)
+            if tsne is not None:  # It takes longest, and is computed while the rest is written.
+                stack.enter_context(tsne.fit)
             _draw_profile(result)
             _draw_distances(result)
             if self.faces:
@@ -352,7 +354,7 @@ class _Tsne:
         estimator: The estimator that computes the map.
         chosen: Indices of the points on the map, int64 (M,).
         what: Description of the map.
-        fit: The fit, which may still go on.
+        fit: The fit, which goes on in the background.
     """
 
     estimator: BaseEstimator
@@ -361,8 +363,8 @@ class _Tsne:
     fit: BackgroundFit
 
 
-def _start_tsne(result: ClusteringResult, tsne: BaseEstimator, most: int) -> _Tsne | None:
-    """Start to compute the t-SNE coordinates of up to ``most`` faces, or return None if there are too few."""
+def _prepare_tsne(result: ClusteringResult, tsne: BaseEstimator, most: int) -> _Tsne | None:
+    """Prepare the computation of t-SNE coordinates of up to ``most`` faces, or return None if there are too few."""
     points = result.clustering.points
     chosen = np.sort(np.random.default_rng(result.seed).permutation(result.shown)[:most])
     perplexity = tsne.get_params().get("perplexity")

@@ -3,6 +3,7 @@
 import io
 import re
 import sys
+from contextlib import ExitStack, redirect_stdout
 from threading import Thread, get_ident
 from time import perf_counter
 from typing import Any, TextIO
@@ -19,11 +20,12 @@ _POLL_SECONDS = 0.1
 
 
 class BackgroundFit:
-    """Fits an estimator to points in a thread of its own, so that a report can be written meanwhile.
+    """Fits an estimator to points in a thread of its own during a ``with`` block, in which a report can be written.
 
-    One CPU core is left to the report. scikit-learn's t-SNE does not support callbacks, so the iteration count is
-    parsed from its verbose output. For other estimators, and for t-SNE before its first iteration, only the elapsed
-    time is shown.
+    One CPU core is left to the report. In the block, linear algebra uses a single thread: scikit-learn changes the
+    number of threads for the whole process, and the result would depend on it. scikit-learn's t-SNE does not support
+    callbacks, so the iteration count is parsed from its verbose output. For other estimators, and for t-SNE before its
+    first iteration, only the elapsed time is shown. If the block ends with an error, t-SNE is stopped.
 
     Args:
         estimator: Estimator with a ``fit_transform`` method.
@@ -35,7 +37,8 @@ class BackgroundFit:
 
     Example:
         >>> from sklearn.decomposition import PCA
-        >>> BackgroundFit(PCA(1), np.array([[0.0, 0.0], [3.0, 4.0]]), "PCA").wait().shape
+        >>> with BackgroundFit(PCA(1), np.array([[0.0, 0.0], [3.0, 4.0]]), "PCA") as fit:
+        ...     fit.wait().shape
         (2, 1)
     """
 
@@ -44,16 +47,29 @@ class BackgroundFit:
         self._what = what
         self._parameters: dict[str, Any] = estimator.get_params(deep=False)
         self._counts = type(estimator).__name__ == "TSNE" and not self._parameters["verbose"]
-        self._started = perf_counter()
         self._positions: np.ndarray | None = None
         self._error: Exception | None = None
-        self._stream: _Iterations | None = None
+        self._stream = _Iterations(sys.stdout)
         if self._counts:
             estimator.set_params(verbose=2)
-            sys.stdout = self._stream = _Iterations(sys.stdout)
         # After Ctrl-C, Python does not wait for this thread.
         self._thread = Thread(target=self._fit, args=(estimator, points), daemon=True)
+        self._context = ExitStack()
+        self._started = perf_counter()
+
+    def __enter__(self) -> "BackgroundFit":
+        self._started = perf_counter()
+        self._context.enter_context(ThreadpoolController().limit(limits=1, user_api="blas"))
+        if self._counts:
+            self._context.enter_context(redirect_stdout(self._stream))
         self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.is_stopped = True
+        if self._counts:
+            self._thread.join()
+        self._context.close()
 
     def wait(self) -> np.ndarray:
         """Wait for the fit, while showing progress.
@@ -68,10 +84,8 @@ class BackgroundFit:
         with Progress(self._what, total, unit, started=self._started) as progress:
             while self._thread.is_alive():
                 self._thread.join(_POLL_SECONDS)
-                if self._stream is not None:
+                if self._counts:
                     progress.update(self._stream.iteration)
-        if self._stream is not None and sys.stdout is self._stream:
-            sys.stdout = self._stream.stream
         if self._positions is None:
             raise self._error or RuntimeError("the estimator has returned nothing")
         return self._positions
@@ -95,16 +109,20 @@ class _Iterations(io.TextIOBase):
 
     Attributes:
         iteration: The last iteration that t-SNE has printed.
+        is_stopped: If true, t-SNE is stopped when it prints its next line.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
         self.iteration = 0
+        self.is_stopped = False
         self._swallows_newline_of: int | None = None  # identity of a thread
 
     @override
     def write(self, text: str) -> int:
         if text.startswith("[t-SNE]"):
+            if self.is_stopped:
+                raise InterruptedError("The report has ended.")
             self._swallows_newline_of = None if text.endswith("\n") else get_ident()
             if match := _ITERATION.match(text):
                 self.iteration = int(match[1])

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 _DPI = 150
 _COMPRESS_LEVEL = 4  # takes half as long as the default of 6, and the files are 5% larger
+# Raised, for example, if too many processes are running, if the path of the folder for temporary files is too long for
+# a socket, or by the child processes of a launcher, which may not have children.
+_NO_PROCESSES = (BrokenProcessPool, OSError, RuntimeError, AssertionError, EOFError)
 _MOST_PROCESSES = 4  # Each imports matplotlib, and few reports have more figures than these can draw in a few seconds.
 
 
@@ -72,7 +75,7 @@ class BackgroundDrawing:
             figure, future, use = self._pending.pop(0)
             try:
                 image = future.result()
-            except BrokenProcessPool:  # A process was killed, perhaps because the machine ran out of memory.
+            except _NO_PROCESSES:  # A process was killed, perhaps because the machine ran out of memory.
                 self._pool = None
                 start_processes.cache_clear()
                 image = draw_png(figure)
@@ -81,9 +84,14 @@ class BackgroundDrawing:
     def _submit(self, figure: "Figure") -> "Future[bytes]":
         if self._pool is not None:
             try:
-                return self._pool.submit(_draw_pickled, pickle.dumps(figure))
-            except (pickle.PicklingError, AttributeError, TypeError, BrokenProcessPool):
+                pickled = pickle.dumps(figure)
+            except (pickle.PicklingError, AttributeError, TypeError):
                 pass  # The figure contains, for example, a local function as the format of its labels.
+            else:
+                try:
+                    return self._pool.submit(_draw_pickled, pickled)
+                except _NO_PROCESSES:
+                    self._pool = None
         drawn: Future[bytes] = Future()
         drawn.set_result(draw_png(figure))
         return drawn
@@ -104,7 +112,10 @@ def start_processes() -> ProcessPoolExecutor | None:
         return None
     context = multiprocessing.get_context(method)
     context.set_forkserver_preload(["celeba_lab.figures", "celeba_lab.runs.drawing_server"])
-    forkserver.ensure_running()  # In contrast to the first call of submit, this does not wait for the imports.
+    try:
+        forkserver.ensure_running()  # In contrast to the first call of submit, this does not wait for the imports.
+    except _NO_PROCESSES:
+        return None
     return ProcessPoolExecutor(min(cores, _MOST_PROCESSES), context, _prepare_process)
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -113,13 +113,17 @@ class RunFolder:
     def reporting(self) -> Iterator[None]:
         """Draw the figures of the ``with`` block in other processes, and add its time to ``seconds["report"]``.
 
-        All figures are saved at the end of the block, or when :meth:`complete_figures` is called.
+        All figures are saved at the end of the block, also after an error, or when :meth:`complete_figures` is called.
         """
         with self.timed("report"):
             self._drawing = BackgroundDrawing()
             try:
                 yield
                 self.complete_figures()
+            except Exception:
+                with suppress(Exception):  # The first error explains the failure.
+                    self.complete_figures()
+                raise
             finally:
                 self._drawing = None
 

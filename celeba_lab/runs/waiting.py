@@ -21,6 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from celeba_lab.console import console, is_main_process
+
 GIVEN = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
 """Environment variables with which the user chooses how threads wait. If one of them is set, nothing is changed."""
 
@@ -29,6 +31,7 @@ GIVEN = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
 _BUSY, _FREE = 0.3, 0.15
 _PERIOD = 0.5  # seconds between two measurements
 _CALM = 4  # number of measurements in a row below _FREE after which threads wait as before
+_MENTIONED = 5.0  # number of seconds of passive waiting from which on it is mentioned
 _PROCESS = Path("/proc/self")
 
 
@@ -202,6 +205,12 @@ def waiting_for_others() -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
+        if waiting.seconds >= _MENTIONED and is_main_process():
+            console.print(
+                f"busy: for {waiting.seconds:.0f} s, other programs needed the cores, so the threads of this run waited"
+                " for each other without using them",
+                soft_wrap=True,
+            )
 
 
 def given_policy() -> str | None:

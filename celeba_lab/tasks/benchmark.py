@@ -23,7 +23,7 @@ def benchmark(
     cfg: DictConfig,
     sections: list[str] | None = None,
     images: int = 2000,
-    epochs: int = 2,
+    epochs: int = 4,
     steps: int = 50,
     inference_images: int = 8000,
     growth: list[int] | None = None,

@@ -52,7 +52,7 @@ def pack(cfg: DictConfig, image_size: int = 128, format: str = "packed", output:
     start = perf_counter()
     if format == "packed":
         count, size, where = _pack_faces(datamodule, rows)
-        next_command = ["data.store=packed", *run.data_overrides]
+        next_command = ["data.store=packed", *run.data_overrides, f"model.image_size={image_size}"]
     else:
         count, size, where = _write_shards(datamodule, rows, target)
         next_command = [f"data={cfg.data.name}", "data.store=shards", format_override("data.root", target)]

@@ -28,6 +28,15 @@ def test_torchvision_reads_the_same_labels(some_faces: Path, tmp_path: Path) -> 
     assert torch.equal(faces.attr, torch.from_numpy(expected).long())
 
 
-def test_the_rate_counts_whole_epochs() -> None:
-    loader = [{"image": torch.zeros(3, 1)}, {"image": torch.zeros(2, 1)}]
-    assert pipelines._rate(loader, 0.001) > 5 / 10
+def test_the_rate_counts_whole_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(pipelines, "perf_counter", lambda: now[0])
+
+    class Slow:
+        def __iter__(self):
+            for size in (3, 2):
+                now[0] += 1
+                yield {"image": torch.zeros(size, 1)}
+
+    # An epoch takes two seconds, and the second one ends after three seconds have passed.
+    assert pipelines._rate(Slow(), 3) == 10 / 4

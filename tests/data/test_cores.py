@@ -113,6 +113,13 @@ def stat(*rows: tuple[int, int]) -> str:
     return "\n".join(["cpu  1 2 3 4 5 6 7 8 9 0", *lines, "intr 5", "ctxt 7"])
 
 
+def test_the_load_of_systems_without_these_counters_is_unknown(
+    system: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "sysconf", raising=False)  # as on Windows
+    assert OtherLoad(system({})).missing_cores(2) is None
+
+
 def measure(
     system: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, rows: list[tuple[int, int]], own: float, number: int
 ) -> float | None:

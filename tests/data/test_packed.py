@@ -91,6 +91,25 @@ def test_a_worker_does_not_read_a_file_that_has_been_replaced(files: JpegFolder,
     assert torch.equal(faces.read(ROWS[:4]), files.read(ROWS[:4]))
 
 
+def test_a_file_that_is_replaced_while_it_is_searched_is_not_read(
+    files: JpegFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faces = Packed(files, tmp_path, always=False)
+    faces.pack.fill(ROWS)
+    find, replaced = faces.pack.find, tmp_path / "other.npy"
+    replaced.write_bytes(faces.pack.path.read_bytes()[:128] + bytes(faces.pack.path.stat().st_size - 128))
+
+    def find_and_replace(rows: np.ndarray) -> object:
+        found = find(rows)
+        assert found.held.all()
+        replaced.replace(faces.pack.path)
+        return found
+
+    monkeypatch.setattr(faces.pack, "find", find_and_replace)
+    faces.prepare(ROWS, reads=48)
+    assert torch.equal(faces.read(ROWS[:4]), files.read(ROWS[:4]))
+
+
 def test_packed_faces_beside_the_data_are_found_by_every_run(
     make_data: Callable, write_celeba: Callable, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -146,7 +146,8 @@ def _face_batch(n: int) -> dict[str, torch.Tensor]:
 class Recorder:
     """A run that records the values which it chooses for settings, by group and name."""
 
-    def __init__(self) -> None:
+    def __init__(self, *overrides: str) -> None:
+        self.overrides = list(overrides)
         self.recorded: dict[tuple[str, str], Any] = {}
 
     def record(self, group: str, name: str, value: Any) -> None:
@@ -155,7 +156,7 @@ class Recorder:
 
 @pytest.fixture(scope="session")
 def recorder() -> type[Recorder]:
-    """``recorder()``: a run whose ``recorded`` contains the values that were chosen for settings."""
+    """``recorder("model.lr=1e-3")``: a run with this override, whose ``recorded`` contains the chosen settings."""
     return Recorder
 
 

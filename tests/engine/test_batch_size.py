@@ -1,5 +1,6 @@
 """The batch size that is chosen for a device, and the settings that depend on it."""
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -45,8 +46,8 @@ def gpu(monkeypatch):
 def chosen(recorder):
     """``chosen(cfg, images)`` chooses a batch size, and returns the run and the batch size of the data."""
 
-    def choose(cfg: DictConfig, images: int = CELEBA) -> tuple[Any, int]:
-        run, data = recorder(), SimpleNamespace(batch_size=32, counts={"train": images})
+    def choose(cfg: DictConfig, images: int = CELEBA, overrides: Sequence[str] = ()) -> tuple[Any, int]:
+        run, data = recorder(*overrides), SimpleNamespace(batch_size=cfg.data.batch_size, counts={"train": images})
         choose_batch_size(run, cfg, data)
         return run, data.batch_size
 
@@ -96,6 +97,16 @@ def test_the_size_suits_the_data_the_gpu_and_the_network(chosen, settings, gpu, 
     assert (size, run.recorded["data", "batch_size"]) == (expected, expected)
 
 
+@pytest.mark.parametrize("override", ["model.lr=1e-3", "+callbacks.ema.decay=0.9"])
+def test_a_value_that_is_meant_for_batches_of_32_is_left_alone(chosen, settings, gpu, override, capsys):
+    cfg = settings("trainer.devices=1", override.lstrip("+"))
+    before = OmegaConf.to_container(cfg)
+    run, size = chosen(cfg, overrides=["experiment=smile", override])
+    assert (size, run.recorded) == (32, {("data", "batch_size"): 32})
+    assert OmegaConf.to_container(cfg) == before | {"data": before["data"] | {"batch_size": 32}}
+    assert capsys.readouterr().out == ""
+
+
 def test_a_cpu_uses_batches_of_32(chosen, settings, capsys):
     cfg = settings("trainer=cpu")
     run, size = chosen(cfg)
@@ -116,4 +127,4 @@ def test_a_given_size_is_used_as_it_is(chosen, settings, gpu, override):
     cfg = settings("trainer.devices=1", override)
     lr = cfg.model.lr
     run, size = chosen(cfg)
-    assert (size, run.recorded, cfg.model.lr) == (32, {}, lr)
+    assert (size, run.recorded, cfg.model.lr) == (cfg.data.batch_size, {}, lr)

@@ -28,6 +28,7 @@ SMILE = {
     "model.warmup": FRACTIONS,
     "model.freeze": FRACTIONS,
     "model.freeze_later": ["-0.1", "1.1", "x", "nan"],
+    "model.freeze_last": ["-0.1", "1.1", "x", "nan"],
     "model.unfreeze_epoch": ["-1", "1.5", "x"],
     "model.label_smoothing": ["-0.1", "1", "2", "nan", "x"],
     "model.mixup": ["-1", "nan", "inf", "x", "null"],

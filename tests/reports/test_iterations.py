@@ -2,11 +2,15 @@
 
 import sys
 from threading import Event
+from threading import enumerate as enumerate_threads
 
 import numpy as np
 import pytest
+from sklearn.base import clone
+from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
+from threadpoolctl import threadpool_info
 
 from celeba_lab.console import Progress
 from celeba_lab.reports.iterations import BackgroundFit
@@ -23,10 +27,8 @@ def updates(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float | None]]
 
 def test_the_iterations_of_tsne_are_counted_but_not_printed(updates, capsys):
     tsne = TSNE(perplexity=5, max_iter=300, random_state=0)
-    before = sys.stdout
-    fit = BackgroundFit(tsne, POINTS, "t-SNE")
-    positions = fit.wait()
-    assert sys.stdout is before
+    with BackgroundFit(tsne, POINTS, "t-SNE") as fit:
+        positions = fit.wait()
     assert 0 < fit.seconds < 60
     assert updates[-1] == (300, 300)
     assert {done for done, _ in updates} <= {0, 50, 100, 150, 200, 250, 300}
@@ -42,12 +44,14 @@ def test_other_output_is_still_printed(capsys):
             return super().fit_transform(points, y)
 
     Talking.__name__ = "TSNE"
-    BackgroundFit(Talking(perplexity=5, max_iter=250), POINTS, "t-SNE").wait()
+    with BackgroundFit(Talking(perplexity=5, max_iter=250), POINTS, "t-SNE") as fit:
+        fit.wait()
     assert capsys.readouterr().out == "a line from another function\n"
 
 
 def test_an_estimator_without_iterations_is_fitted_unchanged(updates):
-    assert BackgroundFit(PCA(n_components=2), POINTS, "PCA").wait().shape == (60, 2)
+    with BackgroundFit(PCA(n_components=2), POINTS, "PCA") as fit:
+        assert fit.wait().shape == (60, 2)
     assert updates == []
 
 
@@ -60,15 +64,39 @@ def test_a_report_can_go_on_and_print_during_a_fit(capsys):
             return super().fit_transform(points, y)
 
     Slow.__name__ = "TSNE"
-    fit = BackgroundFit(Slow(perplexity=5, max_iter=250), POINTS, "t-SNE")
-    print()
-    print("a line of the report")
-    may_end.set()
-    assert fit.wait().shape == (60, 2)
+    with BackgroundFit(Slow(perplexity=5, max_iter=250), POINTS, "t-SNE") as fit:
+        print()
+        print("a line of the report")
+        may_end.set()
+        assert fit.wait().shape == (60, 2)
     assert capsys.readouterr().out == "\na line of the report\n"
 
 
 def test_an_error_of_the_estimator_is_raised_by_wait():
-    fit = BackgroundFit(TSNE(perplexity=100), POINTS, "t-SNE")
-    with pytest.raises(ValueError, match="perplexity"):
+    with BackgroundFit(TSNE(perplexity=100), POINTS, "t-SNE") as fit, pytest.raises(ValueError, match="perplexity"):
         fit.wait()
+
+
+def test_an_error_of_the_report_stops_a_fit_and_restores_everything(capsys):
+    before, threads = sys.stdout, threadpool_info()
+    fit = BackgroundFit(TSNE(perplexity=5, max_iter=10**8, n_iter_without_progress=10**8), POINTS, "t-SNE")
+    with pytest.raises(ZeroDivisionError), fit:
+        raise ZeroDivisionError
+    assert sys.stdout is before
+    assert threadpool_info() == threads
+    assert not [thread for thread in enumerate_threads() if thread.daemon and thread.name.endswith("(_fit)")]
+    assert capsys.readouterr().out == ""
+
+
+def test_other_computations_do_not_change_the_result():
+    tsne = TSNE(perplexity=5, max_iter=250, init="pca", random_state=0)
+    threads = threadpool_info()
+    found = []
+    for _ in range(3):
+        with BackgroundFit(clone(tsne), POINTS, "t-SNE") as fit:
+            for seed in range(5):
+                MiniBatchKMeans(3, random_state=seed, n_init=1).fit(POINTS)
+            found.append(fit.wait())
+    with BackgroundFit(clone(tsne), POINTS, "t-SNE") as fit:
+        assert all(np.array_equal(positions, fit.wait()) for positions in found)
+    assert threadpool_info() == threads

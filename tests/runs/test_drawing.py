@@ -83,6 +83,19 @@ def test_an_error_in_another_process_is_raised(processes, tmp_path):
     assert run.figure("later", make_figure()).is_file()
 
 
+def test_figures_are_saved_although_a_later_part_of_the_report_fails(processes, tmp_path):
+    run = RunFolder(tmp_path)
+
+    def report():
+        with run.reporting():
+            run.figure("roc", make_figure())
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        report()
+    assert (tmp_path / "figures" / "roc.png").read_bytes() == draw_png(make_figure())
+
+
 def test_figures_of_a_killed_process_are_drawn_in_this_process(processes):
     images, background = [], BackgroundDrawing()
     background.add(make_figure("first"), images.append)
@@ -116,11 +129,26 @@ def test_an_import_prepares_no_other_process():
     assert subprocess.check_output([sys.executable, "-c", script], text=True, timeout=60) == "0\n"
 
 
-@pytest.mark.parametrize("reason", ["one core", "no such processes"])
+def raising(error):
+    def refuse(*_, **__):
+        raise error
+
+    return refuse
+
+
+REASONS = {
+    "one core": (drawing, "usable_cores", lambda: 1),
+    "no such processes": (drawing.multiprocessing, "get_all_start_methods", lambda: ["spawn"]),
+    "no server": (drawing.forkserver, "ensure_running", raising(OSError("AF_UNIX path too long"))),
+    "no process": (drawing.ProcessPoolExecutor, "submit", raising(AssertionError("daemonic processes"))),
+}
+
+
+@pytest.mark.parametrize("reason", REASONS)
 def test_figures_are_drawn_in_this_process_if_others_would_not_help(reason, monkeypatch, tmp_path):
     drawing.start_processes.cache_clear()
-    monkeypatch.setattr(drawing, "usable_cores", lambda: 1 if reason == "one core" else 2)
-    monkeypatch.setattr(drawing.multiprocessing, "get_all_start_methods", lambda: ["spawn"])
+    monkeypatch.setattr(drawing, "usable_cores", lambda: 2)
+    monkeypatch.setattr(*REASONS[reason])
     run = RunFolder(tmp_path)
     with run.reporting():
         path = run.figure("roc", make_figure())

@@ -122,7 +122,9 @@ def test_the_policy_of_the_user_is_left_alone(monkeypatch: pytest.MonkeyPatch, n
         assert waiting_facts() == {"waiting": f"{name}=1"}
 
 
-def test_the_machine_is_watched_only_within_the_block(monkeypatch: pytest.MonkeyPatch, idle: list[str]) -> None:
+def test_the_machine_is_watched_only_within_the_block(
+    monkeypatch: pytest.MonkeyPatch, idle: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     for each in GIVEN:
         monkeypatch.delenv(each, raising=False)
     monkeypatch.setattr(waiting, "_PERIOD", 0.001)
@@ -130,8 +132,10 @@ def test_the_machine_is_watched_only_within_the_block(monkeypatch: pytest.Monkey
     begun = threading.Event()
     begin = Waiting._begin
     monkeypatch.setattr(Waiting, "_begin", lambda self: (begin(self), begun.set()))
+    monkeypatch.setattr(waiting, "_MENTIONED", 0.0)
     with waiting_for_others():
         assert begun.wait(10)
+    assert "busy: for 0 s, other programs needed the cores" in " ".join(capsys.readouterr().out.split())
     assert idle == ["begin", "end"]
     assert "waiting-policy" not in {thread.name for thread in threading.enumerate()}
     assert waiting_facts()["waiting"] == "passive if busy"

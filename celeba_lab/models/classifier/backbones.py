@@ -114,8 +114,9 @@ class Backbone(nn.Module):
 
     @override
     def __getstate__(self) -> dict[str, Any]:
+        # The method of the base class has no type hints. Threads can neither be copied nor stored.
         state: dict[str, Any] = super().__getstate__()  # type: ignore[no-untyped-call]
-        return {**state, "_inference": None}  # Threads can neither be copied nor stored.
+        return {**state, "_inference": None}
 
     def fold_frozen(self) -> None:
         """Run the frozen stages in a faster, equivalent form until :meth:`unfold_frozen` is called."""

@@ -1,6 +1,7 @@
 """Faster inference for the leading frozen stages of a network."""
 
 import copy
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +9,60 @@ from torch.fx.experimental.optimization import fuse
 from torch.nn.modules.dropout import _DropoutNd
 from torchvision.ops import StochasticDepth
 
+from celeba_lab.errors import check_at_least, check_fraction
+
 _RANDOM = (_DropoutNd, StochasticDepth)
+_LAST = 0.75  # fraction of the epochs after which the last ones begin
+
+
+@dataclass(frozen=True)
+class FreezePlan:
+    """The fraction of the layers that is frozen in each epoch.
+
+    The first layers change least in training, and earlier than the others (Brock et al., "FreezeOut", 2017).
+
+    Attributes:
+        freeze: Fraction in the first epoch. If it is 0, no layers are frozen.
+        freeze_later: Fraction from the second epoch on, if it is larger.
+        freeze_last: Fraction in the last quarter of the epochs, if it is larger.
+        unfreeze_epoch: Epoch, counted from 0, at which all layers are unfrozen. If it is set, ``freeze_later`` and
+            ``freeze_last`` have no effect.
+
+    Raises:
+        SettingError: A fraction is not in [0, 1], or ``unfreeze_epoch`` is negative.
+
+    Example:
+        >>> plan = FreezePlan(freeze=0.2, freeze_later=0.3, freeze_last=0.7)
+        >>> [plan.fraction(epoch, epochs=4) for epoch in range(4)]
+        [0.2, 0.3, 0.3, 0.7]
+    """
+
+    freeze: float
+    freeze_later: float | None = None
+    freeze_last: float | None = None
+    unfreeze_epoch: int | None = None
+
+    def __post_init__(self) -> None:
+        check_fraction("freeze", self.freeze)
+        check_fraction("freeze_later", self.freeze_later)
+        check_fraction("freeze_last", self.freeze_last)
+        check_at_least("unfreeze_epoch", self.unfreeze_epoch, 0)
+
+    def fraction(self, epoch: int, epochs: int | None, processes: int = 1) -> float:
+        """Return the fraction of the layers that is frozen in an epoch.
+
+        Args:
+            epoch: The epoch, counted from 0.
+            epochs: Number of epochs of the whole training, or None or a negative number if it is unlimited.
+            processes: Number of training processes. Several processes would wait for the gradients of layers that are
+                frozen during training, so these are not frozen.
+        """
+        if self.unfreeze_epoch is not None:
+            return self.freeze if epoch < self.unfreeze_epoch else 0.0
+        if self.freeze == 0 or epoch == 0 or processes > 1:
+            return self.freeze
+        is_last = epochs is not None and epoch >= _LAST * epochs > 0
+        return max(self.freeze, self.freeze_later or 0.0, (self.freeze_last or 0.0) if is_last else 0.0)
 
 
 class FrozenStages:

@@ -98,6 +98,7 @@ class AttributeMetrics(nn.Module):
 class _MeanLoss(MeanMetric):
     """torchmetrics' mean, which is NaN if a value is NaN, and does not wait for the device to find this out."""
 
+    # The weight is an integer, and is always given.
     @override
     def update(self, value: Tensor, weight: int) -> None:  # type: ignore[override]
         self.mean_value += value.to(self.dtype) * weight

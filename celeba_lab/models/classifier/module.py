@@ -27,6 +27,7 @@ from celeba_lab.models.checkpoint_format import mark_checkpoint
 from celeba_lab.models.classifier.augment import RandomAugment, enlarge, mirror
 from celeba_lab.models.classifier.backbones import Backbone
 from celeba_lab.models.classifier.evaluation import AttributeModel
+from celeba_lab.models.classifier.frozen import FreezePlan
 from celeba_lab.models.classifier.losses import build_loss
 from celeba_lab.models.classifier.metrics import SplitMetrics
 from celeba_lab.models.loop_progress import correct_loop_progress, note_validation, restore_validation_progress
@@ -74,9 +75,9 @@ class AttributeClassifier(AttributeModel):
         freeze: Fraction of the backbone's layers to freeze, counted from the input. Frozen layers keep their pretrained
             weights and running statistics. If 1.0, only the head is trained.
         freeze_later: Fraction of the backbone's layers that are frozen from the second epoch on, if it is larger than
-            ``freeze``: the first layers change little after the first epoch (Brock et al., "FreezeOut", 2017). If None,
-            no further layers are frozen. It has no effect if ``freeze`` is 0, if ``unfreeze_epoch`` is set, or if
-            training uses several processes, which would wait for the gradients of the frozen layers.
+            ``freeze``. If None, no further layers are frozen. It has no effect if ``freeze`` is 0, if
+            ``unfreeze_epoch`` is set, or if training uses several processes.
+        freeze_last: Like ``freeze_later``, but for the last quarter of the epochs.
         unfreeze_epoch: Epoch, counted from 0, at which all layers are unfrozen. If None, frozen layers stay frozen.
         loss: Name and settings of the training loss; see :func:`~celeba_lab.models.classifier.losses.build_loss`. The
             default is binary cross-entropy. Validation and testing always report binary cross-entropy, so that runs
@@ -124,6 +125,7 @@ class AttributeClassifier(AttributeModel):
         warmup: float = 0.3,
         freeze: float = 0.0,
         freeze_later: float | None = None,
+        freeze_last: float | None = None,
         unfreeze_epoch: int | None = None,
         loss: dict[str, Any] | None = None,
         prevalence: list[float] | None = None,
@@ -143,9 +145,7 @@ class AttributeClassifier(AttributeModel):
         check_at_least("weight_decay", weight_decay, 0)
         check_choice("schedule", schedule, SCHEDULES)
         check_fraction("warmup", warmup)
-        check_fraction("freeze", freeze)
-        check_fraction("freeze_later", freeze_later)
-        check_at_least("unfreeze_epoch", unfreeze_epoch, 0)
+        self.freeze_plan = FreezePlan(freeze, freeze_later, freeze_last, unfreeze_epoch)
         check_at_least("mixup", mixup, 0)
         check_between("label_smoothing", label_smoothing, 0, 0.99)
         check_fraction("threshold", threshold)
@@ -392,26 +392,15 @@ class AttributeClassifier(AttributeModel):
         """Freeze or unfreeze layers if the current epoch requires it, and return whether this was the case."""
         if self._is_frozen_in(self.current_epoch):
             return False
-        self.freeze_layers(self.frozen_fraction(self.current_epoch, self.trainer.world_size))
+        self.freeze_layers(self._fraction_in(self.current_epoch))
         return True
 
     def _is_frozen_in(self, epoch: int) -> bool:
         """Return whether the layers that are frozen now are those that are frozen in an epoch."""
-        return self._count_layers(self.frozen_fraction(epoch, self.trainer.world_size)) == len(self._frozen)
+        return self._count_layers(self._fraction_in(epoch)) == len(self._frozen)
 
-    def frozen_fraction(self, epoch: int, processes: int = 1) -> float:
-        """Return the fraction of the backbone's layers that are frozen in an epoch.
-
-        Args:
-            epoch: The epoch, counted from 0.
-            processes: Number of training processes.
-        """
-        first, later, unfreeze_epoch = (self.hparams[name] for name in ("freeze", "freeze_later", "unfreeze_epoch"))
-        if unfreeze_epoch is not None:
-            return 0.0 if epoch >= unfreeze_epoch else float(first)
-        if later is None or first == 0 or epoch == 0 or processes > 1:
-            return float(first)
-        return float(max(first, later))
+    def _fraction_in(self, epoch: int) -> float:
+        return self.freeze_plan.fraction(epoch, self.trainer.max_epochs, self.trainer.world_size)
 
     def _count_layers(self, fraction: float) -> int:
         """Return the number of layers of the backbone in a fraction of them."""

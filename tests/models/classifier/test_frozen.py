@@ -6,7 +6,7 @@ import torch
 import torchvision
 from torch.utils.data import DataLoader
 
-from celeba_lab.models.classifier.frozen import split_frozen
+from celeba_lab.models.classifier.frozen import FreezePlan, split_frozen
 from celeba_lab.models.classifier.module import AttributeClassifier
 
 SMALL = "shufflenet_v2_x0_5"
@@ -168,15 +168,18 @@ class Counter(AttributeClassifier):
         ({}, [0.25, 0.5, 0.5]),
         ({"freeze_later": None}, [0.25, 0.25, 0.25]),
         ({"freeze_later": 0.1}, [0.25, 0.25, 0.25]),
+        ({"freeze_last": 0.75}, [0.25, 0.5, 0.5, 0.75]),
+        ({"freeze_later": None, "freeze_last": 0.75}, [0.25, 0.25, 0.25, 0.75]),
+        ({"freeze_last": 0.75}, [0.25, 0.5, 0.5]),  # The last quarter of three epochs is less than one.
         ({"freeze": 0.0}, [0.0, 0.0, 0.0]),
-        ({"unfreeze_epoch": 1}, [0.25, 0.0, 0.0]),
+        ({"unfreeze_epoch": 1, "freeze_last": 0.75}, [0.25, 0.0, 0.0]),
     ],
     ids=str,
 )
-def test_more_layers_are_frozen_later(options, expected, names, loader, trainer, state_of):
+def test_more_layers_are_frozen_later(options, expected, names, loader, trainer):
     settings = {"freeze": 0.25, "freeze_later": 0.5, "lr": 1e-2, "schedule": "constant"} | options
     model = Counter(names(1), SMALL, image_size=32, **settings)
-    trainer(max_epochs=3).fit(model, loader())
+    trainer(max_epochs=len(expected)).fit(model, loader())
     layers = len(model.backbone.layers())
     assert model.counts == [round(fraction * layers) for fraction in expected]
 
@@ -201,10 +204,20 @@ def test_layers_that_are_frozen_later_keep_their_trained_weights(names, loader, 
     assert changed_layers(model, states[0]) == [False] * half + [True] * (layers - half)
 
 
-def test_several_processes_freeze_no_further_layers(classifier):
-    model = classifier(freeze=0.25, freeze_later=0.5)
-    assert [model.frozen_fraction(epoch, processes=2) for epoch in range(2)] == [0.25, 0.25]
-    assert [model.frozen_fraction(epoch) for epoch in range(2)] == [0.25, 0.5]
+@pytest.mark.parametrize(
+    ("epochs", "processes", "expected"),
+    [
+        (4, 1, [0.25, 0.5, 0.5, 0.75]),
+        (8, 1, [0.25, 0.5, 0.5, 0.5, 0.5, 0.5, 0.75, 0.75]),
+        (1, 1, [0.25]),
+        (4, 2, [0.25] * 4),
+        (None, 1, [0.25, 0.5, 0.5, 0.5]),
+        (-1, 1, [0.25, 0.5, 0.5, 0.5]),
+    ],
+)
+def test_the_last_epochs_depend_on_their_number(epochs, processes, expected):
+    plan = FreezePlan(freeze=0.25, freeze_later=0.5, freeze_last=0.75)
+    assert [plan.fraction(epoch, epochs, processes) for epoch in range(len(expected))] == expected
 
 
 def test_a_resumed_run_freezes_the_same_layers(names, loader, trainer, tmp_path):

@@ -103,6 +103,11 @@ def test_outputs_are_stored_when_no_further_stages_are_frozen(computed: list[int
     assert sum(computed) == N, "those of the first epoch would not be used again"
 
 
+def test_outputs_of_the_last_epoch_alone_are_not_stored(computed: list[int]) -> None:
+    train(augment={}, freeze=0.175, freeze_last=0.5)
+    assert sum(computed) == N, "those of the first three epochs are the same"
+
+
 def test_faces_that_are_not_mirrored_are_computed_once(computed: list[int]) -> None:
     train(augment={})
     assert sum(computed) == N
