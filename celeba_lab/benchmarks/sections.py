@@ -162,8 +162,10 @@ def measure_inference(place: Workplace) -> list[Result]:
         }
 
     def network(folded: bool) -> dict[str, float]:
-        # The tasks evaluate in this precision, whatever precision was chosen for training.
-        given = {"device": run.clock["device"], "precision": "32-true"}
+        # The tasks do not evaluate in the precision that was chosen for training.
+        setting = "trainer.precision="
+        forwarded = [text.removeprefix(setting) for text in place.overrides if text.startswith(setting)]
+        given = {"device": run.clock["device"], "precision": [*forwarded, "32-true"][0]}
         result = place.work("bare_inference", checkpoint=str(run.checkpoint), images=n, folded=folded, **given)
         return {"mirrored": result["mirrored"]}
 

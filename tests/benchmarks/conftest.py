@@ -17,7 +17,17 @@ from celeba_lab.runs.summary import Summary
 
 
 class Recorded(list[list[str]]):
-    """Overrides of the commands that would have been run."""
+    """Overrides of the commands that would have been run.
+
+    Attributes:
+        work: Arguments of the functions that would have been called in other processes, by name.
+        precision: Precision that was chosen for training.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.work: list[tuple[str, dict[str, object]]] = []
+        self.precision = "32-true"
 
     def run(self, arguments: Sequence[str], log: Path, watch_memory: bool = False) -> Finished:
         """Note a command, and write what it would have written."""
@@ -36,6 +46,7 @@ class Recorded(list[list[str]]):
                 data={"name": "fake", "root": "fake", "images": {"train": 80}},
             ).write(folder)
         elif arguments[1] == "celeba_lab.benchmarks.worker":
+            self.work.append((arguments[2], json.loads(arguments[3])))
             Path(arguments[-1]).write_text(
                 json.dumps({"step": 50.0, "epoch": 9.0, "mirrored": 300.0, "2_workers": 7.0})
             )
@@ -45,8 +56,14 @@ class Recorded(list[list[str]]):
     def write_clock(self, path: Path) -> None:
         """Write the clock of two epochs of 80 images."""
         epoch = {"images": 80, "seconds": 1.0, "step_images": 60, "step_seconds": 0.5}
-        content = {"first_step": 4.0, "end": 19.0, "device": "cpu", "device_name": "Fast", "precision": "32-true"}
-        content |= {"batch_size": 32, "image_size": 128, "world_size": 1, "epochs": [epoch, epoch]}
+        content = {"first_step": 4.0, "end": 19.0, "device": "cpu", "device_name": "Fast"}
+        content |= {
+            "precision": self.precision,
+            "batch_size": 32,
+            "image_size": 128,
+            "world_size": 1,
+            "epochs": [epoch, epoch],
+        }
         path.write_text(json.dumps(content))
 
     @contextmanager

@@ -41,6 +41,28 @@ def test_the_step_of_a_classifier_runs(classifier: Path, monkeypatch: pytest.Mon
     assert not torch.equal(moved[0], before["head.weight"])
 
 
+def test_epochs_with_other_frozen_layers_are_measured_separately(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"freeze": 0.175, "freeze_later": 0.29, "freeze_last": 0.75}
+    path = save(AttributeClassifier(["Smiling"], image_size=32, **options), tmp_path / "last.ckpt")
+    frozen, seconds = [], {18: 1.0, 30: 0.5, 78: 0.25}
+
+    class Clock(bare.Clock):
+        rate = property(lambda self: 1 / seconds[frozen[-1]], lambda self, value: None)
+
+    freeze = AttributeClassifier.freeze_layers
+    monkeypatch.setattr(bare, "Clock", Clock)
+    monkeypatch.setattr(
+        AttributeClassifier,
+        "freeze_layers",
+        lambda model, fraction: (freeze(model, fraction), frozen.append(len(model._frozen))),
+    )
+    found = bare.train_classifier(str(path), 2, 4, "cpu", "32-true", epochs=4)["step"]
+    assert frozen[-3:] == [18, 30, 78]
+    assert found == 4 / (1.0 + 0.5 + 0.5 + 0.25)
+
+
 @pytest.mark.parametrize("joint", [True, False])
 def test_the_step_of_a_gan_runs(tmp_path: Path, joint: bool) -> None:
     model = GAN(image_size=8, width=2, loss={"name": "relativistic"}, joint_batch=joint, augment={"color": 1.0})

@@ -66,6 +66,15 @@ def test_rates_are_computed_from_the_clock_and_from_the_summary(build_place: Cal
     assert find(MEASURES["packing"](build_place()), "pack", "celeba_lab") == 2000
 
 
+@pytest.mark.parametrize(("overrides", "expected"), [((), "32-true"), (("trainer.precision=16-mixed",), "16-mixed")])
+def test_the_bare_network_evaluates_in_the_precision_of_the_tasks(
+    build_place: Callable, recorded, overrides: tuple[str, ...], expected: str
+) -> None:
+    recorded.precision = "bf16-mixed"
+    MEASURES["inference"](build_place(overrides))
+    assert {given["precision"] for name, given in recorded.work if name == "bare_inference"} == {expected}
+
+
 def test_memory_is_summarised_at_the_start_and_the_end_of_training() -> None:
     samples = [Sample(float(t), 10**9 * (1 + (t >= 10))) for t in range(19)]
     process = Finished(0.0, 30.0, "", [*samples, Sample(25.0, 3 * 10**9)])

@@ -1,4 +1,7 @@
-"""A training step never waits for the device: no value is copied to the CPU between two checks."""
+"""A training step never waits for the device between two checks.
+
+On the CPU, operations that depend on values are found. Copies to the CPU are found only on a GPU.
+"""
 
 import traceback
 from collections.abc import Callable

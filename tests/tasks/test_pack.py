@@ -18,6 +18,9 @@ def test_faces_are_packed_once_and_used_by_training(
     code, out, err = command(*pack, "hydra.run.dir=first")
     assert code == 0, err
     assert f"packed: 48 images, 0.1 MB in {root}/packed/faces_32.npy (48 images in " in " ".join(out.split())
+    assert f"experiment=smile data.store=packed data=celeba data.root={root} model.image_size=32" in " ".join(
+        out.split()
+    )
     metrics = read_summary(tmp_path / "first")["metrics"]
     assert metrics["pack/images"] == 48
     assert metrics["pack/images_per_second"] > 0
