@@ -109,14 +109,20 @@ class CelebADataModule(CelebA, ResumableData):
 
     @override
     def train_dataloader(self) -> FaceLoader:
-        train, val = self.split_indices("train"), self.split_indices("val")
-        reads = training_reads(self.trainer, self.position, len(train), self.batch_size) + self._validation_reads
-        self.faces.prepare(np.union1d(train, val) if self._validation_reads else train, reads, self._processes.local)
+        self._prepare_faces()
         return self.shuffled_dataloader(self._processes, self.position, self.trainer)
 
     @override
     def val_dataloader(self) -> FaceLoader:
+        if self._validation_reads and self.trainer is not None and self.trainer.state.fn != "validate":
+            self._prepare_faces()  # Lightning may validate before it requests the training loader.
         return self.evaluation_dataloader("val", self._processes, self._validation_reads)
+
+    def _prepare_faces(self) -> None:
+        """Prepare the faces for training and for validation together, so that they are packed at the same time."""
+        train, val = self.split_indices("train"), self.split_indices("val")
+        reads = training_reads(self.trainer, self.position, len(train), self.batch_size) + self._validation_reads
+        self.faces.prepare(np.union1d(train, val) if self._validation_reads else train, reads, self._processes.local)
 
     @property
     def _validation_reads(self) -> float:

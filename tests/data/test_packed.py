@@ -154,6 +154,19 @@ def test_auto_packs_faces_if_the_run_decodes_fewer_images_then(
     assert (tmp_path / "cache").exists() == is_packed
 
 
+def test_faces_for_training_are_packed_before_the_first_validation(
+    make_data: Callable, tiny_celeba: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    monkeypatch.setattr(packed, "_FEWEST_SAVED", 20)
+    data = make_data(tiny_celeba, store="auto", cache=str(tmp_path / "cache"))
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    data.trainer = lightning.Trainer(accelerator="cpu", enable_model_summary=False, max_epochs=3, **quiet)
+    data.val_dataloader()
+    data.train_dataloader()
+    assert not data.faces.decodes(data.split_indices("train"))
+    assert capsys.readouterr().out.count("images: packing") == 1
+
+
 def test_auto_decodes_images_if_they_cannot_be_packed(
     files: JpegFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
