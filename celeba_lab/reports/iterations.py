@@ -17,6 +17,9 @@ from celeba_lab.console import Progress
 
 _ITERATION = re.compile(r"\[t-SNE\] Iteration (\d+)")
 _POLL_SECONDS = 0.1
+# Time after which a Python thread is asked to let others run. With the default of 5 ms, a thread that uses Python only
+# for a moment in each of its thousand iterations would mainly wait.
+_SWITCH_SECONDS = 1e-4
 
 
 class BackgroundFit:
@@ -59,6 +62,8 @@ class BackgroundFit:
 
     def __enter__(self) -> "BackgroundFit":
         self._started = perf_counter()
+        self._context.callback(sys.setswitchinterval, sys.getswitchinterval())
+        sys.setswitchinterval(_SWITCH_SECONDS)
         self._context.enter_context(ThreadpoolController().limit(limits=1, user_api="blas"))
         if self._counts:
             self._context.enter_context(redirect_stdout(self._stream))

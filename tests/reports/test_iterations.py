@@ -78,11 +78,11 @@ def test_an_error_of_the_estimator_is_raised_by_wait():
 
 
 def test_an_error_of_the_report_stops_a_fit_and_restores_everything(capsys):
-    before, threads = sys.stdout, threadpool_info()
+    before, threads = (sys.stdout, sys.getswitchinterval()), threadpool_info()
     fit = BackgroundFit(TSNE(perplexity=5, max_iter=10**8, n_iter_without_progress=10**8), POINTS, "t-SNE")
     with pytest.raises(ZeroDivisionError), fit:
         raise ZeroDivisionError
-    assert sys.stdout is before
+    assert (sys.stdout, sys.getswitchinterval()) == before
     assert threadpool_info() == threads
     assert not [thread for thread in enumerate_threads() if thread.daemon and thread.name.endswith("(_fit)")]
     assert capsys.readouterr().out == ""
