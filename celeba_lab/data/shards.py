@@ -9,8 +9,8 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence, Set
+from contextlib import contextmanager, suppress
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,7 @@ SHARD = re.compile(r"chunk-[0-9]+-[0-9]+\.bin")
 """Pattern of the names of shards."""
 _FREE_SHARE = 0.1  # Share of the local disk that copies of shards leave free.
 _PARALLEL = 8  # number of shards that are copied at the same time
+_KEPT = 16  # Number of other copies that are never deleted. A batch can need two sets of eight shards.
 
 
 def is_url(root: str) -> bool:
@@ -146,9 +147,14 @@ class ShardFolder:
     def make_local(self, numbers: Sequence[int]) -> None:
         """Copy shards from an object store, unless there are local copies. Several are copied at the same time.
 
+        All other copies may be deleted to make room.
+
         Raises:
             UserError: A shard cannot be read or is truncated.
         """
+        if self._is_remote:
+            for number in numbers:
+                self._mark_as_used(number)
         missing = [number for number in numbers if not self._is_whole(number)]
         if missing and not self._is_remote:
             shard = self.shards[missing[0]]
@@ -158,7 +164,12 @@ class ShardFolder:
             )
         if missing:
             with ThreadPool(min(_PARALLEL, len(missing))) as pool:
-                pool.map(self._copy_shard, missing)
+                pool.map(lambda number: self._copy_shard(number, numbers), missing)
+
+    def _mark_as_used(self, number: int) -> None:
+        """Let other processes and threads delete the copy of a shard as late as possible."""
+        with suppress(OSError):  # There may be no copy.
+            os.utime(self.folder / self.shards[number]["filename"])
 
     def _is_whole(self, number: int) -> bool:
         try:
@@ -167,12 +178,12 @@ class ShardFolder:
         except OSError:
             return False
 
-    def _copy_shard(self, number: int) -> None:
+    def _copy_shard(self, number: int, needed: Sequence[int]) -> None:
         shard = self.shards[number]
         with FileLock(self.folder / f".{shard['filename']}.lock"):  # Workers and processes share the copies.
             if self._is_whole(number):
                 return
-            self._make_room(shard["chunk_bytes"])
+            self._make_room(shard["chunk_bytes"], {self.shards[each]["filename"] for each in needed})
             self._fetch(shard["filename"])
             if not self._is_whole(number):
                 raise UserError(
@@ -180,12 +191,15 @@ class ShardFolder:
                     " the shards again."
                 )
 
-    def _make_room(self, needed: int) -> None:
-        """Delete the oldest copies until a tenth of the disk remains free. Processes that read them keep them open."""
-        copies = sorted(self.folder.glob("chunk-*.bin"), key=lambda path: path.stat().st_mtime)
-        for path in copies[:-_PARALLEL]:
+    def _make_room(self, size: int, needed: Set[str]) -> None:
+        """Delete the copies that were not used for longest until a tenth of the disk remains free.
+
+        Processes that are reading a shard keep its file open, and copy it again when they next need it.
+        """
+        others = [path for path in self.folder.glob("chunk-*.bin") if path.name not in needed]
+        for path in sorted(others, key=_last_use)[:-_KEPT]:
             usage = shutil.disk_usage(self.folder)
-            if usage.free - needed >= _FREE_SHARE * usage.total:
+            if usage.free - size >= _FREE_SHARE * usage.total:
                 return
             path.unlink(missing_ok=True)
 
@@ -201,6 +215,13 @@ class ShardFolder:
                     return
                 raise
             write_atomically(self.folder / name, lambda file: [file.write(part) for part in content.stream()])
+
+
+def _last_use(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:  # Another process has deleted the file.
+        return 0.0
 
 
 def _is_sound(shard: dict[str, Any]) -> bool:
@@ -293,15 +314,34 @@ class Shards(JpegFolder):
 
     def _make_local(self, rows: np.ndarray) -> None:
         numbers = set(self.groups_of(rows).tolist())
-        if not numbers <= self._local:
+        if is_url(self._shards.root):  # Other processes may have deleted the copies in the meantime.
+            self._shards.make_local(sorted(numbers))
+        elif not numbers <= self._local:
             self._shards.make_local(sorted(numbers - self._local))
-            # Copies of other shards may be deleted to make room.
-            self._local = numbers if is_url(self._shards.root) else self._local | numbers
+            self._local |= numbers
 
     def _decode(self, row: int) -> np.ndarray:
+        return decode_image(self._content(int(row)), f"{self.folder}/{self.names[row]}", self.max_pixels)
+
+    def _content(self, row: int) -> bytes:
+        try:
+            return self._read(row)
+        except FileNotFoundError:  # The shard was deleted after it was made local. litdata waited two seconds for it.
+            self._reader = None
+            self._local -= set(self.groups_of(np.array([row])).tolist())
+            self._make_local(np.array([row]))
+        try:
+            return self._read(row)
+        except FileNotFoundError as error:
+            raise UserError(
+                f"The copies of shards in {self._shards.folder} are deleted while they are read. Free space on this"
+                " disk, or choose another data.cache."
+            ) from error
+
+    def _read(self, row: int) -> bytes:
         if self._reader is None:
             self._reader = _open_reader(self._shards.folder)
-        return decode_image(bytes(self._reader[int(row)]), f"{self.folder}/{self.names[row]}", self.max_pixels)
+        return bytes(self._reader[row])
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for worker processes, which open the shards themselves."""

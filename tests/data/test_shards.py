@@ -263,14 +263,86 @@ def test_synthetic_faces_are_not_reported_as_celeba(make_data: Callable, root: P
         make_data(root, store="shards")
 
 
-def test_copies_are_deleted_if_the_disk_is_almost_full(
-    write: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk without free space, on which only two copies are kept beside those that a batch needs."""
+    monkeypatch.setattr(shards_module, "_KEPT", 2)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"total": 10**9, "free": 0}))
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_copies_are_deleted_if_the_disk_is_almost_full(write: Callable, tmp_path: Path) -> None:
     write(f"file://{tmp_path}/shards")
-    monkeypatch.setattr(shards_module, "_PARALLEL", 2)
-    usage = os.statvfs(tmp_path)
-    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"total": 10**9, "free": 0 * usage.f_bsize}))
     store = shards_of(f"file://{tmp_path}/shards", tmp_path / "cache")
     for row in ROWS:
         store.load(int(row))
     assert len(list((tmp_path / "cache").rglob("chunk-*.bin"))) == 3
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_copies_that_a_batch_needs_are_never_deleted(
+    make_data: Callable, join: Callable, write: Callable, tiny_celeba: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """The oldest copies are those of the first batch, and the batches need shards of two sets."""
+    monkeypatch.setattr("celeba_lab.data.loaders.GROUPS_AT_ONCE", 2)
+    write(f"file://{tmp_path}/shards")
+    data = make_data(f"file://{tmp_path}/shards", store="shards", cache=str(tmp_path / "cache"), batch_size=15)
+    expected = data.faces.read(ROWS)
+    copies = sorted((tmp_path / "cache").rglob("chunk-*.bin"))
+    order = order_of(data.train_dataloader())
+    needed = [copies[number] for number in data.faces.groups_of(np.array(order[:15]))]
+    for path in copies:
+        os.utime(path, (1, 1) if path in needed else (2, 2))
+    needed[-1].unlink()
+    monkeypatch.delattr(shards_module, "_open_reader")  # It is needed only after reading has failed.
+    found = join(data.train_dataloader())
+    assert found["index"].tolist() == order
+    assert torch.equal(found["image"], expected[order])
+
+
+@pytest.fixture
+def remote(write: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shards:
+    """Shards that are copied to a local folder. litdata waits only briefly for copies that do not exist."""
+    monkeypatch.setattr("litdata.streaming.item_loader._MAX_WAIT_TIME", 0.1)
+    write(f"file://{tmp_path}/shards")
+    return shards_of(f"file://{tmp_path}/shards", tmp_path / "cache")
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_copies_can_vanish_while_they_are_sorted(remote: Shards, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = remote._shards.folder
+    remote.read(ROWS[:20])
+    gone = [*folder.glob("chunk-*.bin"), folder / "chunk-0-99.bin"]
+    monkeypatch.setattr(Path, "glob", lambda folder, pattern: iter(gone))
+    remote.read(ROWS[30:])
+    assert len([path for path in gone if path.exists()]) == 2
+
+
+def test_a_copy_that_another_process_deletes_is_copied_again(
+    remote: Shards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected, shards = shards_of(tmp_path / "shards").read(ROWS), remote._shards
+    make_local = shards.make_local
+
+    def deleting(numbers: list[int], always: bool = False) -> None:
+        make_local(numbers)
+        if len(numbers) > 1 or always:
+            (shards.folder / shards.shards[numbers[-1]]["filename"]).unlink()
+
+    monkeypatch.setattr(shards, "make_local", deleting)
+    assert torch.equal(remote.read(ROWS), expected)
+    monkeypatch.setattr(shards, "make_local", lambda numbers: deleting(numbers, always=True))
+    with pytest.raises(
+        UserError, match=r"are deleted while they are read\. Free space on this disk, or choose another"
+    ):
+        remote.load(0)
+
+
+def test_a_shard_that_is_deleted_during_a_run_is_reported(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("litdata.streaming.item_loader._MAX_WAIT_TIME", 0.1)
+    store = shards_of(root)
+    store.read(ROWS)
+    (root / "chunk-0-1.bin").unlink()
+    with pytest.raises(UserError, match=r"chunk-0-1\.bin is missing or truncated"):
+        store.read(ROWS)
