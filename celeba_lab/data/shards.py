@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 import shutil
+import threading
 from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager, suppress
 from multiprocessing.pool import ThreadPool
@@ -274,7 +275,7 @@ class Shards(JpegFolder):
         self.start_method = "spawn" if is_url(shards.root) else None
         self._shards = shards
         self._ends = shards.ends()
-        self._reader: Any = None  # litdata's dataset, opened by each process
+        self._reader = _Reader(shards.folder)
         self._local: set[int] = set()
         found = int(self._ends[-1]) if len(self._ends) else 0
         if found != len(self.names):
@@ -327,7 +328,7 @@ class Shards(JpegFolder):
         try:
             return self._read(row)
         except FileNotFoundError:  # The shard was deleted after it was made local. litdata waited two seconds for it.
-            self._reader = None
+            self._reader.close()
             self._local -= set(self.groups_of(np.array([row])).tolist())
             self._make_local(np.array([row]))
         try:
@@ -339,13 +340,30 @@ class Shards(JpegFolder):
             ) from error
 
     def _read(self, row: int) -> bytes:
-        if self._reader is None:
-            self._reader = _open_reader(self._shards.folder)
-        return bytes(self._reader[row])
+        return bytes(self._reader.open()[row])
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Return the state for worker processes, which open the shards themselves."""
-        return self.__dict__ | {"_reader": None}
+
+class _Reader(threading.local):
+    """litdata's dataset, which is opened by each process and thread.
+
+    It closes shards while it opens others, so it cannot be used by two threads. Where it does not map shards into the
+    memory, it moves to the place of an image in an open file, which forked processes would share with its place.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._opened: tuple[int, Any] | None = None
+
+    def open(self) -> Any:
+        if self._opened is None or self._opened[0] != os.getpid():
+            self._opened = os.getpid(), _open_reader(self._folder)
+        return self._opened[1]
+
+    def close(self) -> None:
+        self._opened = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Reader, (self._folder,)
 
 
 def _open_reader(folder: Path) -> Any:

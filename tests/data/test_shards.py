@@ -1,11 +1,15 @@
 """Shards give the images of the files, from a folder or an object store, in an order that suits them."""
 
 import json
+import multiprocessing
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -147,6 +151,44 @@ def test_workers_read_shards(
     assert all(torch.equal(found[name], expected[name]) for name in expected)
     copied = [request for request in bucket.requests if "chunk" in request]
     assert len(copied) == len(set(copied))
+
+
+def compare_often(store: Shards, order: np.ndarray, expected: list[bytes], start: Any, results: Any) -> None:
+    start.wait()
+    results.put(sum(store._content(int(row)) != expected[row] for row in np.tile(order, 300)))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked only on Linux")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+def test_forked_workers_do_not_share_the_open_shard(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LITDATA_POSIX_FAST", "0")  # Files are then read instead of mapped into the memory.
+    store = shards_of(root)
+    rows = np.flatnonzero(store.groups_of(ROWS) == 0)
+    expected = [store._content(int(row)) for row in rows]
+    context = multiprocessing.get_context("fork")
+    start, results = context.Barrier(2), context.SimpleQueue()
+    shared = (expected, start, results)
+    workers = [context.Process(target=compare_often, args=(store, order, *shared)) for order in (rows, rows[::-1])]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+        assert worker.exitcode == 0
+    assert [results.get() for _ in workers] == [0, 0]
+    store._reader.close()  # litdata does not close the file, so that happens while the warning is ignored.
+
+
+def test_threads_do_not_share_the_open_shard(root: Path) -> None:
+    """Validation reads its next batch in a thread, which may go on while the next training batch is read."""
+    store = shards_of(root)
+    expected = [store.load(int(row)) for row in ROWS]
+
+    def is_right(order: np.ndarray) -> bool:
+        return all(np.array_equal(store.load(int(row)), expected[row]) for row in np.tile(order, 10))
+
+    with ThreadPoolExecutor(3) as pool:
+        assert all(pool.map(is_right, (ROWS, ROWS[::-1], np.roll(ROWS, 20))))
 
 
 # ---------------------------------------------------------------------------------------------------------------- order
