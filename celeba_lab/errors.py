@@ -64,6 +64,15 @@ class SettingError(UserError):
         setting = f"{path}.{self.setting}" if path else self.setting
         return SettingError(setting, self.value, self.rule, self.hint, is_absolute)
 
+    def renamed(self, setting: str) -> "SettingError":
+        """Return a copy of this error with another setting, for a caller whose argument has another name.
+
+        Example:
+            >>> print(SettingError("root", "ftp://host/x", "must be a folder").renamed("output"))
+            output=ftp://host/x must be a folder.
+        """
+        return SettingError(setting, self.value, self.rule, self.hint, self.is_absolute)
+
 
 def missing_extra(feature: str, extra: str) -> UserError:
     """Return the error for a feature whose libraries are not installed.

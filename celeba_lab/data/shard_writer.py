@@ -26,14 +26,17 @@ class ShardWriter:
     """
 
     def __init__(self, target: str, shard_bytes: int = 64 * 2**20) -> None:
-        self._folder = ShardFolder(target)  # checks the address
+        try:
+            self._folder = ShardFolder(target)
+        except SettingError as error:
+            raise error.renamed("target") from None
         self.target = target
         self._is_remote = is_url(target)
         self._shard_bytes = shard_bytes
         if not self._is_remote:
             folder = Path(target).expanduser()
             if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-                raise SettingError("output", target, "must be an empty folder, or a folder that does not exist yet")
+                raise SettingError("target", target, "must be an empty folder, or a folder that does not exist yet")
 
     def write(self, files: JpegFolder, rows: np.ndarray, tables: dict[str, bytes]) -> int:
         """Write image files to shards, then the tables, and the index last.

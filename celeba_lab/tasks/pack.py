@@ -81,7 +81,10 @@ def _pack_faces(datamodule: CelebADataModule, rows: np.ndarray) -> tuple[int, in
 
 def _write_shards(datamodule: CelebADataModule, rows: np.ndarray, target: str) -> tuple[int, int, str]:
     """Write image files to shards, and return the number of files, the bytes and the folder or address."""
-    writer = ShardWriter(target)
+    try:
+        writer = ShardWriter(target)
+    except SettingError as error:
+        raise error.renamed("output") from None
     if datamodule.on_bad_image == "raise":  # skip has decoded the images already
         for sentence in find_unusable(datamodule.files, rows, "Checking the images").values():
             raise UserError(sentence)

@@ -295,7 +295,9 @@ def test_tables_of_other_images_are_refused(root: Path) -> None:
 def test_unsupported_addresses_and_folders_in_use_are_refused(root: Path) -> None:
     with pytest.raises(SettingError, match=r"^root=http://host/x must be a folder or begin with s3://, gs://, az://"):
         ShardFolder("http://host/x")
-    with pytest.raises(SettingError, match=r"^output=.* must be an empty folder, or a folder that does not exist yet"):
+    with pytest.raises(SettingError, match=r"^target=ftp://host/x must be a folder or begin with s3://, gs://, az://"):
+        ShardWriter("ftp://host/x")
+    with pytest.raises(SettingError, match=r"^target=.* must be an empty folder, or a folder that does not exist yet"):
         ShardWriter(str(root))
 
 

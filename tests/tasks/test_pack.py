@@ -59,6 +59,18 @@ def test_shards_are_written_with_the_tables(command: Callable, tiny_celeba: Path
     assert json.loads((tmp_path / "shards" / "index.json").read_text())["chunks"][0]["chunk_size"] == 15
 
 
+@pytest.mark.parametrize("address", ["http://host/faces", "ftp://host/faces"])
+def test_an_unsupported_address_names_the_setting(command: Callable, tiny_celeba: Path, address: str) -> None:
+    pack = ["task=pack", "data=celeba", f"data.root={tiny_celeba}", "task.format=shards", f"task.output={address}"]
+    code, _, err = command(*pack)
+    assert code == 1
+    rule = "must be a folder or begin with s3://, gs://, az://, file://"
+    assert f"task.output={address} {rule}" in " ".join(err.split())
+    code, _, err = command("experiment=smile", "data=celeba", "data.store=shards", f"data.root={address}")
+    assert code == 1
+    assert f"data.root={address} {rule}" in " ".join(err.split())
+
+
 def test_shards_cannot_be_packed(command: Callable, tiny_celeba: Path) -> None:
     code, _, err = command("task=pack", "data=celeba", f"data.root={tiny_celeba}", "data.store=shards")
     assert code == 1
