@@ -18,11 +18,13 @@ class ShardWriter:
     """Writes a folder of shards, or uploads it to an object store.
 
     Args:
-        target: Path to an empty or new folder, or an address; see :class:`~celeba_lab.data.shards.ShardFolder`.
+        target: Path to an empty or new folder, or an address without shards; see
+            :class:`~celeba_lab.data.shards.ShardFolder`.
         shard_bytes: Approximate size of a shard in bytes.
 
     Raises:
-        SettingError: The folder is not empty, or the address is not supported.
+        SettingError: The folder is not empty, or the address is not supported or contains shards.
+        UserError: The object store cannot be read, or a library is not installed.
     """
 
     def __init__(self, target: str, shard_bytes: int = 64 * 2**20) -> None:
@@ -33,10 +35,13 @@ class ShardWriter:
         self.target = target
         self._is_remote = is_url(target)
         self._shard_bytes = shard_bytes
-        if not self._is_remote:
-            folder = Path(target).expanduser()
-            if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-                raise SettingError("target", target, "must be an empty folder, or a folder that does not exist yet")
+        if self._is_remote:
+            if self._folder.exists_remotely():
+                raise SettingError("target", target, f"must not contain {INDEX}, because shards are never overwritten")
+            return
+        folder = Path(target).expanduser()
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise SettingError("target", target, "must be an empty folder, or a folder that does not exist yet")
 
     def write(self, files: JpegFolder, rows: np.ndarray, tables: dict[str, bytes]) -> int:
         """Write image files to shards, then the tables, and the index last.
@@ -56,6 +61,7 @@ class ShardWriter:
             from litdata.streaming.writer import BinaryWriter
         except ImportError as error:
             raise missing_extra("format=shards", "shards") from error
+        self._folder.create_remotely()
         folder = self._staging_folder()
         try:
             writer = BinaryWriter(str(folder), chunk_bytes=self._shard_bytes)

@@ -34,6 +34,7 @@ INDEX = "index.json"
 """Name of litdata's list of shards, which is written last."""
 SCHEMES = ("s3", "gs", "az", "file")
 """Object stores from which shards can be read. ``file`` is a folder that is treated like one."""
+_LOCAL = "file://"
 _MAX_INDEX_BYTES = 2**26
 SHARD = re.compile(r"chunk-[0-9]+-[0-9]+\.bin")
 """Pattern of the names of shards."""
@@ -126,11 +127,34 @@ class ShardFolder:
         """The object store at the address, with the credentials in the environment.
 
         Raises:
-            UserError: A library is not installed.
+            UserError: A library is not installed, or the object store cannot be used.
         """
         if self._store is None:
             self._store = _open_store(self.root)
         return self._store
+
+    def exists_remotely(self) -> bool:
+        """Return whether there are shards in the object store.
+
+        Raises:
+            UserError: A library is not installed, or the object store cannot be read.
+        """
+        if self.root.startswith(_LOCAL) and not Path(self.root.removeprefix(_LOCAL)).exists():
+            return False
+        store = self.store
+        import obstore
+
+        with explaining(self.root):
+            try:
+                obstore.head(store, INDEX)
+            except FileNotFoundError:
+                return False
+        return True
+
+    def create_remotely(self) -> None:
+        """Create the folder that is treated like an object store. Other object stores have no folders."""
+        if self.root.startswith(_LOCAL):
+            Path(self.root.removeprefix(_LOCAL)).mkdir(parents=True, exist_ok=True)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for worker processes, which open the store themselves."""
@@ -205,11 +229,12 @@ class ShardFolder:
             path.unlink(missing_ok=True)
 
     def _fetch(self, name: str, is_optional: bool = False) -> None:
+        store = self.store
         import obstore
 
         with explaining(self.root):
             try:
-                content = obstore.get(self.store, name)
+                content = obstore.get(store, name)
             except FileNotFoundError:
                 if is_optional:
                     (self.folder / name).unlink(missing_ok=True)
@@ -235,9 +260,10 @@ def _open_store(root: str) -> Any:
         from obstore.store import from_url
     except ImportError as error:
         raise missing_extra("data.store=shards", "shards") from error
-    if root.startswith("file://"):
-        Path(root.removeprefix("file://")).mkdir(parents=True, exist_ok=True)
-    return from_url(root)
+    if root.startswith(_LOCAL) and not Path(root.removeprefix(_LOCAL)).is_dir():
+        raise UserError(f"The folder {root} does not exist. Check the address.")
+    with explaining(root):
+        return from_url(root)
 
 
 @contextmanager

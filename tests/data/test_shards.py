@@ -65,6 +65,9 @@ class Bucket(BaseHTTPRequestHandler):
         self.objects[self.path.partition("?")[0]] = self.rfile.read(int(self.headers["Content-Length"]))
         self._answer(200, b"", {"ETag": '"1"'})
 
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
     def do_GET(self) -> None:
         self.requests.append(self.path)
         content = self.objects.get(self.path)
@@ -76,7 +79,8 @@ class Bucket(BaseHTTPRequestHandler):
         for name, value in (headers | {"Content-Length": str(len(content))}).items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(content)
+        if self.command != "HEAD":
+            self.wfile.write(content)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -299,6 +303,40 @@ def test_unsupported_addresses_and_folders_in_use_are_refused(root: Path) -> Non
         ShardWriter("ftp://host/x")
     with pytest.raises(SettingError, match=r"^target=.* must be an empty folder, or a folder that does not exist yet"):
         ShardWriter(str(root))
+
+
+@pytest.mark.parametrize("place", ["file", "s3"])
+def test_shards_in_an_object_store_are_never_overwritten(write: Callable, target: Callable, place: str) -> None:
+    write(target(place))
+    with pytest.raises(SettingError, match=r"^target=.* must not contain index\.json, because shards are never overwr"):
+        ShardWriter(target(place))
+
+
+def test_only_the_writer_creates_folders(write: Callable, tmp_path: Path) -> None:
+    missing = tmp_path / "new" / "shards"
+    with pytest.raises(UserError, match=r"^The folder file://.*/new/shards does not exist\. Check the address\.$"):
+        shards_of(f"file://{missing}", tmp_path / "cache")
+    ShardWriter(f"file://{missing}")
+    assert not missing.parent.exists()
+    write(f"file://{missing}")
+    assert len(shards_of(f"file://{missing}", tmp_path / "cache").names) == 48
+
+
+def test_without_the_library_an_address_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("obstore", "obstore.store"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(UserError, match=r"^data\.store=shards needs libraries that are not installed"):
+        shards_of("s3://faces/celeba", tmp_path / "cache")
+
+
+@pytest.mark.parametrize(("address", "reason"), [("s3://", "Unable to recognise URL"), ("az://x/y", "Account must be")])
+def test_an_incomplete_address_is_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, reason: str
+) -> None:
+    for name in [name for name in os.environ if name.startswith("AZURE")]:
+        monkeypatch.delenv(name)
+    with pytest.raises(UserError, match=rf"^{address} cannot be read or written \(.*{reason}.*\)\. Check the address"):
+        shards_of(address, tmp_path / "cache")
 
 
 def test_synthetic_faces_are_not_reported_as_celeba(make_data: Callable, root: Path) -> None:

@@ -71,6 +71,21 @@ def test_an_unsupported_address_names_the_setting(command: Callable, tiny_celeba
     assert f"data.root={address} {rule}" in " ".join(err.split())
 
 
+def test_shards_in_an_object_store_are_not_overwritten(command: Callable, tiny_celeba: Path, tmp_path: Path) -> None:
+    pytest.importorskip("litdata")
+    pack = ["task=pack", "data=celeba", f"data.root={tiny_celeba}", "task.format=shards"]
+    pack += [f"task.output=file://{tmp_path}/shards", "data.limit=5"]
+    code, _, err = command(*pack)
+    assert code == 0, err
+    index = tmp_path / "shards" / "index.json"
+    written = index.stat().st_mtime_ns
+    code, _, err = command(*pack)
+    assert code == 1
+    assert "task.output=file://" in err
+    assert "must not contain index.json, because shards are never overwritten." in " ".join(err.split())
+    assert index.stat().st_mtime_ns == written
+
+
 def test_shards_cannot_be_packed(command: Callable, tiny_celeba: Path) -> None:
     code, _, err = command("task=pack", "data=celeba", f"data.root={tiny_celeba}", "data.store=shards")
     assert code == 1
