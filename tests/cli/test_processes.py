@@ -14,6 +14,10 @@ import pandas as pd
 import pytest
 import torch
 
+from celeba_lab.data.annotations import Annotations
+from celeba_lab.data.shard_writer import ShardWriter
+from celeba_lab.data.stores import JpegFolder
+
 pytestmark = pytest.mark.slow
 
 TWO = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
@@ -116,6 +120,44 @@ def test_a_requeued_job_of_slurm_goes_on_in_its_folder_and_equals_an_uninterrupt
         torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"] for run in (folder, whole)
     ]
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
+@pytest.fixture
+def shards(tiny_celeba: Path, tmp_path: Path) -> Path:
+    """The tiny CelebA in shards of two images, so that each epoch consists of several sets of shards."""
+    pytest.importorskip("litdata")
+    annotations = Annotations.load(tiny_celeba)
+    files = JpegFolder(tiny_celeba / "img_align_celeba" / "img_align_celeba", annotations.image_ids, 32, 10**6)
+    rows = np.arange(len(annotations.image_ids))
+    tables = {name: text.encode() for name, text in annotations.to_csv(rows).items()}
+    ShardWriter(f"{tmp_path}/shards", shard_bytes=2 * len(files.content(0))).write(files, rows, tables)
+    return tmp_path / "shards"
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_an_interrupted_run_on_shards_equals_an_uninterrupted_one_after_it_is_resumed(
+    shards: Path, tmp_path: Path, read_summary: Callable, start: Start, processes: int
+) -> None:
+    """With one process, two workers read the shards, and with two processes, one worker of each."""
+    data = [f"data.root={shards}", "data.store=shards", f"data.num_workers={3 - processes}", "data.limit=31"]
+    arguments = [*SMALL, *(TWO if processes == 2 else []), *data, "trainer.max_epochs=6"]
+    stopped, whole = tmp_path / "stopped", tmp_path / "whole"
+    run = start([*arguments, f"hydra.run.dir={stopped}"], tmp_path, environment())
+    wait_for(stopped / "tables" / "history.csv", run)
+    run.send_signal(signal.SIGTERM)
+    codes, [printed] = finish([run])
+    assert codes == [128 + signal.SIGTERM], printed
+    assert not (stopped / "summary.json").exists()
+    for command in ([f"resume={stopped}"], [*arguments, f"hydra.run.dir={whole}"]):
+        codes, [printed] = finish([start(command, tmp_path, environment())])
+        assert codes == [0], printed
+    assert metrics_of(stopped, read_summary) == metrics_of(whole, read_summary)
+    weights = [
+        torch.load(each / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"] for each in (stopped, whole)
+    ]
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+    table = pd.read_csv(stopped / "tables" / "predictions_test.csv")
+    assert len(table) == table["image_id"].nunique() == 8
 
 
 def test_torchrun_uses_one_folder_and_evaluates_like_one_process(
