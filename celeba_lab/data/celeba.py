@@ -55,7 +55,8 @@ class CelebA:
             :mod:`celeba_lab.data.shards`. At a size of 32 pixels, 200,000 faces take 0.6 GB; at 64 pixels, they take
             2.5 GB; and at 128 pixels, 9.8 GB.
         cache: Folder for the files with packed faces, or for copies of shards. Default: the folder ``packed`` in
-            ``root``; see :func:`~celeba_lab.data.packed.pack_folder`.
+            ``root`` for packed faces; see :func:`~celeba_lab.data.packed.pack_folder`. For the default for shards, see
+            :class:`~celeba_lab.data.shards.ShardFolder`.
         seed: Seed for shuffling the training images.
         name: Name of the dataset in reports. Default: ``celeba``.
 

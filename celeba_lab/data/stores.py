@@ -1,4 +1,4 @@
-"""Sources of pixels: image files that are decoded on demand, or memory. ``packed`` has a third one."""
+"""Sources of pixels: image files that are decoded on demand, or memory. Two others are in ``packed`` and ``shards``."""
 
 import os
 from collections.abc import Sequence
