@@ -85,8 +85,19 @@ class OtherLoad:
             return None
         per_second = os.sysconf("SC_CLK_TCK")
         busy = {name: count / per_second for name, count in counts.items()}
-        times = os.times()
-        return busy, sum(map(sum, ticks.values())) / per_second, sum(times[:4])
+        own = sum(os.times()[:4]) + _count_ticks(self._system / "proc", "self") / per_second
+        return busy, sum(map(sum, ticks.values())) / per_second, own
+
+
+def _count_ticks(proc: Path, process: str) -> int:
+    """Return the CPU time of the running child processes of a process and of their children, in ticks of the clock."""
+    ticks = 0
+    for task in (proc / process / "task").glob("*/children"):
+        for child in _read_text(task).split():
+            # The name of the process, in parentheses, may contain spaces. Two fields count children that have ended.
+            times = _read_text(proc / child / "stat").rpartition(")")[2].split()[11:15]
+            ticks += sum(int(text) for text in times if text.isdecimal()) + _count_ticks(proc, child)
+    return ticks
 
 
 def _allowed(total: int) -> set[int]:

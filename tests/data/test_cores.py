@@ -1,6 +1,8 @@
 """The CPU cores that containers, schedulers and other processes leave to a process."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -111,6 +113,22 @@ def stat(*rows: tuple[int, int]) -> str:
     """Return /proc/stat, in which each core has been busy and idle for some hundredths of a second."""
     lines = [f"cpu{k} {busy} 0 0 {idle} 0 0 0 0 0 0" for k, (busy, idle) in enumerate(rows)]
     return "\n".join(["cpu  1 2 3 4 5 6 7 8 9 0", *lines, "intr 5", "ctxt 7"])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_child_processes_are_not_others() -> None:
+    """A run may start processes at once, such as those that draw figures."""
+    load = OtherLoad()
+    spin = "import time; end = time.process_time() + 1\nwhile time.process_time() < end: pass\nprint(1); input()"
+    nested = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {spin!r}])"
+    with subprocess.Popen([sys.executable, "-c", nested], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        start, now = load._start, load._read()
+        child.communicate(b"\n")
+    assert start is not None
+    assert now is not None
+    assert now[2] - start[2] >= 0.9
 
 
 def test_the_load_of_systems_without_these_counters_is_unknown(
