@@ -37,8 +37,8 @@ class CelebA:
         image_size: Side length of the square images, in pixels.
         batch_size: Number of images in a training batch. Default: 32. An incomplete last batch is dropped, because
             batch normalisation fails on a single image. A split smaller than ``batch_size`` is used as one batch.
-        eval_batch_size: Number of images in a validation, test or prediction batch. Default: twice ``batch_size``,
-            because evaluation stores no gradients, or 512 on a GPU if neither is given.
+        eval_batch_size: Number of images in a validation, test or prediction batch. Default: four times
+            ``batch_size``, because evaluation stores no gradients, or on a GPU 16 times, up to 512.
         num_workers: Number of worker processes that load images. Default: 0 if the images are in memory, or if the
             model runs on the CPU and therefore needs all cores. Otherwise, the default is one worker per spare core,
             but at most 8.

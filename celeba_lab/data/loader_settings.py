@@ -17,8 +17,8 @@ class LoaderSettings:
 
     Attributes:
         batch_size: Number of images in a training batch. Default: :data:`DEFAULT_BATCH_SIZE`.
-        eval_batch_size: Number of images in a validation, test or prediction batch. Default: twice ``batch_size``, or
-            512 on a GPU if neither is given.
+        eval_batch_size: Number of images in a validation, test or prediction batch. Default: four times
+            ``batch_size``, or on a GPU 16 times, up to 512.
         num_workers: Number of worker processes per loader. If None, the number depends on the device and store.
         seed: Seed for shuffling the training images.
 

@@ -22,7 +22,9 @@ from celeba_lab.data.threads import read_ahead
 from celeba_lab.data.workers import ignore_interrupts, spare_cores
 from celeba_lab.errors import UserError
 
-_GPU_BATCH_SIZE = 512  # Smaller batches would make a GPU wait for the CPU. MobileNetV2 needs about 1 GB for them.
+# An image takes less memory in evaluation than in training, because activations are not kept for the backward pass.
+_CPU_FACTOR = 4
+_GPU_FACTOR, _GPU_BATCH_SIZE = 16, 512  # Smaller batches would make a GPU wait for the CPU.
 
 GROUPS_AT_ONCE = 8
 """Number of groups, such as shards, whose samples are shuffled together and which are read at the same time."""
@@ -79,7 +81,8 @@ class Loaders(LoaderSettings):
         """Return the number of images in a validation, test or prediction batch on a device, such as ``cuda``."""
         if self.eval_batch_size is not None:
             return self.eval_batch_size
-        return _GPU_BATCH_SIZE if self.batch_size is None and device == "cuda" else 2 * self.training_batch_size
+        size = self.training_batch_size
+        return max(size, min(_GPU_FACTOR * size, _GPU_BATCH_SIZE)) if device == "cuda" else _CPU_FACTOR * size
 
     def training_loader(self, dataset: FaceDataset, processes: Processes, position: Position) -> FaceLoader:
         """Return a loader over shuffled faces, in an order that depends only on the seed and the epoch.

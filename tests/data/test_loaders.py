@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from celeba_lab.data.datamodule import TrainingFaces
-from celeba_lab.data.loaders import EpochSampler, Processes
+from celeba_lab.data.loaders import EpochSampler, Loaders, Processes
 from celeba_lab.data.position import Position
 from celeba_lab.errors import UserError
 
@@ -49,8 +49,23 @@ def test_an_incomplete_training_batch_is_dropped_unless_it_is_the_only_one(
 
 
 def test_the_evaluation_batch_size_can_be_set_separately(make_data: Callable, tiny_celeba: Path) -> None:
-    assert [len(b["index"]) for b in make_data(tiny_celeba, batch_size=3).val_dataloader()] == [6, 2]
+    assert [len(b["index"]) for b in make_data(tiny_celeba, batch_size=2).val_dataloader()] == [8]
     assert [len(b["index"]) for b in make_data(tiny_celeba, eval_batch_size=5).val_dataloader()] == [5, 3]
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "device", "expected"),
+    [
+        (None, "cpu", 128),
+        (64, "cpu", 256),
+        (None, "cuda", 512),
+        (8, "cuda", 128),
+        (256, "cuda", 512),
+        (999, "cuda", 999),
+    ],
+)
+def test_evaluation_batches_are_larger(batch_size: int | None, device: str, expected: int) -> None:
+    assert Loaders(batch_size, None, 0, 0).evaluation_batch_size(device) == expected
 
 
 class Recorder(lightning.LightningModule):
