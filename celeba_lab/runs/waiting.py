@@ -31,7 +31,7 @@ GIVEN = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
 _BUSY, _FREE = 0.3, 0.15
 _PERIOD = 0.5  # seconds between two measurements
 _CALM = 4  # number of measurements in a row below _FREE after which threads wait as before
-_MENTIONED = 5.0  # number of seconds of passive waiting from which on it is mentioned
+_MENTIONED = 0.2  # share of the time of a run from which on passive waiting is mentioned
 _PROCESS = Path("/proc/self")
 
 
@@ -190,7 +190,7 @@ def waiting_for_others() -> Iterator[None]:
     if given_policy() is not None or delay.measure() is None:
         yield
         return
-    waiting, ended = Waiting(), threading.Event()
+    waiting, ended, start = Waiting(), threading.Event(), time.monotonic()
 
     def watch() -> None:
         while not ended.wait(_PERIOD):
@@ -205,10 +205,10 @@ def waiting_for_others() -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
-        if waiting.seconds >= _MENTIONED and is_main_process():
+        if waiting.seconds > _MENTIONED * (time.monotonic() - start) and is_main_process():
             console.print(
-                f"busy: for {waiting.seconds:.0f} s, other programs needed the cores, so the threads of this run waited"
-                " for each other without using them",
+                f"busy: for {waiting.seconds:.0f} s, other processes needed the cores, so the threads of this run"
+                " waited for each other without using them",
                 soft_wrap=True,
             )
 

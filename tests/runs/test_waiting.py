@@ -132,10 +132,10 @@ def test_the_machine_is_watched_only_within_the_block(
     begun = threading.Event()
     begin = Waiting._begin
     monkeypatch.setattr(Waiting, "_begin", lambda self: (begin(self), begun.set()))
-    monkeypatch.setattr(waiting, "_MENTIONED", 0.0)
+    monkeypatch.setattr(waiting, "_MENTIONED", -1.0)
     with waiting_for_others():
         assert begun.wait(10)
-    assert "busy: for 0 s, other programs needed the cores" in " ".join(capsys.readouterr().out.split())
+    assert "busy: for 0 s, other processes needed the cores" in " ".join(capsys.readouterr().out.split())
     assert idle == ["begin", "end"]
     assert "waiting-policy" not in {thread.name for thread in threading.enumerate()}
     assert waiting_facts()["waiting"] == "passive if busy"
