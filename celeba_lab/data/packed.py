@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 # With ``auto``, faces are packed if that saves decoding at least so many images, which takes one to two seconds.
 _FEWEST_SAVED = 5_000
 _FOLDER = "packed"
-_MOST_MAPPED = 2**24  # Number of bytes after which the pages that have been read are released.
+# Number of bytes after which the pages that have been read are released. The kernel maps up to ten times as many.
+_MOST_MAPPED = 2**21
 
 
 class Packed:
