@@ -55,7 +55,7 @@ class BackgroundFit:
         self._stream = _Iterations(sys.stdout)
         if self._counts:
             estimator.set_params(verbose=2)
-        # After Ctrl-C, Python does not wait for this thread.
+        # When the program ends, Python does not wait for this thread.
         self._thread = Thread(target=self._fit, args=(estimator, points), daemon=True)
         self._context = ExitStack()
         self._started = perf_counter()
@@ -72,9 +72,11 @@ class BackgroundFit:
 
     def __exit__(self, *_: object) -> None:
         self._stream.is_stopped = True
-        if self._counts:
-            self._thread.join()
-        self._context.close()
+        try:
+            if self._counts:
+                self._thread.join()
+        finally:  # Ctrl-C may interrupt the line above.
+            self._context.close()
 
     def wait(self) -> np.ndarray:
         """Wait for the fit, while showing progress.

@@ -120,8 +120,8 @@ class RunFolder:
             try:
                 yield
                 self.complete_figures()
-            except Exception:
-                with suppress(Exception):  # The first error explains the failure.
+            except Exception:  # After Ctrl-C, the user does not want to wait for figures.
+                with suppress(Exception):  # The first error is raised again, because it explains the failure.
                     self.complete_figures()
                 raise
             finally:

@@ -115,7 +115,7 @@ def stat(*rows: tuple[int, int]) -> str:
     return "\n".join(["cpu  1 2 3 4 5 6 7 8 9 0", *lines, "intr 5", "ctxt 7"])
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists child processes in /proc")
 def test_child_processes_are_not_others() -> None:
     """A run may start processes at once, such as those that draw figures."""
     load = OtherLoad()

@@ -162,7 +162,7 @@ def compare_often(store: Shards, order: np.ndarray, expected: list[bytes], start
     results.put(sum(store._content(int(row)) != expected[row] for row in np.tile(order, 300)))
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked only on Linux")
+@pytest.mark.skipif(sys.platform != "linux", reason="worker processes are forked only on Linux")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 def test_forked_workers_do_not_share_the_open_shard(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
